@@ -1,0 +1,2 @@
+//! The node agent: which containers run, and what is told of them.
+pub mod runtime;

@@ -1,0 +1,12 @@
+//! Decisions and programs of miniku, a Kubernetes to read, run and simulate.
+//!
+//! Nothing in this crate touches the world. *Decisions* are pure functions over snapshots, most of them
+//! tables that are both executed and printed. *Programs* are state machines around them, stepped with the
+//! time and one input, pushing effects. Shells run the very same programs on threads, sockets and
+//! namespaces, or on a virtual clock.
+#![forbid(unsafe_code)]
+
+pub mod kubelet;
+pub mod rng;
+pub mod table;
+pub mod time;
