@@ -6,7 +6,9 @@
 //! namespaces, or on a virtual clock.
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod kubelet;
+pub mod program;
 pub mod rng;
 pub mod table;
 pub mod time;

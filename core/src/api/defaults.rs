@@ -1,0 +1,75 @@
+//! What is filled in where an author left something out.
+//!
+//! Source: Kubernetes API reference v1.32, the defaults named at each field.
+
+use crate::api::meta::Labels;
+use crate::api::namespace::{self, Namespace};
+use crate::api::node::Node;
+use crate::api::object::Object;
+use crate::api::pod::{DEFAULT_GRACE_SECONDS, Pod, PodSpec};
+use crate::api::replicaset::ReplicaSet;
+use std::sync::Arc;
+
+/// Objects in a namespace are found by its name as a label.
+pub fn namespace(object: &mut Object) {
+    *object = object.with(|namespace: &mut Namespace| {
+        let name = namespace.metadata.name.clone();
+        namespace.metadata.labels.insert("kubernetes.io/metadata.name".into(), name);
+        if !namespace.metadata.is_deleting() && namespace.spec.finalizers.is_empty() {
+            namespace.spec.finalizers.push(namespace::FINALIZER.into());
+        }
+    });
+}
+
+/// A node can be found by its host name; what it has is what it offers.
+pub fn node(object: &mut Object) {
+    *object = object.with(|node: &mut Node| {
+        let name = node.metadata.name.clone();
+        node.metadata.labels.entry("kubernetes.io/hostname".into()).or_insert(name);
+        if node.status.allocatable.is_empty() {
+            node.status.allocatable = node.status.capacity.clone();
+        }
+    });
+}
+
+/// Restart always, 30 s of grace, the default scheduler.
+pub fn pod(object: &mut Object) {
+    *object = object.with(|pod: &mut Pod| {
+        pod_spec(&mut pod.spec);
+        if pod.status.qos_class.is_empty() {
+            pod.status.qos_class = pod.spec.qos_class().into();
+        }
+    });
+}
+
+/// One replica; the selector and the set's own labels come from the template's.
+pub fn replica_set(object: &mut Object) {
+    *object = object.with(|set: &mut ReplicaSet| {
+        set.spec.replicas.get_or_insert(1);
+        let labels: &Labels = &set.spec.template.metadata.labels;
+        if set.metadata.labels.is_empty() {
+            set.metadata.labels = labels.clone();
+        }
+        pod_spec(&mut set.spec.template.spec);
+    });
+}
+
+fn pod_spec(spec: &mut Arc<PodSpec>) {
+    let complete = spec.termination_grace_period_seconds.is_some()
+        && !spec.scheduler_name.is_empty()
+        && spec.containers.iter().all(|container| !container.image_pull_policy.is_empty());
+    if complete {
+        return;
+    }
+    let spec = Arc::make_mut(spec);
+    spec.termination_grace_period_seconds.get_or_insert(DEFAULT_GRACE_SECONDS);
+    if spec.scheduler_name.is_empty() {
+        spec.scheduler_name = "default-scheduler".into();
+    }
+    for container in &mut spec.containers {
+        if container.image_pull_policy.is_empty() {
+            let (_, tag) = container.image.rsplit_once(':').unwrap_or((&container.image, "latest"));
+            container.image_pull_policy = if tag == "latest" { "Always" } else { "IfNotPresent" }.into();
+        }
+    }
+}

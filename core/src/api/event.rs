@@ -1,0 +1,107 @@
+//! Event: something happened to an object, told for people.
+//!
+//! Source: Kubernetes API reference v1.32, "Event" (core/v1).
+
+use crate::api::kinds::Column;
+use crate::api::meta::{MicroTime, ObjectMeta, Time};
+use crate::api::object::Object;
+use crate::api_struct;
+use crate::time::{Duration, Human};
+
+/// Events are forgotten after this time.
+///
+/// Source: Kubernetes, kube-apiserver `--event-ttl`.
+pub const TTL: Duration = Duration::from_secs(3600);
+
+api_struct! {
+    /// An event.
+    pub struct Event {
+        /// Names, identity, versions.
+        metadata "metadata" always: ObjectMeta,
+        /// What it happened to.
+        involved_object "involvedObject" always: ObjectReference,
+        /// Why, in one word.
+        reason "reason": String,
+        /// What happened, for people.
+        message "message": String,
+        /// Who tells it.
+        source "source" always: EventSource,
+        /// When it happened first.
+        first_timestamp "firstTimestamp": Option<Time>,
+        /// When it happened last.
+        last_timestamp "lastTimestamp": Option<Time>,
+        /// How often it happened.
+        count "count": Option<i32>,
+        /// `Normal` or `Warning`.
+        kind "type": String,
+        /// When it happened first, exactly.
+        event_time "eventTime": Option<MicroTime>,
+        /// Who tells it: the controller's name.
+        reporting_component "reportingComponent" always: String,
+        /// Who tells it: the instance's name.
+        reporting_instance "reportingInstance" always: String,
+        /// What was done about it.
+        action "action": String,
+    }
+}
+
+api_struct! {
+    /// The object an event is about.
+    pub struct ObjectReference {
+        /// Its kind.
+        kind "kind": String,
+        /// Its namespace.
+        namespace "namespace": String,
+        /// Its name.
+        name "name": String,
+        /// Its uid.
+        uid "uid": String,
+        /// Group and version of its kind.
+        api_version "apiVersion": String,
+        /// Its revision then.
+        resource_version "resourceVersion": String,
+        /// The part of it that is meant, for example `spec.containers{web}`.
+        field_path "fieldPath": String,
+    }
+}
+
+api_struct! {
+    /// Who tells an event.
+    pub struct EventSource {
+        /// The program.
+        component "component": String,
+        /// The node it ran on.
+        host "host": String,
+    }
+}
+
+/// What kubectl shows of events.
+pub const COLUMNS: &[Column] = &[
+    Column::new("Last Seen", 0, |object, now| {
+        let event = event(object);
+        let seen = event.last_timestamp.map(Time::wall).or(event.event_time.map(MicroTime::wall));
+        seen.map_or("<unknown>".into(), |seen| Human(now.wall.since(seen)).to_string())
+    }),
+    Column::new("Type", 0, |object, _| event(object).kind.clone()),
+    Column::new("Reason", 0, |object, _| event(object).reason.clone()),
+    Column::new("Object", 0, |object, _| {
+        let about = &event(object).involved_object;
+        format!("{}/{}", about.kind.to_lowercase(), about.name)
+    }),
+    Column::new("Subobject", 1, |object, _| event(object).involved_object.field_path.clone()),
+    Column::new("Source", 1, |object, _| {
+        let source = &event(object).source;
+        let both = [source.component.as_str(), source.host.as_str()];
+        both.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+    }),
+    Column::new("Message", 0, |object, _| event(object).message.trim().to_owned()),
+    Column::new("First Seen", 1, |object, now| {
+        event(object).first_timestamp.map_or("<unknown>".into(), |seen| Human(now.wall.since(seen.wall())).to_string())
+    }),
+    Column::new("Count", 1, |object, _| event(object).count.unwrap_or(1).to_string()),
+    Column::name_with_priority("Name", 1),
+];
+
+fn event(object: &Object) -> &Event {
+    object.get().expect("the table of kinds hands these columns events only")
+}

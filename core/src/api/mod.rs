@@ -1,0 +1,18 @@
+//! The API's objects: Kubernetes' own names, shapes and rules, from one table of kinds.
+
+pub mod defaults;
+pub mod event;
+pub mod kinds;
+pub mod lease;
+pub mod meta;
+pub mod names;
+pub mod namespace;
+pub mod node;
+pub mod object;
+pub mod pod;
+pub mod quantity;
+pub mod replicaset;
+pub mod selector;
+pub mod status;
+pub mod structs;
+pub mod validation;

@@ -1,0 +1,368 @@
+//! Any object: one type for the store, for requests and answers, and for caches.
+//!
+//! An [`Object`] is cheap to clone and never changes; a changed one is a new one. Its JSON form is made once, when
+//! it is first asked for, and shared by every list and watcher.
+
+use crate::api::event::Event;
+use crate::api::lease::Lease;
+use crate::api::meta::ObjectMeta;
+use crate::api::namespace::Namespace;
+use crate::api::node::Node;
+use crate::api::pod::Pod;
+use crate::api::replicaset::ReplicaSet;
+use crate::api::structs::{Field, Rest};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+/// An object of some kind.
+#[derive(Clone)]
+pub struct Object(Arc<Inner>);
+
+struct Inner {
+    body: Body,
+    json: OnceLock<Box<[u8]>>,
+}
+
+/// A type that has a row in the table of kinds.
+pub trait Resource:
+    Clone + Default + fmt::Debug + PartialEq + Serialize + for<'de> Deserialize<'de> + Send + Sync + 'static
+{
+    /// Its kind.
+    const KIND: Kind;
+    /// Its metadata.
+    fn meta(&self) -> &ObjectMeta;
+    /// Its metadata, to be changed.
+    fn meta_mut(&mut self) -> &mut ObjectMeta;
+    /// The object, if it is of this type.
+    fn of(object: &Object) -> Option<&Self>;
+    /// As an object.
+    fn into_object(self) -> Object;
+    #[doc(hidden)]
+    fn rest_mut(&mut self) -> &mut Rest;
+}
+
+macro_rules! resources {
+    ($($kind:ident),+ $(,)?) => {
+        /// A kind of object; its row says the rest.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[allow(missing_docs)]
+        pub enum Kind { $($kind),+ }
+
+        impl Kind {
+            /// All kinds, in the order of their rows.
+            pub const ALL: &'static [Kind] = &[$(Kind::$kind),+];
+        }
+
+        #[derive(Clone, PartialEq)]
+        enum Body { $($kind($kind)),+ }
+
+        impl Body {
+            fn kind(&self) -> Kind {
+                match self { $(Body::$kind(_) => Kind::$kind),+ }
+            }
+            fn meta(&self) -> &ObjectMeta {
+                match self { $(Body::$kind(body) => &body.metadata),+ }
+            }
+            fn meta_mut(&mut self) -> &mut ObjectMeta {
+                match self { $(Body::$kind(body) => &mut body.metadata),+ }
+            }
+            fn serialize_fields<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+                match self { $(Body::$kind(body) => body.serialize_fields(map)),+ }
+            }
+            fn visit_rest(&self, visit: &mut dyn FnMut(&str)) {
+                match self { $(Body::$kind(body) => body.visit_rest(&mut String::new(), visit)),+ }
+            }
+        }
+
+        impl Object {
+            /// An object of this kind with nothing in it.
+            pub fn empty(kind: Kind) -> Object {
+                match kind { $(Kind::$kind => $kind::default().into_object()),+ }
+            }
+
+            /// Reads an object of this kind from JSON text.
+            pub fn decode(kind: Kind, json: &[u8]) -> Result<Object, DecodeError> {
+                match kind { $(Kind::$kind => decode::<$kind>(json)),+ }
+            }
+
+            /// Reads an object of this kind from a JSON value.
+            pub fn from_value(kind: Kind, value: Value) -> Result<Object, DecodeError> {
+                match kind { $(Kind::$kind => {
+                    let body = serde_path_to_error::deserialize::<_, $kind>(value).map_err(DecodeError::of)?;
+                    checked(body)
+                }),+ }
+            }
+        }
+
+        $(impl Resource for $kind {
+            const KIND: Kind = Kind::$kind;
+            fn meta(&self) -> &ObjectMeta {
+                &self.metadata
+            }
+            fn meta_mut(&mut self) -> &mut ObjectMeta {
+                &mut self.metadata
+            }
+            fn of(object: &Object) -> Option<&Self> {
+                match &object.0.body {
+                    Body::$kind(body) => Some(body),
+                    _ => None,
+                }
+            }
+            fn into_object(self) -> Object {
+                Object::of_body(Body::$kind(self))
+            }
+            fn rest_mut(&mut self) -> &mut Rest {
+                &mut self.rest
+            }
+        })+
+    };
+}
+
+resources![Namespace, Node, Pod, ReplicaSet, Lease, Event];
+
+/// Why JSON is no object of the kind asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DecodeError {
+    /// It is no JSON.
+    Syntax(String),
+    /// A field has the wrong type: its path, and what is wrong.
+    Field(String, String),
+    /// It says of itself that it is something else: its `apiVersion` and `kind`.
+    Other(String, String),
+}
+
+impl DecodeError {
+    fn of(error: serde_path_to_error::Error<serde_json::Error>) -> Self {
+        let path = error.path().to_string();
+        let inner = error.into_inner();
+        match inner.classify() {
+            serde_json::error::Category::Data if path != "." => DecodeError::Field(path, inner.to_string()),
+            _ => DecodeError::Syntax(inner.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DecodeError::Syntax(what) => f.write_str(what),
+            DecodeError::Field(path, what) => write!(f, "{path}: {what}"),
+            DecodeError::Other(api_version, kind) => {
+                write!(f, "the object provided says it is a {kind} of {api_version}")
+            }
+        }
+    }
+}
+
+fn decode<T: Resource>(json: &[u8]) -> Result<Object, DecodeError> {
+    match serde_json::from_slice::<T>(json) {
+        Ok(body) => checked(body),
+        // Read again, slowly, for the path of the field that is wrong.
+        Err(_) => {
+            let mut from = serde_json::Deserializer::from_slice(json);
+            let body = serde_path_to_error::deserialize::<_, T>(&mut from).map_err(DecodeError::of)?;
+            from.end().map_err(|error| DecodeError::Syntax(error.to_string()))?;
+            checked(body)
+        }
+    }
+}
+
+/// Takes `kind` and `apiVersion` out, which the type itself implies, after comparing them.
+fn checked<T: Resource>(mut body: T) -> Result<Object, DecodeError> {
+    let row = T::KIND.row();
+    let mut said = |name: &str, implied: &str| match body.rest_mut().remove(name) {
+        None => implied.to_owned(),
+        Some(Value::String(text)) => text,
+        Some(other) => other.to_string(),
+    };
+    let (api_version, kind) = (said("apiVersion", &row.api_version()), said("kind", row.name));
+    if kind != row.name || api_version != row.api_version() {
+        return Err(DecodeError::Other(api_version, kind));
+    }
+    Ok(body.into_object())
+}
+
+impl Object {
+    fn of_body(body: Body) -> Self {
+        Object(Arc::new(Inner { body, json: OnceLock::new() }))
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        self.0.body.kind()
+    }
+
+    /// Its metadata.
+    pub fn meta(&self) -> &ObjectMeta {
+        self.0.body.meta()
+    }
+
+    /// Its body, if it is of this type.
+    pub fn get<T: Resource>(&self) -> Option<&T> {
+        T::of(self)
+    }
+
+    /// Which object this is.
+    pub fn key(&self) -> Key {
+        let meta = self.meta();
+        Key { kind: self.kind(), namespace: meta.namespace.as_str().into(), name: meta.name.as_str().into() }
+    }
+
+    /// The same object with other metadata.
+    pub fn with_meta(&self, change: impl FnOnce(&mut ObjectMeta)) -> Object {
+        let mut body = self.0.body.clone();
+        change(body.meta_mut());
+        Object::of_body(body)
+    }
+
+    /// The same object with another body, if it is of this type; else as it is.
+    pub fn with<T: Resource>(&self, change: impl FnOnce(&mut T)) -> Object {
+        match self.get::<T>() {
+            Some(body) => {
+                let mut body = body.clone();
+                change(&mut body);
+                body.into_object()
+            }
+            None => self.clone(),
+        }
+    }
+
+    /// Its JSON text, compact, `kind` and `apiVersion` first. Made at the first call.
+    pub fn json(&self) -> &[u8] {
+        self.0.json.get_or_init(|| {
+            serde_json::to_vec(self).expect("API structs have string keys and finite numbers").into_boxed_slice()
+        })
+    }
+
+    /// Its JSON text without `kind` and `apiVersion`, as items of a list are written, but for the opening brace.
+    pub fn json_as_item(&self) -> &[u8] {
+        let row = self.kind().row();
+        let head = r#"{"kind":"","apiVersion":"","#.len() + row.name.len() + row.api_version().len();
+        &self.json()[head..]
+    }
+
+    /// As a JSON value.
+    pub fn to_value(&self) -> Value {
+        serde_json::to_value(self).expect("API structs have string keys and finite numbers")
+    }
+
+    /// The paths of the fields that are kept but have no effect here.
+    pub fn fields_without_effect(&self) -> Vec<String> {
+        let mut paths = Vec::new();
+        self.0.body.visit_rest(&mut |path| paths.push(path.to_owned()));
+        paths
+    }
+}
+
+impl Serialize for Object {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        let row = self.kind().row();
+        map.serialize_entry("kind", row.name)?;
+        map.serialize_entry("apiVersion", &row.api_version())?;
+        self.0.body.serialize_fields(&mut map)?;
+        map.end()
+    }
+}
+
+impl PartialEq for Object {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0.body == other.0.body
+    }
+}
+
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(self.json()))
+    }
+}
+
+/// Which object: its kind, namespace and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Key {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace; empty for kinds without.
+    pub namespace: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+}
+
+impl Key {
+    /// The key of an object.
+    pub fn new(kind: Kind, namespace: &str, name: &str) -> Self {
+        Key { kind, namespace: namespace.into(), name: name.into() }
+    }
+}
+
+/// `replicasets.apps/default/web`, or without a namespace `nodes/node-1`: also its place in the durable store.
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let resource = self.kind.row().resource();
+        match &*self.namespace {
+            "" => write!(f, "{resource}/{}", self.name),
+            namespace => write!(f, "{resource}/{namespace}/{}", self.name),
+        }
+    }
+}
+
+impl std::str::FromStr for Key {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is no key of an object");
+        let (resource, rest) = text.split_once('/').ok_or_else(wrong)?;
+        let kind = Kind::ALL.iter().copied().find(|kind| kind.row().resource() == resource).ok_or_else(wrong)?;
+        match rest.split_once('/') {
+            Some((namespace, name)) if kind.row().namespaced => Ok(Key::new(kind, namespace, name)),
+            None if !kind.row().namespaced => Ok(Key::new(kind, "", rest)),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POD: &str = r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a"},"spec":{"containers":[{"name":"c","image":"busybox","stdin":true}],"restartPolicy":"Never","affinity":{"x":1}},"status":{"phase":"Pending"}}"#;
+
+    #[test]
+    fn what_is_read_is_written() {
+        let pod = Object::decode(Kind::Pod, POD.as_bytes()).unwrap();
+        assert_eq!(String::from_utf8_lossy(pod.json()), POD);
+        assert_eq!(pod.fields_without_effect(), ["spec.containers[0].stdin", "spec.affinity"]);
+        assert!(pod.json_as_item().starts_with(b"\"metadata\""));
+        assert_eq!(Object::from_value(Kind::Pod, pod.to_value()).unwrap(), pod);
+    }
+
+    #[test]
+    fn says_what_is_wrong_and_where() {
+        let check = |text: &str, want: &str| {
+            let error = Object::decode(Kind::Pod, text.as_bytes()).unwrap_err().to_string();
+            assert!(error.starts_with(want), "{error}");
+        };
+        check("{", "EOF while parsing");
+        check("[]", "invalid type: sequence, expected an object (Pod)");
+        check(
+            r#"{"spec":{"containers":"none"}}"#,
+            "spec.containers: invalid type: string \"none\", expected a sequence",
+        );
+        check(r#"{"spec":{"containers":[{"name":7}]}}"#, "spec.containers[0].name: invalid type: integer `7`");
+        check(r#"{"kind":"Node","apiVersion":"v1"}"#, "the object provided says it is a Node of v1");
+        check(r#"{"spec":{"restartPolicy":"Sometimes"}}"#, "spec.restartPolicy: unknown variant");
+    }
+
+    #[test]
+    fn keys_read_back() {
+        for key in
+            [Key::new(Kind::Pod, "default", "a"), Key::new(Kind::Node, "", "n"), Key::new(Kind::ReplicaSet, "x", "y.z")]
+        {
+            assert_eq!(key.to_string().parse(), Ok(key));
+        }
+        assert!("pods/a".parse::<Key>().is_err() && "gizmos/a/b".parse::<Key>().is_err());
+    }
+}

@@ -1,0 +1,377 @@
+//! Pod: containers that share a node, a network and a life.
+//!
+//! Source: Kubernetes API reference v1.32, "Pod"; documentation, "Pod Lifecycle".
+
+use crate::api::kinds::Column;
+use crate::api::meta::{ObjectMeta, Time};
+use crate::api::object::Object;
+use crate::api::quantity::Quantity;
+use crate::time::{Human, Now};
+use crate::{api_enum, api_struct};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// On a pod or a pod template: after so many failed starts of a container the pod is Failed.
+///
+/// MiniKu's rule; without it a start is tried again for ever, as Kubernetes does.
+pub const START_RETRIES: &str = "miniku.dev/start-retries";
+
+api_struct! {
+    /// A pod.
+    pub struct Pod {
+        /// Names, identity, versions, ownership.
+        metadata "metadata" always: ObjectMeta,
+        /// What is wished. Shared between the pods of one template.
+        spec "spec" always: Arc<PodSpec>,
+        /// What the kubelet saw.
+        status "status" always: PodStatus,
+    }
+}
+
+api_struct! {
+    /// What is wished of a pod. Fixed after creation, but for images, `nodeName` (once) and the deadline.
+    pub struct PodSpec {
+        /// At least one; names are unique.
+        containers "containers" always: Vec<Container>,
+        /// When ended containers are started again.
+        restart_policy "restartPolicy": RestartPolicy,
+        /// Seconds between SIGTERM and SIGKILL; 30 if absent.
+        termination_grace_period_seconds "terminationGracePeriodSeconds": Option<i64>,
+        /// The node it runs on. Empty until the scheduler binds it; set by the user, the scheduler is left out.
+        node_name "nodeName": String,
+        /// Labels a node must have.
+        node_selector "nodeSelector": BTreeMap<String, String>,
+        /// The host name inside; the pod's name if empty.
+        hostname "hostname": String,
+        /// Higher ones are scheduled first; 0 if absent.
+        priority "priority": Option<i32>,
+        /// Which scheduler is responsible; `default-scheduler` if empty.
+        scheduler_name "schedulerName": String,
+    }
+}
+
+api_struct! {
+    /// One container of a pod.
+    pub struct Container {
+        /// A DNS label, unique within the pod.
+        name "name" always: String,
+        /// What it runs from.
+        image "image": String,
+        /// Replaces the image's entrypoint if not empty. `$(NAME)` is replaced from `env`.
+        command "command": Vec<String>,
+        /// Replaces the image's arguments if not empty. `$(NAME)` is replaced from `env`.
+        args "args": Vec<String>,
+        /// Absolute; the image's if empty.
+        working_dir "workingDir": String,
+        /// Environment on top of the image's, in order; later values may use earlier ones as `$(NAME)`.
+        env "env": Vec<EnvVar>,
+        /// Limits and requests.
+        resources "resources": ResourceRequirements,
+        /// When the image is fetched. Images are built in so far, so this decides nothing but is understood.
+        image_pull_policy "imagePullPolicy": String,
+    }
+}
+
+api_struct! {
+    /// One environment variable.
+    pub struct EnvVar {
+        /// Its name.
+        name "name" always: String,
+        /// Its value; empty if absent.
+        value "value": String,
+    }
+}
+
+api_struct! {
+    /// What a container is promised, and what it may not exceed. Keys are `cpu` and `memory`.
+    pub struct ResourceRequirements {
+        /// Enforced by cgroups.
+        limits "limits": BTreeMap<String, Quantity>,
+        /// Counted by the scheduler; a limit without a request counts as one.
+        requests "requests": BTreeMap<String, Quantity>,
+    }
+}
+
+api_enum! {
+    /// When ended containers are started again.
+    pub enum RestartPolicy {
+        /// Whatever their exit code.
+        #[default] Always "Always",
+        /// When they failed.
+        OnFailure "OnFailure",
+        /// Never: one attempt.
+        Never "Never",
+    }
+}
+
+api_struct! {
+    /// What the kubelet saw of a pod.
+    pub struct PodStatus {
+        /// Where it is in its life.
+        phase "phase": PodPhase,
+        /// Scheduled, initialized, ready and the like.
+        conditions "conditions": Vec<PodCondition>,
+        /// Why it is in this phase, for people.
+        message "message": String,
+        /// Why it is in this phase, in one word.
+        reason "reason": String,
+        /// The node's address.
+        host_ip "hostIP": String,
+        /// The pod's own address.
+        pod_ip "podIP": String,
+        /// When the kubelet took it on.
+        start_time "startTime": Option<Time>,
+        /// One a container, in the order of the spec.
+        container_statuses "containerStatuses": Vec<ContainerStatus>,
+        /// How its resources are guaranteed: `Guaranteed`, `Burstable` or `BestEffort`.
+        qos_class "qosClass": String,
+        /// Failed starts in a row, where they are limited by [`START_RETRIES`]. Miniku's own field.
+        retry_count "retryCount": Option<i32>,
+        /// When the next start is due, where they are limited. Miniku's own field.
+        next_retry_at "nextRetryAt": Option<Time>,
+    }
+}
+
+api_enum! {
+    /// Where a pod is in its life. `Succeeded` and `Failed` are final.
+    pub enum PodPhase {
+        /// Accepted, but not all containers have run yet.
+        #[default] Pending "Pending",
+        /// On a node, and at least one container runs or will again.
+        Running "Running",
+        /// All containers ended well and none will run again.
+        Succeeded "Succeeded",
+        /// All containers ended, at least one badly, and none will run again.
+        Failed "Failed",
+    }
+}
+
+impl PodPhase {
+    /// Whether no container of the pod will ever run again.
+    pub fn is_final(self) -> bool {
+        matches!(self, PodPhase::Succeeded | PodPhase::Failed)
+    }
+}
+
+api_struct! {
+    /// One aspect of a pod, and since when it is so.
+    pub struct PodCondition {
+        /// `PodScheduled`, `Initialized`, `ContainersReady` or `Ready`.
+        kind "type" always: String,
+        /// `True`, `False` or `Unknown`.
+        status "status" always: String,
+        /// When `status` last changed.
+        last_transition_time "lastTransitionTime": Option<Time>,
+        /// Why, in one word.
+        reason "reason": String,
+        /// Why, for people.
+        message "message": String,
+    }
+}
+
+api_struct! {
+    /// What the kubelet saw of a container.
+    pub struct ContainerStatus {
+        /// The container's name.
+        name "name" always: String,
+        /// What it is in now.
+        state "state" always: ContainerState,
+        /// How the attempt before ended.
+        last_state "lastState" always: ContainerState,
+        /// Whether it serves.
+        ready "ready" always: bool,
+        /// How often it was started again.
+        restart_count "restartCount" always: i32,
+        /// The image as the pod names it.
+        image "image" always: String,
+        /// What it really runs.
+        image_id "imageID" always: String,
+        /// The latest attempt's id.
+        container_id "containerID": String,
+        /// Whether the latest attempt has been started.
+        started "started": Option<bool>,
+    }
+}
+
+api_struct! {
+    /// One of three; all absent means waiting.
+    pub struct ContainerState {
+        /// It is not started yet, or waits to be started again.
+        waiting "waiting": Option<StateWaiting>,
+        /// It runs.
+        running "running": Option<StateRunning>,
+        /// It ended.
+        terminated "terminated": Option<StateTerminated>,
+    }
+}
+
+api_struct! {
+    /// Why a container does not run yet.
+    pub struct StateWaiting {
+        /// In one word: `ContainerCreating`, `CrashLoopBackOff`, `ErrImagePull`.
+        reason "reason": String,
+        /// For people.
+        message "message": String,
+    }
+}
+
+api_struct! {
+    /// Since when a container runs.
+    pub struct StateRunning {
+        /// When its program was executed.
+        started_at "startedAt": Option<Time>,
+    }
+}
+
+api_struct! {
+    /// How a container ended.
+    pub struct StateTerminated {
+        /// The exit status, or 128 plus the signal's number.
+        exit_code "exitCode" always: i32,
+        /// The signal that ended it.
+        signal "signal": Option<i32>,
+        /// In one word: `Completed`, `Error`, `OOMKilled`, `ContainerStatusUnknown`.
+        reason "reason": String,
+        /// For people.
+        message "message": String,
+        /// When its program was executed.
+        started_at "startedAt": Option<Time>,
+        /// When it ended.
+        finished_at "finishedAt": Option<Time>,
+        /// The attempt's id.
+        container_id "containerID": String,
+    }
+}
+
+api_struct! {
+    /// A pod in the making, inside the object that makes it.
+    pub struct PodTemplateSpec {
+        /// Labels and annotations of the pods.
+        metadata "metadata": ObjectMeta,
+        /// Their spec.
+        spec "spec": Arc<PodSpec>,
+    }
+}
+
+/// Seconds between SIGTERM and SIGKILL where a pod names none.
+///
+/// Source: Kubernetes API reference, `PodSpec.terminationGracePeriodSeconds`.
+pub const DEFAULT_GRACE_SECONDS: i64 = 30;
+
+impl Pod {
+    /// The node it is bound to, if it is.
+    pub fn node(&self) -> Option<&str> {
+        Some(self.spec.node_name.as_str()).filter(|node| !node.is_empty())
+    }
+
+    /// Whether it neither has finished nor is being deleted.
+    pub fn is_active(&self) -> bool {
+        !self.status.phase.is_final() && !self.metadata.is_deleting()
+    }
+
+    /// Whether its condition `Ready` is true.
+    pub fn is_ready(&self) -> bool {
+        self.status.conditions.iter().any(|condition| condition.kind == "Ready" && condition.status == "True")
+    }
+
+    /// Seconds between SIGTERM and SIGKILL.
+    pub fn grace_seconds(&self) -> i64 {
+        self.spec.termination_grace_period_seconds.unwrap_or(DEFAULT_GRACE_SECONDS)
+    }
+
+    /// After how many failed starts the pod is Failed; unlimited if absent.
+    pub fn start_retries(&self) -> Option<i32> {
+        self.metadata.annotations.get(START_RETRIES)?.parse().ok()
+    }
+}
+
+impl PodSpec {
+    /// What its containers request together: thousandths of a processor and bytes of memory. A limit without
+    /// a request counts as one.
+    pub fn requests(&self) -> (u64, u64) {
+        let sum = |name: &str, amount: fn(&Quantity) -> u64| {
+            self.containers.iter().fold(0_u64, |sum, container| {
+                let wished = container.resources.requests.get(name).or_else(|| container.resources.limits.get(name));
+                sum.saturating_add(wished.map_or(0, amount))
+            })
+        };
+        (sum("cpu", Quantity::milli_value), sum("memory", Quantity::value))
+    }
+
+    /// `Guaranteed` if every container's limits for both resources equal its requests, `BestEffort` if none has
+    /// any, else `Burstable`.
+    ///
+    /// Source: Kubernetes documentation, "Pod Quality of Service Classes".
+    pub fn qos_class(&self) -> &'static str {
+        let resources = || self.containers.iter().map(|container| &container.resources);
+        if resources().all(|one| one.limits.is_empty() && one.requests.is_empty()) {
+            return "BestEffort";
+        }
+        let guaranteed = resources().all(|one| {
+            ["cpu", "memory"].iter().all(|name| match (one.limits.get(*name), one.requests.get(*name)) {
+                (Some(limit), Some(request)) => limit == request,
+                (Some(_), None) => true,
+                (None, _) => false,
+            })
+        });
+        if guaranteed { "Guaranteed" } else { "Burstable" }
+    }
+}
+
+/// What kubectl shows of pods.
+pub const COLUMNS: &[Column] = &[
+    Column::name("Name"),
+    Column::new("Ready", 0, |object, _| {
+        let statuses = &pod(object).status.container_statuses;
+        let ready = statuses.iter().filter(|status| status.ready).count();
+        format!("{ready}/{}", pod(object).spec.containers.len())
+    }),
+    Column::new("Status", 0, |object, _| shown_status(pod(object))),
+    Column::new("Restarts", 0, |object, now| restarts(pod(object), now)),
+    Column::age(),
+    Column::new("IP", 1, |object, _| or_none(&pod(object).status.pod_ip)),
+    Column::new("Node", 1, |object, _| or_none(&pod(object).spec.node_name)),
+    Column::new("Nominated Node", 1, |_, _| "<none>".into()),
+    Column::new("Readiness Gates", 1, |_, _| "<none>".into()),
+];
+
+fn pod(object: &Object) -> &Pod {
+    object.get().expect("the table of kinds hands these columns pods only")
+}
+
+fn or_none(text: &str) -> String {
+    if text.is_empty() { "<none>".into() } else { text.into() }
+}
+
+/// The word kubectl shows as a pod's status. Source: Kubernetes, `printers/internalversion.printPod`.
+pub fn shown_status(pod: &Pod) -> String {
+    if pod.metadata.is_deleting() {
+        return "Terminating".into();
+    }
+    let mut shown = if pod.status.reason.is_empty() { pod.status.phase.to_string() } else { pod.status.reason.clone() };
+    for status in pod.status.container_statuses.iter().rev() {
+        if let Some(waiting) = &status.state.waiting
+            && !waiting.reason.is_empty()
+        {
+            shown = waiting.reason.clone();
+        } else if let Some(ended) = &status.state.terminated {
+            shown = match (ended.reason.as_str(), ended.signal) {
+                ("", Some(signal)) => format!("Signal:{signal}"),
+                ("", None) => format!("ExitCode:{}", ended.exit_code),
+                (reason, _) => reason.into(),
+            };
+        }
+    }
+    let any_runs = pod.status.container_statuses.iter().any(|status| status.ready && status.state.running.is_some());
+    if shown == "Completed" && any_runs { "Running".into() } else { shown }
+}
+
+fn restarts(pod: &Pod, now: Now) -> String {
+    let statuses = &pod.status.container_statuses;
+    let count: i32 = statuses.iter().map(|status| status.restart_count).sum();
+    let last = statuses.iter().filter_map(|status| status.last_state.terminated.as_ref()?.finished_at).max();
+    match last {
+        Some(last) if count > 0 => format!("{count} ({} ago)", Human(now.wall.since(last.wall()))),
+        _ => count.to_string(),
+    }
+}

@@ -1,0 +1,266 @@
+//! Status: how the API server says that something went wrong, or was removed.
+//!
+//! Source: Kubernetes API conventions, "Response Status Kind".
+
+use crate::api::kinds::{Kind, KindRow};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// An answer that is no object. The order of the fields is the one clients' tests compare.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    kind: String,
+    api_version: String,
+    #[serde(default)]
+    metadata: Empty,
+    /// `Success` or `Failure`.
+    pub status: String,
+    /// For people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// What a program would act on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// About which object, and which of its fields.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<Details>,
+    /// The HTTP status code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<u16>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Empty {}
+
+/// Why a request failed. Each has one HTTP status code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum Reason {
+    BadRequest,
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    MethodNotAllowed,
+    NotAcceptable,
+    AlreadyExists,
+    Conflict,
+    Expired,
+    RequestEntityTooLarge,
+    UnsupportedMediaType,
+    Invalid,
+    TooManyRequests,
+    InternalError,
+    ServiceUnavailable,
+    Timeout,
+    /// Any other word, from another server.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Reason {
+    /// The HTTP status code. Source: `k8s.io/apimachinery/pkg/apis/meta/v1`, `StatusReason`.
+    pub const fn code(self) -> u16 {
+        match self {
+            Reason::BadRequest => 400,
+            Reason::Unauthorized => 401,
+            Reason::Forbidden => 403,
+            Reason::NotFound => 404,
+            Reason::MethodNotAllowed => 405,
+            Reason::NotAcceptable => 406,
+            Reason::AlreadyExists | Reason::Conflict => 409,
+            Reason::Expired => 410,
+            Reason::RequestEntityTooLarge => 413,
+            Reason::UnsupportedMediaType => 415,
+            Reason::Invalid => 422,
+            Reason::TooManyRequests => 429,
+            Reason::InternalError | Reason::Unknown => 500,
+            Reason::ServiceUnavailable => 503,
+            Reason::Timeout => 504,
+        }
+    }
+}
+
+/// About which object a [`Status`] speaks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Details {
+    /// Its name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Its API group; empty for the core group.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub group: String,
+    /// The plural resource, or the kind where its content is invalid.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub kind: String,
+    /// Its uid.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub uid: String,
+    /// One a field.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<Cause>,
+}
+
+/// What is wrong with one field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// `FieldValueInvalid`, `FieldValueRequired` and the like.
+    pub reason: String,
+    /// For people.
+    pub message: String,
+    /// The field's path.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub field: String,
+}
+
+/// What is wrong with one field of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldError {
+    /// The field's path, for example `spec.containers[0].name`.
+    pub field: String,
+    /// Which rule it breaks.
+    pub kind: FieldErrorKind,
+}
+
+/// Which rule a field breaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FieldErrorKind {
+    /// It must be there.
+    Required(String),
+    /// The value cannot be: the value, and the rule.
+    Invalid(String, String),
+    /// The value is none of those that can be.
+    NotSupported(String, &'static [&'static str]),
+    /// The value must differ from all others.
+    Duplicate(String),
+    /// It must not be there.
+    Forbidden(String),
+}
+
+impl FieldError {
+    /// The field must be there; `why` may add what for.
+    pub fn required(field: impl Into<String>, why: impl Into<String>) -> Self {
+        FieldError { field: field.into(), kind: FieldErrorKind::Required(why.into()) }
+    }
+
+    /// The value cannot be.
+    pub fn invalid(field: impl Into<String>, value: impl fmt::Debug, rule: impl Into<String>) -> Self {
+        FieldError { field: field.into(), kind: FieldErrorKind::Invalid(format!("{value:?}"), rule.into()) }
+    }
+
+    /// The value occurs twice.
+    pub fn duplicate(field: impl Into<String>, value: impl fmt::Debug) -> Self {
+        FieldError { field: field.into(), kind: FieldErrorKind::Duplicate(format!("{value:?}")) }
+    }
+
+    /// The field must not be there, or must not change.
+    pub fn forbidden(field: impl Into<String>, rule: impl Into<String>) -> Self {
+        FieldError { field: field.into(), kind: FieldErrorKind::Forbidden(rule.into()) }
+    }
+
+    fn cause(&self) -> Cause {
+        let (reason, message) = match &self.kind {
+            FieldErrorKind::Required(why) if why.is_empty() => ("FieldValueRequired", "Required value".to_owned()),
+            FieldErrorKind::Required(why) => ("FieldValueRequired", format!("Required value: {why}")),
+            FieldErrorKind::Invalid(value, rule) => ("FieldValueInvalid", format!("Invalid value: {value}: {rule}")),
+            FieldErrorKind::NotSupported(value, values) => {
+                let values: Vec<String> = values.iter().map(|value| format!("{value:?}")).collect();
+                let message = format!("Unsupported value: {value:?}: supported values: {}", values.join(", "));
+                ("FieldValueNotSupported", message)
+            }
+            FieldErrorKind::Duplicate(value) => ("FieldValueDuplicate", format!("Duplicate value: {value}")),
+            FieldErrorKind::Forbidden(rule) => ("FieldValueForbidden", format!("Forbidden: {rule}")),
+        };
+        Cause { reason: reason.into(), message, field: self.field.clone() }
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.cause().message)
+    }
+}
+
+impl Status {
+    /// A failure without an object.
+    pub fn failure(reason: Reason, message: impl Into<String>) -> Self {
+        Status {
+            kind: "Status".into(),
+            api_version: "v1".into(),
+            metadata: Empty {},
+            status: "Failure".into(),
+            message: message.into(),
+            reason: Some(reason),
+            details: None,
+            code: Some(reason.code()),
+        }
+    }
+
+    /// An object was removed.
+    pub fn removed(kind: Kind, name: &str, uid: &str) -> Self {
+        Status {
+            status: "Success".into(),
+            message: String::new(),
+            reason: None,
+            details: Some(Details { uid: uid.into(), ..details(kind.row(), name) }),
+            code: None,
+            ..Status::failure(Reason::Unknown, "")
+        }
+    }
+
+    fn about(reason: Reason, kind: Kind, name: &str, message: String) -> Self {
+        Status { details: Some(details(kind.row(), name)), ..Status::failure(reason, message) }
+    }
+
+    /// There is no such object.
+    pub fn not_found(kind: Kind, name: &str) -> Self {
+        let message = format!("{} {name:?} not found", kind.row().resource());
+        Status::about(Reason::NotFound, kind, name, message)
+    }
+
+    /// There is such an object already.
+    pub fn already_exists(kind: Kind, name: &str) -> Self {
+        let message = format!("{} {name:?} already exists", kind.row().resource());
+        Status::about(Reason::AlreadyExists, kind, name, message)
+    }
+
+    /// A condition of the request does not hold any more.
+    pub fn conflict(kind: Kind, name: &str, why: &str) -> Self {
+        let message = format!("Operation cannot be fulfilled on {} {name:?}: {why}", kind.row().resource());
+        Status::about(Reason::Conflict, kind, name, message)
+    }
+
+    /// The object's revision is not the one the request names.
+    pub fn stale(kind: Kind, name: &str) -> Self {
+        let why = "the object has been modified; please apply your changes to the latest version and try again";
+        Status::conflict(kind, name, why)
+    }
+
+    /// The object's content breaks rules.
+    pub fn invalid(kind: Kind, name: &str, errors: &[FieldError]) -> Self {
+        let row = kind.row();
+        let qualified = if row.group.is_empty() { row.name.into() } else { format!("{}.{}", row.name, row.group) };
+        let told: Vec<String> = errors.iter().map(FieldError::to_string).collect();
+        let told = if told.len() == 1 { told[0].clone() } else { format!("[{}]", told.join(", ")) };
+        let message = format!("{qualified} {name:?} is invalid: {told}");
+        let causes = errors.iter().map(FieldError::cause).collect();
+        let details = Details { kind: row.name.into(), causes, ..details(row, name) };
+        Status { details: Some(details), ..Status::failure(Reason::Invalid, message) }
+    }
+
+    /// The HTTP status code.
+    pub fn http_code(&self) -> u16 {
+        self.code.unwrap_or(if self.status == "Success" { 200 } else { 500 })
+    }
+}
+
+fn details(row: &KindRow, name: &str) -> Details {
+    Details { name: name.into(), group: row.group.into(), kind: row.plural.into(), ..Default::default() }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}

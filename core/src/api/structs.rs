@@ -1,0 +1,258 @@
+//! How API types are declared: [`api_struct!`] makes a struct, its JSON form and the walk over its fields
+//! from one list.
+//!
+//! Every such struct keeps the fields it does not name in [`Rest`], where they stood, so that nothing a
+//! user wrote is lost on the way through, not even inside a list or a pod template.
+
+use serde::de::{Deserialize, Deserializer, Visitor};
+use serde_json::Value;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// Fields that miniku does not act on, by JSON name, as they came. Usually empty, hence the indirection.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rest(Option<Box<BTreeMap<String, Value>>>);
+
+impl Rest {
+    /// Keeps a field. `null` means absent and is not kept.
+    pub fn insert(&mut self, name: String, value: Value) {
+        if !value.is_null() {
+            self.0.get_or_insert_default().insert(name, value);
+        }
+    }
+
+    /// Takes a field out.
+    pub fn remove(&mut self, name: &str) -> Option<Value> {
+        let value = self.0.as_mut()?.remove(name);
+        if self.0.as_ref().is_some_and(|fields| fields.is_empty()) {
+            self.0 = None;
+        }
+        value
+    }
+
+    /// The fields, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.0.iter().flat_map(|fields| fields.iter())
+    }
+}
+
+/// What a field of an API struct can do beside serde.
+pub trait Field {
+    /// Whether the field is left out of the JSON form, as Go's `omitempty` does.
+    fn is_absent(&self) -> bool;
+
+    /// Calls `visit` with the path of every field kept in a [`Rest`] at or below this one.
+    fn visit_rest(&self, _path: &mut String, _visit: &mut dyn FnMut(&str)) {}
+}
+
+macro_rules! plain_field {
+    ($($kind:ty: |$value:ident| $absent:expr;)+) => {
+        $(impl Field for $kind {
+            fn is_absent(&self) -> bool {
+                let $value = self;
+                $absent
+            }
+        })+
+    };
+}
+
+plain_field! {
+    String: |text| text.is_empty();
+    bool: |set| !set;
+    i32: |_n| false;
+    i64: |_n| false;
+    u64: |_n| false;
+    Value: |value| value.is_null();
+}
+
+impl<T: Field> Field for Option<T> {
+    fn is_absent(&self) -> bool {
+        self.is_none()
+    }
+    fn visit_rest(&self, path: &mut String, visit: &mut dyn FnMut(&str)) {
+        if let Some(inner) = self {
+            inner.visit_rest(path, visit);
+        }
+    }
+}
+
+impl<T: Field> Field for Arc<T> {
+    fn is_absent(&self) -> bool {
+        (**self).is_absent()
+    }
+    fn visit_rest(&self, path: &mut String, visit: &mut dyn FnMut(&str)) {
+        (**self).visit_rest(path, visit);
+    }
+}
+
+impl<T: Field> Field for Vec<T> {
+    fn is_absent(&self) -> bool {
+        self.is_empty()
+    }
+    fn visit_rest(&self, path: &mut String, visit: &mut dyn FnMut(&str)) {
+        for (at, item) in self.iter().enumerate() {
+            let end = path.len();
+            path.push_str(&format!("[{at}]"));
+            item.visit_rest(path, visit);
+            path.truncate(end);
+        }
+    }
+}
+
+impl<T> Field for BTreeMap<String, T> {
+    fn is_absent(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+/// Calls `walk` with `path` extended by `.name`.
+pub fn below(path: &mut String, name: &str, walk: impl FnOnce(&mut String)) {
+    let end = path.len();
+    if end > 0 {
+        path.push('.');
+    }
+    path.push_str(name);
+    walk(path);
+    path.truncate(end);
+}
+
+/// A JSON key, borrowed from the input where it holds no escapes.
+pub struct Key<'de>(pub Cow<'de, str>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Key<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a field name")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Owned(text.to_owned())))
+            }
+            fn visit_string<E>(self, text: String) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Owned(text)))
+            }
+        }
+        from.deserialize_str(Text)
+    }
+}
+
+/// Declares an API struct: `field "jsonName": Type,` a line, each with its docstring.
+///
+/// Absent and `null` both give the type's default. A field marked `always` is written even when empty, as Go
+/// writes those without `omitempty`.
+#[macro_export]
+macro_rules! api_struct {
+    ($(#[$doc:meta])* pub struct $name:ident {
+        $($(#[$field_doc:meta])* $field:ident $json:literal $($always:ident)?: $kind:ty,)*
+    }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: $kind,)*
+            /// Fields without effect here, kept as they came.
+            pub rest: $crate::api::structs::Rest,
+        }
+
+        impl $name {
+            /// The JSON names of the fields miniku acts on.
+            pub const FIELDS: &'static [&'static str] = &[$($json),*];
+
+            /// Writes the fields into a JSON object that has been begun.
+            pub fn serialize_fields<M: serde::ser::SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+                $(if $crate::api_struct!(@always $($always)?) || !$crate::api::structs::Field::is_absent(&self.$field) {
+                    map.serialize_entry($json, &self.$field)?;
+                })*
+                for (name, value) in self.rest.iter() {
+                    map.serialize_entry(name, value)?;
+                }
+                Ok(())
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                let mut map = to.serialize_map(None)?;
+                self.serialize_fields(&mut map)?;
+                serde::ser::SerializeMap::end(map)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                struct Object;
+                impl<'de> serde::de::Visitor<'de> for Object {
+                    type Value = $name;
+                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        f.write_str(concat!("an object (", stringify!($name), ")"))
+                    }
+                    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<$name, A::Error> {
+                        let mut object = $name::default();
+                        while let Some($crate::api::structs::Key(key)) = map.next_key()? {
+                            match &*key {
+                                $($json => object.$field = map.next_value::<Option<$kind>>()?.unwrap_or_default(),)*
+                                _ => object.rest.insert(key.into_owned(), map.next_value()?),
+                            }
+                        }
+                        Ok(object)
+                    }
+                }
+                from.deserialize_map(Object)
+            }
+        }
+
+        impl $crate::api::structs::Field for $name {
+            fn is_absent(&self) -> bool {
+                $($crate::api::structs::Field::is_absent(&self.$field) &&)* self.rest == Default::default()
+            }
+            fn visit_rest(&self, path: &mut String, visit: &mut dyn FnMut(&str)) {
+                $($crate::api::structs::below(path, $json, |path| {
+                    $crate::api::structs::Field::visit_rest(&self.$field, path, visit);
+                });)*
+                for (name, _) in self.rest.iter() {
+                    $crate::api::structs::below(path, name, |path| visit(path));
+                }
+            }
+        }
+    };
+    (@always) => { false };
+    (@always always) => { true };
+}
+
+/// Declares an API string type with a closed set of values, and what they mean.
+#[macro_export]
+macro_rules! api_enum {
+    ($(#[$doc:meta])* pub enum $name:ident { $($(#[$value_doc:meta])* $value:ident $text:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+        pub enum $name { $($(#[$value_doc])* #[serde(rename = $text)] $value,)+ }
+
+        impl $name {
+            /// All values, in the order of their declaration.
+            pub const ALL: &'static [$name] = &[$($name::$value),+];
+
+            /// The value's JSON text.
+            pub const fn as_str(self) -> &'static str {
+                match self { $($name::$value => $text,)+ }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl $crate::api::structs::Field for $name {
+            fn is_absent(&self) -> bool {
+                false
+            }
+        }
+    };
+}
