@@ -7,8 +7,10 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod client;
 pub mod kubelet;
 pub mod program;
 pub mod rng;
+pub mod store;
 pub mod table;
 pub mod time;

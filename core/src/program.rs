@@ -235,8 +235,6 @@ pub enum Part {
     Main,
     /// `status` alone.
     Status,
-    /// `spec.replicas` alone.
-    Scale,
     /// `spec.finalizers` of a namespace alone.
     Finalize,
 }

@@ -213,7 +213,7 @@ pub const KINDS: &[KindRow] = &[
         has_status: true,
         has_generation: true,
         create_on_update: false,
-        subresources: &["scale"],
+        subresources: &[],
         columns: replicaset::COLUMNS,
         fields: &[],
         set_defaults: defaults::replica_set,

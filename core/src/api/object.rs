@@ -11,6 +11,7 @@ use crate::api::node::Node;
 use crate::api::pod::Pod;
 use crate::api::replicaset::ReplicaSet;
 use crate::api::structs::{Field, Rest};
+use crate::program::Revision;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
@@ -40,12 +41,14 @@ pub trait Resource:
     fn of(object: &Object) -> Option<&Self>;
     /// As an object.
     fn into_object(self) -> Object;
+    /// Replaces its `status`, if it has one, by another's.
+    fn take_status(&mut self, from: &Self);
     #[doc(hidden)]
     fn rest_mut(&mut self) -> &mut Rest;
 }
 
 macro_rules! resources {
-    ($($kind:ident),+ $(,)?) => {
+    ($($kind:ident $(($status:ident))?),+ $(,)?) => {
         /// A kind of object; its row says the rest.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[allow(missing_docs)]
@@ -71,6 +74,12 @@ macro_rules! resources {
             }
             fn serialize_fields<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
                 match self { $(Body::$kind(body) => body.serialize_fields(map)),+ }
+            }
+            fn take_status(&mut self, from: &Body) {
+                match (self, from) {
+                    $((Body::$kind(body), Body::$kind(from)) => body.take_status(from),)+
+                    _ => {}
+                }
             }
             fn visit_rest(&self, visit: &mut dyn FnMut(&str)) {
                 match self { $(Body::$kind(body) => body.visit_rest(&mut String::new(), visit)),+ }
@@ -114,6 +123,9 @@ macro_rules! resources {
             fn into_object(self) -> Object {
                 Object::of_body(Body::$kind(self))
             }
+            fn take_status(&mut self, _from: &Self) {
+                $(self.$status.clone_from(&_from.$status);)?
+            }
             fn rest_mut(&mut self) -> &mut Rest {
                 &mut self.rest
             }
@@ -121,7 +133,7 @@ macro_rules! resources {
     };
 }
 
-resources![Namespace, Node, Pod, ReplicaSet, Lease, Event];
+resources![Namespace(status), Node(status), Pod(status), ReplicaSet(status), Lease, Event];
 
 /// Why JSON is no object of the kind asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -228,6 +240,18 @@ impl Object {
             }
             None => self.clone(),
         }
+    }
+
+    /// The same object with the `status` of another of its kind.
+    pub fn with_status_of(&self, other: &Object) -> Object {
+        let mut body = self.0.body.clone();
+        body.take_status(&other.0.body);
+        Object::of_body(body)
+    }
+
+    /// The revision of its last write; 0 if it was never stored.
+    pub fn revision(&self) -> Revision {
+        Revision(self.meta().resource_version.parse().unwrap_or(0))
     }
 
     /// Its JSON text, compact, `kind` and `apiVersion` first. Made at the first call.

@@ -1,0 +1,324 @@
+//! Informer: a program's view of the objects it cares about, kept true by a list and a watch.
+//!
+//! It lists, then watches from the list's revision. When the watch ends it watches again from where it was; when that
+//! revision is forgotten it lists again, and tells the difference, deletions included. Failures are tried again with
+//! exponential, jittered delays. This is the list-watch of GoKube, with its options and what its metrics count.
+
+use crate::api::object::{Key, Object, Resource};
+use crate::client::{Backoff, Ids};
+use crate::program::{Answer, CallId, Effect, Effects, Input, Level, Query, Revision, Verb, WatchEvent, WatchFrom};
+use crate::rng::Draw;
+use crate::time::{Duration, Instant, Now};
+use std::collections::BTreeMap;
+
+/// How a list-watch behaves when the API server goes away. The defaults are GoKube's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Delays between tries.
+    pub backoff: Backoff,
+    /// A list or the opening of a watch that takes longer is given up.
+    pub timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let backoff = Backoff { initial: Duration::from_secs(1), max: Duration::from_secs(30) };
+        Options { backoff, timeout: Duration::from_secs(30) }
+    }
+}
+
+/// A change of the view.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// An object is new, or was not known.
+    Added(Object),
+    /// An object is another than before; its uid is the same.
+    Modified {
+        /// What it was.
+        old: Object,
+        /// What it is.
+        new: Object,
+    },
+    /// An object is gone.
+    Deleted(Object),
+    /// The view is complete for the first time, or again after a list.
+    Synced,
+}
+
+/// What a list-watch has been through. Read by `/metrics`, under GoKube's names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Watches that ended or could not be opened.
+    pub watch_failures: u64,
+    /// Tries after a failure.
+    pub retry_attempts: u64,
+    /// Events taken in, by what they were.
+    pub added: u64,
+    /// See `added`.
+    pub modified: u64,
+    /// See `added`.
+    pub deleted: u64,
+    /// Lists that failed.
+    pub list_failures: u64,
+    /// Whether a watch is open.
+    pub connected: bool,
+}
+
+/// A view of the objects that match a query.
+#[derive(Debug)]
+pub struct Informer {
+    query: Query,
+    options: Options,
+    jitter: Draw,
+    ids: Ids,
+    state: State,
+    failures: u32,
+    revision: Revision,
+    synced: bool,
+    counts: Counts,
+    objects: BTreeMap<Key, Object>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing is known: list as soon as the program is stepped.
+    New,
+    Listing {
+        call: CallId,
+        lost_at: Instant,
+    },
+    Opening {
+        call: CallId,
+        lost_at: Instant,
+    },
+    Watching {
+        call: CallId,
+        opened: Instant,
+    },
+    /// To list or to watch again, then.
+    Waiting {
+        until: Instant,
+        list: bool,
+    },
+}
+
+/// A watch that was open for so long was a good one: the next failure is the first again.
+const GOOD_WATCH: Duration = Duration::from_secs(5);
+
+impl Informer {
+    /// A view of what matches `query`; `space` differs among the informers and calls of one program. `seed` decides the
+    /// jitter of its delays.
+    pub fn new(query: Query, space: u16, seed: u64, options: Options) -> Self {
+        let jitter = Draw::new(seed).key("informer").key(query.kind.row().plural);
+        Informer {
+            query,
+            options,
+            jitter,
+            ids: Ids::in_space(space),
+            state: State::New,
+            failures: 0,
+            revision: Revision(0),
+            synced: false,
+            counts: Counts::default(),
+            objects: BTreeMap::new(),
+        }
+    }
+
+    /// Whether the view has been complete once. Nothing may be concluded from absence before.
+    pub fn is_synced(&self) -> bool {
+        self.synced
+    }
+
+    /// Whether news reach it now.
+    pub fn is_connected(&self) -> bool {
+        matches!(self.state, State::Watching { .. })
+    }
+
+    /// What it has been through.
+    pub fn counts(&self) -> Counts {
+        Counts { connected: self.is_connected(), ..self.counts }
+    }
+
+    /// An object of the view.
+    pub fn object(&self, key: &Key) -> Option<&Object> {
+        self.objects.get(key)
+    }
+
+    /// The body of an object of the view.
+    pub fn get<T: Resource>(&self, key: &Key) -> Option<&T> {
+        self.objects.get(key)?.get()
+    }
+
+    /// All objects of the view, in the order of their keys.
+    pub fn objects(&self) -> impl Iterator<Item = &Object> {
+        self.objects.values()
+    }
+
+    /// All bodies of the view, in the order of their keys.
+    pub fn all<T: Resource>(&self) -> impl Iterator<Item = &T> {
+        self.objects.values().filter_map(Object::get)
+    }
+
+    /// How many objects the view has.
+    pub fn len(&self) -> usize {
+        self.objects.len()
+    }
+
+    /// Whether the view has none.
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+
+    /// Takes in an input, meant for it or not, and tells what changed. To be called at every step.
+    pub fn step(&mut self, now: Now, input: &Input, out: &mut Effects) -> Vec<Change> {
+        let mut changes = Vec::new();
+        self.take_in(now, input, &mut changes, out);
+        self.go_on(now, out);
+        changes
+    }
+
+    fn take_in(&mut self, now: Now, input: &Input, changes: &mut Vec<Change>, out: &mut Effects) {
+        match (self.state, input) {
+            (State::Listing { call, .. }, Input::Reply { call: of, answer }) if call == *of => match answer {
+                Answer::List { revision, items } => {
+                    self.replace_all(items, changes);
+                    self.revision = *revision;
+                    self.synced = true;
+                    changes.push(Change::Synced);
+                    self.open(now, out);
+                }
+                other => self.fail(now, true, &format!("list: {}", told(other)), out),
+            },
+            (State::Opening { call, .. }, Input::Reply { call: of, answer }) if call == *of => match answer {
+                Answer::Watching => self.state = State::Watching { call, opened: now.mono },
+                other => self.fail(now, true, &format!("watch: {}", told(other)), out),
+            },
+            (State::Opening { call, .. } | State::Watching { call, .. }, Input::Event { call: of, event })
+                if call == *of =>
+            {
+                match event {
+                    WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                        self.revision = self.revision.max(object.revision());
+                        self.put(object.clone(), changes);
+                    }
+                    WatchEvent::Deleted(object) => {
+                        self.revision = self.revision.max(object.revision());
+                        self.counts.deleted += 1;
+                        if let Some(last) = self.objects.remove(&object.key()) {
+                            changes.push(Change::Deleted(last));
+                        }
+                    }
+                    WatchEvent::Bookmark(revision) => self.revision = self.revision.max(*revision),
+                    WatchEvent::Expired(status) => self.fail(now, true, &format!("watch: {status}"), out),
+                }
+            }
+            (State::Opening { call, .. }, Input::Ended { call: of }) if call == *of => {
+                self.fail(now, false, "the watch ended before it began", out);
+            }
+            (State::Watching { call, opened }, Input::Ended { call: of }) if call == *of => {
+                if now.mono.since(opened) >= GOOD_WATCH {
+                    self.failures = 0;
+                }
+                self.fail(now, false, "the watch ended", out);
+            }
+            _ => {}
+        }
+    }
+
+    fn go_on(&mut self, now: Now, out: &mut Effects) {
+        match self.state {
+            State::New => self.list(now, out),
+            State::Waiting { until, list } if until <= now.mono => {
+                self.counts.retry_attempts += 1;
+                if list { self.list(now, out) } else { self.open(now, out) }
+            }
+            State::Listing { call, lost_at } if lost_at <= now.mono => {
+                out.push(Effect::Cancel { call });
+                self.fail(now, true, "list: no answer", out);
+            }
+            State::Opening { call, lost_at } if lost_at <= now.mono => {
+                out.push(Effect::Cancel { call });
+                self.fail(now, false, "watch: no answer", out);
+            }
+            _ => {}
+        }
+        match self.state {
+            State::Listing { lost_at, .. } | State::Opening { lost_at, .. } => out.wake_at(lost_at),
+            State::Waiting { until, .. } => out.wake_at(until),
+            State::New | State::Watching { .. } => {}
+        }
+    }
+
+    fn list(&mut self, now: Now, out: &mut Effects) {
+        let call = self.ids.next();
+        self.state = State::Listing { call, lost_at: now.mono + self.options.timeout };
+        out.push(Effect::Call { call, request: Verb::List(self.query.clone()).into() });
+    }
+
+    fn open(&mut self, now: Now, out: &mut Effects) {
+        let call = self.ids.next();
+        self.state = State::Opening { call, lost_at: now.mono + self.options.timeout };
+        let from = WatchFrom::After(self.revision);
+        out.push(Effect::Call {
+            call,
+            request: Verb::Watch { query: self.query.clone(), from, bookmarks: true }.into(),
+        });
+    }
+
+    /// Tries again later: with a list, if where it was cannot be trusted any more.
+    fn fail(&mut self, now: Now, list: bool, why: &str, out: &mut Effects) {
+        self.counts.watch_failures += u64::from(!list);
+        self.counts.list_failures += u64::from(list);
+        self.failures = self.failures.saturating_add(1);
+        // The first time at once: a server ends watches in good health too.
+        let delay = match self.failures {
+            1 => Duration::ZERO,
+            failures => self.options.backoff.jittered(failures - 1, self.jitter.count(u64::from(failures))),
+        };
+        self.state = State::Waiting { until: now.mono + delay, list };
+        let level = if self.failures > 1 { Level::Warn } else { Level::Debug };
+        out.log(level, format!("{}: {why}; again in {} ms", self.query.kind.row().plural, delay.as_millis()));
+    }
+
+    fn put(&mut self, object: Object, changes: &mut Vec<Change>) {
+        let key = object.key();
+        match self.objects.insert(key, object.clone()) {
+            None => {
+                self.counts.added += 1;
+                changes.push(Change::Added(object));
+            }
+            Some(old) if old.meta().uid != object.meta().uid => {
+                self.counts.added += 1;
+                changes.push(Change::Deleted(old));
+                changes.push(Change::Added(object));
+            }
+            Some(old) if old.meta().resource_version != object.meta().resource_version => {
+                self.counts.modified += 1;
+                changes.push(Change::Modified { old, new: object });
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn replace_all(&mut self, items: &[Object], changes: &mut Vec<Change>) {
+        let listed: std::collections::BTreeSet<Key> = items.iter().map(Object::key).collect();
+        let gone: Vec<Key> = self.objects.keys().filter(|key| !listed.contains(key)).cloned().collect();
+        for key in gone {
+            self.counts.deleted += 1;
+            changes.extend(self.objects.remove(&key).map(Change::Deleted));
+        }
+        for item in items {
+            self.put(item.clone(), changes);
+        }
+    }
+}
+
+fn told(answer: &Answer) -> String {
+    match answer {
+        Answer::Refused(status) => status.to_string(),
+        Answer::Lost(why) => why.clone(),
+        Answer::Object { .. } | Answer::List { .. } | Answer::Watching | Answer::Removed(_) => {
+            "an answer of another kind".into()
+        }
+    }
+}

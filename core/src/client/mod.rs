@@ -1,0 +1,14 @@
+//! What programs that talk to the API server have in common: caches, calls, queues, back-off, expectations.
+
+pub mod backoff;
+pub mod calls;
+pub mod deadlines;
+pub mod events;
+pub mod expectations;
+pub mod informer;
+
+pub use backoff::Backoff;
+pub use calls::{Calls, Ids};
+pub use deadlines::{Deadlines, Queue};
+pub use expectations::Expectations;
+pub use informer::{Change, Informer};

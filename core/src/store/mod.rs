@@ -1,0 +1,263 @@
+//! The object store as a pure structure: objects by key, a bounded history, and who watches what.
+//!
+//! It changes only by [`Store::apply`], with what an engine has made durable, in the engine's order. So what a
+//! reader or a watcher sees was durable before.
+
+mod watchers;
+
+pub use watchers::Watchers;
+
+use crate::api::kinds::Kind;
+use crate::api::object::{Key, Object};
+use crate::program::{Query, Revision, WatchEvent, WatchFrom};
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+
+/// How many changes a watch can be behind. Beyond it, it starts again with a list.
+///
+/// Source: Kubernetes keeps a window of at least 100 events and 75 s; a count alone needs no clock.
+pub const HISTORY: usize = 4096;
+
+/// Objects by key, at a revision, with the changes that led there.
+#[derive(Debug)]
+pub struct Store {
+    objects: BTreeMap<Key, Object>,
+    revision: Revision,
+    history: VecDeque<Change>,
+    history_max: usize,
+    /// The revision before the oldest change in the history.
+    forgotten: Revision,
+}
+
+/// One write.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// When.
+    pub revision: Revision,
+    /// Which object.
+    pub key: Key,
+    /// What it was; absent if it was created.
+    pub old: Option<Object>,
+    /// What it is; absent if it was removed. Then [`Change::last`] has its last state.
+    pub new: Option<Object>,
+}
+
+impl Change {
+    /// What a watcher of `query` is told of this change, if anything. Entering and leaving the query look like
+    /// creation and removal.
+    pub fn seen_by(&self, query: &Query) -> Option<WatchEvent> {
+        let before = self.old.as_ref().filter(|old| query.matches(old));
+        let after = self.new.as_ref().filter(|new| query.matches(new));
+        match (before, after) {
+            (None, Some(new)) => Some(WatchEvent::Added(new.clone())),
+            (Some(_), Some(new)) => Some(WatchEvent::Modified(new.clone())),
+            (Some(old), None) => {
+                // The object as it left: the new one if it still exists, else its last state.
+                let last = self.new.as_ref().unwrap_or(old);
+                Some(WatchEvent::Deleted(last.with_meta(|meta| meta.resource_version = self.revision.to_string())))
+            }
+            (None, None) => None,
+        }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Store::with_history(HISTORY)
+    }
+}
+
+impl Store {
+    /// An empty store that remembers at most so many changes.
+    pub fn with_history(history_max: usize) -> Self {
+        Store {
+            objects: BTreeMap::new(),
+            revision: Revision(0),
+            history: VecDeque::new(),
+            history_max,
+            forgotten: Revision(0),
+        }
+    }
+
+    /// A store of these objects, which an engine kept. Nothing is remembered of how they came to be.
+    pub fn load(objects: impl IntoIterator<Item = Object>, revision: Revision) -> Self {
+        Store {
+            objects: objects.into_iter().map(|object| (object.key(), object)).collect(),
+            revision,
+            forgotten: revision,
+            ..Store::default()
+        }
+    }
+
+    /// The revision of the newest write.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// How many objects there are.
+    pub fn len(&self) -> usize {
+        self.objects.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+
+    /// One object. Costs O(log objects).
+    pub fn get(&self, key: &Key) -> Option<&Object> {
+        self.objects.get(key)
+    }
+
+    /// All objects that match, in the order of their keys. Costs what the kind has in that namespace.
+    pub fn list<'a>(&'a self, query: &'a Query) -> impl Iterator<Item = &'a Object> {
+        self.scope(query).filter(|object| query.matches(object))
+    }
+
+    /// All objects of the query's kind and namespace.
+    fn scope<'a>(&'a self, query: &'a Query) -> impl Iterator<Item = &'a Object> {
+        let namespace = query.namespace.as_deref();
+        let start = Key::new(query.kind, namespace.unwrap_or(""), "");
+        self.objects
+            .range((Bound::Included(start), Bound::Unbounded))
+            .take_while(move |(key, _)| {
+                key.kind == query.kind && namespace.is_none_or(|namespace| *key.namespace == *namespace)
+            })
+            .map(|(_, object)| object)
+    }
+
+    /// How many objects of a kind there are. Costs as many steps.
+    pub fn count(&self, kind: Kind) -> usize {
+        self.scope(&Query::all(kind)).count()
+    }
+
+    /// Takes in a durable write: `object` carries its revision; absent means removed. Returns the change.
+    pub fn apply(&mut self, key: &Key, object: Option<Object>, revision: Revision) -> &Change {
+        assert!(revision > self.revision, "revisions only grow");
+        self.revision = revision;
+        let old = match &object {
+            Some(object) => self.objects.insert(key.clone(), object.clone()),
+            None => self.objects.remove(key),
+        };
+        if self.history.len() >= self.history_max
+            && let Some(oldest) = self.history.pop_front()
+        {
+            self.forgotten = oldest.revision;
+        }
+        self.history.push_back(Change { revision, key: key.clone(), old, new: object });
+        self.history.back().expect("one was just added")
+    }
+
+    /// What a new watch is told first: everything there is, or what changed since a revision.
+    ///
+    /// Absent if that revision is not remembered any more.
+    pub fn backlog(&self, query: &Query, from: WatchFrom) -> Option<Vec<WatchEvent>> {
+        match from {
+            WatchFrom::Start => Some(self.list(query).cloned().map(WatchEvent::Added).collect()),
+            WatchFrom::After(revision) if revision < self.forgotten => None,
+            WatchFrom::After(revision) => {
+                let newer = self.history.partition_point(|change| change.revision <= revision);
+                Some(self.history.range(newer..).filter_map(|change| change.seen_by(query)).collect())
+            }
+        }
+    }
+
+    /// The oldest revision that a watch can start after.
+    pub fn oldest(&self) -> Revision {
+        self.forgotten
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::node::Node;
+    use crate::api::object::Resource;
+    use quickcheck::quickcheck;
+
+    fn node(name: &str, zone: &str, revision: u64) -> Object {
+        let mut node = Node::default();
+        node.metadata.name = name.into();
+        node.metadata.resource_version = revision.to_string();
+        node.metadata.labels.insert("zone".into(), zone.into());
+        node.into_object()
+    }
+
+    fn in_zone(zone: &str) -> Query {
+        Query {
+            labels: crate::api::selector::parse_label_selector(&format!("zone={zone}")).unwrap(),
+            ..Query::all(Kind::Node)
+        }
+    }
+
+    fn story() -> Store {
+        let mut store = Store::default();
+        let key = |name: &str| Key::new(Kind::Node, "", name);
+        store.apply(&key("a"), Some(node("a", "x", 1)), Revision(1));
+        store.apply(&key("b"), Some(node("b", "y", 2)), Revision(2));
+        store.apply(&key("a"), Some(node("a", "y", 3)), Revision(3));
+        store.apply(&key("b"), None, Revision(4));
+        store
+    }
+
+    fn told(events: Vec<WatchEvent>) -> String {
+        let line = |event: &WatchEvent| match event {
+            WatchEvent::Added(object) => format!("+{}@{}", object.meta().name, object.revision()),
+            WatchEvent::Modified(object) => format!("~{}@{}", object.meta().name, object.revision()),
+            WatchEvent::Deleted(object) => format!("-{}@{}", object.meta().name, object.revision()),
+            WatchEvent::Bookmark(revision) => format!("={revision}"),
+            WatchEvent::Expired(_) => "expired".into(),
+        };
+        events.iter().map(line).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_watch_sees_objects_enter_and_leave_its_selection() {
+        let store = story();
+        let check = |zone: &str, after, want: &str| {
+            assert_eq!(told(store.backlog(&in_zone(zone), WatchFrom::After(Revision(after))).unwrap()), want);
+        };
+        check("x", 0, "+a@1 -a@3");
+        check("y", 0, "+b@2 +a@3 -b@4");
+        check("y", 2, "+a@3 -b@4");
+        check("y", 4, "");
+        assert_eq!(told(store.backlog(&in_zone("y"), WatchFrom::Start).unwrap()), "+a@3");
+    }
+
+    #[test]
+    fn what_is_forgotten_is_not_skipped_in_silence() {
+        let mut store = Store::with_history(2);
+        for revision in 1..=5 {
+            store.apply(&Key::new(Kind::Node, "", "a"), Some(node("a", "x", revision)), Revision(revision));
+        }
+        assert!(store.backlog(&in_zone("x"), WatchFrom::After(Revision(2))).is_none());
+        assert_eq!(told(store.backlog(&in_zone("x"), WatchFrom::After(Revision(3))).unwrap()), "~a@4 ~a@5");
+    }
+
+    quickcheck! {
+        /// Listing and then applying the backlog gives the same as listing later, wherever one starts.
+        fn list_then_watch_is_the_same_as_list(writes: Vec<(u8, bool, bool)>, start: usize) -> bool {
+            let mut store = Store::default();
+            let mut mirror: BTreeMap<String, Object> = BTreeMap::new();
+            let start = if writes.is_empty() { 0 } else { start % writes.len() };
+            for (nth, (name, x, remove)) in writes.iter().enumerate() {
+                let (name, revision) = (format!("n{}", name % 8), nth as u64 + 1);
+                if nth == start {
+                    mirror = store.list(&in_zone("x")).map(|one| (one.meta().name.clone(), one.clone())).collect();
+                }
+                let zone = if *x { "x" } else { "y" };
+                let object = (!remove).then(|| node(&name, zone, revision));
+                store.apply(&Key::new(Kind::Node, "", &name), object, Revision(revision));
+            }
+            for event in store.backlog(&in_zone("x"), WatchFrom::After(Revision(start as u64))).unwrap() {
+                match event {
+                    WatchEvent::Added(one) => assert!(mirror.insert(one.meta().name.clone(), one).is_none()),
+                    WatchEvent::Modified(one) => assert!(mirror.insert(one.meta().name.clone(), one).is_some()),
+                    WatchEvent::Deleted(one) => assert!(mirror.remove(&one.meta().name).is_some()),
+                    WatchEvent::Bookmark(_) | WatchEvent::Expired(_) => unreachable!("a backlog has changes only"),
+                }
+            }
+            mirror.into_values().eq(store.list(&in_zone("x")).cloned())
+        }
+    }
+}
