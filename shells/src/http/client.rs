@@ -23,6 +23,8 @@ pub struct Client {
     id: u64,
     peer: SocketAddr,
     departed: AtomicBool,
+    /// The inner server has taken up this connection: a worker has seen a request of it.
+    met: AtomicBool,
     callbacks: Mutex<Vec<Callback>>,
     /// Bytes of all answers written so far.
     written: AtomicU64,
@@ -77,6 +79,10 @@ impl Client {
         callback();
     }
 
+    pub(super) fn met(&self) -> bool {
+        self.met.load(Ordering::Acquire)
+    }
+
     pub(super) fn depart(&self) {
         // The flag is set under the lock, so that a callback is either seen here or sees the flag.
         let callbacks = {
@@ -125,6 +131,7 @@ impl Clients {
             id: self.last_id.fetch_add(1, Ordering::Relaxed) + 1,
             peer,
             departed: AtomicBool::new(false),
+            met: AtomicBool::new(false),
             callbacks: Mutex::default(),
             written: AtomicU64::new(0),
             answer_end: AtomicU64::new(0),
@@ -143,12 +150,15 @@ impl Clients {
         format!("{:016x}{:016x}", self.secret, client.id)
     }
 
+    /// The connection of this name, which counts as met from now on.
     pub fn by_name(&self, name: &str) -> Option<Arc<Client>> {
         let (secret, id) = name.split_at_checked(16)?;
         if u64::from_str_radix(secret, 16).ok()? != self.secret {
             return None;
         }
-        lock(&self.open).get(&u64::from_str_radix(id, 16).ok()?).cloned()
+        let client = lock(&self.open).get(&u64::from_str_radix(id, 16).ok()?).cloned()?;
+        client.met.store(true, Ordering::Release);
+        Some(client)
     }
 
     /// Ends all streams.

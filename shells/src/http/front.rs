@@ -23,7 +23,8 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, connect, socket};
 
 use super::client::{CLIENT_HEADER, Client, Clients};
 use super::framing::{BodyLength, Event, Framing, FramingLimits, Head};
@@ -156,6 +157,16 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How soon a full inner backlog is tried again, and how often.
 const CONNECT_RETRY: Duration = Duration::from_millis(2);
 const CONNECT_TRIES: u32 = 500;
+/// How soon a connection that tiny_http has not taken up is pushed, and the longest wait until the next push.
+///
+/// Its pool hands a connection to a waiting thread if it counts one, but two connections in quick succession may
+/// count the same thread; the second then lies in a queue until some connection ends, which may be never. A further
+/// connection that is closed at once makes the pool start a thread, and that thread empties the queue.
+/// Source: tiny_http 0.12.0, `util/task_pool.rs`, `TaskPool::spawn`.
+const PUSH_FIRST: Duration = Duration::from_millis(5);
+const PUSH_LAST: Duration = Duration::from_millis(500);
+/// With fewer descriptors left than this, no inner connection is opened: tiny_http panics when it gets none.
+const FILES_SPARE: u64 = 64;
 
 pub(super) struct Front {
     parts: Parts,
@@ -215,6 +226,8 @@ struct Conn {
     inner_deaf: bool,
     inner_watched_for_out: bool,
     connect_tries: u32,
+    push_at: Instant,
+    push_wait: Duration,
     counted_as_refused: bool,
     lingered: usize,
 }
@@ -290,6 +303,8 @@ impl Front {
         let remote = Remote { wake, stop: Arc::default(), abort: Arc::default() };
         // Accepted sockets inherit it on Linux: tcp(7).
         nix::sys::socket::setsockopt(&parts.listener, nix::sys::socket::sockopt::TcpNoDelay, &true)?;
+        // std asks for a backlog of 128; a burst beyond it waits a second for its next SYN.
+        nix::sys::socket::listen(&parts.listener, Backlog::MAXCONN)?;
         parts.listener.set_nonblocking(true)?;
         let listener = parts.listener.try_clone()?;
         epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
@@ -469,6 +484,8 @@ impl Front {
             inner_deaf: false,
             inner_watched_for_out: false,
             connect_tries: 0,
+            push_at: self.now,
+            push_wait: PUSH_FIRST,
             counted_as_refused: refusal.is_some(),
             lingered: 0,
         };
@@ -820,10 +837,17 @@ impl Front {
 
     fn connect_inner(&mut self, index: u32, conn: &mut Conn) -> Flow {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let made = socket(AddressFamily::Unix, SockType::Stream, flags, None)
-            .and_then(|fd| connect(fd.as_raw_fd(), &self.inner_address).map(|()| fd));
+        let made = socket(AddressFamily::Unix, SockType::Stream, flags, None).and_then(|fd| {
+            // The lowest free number is given, so a high one means that few are left.
+            let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE)?;
+            if fd.as_raw_fd() as u64 + FILES_SPARE > limit {
+                return Err(Errno::EMFILE);
+            }
+            connect(fd.as_raw_fd(), &self.inner_address).map(|()| fd)
+        });
         match made {
             Ok(fd) => {
+                conn.push_at = self.now + PUSH_FIRST;
                 let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
                 let token = token(index, self.slots[index as usize].generation) | INNER_SIDE;
                 if self.epoll.add(&fd, EpollEvent::new(flags, token)).is_err() {
@@ -844,6 +868,17 @@ impl Front {
                 log::warn!("http front: connect to the inner server: {errno}");
                 self.refuse(conn, Refusal::Unavailable)
             }
+        }
+    }
+
+    /// See [`PUSH_FIRST`].
+    fn push(&self) {
+        add(&self.parts.metrics.pushes, 1);
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let pushed = socket(AddressFamily::Unix, SockType::Stream, flags, None)
+            .and_then(|fd| connect(fd.as_raw_fd(), &self.inner_address));
+        if let Err(errno) = pushed {
+            log::debug!("http front: push: {errno}");
         }
     }
 
@@ -891,6 +926,7 @@ impl Front {
             Phase::Head if conn.framing.in_head() => Some(conn.since + limits.head_time),
             Phase::Head | Phase::Farewell => Some(conn.since + limits.idle_time),
             Phase::Body if conn.to_inner.is_empty() => Some(conn.body_until.min(conn.progress + limits.body_stall)),
+            Phase::Body | Phase::Answer if !conn.client.met() => Some(conn.push_at),
             // The server is at work; how long it may take is its own matter.
             Phase::Body | Phase::Answer => None,
         }
@@ -948,7 +984,13 @@ impl Front {
                     flow => flow,
                 }
             }
-            Phase::Body | Phase::Answer => self.refuse(conn, Refusal::BodyTimeout),
+            Phase::Body if conn.to_inner.is_empty() => self.refuse(conn, Refusal::BodyTimeout),
+            Phase::Body | Phase::Answer => {
+                conn.push_at = self.now + conn.push_wait;
+                conn.push_wait = (conn.push_wait * 2).min(PUSH_LAST);
+                self.push();
+                Flow::Wait
+            }
         }
     }
 
@@ -1072,6 +1114,7 @@ pub(super) fn unnamed_listener() -> io::Result<(std::os::unix::net::UnixListener
     std::fs::DirBuilder::new().mode(0o700).create(&directory)?;
     let path = directory.join("http");
     let made = std::os::unix::net::UnixListener::bind(&path).and_then(|listener| {
+        nix::sys::socket::listen(&listener, Backlog::MAXCONN)?;
         let flags = nix::fcntl::OFlag::O_PATH | nix::fcntl::OFlag::O_CLOEXEC;
         // Read access is not asked for: with O_PATH the mode is ignored, but std wants one.
         let file = File::options().read(true).custom_flags(flags.bits()).open(&path)?;

@@ -233,18 +233,22 @@ impl Pool {
         Ok(())
     }
 
+    /// At least one worker always waits, or is being hired: whoever takes the last one's place hires.
     fn work(self: &Arc<Self>) {
-        let mut patience = Instant::now() + WORKER_PATIENCE;
         while !self.closing.load(Ordering::Acquire) {
             let spare = self.idle.fetch_add(1, Ordering::AcqRel) >= WORKERS_KEPT;
             let received = match spare {
-                true => self.server.recv_timeout(WORKER_PATIENCE),
+                // A wait that is woken in its last millisecond reports nothing and drops the wake-up: look again.
+                true => match self.server.recv_timeout(WORKER_PATIENCE) {
+                    Ok(None) => self.server.try_recv(),
+                    other => other,
+                },
                 false => self.server.recv().map(Some),
             };
-            let was_last_idle = self.idle.fetch_sub(1, Ordering::AcqRel) == 1;
+            let were_idle = self.idle.fetch_sub(1, Ordering::AcqRel);
             match received {
                 Ok(Some(request)) => {
-                    if was_last_idle
+                    if were_idle == 1
                         && self.workers.load(Ordering::Acquire) < self.workers_max
                         && let Err(error) = self.clone().hire()
                     {
@@ -252,11 +256,9 @@ impl Pool {
                         log::warn!("http: no thread for another worker: {error}");
                     }
                     self.serve(request);
-                    patience = Instant::now() + WORKER_PATIENCE;
                 }
-                // tiny_http gives up its condition variable's wait too early at times.
-                Ok(None) if Instant::now() < patience => {}
-                Ok(None) => return,
+                Ok(None) if were_idle > WORKERS_KEPT => return,
+                Ok(None) => {}
                 Err(error) => {
                     if !self.closing.load(Ordering::Acquire) {
                         log::error!("http: {error}");
