@@ -13,7 +13,6 @@
 //! program), [`images`], [`records`] (what is on disk), [`wire`] (what node and pod-init say to each
 //! other), [`logs`] (the CRI format, written and read).
 #![deny(unsafe_code)]
-#![warn(missing_docs)]
 
 pub mod cgroup;
 #[allow(unsafe_code)]
