@@ -80,9 +80,8 @@ fn perform(op: &Op, slots: &mut BTreeMap<usize, OwnedFd>) -> nix::Result<()> {
         Op::JoinCgroup { tasks } => write_file(tasks, b"0"),
         Op::UnshareCgroup => unshare(CloneFlags::CLONE_NEWCGROUP),
         // Lowering may be forbidden, and then leaves what was inherited.
-        Op::OomScore(score) => {
-            write_file(Path::new("/proc/self/oom_score_adj"), score.to_string().as_bytes()).or_else(unless(Errno::EACCES))
-        }
+        Op::OomScore(score) => write_file(Path::new("/proc/self/oom_score_adj"), score.to_string().as_bytes())
+            .or_else(unless(Errno::EACCES)),
         Op::ResetSignals => reset_signals(),
         Op::Umask(mask) => {
             umask(Mode::from_bits_truncate(*mask));
@@ -323,7 +322,13 @@ pub fn pidfd_open(pid: Pid) -> nix::Result<OwnedFd> {
 pub fn pidfd_kill(pidfd: BorrowedFd, signal: Signal) -> nix::Result<()> {
     // SAFETY: no siginfo is passed, so the kernel reads no memory of ours.
     let sent = unsafe {
-        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal as i32, std::ptr::null::<libc::siginfo_t>(), 0)
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal as i32,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
     };
     Errno::result(sent).map(drop)
 }

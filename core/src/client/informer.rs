@@ -134,6 +134,11 @@ impl Informer {
         matches!(self.state, State::Watching { .. })
     }
 
+    /// What it views: `pods`.
+    pub fn resource(&self) -> &'static str {
+        self.query.kind.row().plural
+    }
+
     /// What it has been through.
     pub fn counts(&self) -> Counts {
         Counts { connected: self.is_connected(), ..self.counts }

@@ -72,6 +72,8 @@ struct Worker {
     containers: BTreeMap<String, Track>,
     /// Something of it exists on the node, or may.
     on_node: bool,
+    /// Its init process is gone; what is left must be removed before anything can start.
+    dead: bool,
     removing_until: Option<Instant>,
     /// The grace its containers are stopped with, once it is gone from the API.
     last_grace: Duration,
@@ -174,11 +176,6 @@ impl Kubelet {
         }
     }
 
-    /// What its list-watches have been through.
-    pub fn informers(&self) -> [&Informer; 2] {
-        [&self.pods, self.node.informer()]
-    }
-
     fn pod_changed(&mut self, now: Now, change: Change) {
         match change {
             Change::Added(object) | Change::Modified { new: object, .. } => {
@@ -247,6 +244,7 @@ impl Kubelet {
                 self.tell(now, &uid, &container, before, &after, out);
             }
             Report::SandboxGone { .. } => {
+                worker.dead = true;
                 for track in worker.containers.values_mut() {
                     let was_alive =
                         matches!(track.state, ContainerState::Running { .. }) || track.starting_until.is_some();
@@ -258,6 +256,7 @@ impl Kubelet {
             }
             Report::Removed { .. } => {
                 worker.on_node = false;
+                worker.dead = false;
                 worker.removing_until = None;
             }
             Report::RemoveFailed { message, .. } => {
@@ -277,6 +276,7 @@ impl Kubelet {
     fn find(&mut self, now: Now, found: &PodReport) {
         let worker = self.workers.entry(found.pod.uid.clone()).or_insert_with(|| Worker::new(now, found.pod.clone()));
         worker.on_node = true;
+        worker.dead = !found.alive;
         for one in &found.containers {
             let track = worker.containers.entry(one.name.clone()).or_default();
             track.take_in(now, one.attempt, one.state.clone());
@@ -387,15 +387,7 @@ impl Kubelet {
             return;
         }
         if worker.on_node {
-            match worker.removing_until {
-                Some(until) if until > now.mono => wake.set_if_earlier((), until),
-                _ => {
-                    worker.removing_until = Some(now.mono + REPORT_TIMEOUT);
-                    wake.set_if_earlier((), now.mono + REPORT_TIMEOUT);
-                    out.push(Effect::Runtime(Command::RemovePod(worker.pod.clone())));
-                }
-            }
-            return;
+            return worker.remove(now, wake, out);
         }
         match &worker.object {
             None => {
@@ -429,6 +421,7 @@ impl Worker {
             phase: PodPhase::Pending,
             containers: BTreeMap::new(),
             on_node: false,
+            dead: false,
             removing_until: None,
             last_grace: ORPHAN_GRACE,
             next_retry: None,
@@ -525,6 +518,9 @@ impl Worker {
             return;
         }
         if !start.is_empty() {
+            if self.dead {
+                return self.remove(now, wake, out);
+            }
             self.start(now, pod, &start, recorder, out);
             wake.set_if_earlier((), now.mono + REPORT_TIMEOUT);
         }
@@ -556,6 +552,15 @@ impl Worker {
         for container in whole.containers {
             out.push(Effect::Runtime(Command::StartContainer { pod: self.pod.clone(), container }));
         }
+    }
+
+    /// Has everything of the pod removed from the node, unless that is under way.
+    fn remove(&mut self, now: Now, wake: &mut Deadlines<()>, out: &mut Effects) {
+        if self.removing_until.is_none_or(|until| until <= now.mono) {
+            self.removing_until = Some(now.mono + REPORT_TIMEOUT);
+            out.push(Effect::Runtime(Command::RemovePod(self.pod.clone())));
+        }
+        wake_if_later(wake, now, self.removing_until);
     }
 
     /// Stops whatever runs, without a wish to go by.
@@ -669,5 +674,9 @@ impl Program for Kubelet {
         }
         out.wake_at(self.ask_again_at.filter(|_| !self.found));
         out.wake_at(self.calls.next());
+    }
+
+    fn each_informer(&self, show: &mut dyn FnMut(&Informer)) {
+        [&self.pods, self.node.informer()].into_iter().for_each(show);
     }
 }

@@ -78,11 +78,6 @@ impl ReplicaSetController {
         }
     }
 
-    /// What its list-watches have been through.
-    pub fn informers(&self) -> [&Informer; 2] {
-        [&self.sets, &self.pods]
-    }
-
     fn set_changed(&mut self, now: Now, change: Change) {
         match change {
             Change::Added(set) | Change::Modified { new: set, .. } => self.queue.add(set.key(), now.mono),
@@ -436,5 +431,9 @@ impl Program for ReplicaSetController {
             out.wake_at(self.queue.next());
         }
         out.wake_at(self.calls.next());
+    }
+
+    fn each_informer(&self, show: &mut dyn FnMut(&Informer)) {
+        [&self.sets, &self.pods].into_iter().for_each(show);
     }
 }
