@@ -126,12 +126,12 @@ pub fn read(kind: Kind, name: Option<&str>, body: &[u8]) -> Result<Object, Strin
     })
 }
 
-/// Shows an object in this dialect; absent for kinds it has no words for.
-pub fn show(object: &Object) -> Option<serde_json::Value> {
+/// Shows an object in this dialect as JSON text, in the order its README has; absent for kinds it has no words for.
+pub fn show(object: &Object) -> Option<String> {
     let flat = match object.kind() {
-        Kind::Pod => serde_json::to_value(flat_pod(object.get()?)),
-        Kind::ReplicaSet => serde_json::to_value(flat_replica_set(object.get()?)),
-        Kind::Node => serde_json::to_value(flat_node(object.get()?)),
+        Kind::Pod => serde_json::to_string(&flat_pod(object.get()?)),
+        Kind::ReplicaSet => serde_json::to_string(&flat_replica_set(object.get()?)),
+        Kind::Node => serde_json::to_string(&flat_node(object.get()?)),
         Kind::Namespace | Kind::Lease | Kind::Event => return None,
     };
     Some(flat.expect("flat objects have string keys and finite numbers"))
