@@ -1,1 +1,4 @@
-//! shell
+//! What touches the world: the command line, HTTP, threads, disks.
+
+pub mod cli;
+pub mod client;
