@@ -11,7 +11,10 @@ fn main() {
     let bytes = match std::fs::read(&tar) {
         Ok(bytes) => bytes,
         Err(error) => {
-            println!("cargo::error=the built-in image is missing: run rootfs/build.sh first ({}: {error})", tar.display());
+            println!(
+                "cargo::error=the built-in image is missing: run rootfs/build.sh first ({}: {error})",
+                tar.display()
+            );
             return;
         }
     };

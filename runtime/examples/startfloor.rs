@@ -112,7 +112,11 @@ fn main() {
     let rate = f64::from(together) / began.elapsed().as_secs_f64();
     let sizes: Vec<u64> = inits.iter().filter_map(|pid| pss(*pid)).collect();
     println!("starts alone, one after the other  {rate:.0} pods/s");
-    println!("pod-init  {} kB PSS each, of {} together", sizes.iter().sum::<u64>() / sizes.len().max(1) as u64, sizes.len());
+    println!(
+        "pod-init  {} kB PSS each, of {} together",
+        sizes.iter().sum::<u64>() / sizes.len().max(1) as u64,
+        sizes.len()
+    );
     (0..together).for_each(|index| remove(&format!("many-{index}")));
     drop(runtime);
     down(&dir).expect("remove everything");

@@ -92,7 +92,8 @@ impl Hierarchies {
                 Some("cgroup2") if found.unified.is_none() => {
                     let listed = controllers(&mount);
                     let listed: Vec<&str> = listed.split_ascii_whitespace().collect();
-                    found.v2 = CONTROLLERS.iter().filter(|(_, name)| listed.contains(name)).map(|(which, _)| *which).collect();
+                    found.v2 =
+                        CONTROLLERS.iter().filter(|(_, name)| listed.contains(name)).map(|(which, _)| *which).collect();
                     found.unified = Some(mount);
                 }
                 _ => {}
@@ -142,7 +143,8 @@ const CPU_QUOTA_MIN: u64 = 1_000;
 /// The weight under contention is a wish: without a controller it is left out.
 pub fn settings(limits: &Limits, version: impl Fn(Controller) -> Option<Version>) -> Result<Vec<Setting>, Controller> {
     let mut settings = Vec::new();
-    let mut set = |controller, file, value: String, if_present| settings.push(Setting { controller, file, value, if_present });
+    let mut set =
+        |controller, file, value: String, if_present| settings.push(Setting { controller, file, value, if_present });
     if let Some(bytes) = limits.memory_bytes {
         match version(Memory).ok_or(Memory)? {
             Version::V1 => {
@@ -272,7 +274,8 @@ impl Cgroups {
         let file = directory.join("cgroup.subtree_control");
         let enabled = fs::read_to_string(&file).unwrap_or_default();
         let enabled: Vec<&str> = enabled.split_ascii_whitespace().collect();
-        let missing = CONTROLLERS.iter().filter(|(which, name)| self.hierarchies.v2.contains(which) && !enabled.contains(name));
+        let missing =
+            CONTROLLERS.iter().filter(|(which, name)| self.hierarchies.v2.contains(which) && !enabled.contains(name));
         let wanted = missing.map(|(_, name)| format!("+{name}")).collect::<Vec<_>>().join(" ");
         if wanted.is_empty() {
             return Ok(());
@@ -320,7 +323,8 @@ impl Cgroups {
             match fs::write(&file, &setting.value) {
                 Err(error) if setting.if_present && error.kind() == io::ErrorKind::NotFound => {}
                 // Opening for writing creates, which the file system of cgroups answers with this.
-                Err(error) if setting.if_present && error.kind() == io::ErrorKind::PermissionDenied && !file.exists() => {}
+                Err(error)
+                    if setting.if_present && error.kind() == io::ErrorKind::PermissionDenied && !file.exists() => {}
                 other => other.map_err(failed_io(format!("write {} to {}", setting.value, file.display())))?,
             }
         }
@@ -509,12 +513,8 @@ mod tests {
 
     #[test]
     fn what_is_written() {
-        let limits = Limits {
-            memory_bytes: Some(64 << 20),
-            cpu_milli: Some(250),
-            cpu_request_milli: Some(500),
-            pids: Some(32),
-        };
+        let limits =
+            Limits { memory_bytes: Some(64 << 20), cpu_milli: Some(250), cpu_request_milli: Some(500), pids: Some(32) };
         assert_eq!(
             written(&limits, Some(Version::V1)).unwrap(),
             [

@@ -109,7 +109,9 @@ fn is_component(part: &str) -> bool {
     part.bytes().all(|letter| of_name(letter) || b"._-".contains(&letter))
         && part.bytes().next().is_some_and(of_name)
         && part.bytes().last().is_some_and(of_name)
-        && separators.into_iter().all(|run| matches!(run, "" | "." | "_" | "__") || run.bytes().all(|letter| letter == b'-'))
+        && separators
+            .into_iter()
+            .all(|run| matches!(run, "" | "." | "_" | "__") || run.bytes().all(|letter| letter == b'-'))
 }
 
 fn is_tag(tag: &str) -> bool {
@@ -226,7 +228,9 @@ fn untar(mut tar: &[u8], into: &Path) -> Result<(), Failure> {
         let (content, rest) = rest.split_at_checked(size.next_multiple_of(512)).ok_or_else(|| malformed(&name))?;
         tar = rest;
         let relative = Path::new(&name);
-        if header[345] != 0 || relative.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
+        if header[345] != 0
+            || relative.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir))
+        {
             return Err(malformed(&name));
         }
         let path = into.join(relative);
@@ -283,9 +287,16 @@ mod tests {
         let own = format!("miniku/busybox@sha256:{DIGEST}");
         assert_eq!(reason(&own), None);
         let other = format!("busybox@sha256:{}", "0".repeat(64));
-        for name in
-            ["nginx", "nginx:latest", "my-busybox", "quay.io/library/busybox", "localhost:5000/busybox", "a/b/c:1", "a__b", &other]
-        {
+        for name in [
+            "nginx",
+            "nginx:latest",
+            "my-busybox",
+            "quay.io/library/busybox",
+            "localhost:5000/busybox",
+            "a/b/c:1",
+            "a__b",
+            &other,
+        ] {
             assert_eq!(reason(name), Some(StartError::ErrImagePull), "{name}");
         }
         for name in [

@@ -242,7 +242,13 @@ impl LogReader {
             if wanted == 0 || which == 1 || !older(path).exists() {
                 file.seek(SeekFrom::Start(offset))?;
                 let inode = file.metadata()?.ino();
-                return Ok(LogReader { path: path.to_owned(), file: BufReader::new(file), inode, line: Vec::new(), last: false });
+                return Ok(LogReader {
+                    path: path.to_owned(),
+                    file: BufReader::new(file),
+                    inode,
+                    line: Vec::new(),
+                    last: false,
+                });
             }
         }
         LogReader::open(path)
@@ -383,8 +389,10 @@ mod tests {
     #[test]
     fn long_lines_become_parts() {
         let long = [b"x".repeat(LINE_MAX + 5), b"\n".to_vec()].concat();
-        let tags: Vec<(char, usize)> =
-            split(&[&long[..100], &long[100..]]).iter().map(|line| (line.chars().nth(7).unwrap(), line.len() - 9)).collect();
+        let tags: Vec<(char, usize)> = split(&[&long[..100], &long[100..]])
+            .iter()
+            .map(|line| (line.chars().nth(7).unwrap(), line.len() - 9))
+            .collect();
         assert_eq!(tags, [('P', LINE_MAX), ('F', 5)]);
     }
 

@@ -109,7 +109,10 @@ impl Runtime {
     /// several threads, and must not wait for this runtime.
     pub fn open(config: Config, report: impl Fn(Report) + Send + Sync + 'static) -> Result<Runtime, Failure> {
         if !records::is_component(&config.node) {
-            return Err(Failure { operation: format!("open node {:?}: not a name", config.node), errno: Errno::EINVAL });
+            return Err(Failure {
+                operation: format!("open node {:?}: not a name", config.node),
+                errno: Errno::EINVAL,
+            });
         }
         let pods = config.dir.join("nodes").join(&config.node).join("pods");
         fs::create_dir_all(&pods).map_err(failed_io(format!("mkdir {}", pods.display())))?;
@@ -226,9 +229,11 @@ impl Node {
         match command {
             Command::List => self.list(),
             Command::RunPod(spec) => self.run_pod(&spec),
-            Command::StartContainer { pod, container } => self.for_container(&pod, &container.name.clone(), container.attempt, |pod| {
-                self.start_containers(pod, std::slice::from_ref(&container));
-            }),
+            Command::StartContainer { pod, container } => {
+                self.for_container(&pod, &container.name.clone(), container.attempt, |pod| {
+                    self.start_containers(pod, std::slice::from_ref(&container));
+                })
+            }
             Command::Terminate { pod, container, attempt } => self.signal(&pod, &container, attempt, Signal::SIGTERM),
             Command::Kill { pod, container, attempt } => self.signal(&pod, &container, attempt, Signal::SIGKILL),
             Command::RemovePod(pod) => match self.remove_pod(&pod.uid) {
@@ -256,13 +261,18 @@ impl Node {
             for container in &spec.containers {
                 let reason = StartError::CreatePodSandboxError;
                 let state = ContainerState::NotStarted { reason, message: message.clone(), at: records::now() };
-                self.tell(&spec.pod, ContainerReport { name: container.name.clone(), attempt: container.attempt, state });
+                self.tell(
+                    &spec.pod,
+                    ContainerReport { name: container.name.clone(), attempt: container.attempt, state },
+                );
             }
         };
         if !records::is_component(&spec.pod.uid) {
             return refuse(format!("pod uid {:?} cannot be part of a path", spec.pod.uid));
         }
-        let pod = Arc::clone(hold(&self.pods).entry(spec.pod.uid.clone()).or_insert_with(|| Arc::new(self.new_pod(&spec.pod))));
+        let pod = Arc::clone(
+            hold(&self.pods).entry(spec.pod.uid.clone()).or_insert_with(|| Arc::new(self.new_pod(&spec.pod))),
+        );
         let _one_at_a_time = hold(&pod.commands);
         let phase = hold(&pod.link).phase;
         match phase {
@@ -348,7 +358,11 @@ impl Node {
         let pidfd = link.pidfd.clone();
         *hold(&pod.link) = link;
         self.drain(pod);
-        let key = self.watches.add(stream.as_fd().try_clone_to_owned().map_err(failed_io("duplicate the socket"))?, pod, What::Socket)?;
+        let key = self.watches.add(
+            stream.as_fd().try_clone_to_owned().map_err(failed_io("duplicate the socket"))?,
+            pod,
+            What::Socket,
+        )?;
         hold(&pod.link).keys.push(key);
         if let Some(pidfd) = pidfd {
             let pidfd = pidfd.try_clone().map_err(failed_io("duplicate a pidfd"))?;
@@ -515,7 +529,8 @@ impl Node {
     fn adopt(self: &Arc<Self>, uid: &str) -> Result<(), Failure> {
         let dir = self.pod_dir(uid);
         let spec = dir.read_spec().filter(|spec| spec.pod.uid == uid);
-        let pod = Arc::new(self.new_pod(&spec.as_ref().map_or_else(|| records::nameless(uid), |spec| spec.pod.clone())));
+        let pod =
+            Arc::new(self.new_pod(&spec.as_ref().map_or_else(|| records::nameless(uid), |spec| spec.pod.clone())));
         if spec.is_some() && dir.is_locked() {
             // Something lives. A stage 0 that was just started may not listen yet.
             let mut stream = None;
@@ -543,7 +558,9 @@ impl Node {
     ///
     /// One that is slow to answer, perhaps waiting for a disk, is believed what it wrote down last.
     fn greet(self: &Arc<Self>, pod: &Arc<Pod>, mut stream: UnixStream) -> Result<(), Failure> {
-        let set = stream.set_write_timeout(Some(ANSWER_MAX)).and_then(|()| stream.set_read_timeout(Some(Duration::from_secs(2))));
+        let set = stream
+            .set_write_timeout(Some(ANSWER_MAX))
+            .and_then(|()| stream.set_read_timeout(Some(Duration::from_secs(2))));
         set.map_err(failed_io("limit the socket"))?;
         let ask = wire::frame(&Request::Tell).and_then(|frame| stream.write_all(&frame));
         ask.map_err(failed_io("ask the pod-init"))?;
@@ -623,7 +640,7 @@ impl Node {
             let mut news = Vec::new();
             {
                 let mut link = hold(&pod.link);
-                match link.inbox.next::<Event>() {
+                match link.inbox.message::<Event>() {
                     Ok(Some(Event::Container(report))) => link.learn(report, &mut news),
                     Ok(Some(Event::State { containers, .. })) => {
                         for report in containers {
@@ -675,10 +692,8 @@ impl Link {
     fn learn(&mut self, report: ContainerReport, news: &mut Vec<ContainerReport>) {
         match report.state {
             // To be asked for again, perhaps with the same number.
-            ContainerState::NotStarted { .. } => {
-                if self.asked.get(&report.name) == Some(&report.attempt) {
-                    self.asked.remove(&report.name);
-                }
+            ContainerState::NotStarted { .. } if self.asked.get(&report.name) == Some(&report.attempt) => {
+                self.asked.remove(&report.name);
             }
             ContainerState::Absent => return news.push(report),
             _ => {}
@@ -799,7 +814,9 @@ fn remove_remains(cgroups: &Cgroups, pods_dir: &Path, uid: &str) -> Result<(), F
 
 fn remove_directory(path: &Path) -> Result<(), Failure> {
     match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(failed_io(format!("remove {}", path.display()))(error)),
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(failed_io(format!("remove {}", path.display()))(error))
+        }
         _ => Ok(()),
     }
 }
@@ -821,7 +838,8 @@ pub fn down(dir: &Path) -> Result<(), Failure> {
         for pod in fs::read_dir(&pods_dir).into_iter().flatten().flatten() {
             let uid = pod.file_name().to_string_lossy().into_owned();
             // By its init first, in case its cgroup is not there any more.
-            if let Some(state) = PodDir(pod.path()).read_state().filter(|state| records::boot_id().is_ok_and(|id| id == state.boot_id))
+            if let Some(state) =
+                PodDir(pod.path()).read_state().filter(|state| records::boot_id().is_ok_and(|id| id == state.boot_id))
                 && let Ok(pidfd) = identified(state.pid, state.start_time)
                 && pidfd_kill(pidfd.as_fd(), Signal::SIGKILL).is_ok()
             {

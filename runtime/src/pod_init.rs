@@ -86,7 +86,8 @@ fn stage_0(socket: &mut UnixStream, directory: OwnedFd) -> Result<std::convert::
 }
 
 fn open_unified(place: &crate::cgroup::Place) -> Result<Option<File>, Failure> {
-    let open = |path: &std::path::PathBuf| File::open(path).map_err(failed_io(format!("open cgroup {}", path.display())));
+    let open =
+        |path: &std::path::PathBuf| File::open(path).map_err(failed_io(format!("open cgroup {}", path.display())));
     place.unified.as_ref().map(open).transpose()
 }
 
@@ -259,7 +260,7 @@ impl PodInit {
             }
         }
         loop {
-            match self.connections[index].inbox.next::<Request>() {
+            match self.connections[index].inbox.message::<Request>() {
                 Ok(Some(request)) => self.obey(index, request),
                 Ok(None) => break,
                 Err(error) => {
@@ -314,14 +315,16 @@ impl PodInit {
     /// SIGTERM or SIGKILL to the container's process 1; with the latter the kernel kills the others of its pid
     /// namespace. If it is not running, that is told instead.
     fn signal(&mut self, container: &str, attempt: u32, signal: i32) {
-        let process = self.processes.iter().find(|process| process.container == container && process.attempt == attempt);
+        let process =
+            self.processes.iter().find(|process| process.container == container && process.attempt == attempt);
         let sent = match (process, Signal::try_from(signal)) {
             (Some(process), Ok(signal)) => enter::pidfd_kill(process.pidfd.as_fd(), signal),
             _ => Err(Errno::ESRCH),
         };
         if sent.is_err() {
             // One that waits for its turn is not to be started any more.
-            let waiting = self.queue.iter().position(|start| start.spec.name == container && start.spec.attempt == attempt);
+            let waiting =
+                self.queue.iter().position(|start| start.spec.name == container && start.spec.attempt == attempt);
             if let Some(start) = waiting.and_then(|waiting| self.queue.remove(waiting)) {
                 let message = "stopped before it was started".to_owned();
                 return self.note(not_started(&start, StartError::RunContainerError, message), false);
@@ -483,7 +486,9 @@ impl PodInit {
         let oom_kills = process.start.place.oom_kills();
         let process = self.processes.remove(index);
         process.start.place.remove_if_empty();
-        let Some(known) = self.known(&process.container).filter(|known| known.attempt == process.attempt) else { return };
+        let Some(known) = self.known(&process.container).filter(|known| known.attempt == process.attempt) else {
+            return;
+        };
         // One that did not come so far as to execute its program has been reported.
         let ContainerState::Running { id, image_id, started, .. } = known.state.clone() else { return };
         let state = match status {

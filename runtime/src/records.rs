@@ -108,7 +108,8 @@ fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
 /// What is not durable is lost with the power, never with a process.
 pub fn write<T: Serialize>(path: &Path, value: &T, durable: bool) -> Result<(), Failure> {
     let temporary = path.with_extension("new");
-    let bytes = serde_json::to_vec(value).map_err(|error| failed_io(format!("encode {}", path.display()))(error.into()))?;
+    let bytes =
+        serde_json::to_vec(value).map_err(|error| failed_io(format!("encode {}", path.display()))(error.into()))?;
     let replace = || {
         let mut file = fs::File::create(&temporary)?;
         file.write_all(&bytes)?;

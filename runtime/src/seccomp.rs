@@ -304,7 +304,11 @@ mod tests {
         let numbers = (0..2048).chain(0x4000_0000..0x4000_0400).chain([u32::MAX, u32::MAX - 1]);
         for call in numbers {
             for argument in ARGUMENTS {
-                assert_eq!(run(&program, ARCH, call, argument).0, verdict(ARCH, call, argument), "call {call}, {argument:#x}");
+                assert_eq!(
+                    run(&program, ARCH, call, argument).0,
+                    verdict(ARCH, call, argument),
+                    "call {call}, {argument:#x}"
+                );
             }
         }
     }
@@ -324,7 +328,8 @@ mod tests {
 
     #[test]
     fn the_dangerous_are_refused_and_the_useful_pass() {
-        let check = |call: c_long, argument, want| assert_eq!(verdict(ARCH, call as u32, argument), want, "call {call}");
+        let check =
+            |call: c_long, argument, want| assert_eq!(verdict(ARCH, call as u32, argument), want, "call {call}");
         let eperm = Verdict::Errno(libc::EPERM as u16);
         for call in [
             libc::SYS_mount,
@@ -358,7 +363,8 @@ mod tests {
     #[test]
     fn seccompiler_agrees_for_every_number() {
         use seccompiler::{
-            BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+            BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+            TargetArch,
         };
         let on_first = |operator, value: u32| {
             let condition = SeccompCondition::new(0, SeccompCmpArgLen::Dword, operator, u64::from(value)).unwrap();
@@ -371,7 +377,9 @@ mod tests {
                 // The oracle knows one action beside its default: compared below for EPERM.
                 Rule::Errno(_) => continue,
                 Rule::CloneWithoutNamespaces => vec![on_first(SeccompCmpOp::MaskedEq(u64::from(NAMESPACE_FLAGS)), 0)],
-                Rule::HarmlessPersonality => PERSONALITIES.iter().map(|value| on_first(SeccompCmpOp::Eq, *value)).collect(),
+                Rule::HarmlessPersonality => {
+                    PERSONALITIES.iter().map(|value| on_first(SeccompCmpOp::Eq, *value)).collect()
+                }
                 Rule::SocketNotVsock => vec![on_first(SeccompCmpOp::Ne, libc::AF_VSOCK as u32)],
             };
             listed.insert(i64::from(call), rules);
@@ -391,7 +399,8 @@ mod tests {
             for argument in ARGUMENTS {
                 let mine = run(&ours, ARCH, call, argument).0;
                 let theirs = run(&oracle, ARCH, call, argument).0;
-                let same = mine == theirs || (call == libc::SYS_clone3 as u32 && mine == Verdict::Errno(libc::ENOSYS as u16));
+                let same =
+                    mine == theirs || (call == libc::SYS_clone3 as u32 && mine == Verdict::Errno(libc::ENOSYS as u16));
                 assert!(same, "call {call}, argument {argument:#x}: {mine:?}, the oracle {theirs:?}");
             }
         }
