@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -117,6 +118,8 @@ impl Runtime {
         let pods = config.dir.join("nodes").join(&config.node).join("pods");
         fs::create_dir_all(&pods).map_err(failed_io(format!("mkdir {}", pods.display())))?;
         let dir = canonical(&config.dir)?;
+        // A set-user-id program in a container's layer must not be reachable for the host's users.
+        set_mode(&dir.join("nodes"), 0o700)?;
         let lock = lock_node(&dir.join("nodes").join(&config.node))?;
         let cgroups = Cgroups::of_node(&dir, &config.node)?;
         cgroups.prepare()?;
@@ -310,6 +313,7 @@ impl Node {
         for (name, text) in pod_files(&spec.hostname) {
             let path = dir.join("etc").join(name);
             fs::write(&path, text).map_err(failed_io(format!("write {}", path.display())))?;
+            set_mode(&path, 0o644)?;
         }
         let place = self.cgroups.make_pod(&spec.pod.uid, &spec.limits)?;
 
@@ -754,7 +758,13 @@ fn make_attempt(dir: &PodDir, container: &str, attempt: u32) -> Result<(), Failu
     for path in [layer.clone(), layer.join("upper"), layer.join("work"), layer.join("root")] {
         fs::create_dir(&path).map_err(failed_io(format!("mkdir {}", path.display())))?;
     }
-    Ok(())
+    // It becomes the container's root directory, whatever this process's umask is.
+    set_mode(&layer.join("upper"), 0o755)
+}
+
+fn set_mode(path: &Path, mode: u32) -> Result<(), Failure> {
+    let changed = fs::set_permissions(path, fs::Permissions::from_mode(mode));
+    changed.map_err(failed_io(format!("chmod {}", path.display())))
 }
 
 /// `miniku://` and 64 hexadecimal digits that nobody has had before.

@@ -463,6 +463,17 @@ fn what_cannot_start_says_why() {
     check("f", ContainerSpec { working_dir: Some("x".into()), ..sh("") }, StartError::CreateContainerError, "\"x\"");
     check("../../g", sh(""), StartError::CreatePodSandboxError, "../../g");
 
+    let mut long = spec("h", vec![sh("")]);
+    long.hostname = "x".repeat(65);
+    node.runtime.perform(Command::RunPod(long));
+    let state = node.state("h", "c", 0);
+    assert!(
+        matches!(&state, ContainerState::NotStarted { reason: StartError::CreatePodSandboxError, message, .. }
+            if message.contains("set host name")),
+        "{state:?}"
+    );
+    assert!(!node.pod_dir("h").exists());
+
     // Found again, and may be tried again under the same number.
     let listed = node.list();
     assert_eq!(listed.len(), 6);
