@@ -415,21 +415,41 @@ impl Node {
                 }
                 continue;
             }
+            // The one before must have ended: what it runs on is about to be removed.
+            let ended = |known: &ContainerReport| {
+                Some(known.attempt) == asked && !matches!(known.state, ContainerState::Running { .. })
+            };
+            if let Some(before) = asked.filter(|_| !known.as_ref().is_some_and(ended)) {
+                let state = ContainerState::NotStarted {
+                    reason: StartError::CreateContainerError,
+                    message: format!("attempt {before} of the container is still running"),
+                    at: records::now(),
+                };
+                let (name, attempt) = (container.name.clone(), container.attempt);
+                self.tell(&pod.pod, ContainerReport { name, attempt, state });
+                continue;
+            }
             let request = self.prepare(pod, container);
             hold(&pod.link).asked.insert(container.name.clone(), container.attempt);
-            self.ask(pod, &request);
+            if !self.ask(pod, &request) {
+                // The kubelet will find its report missing, and ask again.
+                hold(&pod.link).asked.remove(&container.name);
+            }
         }
     }
 
     /// Sends a request. If that fails, the pod-init is ending or deaf; the watching thread finds out which.
-    fn ask(&self, pod: &Pod, request: &Request) {
-        let Ok(frame) = wire::frame(request) else { return };
-        if let Some(stream) = &mut hold(&pod.link).stream
-            && let Err(error) = stream.write_all(&frame)
-        {
-            // Half a message may have been sent: this connection is of no more use.
-            let _ = stream.shutdown(std::net::Shutdown::Both);
-            eprintln!("pod {}: send to its init: {error}", pod.pod.uid);
+    fn ask(&self, pod: &Pod, request: &Request) -> bool {
+        let mut link = hold(&pod.link);
+        let Some(stream) = &mut link.stream else { return false };
+        match wire::frame(request).and_then(|frame| stream.write_all(&frame)) {
+            Ok(()) => true,
+            Err(error) => {
+                // Half a message may have been sent: this connection is of no more use.
+                let _ = stream.shutdown(std::net::Shutdown::Both);
+                eprintln!("pod {}: send to its init: {error}", pod.pod.uid);
+                false
+            }
         }
     }
 

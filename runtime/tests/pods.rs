@@ -396,6 +396,17 @@ fn out_of_memory_is_told_apart_from_a_kill() {
         assert_eq!((code, oom), (137, true), "{pod}");
         node.remove(pod);
     }
+    // The pod's own limit takes a container, but not the sandbox.
+    let mut whole = spec(
+        "whole",
+        vec![sh("exec dd if=/dev/zero of=/dev/shm/big bs=1M count=60"), container("b", &["sleep", "1000"])],
+    );
+    whole.limits.memory_bytes = Some(24 << 20);
+    node.runtime.perform(Command::RunPod(whole));
+    node.running("whole", "c", 0);
+    assert_eq!(node.exited("whole", "c", 0), (137, Some(9), true));
+    assert!(node.list()[0].alive);
+    node.remove("whole");
     // Too little to even make its root is an error of that, not an end of the program.
     let mut spec = spec("tiny", vec![sh("true")]);
     spec.containers[0].limits.memory_bytes = Some(64 << 10);
@@ -537,6 +548,12 @@ fn a_running_container_is_not_started_twice() {
         ContainerState::NotStarted { message, .. } => assert!(message.contains("still running"), "{message}"),
         other => panic!("{other:?}"),
     }
+    // Nor has the attempt taken anything from the one that runs.
+    assert!(node.pod_dir("p").join("c/0/upper").is_dir());
+    assert!(matches!(
+        node.list()[0].containers[0],
+        ContainerReport { attempt: 0, state: ContainerState::Running { .. }, .. }
+    ));
 }
 
 #[test]
