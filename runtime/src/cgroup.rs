@@ -286,7 +286,8 @@ impl Cgroups {
     /// Makes a pod's cgroup with its limits, and the place of its pod-init.
     pub fn make_pod(&self, uid: &str, limits: &Limits) -> Result<Place, Failure> {
         let path = self.tree.join(uid);
-        self.make(&path, limits)?;
+        // Not as a group: a pod out of memory loses a container, not its init and with it everything.
+        self.make(&path, limits, |setting| setting.file != "memory.oom.group")?;
         let mut place = self.place(&path);
         if let Some(unified) = &mut place.unified {
             self.hand_down(unified)?;
@@ -300,7 +301,7 @@ impl Cgroups {
     /// Makes a container's cgroup with its limits.
     pub fn make_container(&self, uid: &str, container: &str, attempt: u32, limits: &Limits) -> Result<Place, Failure> {
         let path = self.container(uid, container, attempt);
-        self.make(&path, limits)?;
+        self.make(&path, limits, |_| true)?;
         Ok(self.place(&path))
     }
 
@@ -308,7 +309,7 @@ impl Cgroups {
         self.tree.join(uid).join(format!("{container}-{attempt}"))
     }
 
-    fn make(&self, path: &Path, limits: &Limits) -> Result<(), Failure> {
+    fn make(&self, path: &Path, limits: &Limits, wanted: impl Fn(&Setting) -> bool) -> Result<(), Failure> {
         for mount in self.hierarchies.mounts() {
             make_directory(&mount.join(path))?;
         }
@@ -317,7 +318,7 @@ impl Cgroups {
             operation: format!("limit {controller:?}: this machine has no such cgroup controller"),
             errno: Errno::ENOTSUP,
         })?;
-        for setting in settings {
+        for setting in settings.into_iter().filter(wanted) {
             let Some((_, mount)) = self.hierarchies.of(setting.controller) else { continue };
             let file = mount.join(path).join(setting.file);
             match fs::write(&file, &setting.value) {

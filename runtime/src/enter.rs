@@ -10,7 +10,7 @@ use nix::fcntl::{OFlag, open};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource;
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod, umask};
 use nix::unistd::{Gid, Pid, Uid, chdir, execve, mkdir, pivot_root, setgroups, setresgid, setresuid, symlinkat};
 use std::collections::BTreeMap;
@@ -248,11 +248,24 @@ fn overlay_escape(path: &Path) -> String {
     escaped
 }
 
+/// What is ignored stays ignored through an execution, and SIGPIPE is by Rust's runtime, others perhaps by
+/// whoever started the node. All 64, also the two that the C library keeps for itself and refuses to set.
 fn reset_signals() -> nix::Result<()> {
-    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    // SIGPIPE is what Rust's runtime ignores; ignoring is inherited through an execution, handlers are not.
-    // SAFETY: the default disposition runs no code of ours. sigaction(2).
-    unsafe { nix::sys::signal::sigaction(Signal::SIGPIPE, &default)? };
+    // The kernel's own structure: handler SIG_DFL, no flags, no restorer, an empty mask of eight bytes.
+    let default = [0_u64; 4];
+    for signal in 1..=64 {
+        // SAFETY: the kernel reads 32 bytes; the default disposition runs no code of ours. SIGKILL and SIGSTOP
+        // are refused, being at their default. rt_sigaction(2).
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                size_of::<u64>(),
+            )
+        };
+    }
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
 }
 

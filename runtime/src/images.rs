@@ -171,6 +171,9 @@ impl Images {
             return Ok(());
         }
         fs::create_dir_all(&self.dir).map_err(failed_io(format!("mkdir {}", self.dir.display())))?;
+        // A set-user-id program in an image must not be reachable for the host's users.
+        fs::set_permissions(&self.dir, fs::Permissions::from_mode(0o700))
+            .map_err(failed_io(format!("chmod {}", self.dir.display())))?;
         self.sweep();
         let number = UNPACKED.fetch_add(1, Ordering::Relaxed);
         let temporary = self.dir.join(format!(".new-{}-{number}", std::process::id()));

@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -117,6 +118,8 @@ impl Runtime {
         let pods = config.dir.join("nodes").join(&config.node).join("pods");
         fs::create_dir_all(&pods).map_err(failed_io(format!("mkdir {}", pods.display())))?;
         let dir = canonical(&config.dir)?;
+        // A set-user-id program in a container's layer must not be reachable for the host's users.
+        set_mode(&dir.join("nodes"), 0o700)?;
         let lock = lock_node(&dir.join("nodes").join(&config.node))?;
         let cgroups = Cgroups::of_node(&dir, &config.node)?;
         cgroups.prepare()?;
@@ -310,6 +313,7 @@ impl Node {
         for (name, text) in pod_files(&spec.hostname) {
             let path = dir.join("etc").join(name);
             fs::write(&path, text).map_err(failed_io(format!("write {}", path.display())))?;
+            set_mode(&path, 0o644)?;
         }
         let place = self.cgroups.make_pod(&spec.pod.uid, &spec.limits)?;
 
@@ -411,21 +415,41 @@ impl Node {
                 }
                 continue;
             }
+            // The one before must have ended: what it runs on is about to be removed.
+            let ended = |known: &ContainerReport| {
+                Some(known.attempt) == asked && !matches!(known.state, ContainerState::Running { .. })
+            };
+            if let Some(before) = asked.filter(|_| !known.as_ref().is_some_and(ended)) {
+                let state = ContainerState::NotStarted {
+                    reason: StartError::CreateContainerError,
+                    message: format!("attempt {before} of the container is still running"),
+                    at: records::now(),
+                };
+                let (name, attempt) = (container.name.clone(), container.attempt);
+                self.tell(&pod.pod, ContainerReport { name, attempt, state });
+                continue;
+            }
             let request = self.prepare(pod, container);
             hold(&pod.link).asked.insert(container.name.clone(), container.attempt);
-            self.ask(pod, &request);
+            if !self.ask(pod, &request) {
+                // The kubelet will find its report missing, and ask again.
+                hold(&pod.link).asked.remove(&container.name);
+            }
         }
     }
 
     /// Sends a request. If that fails, the pod-init is ending or deaf; the watching thread finds out which.
-    fn ask(&self, pod: &Pod, request: &Request) {
-        let Ok(frame) = wire::frame(request) else { return };
-        if let Some(stream) = &mut hold(&pod.link).stream
-            && let Err(error) = stream.write_all(&frame)
-        {
-            // Half a message may have been sent: this connection is of no more use.
-            let _ = stream.shutdown(std::net::Shutdown::Both);
-            eprintln!("pod {}: send to its init: {error}", pod.pod.uid);
+    fn ask(&self, pod: &Pod, request: &Request) -> bool {
+        let mut link = hold(&pod.link);
+        let Some(stream) = &mut link.stream else { return false };
+        match wire::frame(request).and_then(|frame| stream.write_all(&frame)) {
+            Ok(()) => true,
+            Err(error) => {
+                // Half a message may have been sent: this connection is of no more use.
+                let _ = stream.shutdown(std::net::Shutdown::Both);
+                eprintln!("pod {}: send to its init: {error}", pod.pod.uid);
+                false
+            }
         }
     }
 
@@ -640,7 +664,7 @@ impl Node {
             let mut news = Vec::new();
             {
                 let mut link = hold(&pod.link);
-                match link.inbox.next::<Event>() {
+                match link.inbox.message::<Event>() {
                     Ok(Some(Event::Container(report))) => link.learn(report, &mut news),
                     Ok(Some(Event::State { containers, .. })) => {
                         for report in containers {
@@ -692,10 +716,8 @@ impl Link {
     fn learn(&mut self, report: ContainerReport, news: &mut Vec<ContainerReport>) {
         match report.state {
             // To be asked for again, perhaps with the same number.
-            ContainerState::NotStarted { .. } => {
-                if self.asked.get(&report.name) == Some(&report.attempt) {
-                    self.asked.remove(&report.name);
-                }
+            ContainerState::NotStarted { .. } if self.asked.get(&report.name) == Some(&report.attempt) => {
+                self.asked.remove(&report.name);
             }
             ContainerState::Absent => return news.push(report),
             _ => {}
@@ -756,7 +778,13 @@ fn make_attempt(dir: &PodDir, container: &str, attempt: u32) -> Result<(), Failu
     for path in [layer.clone(), layer.join("upper"), layer.join("work"), layer.join("root")] {
         fs::create_dir(&path).map_err(failed_io(format!("mkdir {}", path.display())))?;
     }
-    Ok(())
+    // It becomes the container's root directory, whatever this process's umask is.
+    set_mode(&layer.join("upper"), 0o755)
+}
+
+fn set_mode(path: &Path, mode: u32) -> Result<(), Failure> {
+    let changed = fs::set_permissions(path, fs::Permissions::from_mode(mode));
+    changed.map_err(failed_io(format!("chmod {}", path.display())))
 }
 
 /// `miniku://` and 64 hexadecimal digits that nobody has had before.

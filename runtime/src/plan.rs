@@ -315,6 +315,7 @@ impl fmt::Display for Op {
             Op::Symlink { to, path } => write!(f, "symlink {} to {to}", path.display()),
             Op::Mask(path) => write!(f, "mask {}", path.display()),
             Op::ReadOnlyPath { path, .. } => write!(f, "make {} read-only", path.display()),
+            Op::Rlimit { resource, value: u64::MAX } => write!(f, "limit {resource:?} to what is inherited"),
             Op::Rlimit { resource, value } => write!(f, "limit {resource:?} to {value}"),
             Op::DropBounding { keep } => write!(f, "drop all but {} capabilities from the bounding set", keep.len()),
             Op::SetUser { uid, gid } => write!(f, "become user {uid}, group {gid}"),

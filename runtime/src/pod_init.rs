@@ -260,7 +260,7 @@ impl PodInit {
             }
         }
         loop {
-            match self.connections[index].inbox.next::<Request>() {
+            match self.connections[index].inbox.message::<Request>() {
                 Ok(Some(request)) => self.obey(index, request),
                 Ok(None) => break,
                 Err(error) => {

@@ -108,7 +108,7 @@ impl Inbox {
     }
 
     /// The next complete message, if there is one.
-    pub fn next<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
+    pub fn message<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
         let Some((length, rest)) = self.bytes.split_first_chunk::<4>() else { return Ok(None) };
         let length = u32::from_le_bytes(*length) as usize;
         if length > MESSAGE_MAX {
@@ -127,7 +127,7 @@ impl Inbox {
     /// Waits for one message; the end of the stream is an error.
     pub fn wait<T: DeserializeOwned>(&mut self, from: &mut impl Read) -> io::Result<T> {
         loop {
-            if let Some(message) = self.next()? {
+            if let Some(message) = self.message()? {
                 return Ok(message);
             }
             if !self.read(from)? {
@@ -150,7 +150,7 @@ mod tests {
             let mut got = Vec::new();
             for mut half in [&bytes[..cut], &bytes[cut..]] {
                 while inbox.read(&mut half).unwrap() {}
-                while let Some(request) = inbox.next::<Request>().unwrap() {
+                while let Some(request) = inbox.message::<Request>().unwrap() {
                     got.push(request);
                 }
             }
@@ -162,6 +162,6 @@ mod tests {
     fn a_length_out_of_bounds_is_refused() {
         let mut inbox = Inbox::default();
         inbox.read(&mut &[0xff_u8; 8][..]).unwrap();
-        assert!(inbox.next::<Request>().is_err());
+        assert!(inbox.message::<Request>().is_err());
     }
 }
