@@ -216,7 +216,7 @@ fn refuses_what_is_not_its_own() {
 fn an_unreadable_file_is_refused() {
     let scratch = Scratch::new("unreadable");
     drop(Redb::open(&scratch.0).unwrap());
-    std::fs::set_permissions(scratch.file(), PermissionsExt::from_mode(0)).unwrap();
+    std::fs::set_permissions(scratch.file(), PermissionsExt::from_mode(0o000)).unwrap();
     // Root may read everything, so a child without its capabilities tries.
     if nix::unistd::geteuid().is_root() {
         std::fs::set_permissions(&scratch.0, PermissionsExt::from_mode(0o777)).unwrap();

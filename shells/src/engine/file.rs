@@ -39,11 +39,23 @@ enum Kept {
     Sync,
 }
 
+/// Where redb's header says how the file was left. Source: redb, docs/design.md, "Database header", the god byte.
+const FLAGS: u64 = 9;
+/// The trees must be walked, or the saved allocator state loaded if the next flag is set.
+const RECOVERY_REQUIRED: u8 = 2;
+/// The newer commit is known to be whole, and need not be verified.
+const TWO_PHASE_COMMIT: u8 = 4;
+
 impl GatedFile {
-    /// The file as it is, with the gate closed.
+    /// The file with the gate closed. It reads as after a crash, however it was closed, so that redb verifies every
+    /// checksum and rebuilds what it would otherwise believe: its record of free pages can make it panic.
     pub fn closed(file: File) -> Result<(Self, Gate), Error> {
+        let mut flags = [0];
+        file.read_exact_at(&mut flags, FLAGS)?;
+        flags[0] = flags[0] & !TWO_PHASE_COMMIT | RECOVERY_REQUIRED;
+        let kept = vec![Kept::Write { offset: FLAGS, bytes: flags.to_vec() }];
         let file = Arc::new(file);
-        let state = Arc::new(Mutex::new(State::Closed { length: file.metadata()?.len(), kept: Vec::new() }));
+        let state = Arc::new(Mutex::new(State::Closed { length: file.metadata()?.len(), kept }));
         let gate = Gate { state, file: file.clone() };
         Ok((Self { file, gate: gate.clone() }, gate))
     }

@@ -3,12 +3,10 @@
 //! Two tables: `objects` (key → revision, value) and `miniku` (format version, current revision). The second one says
 //! that the file is ours; it is read before anything is written to an existing file, see `file.rs`.
 
-use std::cell::Cell;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 
@@ -216,11 +214,7 @@ fn open_file(path: &Path) -> Result<(Database, u64), EngineError> {
 }
 
 fn check(path: &Path, file: GatedFile, gate: &Gate) -> Result<(Database, u64), EngineError> {
-    let repaired = Rc::new(Cell::new(false));
-    let noted = repaired.clone();
-    let mut builder = Builder::new();
-    builder.set_cache_size(CACHE).set_repair_callback(move |_| noted.set(true));
-    let mut database = builder.create_with_backend(file).map_err(|error| match error {
+    let database = Builder::new().set_cache_size(CACHE).create_with_backend(file).map_err(|error| match error {
         DatabaseError::UpgradeRequired(version) => EngineError::Foreign {
             path: path.to_path_buf(),
             why: format!("it is a redb file of the old format {version}"),
@@ -228,19 +222,6 @@ fn check(path: &Path, file: GatedFile, gate: &Gate) -> Result<(Database, u64), E
         error => damaged(path, error.into()),
     })?;
     let revision = read_header(path, &database)?;
-    // A repair has just walked all checksums.
-    if !repaired.get() {
-        match database.check_integrity() {
-            Ok(true) => {}
-            Ok(false) => {
-                return Err(EngineError::Corrupt {
-                    path: path.to_path_buf(),
-                    why: "its checksums do not match".into(),
-                });
-            }
-            Err(error) => return Err(damaged(path, error.into())),
-        }
-    }
     gate.open().map_err(|source| EngineError::Io { what: "repair", path: path.to_path_buf(), source })?;
     Ok((database, revision))
 }
