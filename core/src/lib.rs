@@ -13,6 +13,7 @@ pub mod controllers;
 pub mod kubelet;
 pub mod program;
 pub mod rng;
+pub mod scheduler;
 pub mod store;
 pub mod table;
 pub mod time;
