@@ -47,7 +47,8 @@ pub fn pod(name: &str) -> PodExample {
     pod.metadata.namespace = "default".into();
     pod.metadata.uid = format!("uid-{name}");
     pod.metadata.creation_timestamp = Some(Default::default());
-    Arc::make_mut(&mut pod.spec).containers = vec![Container { name: "c".into(), ..Default::default() }];
+    Arc::make_mut(&mut pod.spec).containers =
+        vec![Container { name: "c".into(), image: "i".into(), ..Default::default() }];
     PodExample(pod)
 }
 
