@@ -3,7 +3,7 @@
 //! From the moment a bind is asked for, the pod counts on its node. Lost is not refused: the bind may have been done,
 //! or may still be done when its request arrives late. So after a lost answer the pod is looked at in the store, and
 //! bound again to the *same* node if it is bound to none: whichever of the two requests arrives first, the node was
-//! counted right. Only a node that does not take the pod any more is given up.
+//! counted right. Only a node that does not take the pod any more is given up, and keeps room for it for a while.
 
 use crate::api::status::Reason;
 use crate::decision_table;
@@ -82,6 +82,8 @@ pub enum AfterLook {
     BindAgain,
     /// The node is free of it; another decision after a delay.
     DecideLater,
+    /// The same, but its room on the node stays reserved while the bind may still arrive.
+    GiveUp,
     /// It is looked at again after a delay.
     LookAgain,
 }
@@ -92,7 +94,7 @@ decision_table! {
     done:      (Here, _)            => Wait,        "it was done; the watch will show it";
     elsewhere: (Elsewhere, _)       => DecideLater, "somebody else bound it; the watch will tell";
     again:     (Unbound, Takes)     => BindAgain,   "not done yet, and the first request may still arrive";
-    given_up:  (Unbound, Refuses)   => DecideLater, "not done, and the node does not take it any more";
+    given_up:  (Unbound, Refuses)   => GiveUp,      "not done, and the node does not take it any more";
     gone:      (Gone, _)            => DecideLater, "nothing to bind; the watch will tell";
     not_known: (NotKnown, _)        => LookAgain,   "still not known";
 }

@@ -18,7 +18,7 @@ use crate::api::status::Reason;
 use crate::client::events::{EventRecorder, Tone};
 use crate::client::{Backoff, Calls, Change, Deadlines, Informer, informer};
 use crate::program::{Answer, Effects, Input, Level, Part, Program, Query, Verb};
-use crate::time::{Duration, Now};
+use crate::time::{Duration, Instant, Now};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -95,6 +95,8 @@ struct Pending {
     /// How often in a row its calls failed.
     failures: u32,
     earlier: Earlier,
+    /// Where it may still be bound by a request that was given up, and counts until that is settled.
+    reserved: Vec<Reserved>,
     /// The message of a condition that was written, and that the view does not show yet.
     reported: Option<String>,
 }
@@ -129,6 +131,20 @@ struct Assumed {
     bind: Bind,
 }
 
+/// Room on a node for a pod whose bind was given up, but may still arrive.
+#[derive(Clone, Debug)]
+struct Reserved {
+    node: Arc<str>,
+    amount: Amount,
+    until: Instant,
+}
+
+/// How long a request that was given up may still arrive.
+///
+/// Far longer than anything should hold it up: connections are closed when an answer is given up. Until a parked pod is
+/// decided again in any case, so that a reservation ends then.
+const LATE_MAX: Duration = FLUSH;
+
 /// What is known of the bind of an assumed pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bind {
@@ -142,6 +158,7 @@ enum Bind {
 struct Parked {
     facts: PodFacts,
     obstacles: Obstacles,
+    reserved: Vec<Reserved>,
 }
 
 /// What a call is for. The uid tells a pod from a later one of its name.
@@ -304,7 +321,8 @@ impl Scheduler {
                 None => {
                     self.queue.insert(place.clone());
                     let (earlier, stage) = (Earlier::Settled, Stage::Queued);
-                    let pending = Pending { facts, place, stage, failures: 0, earlier, reported: None };
+                    let pending =
+                        Pending { facts, place, stage, failures: 0, earlier, reserved: Vec::new(), reported: None };
                     self.pending.insert(key, pending);
                 }
                 Some(pending) => {
@@ -384,6 +402,12 @@ impl Scheduler {
                 let node = pod.assumed.node.clone();
                 self.ask_bind(now, key, &node, out);
             }
+            AfterLook::GiveUp => {
+                let (node, amount, until) = (pod.assumed.node.clone(), pod.assumed.amount, now.mono + LATE_MAX);
+                self.nodes.charge(&node, &amount);
+                pod.reserved.push(Reserved { node, amount, until });
+                self.delay(now, key);
+            }
             AfterLook::DecideLater => self.delay(now, key),
             AfterLook::LookAgain => {
                 *pod.failures = pod.failures.saturating_add(1);
@@ -451,14 +475,32 @@ impl Scheduler {
     }
 
     fn decide(&mut self, now: Now, key: &Key, out: &mut Effects) {
-        let pod = self.pending.get(key).expect("what is queued is pending");
+        let pod = self.pending.get_mut(key).expect("what is queued is pending");
+        // What is reserved for the pod itself does not stand in its way.
+        let reserved = std::mem::take(&mut pod.reserved);
+        for one in &reserved {
+            self.nodes.release(&one.node, &one.amount);
+        }
         let turn = Turn { strategy: self.options.strategy, seed: self.options.seed, last: self.last.as_deref() };
-        match pick(&turn, &pod.facts, &self.nodes) {
-            Ok(at) => {
-                let (node, amount) = (self.nodes.name(at).clone(), pod.facts.amount);
+        let picked = pick(&turn, &pod.facts, &self.nodes).map(|at| self.nodes.name(at).clone());
+        let (facts, mut kept) = (pod.facts.clone(), Vec::new());
+        for one in reserved {
+            self.nodes.charge(&one.node, &one.amount);
+            if one.until <= now.mono || picked.as_ref() == Ok(&one.node) {
+                self.release(&one.node, &one.amount);
+            } else {
+                kept.push(one);
+            }
+        }
+        if let Some(pod) = self.pending.get_mut(key) {
+            pod.reserved = kept;
+        }
+        match picked {
+            Ok(node) => {
                 out.log(Level::Info, format!("scheduler: assigning pod {} to node {node}", key.name));
-                self.nodes.charge(&node, &amount);
-                self.enter(key, Stage::Assumed(Assumed { node: node.clone(), amount, bind: Bind::Asked }));
+                self.nodes.charge(&node, &facts.amount);
+                let assumed = Assumed { node: node.clone(), amount: facts.amount, bind: Bind::Asked };
+                self.enter(key, Stage::Assumed(assumed));
                 self.ask_bind(now, key, &node, out);
                 self.last = Some(node);
             }
@@ -504,7 +546,11 @@ impl Scheduler {
             let mut node = self.nodes.facts(at).clone();
             for (place, parked) in &mut self.parked {
                 if parked.obstacles.meets(*gain) {
-                    match refusal(&parked.facts, &node) {
+                    let own: Vec<&Reserved> = parked.reserved.iter().filter(|one| one.node == *name).collect();
+                    own.iter().for_each(|one| node.usage.take(&one.amount));
+                    let answer = refusal(&parked.facts, &node);
+                    own.iter().for_each(|one| node.usage.add(&one.amount));
+                    match answer {
                         Some(refusal) => parked.obstacles.insert(refusal.obstacle()),
                         None => {
                             node.usage.add(&parked.facts.amount);
@@ -544,7 +590,8 @@ impl Scheduler {
     fn park(&mut self, now: Now, key: &Key, obstacles: Obstacles) {
         self.enter(key, Stage::Parked);
         let pod = &self.pending[key];
-        self.parked.insert(pod.place.clone(), Parked { facts: pod.facts.clone(), obstacles });
+        self.parked
+            .insert(pod.place.clone(), Parked { facts: pod.facts.clone(), obstacles, reserved: pod.reserved.clone() });
         self.due.set(key.clone(), now.mono + FLUSH);
     }
 
@@ -554,6 +601,9 @@ impl Scheduler {
         self.due.remove(key);
         self.queue.remove(&pod.place);
         self.parked.remove(&pod.place);
+        for one in pod.reserved {
+            self.release(&one.node, &one.amount);
+        }
         match pod.stage {
             Stage::Assumed(assumed) => Some(assumed),
             Stage::Queued | Stage::Parked | Stage::Delayed => None,
@@ -625,6 +675,7 @@ struct Doubt<'a> {
     facts: &'a PodFacts,
     failures: &'a mut u32,
     earlier: &'a mut Earlier,
+    reserved: &'a mut Vec<Reserved>,
     assumed: &'a mut Assumed,
 }
 
@@ -632,9 +683,13 @@ struct Doubt<'a> {
 fn assumed<'a>(pending: &'a mut BTreeMap<Key, Pending>, key: &Key, uid: &str) -> Option<Doubt<'a>> {
     let pod = pending.get_mut(key).filter(|pod| *pod.facts.uid == *uid)?;
     match &mut pod.stage {
-        Stage::Assumed(assumed) => {
-            Some(Doubt { facts: &pod.facts, failures: &mut pod.failures, earlier: &mut pod.earlier, assumed })
-        }
+        Stage::Assumed(assumed) => Some(Doubt {
+            facts: &pod.facts,
+            failures: &mut pod.failures,
+            earlier: &mut pod.earlier,
+            reserved: &mut pod.reserved,
+            assumed,
+        }),
         Stage::Queued | Stage::Parked | Stage::Delayed => None,
     }
 }
@@ -679,7 +734,7 @@ mod tests {
     use crate::rng::Draw;
     use crate::scheduler::examples::{NodeExample, PodExample, node, pod};
     use crate::store::Store;
-    use crate::time::{Instant, Wall};
+    use crate::time::Wall;
     use quickcheck::{Arbitrary, Gen, quickcheck};
     use std::collections::VecDeque;
 
@@ -842,7 +897,8 @@ mod tests {
         /// Lets so many seconds pass, and all that happens in them.
         fn pass(&mut self, secs: u64) {
             let end = self.now.mono + Duration::from_secs(secs);
-            loop {
+            for steps in 0.. {
+                assert!(steps < 10_000, "a hot loop: {:?}", self.scheduler);
                 if let Some(input) = self.inbox.pop_front() {
                     self.step(input);
                     continue;
@@ -953,11 +1009,20 @@ mod tests {
 
         /// Everything the scheduler counts is true, and no pod waits that a node would take.
         fn check_settled(&self) {
+            // Room that is reserved counts, but not against the pod itself.
+            let reserved = |nodes: &mut Nodes, but: &str| {
+                for pod in self.scheduler.pending.values().filter(|pod| *pod.facts.uid != *but) {
+                    pod.reserved.iter().for_each(|one| nodes.charge(&one.node, &one.amount));
+                }
+            };
             let mut truth = self.truth();
+            reserved(&mut truth, "");
             let usage = |nodes: &Nodes| nodes.iter().map(|(_, node)| node.usage).collect::<Vec<_>>();
             assert_eq!(usage(&truth), usage(&self.scheduler.nodes), "{}", self.places());
             for pod in self.server.store().list(&Query::all(Kind::Pod)).filter_map(Object::get::<Pod>) {
                 if self.scheduler.wants_node(pod) {
+                    let mut truth = self.truth();
+                    reserved(&mut truth, &pod.metadata.uid);
                     let facts = truth.pod_facts(pod);
                     let takes = truth.iter().find(|(_, node)| refusal(&facts, node).is_none());
                     assert!(takes.is_none(), "a node takes {}: {}", pod.metadata.name, self.places());
