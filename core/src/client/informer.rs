@@ -227,11 +227,6 @@ impl Informer {
 
     fn go_on(&mut self, now: Now, out: &mut Effects) {
         match self.state {
-            State::New => self.list(now, out),
-            State::Waiting { until, list } if until <= now.mono => {
-                self.counts.retry_attempts += 1;
-                if list { self.list(now, out) } else { self.open(now, out) }
-            }
             State::Listing { call, lost_at } if lost_at <= now.mono => {
                 out.push(Effect::Cancel { call });
                 self.fail(now, true, "list: no answer", out);
@@ -239,6 +234,15 @@ impl Informer {
             State::Opening { call, lost_at } if lost_at <= now.mono => {
                 out.push(Effect::Cancel { call });
                 self.fail(now, false, "watch: no answer", out);
+            }
+            _ => {}
+        }
+        // In the same step, so that a further one at the same time adds nothing.
+        match self.state {
+            State::New => self.list(now, out),
+            State::Waiting { until, list } if until <= now.mono => {
+                self.counts.retry_attempts += 1;
+                if list { self.list(now, out) } else { self.open(now, out) }
             }
             _ => {}
         }
