@@ -9,6 +9,7 @@
 pub mod api;
 pub mod apiserver;
 pub mod client;
+pub mod controllers;
 pub mod kubelet;
 pub mod program;
 pub mod rng;

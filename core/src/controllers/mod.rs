@@ -1,0 +1,7 @@
+//! Controllers: programs that compare what is wished with what is, and ask for what is missing.
+
+pub mod attempts;
+pub mod node_lifecycle;
+pub mod pages;
+#[cfg(test)]
+mod testing;
