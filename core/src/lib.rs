@@ -14,6 +14,7 @@ pub mod dialect;
 pub mod kubelet;
 pub mod program;
 pub mod rng;
+pub mod scheduler;
 pub mod store;
 pub mod table;
 pub mod time;

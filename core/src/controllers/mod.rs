@@ -1,3 +1,8 @@
-//! Controllers: programs that bring what is towards what is wished.
+//! Controllers: programs that compare what is wished with what is, and ask for what is missing.
 
+pub mod attempts;
+pub mod node_lifecycle;
+pub mod pages;
 pub mod replicaset;
+#[cfg(test)]
+mod testing;
