@@ -202,7 +202,7 @@ impl ApiServer {
                     (0..8).map(|nth| generated(&meta.generate_name, self.draw("name", &key).count(self.commits + nth)));
                 let keys = names.map(|name| Key { name: name.into(), ..key.clone() });
                 let free = |key: &Key| self.store.get(key).is_none() && !self.busy.contains_key(key);
-                keys.clone().find(free).unwrap_or_else(|| keys.last().expect("there are eight"))
+                keys.clone().find(free).unwrap_or(key)
             }
             Verb::List(query) | Verb::Watch { query, .. } => Key::new(query.kind, "", ""),
         }

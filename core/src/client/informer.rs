@@ -134,6 +134,11 @@ impl Informer {
         matches!(self.state, State::Watching { .. })
     }
 
+    /// What it views: `pods`.
+    pub fn resource(&self) -> &'static str {
+        self.query.kind.row().plural
+    }
+
     /// What it has been through.
     pub fn counts(&self) -> Counts {
         Counts { connected: self.is_connected(), ..self.counts }
@@ -254,13 +259,13 @@ impl Informer {
     }
 
     fn list(&mut self, now: Now, out: &mut Effects) {
-        let call = self.ids.next();
+        let call = self.ids.draw();
         self.state = State::Listing { call, lost_at: now.mono + self.options.timeout };
         out.push(Effect::Call { call, request: Verb::List(self.query.clone()).into() });
     }
 
     fn open(&mut self, now: Now, out: &mut Effects) {
-        let call = self.ids.next();
+        let call = self.ids.draw();
         self.state = State::Opening { call, lost_at: now.mono + self.options.timeout };
         let from = WatchFrom::After(self.revision);
         out.push(Effect::Call {

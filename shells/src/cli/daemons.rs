@@ -1,0 +1,402 @@
+//! The daemons' flags. What they do is elsewhere; [`run`] is where it is called.
+//!
+//! The spellings of the programs before miniku are taken too: `--api-server` and its like for `--server`, `--db`,
+//! `--root-dir`, `--node-name`, and Go's single dash (see [`argv`](crate::cli::argv)).
+
+use crate::cli::error::CliError;
+use crate::cli::{DEFAULT_SERVER, durations};
+use crate::client::connection::ServerUrl;
+use clap::{Args, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// What runs until it is stopped, and what stops it.
+#[derive(Debug, Subcommand)]
+pub enum Daemon {
+    /// Run a whole cluster in this process
+    #[command(after_help = "Examples:\n  sudo miniku up\n  miniku up --nodes 3 --runtime fake --store memory")]
+    Up(UpArgs),
+    /// Stop the cluster that `up` started on this machine, and all of its pods
+    #[command(after_help = "Example:\n  sudo miniku down")]
+    Down(DownArgs),
+    /// Run the API server alone
+    #[command(after_help = "Example:\n  miniku apiserver --port 8080 --data-dir /var/lib/miniku")]
+    Apiserver(ApiserverArgs),
+    /// Run the scheduler alone
+    #[command(after_help = "Example:\n  miniku scheduler --server http://127.0.0.1:8080 --strategy round-robin")]
+    Scheduler(SchedulerArgs),
+    /// Run the controllers alone
+    #[command(after_help = "Example:\n  miniku controller --server http://127.0.0.1:8080")]
+    Controller(ControllerArgs),
+    /// Run a node: its kubelet and its containers
+    #[command(after_help = "Example:\n  sudo miniku kubelet --name node-1 --server http://10.0.0.1:8080")]
+    Kubelet(KubeletArgs),
+}
+
+/// A whole cluster in one process.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct UpArgs {
+    /// How many nodes: node-1, node-2 and so on
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    pub nodes: u32,
+    /// Where the API server listens.
+    #[command(flatten)]
+    pub listen: ListenArgs,
+    /// Where state is kept.
+    #[command(flatten)]
+    pub state: StateArgs,
+    /// Which node a pod goes to, among those it fits on: least-allocated, most-allocated, round-robin, random
+    #[arg(long, default_value = "least-allocated")]
+    pub strategy: Strategy,
+    /// What runs containers
+    #[arg(long, value_enum, default_value_t = Runtime::Namespaces)]
+    pub runtime: Runtime,
+    /// How long a node may be NotReady before its pods are deleted
+    #[arg(long, default_value = "30s", value_parser = durations::parse, value_name = "DURATION")]
+    pub eviction_timeout: Duration,
+    /// How often what nothing was heard of is looked at again
+    #[command(flatten)]
+    pub sync: SyncArgs,
+}
+
+/// What to stop.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct DownArgs {
+    /// The data directory that `up` was given
+    #[arg(long, alias = "root-dir", default_value = DATA_DIR, value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// Remove the stored objects too
+    #[arg(long)]
+    pub purge: bool,
+    /// How long pods are given to end
+    #[arg(long, default_value = "30s", value_parser = durations::parse, value_name = "DURATION")]
+    pub timeout: Duration,
+}
+
+/// The API server alone.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct ApiserverArgs {
+    /// Where it listens.
+    #[command(flatten)]
+    pub listen: ListenArgs,
+    /// Where state is kept.
+    #[command(flatten)]
+    pub state: StateArgs,
+    /// GoKube's, without effect.
+    #[command(flatten)]
+    pub etcd: EtcdArgs,
+}
+
+/// The scheduler alone.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct SchedulerArgs {
+    /// Whom it asks.
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// Which node a pod goes to, among those it fits on: least-allocated, most-allocated, round-robin, random
+    #[arg(long, default_value = "least-allocated")]
+    pub strategy: Strategy,
+    /// How it watches.
+    #[command(flatten)]
+    pub watch: WatchArgs,
+    /// How often what nothing was heard of is looked at again
+    #[command(flatten)]
+    pub sync: SyncArgs,
+    /// GoKube's, without effect.
+    #[command(flatten)]
+    pub etcd: EtcdArgs,
+}
+
+/// The controllers alone.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct ControllerArgs {
+    /// Whom they ask.
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// How long a node may be NotReady before its pods are deleted
+    #[arg(long, default_value = "30s", value_parser = durations::parse, value_name = "DURATION")]
+    pub eviction_timeout: Duration,
+    /// How they watch.
+    #[command(flatten)]
+    pub watch: WatchArgs,
+    /// How often what nothing was heard of is looked at again
+    #[command(flatten)]
+    pub sync: SyncArgs,
+    /// GoKube's, without effect.
+    #[command(flatten)]
+    pub etcd: EtcdArgs,
+}
+
+/// One node.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct KubeletArgs {
+    /// The node's name
+    #[arg(long, alias = "node-name", value_name = "NODE")]
+    pub name: String,
+    /// Whom it asks.
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// Where containers and their records are kept
+    #[arg(long, alias = "root-dir", default_value = DATA_DIR, value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// What runs containers
+    #[arg(long, value_enum, default_value_t = Runtime::Namespaces)]
+    pub runtime: Runtime,
+    /// The address at which it serves logs, and which the node is registered with
+    #[arg(long, default_value = "127.0.0.1", value_name = "HOST[:PORT]")]
+    pub address: Address,
+    /// The port at which it serves logs
+    #[arg(long, default_value_t = 10250)]
+    pub port: u16,
+    /// How it watches.
+    #[command(flatten)]
+    pub watch: WatchArgs,
+    /// How often what nothing was heard of is looked at again
+    #[command(flatten)]
+    pub sync: SyncArgs,
+}
+
+/// Where objects and containers are kept, if the user says nothing else.
+pub const DATA_DIR: &str = "/var/lib/miniku";
+
+/// Which API server a daemon asks.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct ServerArgs {
+    /// The API server
+    #[arg(short, long, env = "MINIKU_SERVER", default_value = DEFAULT_SERVER, value_name = "URL")]
+    #[arg(aliases = ["apiserver", "api-server", "api-server-url"])]
+    pub server: ServerUrl,
+}
+
+/// Where an API server listens.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct ListenArgs {
+    /// The port of the API server
+    #[arg(long, default_value_t = 8080)]
+    pub port: u16,
+    /// The address of the API server; 0.0.0.0 is every address of this machine
+    #[arg(long, default_value = "127.0.0.1", value_name = "HOST[:PORT]")]
+    pub address: Address,
+}
+
+impl ListenArgs {
+    /// Host and port. A port in the address wins: who writes `:9090` means it.
+    pub fn host_and_port(&self) -> (&str, u16) {
+        (&self.address.host, self.address.port.unwrap_or(self.port))
+    }
+}
+
+impl KubeletArgs {
+    /// Host and port at which it serves logs. A port in the address wins.
+    pub fn host_and_port(&self) -> (&str, u16) {
+        (&self.address.host, self.address.port.unwrap_or(self.port))
+    }
+}
+
+/// Where and how objects are stored.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct StateArgs {
+    /// Where objects and containers are kept
+    #[arg(long, alias = "root-dir", default_value = DATA_DIR, value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// The file or directory of the stored objects, if not in the data directory
+    #[arg(long, value_name = "PATH")]
+    pub db: Option<PathBuf>,
+    /// How objects are stored
+    #[arg(long, value_enum, default_value_t = Store::Redb)]
+    pub store: Store,
+}
+
+/// How a daemon watches the API server, and how it comes back to it.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct WatchArgs {
+    /// The pause before a lost watch is tried again; it doubles with each failure
+    #[arg(long, default_value = "1s", value_parser = durations::parse, value_name = "DURATION")]
+    pub watch_initial_delay: Duration,
+    /// The longest such pause
+    #[arg(long, default_value = "30s", value_parser = durations::parse, value_name = "DURATION")]
+    pub watch_max_delay: Duration,
+    /// After this time a watch is begun anew
+    #[arg(long, default_value = "5m", value_parser = durations::parse, value_name = "DURATION")]
+    pub watch_timeout: Duration,
+}
+
+/// The pause of programs that work in a loop; here it is how often everything is looked at again.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct SyncArgs {
+    /// How often everything is looked at again, whatever was heard of it
+    #[arg(long, value_parser = durations::parse, value_name = "DURATION")]
+    #[arg(aliases = ["interval", "scheduling-rate"])]
+    pub sync_interval: Option<Duration>,
+}
+
+/// Ports of GoKube's own etcd. They are understood and have no effect.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct EtcdArgs {
+    /// The port of etcd.
+    #[arg(long, hide = true, alias = "etcd-client-port")]
+    pub etcd_port: Option<u16>,
+    /// The port at which etcd's members talk.
+    #[arg(long, hide = true)]
+    pub etcd_peer_port: Option<u16>,
+}
+
+/// How objects are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Store {
+    /// In a file; what was acknowledged survives a crash
+    Redb,
+    /// In memory; gone when the process ends
+    Memory,
+}
+
+/// What runs containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Runtime {
+    /// Linux namespaces; needs root
+    Namespaces,
+    /// Nothing runs; pods only look as if
+    Fake,
+}
+
+/// Which node a pod goes to, among those it fits on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// The one with most left.
+    LeastAllocated,
+    /// The one with least left.
+    MostAllocated,
+    /// One after the other.
+    RoundRobin,
+    /// Any.
+    Random,
+}
+
+/// In any case, with or without dashes: Minik8s writes `RoundRobin`.
+impl FromStr for Strategy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let plain: String = text.chars().filter(char::is_ascii_alphabetic).collect();
+        match plain.to_ascii_lowercase().as_str() {
+            "leastallocated" => Ok(Strategy::LeastAllocated),
+            "mostallocated" => Ok(Strategy::MostAllocated),
+            "roundrobin" => Ok(Strategy::RoundRobin),
+            "random" => Ok(Strategy::Random),
+            _ => Err("strategies are least-allocated, most-allocated, round-robin and random".into()),
+        }
+    }
+}
+
+/// A host, and a port if the user wrote one with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// A name or an IP address, without brackets.
+    pub host: String,
+    /// The port.
+    pub port: Option<u16>,
+}
+
+/// `HOST`, `HOST:PORT`, `[::1]:PORT`, or Go's `:PORT` for every address of the machine.
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bare_ip: Result<std::net::IpAddr, _> = text.trim_matches(['[', ']']).parse();
+        let (host, port) = match (bare_ip, text.rsplit_once(':')) {
+            (Ok(ip), _) => return Ok(Address { host: ip.to_string(), port: None }),
+            (Err(_), Some((host, port))) => (host.trim_matches(['[', ']']), Some(port)),
+            (Err(_), None) => (text, None),
+        };
+        let port = port.map(|port| port.parse().map_err(|_| format!("{port:?} is no port"))).transpose()?;
+        let host = if host.is_empty() && port.is_some() { "0.0.0.0" } else { host };
+        if host.is_empty() || host.contains(['/', ' ']) {
+            return Err(format!("{text:?} is no address"));
+        }
+        Ok(Address { host: host.to_owned(), port })
+    }
+}
+
+/// Runs a daemon until it is stopped.
+pub fn run(daemon: Daemon) -> Result<(), CliError> {
+    let name = match daemon {
+        Daemon::Up(_) => "up",
+        Daemon::Down(_) => "down",
+        Daemon::Apiserver(_) => "apiserver",
+        Daemon::Scheduler(_) => "scheduler",
+        Daemon::Controller(_) => "controller",
+        Daemon::Kubelet(_) => "kubelet",
+    };
+    Err(CliError::Plain(format!("error: this build has no `{name}`")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::argv::with_two_dashes;
+    use crate::cli::{Cli, Command};
+    use clap::Parser;
+
+    fn parse(line: &str) -> Result<Daemon, clap::Error> {
+        let argv = with_two_dashes(line.split(' ').map(str::to_owned));
+        match Cli::try_parse_from(argv)?.command {
+            Command::Daemon(daemon) => Ok(daemon),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn up_needs_nothing() {
+        let Daemon::Up(up) = parse("miniku up").unwrap() else { panic!() };
+        assert_eq!((up.nodes, up.listen.host_and_port()), (2, ("127.0.0.1", 8080)));
+        assert_eq!((up.state.store, up.state.data_dir.to_str()), (Store::Redb, Some("/var/lib/miniku")));
+        assert_eq!((up.eviction_timeout, up.sync.sync_interval), (Duration::from_secs(30), None));
+        assert_eq!((up.strategy, up.runtime), (Strategy::LeastAllocated, Runtime::Namespaces));
+    }
+
+    #[test]
+    fn the_seeds_spellings_are_understood() {
+        let Daemon::Apiserver(args) = parse("miniku apiserver -port 8081 -db miniku.db").unwrap() else { panic!() };
+        assert_eq!((args.listen.port, args.state.db), (8081, Some("miniku.db".into())));
+        let Daemon::Apiserver(args) = parse("gokube apiserver --address :8081 --etcd-peer-port 1").unwrap() else {
+            panic!()
+        };
+        assert_eq!(args.listen.host_and_port(), ("0.0.0.0", 8081));
+        let Daemon::Scheduler(args) = parse("m scheduler -api-server http://localhost:1 -interval 5s").unwrap() else {
+            panic!()
+        };
+        assert_eq!(
+            (args.server.server.to_string().as_str(), args.sync.sync_interval),
+            ("http://localhost:1", Some(Duration::from_secs(5)))
+        );
+        let Daemon::Controller(args) = parse("m --apiserver http://x:2 controller").unwrap() else { panic!() };
+        assert_eq!(args.server.server.to_string(), "http://x:2");
+        let line = "m kubelet -name n1 -apiserver http://x:2 -root-dir d -address localhost:10251 -sync-interval 1m30s";
+        let Daemon::Kubelet(args) = parse(line).unwrap() else { panic!() };
+        assert_eq!(
+            (args.name.as_str(), args.data_dir.to_str(), args.host_and_port()),
+            ("n1", Some("d"), ("localhost", 10251))
+        );
+        assert_eq!(args.sync.sync_interval, Some(Duration::from_secs(90)));
+        let Daemon::Kubelet(args) = parse("m kubelet --node-name d --api-server-url 127.0.0.1:8081").unwrap() else {
+            panic!()
+        };
+        assert_eq!((args.name.as_str(), args.server.server.to_string().as_str()), ("d", "http://127.0.0.1:8081"));
+        let Daemon::Up(args) = parse("m up --strategy RoundRobin").unwrap() else { panic!() };
+        assert_eq!(args.strategy, Strategy::RoundRobin);
+    }
+
+    #[test]
+    fn mistakes_are_told() {
+        let check = |line: &str, want: &str| {
+            let error = parse(line).unwrap_err().to_string();
+            assert!(error.contains(want), "{error}");
+        };
+        check("m kubelet", "--name <NODE>");
+        check("m up --eviction-timeout 30", "the unit is missing");
+        check("m up --strategy best", "strategies are");
+        check("m up --nodes many", "invalid digit");
+        check("m apiserver --address a:b", "is no port");
+    }
+}
