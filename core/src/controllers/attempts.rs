@@ -13,8 +13,9 @@ use std::fmt;
 #[derive(Clone, Debug)]
 pub struct Attempts<K> {
     due: Queue<K>,
-    /// A call is on its way, decided at this revision of the object.
-    open: BTreeMap<K, Revision>,
+    /// A call is on its way, decided at this revision of the object; absent if that object has gone since, so that its
+    /// successor of the same name is not taken for it.
+    open: BTreeMap<K, Option<Revision>>,
     /// A call has been answered; the view will show what it did at this revision, or that the object is gone.
     unseen: BTreeMap<K, Revision>,
 }
@@ -57,7 +58,7 @@ impl<K: Ord + Clone> Attempts<K> {
 
     /// A call about the key is on its way, decided at this revision of the object.
     pub fn begun(&mut self, key: K, decided_at: Revision) {
-        self.open.insert(key, decided_at);
+        self.open.insert(key, Some(decided_at));
     }
 
     /// Takes in the answer to a call that writes. `view` is as in [`Attempts::done`].
@@ -85,6 +86,7 @@ impl<K: Ord + Clone> Attempts<K> {
     pub fn done(&mut self, key: &K, left_at: Option<Revision>, view: Option<Revision>, now: Instant) {
         let Some(decided_at) = self.open.remove(key) else { return };
         self.due.succeeded(key);
+        let Some(decided_at) = decided_at else { return self.add(key.clone(), now) };
         // An answer may carry the object as it was before it went; what was decided on cannot be the outcome.
         let left_at = left_at.unwrap_or(Revision(u64::MAX)).max(Revision(decided_at.0.saturating_add(1)));
         self.unseen.insert(key.clone(), left_at);
@@ -98,6 +100,12 @@ impl<K: Ord + Clone> Attempts<K> {
         self.due.add(key.clone(), now);
     }
 
+    /// The call ended, and there is nothing to look at before the key is added again.
+    pub fn closed(&mut self, key: &K) {
+        self.open.remove(key);
+        self.due.succeeded(key);
+    }
+
     /// The call was refused, or nothing is known of it: the key is looked at again, later each time.
     pub fn failed(&mut self, key: &K, now: Instant) {
         self.open.remove(key);
@@ -106,6 +114,11 @@ impl<K: Ord + Clone> Attempts<K> {
 
     /// The view has the object at this revision; absent if it is gone.
     pub fn seen(&mut self, key: &K, view: Option<Revision>, now: Instant) {
+        if view.is_none()
+            && let Some(decided_at) = self.open.get_mut(key)
+        {
+            *decided_at = None;
+        }
         if let Some(awaited) = self.unseen.get(key)
             && view.is_none_or(|view| view >= *awaited)
         {
@@ -173,6 +186,16 @@ mod tests {
             attempts.seen(&"a", None, T);
             assert_eq!(attempts.pop_due(T), Some("a"));
         }
+    }
+
+    #[test]
+    fn a_successor_of_the_same_name_is_looked_at() {
+        let mut attempts = begun(3);
+        attempts.seen(&"a", None, T);
+        attempts.add("a", T);
+        assert_eq!(attempts.pop_due(T), None);
+        attempts.done(&"a", None, Some(Revision(9)), T);
+        assert_eq!(attempts.pop_due(T), Some("a"));
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! The decision tables of the controllers, as pages of `docs/decisions/`.
 
-use crate::controllers::node_lifecycle;
+use crate::controllers::{garbage, namespaces, node_lifecycle};
 
 /// A page for each table: the stem of its file, and its Markdown.
 pub fn pages() -> Vec<(&'static str, String)> {
-    node_lifecycle::pages()
+    [node_lifecycle::pages(), garbage::pages(), namespaces::pages()].concat()
 }
 
 /// A page: a title, a paragraph, the table.

@@ -46,12 +46,16 @@ pub struct World {
     pub alive: BTreeSet<String>,
     /// News of these kinds are held back, though their watches stay open.
     pub deaf_to: BTreeSet<Kind>,
+    /// Answers to lists are held back.
+    pub lists_are_late: bool,
     /// So many of a hundred calls are lost, before or after they were carried out.
     pub lost_percent: u64,
     /// What the program asked for that was a write, but for events: `delete pods/default/a`.
     pub writes: Vec<String>,
     /// How many live reads the program made.
     pub gets: usize,
+    /// How many lists the program asked for.
+    pub lists: usize,
     server: ApiServer,
     seed: u64,
     draws: u64,
@@ -75,9 +79,11 @@ impl World {
             now: Now { mono: start, wall: Wall::from_secs(1_790_000_000) },
             alive: BTreeSet::new(),
             deaf_to: BTreeSet::new(),
+            lists_are_late: false,
             lost_percent: 0,
             writes: Vec::new(),
             gets: 0,
+            lists: 0,
             server: ApiServer::new(apiserver::Options::with_seed(seed), Store::default()),
             seed,
             draws: 0,
@@ -213,12 +219,6 @@ impl World {
         self.connected = true;
     }
 
-    /// The server forgets which watches it served, one by one, as it does now and then.
-    pub fn end_watches(&mut self) {
-        self.disconnect();
-        self.connect();
-    }
-
     fn serve(&mut self, input: Input) {
         let mut todo = VecDeque::from([input]);
         while let Some(input) = todo.pop_front() {
@@ -322,7 +322,11 @@ impl World {
                     _ => "",
                 }
             ),
-            Verb::List(_) | Verb::Watch { .. } => return,
+            Verb::List(_) => {
+                self.lists += 1;
+                return;
+            }
+            Verb::Watch { .. } => return,
             other => panic!("controllers do not ask for {other:?}"),
         };
         self.writes.push(line);
@@ -331,7 +335,11 @@ impl World {
     fn next_input(&mut self) -> Option<Input> {
         let deaf = |call: &CallId, input: Option<&Input>| {
             let kind = self.watched.get(call).map(|(_, kind)| *kind);
-            matches!(input, Some(Input::Event { .. })) && kind.is_some_and(|kind| self.deaf_to.contains(&kind))
+            match input {
+                Some(Input::Event { .. }) => kind.is_some_and(|kind| self.deaf_to.contains(&kind)),
+                Some(Input::Reply { answer: Answer::List { .. }, .. }) => self.lists_are_late,
+                _ => false,
+            }
         };
         self.inbox.retain(|_, stream| !stream.is_empty());
         let streams: Vec<CallId> =

@@ -91,8 +91,8 @@ pub struct NodeLifecycle {
     pods_on: BTreeMap<String, BTreeSet<Key>>,
     node_writes: Attempts<Key>,
     pod_writes: Attempts<Key>,
-    /// Pods whose eviction was asked for and not seen yet, by uid.
-    evicted: BTreeMap<String, Key>,
+    /// Pods whose eviction was asked for and not seen yet, with their uids.
+    evicted: BTreeMap<Key, String>,
 }
 
 /// A node of the view.
@@ -222,7 +222,7 @@ impl NodeLifecycle {
             self.pods_on.entry(node).or_default().insert(key.clone());
         }
         let gone = new.as_ref().is_none_or(|pod| pod.meta().is_deleting());
-        if gone && self.evicted.remove(&object.meta().uid).is_some() {
+        if gone && self.evicted.remove(&key).is_some_and(|uid| uid == object.meta().uid) {
             let node = object.get::<Pod>().and_then(Pod::node).unwrap_or_default();
             let message = format!("Marking for deletion Pod {}: node {node} is silent", object.meta().full_name());
             self.recorder.tell(now, object, Tone::Normal, "NodeNotReadyEviction", message, out);
@@ -446,6 +446,7 @@ impl NodeLifecycle {
             let row = silent_pod(member.map_or(Hearing::Heard, |member| member.hearing), standing, serving);
             let verb = match row.then {
                 silent_pods::Action::Keep => {
+                    self.evicted.remove(&key);
                     self.pod_writes.settled(&key);
                     continue;
                 }
@@ -454,9 +455,11 @@ impl NodeLifecycle {
                     Verb::Update { object: changed, part: Part::Status }
                 }
                 silent_pods::Action::Evict => {
-                    self.evicted.insert(object.meta().uid.clone(), key.clone());
+                    self.evicted.insert(key.clone(), object.meta().uid.clone());
                     let options = DeleteOptions {
                         uid: Some(object.meta().uid.clone()),
+                        // Carried out late, it must not meet a pod whose kubelet is back.
+                        resource_version: Some(object.meta().resource_version.clone()),
                         propagation: Some(Propagation::Background),
                         ..Default::default()
                     };
