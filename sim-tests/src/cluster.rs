@@ -7,6 +7,9 @@ use crate::trace;
 use crate::truth::Role;
 use crate::world::{Birth, Maker, Part, ServerMaker, Setup, World};
 use miniku_core::apiserver::{self, ApiServer};
+use miniku_core::controllers::garbage::{self, GarbageCollector};
+use miniku_core::controllers::namespaces::{self, NamespaceController};
+use miniku_core::controllers::node_lifecycle::{self, NodeLifecycle};
 use miniku_core::controllers::replicaset::{self, ReplicaSetController};
 use miniku_core::kubelet::node::Facts;
 use miniku_core::kubelet::{Kubelet, Options as KubeletOptions};
@@ -90,6 +93,15 @@ impl Cluster {
         })
         .program(Role::ReplicaSets, "replicaset", |birth| {
             Box::new(ReplicaSetController::new(replicaset::Options { seed: birth.seed, ..Default::default() }))
+        })
+        .program(Role::NodeLifecycle, "node-lifecycle", |birth| {
+            Box::new(NodeLifecycle::new(node_lifecycle::Options::default(), birth.seed))
+        })
+        .program(Role::Garbage, "garbage", |birth| {
+            Box::new(GarbageCollector::new(garbage::Options::default(), birth.seed))
+        })
+        .program(Role::Namespaces, "namespaces", |birth| {
+            Box::new(NamespaceController::new(namespaces::Options::default(), birth.seed))
         })
     }
 

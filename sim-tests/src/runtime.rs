@@ -115,6 +115,11 @@ fn image_error(image: &str) -> Option<StartError> {
     (!IMAGES.contains(&name)).then_some(StartError::ErrImagePull)
 }
 
+/// Whether there is such an image.
+pub fn can_be_had(image: &str) -> bool {
+    image_error(image).is_none()
+}
+
 /// Which process this is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Process {

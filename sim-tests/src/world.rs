@@ -8,7 +8,7 @@
 //! processes, crashes and restarts. Checkers see every fact as it happens (see [`crate::invariants`]).
 
 use crate::disk::Unsynced;
-use crate::invariants::{Judge, Violation};
+use crate::invariants::{Broken, Judge, Violation};
 use crate::link::{Fate, Link, Message, Quality, subject};
 use crate::noise::{Counted, Delay};
 use crate::plan::{Fault, Weather};
@@ -621,7 +621,7 @@ impl World {
         if self.trace.wants_lines() {
             let line = trace::input(&input, "");
             let (shown, woken) = (input.clone(), matches!(input, Input::Wake));
-            program.step(now, input, &mut out);
+            step(&mut self.judge, self.truth.now, &one.who, program.as_mut(), now, input, &mut out);
             let beat = trace::is_beat(&shown, &out.list);
             let effects = trace::effects(&out.list, |_| String::new());
             // A wake that leads to nothing tells nothing, not even in full.
@@ -629,7 +629,7 @@ impl World {
                 self.trace.line(self.truth.now, &one.who.to_string(), &line, &effects, beat);
             }
         } else {
-            program.step(now, input, &mut out);
+            step(&mut self.judge, self.truth.now, &one.who, program.as_mut(), now, input, &mut out);
         }
         let wanted = out.wake_at.map(|at| Instant::from_nanos(at.nanos().saturating_sub(nanos(one.ahead))));
         let life = one.who.life;
@@ -800,14 +800,14 @@ impl World {
                 _ => String::new(),
             };
             let (line, shown, woken) = (trace::input(&input, &from), input.clone(), matches!(input, Input::Wake));
-            program.step(now, input, &mut out);
+            step(&mut self.judge, self.truth.now, &self.server.who, program.as_mut(), now, input, &mut out);
             let beat = trace::is_beat(&shown, &out.list);
             let effects = trace::effects(&out.list, |id| name(RequestId(id)));
             if !(woken && out.list.is_empty()) {
                 self.trace.line(self.truth.now, &self.server.who.to_string(), &line, &effects, beat);
             }
         } else {
-            program.step(now, input, &mut out);
+            step(&mut self.judge, self.truth.now, &self.server.who, program.as_mut(), now, input, &mut out);
         }
         let wanted = out.wake_at.map(|at| Instant::from_nanos(at.nanos().saturating_sub(nanos(self.server.ahead))));
         let life = self.server.who.life;
@@ -1166,6 +1166,19 @@ impl World {
             self.trace.line(self.truth.now, who, what, "", false);
         }
     }
+}
+
+/// One step of a program. A panic is a violation like any other, so that its seed and its past are told.
+fn step(judge: &mut Judge, at: Instant, who: &Who, program: &mut dyn Program, now: Now, input: Input, out: &mut Effects) {
+    let stepped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| program.step(now, input, out)));
+    let Err(panic) = stepped else { return };
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    judge.violation.get_or_insert(Violation {
+        name: "P-total".into(),
+        statement: "No input makes a program panic.".into(),
+        at,
+        broken: Broken::by(format!("{who}: {}", text.unwrap_or("a panic without words"))),
+    });
 }
 
 /// The least time between two things that keep their order.

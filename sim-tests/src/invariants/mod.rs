@@ -86,6 +86,8 @@ checkers! {
     hot      "L-hot"     Hot;
 }
 
+pub mod stable;
+
 /// A statement that was broken, where and when.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Violation {
