@@ -104,9 +104,10 @@ impl<K> Default for Queue<K> {
 }
 
 impl<K: Ord + Clone> Queue<K> {
-    /// The key must be looked at now. One that failed keeps waiting for its turn.
+    /// The key must be looked at now. One that failed and waits for its turn keeps waiting.
     pub fn add(&mut self, key: K, now: Instant) {
-        if !self.failures.contains_key(&key) {
+        let waits = self.failures.contains_key(&key) && self.due.get(&key).is_some();
+        if !waits {
             self.due.set_if_earlier(key, now);
         }
     }
@@ -184,6 +185,9 @@ mod tests {
         queue.failed("a", at(1));
         queue.add("a", at(1));
         assert_eq!(queue.pop_due(at(1)), None);
+        assert_eq!(queue.pop_due(at(2)), Some("a"));
+        // Its turn has come; whether that helped is not known yet, but news are looked at.
+        queue.add("a", at(2));
         assert_eq!(queue.pop_due(at(2)), Some("a"));
         queue.succeeded(&"a");
         queue.add("a", at(2));
