@@ -249,7 +249,7 @@ impl fmt::Display for Plan {
 
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:>10.3}  ", Millis(self.at))?;
+        write!(f, "{:>10}  ", Millis(self.at))?;
         match &self.act {
             Act::Ask(verb) => write!(f, "operator: {}", trace::request(&verb.clone().into())),
             Act::Strike(fault) => write!(f, "{fault}"),
