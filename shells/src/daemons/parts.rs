@@ -29,7 +29,7 @@ use std::time::Duration;
 /// Opens the store that the flags name.
 pub fn engine(state: &StateArgs) -> Result<Box<dyn Engine>, DaemonError> {
     match state.store {
-        Store::Memory => Ok(Box::new(Memory::new())),
+        Store::Memory => Ok(Box::new(Memory::default())),
         Store::Redb => {
             let directory = store_directory(state);
             Redb::open(&directory).map(|redb| Box::new(redb) as Box<dyn Engine>).map_err(|error| DaemonError(error.to_string()))
