@@ -719,7 +719,7 @@ fn a_node_may_be_killed_at_any_moment() {
         for _ in 0..round / 2 {
             driven.reports.next().unwrap().unwrap();
         }
-        (0..round * 40_000).for_each(|turn| drop(std::hint::black_box(turn)));
+        (0..round * 40_000).for_each(|turn| _ = std::hint::black_box(turn));
         drop(driven);
 
         let node = Node::in_dir(dir);
