@@ -27,7 +27,7 @@ pub struct Remote {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ended {
     /// The server did not begin it.
-    Refused(Status),
+    Refused(Box<Status>),
     /// The server ended it, as servers do from time to time.
     Closed,
     /// The connection broke, or was never made.
@@ -76,7 +76,8 @@ impl Remote {
         let stream = self.connection.stream(&http, Some(limit), stop).map_err(|error| lost(&error))?;
         if stream.code != 200 {
             let answer = stream.finish().map_err(|error| lost(&error))?;
-            return Err(wire::refusal(answer.code, &answer.bytes).map_or_else(Ended::Lost, Ended::Refused));
+            return Err(wire::refusal(answer.code, &answer.bytes)
+                .map_or_else(Ended::Lost, |status| Ended::Refused(Box::new(status))));
         }
         Ok(Watch { kind: query.kind, stream, stop: stop.clone(), line: Vec::new() })
     }
@@ -210,7 +211,7 @@ mod tests {
         let text = serde_json::to_string(&Status::not_found(Kind::Node, "x")).unwrap();
         let head = format!("HTTP/1.1 404 Not Found\r\nContent-Length: {}\r\n\r\n{text}", text.len());
         let (remote, _asked) = serve(vec![head], Duration::ZERO);
-        let ended = Ended::Refused(Status::not_found(Kind::Node, "x"));
+        let ended = Ended::Refused(Box::new(Status::not_found(Kind::Node, "x")));
         assert_eq!(watch(&remote, &Stop::default()), (Vec::new(), ended));
     }
 
