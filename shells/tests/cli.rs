@@ -54,9 +54,13 @@ impl Recorder {
     }
 
     fn run(&self, line: &str, input: &str) -> Output {
+        self.run_with_editor(line, input, "false")
+    }
+
+    fn run_with_editor(&self, line: &str, input: &str, editor: &str) -> Output {
         // Quoted words would need a shell; no test needs them.
         let mut command = Command::new(env!("CARGO_BIN_EXE_miniku"));
-        command.args(line.split(' ')).env("MINIKU_SERVER", &self.url).env_remove("RUST_LOG");
+        command.args(line.split(' ')).env("MINIKU_SERVER", &self.url).env("KUBE_EDITOR", editor);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
@@ -329,6 +333,38 @@ fn scale_changes_the_wish() {
     server.complains("scale rs web --replicas=3 --current-replicas=1", "", "error: Expected replicas to be 1, was 2\n");
     server.complains("scale pod a --replicas=3", "", "cannot be scaled");
     server.complains("scale rs web", "", "--replicas <N>");
+}
+
+#[test]
+fn update_edit_and_register() {
+    let server = Recorder::new([
+        ("GET /api/v1/namespaces/default/pods/a", 200, pod("a")),
+        ("PUT /api/v1/namespaces/default/pods/a*", 200, pod("a")),
+        ("PATCH /api/v1/namespaces/default/pods/a*", 422, status(422, "Invalid", "no such image")),
+        ("PATCH /api/v1/namespaces/default/pods/a*", 200, pod("a")),
+        ("POST /api/v1/nodes*", 201, json!({"kind": "Node", "apiVersion": "v1", "metadata": {"name": "n1"}})),
+    ]);
+    let file = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n";
+    server.prints("update -f -", file, "pod/a replaced\n");
+    assert!(server.asked()[1].contains(r#""resourceVersion":"5""#));
+    server.complains("update rs -f -", file, "error: STDIN: it holds a Pod\n");
+    server.prints(
+        "register node --name n1 --address 10.0.0.1:10250",
+        "",
+        "Node n1 registered with address 10.0.0.1:10250\n",
+    );
+    server.asked();
+    // Refused once, the file comes back with the reason above it; the editor changes it once more.
+    let output = server.run_with_editor("edit pod a", "", "sed -i s/busybox/busybox2/");
+    assert_eq!(text(&output.stdout), "pod/a edited\n", "{}", text(&output.stderr));
+    let asked = server.asked();
+    assert!(
+        asked[2].contains(r#"{"metadata":{"resourceVersion":"5"},"spec":{"containers":[{"image":"busybox22","#),
+        "{asked:?}"
+    );
+    let output = server.run_with_editor("edit pod a", "", "true");
+    assert_eq!(text(&output.stdout), "pod/a skipped: no changes made\n");
+    server.complains("edit pod a", "", "there was a problem with the editor \"false\"");
 }
 
 #[test]

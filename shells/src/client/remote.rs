@@ -27,7 +27,7 @@ pub struct Remote {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ended {
     /// The server did not begin it.
-    Refused(Box<Status>),
+    Refused(Status),
     /// The server ended it, as servers do from time to time.
     Closed,
     /// The connection broke, or was never made.
@@ -64,6 +64,7 @@ impl Remote {
     }
 
     /// Begins a watch. When this returns, the server has agreed and events will follow.
+    #[allow(clippy::result_large_err, reason = "a watch ends once; what it said is moved on as it is")]
     pub fn open(&self, query: &Query, from: WatchFrom, bookmarks: bool, stop: &Stop) -> Result<Watch, Ended> {
         // Rounded up: 0 would mean that the server chooses.
         let seconds = self.watch_timeout.as_secs().max(1);
@@ -76,8 +77,7 @@ impl Remote {
         let stream = self.connection.stream(&http, Some(limit), stop).map_err(|error| lost(&error))?;
         if stream.code != 200 {
             let answer = stream.finish().map_err(|error| lost(&error))?;
-            return Err(wire::refusal(answer.code, &answer.bytes)
-                .map_or_else(Ended::Lost, |status| Ended::Refused(Box::new(status))));
+            return Err(wire::refusal(answer.code, &answer.bytes).map_or_else(Ended::Lost, Ended::Refused));
         }
         Ok(Watch { kind: query.kind, stream, stop: stop.clone(), line: Vec::new() })
     }
@@ -113,6 +113,7 @@ pub struct Watch {
 
 impl Watch {
     /// Waits for the next event, or for the end.
+    #[allow(clippy::result_large_err, reason = "a watch ends once; what it said is moved on as it is")]
     pub fn next_event(&mut self) -> Result<WatchEvent, Ended> {
         loop {
             self.line.clear();
@@ -211,7 +212,7 @@ mod tests {
         let text = serde_json::to_string(&Status::not_found(Kind::Node, "x")).unwrap();
         let head = format!("HTTP/1.1 404 Not Found\r\nContent-Length: {}\r\n\r\n{text}", text.len());
         let (remote, _asked) = serve(vec![head], Duration::ZERO);
-        let ended = Ended::Refused(Box::new(Status::not_found(Kind::Node, "x")));
+        let ended = Ended::Refused(Status::not_found(Kind::Node, "x"));
         assert_eq!(watch(&remote, &Stop::default()), (Vec::new(), ended));
     }
 
