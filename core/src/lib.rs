@@ -7,10 +7,14 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod apiserver;
 pub mod client;
+pub mod controllers;
+pub mod dialect;
 pub mod kubelet;
 pub mod program;
 pub mod rng;
+pub mod scheduler;
 pub mod store;
 pub mod table;
 pub mod time;

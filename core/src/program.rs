@@ -11,6 +11,7 @@ use crate::api::meta::MicroTime;
 use crate::api::object::{Key, Object};
 use crate::api::selector::{FieldSelector, LabelSelector};
 use crate::api::status::Status;
+use crate::client::Informer;
 use crate::kubelet::runtime;
 use crate::time::{Instant, Now};
 use serde_json::Value;
@@ -23,6 +24,9 @@ pub trait Program: Send {
     ///
     /// A step returns at once and cannot fail: refusals, conflicts and losses are inputs like any other.
     fn step(&mut self, now: Now, input: Input, out: &mut Effects);
+
+    /// Shows each of its list-watches, for metrics.
+    fn each_informer(&self, _show: &mut dyn FnMut(&Informer)) {}
 }
 
 /// What can happen to a program.

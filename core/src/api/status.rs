@@ -24,7 +24,7 @@ pub struct Status {
     pub reason: Option<Reason>,
     /// About which object, and which of its fields.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub details: Option<Details>,
+    pub details: Option<Box<Details>>,
     /// The HTTP status code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<u16>,
@@ -203,14 +203,14 @@ impl Status {
             status: "Success".into(),
             message: String::new(),
             reason: None,
-            details: Some(Details { uid: uid.into(), ..details(kind.row(), name) }),
+            details: Some(Box::new(Details { uid: uid.into(), ..details(kind.row(), name) })),
             code: None,
             ..Status::failure(Reason::Unknown, "")
         }
     }
 
     fn about(reason: Reason, kind: Kind, name: &str, message: String) -> Self {
-        Status { details: Some(details(kind.row(), name)), ..Status::failure(reason, message) }
+        Status { details: Some(Box::new(details(kind.row(), name))), ..Status::failure(reason, message) }
     }
 
     /// There is no such object.
@@ -246,7 +246,7 @@ impl Status {
         let message = format!("{qualified} {name:?} is invalid: {told}");
         let causes = errors.iter().map(FieldError::cause).collect();
         let details = Details { kind: row.name.into(), causes, ..details(row, name) };
-        Status { details: Some(details), ..Status::failure(Reason::Invalid, message) }
+        Status { details: Some(Box::new(details)), ..Status::failure(Reason::Invalid, message) }
     }
 
     /// The HTTP status code.

@@ -22,7 +22,7 @@ impl Ids {
     }
 
     /// An id that was not used before.
-    pub fn next(&mut self) -> CallId {
+    pub fn draw(&mut self) -> CallId {
         self.next += 1;
         CallId(self.space | self.next)
     }
@@ -44,7 +44,7 @@ impl<T> Calls<T> {
 
     /// Asks the API server.
     pub fn call(&mut self, now: Now, what: T, request: impl Into<Request>, out: &mut Effects) {
-        let call = self.ids.next();
+        let call = self.ids.draw();
         self.open.insert(call, what);
         self.lost_at.set(call, now.mono + CALL_TIMEOUT);
         out.push(Effect::Call { call, request: request.into() });

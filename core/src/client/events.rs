@@ -98,6 +98,6 @@ impl EventRecorder {
             }
         }
         let object = self.told[&id].clone().into_object();
-        out.push(Effect::Call { call: self.ids.next(), request: Verb::Update { object, part: Part::Main }.into() });
+        out.push(Effect::Call { call: self.ids.draw(), request: Verb::Update { object, part: Part::Main }.into() });
     }
 }

@@ -36,6 +36,16 @@ impl<O: Ord + Clone, C: Ord + Clone> Expectations<O, C> {
         }
     }
 
+    /// A change of `child` was seen, whoever made it.
+    pub fn seen(&mut self, child: &C) -> Vec<O> {
+        let waiting = self.open.iter().filter(|(_, children)| children.contains(child));
+        let owners: Vec<O> = waiting.map(|(owner, _)| owner.clone()).collect();
+        for owner in &owners {
+            self.met(owner, child);
+        }
+        owners
+    }
+
     /// Whether `owner` waits for nothing.
     pub fn is_met(&self, owner: &O) -> bool {
         !self.open.contains_key(owner)

@@ -1,0 +1,224 @@
+//! What a deletion does to an object: remove it, or begin to.
+//!
+//! Source: Kubernetes documentation, "Finalizers" and "Pod Lifecycle", termination of pods;
+//! `k8s.io/apiserver/pkg/registry/rest`, `BeforeDelete`.
+
+use crate::api::kinds::Kind;
+use crate::api::meta::Time;
+use crate::api::namespace::{Namespace, NamespacePhase};
+use crate::api::object::Object;
+use crate::api::pod::Pod;
+use crate::api::status::Status;
+use crate::decision_table;
+use crate::program::{DeleteOptions, Propagation};
+use crate::time::{Duration, Now};
+
+/// Whether somebody must act before the object may vanish.
+#[derive(Clone, Copy, Debug)]
+pub enum Finalizers {
+    /// Nobody.
+    None,
+    /// The holders of its finalizers.
+    Present,
+}
+
+/// Whether its deletion was asked for before.
+#[derive(Clone, Copy, Debug)]
+pub enum Deleting {
+    /// It was not.
+    No,
+    /// It was.
+    Already,
+}
+
+/// How long it may take, against what was said before.
+#[derive(Clone, Copy, Debug)]
+pub enum Grace {
+    /// Now.
+    Zero,
+    /// Some time; less than was said before, if it was.
+    Shorter,
+    /// Some time; no less than was said before.
+    NotShorter,
+}
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// It is removed.
+    Remove,
+    /// `deletionTimestamp` is set; others will finish.
+    Mark,
+    /// `deletionTimestamp` is moved to an earlier time.
+    Hasten,
+    /// It is left as it is.
+    Keep,
+}
+
+decision_table! {
+    /// What a deletion does to an object. Pure and total. Page: `docs/decisions/deletion.md`.
+    pub fn deletion(finalizers: Finalizers, grace: Grace, deleting: Deleting) -> Action, DELETION;
+    gone:     (None,    Zero, _)                      => Remove, "nothing waits for it";
+    begin:    (None,    Shorter | NotShorter, No)     => Mark,   "its node stops it first, and then removes it";
+    finalize: (Present, _, No)                        => Mark,   "its finalizers are acted on first";
+    hasten:   (None,    Shorter, Already)             => Hasten, "a later deletion may only shorten the time";
+    urge:     (Present, Zero | Shorter, Already)      => Hasten, "a later deletion may only shorten the time";
+    patience: (_,       NotShorter, Already)          => Keep,   "it is under way";
+}
+
+/// The finalizer under which an object waits for its dependents to be deleted.
+pub const FOREGROUND: &str = "foregroundDeletion";
+/// The finalizer under which an object waits for its dependents to forget it.
+pub const ORPHAN: &str = "orphan";
+
+/// What becomes of an object that somebody wants deleted.
+#[derive(Debug, PartialEq)]
+pub enum Outcome {
+    /// It is removed.
+    Remove,
+    /// It is stored like this.
+    Store(Object),
+    /// It stays as it is.
+    Keep,
+}
+
+/// Decides a deletion.
+///
+/// A pod's grace period counts only while a node may run it: pods without a node and finished ones go at once, as do
+/// all other kinds.
+pub fn delete(now: Now, stored: &Object, options: &DeleteOptions) -> Result<Outcome, Status> {
+    let (kind, meta) = (stored.kind(), stored.meta());
+    if let Some(uid) = options.uid.as_ref().filter(|uid| **uid != meta.uid) {
+        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", meta.uid);
+        return Err(Status::conflict(kind, &meta.name, &why));
+    }
+    if let Some(wanted) = options.resource_version.as_ref().filter(|wanted| **wanted != meta.resource_version) {
+        let (name, is) = (&meta.name, &meta.resource_version);
+        let why = format!(
+            "Precondition failed: ResourceVersion in precondition: {wanted}, ResourceVersion in object meta: {is}"
+        );
+        return Err(Status::conflict(kind, name, &why));
+    }
+    let running = stored.get::<Pod>().filter(|pod| pod.node().is_some() && !pod.status.phase.is_final());
+    let seconds = match running {
+        Some(pod) => options.grace_seconds.unwrap_or(pod.grace_seconds()).max(0),
+        None => 0,
+    };
+    let finalizers = finalizers(stored, options.propagation);
+    let waits = !finalizers.is_empty()
+        || stored.get::<Namespace>().is_some_and(|namespace| !namespace.spec.finalizers.is_empty());
+    let before = meta.deletion_grace_period_seconds.unwrap_or(i64::MAX);
+    let row = deletion(
+        if waits { Finalizers::Present } else { Finalizers::None },
+        match seconds {
+            _ if meta.is_deleting() && seconds >= before => Grace::NotShorter,
+            0 => Grace::Zero,
+            _ => Grace::Shorter,
+        },
+        if meta.is_deleting() { Deleting::Already } else { Deleting::No },
+    );
+    // Zero again is no shorter, but with nothing left to wait for the object goes.
+    if !waits && seconds == 0 {
+        return Ok(Outcome::Remove);
+    }
+    Ok(match row.then {
+        Action::Remove => Outcome::Remove,
+        Action::Keep => Outcome::Keep,
+        Action::Mark | Action::Hasten => {
+            let marked = stored.with_meta(|meta| {
+                let until = Time::of(now.wall + Duration::from_secs(seconds.unsigned_abs()));
+                let earlier = meta.deletion_timestamp.map_or(until, |before| before.min(until));
+                meta.deletion_timestamp = Some(earlier);
+                meta.deletion_grace_period_seconds = Some(seconds);
+                meta.finalizers = finalizers;
+                if kind.row().has_generation && row.then == Action::Mark {
+                    meta.generation = meta.generation.map(|generation| generation + 1);
+                }
+            });
+            Outcome::Store(marked.with(|namespace: &mut Namespace| {
+                namespace.status.phase = NamespacePhase::Terminating;
+            }))
+        }
+    })
+}
+
+fn finalizers(stored: &Object, propagation: Option<Propagation>) -> Vec<String> {
+    let mut finalizers = stored.meta().finalizers.clone();
+    let wanted = match propagation {
+        Some(Propagation::Foreground) => Some(FOREGROUND),
+        Some(Propagation::Orphan) => Some(ORPHAN),
+        Some(Propagation::Background) | None => None,
+    };
+    if propagation.is_some() && !stored.meta().is_deleting() {
+        finalizers.retain(|finalizer| finalizer != FOREGROUND && finalizer != ORPHAN);
+        finalizers.extend(wanted.map(str::to_owned));
+    }
+    finalizers
+}
+
+/// Whether a write has taken away the last thing that a deletion waited for.
+pub fn is_complete(object: &Object) -> bool {
+    let meta = object.meta();
+    meta.is_deleting()
+        && meta.finalizers.is_empty()
+        && meta.deletion_grace_period_seconds.unwrap_or(0) == 0
+        && match object.kind() {
+            Kind::Namespace => object.get::<Namespace>().is_some_and(|namespace| namespace.spec.finalizers.is_empty()),
+            _ => true,
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Wall;
+    use serde_json::json;
+
+    fn pod(meta: serde_json::Value, node: &str, phase: &str) -> Object {
+        let pod = json!({"metadata": meta, "spec": {"nodeName": node, "containers": []}, "status": {"phase": phase}});
+        Object::from_value(Kind::Pod, pod).unwrap()
+    }
+
+    fn at_100() -> Now {
+        Now { wall: Wall::from_secs(100), ..Now::default() }
+    }
+
+    #[test]
+    fn a_pod_is_stopped_before_it_is_removed() {
+        let check = |object: Object, grace: Option<i64>, want: Option<(i64, i64)>| {
+            let options = DeleteOptions { grace_seconds: grace, ..Default::default() };
+            let got = match delete(at_100(), &object, &options).unwrap() {
+                Outcome::Remove => None,
+                Outcome::Keep => Some((0, 0)),
+                Outcome::Store(object) => Some((
+                    object.meta().deletion_timestamp.unwrap().wall().secs(),
+                    object.meta().deletion_grace_period_seconds.unwrap(),
+                )),
+            };
+            assert_eq!(got, want);
+        };
+        let deleting = json!({"deletionTimestamp": "1970-01-01T00:02:10Z", "deletionGracePeriodSeconds": 30});
+        check(pod(json!({}), "n", "Running"), None, Some((130, 30)));
+        check(pod(json!({}), "n", "Running"), Some(5), Some((105, 5)));
+        check(pod(json!({}), "n", "Running"), Some(0), None);
+        check(pod(json!({}), "", "Pending"), None, None);
+        check(pod(json!({}), "n", "Failed"), None, None);
+        check(pod(deleting.clone(), "n", "Running"), Some(5), Some((105, 5)));
+        check(pod(deleting.clone(), "n", "Running"), None, Some((0, 0)));
+        check(pod(deleting, "n", "Running"), Some(0), None);
+        check(pod(json!({"finalizers": ["x/y"]}), "n", "Running"), Some(0), Some((100, 0)));
+    }
+
+    #[test]
+    fn a_deletion_may_be_meant_for_one_object_only() {
+        let object = pod(json!({"uid": "u", "resourceVersion": "7"}), "n", "Running");
+        let refused = |options: DeleteOptions| delete(at_100(), &object, &options).is_err();
+        assert!(refused(DeleteOptions { uid: Some("other".into()), ..Default::default() }));
+        assert!(refused(DeleteOptions { resource_version: Some("6".into()), ..Default::default() }));
+        assert!(!refused(DeleteOptions {
+            uid: Some("u".into()),
+            resource_version: Some("7".into()),
+            ..Default::default()
+        }));
+    }
+}

@@ -1,0 +1,570 @@
+//! The API server's state: the store, the watches, the writes on their way.
+
+use crate::api::event;
+use crate::api::kinds::Kind;
+use crate::api::meta::Time;
+use crate::api::names::generated;
+use crate::api::namespace::{self, Namespace};
+use crate::api::object::{Key, Object, Resource};
+use crate::api::status::{Reason, Status};
+use crate::apiserver::admission;
+use crate::apiserver::deletion::{self, Outcome};
+use crate::client::Deadlines;
+use crate::program::{
+    Answer, CommitId, Committed, Effect, Effects, Input, Level, Part, Program, Query, Request, RequestId, Revision,
+    Verb, WatchEvent, WatchFrom, Write,
+};
+use crate::rng::Draw;
+use crate::store::{Store, Watchers};
+use crate::time::{Duration, Instant, Now};
+use std::collections::{BTreeMap, VecDeque};
+
+/// How an API server behaves.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Decides uids and generated names. Differs between any two lives of API servers on one store.
+    pub seed: u64,
+    /// How often a quiet watch is told how far it has come.
+    ///
+    /// Source: Kubernetes documentation, "Watch bookmarks": about once a minute.
+    pub bookmark_every: Duration,
+}
+
+impl Options {
+    /// Kubernetes' values.
+    pub fn with_seed(seed: u64) -> Self {
+        Options { seed, bookmark_every: Duration::from_secs(60) }
+    }
+}
+
+/// The API server.
+#[derive(Debug)]
+pub struct ApiServer {
+    options: Options,
+    store: Store,
+    watchers: Watchers,
+    commits: u64,
+    /// Writes on their way to the disk; at most one an object.
+    on_their_way: BTreeMap<CommitId, Pending>,
+    busy: BTreeMap<Key, VecDeque<(RequestId, Request)>>,
+    bookmark_at: Option<Instant>,
+    expiring: Deadlines<Key>,
+    /// Whether the objects that every cluster has were looked after.
+    started: bool,
+}
+
+/// A write on its way.
+#[derive(Debug)]
+struct Pending {
+    /// Who waits; nobody, where the server writes for itself.
+    from: Option<RequestId>,
+    key: Key,
+    /// What it becomes; absent if it is removed.
+    object: Option<Object>,
+    answer: Then,
+}
+
+/// What is said when a write is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    Created,
+    Changed,
+    Removed,
+}
+
+/// What an admitted write leads to.
+enum Admitted {
+    /// Nothing has to be written.
+    Done(Answer),
+    /// This is written, for this object, at this revision.
+    Write { key: Key, expect: Revision, object: Option<Object>, answer: Then },
+}
+
+impl ApiServer {
+    /// An API server on what an engine kept.
+    pub fn new(options: Options, store: Store) -> Self {
+        ApiServer {
+            options,
+            store,
+            watchers: Watchers::default(),
+            commits: 0,
+            on_their_way: BTreeMap::new(),
+            busy: BTreeMap::new(),
+            bookmark_at: None,
+            expiring: Deadlines::default(),
+            started: false,
+        }
+    }
+
+    /// What is stored.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// How many watches are open.
+    pub fn watches(&self) -> usize {
+        self.watchers.len()
+    }
+
+    fn start(&mut self, now: Now, out: &mut Effects) {
+        self.started = true;
+        for name in namespace::BUILT_IN {
+            let key = Key::new(Kind::Namespace, "", name);
+            if self.store.get(&key).is_none() {
+                let mut namespace = Namespace::default();
+                namespace.metadata.name = (*name).into();
+                let uid = self.draw("uid", &key).uuid();
+                match admission::created(now, &namespace.into_object(), uid) {
+                    Ok(object) => self.commit(None, key, Revision(0), Some(object), Then::Created, out),
+                    Err(status) => out.log(Level::Error, format!("apiserver: namespace {name}: {status}")),
+                }
+            }
+        }
+        let events: Vec<Object> = self.store.list(&Query::all(Kind::Event)).cloned().collect();
+        for event in events {
+            self.expire_later(now, &event);
+        }
+    }
+
+    fn draw(&self, what: &str, key: &Key) -> Draw {
+        Draw::new(self.options.seed).key(what).key(&key.to_string()).count(self.store.revision().0)
+    }
+
+    fn request(&mut self, now: Now, from: RequestId, request: Request, out: &mut Effects) {
+        let Request { verb, dry_run } = request;
+        let answer = match verb {
+            Verb::Get { key } => match self.store.get(&key) {
+                Some(object) => Answer::Object { object: object.clone(), created: false },
+                None => Answer::Refused(Status::not_found(key.kind, &key.name)),
+            },
+            Verb::List(query) => match unknown_field(&query) {
+                Some(status) => Answer::Refused(status),
+                None => {
+                    Answer::List { revision: self.store.revision(), items: self.store.list(&query).cloned().collect() }
+                }
+            },
+            Verb::Watch { query, from: start, bookmarks } => return self.watch(from, query, start, bookmarks, out),
+            verb => return self.write(now, from, Request { verb, dry_run }, out),
+        };
+        out.push(Effect::Answer { to: from, answer });
+    }
+
+    fn watch(&mut self, to: RequestId, query: Query, from: WatchFrom, bookmarks: bool, out: &mut Effects) {
+        if let Some(status) = unknown_field(&query) {
+            return out.push(Effect::Answer { to, answer: Answer::Refused(status) });
+        }
+        out.push(Effect::Answer { to, answer: Answer::Watching });
+        match self.store.backlog(&query, from) {
+            Some(backlog) => {
+                out.list.extend(backlog.into_iter().map(|event| Effect::Event { to, event }));
+                self.watchers.add(to, query, bookmarks);
+            }
+            None => {
+                let (is, oldest) = if let WatchFrom::After(is) = from { (is, self.store.oldest()) } else { return };
+                let status = Status::failure(Reason::Expired, format!("too old resource version: {is} ({oldest})"));
+                out.push(Effect::Event { to, event: WatchEvent::Expired(status) });
+                out.push(Effect::End { to });
+            }
+        }
+    }
+
+    fn write(&mut self, now: Now, from: RequestId, request: Request, out: &mut Effects) {
+        let key = self.key_of(&request.verb);
+        if let Some(waiting) = self.busy.get_mut(&key) {
+            return waiting.push_back((from, request));
+        }
+        match self.admit(now, key, &request.verb) {
+            Err(status) => out.push(Effect::Answer { to: from, answer: Answer::Refused(status) }),
+            Ok(Admitted::Done(answer)) => out.push(Effect::Answer { to: from, answer }),
+            Ok(Admitted::Write { object, answer, .. }) if request.dry_run => {
+                let object = object.expect("a removal is answered with the object's last state");
+                out.push(Effect::Answer { to: from, answer: said(answer, object) });
+            }
+            Ok(Admitted::Write { key, expect, object, answer }) => {
+                self.commit(Some(from), key, expect, object, answer, out);
+            }
+        }
+    }
+
+    /// Which object a write is about. A name that is left to the server is chosen here, among the free ones.
+    fn key_of(&self, verb: &Verb) -> Key {
+        match verb {
+            Verb::Get { key } | Verb::Merge { key, .. } | Verb::Bind { key, .. } | Verb::Delete { key, .. } => {
+                key.clone()
+            }
+            Verb::Update { object, .. } => object.key(),
+            Verb::Create { object } => {
+                let (key, meta) = (object.key(), object.meta());
+                if !meta.name.is_empty() || meta.generate_name.is_empty() {
+                    return key;
+                }
+                let names =
+                    (0..8).map(|nth| generated(&meta.generate_name, self.draw("name", &key).count(self.commits + nth)));
+                let keys = names.map(|name| Key { name: name.into(), ..key.clone() });
+                let free = |key: &Key| self.store.get(key).is_none() && !self.busy.contains_key(key);
+                keys.clone().find(free).unwrap_or(key)
+            }
+            Verb::List(query) | Verb::Watch { query, .. } => Key::new(query.kind, "", ""),
+        }
+    }
+
+    fn admit(&self, now: Now, key: Key, verb: &Verb) -> Result<Admitted, Status> {
+        let stored = self.store.get(&key);
+        let found = || stored.ok_or_else(|| Status::not_found(key.kind, &key.name));
+        let object = match verb {
+            Verb::Create { object } => return self.create(now, key, object),
+            Verb::Update { object, part: Part::Main } if stored.is_none() && key.kind.row().create_on_update => {
+                return self.create(now, key, object);
+            }
+            Verb::Update { object, part } => admission::updated(found()?, object, *part)?,
+            Verb::Merge { patch, part, .. } => {
+                let stored = found()?;
+                admission::updated(stored, &admission::merged(stored, patch)?, *part)?
+            }
+            Verb::Bind { uid, node, .. } => admission::bound(now, found()?, uid, node)?,
+            Verb::Delete { options, .. } => match deletion::delete(now, found()?, options)? {
+                Outcome::Remove => return Ok(Admitted::removal(key.clone(), found()?)),
+                Outcome::Keep => found()?.clone(),
+                Outcome::Store(object) => object,
+            },
+            Verb::Get { .. } | Verb::List(_) | Verb::Watch { .. } => found()?.clone(),
+        };
+        let stored = found()?;
+        if object == *stored {
+            return Ok(Admitted::Done(Answer::Object { object, created: false }));
+        }
+        // Checked only where something was taken away: a deletion that waits for its node is complete already.
+        if deletion::is_complete(&object) && !deletion::is_complete(stored) {
+            return Ok(Admitted::removal(key, &object));
+        }
+        Ok(Admitted::Write { key, expect: stored.revision(), object: Some(object), answer: Then::Changed })
+    }
+
+    fn create(&self, now: Now, key: Key, object: &Object) -> Result<Admitted, Status> {
+        if key.kind.row().namespaced {
+            let namespace = Key::new(Kind::Namespace, "", &key.namespace);
+            admission::namespace_takes(&key, self.store.get(&namespace))?;
+        }
+        if self.store.get(&key).is_some() {
+            return Err(Status::already_exists(key.kind, &key.name));
+        }
+        let named = object.with_meta(|meta| meta.name = (*key.name).into());
+        let object = admission::created(now, &named, self.draw("uid", &key).uuid())?;
+        Ok(Admitted::Write { key, expect: Revision(0), object: Some(object), answer: Then::Created })
+    }
+
+    fn commit(
+        &mut self,
+        from: Option<RequestId>,
+        key: Key,
+        expect: Revision,
+        object: Option<Object>,
+        answer: Then,
+        out: &mut Effects,
+    ) {
+        self.commits += 1;
+        let commit = CommitId(self.commits);
+        let object = if answer == Then::Removed { None } else { object };
+        let bare = object.as_ref().map(|object| object.with_meta(|meta| meta.resource_version.clear()));
+        out.push(Effect::Commit { commit, write: Write { key: key.clone(), expect, object: bare } });
+        self.busy.insert(key.clone(), VecDeque::new());
+        self.on_their_way.insert(commit, Pending { from, key, object, answer });
+    }
+
+    fn committed(&mut self, now: Now, commit: CommitId, outcome: Committed, out: &mut Effects) {
+        let Some(pending) = self.on_their_way.remove(&commit) else { return };
+        let Pending { from, key, object, answer } = pending;
+        let waiting = self.busy.remove(&key).unwrap_or_default();
+        let told = match outcome {
+            Committed::At(revision) => {
+                let last = self.store.get(&key).cloned();
+                let object = object.map(|object| object.with_meta(|meta| meta.resource_version = revision.to_string()));
+                self.apply(now, &key, object.clone(), revision, out);
+                match object.or(last) {
+                    Some(object) => said(answer, object),
+                    None => Answer::Refused(Status::not_found(key.kind, &key.name)),
+                }
+            }
+            Committed::Conflict => Answer::Refused(Status::stale(key.kind, &key.name)),
+            Committed::Failed(why) => {
+                out.log(Level::Error, format!("apiserver: {key}: {why}"));
+                Answer::Refused(Status::failure(Reason::InternalError, format!("the write could not be stored: {why}")))
+            }
+        };
+        if let Some(to) = from {
+            out.push(Effect::Answer { to, answer: told });
+        }
+        for (from, request) in waiting {
+            self.write(now, from, request, out);
+        }
+    }
+
+    fn apply(&mut self, now: Now, key: &Key, object: Option<Object>, revision: Revision, out: &mut Effects) {
+        if let Some(object) = object.as_ref().filter(|object| object.kind() == Kind::Event) {
+            self.expire_later(now, object);
+        }
+        let change = self.store.apply(key, object, revision);
+        for (to, query) in self.watchers.reached_by(change) {
+            if let Some(event) = change.seen_by(query) {
+                out.push(Effect::Event { to, event });
+            }
+        }
+    }
+
+    fn expire_later(&mut self, now: Now, object: &Object) {
+        let Some(event) = object.get::<event::Event>() else { return };
+        let last = event.last_timestamp.or(event.metadata.creation_timestamp).map_or(now.wall, Time::wall);
+        let left = event::TTL.saturating_sub(now.wall.since(last));
+        self.expiring.set(object.key(), now.mono + left);
+    }
+
+    fn expire(&mut self, now: Now, out: &mut Effects) {
+        while let Some(key) = self.expiring.pop_due(now.mono) {
+            let Some(stored) = self.store.get(&key) else { continue };
+            if self.busy.contains_key(&key) {
+                // Whatever is being written now sets a new deadline.
+                continue;
+            }
+            let expect = stored.revision();
+            self.commit(None, key, expect, None, Then::Removed, out);
+        }
+    }
+
+    fn bookmark(&mut self, now: Now, out: &mut Effects) {
+        let due = self.bookmark_at.is_some_and(|at| at <= now.mono);
+        if due {
+            let event = WatchEvent::Bookmark(self.store.revision());
+            out.list.extend(self.watchers.with_bookmarks().map(|to| Effect::Event { to, event: event.clone() }));
+        }
+        if self.watchers.is_empty() {
+            self.bookmark_at = None;
+        } else if due || self.bookmark_at.is_none() {
+            self.bookmark_at = Some(now.mono + self.options.bookmark_every);
+        }
+    }
+}
+
+impl Admitted {
+    fn removal(key: Key, last: &Object) -> Self {
+        Admitted::Write { key, expect: last.revision(), object: Some(last.clone()), answer: Then::Removed }
+    }
+}
+
+fn said(answer: Then, object: Object) -> Answer {
+    match answer {
+        Then::Created => Answer::Object { object, created: true },
+        Then::Changed => Answer::Object { object, created: false },
+        Then::Removed => Answer::Removed(Status::removed(object.kind(), &object.meta().name, &object.meta().uid)),
+    }
+}
+
+fn unknown_field(query: &Query) -> Option<Status> {
+    let field = query.unknown_field()?;
+    Some(Status::failure(Reason::BadRequest, format!("field label not supported: {field}")))
+}
+
+impl Program for ApiServer {
+    fn step(&mut self, now: Now, input: Input, out: &mut Effects) {
+        if !self.started {
+            self.start(now, out);
+        }
+        match input {
+            Input::Request { from, request } => self.request(now, from, request, out),
+            Input::Gone { from } => {
+                self.watchers.remove(from);
+            }
+            Input::Committed { commit, outcome } => self.committed(now, commit, outcome, out),
+            Input::Wake | Input::Reply { .. } | Input::Event { .. } | Input::Ended { .. } | Input::Runtime(_) => {}
+        }
+        self.bookmark(now, out);
+        self.expire(now, out);
+        out.wake_at(self.bookmark_at);
+        out.wake_at(self.expiring.next());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::DeleteOptions;
+    use serde_json::json;
+
+    /// An API server whose writes are durable at once, unless they are held back.
+    struct World {
+        server: ApiServer,
+        now: Now,
+        revision: u64,
+        requests: u64,
+        hold: bool,
+        held: Vec<CommitId>,
+        log: Vec<String>,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let server = ApiServer::new(Options::with_seed(1), Store::default());
+            let mut world = World {
+                server,
+                now: Now::default(),
+                revision: 0,
+                requests: 0,
+                hold: false,
+                held: Vec::new(),
+                log: Vec::new(),
+            };
+            world.step(Input::Wake);
+            world.log.clear();
+            world
+        }
+
+        fn step(&mut self, input: Input) {
+            let mut out = Effects::default();
+            self.server.step(self.now, input, &mut out);
+            for effect in out.list {
+                match effect {
+                    Effect::Commit { commit, .. } => {
+                        self.held.push(commit);
+                        if !self.hold {
+                            self.flush();
+                        }
+                    }
+                    Effect::Answer { to, answer } => self.log.push(format!("{}: {}", to.0, tell(&answer))),
+                    Effect::Event { to, event } => self.log.push(format!("{}: {}", to.0, tell_event(&event))),
+                    Effect::End { to } => self.log.push(format!("{}: end", to.0)),
+                    Effect::Log { .. } => {}
+                    other => panic!("an API server does not ask for {other:?}"),
+                }
+            }
+        }
+
+        fn flush(&mut self) {
+            for commit in std::mem::take(&mut self.held) {
+                self.revision += 1;
+                self.step(Input::Committed { commit, outcome: Committed::At(Revision(self.revision)) });
+            }
+        }
+
+        fn ask(&mut self, verb: Verb) -> Vec<String> {
+            self.requests += 1;
+            self.step(Input::Request { from: RequestId(self.requests), request: verb.into() });
+            std::mem::take(&mut self.log)
+        }
+    }
+
+    fn tell(answer: &Answer) -> String {
+        match answer {
+            Answer::Object { object, created } => {
+                format!("{} {}@{}", if *created { "created" } else { "is" }, object.meta().name, object.revision())
+            }
+            Answer::List { revision, items } => format!("{} items @{revision}", items.len()),
+            Answer::Watching => "watching".into(),
+            Answer::Removed(_) => "removed".into(),
+            Answer::Refused(status) => format!("{:?}", status.reason.unwrap()),
+            Answer::Lost(why) => why.clone(),
+        }
+    }
+
+    fn tell_event(event: &WatchEvent) -> String {
+        match event {
+            WatchEvent::Added(object) => format!("+{}@{}", object.meta().name, object.revision()),
+            WatchEvent::Modified(object) => format!("~{}@{}", object.meta().name, object.revision()),
+            WatchEvent::Deleted(object) => format!("-{}@{}", object.meta().name, object.revision()),
+            WatchEvent::Bookmark(revision) => format!("={revision}"),
+            WatchEvent::Expired(status) => status.message.clone(),
+        }
+    }
+
+    fn pod(name: &str, namespace: &str) -> Object {
+        let pod = json!({"metadata": {"name": name, "namespace": namespace},
+            "spec": {"containers": [{"name": "c", "image": "busybox"}]}});
+        Object::from_value(Kind::Pod, pod).unwrap()
+    }
+
+    fn key(name: &str) -> Key {
+        Key::new(Kind::Pod, "default", name)
+    }
+
+    #[test]
+    fn the_life_of_an_object() {
+        let mut world = World::new();
+        let watch = Verb::Watch { query: Query::all(Kind::Pod), from: WatchFrom::Start, bookmarks: false };
+        assert_eq!(world.ask(watch), ["1: watching"]);
+        assert_eq!(world.ask(Verb::Create { object: pod("a", "default") }), ["1: +a@5", "2: created a@5"]);
+        assert_eq!(world.ask(Verb::Create { object: pod("a", "default") }), ["3: AlreadyExists"]);
+        assert_eq!(world.ask(Verb::Create { object: pod("a", "nowhere") }), ["4: NotFound"]);
+        let label = |value: &str| Verb::Merge {
+            key: key("a"),
+            patch: json!({"metadata": {"labels": {"x": value}}}),
+            part: Part::Main,
+        };
+        assert_eq!(world.ask(label("1")), ["1: ~a@6", "5: is a@6"]);
+        assert_eq!(world.ask(label("1")), ["6: is a@6"], "a write that changes nothing is none");
+        assert_eq!(
+            world.ask(Verb::Delete { key: key("a"), options: DeleteOptions::default() }),
+            ["1: -a@7", "7: removed"]
+        );
+        assert_eq!(world.ask(Verb::Get { key: key("a") }), ["8: NotFound"]);
+    }
+
+    #[test]
+    fn writes_to_one_object_wait_for_each_other_and_for_the_disk() {
+        let mut world = World::new();
+        world.ask(Verb::Create { object: pod("a", "default") });
+        world.hold = true;
+        let label =
+            |n: &str| Verb::Merge { key: key("a"), patch: json!({"metadata": {"labels": {"x": n}}}), part: Part::Main };
+        assert!(world.ask(label("1")).is_empty());
+        assert!(world.ask(label("2")).is_empty());
+        assert_eq!(world.ask(Verb::Get { key: key("a") }), ["4: is a@5"], "what is not durable is not seen");
+        assert_eq!(world.ask(Verb::Create { object: pod("b", "default") }), [""; 0]);
+        world.hold = false;
+        world.flush();
+        assert_eq!(world.log, ["2: is a@6", "3: is a@7", "5: created b@8"]);
+    }
+
+    #[test]
+    fn a_failed_write_changes_nothing() {
+        let mut world = World::new();
+        world.hold = true;
+        world.ask(Verb::Create { object: pod("a", "default") });
+        let commit = world.held.pop().unwrap();
+        world.step(Input::Committed { commit, outcome: Committed::Failed("no space left".into()) });
+        assert_eq!(std::mem::take(&mut world.log), ["1: InternalError"]);
+        assert_eq!(world.ask(Verb::Get { key: key("a") }), ["2: NotFound"]);
+    }
+
+    #[test]
+    fn an_object_with_finalizers_goes_when_the_last_is_taken_away() {
+        let mut world = World::new();
+        let object = pod("a", "default").with_meta(|meta| meta.finalizers = vec!["x/y".into()]);
+        world.ask(Verb::Create { object });
+        assert_eq!(world.ask(Verb::Delete { key: key("a"), options: DeleteOptions::default() }), ["2: is a@6"]);
+        let free = Verb::Merge { key: key("a"), patch: json!({"metadata": {"finalizers": []}}), part: Part::Main };
+        assert_eq!(world.ask(free), ["3: removed"]);
+    }
+
+    #[test]
+    fn events_are_forgotten_after_an_hour_and_quiet_watches_hear_bookmarks() {
+        let mut world = World::new();
+        let event = json!({"metadata": {"name": "e", "namespace": "default"}, "lastTimestamp": "1970-01-01T00:00:00Z"});
+        world.ask(Verb::Create { object: Object::from_value(Kind::Event, event).unwrap() });
+        world.ask(Verb::Watch { query: Query::all(Kind::Event), from: WatchFrom::Start, bookmarks: true });
+        world.log.clear();
+        world.now.mono = world.now.mono + event::TTL;
+        world.step(Input::Wake);
+        assert_eq!(world.log, ["2: =5", "2: -e@6"]);
+        world.log.clear();
+        world.step(Input::Wake);
+        assert!(world.log.is_empty(), "waking for nothing adds nothing");
+    }
+
+    #[test]
+    fn generated_names_are_free_ones() {
+        let mut world = World::new();
+        for _ in 0..50 {
+            let object = pod("", "default").with_meta(|meta| meta.generate_name = "web-".into());
+            assert!(world.ask(Verb::Create { object })[0].contains("created web-"));
+        }
+        assert_eq!(world.server.store().count(Kind::Pod), 50);
+    }
+}

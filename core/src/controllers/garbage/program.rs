@@ -1,0 +1,765 @@
+//! The garbage collector: views of everything that can own or be owned, and what follows from them.
+
+use crate::api::kinds::Kind;
+use crate::api::meta::OwnerReference;
+use crate::api::object::{Key, Object};
+use crate::api::status::Reason;
+use crate::client::informer;
+use crate::client::{Calls, Change, Informer};
+use crate::controllers::attempts::Attempts;
+use crate::controllers::garbage::bound_pods::{self, Node, Word, bound_pod};
+use crate::controllers::garbage::dependents::{self, Dependents, Finalizer, dependents};
+use crate::controllers::garbage::owners::{self, Children, Life, Standing, garbage, kept, owners};
+use crate::controllers::garbage::relations::{Relations, node_of};
+use crate::program::{Answer, DeleteOptions, Effects, Input, Level, Part, Program, Propagation, Query, Revision, Verb};
+use crate::time::{Duration, Now};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// How the controller behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// A node must be missing for so long before its pods are removed: a kubelet whose node object was deleted
+    /// registers again, and its pods have done nothing wrong.
+    ///
+    /// Source: Kubernetes, `pkg/controller/podgc`, `quarantineTime`.
+    pub node_quarantine: Duration,
+    /// How its views are kept.
+    pub informer: informer::Options,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { node_quarantine: Duration::from_secs(40), informer: informer::Options::default() }
+    }
+}
+
+/// Kinds whose objects neither own nor are owned as far as we care: they are too many, and forgotten by themselves.
+const NOT_COLLECTED: &[Kind] = &[Kind::Event, Kind::Lease];
+
+/// Deletes what is left over. Does nothing before all its views are complete; a step costs what changed.
+#[derive(Debug)]
+pub struct GarbageCollector {
+    options: Options,
+    views: BTreeMap<Kind, Informer>,
+    calls: Calls<Asked>,
+    relations: Relations,
+    /// Objects to look at: as a child, as an owner, and as a pod.
+    objects: Attempts<Key>,
+    /// Owners that no view shows, to be asked for.
+    owners: Attempts<Owner>,
+    /// Owners that the API server knows nothing of, by uid, as long as somebody names them. A uid never comes back.
+    gone: BTreeMap<String, BTreeSet<Key>>,
+    /// Nodes that the view does not show, to be asked for.
+    nodes: Attempts<String>,
+    /// Uids of pods that were bound to a node when the API server knew nothing of it.
+    lost: BTreeSet<String>,
+    /// Kinds of owners that were complained about.
+    unknown: BTreeSet<(String, String)>,
+}
+
+/// An owner as a child names it: there may be another of that name, or none of that uid.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Owner {
+    key: Key,
+    uid: String,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.key, self.uid)
+    }
+}
+
+/// What a call is for.
+#[derive(Debug)]
+enum Asked {
+    /// Whether there is such an owner.
+    Owner(Owner),
+    /// Whether there is such a node; the pods that were bound to it then, by uid.
+    Node { name: String, pods: Vec<(Key, String)> },
+    /// Whether there are children of this kind that the view does not show; then those of the others.
+    Children { owner: Owner, of: Vec<Kind> },
+    /// A change of this object.
+    Write(Key),
+}
+
+/// How many kinds of owners are complained about.
+const UNKNOWN_MAX: usize = 100;
+
+/// The space of the calls' ids; those of the informers follow it.
+const CALLS: u16 = 1;
+
+impl GarbageCollector {
+    /// Knows nothing yet. `seed` decides the jitter of its retries.
+    pub fn new(options: Options, seed: u64) -> Self {
+        let kinds = Kind::ALL.iter().copied().filter(|kind| !NOT_COLLECTED.contains(kind));
+        let view = |(nth, kind)| {
+            let space = CALLS + 1 + u16::try_from(nth).expect("there are fewer kinds than spaces");
+            (kind, Informer::new(Query::all(kind), space, seed, options.informer))
+        };
+        GarbageCollector {
+            options,
+            views: kinds.enumerate().map(view).collect(),
+            calls: Calls::in_space(CALLS),
+            relations: Relations::default(),
+            objects: Attempts::default(),
+            owners: Attempts::default(),
+            gone: BTreeMap::new(),
+            nodes: Attempts::default(),
+            lost: BTreeSet::new(),
+            unknown: BTreeSet::new(),
+        }
+    }
+
+    fn object(&self, key: &Key) -> Option<&Object> {
+        self.views.get(&key.kind)?.object(key)
+    }
+
+    fn revision(&self, key: &Key) -> Option<Revision> {
+        self.object(key).map(Object::revision)
+    }
+
+    fn changed(&mut self, now: Now, change: Change) {
+        let (old, new) = match change {
+            Change::Added(new) => (None, Some(new)),
+            Change::Modified { old, new } => (Some(old), Some(new)),
+            Change::Deleted(old) => (Some(old), None),
+            Change::Synced => return,
+        };
+        let Some(object) = new.as_ref().or(old.as_ref()) else { return };
+        let key = object.key();
+        old.iter().for_each(|old| self.relations.remove(old));
+        new.iter().for_each(|new| self.relations.add(new));
+        self.objects.seen(&key, new.as_ref().map(Object::revision), now.mono);
+        match (&old, &new) {
+            (None, Some(new)) => self.appeared(now, new),
+            (Some(old), Some(new)) => self.altered(now, old, new),
+            (Some(old), None) => self.vanished(now, old),
+            (None, None) => {}
+        }
+        // An owner that is being deleted waits for a child to forget it, or to go.
+        for owner in old.iter().flat_map(|old| &old.meta().owner_references) {
+            if let Some(owner) = self.relations.of_uid(&owner.uid) {
+                self.objects.add(owner.clone(), now.mono);
+            }
+            if !self.relations.has_children(&owner.uid) {
+                self.gone.remove(&owner.uid);
+            }
+        }
+    }
+
+    fn appeared(&mut self, now: Now, new: &Object) {
+        self.objects.add(new.key(), now.mono);
+        if new.meta().is_deleting() {
+            self.look_at_children(now, &new.meta().uid);
+        }
+        if new.kind() == Kind::Node {
+            self.nodes.forget(&new.meta().name);
+            for pod in self.relations.pods_on(&new.meta().name) {
+                let pod = self.views.get(&Kind::Pod).and_then(|pods| pods.object(pod));
+                pod.map(|pod| self.lost.remove(&pod.meta().uid));
+            }
+        }
+    }
+
+    fn altered(&mut self, now: Now, old: &Object, new: &Object) {
+        let (before, after) = (old.meta(), new.meta());
+        let ending = before.is_deleting() != after.is_deleting() || before.finalizers != after.finalizers;
+        if ending || before.owner_references != after.owner_references || node_of(old) != node_of(new) {
+            self.objects.add(new.key(), now.mono);
+        }
+        if ending && after.is_deleting() {
+            self.look_at_children(now, &after.uid);
+        }
+    }
+
+    fn vanished(&mut self, now: Now, old: &Object) {
+        self.objects.forget(&old.key());
+        self.lost.remove(&old.meta().uid);
+        self.look_at_children(now, &old.meta().uid);
+        if old.kind() == Kind::Node {
+            for pod in self.relations.pods_on(&old.meta().name) {
+                self.objects.add(pod.clone(), now.mono);
+            }
+        }
+    }
+
+    fn look_at_children(&mut self, now: Now, uid: &str) {
+        for child in self.relations.children(uid) {
+            self.objects.add(child.clone(), now.mono);
+        }
+    }
+
+    fn look_at(&mut self, now: Now, key: Key, out: &mut Effects) {
+        let Some(object) = self.object(&key).cloned() else { return self.objects.settled(&key) };
+        let done =
+            self.as_pod(now, &object, out) || self.as_owner(now, &object, out) || self.as_child(now, &object, out);
+        if !done {
+            self.objects.settled(&key);
+        }
+    }
+
+    /// Looks at an object's node. Whether anything was asked for about the object.
+    fn as_pod(&mut self, now: Now, object: &Object, out: &mut Effects) -> bool {
+        let name = node_of(object).unwrap_or_default();
+        let node = match () {
+            () if name.is_empty() => Node::Unbound,
+            () if self.object(&Key::new(Kind::Node, "", name)).is_some() => Node::InView,
+            () => Node::NotSeen,
+        };
+        let word = if self.lost.contains(&object.meta().uid) { Word::NoSuchNode } else { Word::NotAsked };
+        let row = bound_pod(node, word);
+        match row.then {
+            bound_pods::Action::Keep => false,
+            bound_pods::Action::Ask => {
+                self.nodes.add_at(name.to_owned(), now.mono + self.options.node_quarantine);
+                false
+            }
+            bound_pods::Action::Remove => {
+                tell(object, row.name, row.why, out);
+                self.write(now, object, deletion(object, Some(0), None), out);
+                true
+            }
+        }
+    }
+
+    /// Looks at what an object that is being deleted waits for.
+    fn as_owner(&mut self, now: Now, object: &Object, out: &mut Effects) -> bool {
+        let finalizer = Finalizer::of(object.meta());
+        let row = dependents(life(object), finalizer, self.dependents_of(&object.meta().uid));
+        match row.then {
+            dependents::Action::Keep => return false,
+            dependents::Action::Count => {
+                let owner = Owner { key: object.key(), uid: object.meta().uid.clone() };
+                let namespaced = object.kind().row().namespaced;
+                let kinds = self.views.keys().copied();
+                let of = kinds.filter(|kind| !namespaced || kind.row().namespaced).collect();
+                self.objects.begun(owner.key.clone(), object.revision());
+                self.count_children(now, owner, of, out);
+            }
+            dependents::Action::Release => self.release(now, object, finalizer, out),
+        }
+        tell(object, row.name, row.why, out);
+        true
+    }
+
+    fn dependents_of(&self, uid: &str) -> Dependents {
+        let blocks = |child: &Key| {
+            let references = self.object(child).map(|child| child.meta().owner_references.as_slice());
+            let blocking = |owner: &OwnerReference| owner.uid == uid && owner.block_owner_deletion == Some(true);
+            references.unwrap_or_default().iter().any(blocking)
+        };
+        match () {
+            () if !self.relations.has_children(uid) => Dependents::NoneLeft,
+            () if self.relations.children(uid).any(blocks) => Dependents::OneBlocks,
+            () => Dependents::NoneBlocks,
+        }
+    }
+
+    fn release(&mut self, now: Now, object: &Object, finalizer: Finalizer, out: &mut Effects) {
+        let released = object.with_meta(|meta| meta.finalizers.retain(|one| one != finalizer.name()));
+        self.write(now, object, Verb::Update { object: released, part: Part::Main }, out);
+    }
+
+    /// Asks for the objects of the next kind that could be children.
+    fn count_children(&mut self, now: Now, owner: Owner, mut of: Vec<Kind>, out: &mut Effects) {
+        match of.pop() {
+            Some(kind) => {
+                let namespace = owner.key.kind.row().namespaced.then(|| owner.key.namespace.clone());
+                let query = Query { namespace, ..Query::all(kind) };
+                self.calls.call(now, Asked::Children { owner, of }, Verb::List(query), out);
+            }
+            None => match self.object(&owner.key).cloned() {
+                Some(object)
+                    if object.meta().uid == owner.uid
+                        && Finalizer::of(object.meta()) == Finalizer::Orphan
+                        && self.dependents_of(&owner.uid) == Dependents::NoneLeft =>
+                {
+                    self.release(now, &object, Finalizer::Orphan, out);
+                }
+                _ => self.objects.again(&owner.key, now.mono),
+            },
+        }
+    }
+
+    /// Looks at an object's owners.
+    fn as_child(&mut self, now: Now, object: &Object, out: &mut Effects) -> bool {
+        let references = &object.meta().owner_references;
+        let standings: Vec<Standing> =
+            references.iter().map(|reference| self.standing(reference, object, out)).collect();
+        let children =
+            if self.relations.has_children(&object.meta().uid) { Children::Parent } else { Children::Childless };
+        let row = garbage(life(object), owners(&standings), children);
+        let verb = match row.then {
+            owners::Action::Keep => return false,
+            owners::Action::Ask => {
+                for (reference, standing) in references.iter().zip(&standings) {
+                    if *standing == Standing::NotSeen
+                        && let Some(owner) = self.owner(reference, object)
+                    {
+                        self.owners.add(owner, now.mono);
+                    }
+                }
+                return false;
+            }
+            owners::Action::Strip => {
+                let left = kept(references, &standings);
+                let stripped = object.with_meta(|meta| meta.owner_references = left);
+                Verb::Update { object: stripped, part: Part::Main }
+            }
+            owners::Action::Delete => deletion(object, None, Some(Propagation::Background)),
+            owners::Action::DeleteForeground => deletion(object, None, Some(Propagation::Foreground)),
+        };
+        tell(object, row.name, row.why, out);
+        self.write(now, object, verb, out);
+        true
+    }
+
+    fn standing(&mut self, reference: &OwnerReference, child: &Object, out: &mut Effects) -> Standing {
+        if let Some(owner) = self.relations.of_uid(&reference.uid).and_then(|key| self.object(key)) {
+            return match (life(owner), Finalizer::of(owner.meta())) {
+                (Life::Deleting, Finalizer::Orphan) => Standing::LettingGo,
+                (Life::Deleting, Finalizer::Foreground) => Standing::Waiting,
+                (Life::Deleting, Finalizer::Neither) | (Life::Living, _) => Standing::Live,
+            };
+        }
+        let Some(owner) = self.owner(reference, child) else {
+            let kind = (reference.api_version.clone(), reference.kind.clone());
+            if self.unknown.len() < UNKNOWN_MAX && self.unknown.insert(kind) {
+                let (api_version, kind) = (&reference.api_version, &reference.kind);
+                let line = format!("owners of kind {kind} of {api_version} are taken to exist for ever");
+                out.log(Level::Warn, format!("{}: {line}", child.key()));
+            }
+            return Standing::Live;
+        };
+        if self.is_gone(&owner) { Standing::Gone } else { Standing::NotSeen }
+    }
+
+    fn is_gone(&self, owner: &Owner) -> bool {
+        self.gone.get(&owner.uid).is_some_and(|keys| keys.contains(&owner.key))
+    }
+
+    /// Where the owner would be; absent if that cannot be found out.
+    fn owner(&self, reference: &OwnerReference, child: &Object) -> Option<Owner> {
+        let kind = Kind::named(&reference.api_version, &reference.kind)?;
+        self.views.get(&kind)?;
+        let namespace = match (kind.row().namespaced, child.meta().namespace.as_str()) {
+            (false, _) => "",
+            // An object without a namespace cannot be owned by one that has one.
+            (true, "") => return None,
+            (true, namespace) => namespace,
+        };
+        Some(Owner { key: Key::new(kind, namespace, &reference.name), uid: reference.uid.clone() })
+    }
+
+    fn write(&mut self, now: Now, object: &Object, verb: Verb, out: &mut Effects) {
+        self.objects.begun(object.key(), object.revision());
+        self.calls.call(now, Asked::Write(object.key()), verb, out);
+    }
+
+    fn ask_for_owner(&mut self, now: Now, owner: Owner, out: &mut Effects) {
+        let known = self.relations.of_uid(&owner.uid).is_some() || self.is_gone(&owner);
+        if known || !self.relations.has_children(&owner.uid) {
+            return self.owners.settled(&owner);
+        }
+        self.owners.begun(owner.clone(), Revision(0));
+        let key = owner.key.clone();
+        self.calls.call(now, Asked::Owner(owner), Verb::Get { key }, out);
+    }
+
+    fn ask_for_node(&mut self, now: Now, name: String, out: &mut Effects) {
+        let key = Key::new(Kind::Node, "", &name);
+        let with_uid = |key: &Key| Some((key.clone(), self.object(key)?.meta().uid.clone()));
+        let pods: Vec<(Key, String)> = self.relations.pods_on(&name).filter_map(with_uid).collect();
+        if pods.is_empty() || self.object(&key).is_some() {
+            return self.nodes.settled(&name);
+        }
+        self.nodes.begun(name.clone(), Revision(0));
+        self.calls.call(now, Asked::Node { name, pods }, Verb::Get { key }, out);
+    }
+
+    fn answered(&mut self, now: Now, asked: Asked, answer: Answer, out: &mut Effects) {
+        match asked {
+            Asked::Write(key) => {
+                let view = self.revision(&key);
+                self.objects.answered(&key, &answer, view, now, out);
+            }
+            Asked::Owner(owner) => match Found::of(&answer) {
+                Found::Nothing => self.owner_is_gone(now, owner),
+                Found::Object(uid) if uid != owner.uid => self.owner_is_gone(now, owner),
+                // The view is behind. It is asked again, lest the owner goes before the view has ever shown it.
+                Found::Object(_) | Found::NoAnswer => self.owners.failed(&owner, now.mono),
+            },
+            Asked::Node { name, pods } => match Found::of(&answer) {
+                Found::Nothing if self.object(&Key::new(Kind::Node, "", &name)).is_none() => {
+                    self.nodes.closed(&name);
+                    for (key, uid) in pods {
+                        if self.object(&key).is_some_and(|pod| pod.meta().uid == uid) {
+                            self.lost.insert(uid);
+                        }
+                    }
+                    for pod in self.relations.pods_on(&name) {
+                        self.objects.add(pod.clone(), now.mono);
+                    }
+                }
+                Found::Nothing => self.nodes.closed(&name),
+                Found::Object(_) | Found::NoAnswer => self.nodes.failed(&name, now.mono),
+            },
+            Asked::Children { owner, of } => match answer {
+                Answer::List { items, .. } if !items.iter().any(|item| names(item, &owner.uid)) => {
+                    self.count_children(now, owner, of, out);
+                }
+                // There are children; the view will show them.
+                _ => self.objects.failed(&owner.key, now.mono),
+            },
+        }
+    }
+
+    fn owner_is_gone(&mut self, now: Now, owner: Owner) {
+        self.owners.closed(&owner);
+        if self.relations.has_children(&owner.uid) {
+            self.look_at_children(now, &owner.uid);
+            self.gone.entry(owner.uid).or_default().insert(owner.key);
+        }
+    }
+}
+
+/// What a `Get` found.
+enum Found {
+    /// An object of this uid.
+    Object(String),
+    Nothing,
+    NoAnswer,
+}
+
+impl Found {
+    fn of(answer: &Answer) -> Found {
+        match answer {
+            Answer::Object { object, .. } => Found::Object(object.meta().uid.clone()),
+            Answer::Refused(status) if status.reason == Some(Reason::NotFound) => Found::Nothing,
+            Answer::Refused(_) | Answer::Lost(_) | Answer::Removed(_) | Answer::List { .. } | Answer::Watching => {
+                Found::NoAnswer
+            }
+        }
+    }
+}
+
+fn life(object: &Object) -> Life {
+    if object.meta().is_deleting() { Life::Deleting } else { Life::Living }
+}
+
+fn names(object: &Object, uid: &str) -> bool {
+    object.meta().owner_references.iter().any(|owner| owner.uid == uid)
+}
+
+fn deletion(object: &Object, grace_seconds: Option<i64>, propagation: Option<Propagation>) -> Verb {
+    let options = DeleteOptions {
+        grace_seconds,
+        uid: Some(object.meta().uid.clone()),
+        // Whoever gives it another owner, or a finalizer, in the meantime must win.
+        resource_version: Some(object.meta().resource_version.clone()),
+        propagation,
+    };
+    Verb::Delete { key: object.key(), options }
+}
+
+fn tell(object: &Object, row: &str, why: &str, out: &mut Effects) {
+    out.log(Level::Info, format!("{}: {row} ({why})", object.key()));
+}
+
+impl Program for GarbageCollector {
+    fn step(&mut self, now: Now, input: Input, out: &mut Effects) {
+        let mut changes = Vec::new();
+        for view in self.views.values_mut() {
+            changes.extend(view.step(now, &input, out));
+        }
+        for change in changes {
+            self.changed(now, change);
+        }
+        for (asked, answer) in self.calls.ended(now, &input) {
+            self.answered(now, asked, answer, out);
+        }
+        out.wake_at(self.calls.next());
+        // Absence from a view that was never complete means nothing.
+        if !self.views.values().all(Informer::is_synced) {
+            return;
+        }
+        while let Some(key) = self.objects.pop_due(now.mono) {
+            self.look_at(now, key, out);
+        }
+        while let Some(owner) = self.owners.pop_due(now.mono) {
+            self.ask_for_owner(now, owner, out);
+        }
+        while let Some(name) = self.nodes.pop_due(now.mono) {
+            self.ask_for_node(now, name, out);
+        }
+        out.wake_at(self.objects.next());
+        out.wake_at(self.owners.next());
+        out.wake_at(self.nodes.next());
+        // `calls` may have grown.
+        out.wake_at(self.calls.next());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controllers::testing::{World, owned_by, owner_reference};
+    use serde_json::json;
+
+    fn world(seed: u64) -> (World, GarbageCollector) {
+        let mut world = World::new(seed);
+        world.node("n1");
+        (world, GarbageCollector::new(Options::default(), seed))
+    }
+
+    fn key(kind: Kind, name: &str) -> Key {
+        Key::new(kind, "default", name)
+    }
+
+    fn pods(world: &World) -> String {
+        world.names(Kind::Pod, "default")
+    }
+
+    #[test]
+    fn children_go_after_their_owner() {
+        for seed in 0..20 {
+            let (mut world, mut program) = world(seed);
+            let set = world.set("web", json!([]));
+            world.pod("a", "n1", owned_by(&set));
+            world.pod("b", "", owned_by(&set));
+            world.pod("c", "n1", json!([]));
+            world.run(&mut program, 10);
+            assert_eq!(world.take_writes(), [""; 0], "nothing is missing");
+            world.delete(set.key(), Some(Propagation::Background));
+            world.run(&mut program, 1);
+            assert_eq!(pods(&world), "-a c", "seed {seed}: b was on no node, and went at once");
+            assert_eq!(world.gets, 1, "one question for both");
+            world.kubelets_finish_pods();
+            world.run(&mut program, 600);
+            assert_eq!((pods(&world).as_str(), world.take_writes().len()), ("c", 2), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn what_was_missed_while_it_was_down_is_collected() {
+        let (mut world, mut program) = world(1);
+        let set = world.set("web", json!([]));
+        world.pod("a", "n1", owned_by(&set));
+        world.delete(set.key(), None);
+        world.set("web", json!([]));
+        world.run(&mut program, 1);
+        assert_eq!(pods(&world), "-a", "an owner of the same name and another uid is another owner");
+    }
+
+    #[test]
+    fn an_owner_that_is_only_late_in_the_view_is_found() {
+        for seed in 0..20 {
+            let (mut world, mut program) = world(seed);
+            world.run(&mut program, 1);
+            world.deaf_to.insert(Kind::ReplicaSet);
+            let set = world.set("web", json!([]));
+            world.pod("a", "n1", owned_by(&set));
+            world.run(&mut program, 600);
+            assert!((1..40).contains(&world.gets), "asked {} times", world.gets);
+            world.deaf_to.clear();
+            world.run(&mut program, 600);
+            assert_eq!(world.take_writes(), [""; 0], "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn an_owner_that_the_view_never_shows_is_not_forgotten() {
+        let (mut world, mut program) = world(2);
+        world.run(&mut program, 1);
+        world.deaf_to.insert(Kind::ReplicaSet);
+        let set = world.set("web", json!([]));
+        world.pod("a", "", owned_by(&set));
+        world.run(&mut program, 60);
+        assert_eq!(pods(&world), "a");
+        world.delete(set.key(), None);
+        world.run(&mut program, 120);
+        assert_eq!(pods(&world), "");
+    }
+
+    #[test]
+    fn nothing_is_concluded_from_views_that_are_not_complete() {
+        let (mut world, mut program) = world(3);
+        let set = world.set("web", json!([]));
+        world.pod("a", "n1", owned_by(&set));
+        world.disconnect();
+        world.run(&mut program, 100);
+        world.lost_percent = 60;
+        world.connect();
+        world.run(&mut program, 600);
+        world.lost_percent = 0;
+        world.run(&mut program, 600);
+        assert_eq!(world.take_writes(), [""; 0]);
+    }
+
+    #[test]
+    fn owners_of_an_unknown_kind_live_for_ever() {
+        let (mut world, mut program) = world(4);
+        let owner = json!([{"apiVersion": "example.com/v1", "kind": "Gizmo", "name": "g", "uid": "1-2-3"}]);
+        world.pod("a", "n1", owner);
+        world.run(&mut program, 600);
+        assert_eq!((pods(&world).as_str(), world.gets), ("a", 0));
+    }
+
+    #[test]
+    fn an_owner_that_is_gone_is_forgotten_where_another_lives() {
+        let (mut world, mut program) = world(5);
+        let (one, other) = (world.set("one", json!([])), world.set("other", json!([])));
+        let mut second = owner_reference(&other);
+        second["controller"] = json!(false);
+        world.pod("a", "n1", json!([owner_reference(&one), second]));
+        world.delete(one.key(), None);
+        world.run(&mut program, 10);
+        let pod = world.get(Kind::Pod, "default", "a").unwrap();
+        let names: Vec<&str> = pod.meta().owner_references.iter().map(|owner| owner.name.as_str()).collect();
+        assert_eq!((names, pod.meta().is_deleting()), (vec!["other"], false));
+        world.delete(other.key(), None);
+        world.run(&mut program, 10);
+        assert_eq!(pods(&world), "-a");
+    }
+
+    #[test]
+    fn orphans_stay() {
+        for seed in 0..20 {
+            let (mut world, mut program) = world(seed);
+            let set = world.set("web", json!([]));
+            for name in ["a", "b", "c"] {
+                world.pod(name, "n1", owned_by(&set));
+            }
+            world.run(&mut program, 5);
+            world.delete(set.key(), Some(Propagation::Orphan));
+            world.run(&mut program, 60);
+            assert_eq!((pods(&world).as_str(), world.names(Kind::ReplicaSet, "default").as_str()), ("a b c", ""));
+            for name in ["a", "b", "c"] {
+                assert!(world.get(Kind::Pod, "default", name).unwrap().meta().owner_references.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn a_child_that_the_view_does_not_show_is_orphaned_too() {
+        for seed in 0..20 {
+            let (mut world, mut program) = world(seed);
+            let set = world.set("web", json!([]));
+            world.run(&mut program, 5);
+            world.deaf_to.insert(Kind::Pod);
+            world.pod("late", "n1", owned_by(&set));
+            world.delete(set.key(), Some(Propagation::Orphan));
+            world.run(&mut program, 30);
+            assert_eq!(world.names(Kind::ReplicaSet, "default"), "-web", "it waits for the child");
+            world.deaf_to.clear();
+            world.run(&mut program, 60);
+            assert_eq!((pods(&world).as_str(), world.names(Kind::ReplicaSet, "default").as_str()), ("late", ""));
+        }
+    }
+
+    #[test]
+    fn in_the_foreground_children_go_first() {
+        for seed in 0..20 {
+            let (mut world, mut program) = world(seed);
+            let top = world.set("top", json!([]));
+            let middle = world.set("middle", owned_by(&top));
+            world.pod("a", "n1", owned_by(&middle));
+            let mut unblocking = owner_reference(&top);
+            unblocking["blockOwnerDeletion"] = json!(false);
+            world.pod("slow", "n1", json!([unblocking]));
+            world.merge(key(Kind::Pod, "slow"), json!({"metadata": {"finalizers": ["x/y"]}}), Part::Main);
+            world.run(&mut program, 5);
+            world.delete(top.key(), Some(Propagation::Foreground));
+            world.run(&mut program, 20);
+            assert_eq!(world.names(Kind::ReplicaSet, "default"), "-middle -top", "seed {seed}");
+            assert_eq!(pods(&world), "-a -slow");
+            world.delete_at_once(key(Kind::Pod, "a"));
+            world.run(&mut program, 20);
+            assert_eq!((world.names(Kind::ReplicaSet, "default").as_str(), pods(&world).as_str()), ("", "-slow"));
+        }
+    }
+
+    #[test]
+    fn losses_delay_but_change_nothing() {
+        for seed in 0..30 {
+            let (mut world, mut program) = world(seed);
+            let (set, orphaning) = (world.set("web", json!([])), world.set("orphaning", json!([])));
+            let keep = world.set("keep", json!([]));
+            world.pod("a", "", owned_by(&set));
+            world.pod("b", "", owned_by(&orphaning));
+            world.pod("c", "", owned_by(&keep));
+            world.lost_percent = 40;
+            world.delete(set.key(), Some(Propagation::Foreground));
+            world.delete(orphaning.key(), Some(Propagation::Orphan));
+            world.run(&mut program, 600);
+            world.lost_percent = 0;
+            world.run(&mut program, 200);
+            let sets = world.names(Kind::ReplicaSet, "default");
+            assert_eq!((sets.as_str(), pods(&world).as_str()), ("keep", "b c"), "seed {seed}");
+            world.take_writes();
+            world.run(&mut program, 600);
+            assert_eq!(world.take_writes(), [""; 0], "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_conflict_is_decided_again() {
+        let (mut world, mut program) = world(6);
+        let set = world.set("web", json!([]));
+        world.pod("a", "n1", owned_by(&set));
+        world.run(&mut program, 1);
+        world.deaf_to.insert(Kind::Pod);
+        // Somebody takes the pod over, and the view does not show it yet.
+        let other = world.set("other", json!([]));
+        world.merge(key(Kind::Pod, "a"), json!({"metadata": {"ownerReferences": owned_by(&other)}}), Part::Main);
+        world.delete(set.key(), None);
+        world.run(&mut program, 60);
+        let tries = world.take_writes().len();
+        assert!((1..20).contains(&tries), "{tries} tries");
+        world.deaf_to.clear();
+        world.run(&mut program, 100);
+        assert_eq!((pods(&world).as_str(), world.take_writes().len()), ("a", 0));
+    }
+
+    #[test]
+    fn pods_of_a_deleted_node_are_removed_by_force() {
+        for seed in 0..10 {
+            let (mut world, mut program) = world(seed);
+            world.node("n2");
+            world.pod("a", "n1", json!([]));
+            world.pod("b", "n2", json!([]));
+            world.delete(key(Kind::Pod, "b"), None);
+            world.pod("c", "n2", json!([]));
+            world.run(&mut program, 100);
+            assert_eq!(pods(&world), "a -b c");
+            world.alive.remove("n2");
+            world.delete(Key::new(Kind::Node, "", "n2"), None);
+            world.run(&mut program, 39);
+            assert_eq!(pods(&world), "a -b c");
+            world.run(&mut program, 2);
+            assert_eq!(pods(&world), "a", "seed {seed}");
+            assert_eq!(world.take_writes(), ["delete pods/default/b by force", "delete pods/default/c by force"]);
+        }
+    }
+
+    #[test]
+    fn a_node_that_registers_again_keeps_its_pods() {
+        for deaf in [false, true] {
+            let (mut world, mut program) = world(7);
+            world.pod("a", "n1", json!([]));
+            world.run(&mut program, 10);
+            world.delete(Key::new(Kind::Node, "", "n1"), None);
+            world.run(&mut program, 1);
+            if deaf {
+                world.deaf_to.insert(Kind::Node);
+            }
+            world.node("n1");
+            world.run(&mut program, 100);
+            world.deaf_to.clear();
+            world.run(&mut program, 100);
+            assert_eq!((pods(&world).as_str(), world.take_writes().len()), ("a", 0));
+        }
+    }
+}

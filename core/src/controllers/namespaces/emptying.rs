@@ -1,0 +1,134 @@
+//! What is done with a namespace.
+//!
+//! Source: Kubernetes, `pkg/controller/namespace/deletion`.
+
+use crate::api::namespace::{FINALIZER, Namespace};
+use crate::api::object::Object;
+use crate::decision_table;
+
+/// Where the namespace is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Nobody asked for its end.
+    Active,
+    /// It is to be emptied.
+    Terminating,
+    /// It is empty; others may hold it.
+    Released,
+}
+
+/// What was found in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contents {
+    /// It has not been looked at.
+    NotListed,
+    /// Something that nobody asked to go.
+    SomeStay,
+    /// Only what is on its way out.
+    AllLeave,
+    /// Nothing.
+    Nothing,
+}
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// It is left as it is.
+    Keep,
+    /// Everything in it is listed.
+    List,
+    /// What stays is deleted.
+    DeleteContents,
+    /// It is listed again, later each time as long as nothing goes.
+    LookAgain,
+    /// `kubernetes` is taken out of its finalizers.
+    Release,
+}
+
+decision_table! {
+    /// What is done with a namespace. Pure and total. Page: `docs/decisions/emptying.md`.
+    pub fn emptying(namespace: Stage, contents: Contents) -> Action, EMPTYING;
+    active:   (Active, _)                => Keep,           "nobody asked for its end";
+    released: (Released, _)              => Keep,           "it goes when its other finalizers are acted on";
+    look:     (Terminating, NotListed)   => List,           "what is in it is not known";
+    delete:   (Terminating, SomeStay)    => DeleteContents, "it goes after everything in it";
+    patience: (Terminating, AllLeave)    => LookAgain,      "pods have their grace period, others their finalizers";
+    empty:    (Terminating, Nothing)     => Release,        "nothing is in it, and nothing can be created in it";
+}
+
+impl Stage {
+    /// Where a namespace is in its life.
+    pub fn of(namespace: &Namespace) -> Stage {
+        let held = namespace.spec.finalizers.iter().any(|finalizer| finalizer == FINALIZER);
+        match (namespace.metadata.is_deleting(), held) {
+            (false, _) => Stage::Active,
+            (true, true) => Stage::Terminating,
+            (true, false) => Stage::Released,
+        }
+    }
+}
+
+impl Contents {
+    /// What these objects are, being all that is in a namespace.
+    pub fn of(objects: &[Object]) -> Contents {
+        match () {
+            () if objects.is_empty() => Contents::Nothing,
+            () if objects.iter().all(|object| object.meta().is_deleting()) => Contents::AllLeave,
+            () => Contents::SomeStay,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::kinds::Kind;
+    use crate::controllers::testing::property;
+    use serde_json::json;
+
+    fn pod(deleting: bool) -> Object {
+        let at = if deleting { json!("2026-01-01T00:00:00Z") } else { json!(null) };
+        Object::from_value(Kind::Pod, json!({"metadata": {"name": "a", "deletionTimestamp": at}})).unwrap()
+    }
+
+    #[test]
+    fn a_namespace_goes_when_it_is_empty() {
+        let check = |deleting: &[bool], want| {
+            let objects: Vec<Object> = deleting.iter().map(|deleting| pod(*deleting)).collect();
+            assert_eq!(emptying(Stage::Terminating, Contents::of(&objects)).then, want, "{deleting:?}");
+        };
+        check(&[], Action::Release);
+        check(&[true], Action::LookAgain);
+        check(&[true, false], Action::DeleteContents);
+        for contents in [Contents::NotListed, Contents::SomeStay, Contents::AllLeave, Contents::Nothing] {
+            assert_eq!(emptying(Stage::Active, contents).then, Action::Keep);
+            assert_eq!(emptying(Stage::Released, contents).then, Action::Keep);
+        }
+    }
+
+    #[test]
+    fn the_stage_is_read_from_the_object() {
+        let check = |deleting: bool, finalizers: &[&str], want| {
+            let mut namespace = Namespace::default();
+            namespace.metadata.deletion_timestamp = deleting.then(Default::default);
+            namespace.spec.finalizers = finalizers.iter().map(|name| (*name).to_owned()).collect();
+            assert_eq!(Stage::of(&namespace), want);
+        };
+        check(false, &["kubernetes"], Stage::Active);
+        check(true, &["kubernetes"], Stage::Terminating);
+        check(true, &["x/y"], Stage::Released);
+        check(true, &[], Stage::Released);
+    }
+
+    #[test]
+    fn the_order_of_objects_is_irrelevant() {
+        property("contents of a rotated list are the same", |any| {
+            let mut objects: Vec<Object> =
+                <Vec<bool> as quickcheck::Arbitrary>::arbitrary(any).into_iter().map(pod).collect();
+            let before = Contents::of(&objects);
+            let middle = objects.len() / 2;
+            objects.rotate_left(middle);
+            assert_eq!(Contents::of(&objects), before);
+        });
+    }
+}

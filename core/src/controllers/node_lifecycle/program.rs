@@ -1,0 +1,755 @@
+//! The node lifecycle controller: one deadline a node, and the writes that follow from silence.
+
+use crate::api::kinds::Kind;
+use crate::api::meta::Time;
+use crate::api::namespace::NODE_LEASES;
+use crate::api::node::Node;
+use crate::api::object::{Key, Object};
+use crate::api::pod::Pod;
+use crate::client::events::{EventRecorder, Tone};
+use crate::client::informer;
+use crate::client::{Calls, Change, Deadlines, Informer};
+use crate::controllers::attempts::Attempts;
+use crate::controllers::node_lifecycle::brake::{Pace, Zone, eviction_pace, size, zone};
+use crate::controllers::node_lifecycle::node_health::{self, Hearing, Said, node_health, say_unknown};
+use crate::controllers::node_lifecycle::silence::{self, LeaseNow, Question, silence};
+use crate::controllers::node_lifecycle::silent_pods::{self, classify, say_not_ready, silent_pod};
+use crate::program::{Answer, DeleteOptions, Effects, Input, Level, Part, Program, Propagation, Query, Revision, Verb};
+use crate::time::{Duration, Instant, Now};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A node that stays silent for this long becomes NotReady.
+///
+/// Longer than two renewals (5 s each), so that one lost request changes nothing.
+/// Source: Kubernetes, kube-controller-manager `--node-monitor-grace-period`; the value is MiniKu's.
+pub const NODE_GRACE: Duration = Duration::from_secs(15);
+
+/// The pods of a node that stays silent for this long after it became NotReady are evicted.
+///
+/// Kubernetes waits for 300 s (the default toleration of `node.kubernetes.io/unreachable`), since moving a pod may
+/// mean moving its volumes. Pods here have none, so a short outage of a node costs less than a long outage of its pods.
+/// With [`NODE_GRACE`] a pod is replaced some 45 s after its node was last heard, longer than a machine's reboot.
+pub const EVICTION_AFTER: Duration = Duration::from_secs(30);
+
+/// How the controller behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// See [`NODE_GRACE`].
+    pub grace: Duration,
+    /// See [`EVICTION_AFTER`].
+    pub eviction_after: Duration,
+    /// From emptying one node to emptying the next, at [`Pace::Steady`].
+    ///
+    /// Source: Kubernetes, `--node-eviction-rate`: 0.1 nodes a second.
+    pub steady_every: Duration,
+    /// The same at [`Pace::Slow`].
+    ///
+    /// Source: Kubernetes, `--secondary-node-eviction-rate`: 0.01 nodes a second.
+    pub slow_every: Duration,
+    /// How its views are kept.
+    pub informer: informer::Options,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            grace: NODE_GRACE,
+            eviction_after: EVICTION_AFTER,
+            steady_every: Duration::from_secs(10),
+            slow_every: Duration::from_secs(100),
+            informer: informer::Options::default(),
+        }
+    }
+}
+
+/// Says which nodes have fallen silent, and evicts their pods.
+///
+/// Holds one deadline a node. A step costs O(log nodes) and what changed; when the connection to the API server comes
+/// back, or the first node does after all were silent, it costs O(nodes) once.
+#[derive(Debug)]
+pub struct NodeLifecycle {
+    options: Options,
+    nodes: Informer,
+    leases: Informer,
+    pods: Informer,
+    recorder: EventRecorder,
+    calls: Calls<Asked>,
+    members: BTreeMap<String, Member>,
+    /// How many members are counted as ready.
+    ready: usize,
+    /// When a node that is heard would be silent, and when one that is silent may be evicted. Empty while we could not
+    /// hear anybody.
+    due: Deadlines<String>,
+    /// Silent for long enough; they wait for the brake, longest first.
+    waiting: BTreeSet<(Instant, String)>,
+    /// When the last node's eviction was begun.
+    last_eviction: Option<Instant>,
+    zone: Zone,
+    /// Whether renewals would reach us now.
+    hearing: bool,
+    questions: u64,
+    pods_on: BTreeMap<String, BTreeSet<Key>>,
+    node_writes: Attempts<Key>,
+    pod_writes: Attempts<Key>,
+    /// Pods whose eviction was asked for and not seen yet, with their uids.
+    evicted: BTreeMap<Key, String>,
+}
+
+/// A node of the view.
+#[derive(Debug)]
+struct Member {
+    hearing: Hearing,
+    /// The newest revision of its lease that we know of; 0 if it has none.
+    renewed: Revision,
+    /// The question about its lease that is on its way.
+    question: Option<u64>,
+    /// Whether it is counted as ready.
+    ready: bool,
+}
+
+/// What a call is for.
+#[derive(Debug)]
+enum Asked {
+    Lease { node: String, number: u64, question: Question },
+    NodeStatus(Key),
+    Pod(Key),
+}
+
+/// Spaces of call ids.
+const NODES: u16 = 1;
+const LEASES: u16 = 2;
+const PODS: u16 = 3;
+const CALLS: u16 = 4;
+const EVENTS: u16 = 5;
+
+impl NodeLifecycle {
+    /// Knows nothing yet. `seed` decides the jitter of its retries.
+    pub fn new(options: Options, seed: u64) -> Self {
+        let leases = Query { namespace: Some(NODE_LEASES.into()), ..Query::all(Kind::Lease) };
+        NodeLifecycle {
+            options,
+            nodes: Informer::new(Query::all(Kind::Node), NODES, seed, options.informer),
+            leases: Informer::new(leases, LEASES, seed, options.informer),
+            pods: Informer::new(Query::all(Kind::Pod), PODS, seed, options.informer),
+            recorder: EventRecorder::new("node-controller", "", EVENTS),
+            calls: Calls::in_space(CALLS),
+            members: BTreeMap::new(),
+            ready: 0,
+            due: Deadlines::default(),
+            waiting: BTreeSet::new(),
+            last_eviction: None,
+            zone: Zone::Normal,
+            hearing: false,
+            questions: 0,
+            pods_on: BTreeMap::new(),
+            node_writes: Attempts::default(),
+            pod_writes: Attempts::default(),
+            evicted: BTreeMap::new(),
+        }
+    }
+
+    fn node_changed(&mut self, now: Now, change: Change, out: &mut Effects) {
+        let (old, new) = match change {
+            Change::Added(new) => (None, Some(new)),
+            Change::Modified { old, new } => (Some(old), Some(new)),
+            Change::Deleted(old) => (Some(old), None),
+            // That we can hear again is seen by the informers being connected.
+            Change::Synced => return,
+        };
+        let Some(object) = new.as_ref().or(old.as_ref()) else { return };
+        let (key, name) = (object.key(), object.meta().name.clone());
+        self.node_writes.seen(&key, new.as_ref().map(Object::revision), now.mono);
+        let Some(node) = new.as_ref().and_then(Object::get::<Node>) else {
+            self.forget(&name);
+            self.node_writes.forget(&key);
+            return;
+        };
+        match old.as_ref().and_then(Object::get::<Node>) {
+            None => {
+                let lease = self.leases.object(&Key::new(Kind::Lease, NODE_LEASES, &name));
+                let renewed = lease.map_or(Revision(0), Object::revision);
+                let member = Member { hearing: Hearing::Heard, renewed, question: None, ready: false };
+                self.members.insert(name.clone(), member);
+                self.start_over(now, &name);
+            }
+            Some(old) if Said::by(node) == Said::NotKnown && Said::by(old) != Said::NotKnown => {
+                let message = format!("Node {name} status is now: NodeNotReady");
+                self.recorder.tell(now, object, Tone::Normal, "NodeNotReady", message, out);
+            }
+            // Nobody but its kubelet says whether it is ready.
+            Some(old) if Said::by(node) == Said::KubeletsWord && old.ready() != node.ready() => {
+                self.hear(now, &name, out)
+            }
+            Some(_) => {}
+        }
+        self.count(&name);
+        self.node_writes.add(key, now.mono);
+    }
+
+    fn lease_changed(&mut self, now: Now, change: Change, out: &mut Effects) {
+        let (Change::Added(lease) | Change::Modified { new: lease, .. }) = change else { return };
+        self.renewed(now, &lease.meta().name, lease.revision(), out);
+    }
+
+    fn pod_changed(&mut self, now: Now, change: Change, out: &mut Effects) {
+        let (old, new) = match change {
+            Change::Added(new) => (None, Some(new)),
+            Change::Modified { old, new } => (Some(old), Some(new)),
+            Change::Deleted(old) => (Some(old), None),
+            Change::Synced => return,
+        };
+        let Some(object) = new.as_ref().or(old.as_ref()) else { return };
+        let key = object.key();
+        self.pod_writes.seen(&key, new.as_ref().map(Object::revision), now.mono);
+        let node_of = |object: &Option<Object>| {
+            let pod = object.as_ref()?.get::<Pod>()?;
+            pod.node().map(str::to_owned)
+        };
+        let (before, after) = (node_of(&old), node_of(&new));
+        if before != after
+            && let Some(node) = before
+            && let Some(pods) = self.pods_on.get_mut(&node)
+        {
+            pods.remove(&key);
+            if pods.is_empty() {
+                self.pods_on.remove(&node);
+            }
+        }
+        if let Some(node) = after {
+            if self.members.get(&node).is_some_and(|member| member.hearing != Hearing::Heard) {
+                self.pod_writes.add(key.clone(), now.mono);
+            }
+            self.pods_on.entry(node).or_default().insert(key.clone());
+        }
+        let gone = new.as_ref().is_none_or(|pod| pod.meta().is_deleting());
+        if gone && self.evicted.remove(&key).is_some_and(|uid| uid == object.meta().uid) {
+            let node = object.get::<Pod>().and_then(Pod::node).unwrap_or_default();
+            let message = format!("Marking for deletion Pod {}: node {node} is silent", object.meta().full_name());
+            self.recorder.tell(now, object, Tone::Normal, "NodeNotReadyEviction", message, out);
+        }
+        if new.is_none() {
+            self.pod_writes.forget(&key);
+        }
+    }
+
+    /// News of the lease of a node.
+    fn renewed(&mut self, now: Now, name: &str, revision: Revision, out: &mut Effects) {
+        let Some(member) = self.members.get_mut(name) else { return };
+        if revision > member.renewed {
+            member.renewed = revision;
+            self.hear(now, name, out);
+        }
+    }
+
+    /// The node lives: its next deadline is counted from now, on our own clock.
+    fn hear(&mut self, now: Now, name: &str, out: &mut Effects) {
+        if self.members.get(name).is_some_and(|member| member.hearing != Hearing::Heard) {
+            out.log(Level::Info, format!("node {name} is heard again"));
+        }
+        self.start_over(now, name);
+    }
+
+    /// The whole grace period begins anew. Whatever was meant to happen to its pods is off.
+    fn start_over(&mut self, now: Now, name: &str) {
+        let Some(member) = self.members.get_mut(name) else { return };
+        member.question = None;
+        if member.hearing == Hearing::Silent {
+            self.waiting.retain(|(_, waiting)| waiting != name);
+        }
+        member.hearing = Hearing::Heard;
+        if self.hearing {
+            self.due.set(name.to_owned(), now.mono + self.options.grace);
+        } else {
+            self.due.remove(&name.to_owned());
+        }
+        self.count(name);
+    }
+
+    /// What was silence may have been ours.
+    fn all_start_over(&mut self, now: Now) {
+        self.waiting.clear();
+        let names: Vec<String> = self.members.keys().cloned().collect();
+        for name in names {
+            self.start_over(now, &name);
+        }
+    }
+
+    fn forget(&mut self, name: &str) {
+        if self.members.remove(name).is_some_and(|member| member.ready) {
+            self.ready -= 1;
+        }
+        self.due.remove(&name.to_owned());
+        self.waiting.retain(|(_, waiting)| waiting != name);
+    }
+
+    /// Brings the number of ready nodes up to date with one of them.
+    fn count(&mut self, name: &str) {
+        let is_ready = self.nodes.get::<Node>(&node_key(name)).is_some_and(Node::is_ready);
+        let Some(member) = self.members.get_mut(name) else { return };
+        let ready = is_ready && member.hearing == Hearing::Heard;
+        match (member.ready, ready) {
+            (false, true) => self.ready += 1,
+            (true, false) => self.ready -= 1,
+            (false, false) | (true, true) => {}
+        }
+        member.ready = ready;
+        assert!(self.ready <= self.members.len(), "only members are counted");
+    }
+
+    fn answered(&mut self, now: Now, asked: Asked, answer: Answer, out: &mut Effects) {
+        match asked {
+            Asked::Lease { node, number, question } => {
+                let Some(member) = self.members.get_mut(&node) else { return };
+                // It was heard in the meantime, or the connection was lost: the question is void.
+                if member.question == Some(number) {
+                    member.question = None;
+                    self.judge(now, &node, question, &answer, out);
+                }
+            }
+            Asked::NodeStatus(key) => {
+                let view = self.nodes.object(&key).map(Object::revision);
+                self.node_writes.answered(&key, &answer, view, now, out);
+            }
+            Asked::Pod(key) => {
+                let view = self.pods.object(&key).map(Object::revision);
+                self.pod_writes.answered(&key, &answer, view, now, out);
+            }
+        }
+    }
+
+    fn judge(&mut self, now: Now, name: &str, question: Question, answer: &Answer, out: &mut Effects) {
+        let Some(member) = self.members.get_mut(name) else { return };
+        let row = silence(question, LeaseNow::of(answer, member.renewed));
+        out.log(Level::Info, format!("node {name}: {} ({})", row.name, row.why));
+        match row.then {
+            silence::Action::CallSilent => {
+                member.hearing = Hearing::Silent;
+                self.due.set(name.to_owned(), now.mono + self.options.eviction_after);
+                self.count(name);
+                self.node_writes.add(node_key(name), now.mono);
+                self.look_at_pods_on(name, now);
+            }
+            // Meanwhile the last of the others fell silent too.
+            silence::Action::Evict if self.zone == Zone::FullDisruption => {
+                self.waiting.insert((now.mono, name.to_owned()));
+            }
+            silence::Action::Evict => {
+                member.hearing = Hearing::Evicting;
+                self.look_at_pods_on(name, now);
+            }
+            silence::Action::Hear => {
+                if let Answer::Object { object, .. } = answer {
+                    self.renewed(now, name, object.revision(), out);
+                }
+            }
+            silence::Action::StartOver => self.start_over(now, name),
+        }
+    }
+
+    fn look_at_pods_on(&mut self, name: &str, now: Now) {
+        for pod in self.pods_on.get(name).into_iter().flatten() {
+            self.pod_writes.add(pod.clone(), now.mono);
+        }
+    }
+
+    fn ask(&mut self, now: Now, name: String, question: Question, out: &mut Effects) {
+        let Some(member) = self.members.get_mut(&name) else { return };
+        self.questions += 1;
+        member.question = Some(self.questions);
+        let key = Key::new(Kind::Lease, NODE_LEASES, &name);
+        let asked = Asked::Lease { node: name, number: self.questions, question };
+        self.calls.call(now, asked, Verb::Get { key }, out);
+    }
+
+    fn deadlines(&mut self, now: Now, out: &mut Effects) {
+        while let Some(name) = self.due.pop_due(now.mono) {
+            let hearing = self.members.get(&name).map(|member| member.hearing);
+            match hearing {
+                Some(Hearing::Heard) => self.ask(now, name, Question::IsSilent, out),
+                Some(Hearing::Silent) => {
+                    self.waiting.insert((now.mono, name));
+                }
+                Some(Hearing::Evicting) | None => unreachable!("only nodes that are not evicted have a deadline"),
+            }
+        }
+    }
+
+    /// Takes note of how many nodes are ready, before anything is done about the others.
+    fn look_at_zone(&mut self, now: Now, out: &mut Effects) {
+        let zone = zone(self.ready, self.members.len() - self.ready);
+        if zone == self.zone {
+            return;
+        }
+        let of = self.members.len();
+        out.log(Level::Info, format!("zone: {zone:?}, {} of {of} nodes are ready", self.ready));
+        let before = std::mem::replace(&mut self.zone, zone);
+        if before == Zone::FullDisruption {
+            // As Kubernetes does: with nobody heard, it was most likely us. Source: `handleDisruption`.
+            self.all_start_over(now);
+        }
+        if zone == Zone::FullDisruption {
+            for (name, member) in &mut self.members {
+                if member.hearing == Hearing::Evicting {
+                    member.hearing = Hearing::Silent;
+                    self.waiting.insert((now.mono, name.clone()));
+                }
+            }
+        }
+    }
+
+    fn evictions(&mut self, now: Now, out: &mut Effects) {
+        let every = match eviction_pace(self.zone, size(self.members.len())).then {
+            Pace::Steady => self.options.steady_every,
+            Pace::Slow => self.options.slow_every,
+            Pace::Hold | Pace::Stop => return,
+        };
+        while !self.waiting.is_empty() {
+            let at = self.last_eviction.map_or(now.mono, |last| last + every);
+            if at > now.mono {
+                return out.wake_at(at);
+            }
+            let Some((_, name)) = self.waiting.pop_first() else { return };
+            self.last_eviction = Some(now.mono);
+            self.ask(now, name, Question::MayEvict, out);
+        }
+    }
+
+    fn write_nodes(&mut self, now: Now, out: &mut Effects) {
+        while let Some(key) = self.node_writes.pop_due(now.mono) {
+            let (Some(object), Some(member)) = (self.nodes.object(&key), self.members.get(&*key.name)) else {
+                self.node_writes.settled(&key);
+                continue;
+            };
+            let said = object.get::<Node>().map_or(Said::Nothing, Said::by);
+            let row = node_health(member.hearing, said);
+            if row.then == node_health::Action::Keep {
+                self.node_writes.settled(&key);
+                continue;
+            }
+            out.log(Level::Info, format!("node {}: {} ({})", key.name, row.name, row.why));
+            let changed = object.with(|node: &mut Node| say_unknown(node, row.then, Time::of(now.wall)));
+            self.node_writes.begun(key.clone(), object.revision());
+            let verb = Verb::Update { object: changed, part: Part::Status };
+            self.calls.call(now, Asked::NodeStatus(key), verb, out);
+        }
+    }
+
+    fn write_pods(&mut self, now: Now, out: &mut Effects) {
+        while let Some(key) = self.pod_writes.pop_due(now.mono) {
+            let Some((object, pod)) = self.pods.object(&key).and_then(|object| Some((object, object.get::<Pod>()?)))
+            else {
+                self.pod_writes.settled(&key);
+                continue;
+            };
+            let member = pod.node().and_then(|node| self.members.get(node));
+            let (standing, serving) = classify(pod);
+            let row = silent_pod(member.map_or(Hearing::Heard, |member| member.hearing), standing, serving);
+            let verb = match row.then {
+                silent_pods::Action::Keep => {
+                    self.evicted.remove(&key);
+                    self.pod_writes.settled(&key);
+                    continue;
+                }
+                silent_pods::Action::SayNotReady => {
+                    let changed = object.with(|pod: &mut Pod| say_not_ready(pod, Time::of(now.wall)));
+                    Verb::Update { object: changed, part: Part::Status }
+                }
+                silent_pods::Action::Evict => {
+                    self.evicted.insert(key.clone(), object.meta().uid.clone());
+                    let options = DeleteOptions {
+                        uid: Some(object.meta().uid.clone()),
+                        // Carried out late, it must not meet a pod whose kubelet is back.
+                        resource_version: Some(object.meta().resource_version.clone()),
+                        propagation: Some(Propagation::Background),
+                        ..Default::default()
+                    };
+                    Verb::Delete { key: key.clone(), options }
+                }
+            };
+            out.log(Level::Info, format!("pod {}: {} ({})", object.meta().full_name(), row.name, row.why));
+            self.pod_writes.begun(key.clone(), object.revision());
+            self.calls.call(now, Asked::Pod(key), verb, out);
+        }
+    }
+}
+
+fn node_key(name: &str) -> Key {
+    Key::new(Kind::Node, "", name)
+}
+
+impl Program for NodeLifecycle {
+    fn step(&mut self, now: Now, input: Input, out: &mut Effects) {
+        for change in self.leases.step(now, &input, out) {
+            self.lease_changed(now, change, out);
+        }
+        for change in self.nodes.step(now, &input, out) {
+            self.node_changed(now, change, out);
+        }
+        for change in self.pods.step(now, &input, out) {
+            self.pod_changed(now, change, out);
+        }
+        let hearing = self.nodes.is_connected() && self.leases.is_connected();
+        if hearing != self.hearing {
+            self.hearing = hearing;
+            self.all_start_over(now);
+        }
+        for (asked, answer) in self.calls.ended(now, &input) {
+            self.answered(now, asked, answer, out);
+        }
+        self.deadlines(now, out);
+        self.look_at_zone(now, out);
+        self.evictions(now, out);
+        self.write_nodes(now, out);
+        self.write_pods(now, out);
+        out.wake_at(self.due.next());
+        out.wake_at(self.calls.next());
+        out.wake_at(self.node_writes.next());
+        out.wake_at(self.pod_writes.next());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controllers::testing::World;
+    use serde_json::json;
+
+    /// Nodes `n1`, `n2`, … that live, with a pod each: `p1` on `n1`.
+    fn world(seed: u64, nodes: usize) -> (World, NodeLifecycle) {
+        let mut world = World::new(seed);
+        for nth in 1..=nodes {
+            world.node(&format!("n{nth}"));
+            world.pod(&format!("p{nth}"), &format!("n{nth}"), json!([]));
+        }
+        (world, NodeLifecycle::new(Options::default(), seed))
+    }
+
+    fn ready(world: &World, node: &str) -> String {
+        let node = world.get(Kind::Node, "", node).unwrap().get::<Node>().unwrap().clone();
+        let ready = node.ready().cloned().unwrap_or_default();
+        format!("{} {}", ready.status, ready.reason)
+    }
+
+    fn die(world: &mut World, node: &str) {
+        assert!(world.alive.remove(node));
+    }
+
+    #[test]
+    fn a_silent_node_becomes_unknown_and_then_loses_its_pods() {
+        let (mut world, mut program) = world(1, 2);
+        world.run(&mut program, 60);
+        assert_eq!(world.take_writes(), [""; 0], "as long as all renew, nothing is written");
+        die(&mut world, "n1");
+        world.run(&mut program, 14);
+        assert_eq!(ready(&world, "n1"), "True ");
+        world.run(&mut program, 2);
+        assert_eq!(ready(&world, "n1"), "Unknown NodeStatusUnknown");
+        let node = world.get(Kind::Node, "", "n1").unwrap().get::<Node>().unwrap().clone();
+        assert_eq!(node.ready().unwrap().message, "Kubelet stopped posting node status.");
+        assert_eq!(node.status.conditions[1].status, "False", "other conditions stay");
+        assert_eq!(world.told_about("n1"), ["NodeNotReady"]);
+        let pod = world.get(Kind::Pod, "default", "p1").unwrap().get::<Pod>().unwrap().clone();
+        assert!(!pod.is_ready() && !pod.metadata.is_deleting());
+        world.run(&mut program, 28);
+        assert_eq!(world.names(Kind::Pod, "default"), "p1 p2");
+        world.run(&mut program, 3);
+        assert_eq!(world.names(Kind::Pod, "default"), "-p1 p2");
+        assert_eq!(world.told_about("p1"), ["NodeNotReadyEviction"]);
+        assert_eq!(world.take_writes(), ["Status nodes/n1", "Status pods/default/p1", "delete pods/default/p1"]);
+        world.run(&mut program, 600);
+        assert_eq!(world.take_writes(), [""; 0], "and then stays so");
+    }
+
+    #[test]
+    fn a_node_that_returns_keeps_its_pods() {
+        let (mut world, mut program) = world(2, 2);
+        world.run(&mut program, 10);
+        die(&mut world, "n1");
+        world.run(&mut program, 40);
+        assert_eq!(ready(&world, "n1"), "Unknown NodeStatusUnknown");
+        world.alive.insert("n1".into());
+        world.run(&mut program, 300);
+        assert_eq!(ready(&world, "n1"), "True ");
+        assert_eq!(world.names(Kind::Pod, "default"), "p1 p2");
+    }
+
+    #[test]
+    fn what_is_bound_to_a_silent_node_later_is_evicted_too() {
+        let (mut world, mut program) = world(3, 2);
+        die(&mut world, "n1");
+        world.run(&mut program, 60);
+        world.pod("late", "n1", json!([]));
+        world.pod("other", "n2", json!([]));
+        world.run(&mut program, 1);
+        assert_eq!(world.names(Kind::Pod, "default"), "-late other -p1 p2");
+    }
+
+    #[test]
+    fn nobody_is_called_silent_while_we_are_deaf() {
+        for seed in 0..20 {
+            let (mut world, mut program) = world(seed, 3);
+            world.run(&mut program, 20);
+            world.disconnect();
+            world.run(&mut program, 600);
+            world.connect();
+            world.run(&mut program, 100);
+            assert_eq!(world.take_writes(), [""; 0], "seed {seed}");
+            // A node that dies while we are away is given the whole grace period after it.
+            world.disconnect();
+            die(&mut world, "n1");
+            world.run(&mut program, 100);
+            world.connect();
+            world.run(&mut program, 14);
+            assert_eq!(world.take_writes(), [""; 0], "seed {seed}");
+            world.run(&mut program, 100);
+            assert_eq!(world.names(Kind::Pod, "default"), "-p1 p2 p3", "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_watch_that_stays_open_but_is_late_convicts_nobody() {
+        for seed in 0..20 {
+            let (mut world, mut program) = world(seed, 3);
+            world.run(&mut program, 20);
+            world.deaf_to.insert(Kind::Lease);
+            world.run(&mut program, 300);
+            assert!(world.gets > 3, "the server was asked");
+            world.deaf_to.clear();
+            world.run(&mut program, 100);
+            assert_eq!(world.take_writes(), [""; 0], "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_node_that_came_back_unheard_keeps_its_pods() {
+        let (mut world, mut program) = world(4, 3);
+        world.run(&mut program, 10);
+        die(&mut world, "n1");
+        world.run(&mut program, 30);
+        assert_eq!(ready(&world, "n1"), "Unknown NodeStatusUnknown");
+        world.deaf_to.extend([Kind::Lease, Kind::Node]);
+        world.alive.insert("n1".into());
+        world.run(&mut program, 100);
+        assert_eq!(world.names(Kind::Pod, "default"), "p1 p2 p3");
+    }
+
+    #[test]
+    fn with_all_nodes_silent_nothing_is_evicted() {
+        let (mut world, mut program) = world(5, 3);
+        world.run(&mut program, 10);
+        for node in ["n1", "n2", "n3"] {
+            die(&mut world, node);
+        }
+        world.run(&mut program, 600);
+        assert_eq!(ready(&world, "n3"), "Unknown NodeStatusUnknown");
+        assert_eq!(world.names(Kind::Pod, "default"), "p1 p2 p3");
+        // The first that returns starts all deadlines anew; then those that stay away lose their pods.
+        world.alive.insert("n2".into());
+        world.run(&mut program, 40);
+        assert_eq!(world.names(Kind::Pod, "default"), "p1 p2 p3");
+        world.run(&mut program, 30);
+        assert_eq!(world.names(Kind::Pod, "default"), "-p1 p2 -p3");
+    }
+
+    #[test]
+    fn a_small_cluster_that_lost_most_of_its_nodes_holds_still() {
+        let (mut world, mut program) = world(6, 5);
+        world.run(&mut program, 10);
+        for node in ["n1", "n2", "n3"] {
+            die(&mut world, node);
+        }
+        world.run(&mut program, 600);
+        assert_eq!(world.names(Kind::Pod, "default"), "p1 p2 p3 p4 p5");
+        world.alive.insert("n2".into());
+        world.run(&mut program, 70);
+        assert_eq!(world.names(Kind::Pod, "default"), "-p1 p2 -p3 p4 p5");
+    }
+
+    #[test]
+    fn one_node_is_emptied_at_a_time() {
+        let (mut world, mut program) = world(7, 5);
+        world.run(&mut program, 10);
+        die(&mut world, "n1");
+        die(&mut world, "n2");
+        world.run(&mut program, 49);
+        let evicted = |world: &World| world.names(Kind::Pod, "default").matches('-').count();
+        assert_eq!(evicted(&world), 1, "the first at once");
+        world.run(&mut program, 5);
+        assert_eq!(evicted(&world), 1);
+        world.run(&mut program, 6);
+        assert_eq!(evicted(&world), 2);
+    }
+
+    #[test]
+    fn an_eviction_under_way_stops_when_the_last_node_falls_silent() {
+        let (mut world, mut program) = world(8, 2);
+        world.run(&mut program, 10);
+        die(&mut world, "n1");
+        world.run(&mut program, 50);
+        assert_eq!(world.names(Kind::Pod, "default"), "-p1 p2");
+        die(&mut world, "n2");
+        world.run(&mut program, 30);
+        world.pod("late", "n1", json!([]));
+        world.run(&mut program, 300);
+        assert_eq!(world.names(Kind::Pod, "default"), "late -p1 p2");
+    }
+
+    #[test]
+    fn a_deleted_node_is_forgotten_and_a_new_one_starts_afresh() {
+        let (mut world, mut program) = world(9, 2);
+        world.run(&mut program, 10);
+        die(&mut world, "n1");
+        world.run(&mut program, 20);
+        world.delete(node_key("n1"), None);
+        world.run(&mut program, 100);
+        assert_eq!(world.names(Kind::Pod, "default"), "p1 p2", "its pods are somebody else's business");
+        world.node("n1");
+        world.run(&mut program, 100);
+        assert_eq!(ready(&world, "n1"), "True ");
+    }
+
+    #[test]
+    fn a_node_that_never_spoke_is_silent_too() {
+        let (mut world, mut program) = world(10, 1);
+        world.create(Kind::Node, json!({"metadata": {"name": "mute"}}));
+        world.run(&mut program, 20);
+        assert_eq!(ready(&world, "mute"), "Unknown NodeStatusNeverUpdated");
+    }
+
+    #[test]
+    fn losses_delay_but_change_nothing() {
+        for seed in 0..30 {
+            let (mut world, mut program) = world(seed, 3);
+            world.lost_percent = 40;
+            die(&mut world, "n1");
+            world.run(&mut program, 300);
+            assert!(!world.names(Kind::Pod, "default").contains("-p2"), "seed {seed}");
+            world.lost_percent = 0;
+            world.run(&mut program, 300);
+            assert_eq!(ready(&world, "n1"), "Unknown NodeStatusUnknown", "seed {seed}");
+            assert_eq!(world.names(Kind::Pod, "default"), "-p1 p2 p3", "seed {seed}");
+            world.take_writes();
+            world.run(&mut program, 600);
+            assert_eq!(world.take_writes(), [""; 0], "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_conflict_is_decided_again() {
+        let (mut world, mut program) = world(11, 2);
+        world.run(&mut program, 10);
+        die(&mut world, "n1");
+        // Its view of nodes lags: the first write meets a newer revision.
+        world.deaf_to.insert(Kind::Node);
+        let label = json!({"metadata": {"labels": {"x": "y"}}});
+        world.merge(node_key("n1"), label, Part::Main);
+        world.run(&mut program, 20);
+        assert_eq!(ready(&world, "n1"), "True ");
+        let tries = world.take_writes().len();
+        assert!((2..20).contains(&tries), "{tries} tries");
+        world.deaf_to.clear();
+        world.run(&mut program, 20);
+        assert_eq!(ready(&world, "n1"), "Unknown NodeStatusUnknown");
+        assert_eq!(world.get(Kind::Node, "", "n1").unwrap().meta().labels["x"], "y", "and overwrites nothing");
+    }
+}

@@ -1,0 +1,113 @@
+//! What becomes of a pod whose node is silent.
+
+use crate::api::meta::Time;
+use crate::api::pod::Pod;
+use crate::controllers::node_lifecycle::node_health::Hearing;
+use crate::decision_table;
+
+/// Where a pod is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It has not ended, and nobody asked for its end.
+    Active,
+    /// Its deletion was asked for.
+    Leaving,
+    /// Its containers have ended for good.
+    Finished,
+}
+
+/// What the pod's condition `Ready` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serving {
+    /// `True`.
+    Ready,
+    /// Anything else.
+    NotReady,
+}
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// It is left as it is.
+    Keep,
+    /// `Ready` becomes `False`, so that no service sends it anything.
+    SayNotReady,
+    /// It is deleted, with its own grace period, so that its controller replaces it.
+    Evict,
+}
+
+decision_table! {
+    /// What becomes of a pod on such a node. Pure and total. Page: `docs/decisions/silent_pods.md`.
+    pub fn silent_pod(node: Hearing, pod: Standing, ready: Serving) -> Action, SILENT_POD;
+    heard:    (Heard, _, _)                            => Keep,        "its kubelet takes care of it";
+    finished: (Silent | Evicting, Finished, _)         => Keep,        "it has done its work, wherever it was";
+    evict:    (Evicting, Active, _)                    => Evict,       "its node has been silent for too long";
+    mark:     (Silent, Active | Leaving, Ready)        => SayNotReady, "nobody knows whether it still serves";
+    leaving:  (Evicting, Leaving, Ready)               => SayNotReady, "nobody knows whether it still serves";
+    marked:   (Silent, Active | Leaving, NotReady)     => Keep,        "its node may come back";
+    evicted:  (Evicting, Leaving, NotReady)            => Keep,        "it goes when its node confirms it, or is deleted";
+}
+
+/// The view of a pod that the decision looks at.
+pub fn classify(pod: &Pod) -> (Standing, Serving) {
+    let standing = match () {
+        () if pod.status.phase.is_final() => Standing::Finished,
+        () if pod.metadata.is_deleting() => Standing::Leaving,
+        () => Standing::Active,
+    };
+    (standing, if pod.is_ready() { Serving::Ready } else { Serving::NotReady })
+}
+
+/// Makes `Ready` false, if it is true.
+pub fn say_not_ready(pod: &mut Pod, at: Time) {
+    for ready in &mut pod.status.conditions {
+        if ready.kind == "Ready" && ready.status == "True" {
+            ready.status = "False".into();
+            ready.reason = "NodeNotReady".into();
+            ready.message = "Kubelet stopped posting node status.".into();
+            ready.last_transition_time = Some(at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::kinds::Kind;
+    use crate::api::object::Object;
+    use crate::time::Wall;
+    use serde_json::json;
+
+    fn pod(phase: &str, ready: &str, deleting: bool) -> Pod {
+        let deletion = if deleting { json!("2026-01-01T00:00:00Z") } else { json!(null) };
+        let value = json!({"metadata": {"name": "a", "deletionTimestamp": deletion},
+            "status": {"phase": phase, "conditions": [{"type": "Ready", "status": ready}]}});
+        Object::from_value(Kind::Pod, value).unwrap().get::<Pod>().unwrap().clone()
+    }
+
+    #[test]
+    fn a_pod_waits_with_its_node_and_then_goes() {
+        let check = |hearing, phase, ready, deleting, want| {
+            let (standing, serving) = classify(&pod(phase, ready, deleting));
+            assert_eq!(silent_pod(hearing, standing, serving).then, want, "{hearing:?} {phase} {ready} {deleting}");
+        };
+        check(Hearing::Heard, "Running", "True", false, Action::Keep);
+        check(Hearing::Silent, "Running", "True", false, Action::SayNotReady);
+        check(Hearing::Silent, "Running", "False", false, Action::Keep);
+        check(Hearing::Evicting, "Running", "True", false, Action::Evict);
+        check(Hearing::Evicting, "Pending", "False", false, Action::Evict);
+        check(Hearing::Evicting, "Running", "False", true, Action::Keep);
+        check(Hearing::Evicting, "Succeeded", "False", false, Action::Keep);
+        check(Hearing::Evicting, "Failed", "True", true, Action::Keep);
+    }
+
+    #[test]
+    fn a_mark_is_made_once() {
+        let mut marked = pod("Running", "True", false);
+        say_not_ready(&mut marked, Time::of(Wall::from_secs(9)));
+        assert!(!marked.is_ready());
+        let again = marked.clone();
+        say_not_ready(&mut marked, Time::of(Wall::from_secs(10)));
+        assert_eq!(marked, again);
+    }
+}

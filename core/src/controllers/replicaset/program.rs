@@ -1,0 +1,443 @@
+//! The ReplicaSet controller's state: two views, a queue of sets, and what it waits to see.
+
+use crate::api::kinds::Kind;
+use crate::api::meta::{ObjectMeta, Time};
+use crate::api::names;
+use crate::api::object::{Key, Object, Resource};
+use crate::api::pod::{Pod, PodPhase, PodSpec};
+use crate::api::replicaset::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus};
+use crate::api::status::Reason;
+use crate::client::events::{EventRecorder, Tone};
+use crate::client::{Calls, Change, Expectations, Informer, Queue, informer};
+use crate::controllers::replicaset::claim::{self, Action};
+use crate::controllers::replicaset::keep::{Failures, superfluous};
+use crate::controllers::replicaset::scale::{Scale, View, scale};
+use crate::program::{Answer, DeleteOptions, Effects, Input, Level, Part, Program, Query, Verb};
+use crate::time::{Duration, Now};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// How the controller behaves.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Decides the jitter of its list-watches.
+    pub seed: u64,
+    /// How its list-watches retry.
+    pub informer: informer::Options,
+}
+
+/// At most so many pods are made or deleted for one set before the view shows them.
+///
+/// Source: Kubernetes, `pkg/controller/replicaset`, `BurstReplicas`.
+const BURST: usize = 500;
+
+/// Brings each replica set to its wanted number of pods.
+#[derive(Debug)]
+pub struct ReplicaSetController {
+    sets: Informer,
+    pods: Informer,
+    calls: Calls<Asked>,
+    recorder: EventRecorder,
+    queue: Queue<Key>,
+    /// Pods by the uid of the set that owns them.
+    owned: BTreeMap<String, BTreeSet<Key>>,
+    /// Pods that nobody owns.
+    orphans: BTreeSet<Key>,
+    creations: Expectations<Key, Key>,
+    deletions: Expectations<Key, String>,
+    failures: BTreeMap<Key, Failures>,
+    /// Why the last creation of a set was refused.
+    refused: BTreeMap<Key, String>,
+}
+
+/// What an open call is for; each names the set.
+#[derive(Clone, Debug)]
+enum Asked {
+    Create { set: Key, pod: Key },
+    Delete { set: Key, pod: Key, uid: String },
+    Claim { set: Key, pod: Key },
+    Status { set: Key },
+}
+
+impl ReplicaSetController {
+    /// A controller that knows nothing yet.
+    pub fn new(options: Options) -> Self {
+        ReplicaSetController {
+            sets: Informer::new(Query::all(Kind::ReplicaSet), 1, options.seed, options.informer),
+            pods: Informer::new(Query::all(Kind::Pod), 2, options.seed, options.informer),
+            calls: Calls::in_space(3),
+            recorder: EventRecorder::new("replicaset-controller", "", 4),
+            queue: Queue::default(),
+            owned: BTreeMap::new(),
+            orphans: BTreeSet::new(),
+            creations: Expectations::default(),
+            deletions: Expectations::default(),
+            failures: BTreeMap::new(),
+            refused: BTreeMap::new(),
+        }
+    }
+
+    fn set_changed(&mut self, now: Now, change: Change) {
+        match change {
+            Change::Added(set) | Change::Modified { new: set, .. } => self.queue.add(set.key(), now.mono),
+            Change::Deleted(set) => {
+                let key = set.key();
+                self.queue.remove(&key);
+                self.creations.forget(&key);
+                self.deletions.forget(&key);
+                self.failures.remove(&key);
+                self.refused.remove(&key);
+            }
+            Change::Synced => {
+                for set in self.sets.objects().map(Object::key) {
+                    self.queue.add(set, now.mono);
+                }
+            }
+        }
+    }
+
+    fn pod_changed(&mut self, now: Now, change: Change) {
+        let (old, new) = match change {
+            Change::Added(new) => (None, Some(new)),
+            Change::Modified { old, new } => (Some(old), Some(new)),
+            Change::Deleted(old) => (Some(old), None),
+            Change::Synced => return,
+        };
+        let key = old.as_ref().or(new.as_ref()).map(Object::key).expect("a change has an old or a new object");
+        for pod in [&old, &new].into_iter().flatten().filter_map(Object::get::<Pod>) {
+            self.unfile(&key, &pod.metadata);
+        }
+        for set in self.creations.seen(&key) {
+            self.queue.add(set, now.mono);
+        }
+        if new.as_ref().is_none_or(|new| new.meta().is_deleting())
+            && let Some(old) = &old
+        {
+            self.deletions.seen(&old.meta().uid);
+        }
+        for set in [&old, &new].into_iter().flatten().filter_map(|object| self.owner(object.meta())).collect::<Vec<_>>()
+        {
+            self.queue.add(set, now.mono);
+        }
+        let Some(new) = new.as_ref().and_then(Object::get::<Pod>) else { return };
+        match new.metadata.controller() {
+            Some(owner) => {
+                self.owned.entry(owner.uid.clone()).or_default().insert(key.clone());
+            }
+            None => {
+                self.orphans.insert(key.clone());
+                self.queue_sets_that_select(now, new);
+            }
+        }
+        let failed_now = new.status.phase == PodPhase::Failed
+            && old.as_ref().and_then(Object::get::<Pod>).is_some_and(|old| old.status.phase != PodPhase::Failed);
+        if failed_now && let Some(set) = self.owner(&new.metadata) {
+            self.failures.entry(set).or_default().add(now.mono);
+        }
+    }
+
+    fn unfile(&mut self, key: &Key, meta: &ObjectMeta) {
+        match meta.controller() {
+            Some(owner) => {
+                if let Some(pods) = self.owned.get_mut(&owner.uid) {
+                    pods.remove(key);
+                    if pods.is_empty() {
+                        self.owned.remove(&owner.uid);
+                    }
+                }
+            }
+            None => {
+                self.orphans.remove(key);
+            }
+        }
+    }
+
+    /// The set of the view that manages a pod.
+    fn owner(&self, pod: &ObjectMeta) -> Option<Key> {
+        let owner =
+            pod.controller().filter(|owner| owner.kind == "ReplicaSet" && owner.api_version.starts_with("apps/"))?;
+        let key = Key::new(Kind::ReplicaSet, &pod.namespace, &owner.name);
+        (self.sets.object(&key)?.meta().uid == owner.uid).then_some(key)
+    }
+
+    fn queue_sets_that_select(&mut self, now: Now, pod: &Pod) {
+        let selects = |set: &&ReplicaSet| {
+            set.metadata.namespace == pod.metadata.namespace && set.spec.selector.matches(&pod.metadata.labels)
+        };
+        let keys: Vec<Key> = self
+            .sets
+            .all::<ReplicaSet>()
+            .filter(selects)
+            .map(|set| Key::new(Kind::ReplicaSet, &set.metadata.namespace, &set.metadata.name))
+            .collect();
+        for key in keys {
+            self.queue.add(key, now.mono);
+        }
+    }
+
+    fn ended(&mut self, now: Now, asked: Asked, answer: Answer, out: &mut Effects) {
+        let reason = match &answer {
+            Answer::Refused(status) => status.reason,
+            _ => None,
+        };
+        match (asked, &answer) {
+            (Asked::Create { set, .. }, Answer::Object { .. }) => {
+                // Met when the view shows it.
+                self.refused.remove(&set);
+                self.queue.succeeded(&set);
+            }
+            (Asked::Create { set, pod }, Answer::Refused(_)) if reason == Some(Reason::AlreadyExists) => {
+                // Made by a call whose answer was lost, or by somebody else: in both cases the view shows it.
+                if self.pods.object(&pod).is_some() {
+                    self.creations.met(&set, &pod);
+                }
+                self.queue.failed(set, now.mono);
+            }
+            (Asked::Create { set, pod }, Answer::Refused(status)) => {
+                self.creations.met(&set, &pod);
+                if let Some(object) = self.sets.object(&set).cloned() {
+                    let message = format!("Error creating: {status}");
+                    self.recorder.tell(now, &object, Tone::Warning, "FailedCreate", message, out);
+                }
+                self.refused.insert(set.clone(), status.message.clone());
+                self.queue.failed(set, now.mono);
+            }
+            (Asked::Create { set, pod }, _) => {
+                // Whether it was made is not known. The next try has the same name, so there will be no twin.
+                self.creations.met(&set, &pod);
+                self.queue.failed(set, now.mono);
+            }
+            // Met when the view shows it.
+            (Asked::Delete { set, .. }, Answer::Object { .. } | Answer::Removed(_)) => self.queue.succeeded(&set),
+            (Asked::Delete { set, pod, uid }, _) => {
+                self.deletions.met(&set, &uid);
+                match reason {
+                    Some(Reason::NotFound | Reason::Conflict) => self.queue.add(set, now.mono),
+                    _ => {
+                        out.log(Level::Warn, format!("replicaset: deletion of {pod}: {}", told(&answer)));
+                        self.queue.failed(set, now.mono);
+                    }
+                }
+            }
+            (Asked::Claim { set, pod }, answer) => match answer {
+                Answer::Object { .. } => self.queue.succeeded(&set),
+                _ => {
+                    out.log(Level::Debug, format!("replicaset: claim of {pod}: {}", told(answer)));
+                    self.queue.failed(set, now.mono);
+                }
+            },
+            (Asked::Status { set }, Answer::Object { .. }) => self.queue.add(set, now.mono),
+            // On a conflict the view brings the news that the next try needs.
+            (Asked::Status { set }, _) => self.queue.failed(set, now.mono),
+        }
+    }
+
+    fn sync(&mut self, now: Now, key: &Key, out: &mut Effects) {
+        let Some(object) = self.sets.object(key).cloned() else { return };
+        let set: &ReplicaSet = object.get().expect("the view has replica sets only");
+        self.claim(now, key, set, out);
+
+        let owned: Vec<Object> = self
+            .owned
+            .get(&set.metadata.uid)
+            .into_iter()
+            .flatten()
+            .filter_map(|pod| self.pods.object(pod).cloned())
+            .collect();
+        let pods: Vec<&Pod> = owned.iter().filter_map(Object::get).collect();
+        let active: Vec<&Pod> = pods.iter().copied().filter(|pod| pod.is_active()).collect();
+        let settled = self.creations.is_met(key) && self.deletions.is_met(key);
+        if settled && !set.metadata.is_deleting() {
+            match scale(&View { wanted: set.wanted(), active: &active }) {
+                Scale::Keep => {}
+                Scale::Create(more) => self.create(now, key, &object, more.min(BURST), out),
+                Scale::Delete(victims) => {
+                    for pod in victims.into_iter().take(BURST) {
+                        self.delete(now, key, &object, pod, out);
+                    }
+                }
+            }
+            let finished: Vec<&Pod> =
+                pods.iter().copied().filter(|pod| pod.status.phase.is_final() && !pod.metadata.is_deleting()).collect();
+            for pod in superfluous(set.wanted(), &finished) {
+                self.delete(now, key, &object, pod, out);
+            }
+        }
+        self.write_status(now, key, set, &active, out);
+    }
+
+    fn claim(&mut self, now: Now, key: &Key, set: &ReplicaSet, out: &mut Effects) {
+        let own = self.owned.get(&set.metadata.uid).into_iter().flatten();
+        let in_namespace = Key::new(Kind::Pod, &set.metadata.namespace, "");
+        let orphans = self.orphans.range(in_namespace..).take_while(|pod| *pod.namespace == *set.metadata.namespace);
+        let claimed: BTreeSet<&Key> = self
+            .calls
+            .open()
+            .filter_map(|asked| if let Asked::Claim { pod, .. } = asked { Some(pod) } else { None })
+            .collect();
+        let mut patches = Vec::new();
+        for pod_key in own.chain(orphans).filter(|pod| !claimed.contains(pod)) {
+            let Some(pod) = self.pods.get::<Pod>(pod_key) else { continue };
+            let mut owners = pod.metadata.owner_references.clone();
+            match claim::standing(set, pod) {
+                Action::Keep | Action::Ignore => continue,
+                Action::Adopt => owners.push(claim::reference(&set.metadata)),
+                Action::Release => owners.retain(|owner| owner.uid != set.metadata.uid),
+            }
+            // On this revision only: the labels and owners that were looked at are those that are written on.
+            let meta = &pod.metadata;
+            let owners = if owners.is_empty() { json!(null) } else { json!(owners) };
+            let patch = json!({"metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version, "ownerReferences": owners}});
+            patches.push((pod_key.clone(), patch));
+        }
+        for (pod, patch) in patches {
+            let verb = Verb::Merge { key: pod.clone(), patch, part: Part::Main };
+            self.calls.call(now, Asked::Claim { set: key.clone(), pod }, verb, out);
+        }
+    }
+
+    fn create(&mut self, now: Now, key: &Key, object: &Object, more: usize, out: &mut Effects) {
+        let set: &ReplicaSet = object.get().expect("the view has replica sets only");
+        let not_before = self.failures.get(key).copied().unwrap_or_default().replace_at(set.wanted());
+        if now.mono < not_before {
+            return self.queue.add_at(key.clone(), not_before);
+        }
+        let names = (0..).map(|nth| names::child(&set.metadata.name, &set.metadata.uid, nth));
+        let free = names
+            .map(|name| Key::new(Kind::Pod, &set.metadata.namespace, &name))
+            .filter(|pod| self.pods.object(pod).is_none());
+        for pod in free.take(more).collect::<Vec<Key>>() {
+            self.creations.expect(key, pod.clone());
+            self.recorder.tell(
+                now,
+                object,
+                Tone::Normal,
+                "SuccessfulCreate",
+                format!("Created pod: {}", pod.name),
+                out,
+            );
+            let verb = Verb::Create { object: from_template(set, &pod).into_object() };
+            self.calls.call(now, Asked::Create { set: key.clone(), pod }, verb, out);
+        }
+    }
+
+    fn delete(&mut self, now: Now, key: &Key, object: &Object, pod: &Pod, out: &mut Effects) {
+        let uid = pod.metadata.uid.clone();
+        let name = Key::new(Kind::Pod, &pod.metadata.namespace, &pod.metadata.name);
+        self.deletions.expect(key, uid.clone());
+        self.recorder.tell(now, object, Tone::Normal, "SuccessfulDelete", format!("Deleted pod: {}", name.name), out);
+        let options = DeleteOptions { uid: Some(uid.clone()), ..Default::default() };
+        self.calls.call(
+            now,
+            Asked::Delete { set: key.clone(), pod: name.clone(), uid },
+            Verb::Delete { key: name, options },
+            out,
+        );
+    }
+
+    fn write_status(&mut self, now: Now, key: &Key, set: &ReplicaSet, active: &[&Pod], out: &mut Effects) {
+        let in_flight = self.calls.open().any(|asked| matches!(asked, Asked::Status { set } if set == key));
+        let refused = self.refused.get(key).map(String::as_str);
+        let (status, look_again) = counted(now, set, active, refused);
+        if let Some(after) = look_again {
+            self.queue.add_at(key.clone(), now.mono + after);
+        }
+        if in_flight || status == set.status {
+            return;
+        }
+        let object = ReplicaSet { status, ..set.clone() }.into_object();
+        self.calls.call(now, Asked::Status { set: key.clone() }, Verb::Update { object, part: Part::Status }, out);
+    }
+}
+
+/// A new pod of a set.
+fn from_template(set: &ReplicaSet, pod: &Key) -> Pod {
+    let template = &set.spec.template;
+    let metadata = ObjectMeta {
+        name: (*pod.name).into(),
+        namespace: (*pod.namespace).into(),
+        labels: template.metadata.labels.clone(),
+        annotations: template.metadata.annotations.clone(),
+        finalizers: template.metadata.finalizers.clone(),
+        owner_references: vec![claim::reference(&set.metadata)],
+        ..Default::default()
+    };
+    let spec: Arc<PodSpec> = template.spec.clone();
+    Pod { metadata, spec, ..Default::default() }
+}
+
+/// What a set's status says of its active pods, and after which time that changes by itself.
+fn counted(now: Now, set: &ReplicaSet, active: &[&Pod], refused: Option<&str>) -> (ReplicaSetStatus, Option<Duration>) {
+    let count =
+        |test: &dyn Fn(&Pod) -> bool| i32::try_from(active.iter().filter(|pod| test(pod)).count()).unwrap_or(i32::MAX);
+    let some = |count: i32| (count > 0).then_some(count);
+    let min_ready = Duration::from_secs(u64::try_from(set.spec.min_ready_seconds.unwrap_or(0)).unwrap_or(0));
+    let waits = |pod: &Pod| {
+        let since = pod.status.conditions.iter().find(|one| one.kind == "Ready")?.last_transition_time?;
+        let ready_for = now.wall.since(since.wall());
+        Some(min_ready.saturating_sub(ready_for)).filter(|left| !left.is_zero())
+    };
+    let labels = &set.spec.template.metadata.labels;
+    let has_all = |pod: &Pod| labels.iter().all(|(key, value)| pod.metadata.labels.get(key) == Some(value));
+    let mut status = ReplicaSetStatus {
+        replicas: count(&|_| true),
+        fully_labeled_replicas: some(count(&has_all)),
+        ready_replicas: some(count(&Pod::is_ready)),
+        available_replicas: some(count(&|pod| pod.is_ready() && waits(pod).is_none())),
+        observed_generation: set.metadata.generation,
+        conditions: set.status.conditions.clone(),
+        rest: set.status.rest.clone(),
+    };
+    let failing = status.conditions.iter().position(|one| one.kind == "ReplicaFailure");
+    match (refused, failing) {
+        (Some(message), None) => status.conditions.push(ReplicaSetCondition {
+            kind: "ReplicaFailure".into(),
+            status: "True".into(),
+            last_transition_time: Some(Time::of(now.wall)),
+            reason: "FailedCreate".into(),
+            message: message.into(),
+            ..Default::default()
+        }),
+        (Some(message), Some(at)) => status.conditions[at].message = message.into(),
+        (None, Some(at)) => {
+            status.conditions.remove(at);
+        }
+        (None, None) => {}
+    }
+    let look_again = active.iter().filter(|pod| pod.is_ready()).filter_map(|pod| waits(pod)).min();
+    (status, look_again)
+}
+
+fn told(answer: &Answer) -> String {
+    match answer {
+        Answer::Refused(status) => status.to_string(),
+        Answer::Lost(why) => why.clone(),
+        Answer::Object { .. } | Answer::List { .. } | Answer::Watching | Answer::Removed(_) => "done".into(),
+    }
+}
+
+impl Program for ReplicaSetController {
+    fn step(&mut self, now: Now, input: Input, out: &mut Effects) {
+        for change in self.sets.step(now, &input, out) {
+            self.set_changed(now, change);
+        }
+        for change in self.pods.step(now, &input, out) {
+            self.pod_changed(now, change);
+        }
+        for (asked, answer) in self.calls.ended(now, &input) {
+            self.ended(now, asked, answer, out);
+        }
+        if self.sets.is_synced() && self.pods.is_synced() {
+            while let Some(key) = self.queue.pop_due(now.mono) {
+                self.sync(now, &key, out);
+            }
+            out.wake_at(self.queue.next());
+        }
+        out.wake_at(self.calls.next());
+    }
+
+    fn each_informer(&self, show: &mut dyn FnMut(&Informer)) {
+        [&self.sets, &self.pods].into_iter().for_each(show);
+    }
+}

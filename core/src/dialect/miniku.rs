@@ -1,0 +1,314 @@
+//! MiniKu's flat objects at `/pods`, `/replicasets` and `/nodes`.
+//!
+//! A pod of this dialect is one container that is never restarted: when it ends the pod is Failed (or Succeeded), and its
+//! set makes another. A start that fails is tried again three times. All objects are in the namespace `default`.
+
+use crate::api::kinds::Kind;
+use crate::api::meta::{Labels, Time};
+use crate::api::namespace::DEFAULT;
+use crate::api::node::{Node, NodeCondition};
+use crate::api::object::{Object, Resource};
+use crate::api::pod::{Container, EnvVar, Pod, PodSpec, RestartPolicy, START_RETRIES};
+use crate::api::replicaset::ReplicaSet;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How often a start that failed is tried again. Source: MiniKu, `retry_count`.
+const RETRIES: &str = "3";
+
+/// Go's zero time, which MiniKu shows where there is none.
+const NO_TIME: &str = "0001-01-01T00:00:00Z";
+
+/// A pod, or the template of one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FlatSpec {
+    /// The pod's name; empty in a template.
+    pub name: String,
+    /// What its container runs from.
+    pub image: String,
+    /// The node it is bound to; empty before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_name: Option<String>,
+    /// The program and its arguments; the image's if empty.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "or_default")]
+    pub command: Vec<String>,
+    /// Environment variables.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "or_default")]
+    pub env: BTreeMap<String, String>,
+    /// What it can be selected by.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "or_default")]
+    pub labels: Labels,
+}
+
+/// A pod and what became of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FlatPod {
+    /// What is wished.
+    pub spec: FlatSpec,
+    /// `Pending`, `Running`, `Succeeded` or `Failed`. Written by the kubelet; ignored in requests.
+    pub status: String,
+    /// The container's id, once it has been started.
+    #[serde(rename = "containerId", skip_serializing_if = "String::is_empty")]
+    pub container_id: String,
+    /// Why it is in this state.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// How often its start failed.
+    pub retry_count: i32,
+    /// When the next start is due.
+    pub next_retry_at: String,
+}
+
+/// A replica set.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct FlatReplicaSet {
+    /// Its name.
+    pub name: String,
+    /// How many pods are wished.
+    pub desired_count: i32,
+    /// How many there are. Written by the controller; ignored in requests.
+    pub current_count: i32,
+    /// The labels of its pods.
+    pub selector: Labels,
+    /// What its pods look like.
+    pub template: FlatSpec,
+}
+
+/// A node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FlatNode {
+    /// Its name.
+    pub name: String,
+    /// `Ready` or `NotReady`.
+    pub status: String,
+    /// When it was last heard of, as far as its status tells.
+    pub time: String,
+}
+
+fn or_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    Ok(Option::<T>::deserialize(from)?.unwrap_or_default())
+}
+
+/// The kind that a first path segment means in this dialect.
+pub fn kind(segment: &str) -> Option<Kind> {
+    match segment {
+        "pods" => Some(Kind::Pod),
+        "replicasets" => Some(Kind::ReplicaSet),
+        "nodes" => Some(Kind::Node),
+        _ => None,
+    }
+}
+
+/// Reads a flat object of this kind. `name`, from the path, replaces the one in the body.
+pub fn read(kind: Kind, name: Option<&str>, body: &[u8]) -> Result<Object, String> {
+    let wrong = |error: serde_json::Error| format!("invalid request body: {error}");
+    Ok(match kind {
+        Kind::Pod => {
+            let mut flat: FlatPod = serde_json::from_slice(body).map_err(wrong)?;
+            flat.spec.name = name.unwrap_or(&flat.spec.name).to_owned();
+            pod(&flat).into_object()
+        }
+        Kind::ReplicaSet => {
+            let mut flat: FlatReplicaSet = serde_json::from_slice(body).map_err(wrong)?;
+            flat.name = name.unwrap_or(&flat.name).to_owned();
+            replica_set(&flat).into_object()
+        }
+        _ => {
+            let mut flat: FlatNode = serde_json::from_slice(body).map_err(wrong)?;
+            flat.name = name.unwrap_or(&flat.name).to_owned();
+            node(&flat).into_object()
+        }
+    })
+}
+
+/// Shows an object in this dialect as JSON text, in the order its README has; absent for kinds it has no words for.
+pub fn show(object: &Object) -> Option<String> {
+    let flat = match object.kind() {
+        Kind::Pod => serde_json::to_string(&flat_pod(object.get()?)),
+        Kind::ReplicaSet => serde_json::to_string(&flat_replica_set(object.get()?)),
+        Kind::Node => serde_json::to_string(&flat_node(object.get()?)),
+        Kind::Namespace | Kind::Lease | Kind::Event => return None,
+    };
+    Some(flat.expect("flat objects have string keys and finite numbers"))
+}
+
+/// What a PUT makes of the stored object: what this dialect can say comes from `new`, all else stays.
+pub fn updated(stored: &Object, new: &Object) -> Object {
+    let object = stored.with(|pod: &mut Pod| {
+        let Some(new) = new.get::<Pod>() else { return };
+        pod.metadata.labels.clone_from(&new.metadata.labels);
+        let spec = Arc::make_mut(&mut pod.spec);
+        for (container, new) in spec.containers.iter_mut().zip(&new.spec.containers) {
+            container.image.clone_from(&new.image);
+            container.command.clone_from(&new.command);
+            container.env.clone_from(&new.env);
+        }
+    });
+    let object = object.with(|set: &mut ReplicaSet| {
+        let Some(new) = new.get::<ReplicaSet>() else { return };
+        set.spec.replicas = new.spec.replicas;
+        set.spec.selector = new.spec.selector.clone();
+        set.spec.template = new.spec.template.clone();
+    });
+    object.with(|node: &mut Node| {
+        if let Some(new) = new.get::<Node>() {
+            node.status.conditions.retain(|condition| condition.kind != "Ready");
+            node.status.conditions.extend(new.status.conditions.iter().cloned());
+        }
+    })
+}
+
+fn pod(flat: &FlatPod) -> Pod {
+    let mut pod = Pod::default();
+    pod.metadata.name = flat.spec.name.clone();
+    pod.metadata.namespace = DEFAULT.into();
+    pod.metadata.labels = flat.spec.labels.clone();
+    pod.metadata.annotations = annotations();
+    pod.spec = Arc::new(spec(&flat.spec, "main"));
+    pod
+}
+
+fn annotations() -> Labels {
+    [(START_RETRIES.to_owned(), RETRIES.to_owned())].into()
+}
+
+fn spec(flat: &FlatSpec, container: &str) -> PodSpec {
+    let env =
+        flat.env.iter().map(|(name, value)| EnvVar { name: name.clone(), value: value.clone(), ..Default::default() });
+    PodSpec {
+        containers: vec![Container {
+            name: container.into(),
+            image: flat.image.clone(),
+            command: flat.command.clone(),
+            env: env.collect(),
+            ..Default::default()
+        }],
+        restart_policy: RestartPolicy::Never,
+        termination_grace_period_seconds: Some(GRACE_SECONDS),
+        node_name: flat.node_name.clone().unwrap_or_default(),
+        ..Default::default()
+    }
+}
+
+/// From SIGTERM to SIGKILL. Source: MiniKu, the runtime's stop.
+const GRACE_SECONDS: i64 = 10;
+
+fn replica_set(flat: &FlatReplicaSet) -> ReplicaSet {
+    let mut set = ReplicaSet::default();
+    set.metadata.name = flat.name.clone();
+    set.metadata.namespace = DEFAULT.into();
+    set.spec.replicas = Some(flat.desired_count);
+    set.spec.selector.match_labels = flat.selector.clone();
+    set.spec.template.metadata.annotations = annotations();
+    // MiniKu's pods have the selector for labels; the template's own come beside them.
+    set.spec.template.metadata.labels = flat.template.labels.clone();
+    set.spec.template.metadata.labels.extend(flat.selector.clone());
+    set.spec.template.spec = Arc::new(spec(&FlatSpec { node_name: None, ..flat.template.clone() }, "main"));
+    set
+}
+
+fn node(flat: &FlatNode) -> Node {
+    let mut node = Node::default();
+    node.metadata.name = flat.name.clone();
+    let ready = if flat.status == "Ready" { "True" } else { "False" };
+    node.status.conditions.push(NodeCondition {
+        kind: "Ready".into(),
+        status: ready.into(),
+        reason: "SetByHand".into(),
+        ..Default::default()
+    });
+    node
+}
+
+fn flat_spec(name: &str, labels: &Labels, spec: &PodSpec, in_template: bool) -> FlatSpec {
+    let container = spec.containers.first().cloned().unwrap_or_default();
+    let mut command = container.command;
+    command.extend(container.args);
+    FlatSpec {
+        name: name.into(),
+        image: container.image,
+        node_name: (!in_template).then(|| spec.node_name.clone()),
+        command,
+        env: container.env.into_iter().map(|variable| (variable.name, variable.value)).collect(),
+        labels: labels.clone(),
+    }
+}
+
+fn flat_pod(pod: &Pod) -> FlatPod {
+    let status = pod.status.container_statuses.first();
+    let waiting = status.and_then(|status| status.state.waiting.as_ref());
+    let scheduled = pod.status.conditions.iter().find(|one| one.kind == "PodScheduled" && one.status == "False");
+    let message = [
+        pod.status.message.as_str(),
+        waiting.map_or("", |waiting| &waiting.message),
+        scheduled.map_or("", |scheduled| &scheduled.message),
+    ];
+    FlatPod {
+        spec: flat_spec(&pod.metadata.name, &pod.metadata.labels, &pod.spec, false),
+        status: if pod.metadata.is_deleting() { "Terminating".into() } else { pod.status.phase.to_string() },
+        container_id: status.map(|status| status.container_id.clone()).unwrap_or_default(),
+        message: message.into_iter().find(|message| !message.is_empty()).unwrap_or_default().into(),
+        retry_count: pod.status.retry_count.unwrap_or(0),
+        next_retry_at: shown(pod.status.next_retry_at),
+    }
+}
+
+fn flat_replica_set(set: &ReplicaSet) -> FlatReplicaSet {
+    // What the selector says already is not said again.
+    let selector = &set.spec.selector.match_labels;
+    let mut labels = set.spec.template.metadata.labels.clone();
+    labels.retain(|key, value| selector.get(key) != Some(value));
+    FlatReplicaSet {
+        name: set.metadata.name.clone(),
+        desired_count: set.spec.replicas.unwrap_or(1),
+        current_count: set.status.replicas,
+        selector: selector.clone(),
+        template: flat_spec("", &labels, &set.spec.template.spec, true),
+    }
+}
+
+fn flat_node(node: &Node) -> FlatNode {
+    let ready = node.ready();
+    FlatNode {
+        name: node.metadata.name.clone(),
+        status: if node.is_ready() { "Ready" } else { "NotReady" }.into(),
+        time: shown(ready.and_then(|ready| ready.last_heartbeat_time.or(ready.last_transition_time))),
+    }
+}
+
+fn shown(time: Option<Time>) -> String {
+    time.map_or(NO_TIME.into(), |time| time.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::validation::validate;
+
+    const POSTED: &str = r#"{"name":"test","desiredCount":4,"selector":{"app":"test"},"template":{"image":"alpine","command":["/bin/sh","-c","while true; do sleep 1; done"]}}"#;
+    const ANSWERED: &str = r#"{"name":"test","desiredCount":4,"currentCount":0,"selector":{"app":"test"},"template":{"name":"","image":"alpine","command":["/bin/sh","-c","while true; do sleep 1; done"]}}"#;
+
+    #[test]
+    fn answers_the_readme_s_lines_as_it_shows_them() {
+        let mut object = read(Kind::ReplicaSet, None, POSTED.as_bytes()).unwrap();
+        (Kind::ReplicaSet.row().set_defaults)(&mut object);
+        assert_eq!(validate(&object, None), []);
+        let flat = flat_replica_set(object.get().unwrap());
+        assert_eq!(serde_json::to_string(&flat).unwrap(), ANSWERED);
+    }
+
+    #[test]
+    fn shows_a_pod_as_the_readme_does() {
+        let body = r#"{"spec":{"name":"nginx-ca7f8c36","image":"nginx:latest","labels":{"app":"nginx"}}}"#;
+        let object = read(Kind::Pod, None, body.as_bytes()).unwrap();
+        let shown = serde_json::to_string(&flat_pod(object.get().unwrap())).unwrap();
+        let want = r#"{"spec":{"name":"nginx-ca7f8c36","image":"nginx:latest","node_name":"","labels":{"app":"nginx"}},"status":"Pending","retry_count":0,"next_retry_at":"0001-01-01T00:00:00Z"}"#;
+        assert_eq!(shown, want);
+        assert!(read(Kind::Pod, None, b"{").unwrap_err().starts_with("invalid request body"));
+    }
+}

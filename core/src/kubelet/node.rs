@@ -1,0 +1,206 @@
+//! The node itself: it is registered, its lease renewed, its status kept true.
+//!
+//! Source: Kubernetes documentation, "Nodes", heartbeats.
+
+use crate::api::kinds::Kind;
+use crate::api::lease::{Lease, LeaseSpec};
+use crate::api::meta::{MicroTime, Time};
+use crate::api::namespace::NODE_LEASES;
+use crate::api::node::{Node, NodeAddress, NodeCondition, NodeInfo, NodeStatus};
+use crate::api::object::{Key, Object, Resource};
+use crate::api::quantity::Quantity;
+use crate::client::{Calls, Change, Informer, informer};
+use crate::program::{Answer, Effects, Input, Level, Part, Query, Verb};
+use crate::time::{Duration, Instant, Now};
+use std::collections::BTreeMap;
+
+/// How often a node says that it lives. Source: MiniKu's heartbeat; Kubernetes renews every 10 s.
+pub const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// How long a lease is good for. The node lifecycle controller counts by itself; this is for readers.
+const LEASE_SECONDS: i32 = 15;
+
+/// What a node is, as its shell found it.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Facts {
+    /// Where it is reached: type and address.
+    pub addresses: Vec<(String, String)>,
+    /// Where its kubelet serves logs, if it does.
+    pub kubelet_port: Option<u16>,
+    /// Thousandths of a processor.
+    pub cpu_milli: u64,
+    /// Bytes.
+    pub memory_bytes: u64,
+    /// How many pods it takes.
+    pub pods: u64,
+    /// Kernel, operating system, runtime.
+    pub info: NodeInfo,
+    /// Labels it is registered with.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Registers a node and keeps it alive in the eyes of the cluster.
+#[derive(Debug)]
+pub struct NodeAgent {
+    name: String,
+    facts: Facts,
+    view: Informer,
+    calls: Calls<Asked>,
+    beat_at: Instant,
+    /// Whether the stored node must be looked at again, and not before when.
+    check_at: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Register,
+    Status,
+    Lease,
+}
+
+/// After a refusal the node tries again this much later.
+const RETRY: Duration = Duration::from_secs(1);
+
+impl NodeAgent {
+    /// The agent of a node of this name; its ids come from `space` and the next one.
+    pub fn new(name: &str, facts: Facts, seed: u64, options: informer::Options, space: u16) -> Self {
+        let query = Query::all(Kind::Node).with_field("metadata.name", name);
+        NodeAgent {
+            name: name.into(),
+            facts,
+            view: Informer::new(query, space, seed, options),
+            calls: Calls::in_space(space + 1),
+            beat_at: Instant::default(),
+            check_at: Some(Instant::default()),
+        }
+    }
+
+    /// The view of the node.
+    pub fn informer(&self) -> &Informer {
+        &self.view
+    }
+
+    /// The node's address for its pods' statuses.
+    pub fn host_ip(&self) -> &str {
+        self.facts.addresses.iter().find(|(kind, _)| kind == "InternalIP").map_or("", |(_, address)| address)
+    }
+
+    /// The stored node, or what will be stored: what events about the node refer to.
+    pub fn object(&self) -> Object {
+        let key = Key::new(Kind::Node, "", &self.name);
+        self.view.object(&key).cloned().unwrap_or_else(|| self.wanted(Now::default(), None).into_object())
+    }
+
+    /// Takes in an input, meant for it or not. To be called at every step.
+    pub fn step(&mut self, now: Now, input: &Input, out: &mut Effects) {
+        let changes = self.view.step(now, input, out);
+        if changes.iter().any(|change| !matches!(change, Change::Synced)) || changes.contains(&Change::Synced) {
+            self.check_at = Some(now.mono);
+        }
+        for (asked, answer) in self.calls.ended(now, input) {
+            match (asked, answer) {
+                (_, Answer::Object { .. }) | (Asked::Lease, _) => {}
+                (_, answer) => {
+                    if let Answer::Refused(status) = &answer {
+                        out.log(Level::Debug, format!("kubelet: node {}: {status}", self.name));
+                    }
+                    self.check_at = Some(now.mono + RETRY);
+                }
+            }
+        }
+        if self.view.is_synced() && self.check_at.is_some_and(|at| at <= now.mono) {
+            self.check_at = None;
+            self.check(now, out);
+        }
+        if self.beat_at <= now.mono {
+            self.beat_at = now.mono + HEARTBEAT;
+            if self.view.is_synced() && !self.calls.open().any(|asked| *asked == Asked::Lease) {
+                self.beat(now, out);
+            }
+        }
+        out.wake_at(self.check_at.filter(|_| self.view.is_synced()));
+        out.wake_at(self.beat_at);
+        out.wake_at(self.calls.next());
+    }
+
+    /// Registers the node if it is not there; writes its status if it is not as it should be.
+    fn check(&mut self, now: Now, out: &mut Effects) {
+        if self.calls.open().any(|asked| *asked != Asked::Lease) {
+            return;
+        }
+        match self.view.get::<Node>(&Key::new(Kind::Node, "", &self.name)) {
+            None => {
+                let object = self.wanted(now, None).into_object();
+                self.calls.call(now, Asked::Register, Verb::Create { object }, out);
+                // The first lease does not wait for the node: nobody counts before the node is there.
+                self.beat(now, out);
+            }
+            Some(stored) => {
+                let wanted = self.wanted(now, Some(stored));
+                if wanted.status != stored.status {
+                    let object = wanted.into_object();
+                    self.calls.call(now, Asked::Status, Verb::Update { object, part: Part::Status }, out);
+                }
+            }
+        }
+    }
+
+    fn beat(&mut self, now: Now, out: &mut Effects) {
+        let mut lease = Lease {
+            spec: LeaseSpec {
+                holder_identity: Some(self.name.clone()),
+                lease_duration_seconds: Some(LEASE_SECONDS),
+                renew_time: Some(MicroTime::of(now.wall)),
+                ..Default::default()
+            },
+            ..Default::default()
+        };
+        lease.metadata.name.clone_from(&self.name);
+        lease.metadata.namespace = NODE_LEASES.into();
+        self.calls.call(now, Asked::Lease, Verb::Update { object: lease.into_object(), part: Part::Main }, out);
+    }
+
+    fn wanted(&self, now: Now, stored: Option<&Node>) -> Node {
+        let mut node = stored.cloned().unwrap_or_default();
+        if stored.is_none() {
+            node.metadata.name.clone_from(&self.name);
+            node.metadata.labels.clone_from(&self.facts.labels);
+        }
+        let facts = &self.facts;
+        let amounts: BTreeMap<String, Quantity> = [
+            ("cpu".to_owned(), Quantity::milli(facts.cpu_milli)),
+            ("memory".to_owned(), Quantity::whole(facts.memory_bytes)),
+            ("pods".to_owned(), Quantity::whole(facts.pods)),
+        ]
+        .into();
+        let status: &mut NodeStatus = &mut node.status;
+        status.capacity.clone_from(&amounts);
+        status.allocatable = amounts;
+        status.addresses = facts
+            .addresses
+            .iter()
+            .map(|(kind, address)| NodeAddress { kind: kind.clone(), address: address.clone(), ..Default::default() })
+            .collect();
+        status.daemon_endpoints.kubelet_endpoint = facts
+            .kubelet_port
+            .map(|port| crate::api::node::DaemonEndpoint { port: i32::from(port), ..Default::default() });
+        status.node_info.clone_from(&facts.info);
+        let already = status
+            .conditions
+            .iter()
+            .any(|one| one.kind == "Ready" && one.status == "True" && one.reason == "KubeletReady");
+        if !already {
+            status.conditions.retain(|one| one.kind != "Ready");
+            status.conditions.push(NodeCondition {
+                kind: "Ready".into(),
+                status: "True".into(),
+                last_heartbeat_time: Some(Time::of(now.wall)),
+                last_transition_time: Some(Time::of(now.wall)),
+                reason: "KubeletReady".into(),
+                message: "kubelet is posting ready status".into(),
+                ..Default::default()
+            });
+        }
+        node
+    }
+}

@@ -1,0 +1,682 @@
+//! The kubelet's state: its view of the node's pods, and a worker for each pod uid it knows of.
+
+use crate::api::kinds::Kind;
+use crate::api::object::{Object, Resource};
+use crate::api::pod::{Pod, PodPhase, PodStatus, RestartPolicy, StateTerminated};
+use crate::api::status::Reason;
+use crate::client::events::{EventRecorder, Tone};
+use crate::client::{Calls, Change, Deadlines, Informer, Queue, informer};
+use crate::kubelet::container_action::{Action, Report as Seen, Wish, container_action};
+use crate::kubelet::node::{Facts, NodeAgent};
+use crate::kubelet::pod_phase::{Part as PhasePart, Standing, pod_phase, standing};
+use crate::kubelet::restart::{AfterFailedStart, FORGIVEN_AFTER, after_failed_start, restart_delay};
+use crate::kubelet::runtime::{Command, ContainerState, PodRef, PodReport, REPORT_TIMEOUT, Report};
+use crate::kubelet::{spec, status};
+use crate::program::{Answer, DeleteOptions, Effect, Effects, Input, Level, Part, Program, Query, Verb};
+use crate::time::{Duration, Instant, Now, Wall};
+use std::collections::BTreeMap;
+
+/// How a kubelet behaves.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The node's name.
+    pub node: String,
+    /// What the node is.
+    pub facts: Facts,
+    /// Decides the jitter of its list-watches.
+    pub seed: u64,
+    /// How its list-watches retry.
+    pub informer: informer::Options,
+}
+
+/// The grace of containers whose pod was removed at once, by force or with its record.
+///
+/// Source: Kubernetes, `pkg/kubelet/kuberuntime`, `minimumGracePeriodInSeconds`.
+const GRACE_MIN: Duration = Duration::from_secs(2);
+
+/// The grace of containers found without a pod after a restart. Source: MiniKu's stop, 10 s.
+const ORPHAN_GRACE: Duration = Duration::from_secs(10);
+
+/// A start that is not reported within this time is told of as `ContainerCreating`; a faster one is told when done.
+const SLOW_START: Duration = Duration::from_secs(1);
+
+/// The node agent.
+#[derive(Debug)]
+pub struct Kubelet {
+    node: NodeAgent,
+    pods: Informer,
+    calls: Calls<Asked>,
+    recorder: EventRecorder,
+    workers: BTreeMap<String, Worker>,
+    queue: Queue<String>,
+    /// What runs is known: the runtime has answered the first [`Command::List`].
+    found: bool,
+    ask_again_at: Option<Instant>,
+}
+
+/// What an open call is for; each names the pod's uid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Asked {
+    Status(String),
+    Delete(String),
+}
+
+/// What the kubelet knows of one pod.
+#[derive(Debug)]
+struct Worker {
+    pod: PodRef,
+    /// The pod as the API last showed it; absent if it is gone from there, or was never seen.
+    object: Option<Object>,
+    /// Its phase by our own account; never behind the stored one.
+    phase: PodPhase,
+    containers: BTreeMap<String, Track>,
+    /// Something of it exists on the node, or may.
+    on_node: bool,
+    /// Its init process is gone; what is left must be removed before anything can start.
+    dead: bool,
+    removing_until: Option<Instant>,
+    /// The grace its containers are stopped with, once it is gone from the API.
+    last_grace: Duration,
+    next_retry: Option<Wall>,
+    first_seen: Instant,
+}
+
+/// What the kubelet knows of one container.
+#[derive(Clone, Debug)]
+struct Track {
+    attempt: u32,
+    state: ContainerState,
+    /// A start was asked for; taken for lost then.
+    starting_until: Option<Instant>,
+    /// SIGTERM was sent then.
+    terminated_at: Option<Instant>,
+    killed_at: Option<Instant>,
+    /// Ends in a row, none of which came after a long run.
+    ends: u32,
+    failed_starts: u32,
+    not_before: Instant,
+    given_up: bool,
+    last: Option<StateTerminated>,
+}
+
+impl Default for Track {
+    fn default() -> Self {
+        Track {
+            attempt: 0,
+            state: ContainerState::Absent,
+            starting_until: None,
+            terminated_at: None,
+            killed_at: None,
+            ends: 0,
+            failed_starts: 0,
+            not_before: Instant::default(),
+            given_up: false,
+            last: None,
+        }
+    }
+}
+
+impl Track {
+    fn seen(&self) -> Seen {
+        status::report(&self.state, self.starting_until.is_some())
+    }
+
+    fn ran(&self) -> bool {
+        self.attempt > 0 || !matches!(self.state, ContainerState::Absent | ContainerState::NotStarted { .. })
+    }
+
+    /// Takes in what the runtime says of an attempt. Returns whether it is news.
+    fn take_in(&mut self, now: Now, attempt: u32, state: ContainerState) -> bool {
+        if attempt < self.attempt || (attempt == self.attempt && self.state == state && self.starting_until.is_none()) {
+            return false;
+        }
+        // An attempt that has ended stays ended, whatever a late report says.
+        let over = matches!(self.state, ContainerState::Exited { .. } | ContainerState::Unknown);
+        if attempt == self.attempt && over && self.starting_until.is_none() {
+            return false;
+        }
+        (self.attempt, self.starting_until) = (attempt, None);
+        match &state {
+            ContainerState::Running { .. } => {
+                self.failed_starts = 0;
+                (self.terminated_at, self.killed_at) = (None, None);
+            }
+            ContainerState::Exited { started, finished, .. } => {
+                let long = finished.since(*started) >= FORGIVEN_AFTER;
+                self.ends = if long { 1 } else { self.ends.saturating_add(1) };
+                self.failed_starts = 0;
+                self.not_before = now.mono + restart_delay(self.ends);
+            }
+            ContainerState::Unknown => {
+                self.ends = self.ends.saturating_add(1);
+                self.not_before = now.mono + restart_delay(self.ends);
+            }
+            ContainerState::NotStarted { .. } => self.failed_starts = self.failed_starts.saturating_add(1),
+            ContainerState::Absent => {}
+        }
+        self.state = state;
+        true
+    }
+}
+
+impl Kubelet {
+    /// A kubelet that knows nothing yet.
+    pub fn new(options: Options) -> Self {
+        let Options { node, facts, seed, informer } = options;
+        let query = Query::all(Kind::Pod).with_field("spec.nodeName", &node);
+        Kubelet {
+            pods: Informer::new(query, 1, seed, informer),
+            calls: Calls::in_space(2),
+            recorder: EventRecorder::new("kubelet", &node, 3),
+            node: NodeAgent::new(&node, facts, seed, informer, 4),
+            workers: BTreeMap::new(),
+            queue: Queue::default(),
+            found: false,
+            ask_again_at: None,
+        }
+    }
+
+    fn pod_changed(&mut self, now: Now, change: Change) {
+        match change {
+            Change::Added(object) | Change::Modified { new: object, .. } => {
+                let pod: &Pod = object.get().expect("the view has pods only");
+                let uid = pod.metadata.uid.clone();
+                let worker = self.workers.entry(uid.clone()).or_insert_with(|| Worker::new(now, spec::pod_ref(pod)));
+                // A phase is final once, though a late view may still show the one before.
+                if !worker.phase.is_final() && (pod.status.phase.is_final() || pod.status.phase > worker.phase) {
+                    worker.phase = pod.status.phase;
+                }
+                if worker.object.is_none() {
+                    worker.remember(pod);
+                }
+                worker.last_grace = grace(pod);
+                worker.object = Some(object.clone());
+                self.queue.add(uid, now.mono);
+            }
+            Change::Deleted(object) => {
+                let uid = object.meta().uid.clone();
+                if let Some(worker) = self.workers.get_mut(&uid) {
+                    if !object.meta().is_deleting() {
+                        worker.last_grace = GRACE_MIN;
+                    }
+                    worker.object = None;
+                    self.queue.add(uid, now.mono);
+                }
+            }
+            Change::Synced => {
+                // What runs here and is not in the view has no pod.
+                for uid in self.workers.keys() {
+                    self.queue.add(uid.clone(), now.mono);
+                }
+            }
+        }
+    }
+
+    fn reported(&mut self, now: Now, report: Report, out: &mut Effects) {
+        let uid = match &report {
+            Report::Listed(pods) => {
+                for pod in pods {
+                    self.find(now, pod);
+                }
+                self.found = true;
+                self.ask_again_at = None;
+                for uid in self.workers.keys() {
+                    self.queue.add(uid.clone(), now.mono);
+                }
+                return;
+            }
+            Report::Container { pod, .. }
+            | Report::SandboxGone { pod }
+            | Report::Removed { pod }
+            | Report::RemoveFailed { pod, .. } => pod.uid.clone(),
+        };
+        let Some(worker) = self.workers.get_mut(&uid) else { return };
+        match report {
+            Report::Listed(_) => {}
+            Report::Container { container, attempt, state, .. } => {
+                worker.on_node = true;
+                let track = worker.containers.entry(container.clone()).or_default();
+                let before = track.seen();
+                if !track.take_in(now, attempt, state) {
+                    return;
+                }
+                let after = track.clone();
+                self.tell(now, &uid, &container, before, &after, out);
+            }
+            Report::SandboxGone { .. } => {
+                worker.dead = true;
+                for track in worker.containers.values_mut() {
+                    let was_alive =
+                        matches!(track.state, ContainerState::Running { .. }) || track.starting_until.is_some();
+                    if was_alive {
+                        let attempt = track.attempt;
+                        track.take_in(now, attempt, ContainerState::Unknown);
+                    }
+                }
+            }
+            Report::Removed { .. } => {
+                worker.on_node = false;
+                worker.dead = false;
+                worker.removing_until = None;
+            }
+            Report::RemoveFailed { message, .. } => {
+                worker.removing_until = None;
+                out.log(
+                    Level::Warn,
+                    format!("kubelet: removing pod {}/{}: {message}", worker.pod.namespace, worker.pod.name),
+                );
+                self.queue.failed(uid.clone(), now.mono);
+                return;
+            }
+        }
+        self.queue.add(uid, now.mono);
+    }
+
+    /// Takes in a pod that was found on the node.
+    fn find(&mut self, now: Now, found: &PodReport) {
+        let worker = self.workers.entry(found.pod.uid.clone()).or_insert_with(|| Worker::new(now, found.pod.clone()));
+        worker.on_node = true;
+        worker.dead = !found.alive;
+        for one in &found.containers {
+            let track = worker.containers.entry(one.name.clone()).or_default();
+            track.take_in(now, one.attempt, one.state.clone());
+        }
+    }
+
+    /// Tells people what became of a container.
+    fn tell(&mut self, now: Now, uid: &str, container: &str, before: Seen, after: &Track, out: &mut Effects) {
+        let Some(object) = self.workers[uid].object.clone() else { return };
+        match (&after.state, before) {
+            (ContainerState::Running { .. }, Seen::Starting) => {
+                self.recorder.tell(
+                    now,
+                    &object,
+                    Tone::Normal,
+                    "Started",
+                    format!("Started container {container}"),
+                    out,
+                );
+            }
+            (ContainerState::NotStarted { reason, message, .. }, _) => {
+                self.recorder.tell(now, &object, Tone::Warning, "Failed", format!("Error: {reason:?}: {message}"), out);
+            }
+            (ContainerState::Exited { oom: true, .. }, _) => {
+                let message = format!("Container {container} was killed for lack of memory");
+                self.recorder.tell(now, &object, Tone::Warning, "OOMKilling", message, out);
+            }
+            _ => {}
+        }
+    }
+
+    fn ended(&mut self, now: Now, asked: Asked, answer: &Answer, out: &mut Effects) {
+        let gone = matches!(answer, Answer::Refused(status) if status.reason == Some(Reason::NotFound));
+        let done = matches!(answer, Answer::Object { .. } | Answer::Removed(_)) || gone;
+        let (Asked::Status(uid) | Asked::Delete(uid)) = asked;
+        if !self.workers.contains_key(&uid) {
+            return;
+        }
+        if done {
+            self.queue.succeeded(&uid);
+            self.queue.add(uid, now.mono);
+        } else {
+            if let Answer::Refused(status) = answer {
+                out.log(Level::Debug, format!("kubelet: {status}"));
+            }
+            self.queue.failed(uid, now.mono);
+        }
+    }
+
+    fn sync(&mut self, now: Now, uid: &str, out: &mut Effects) {
+        let Some(worker) = self.workers.get_mut(uid) else { return };
+        let object = worker.object.clone();
+        let pod = object.as_ref().and_then(Object::get::<Pod>);
+        let wish = match pod {
+            Some(pod) if !pod.metadata.is_deleting() => Wish::Run,
+            Some(_) | None => Wish::Stop,
+        };
+        let mut wake = Deadlines::default();
+        match pod {
+            Some(pod) => worker.act(now, pod, wish, &mut wake, &mut self.recorder, out),
+            None => worker.stop_all(now, &mut wake, out),
+        }
+        if let Some(pod) = pod {
+            self.write_status(now, uid, pod, out);
+        }
+        self.clean_up(now, uid, wish, &mut wake, out);
+        if let Some(at) = wake.next() {
+            self.queue.add_at(uid.to_owned(), at);
+        }
+    }
+
+    fn write_status(&mut self, now: Now, uid: &str, pod: &Pod, out: &mut Effects) {
+        let worker = self.workers.get_mut(uid).expect("the caller has just seen it");
+        let parts: Vec<PhasePart> = pod.spec.containers.iter().map(|one| worker.part(&one.name)).collect();
+        let standing = standing(worker.phase, pod.spec.restart_policy, &parts);
+        worker.phase = pod_phase(worker.phase, standing).then;
+        // A deleted pod is finished when all of its containers are, whatever its restart policy says.
+        if pod.metadata.is_deleting()
+            && worker.phase != PodPhase::Pending
+            && !worker.is_alive()
+            && !worker.phase.is_final()
+        {
+            let all_well = worker.containers.values().all(|track| track.seen() == Seen::Completed);
+            let standing = if all_well { Standing::AllSucceeded } else { Standing::SomeFailed };
+            worker.phase = pod_phase(worker.phase, standing).then;
+        }
+        let fast = now.mono.since(worker.first_seen) < SLOW_START
+            && worker.containers.values().any(|track| track.starting_until.is_some());
+        if self.calls.open().any(|asked| *asked == Asked::Status(uid.to_owned())) {
+            return;
+        }
+        if fast {
+            let at = worker.first_seen + SLOW_START;
+            return self.queue.add_at(uid.to_owned(), at);
+        }
+        let status = worker.status(now, pod, self.node.host_ip());
+        if status == pod.status {
+            return;
+        }
+        let object = Pod { status, ..pod.clone() }.into_object();
+        self.calls.call(now, Asked::Status(uid.into()), Verb::Update { object, part: Part::Status }, out);
+    }
+
+    /// What is left on the node of a pod that is gone or going is removed; then its record is.
+    fn clean_up(&mut self, now: Now, uid: &str, wish: Wish, wake: &mut Deadlines<()>, out: &mut Effects) {
+        let worker = self.workers.get_mut(uid).expect("the caller has just seen it");
+        if wish == Wish::Run || worker.is_alive() {
+            return;
+        }
+        if worker.on_node {
+            return worker.remove(now, wake, out);
+        }
+        match &worker.object {
+            None => {
+                self.workers.remove(uid);
+                self.queue.remove(&uid.to_owned());
+            }
+            Some(object) => {
+                let asked = Asked::Delete(uid.to_owned());
+                let status_open =
+                    self.calls.open().any(|open| *open == Asked::Status(uid.to_owned()) || *open == asked);
+                if !status_open {
+                    let options = DeleteOptions { grace_seconds: Some(0), uid: Some(uid.into()), ..Default::default() };
+                    self.calls.call(now, asked, Verb::Delete { key: object.key(), options }, out);
+                }
+            }
+        }
+    }
+}
+
+/// The time from SIGTERM to SIGKILL: what its deletion says, else what the pod asks for.
+fn grace(pod: &Pod) -> Duration {
+    let seconds = pod.metadata.deletion_grace_period_seconds.filter(|_| pod.metadata.is_deleting());
+    Duration::from_secs(u64::try_from(seconds.unwrap_or(pod.grace_seconds())).unwrap_or(0))
+}
+
+impl Worker {
+    fn new(now: Now, pod: PodRef) -> Self {
+        Worker {
+            pod,
+            object: None,
+            phase: PodPhase::Pending,
+            containers: BTreeMap::new(),
+            on_node: false,
+            dead: false,
+            removing_until: None,
+            last_grace: ORPHAN_GRACE,
+            next_retry: None,
+            first_seen: now.mono,
+        }
+    }
+
+    /// Takes from the stored status what the node itself cannot know any more after a restart.
+    fn remember(&mut self, pod: &Pod) {
+        for one in &pod.status.container_statuses {
+            let track = self.containers.entry(one.name.clone()).or_default();
+            let attempt = u32::try_from(one.restart_count).unwrap_or(0);
+            track.last = one.last_state.terminated.clone();
+            if attempt > track.attempt {
+                // Nothing is left of that attempt here, so the next one must not repeat its number.
+                (track.attempt, track.state) = (attempt, ContainerState::Unknown);
+            }
+        }
+        let failed_starts = u32::try_from(pod.status.retry_count.unwrap_or(0)).unwrap_or(0);
+        for track in self.containers.values_mut() {
+            track.failed_starts = track.failed_starts.max(failed_starts);
+        }
+    }
+
+    fn is_alive(&self) -> bool {
+        self.containers.values().any(|track| matches!(track.seen(), Seen::Alive | Seen::Starting))
+    }
+
+    fn part(&self, container: &str) -> PhasePart {
+        match self.containers.get(container) {
+            Some(track) => PhasePart { report: track.seen(), ran: track.ran(), given_up: track.given_up },
+            None => PhasePart { report: Seen::Absent, ran: false, given_up: false },
+        }
+    }
+
+    /// Decides about each container, and does it.
+    fn act(
+        &mut self,
+        now: Now,
+        pod: &Pod,
+        wish: Wish,
+        wake: &mut Deadlines<()>,
+        recorder: &mut EventRecorder,
+        out: &mut Effects,
+    ) {
+        let mut start = Vec::new();
+        self.next_retry = None;
+        for container in &pod.spec.containers {
+            let track = self.containers.entry(container.name.clone()).or_default();
+            if track.starting_until.is_some_and(|until| until <= now.mono) {
+                // The report is lost, or the runtime hangs. Asking again finds out: commands are idempotent.
+                track.starting_until = None;
+            }
+            wake_if_later(wake, now, track.starting_until);
+            match container_action(self.phase, wish, track.seen(), pod.spec.restart_policy).then {
+                Action::Keep => {}
+                Action::Start => start.push(container.name.clone()),
+                Action::Restart => {
+                    if track.not_before > now.mono {
+                        wake.set_if_earlier((), track.not_before);
+                    } else {
+                        track.last = status::terminated(&track.state);
+                        track.attempt += 1;
+                        track.state = ContainerState::Absent;
+                        start.push(container.name.clone());
+                    }
+                }
+                Action::RetryStart => {
+                    let retries = pod.start_retries().map(|retries| u32::try_from(retries).unwrap_or(0));
+                    let ContainerState::NotStarted { at, .. } = &track.state else { continue };
+                    match after_failed_start(track.failed_starts, retries) {
+                        AfterFailedStart::GiveUp => {
+                            // The count is of retries: the last failure adds none.
+                            track.failed_starts = track.failed_starts.saturating_sub(1);
+                            track.given_up = true;
+                        }
+                        AfterFailedStart::Retry(delay) => {
+                            let until = *at + delay;
+                            let left = until.since(now.wall);
+                            if left.is_zero() || left > delay {
+                                start.push(container.name.clone());
+                            } else {
+                                self.next_retry = Some(until);
+                                wake.set_if_earlier((), now.mono + left);
+                            }
+                        }
+                    }
+                }
+                Action::Stop => track.stop(now, &self.pod, &container.name, grace(pod), wake, out),
+            }
+        }
+        if self.containers.values().any(|track| track.given_up) {
+            self.stop_all(now, wake, out);
+            return;
+        }
+        if !start.is_empty() {
+            if self.dead {
+                return self.remove(now, wake, out);
+            }
+            self.start(now, pod, &start, recorder, out);
+            wake.set_if_earlier((), now.mono + REPORT_TIMEOUT);
+        }
+    }
+
+    fn start(&mut self, now: Now, pod: &Pod, names: &[String], recorder: &mut EventRecorder, out: &mut Effects) {
+        let attempts: BTreeMap<String, u32> =
+            self.containers.iter().map(|(name, track)| (name.clone(), track.attempt)).collect();
+        let attempt = |name: &str| attempts.get(name).copied().unwrap_or(0);
+        let alive = self.containers.values().any(|track| track.seen() == Seen::Alive);
+        let mut whole = spec::pod_spec(pod, attempt);
+        whole.containers.retain(|container| names.contains(&container.name));
+        for name in names {
+            let track = self.containers.entry(name.clone()).or_default();
+            track.starting_until = Some(now.mono + REPORT_TIMEOUT);
+            if track.ends > 1
+                && let Some(object) = &self.object
+            {
+                let message = format!("Back-off restarting failed container {name}");
+                recorder.tell(now, object, Tone::Warning, "BackOff", message, out);
+            }
+        }
+        self.on_node = true;
+        if !alive {
+            // The sandbox may be gone with the last container; making one that is there changes nothing.
+            out.push(Effect::Runtime(Command::RunPod(whole)));
+            return;
+        }
+        for container in whole.containers {
+            out.push(Effect::Runtime(Command::StartContainer { pod: self.pod.clone(), container }));
+        }
+    }
+
+    /// Has everything of the pod removed from the node, unless that is under way.
+    fn remove(&mut self, now: Now, wake: &mut Deadlines<()>, out: &mut Effects) {
+        if self.removing_until.is_none_or(|until| until <= now.mono) {
+            self.removing_until = Some(now.mono + REPORT_TIMEOUT);
+            out.push(Effect::Runtime(Command::RemovePod(self.pod.clone())));
+        }
+        wake_if_later(wake, now, self.removing_until);
+    }
+
+    /// Stops whatever runs, without a wish to go by.
+    fn stop_all(&mut self, now: Now, wake: &mut Deadlines<()>, out: &mut Effects) {
+        let grace = self.last_grace;
+        for (name, track) in &mut self.containers {
+            if track.starting_until.is_some_and(|until| until <= now.mono) {
+                track.starting_until = None;
+            }
+            wake_if_later(wake, now, track.starting_until);
+            if track.seen() == Seen::Alive {
+                track.stop(now, &self.pod, name, grace, wake, out);
+            }
+        }
+    }
+
+    fn status(&self, now: Now, pod: &Pod, host_ip: &str) -> PodStatus {
+        let unknown = Track::default();
+        let track = |name: &str| self.containers.get(name).unwrap_or(&unknown);
+        let will_restart = |track: &Track| {
+            let again =
+                container_action(self.phase, Wish::Run, track.seen(), pod.spec.restart_policy).then == Action::Restart;
+            again && !pod.metadata.is_deleting() && track.not_before > now.mono
+        };
+        let seen: Vec<status::Seen<'_>> = pod
+            .spec
+            .containers
+            .iter()
+            .map(|container| (container, track(&container.name)))
+            .map(|(container, track)| status::Seen {
+                spec: container,
+                state: &track.state,
+                attempt: track.attempt,
+                last: track.last.as_ref(),
+                backing_off: pod.spec.restart_policy != RestartPolicy::Never && will_restart(track),
+                failed_starts: track.failed_starts,
+            })
+            .collect();
+        status::pod_status(now, pod, self.phase, &seen, host_ip, self.next_retry)
+    }
+}
+
+fn wake_if_later(wake: &mut Deadlines<()>, now: Now, at: Option<Instant>) {
+    if let Some(at) = at.filter(|at| *at > now.mono) {
+        wake.set_if_earlier((), at);
+    }
+}
+
+/// How often SIGKILL is sent again to what does not die of it.
+const KILL_AGAIN: Duration = Duration::from_secs(10);
+
+impl Track {
+    fn stop(
+        &mut self,
+        now: Now,
+        pod: &PodRef,
+        name: &str,
+        grace: Duration,
+        wake: &mut Deadlines<()>,
+        out: &mut Effects,
+    ) {
+        let (pod, container, attempt) = (pod.clone(), name.to_owned(), self.attempt);
+        let asked_at = *self.terminated_at.get_or_insert_with(|| {
+            if !grace.is_zero() {
+                out.push(Effect::Runtime(Command::Terminate {
+                    pod: pod.clone(),
+                    container: container.clone(),
+                    attempt,
+                }));
+            }
+            now.mono
+        });
+        let kill_at = asked_at + grace;
+        if now.mono < kill_at {
+            return wake.set_if_earlier((), kill_at);
+        }
+        let again_at = self.killed_at.map(|killed_at| killed_at + KILL_AGAIN);
+        if again_at.is_none_or(|at| at <= now.mono) {
+            self.killed_at = Some(now.mono);
+            out.push(Effect::Runtime(Command::Kill { pod, container, attempt }));
+        }
+        wake.set_if_earlier((), self.killed_at.unwrap_or(now.mono) + KILL_AGAIN);
+    }
+}
+
+/// How long the runtime may take to list its pods before it is asked again.
+const LIST_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Program for Kubelet {
+    fn step(&mut self, now: Now, input: Input, out: &mut Effects) {
+        self.node.step(now, &input, out);
+        for change in self.pods.step(now, &input, out) {
+            self.pod_changed(now, change);
+        }
+        for (asked, answer) in self.calls.ended(now, &input) {
+            self.ended(now, asked, &answer, out);
+        }
+        if let Input::Runtime(report) = input {
+            self.reported(now, report, out);
+        }
+        if !self.found && self.ask_again_at.is_none_or(|at| at <= now.mono) {
+            self.ask_again_at = Some(now.mono + LIST_TIMEOUT);
+            out.push(Effect::Runtime(Command::List));
+        }
+        // Nothing is started or stopped before it is known both what should run and what does.
+        if self.found && self.pods.is_synced() {
+            while let Some(uid) = self.queue.pop_due(now.mono) {
+                self.sync(now, &uid, out);
+            }
+            out.wake_at(self.queue.next());
+        }
+        out.wake_at(self.ask_again_at.filter(|_| !self.found));
+        out.wake_at(self.calls.next());
+    }
+
+    fn each_informer(&self, show: &mut dyn FnMut(&Informer)) {
+        [&self.pods, self.node.informer()].into_iter().for_each(show);
+    }
+}

@@ -1,0 +1,138 @@
+//! From a pod to what the runtime is told: the second of the two conversions on a pod's road.
+
+use crate::api::pod::{Container, EnvVar, Pod, PodSpec};
+use crate::kubelet::runtime;
+use std::collections::BTreeMap;
+
+/// The pod, with each container at its attempt.
+pub fn pod_spec(pod: &Pod, attempt: impl Fn(&str) -> u32) -> runtime::PodSpec {
+    let hostname = if pod.spec.hostname.is_empty() { &pod.metadata.name } else { &pod.spec.hostname };
+    runtime::PodSpec {
+        pod: pod_ref(pod),
+        hostname: hostname.chars().take(63).collect::<String>().trim_end_matches(['-', '.']).to_owned(),
+        limits: pod_limits(&pod.spec),
+        containers: pod.spec.containers.iter().map(|one| container_spec(one, attempt(&one.name))).collect(),
+    }
+}
+
+/// The pod's identity.
+pub fn pod_ref(pod: &Pod) -> runtime::PodRef {
+    let meta = &pod.metadata;
+    runtime::PodRef { uid: meta.uid.clone(), namespace: meta.namespace.clone(), name: meta.name.clone() }
+}
+
+/// One container, at this attempt.
+pub fn container_spec(container: &Container, attempt: u32) -> runtime::ContainerSpec {
+    let env = environment(&container.env);
+    let expanded = |texts: &[String]| texts.iter().map(|text| expand(text, &env)).collect();
+    runtime::ContainerSpec {
+        name: container.name.clone(),
+        attempt,
+        image: container.image.clone(),
+        command: expanded(&container.command),
+        args: expanded(&container.args),
+        working_dir: Some(container.working_dir.clone()).filter(|dir| !dir.is_empty()),
+        limits: limits(container),
+        env,
+    }
+}
+
+fn limits(container: &Container) -> runtime::Limits {
+    let resources = &container.resources;
+    let cpu_request = resources.requests.get("cpu").or_else(|| resources.limits.get("cpu"));
+    runtime::Limits {
+        memory_bytes: resources.limits.get("memory").map(|limit| limit.value()),
+        cpu_milli: resources.limits.get("cpu").map(|limit| limit.milli_value()),
+        cpu_request_milli: cpu_request.map(|request| request.milli_value()),
+        pids: None,
+    }
+}
+
+/// A pod is limited where all of its containers are, by their sum.
+fn pod_limits(spec: &PodSpec) -> runtime::Limits {
+    let each: Vec<runtime::Limits> = spec.containers.iter().map(limits).collect();
+    let sum = |of: fn(&runtime::Limits) -> Option<u64>| {
+        each.iter().map(of).try_fold(0_u64, |sum, limit| Some(sum.saturating_add(limit?)))
+    };
+    runtime::Limits {
+        memory_bytes: sum(|one| one.memory_bytes),
+        cpu_milli: sum(|one| one.cpu_milli),
+        cpu_request_milli: Some(spec.requests().0).filter(|milli| *milli > 0),
+        pids: Some(PIDS_PER_POD),
+    }
+}
+
+/// How many processes and threads a pod may have, so that none can use up the node's.
+///
+/// Source: Kubernetes, kubelet `podPidsLimit`, which is unlimited by default; the value is MiniKu's.
+const PIDS_PER_POD: u64 = 4096;
+
+/// The variables in order; a value may use those before it as `$(NAME)`.
+fn environment(variables: &[EnvVar]) -> BTreeMap<String, String> {
+    let mut env = BTreeMap::new();
+    for variable in variables {
+        let value = expand(&variable.value, &env);
+        env.insert(variable.name.clone(), value);
+    }
+    env
+}
+
+/// Replaces `$(NAME)` by the variable's value; `$$(NAME)` gives `$(NAME)`; what names no variable stays.
+///
+/// Source: Kubernetes documentation, "Define Dependent Environment Variables".
+fn expand(text: &str, env: &BTreeMap<String, String>) -> String {
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        if let Some(after) = rest.strip_prefix("$$") {
+            out.push('$');
+            rest = after;
+        } else if let Some((name, after)) = rest.strip_prefix("$(").and_then(|inner| inner.split_once(')'))
+            && let Some(value) = env.get(name)
+        {
+            out.push_str(value);
+            rest = after;
+        } else {
+            out.push('$');
+            rest = &rest[1..];
+        }
+    }
+    out + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn variables_are_replaced_as_kubernetes_does() {
+        let env = environment(&[("A", "1"), ("B", "$(A)2"), ("C", "$(LATER)")].map(|(name, value)| EnvVar {
+            name: name.into(),
+            value: value.into(),
+            ..Default::default()
+        }));
+        assert_eq!((env["B"].as_str(), env["C"].as_str()), ("12", "$(LATER)"));
+        let check = |text: &str, want: &str| assert_eq!(expand(text, &env), want);
+        check("a$(B)b", "a12b");
+        check("$$(B)", "$(B)");
+        check("$B ${B} $( $", "$B ${B} $( $");
+        check("$(A", "$(A");
+        check("é$(A)é", "é1é");
+    }
+
+    #[test]
+    fn a_pod_becomes_a_command() {
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": {"name": "web", "namespace": "default", "uid": "u"},
+            "spec": {"containers": [
+                {"name": "a", "image": "busybox", "resources": {"limits": {"memory": "64Mi", "cpu": "500m"}}},
+                {"name": "b", "image": "busybox", "resources": {"limits": {"memory": "1Mi"}}}]}}))
+        .unwrap();
+        let spec = pod_spec(&pod, |name| u32::from(name == "b"));
+        assert_eq!((spec.hostname.as_str(), spec.containers[1].attempt), ("web", 1));
+        assert_eq!(spec.containers[0].limits.cpu_request_milli, Some(500));
+        assert_eq!((spec.limits.memory_bytes, spec.limits.cpu_milli), (Some(65 << 20), None));
+    }
+}

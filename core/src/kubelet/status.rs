@@ -1,0 +1,191 @@
+//! What is told of a pod: from what was seen of its containers to `status`.
+
+use crate::api::meta::Time;
+use crate::api::pod::{
+    Container, ContainerState, ContainerStatus, Pod, PodCondition, PodPhase, PodStatus, StateRunning, StateTerminated,
+    StateWaiting,
+};
+use crate::kubelet::container_action::Report;
+use crate::kubelet::restart::waiting_reason;
+use crate::kubelet::runtime;
+use crate::time::{Now, Wall};
+
+/// What the kubelet knows of one container.
+#[derive(Clone, Debug)]
+pub struct Seen<'a> {
+    /// The container, as the pod wishes it.
+    pub spec: &'a Container,
+    /// What the runtime last said of the latest attempt.
+    pub state: &'a runtime::ContainerState,
+    /// The latest attempt.
+    pub attempt: u32,
+    /// How the attempt before ended.
+    pub last: Option<&'a StateTerminated>,
+    /// It waits to be started again.
+    pub backing_off: bool,
+    /// How often its start failed in a row.
+    pub failed_starts: u32,
+}
+
+/// Reduces what the runtime says to what decisions need.
+pub fn report(state: &runtime::ContainerState, starting: bool) -> Report {
+    match state {
+        _ if starting => Report::Starting,
+        runtime::ContainerState::Absent => Report::Absent,
+        runtime::ContainerState::Running { .. } => Report::Alive,
+        runtime::ContainerState::Exited { code: 0, .. } => Report::Completed,
+        runtime::ContainerState::Exited { .. } => Report::Crashed,
+        runtime::ContainerState::NotStarted { .. } => Report::NotStarted,
+        runtime::ContainerState::Unknown => Report::Unknown,
+    }
+}
+
+/// The status of a pod in this phase. Times of transitions are kept from the last status where nothing changed.
+pub fn pod_status(
+    now: Now,
+    pod: &Pod,
+    phase: PodPhase,
+    containers: &[Seen<'_>],
+    host_ip: &str,
+    retry_at: Option<Wall>,
+) -> PodStatus {
+    let before = &pod.status;
+    let statuses: Vec<ContainerStatus> = containers.iter().map(container_status).collect();
+    let all_ready = phase == PodPhase::Running && statuses.iter().all(|status| status.ready);
+    let finished = phase.is_final();
+    let why_not_ready = if phase == PodPhase::Succeeded { "PodCompleted" } else { "ContainersNotReady" };
+    let conditions = [
+        ("Initialized", true, ""),
+        ("Ready", all_ready, why_not_ready),
+        ("ContainersReady", all_ready, why_not_ready),
+        ("PodScheduled", true, ""),
+    ];
+    let limited = pod.start_retries().is_some();
+    let failed_starts = containers.iter().map(|one| one.failed_starts).max().unwrap_or(0);
+    let (reason, message) = if phase == PodPhase::Failed { why_failed(containers) } else { Default::default() };
+    PodStatus {
+        phase,
+        conditions: conditions.map(|(kind, holds, why)| condition(now, before, kind, holds, why)).into(),
+        // Somebody else's words, if it had them before: an eviction's reason outlives the containers.
+        reason: if finished && !before.reason.is_empty() { before.reason.clone() } else { reason },
+        message: if finished && !before.message.is_empty() { before.message.clone() } else { message },
+        host_ip: host_ip.into(),
+        pod_ip: before.pod_ip.clone(),
+        start_time: before.start_time.or(Some(Time::of(now.wall))),
+        container_statuses: statuses,
+        qos_class: before.qos_class.clone(),
+        retry_count: limited.then(|| i32::try_from(failed_starts).unwrap_or(i32::MAX)),
+        next_retry_at: retry_at.filter(|_| limited && !finished).map(Time::of),
+        rest: before.rest.clone(),
+    }
+}
+
+fn condition(now: Now, before: &PodStatus, kind: &str, holds: bool, why_not: &str) -> PodCondition {
+    let status = if holds { "True" } else { "False" };
+    let old = before.conditions.iter().find(|old| old.kind == kind);
+    let since = old.filter(|old| old.status == status).and_then(|old| old.last_transition_time);
+    PodCondition {
+        kind: kind.into(),
+        status: status.into(),
+        last_transition_time: since.or(Some(Time::of(now.wall))),
+        reason: if holds { String::new() } else { why_not.into() },
+        ..Default::default()
+    }
+}
+
+fn why_failed(containers: &[Seen<'_>]) -> (String, String) {
+    containers
+        .iter()
+        .find_map(|one| match one.state {
+            runtime::ContainerState::NotStarted { reason, message, .. } => {
+                Some((format!("{reason:?}"), format!("container {:?} could not be started: {message}", one.spec.name)))
+            }
+            runtime::ContainerState::Exited { code, oom, signal, .. } if *code != 0 => {
+                let how = match (oom, signal) {
+                    (true, _) => "was killed for lack of memory".to_owned(),
+                    (false, Some(signal)) => format!("was ended by signal {signal}"),
+                    (false, None) => format!("exited with code {code}"),
+                };
+                Some((String::new(), format!("container {:?} {how}", one.spec.name)))
+            }
+            _ => None,
+        })
+        .unwrap_or_default()
+}
+
+fn container_status(one: &Seen<'_>) -> ContainerStatus {
+    let (id, image_id) = match one.state {
+        runtime::ContainerState::Running { id, image_id, .. }
+        | runtime::ContainerState::Exited { id, image_id, .. } => (id.clone(), image_id.clone()),
+        _ => (one.last.map(|last| last.container_id.clone()).unwrap_or_default(), String::new()),
+    };
+    let ended = terminated(one.state);
+    let (state, last) = match (one.state, ended) {
+        (_, Some(ended)) if one.backing_off => {
+            let waiting = StateWaiting {
+                reason: "CrashLoopBackOff".into(),
+                message: format!("back-off restarting failed container {}", one.spec.name),
+                ..Default::default()
+            };
+            (ContainerState { waiting: Some(waiting), ..Default::default() }, Some(ended))
+        }
+        (_, Some(ended)) => (ContainerState { terminated: Some(ended), ..Default::default() }, one.last.cloned()),
+        (runtime::ContainerState::Running { started, .. }, None) => {
+            let running = StateRunning { started_at: Some(Time::of(*started)), ..Default::default() };
+            (ContainerState { running: Some(running), ..Default::default() }, one.last.cloned())
+        }
+        (runtime::ContainerState::NotStarted { reason, message, .. }, None) => {
+            let reason = waiting_reason(*reason, one.failed_starts).into();
+            let waiting = StateWaiting { reason, message: message.clone(), ..Default::default() };
+            (ContainerState { waiting: Some(waiting), ..Default::default() }, one.last.cloned())
+        }
+        (_, None) => {
+            let waiting = StateWaiting { reason: "ContainerCreating".into(), ..Default::default() };
+            (ContainerState { waiting: Some(waiting), ..Default::default() }, one.last.cloned())
+        }
+    };
+    let running = state.running.is_some();
+    ContainerStatus {
+        name: one.spec.name.clone(),
+        last_state: ContainerState { terminated: last, ..Default::default() },
+        ready: running,
+        restart_count: i32::try_from(one.attempt).unwrap_or(i32::MAX),
+        image: one.spec.image.clone(),
+        image_id,
+        container_id: id,
+        started: Some(running),
+        state,
+        ..Default::default()
+    }
+}
+
+/// How an attempt ended, if it did.
+///
+/// Source: exit code 137 and reason `ContainerStatusUnknown`: Kubernetes, `pkg/kubelet/kubelet_pods.go`.
+pub fn terminated(state: &runtime::ContainerState) -> Option<StateTerminated> {
+    match state {
+        runtime::ContainerState::Exited { id, code, signal, oom, started, finished, .. } => Some(StateTerminated {
+            exit_code: *code,
+            signal: *signal,
+            reason: match (oom, code) {
+                (true, _) => "OOMKilled",
+                (false, 0) => "Completed",
+                (false, _) => "Error",
+            }
+            .into(),
+            started_at: Some(Time::of(*started)),
+            finished_at: Some(Time::of(*finished)),
+            container_id: id.clone(),
+            ..Default::default()
+        }),
+        runtime::ContainerState::Unknown => Some(StateTerminated {
+            exit_code: 137,
+            reason: "ContainerStatusUnknown".into(),
+            message: "The container could not be located when the pod was terminated".into(),
+            ..Default::default()
+        }),
+        runtime::ContainerState::Absent
+        | runtime::ContainerState::Running { .. }
+        | runtime::ContainerState::NotStarted { .. } => None,
+    }
+}

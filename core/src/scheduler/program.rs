@@ -1,0 +1,1364 @@
+//! The scheduler as a program: its views, its queue, and what it has asked for and not seen yet.
+//!
+//! A pod without a node is in one [`Stage`]. All pods that are queued are decided in the step that queued them, the most
+//! important first, each with the earlier ones counted on their nodes; only the number of open calls bounds a batch.
+//! What changes in a view changes the sums of one node. See the neighbours for what is decided.
+
+use super::binding::{self, AfterBind, AfterLook, Earlier, Found};
+use super::filters::{Unschedulable, refusal};
+use super::nodes::{Amount, Nodes, PodFacts};
+use super::strategy::{Strategy, Turn, pick};
+use super::wake_ups::{FLUSH, Gain, Obstacle, Obstacles, removed};
+use crate::api::kinds::Kind;
+use crate::api::meta::Time;
+use crate::api::node::Node;
+use crate::api::object::{Key, Object};
+use crate::api::pod::{Pod, PodCondition};
+use crate::api::status::Reason;
+use crate::client::events::{EventRecorder, Tone};
+use crate::client::{Backoff, Calls, Change, Deadlines, Informer, informer};
+use crate::program::{Answer, Effects, Input, Level, Part, Program, Query, Verb};
+use crate::time::{Duration, Instant, Now};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// How a scheduler is set up.
+#[derive(Clone, Debug)]
+pub struct SchedulerOptions {
+    /// How a node is chosen.
+    pub strategy: Strategy,
+    /// It binds the pods with this `spec.schedulerName`.
+    pub name: String,
+    /// Decides what [`Strategy::Random`] draws, and the jitter of reconnecting.
+    pub seed: u64,
+    /// How its views are kept.
+    pub informer: informer::Options,
+    /// At most so many calls are open; with as many, decisions wait for answers.
+    pub calls_max: usize,
+}
+
+/// The scheduler of pods that name none.
+pub const DEFAULT_SCHEDULER: &str = "default-scheduler";
+
+impl Default for SchedulerOptions {
+    fn default() -> Self {
+        SchedulerOptions {
+            strategy: Strategy::default(),
+            name: DEFAULT_SCHEDULER.into(),
+            seed: 0,
+            informer: informer::Options::default(),
+            calls_max: 10_000,
+        }
+    }
+}
+
+/// How long a pod waits after a bind that failed.
+///
+/// Source: Kubernetes, kube-scheduler `podInitialBackoffSeconds` and `podMaxBackoffSeconds`.
+const RETRY: Backoff = Backoff { initial: Duration::from_secs(1), max: Duration::from_secs(10) };
+
+/// Binds pods to nodes.
+///
+/// A step costs O(log pods) for what came in, a look at every node for a decision, and a look at every parked pod for a
+/// change of a node that could help one.
+#[derive(Debug)]
+pub struct Scheduler {
+    options: SchedulerOptions,
+    pods: Informer,
+    nodes_seen: Informer,
+    calls: Calls<Ask>,
+    /// How many calls are open.
+    open: usize,
+    recorder: EventRecorder,
+    nodes: Nodes,
+    /// The node chosen last.
+    last: Option<Arc<str>>,
+    /// All pods of the view that want a node from this scheduler, and those that are being bound.
+    pending: BTreeMap<Key, Pending>,
+    /// Those to be decided, the most important first.
+    queue: BTreeSet<Place>,
+    /// Those that no node takes, the most important first.
+    parked: BTreeMap<Place, Parked>,
+    /// When to do something about a pod that is not queued.
+    due: Deadlines<Key>,
+    /// What changed for the better, by node, and has not been looked at by the parked.
+    gains: BTreeMap<Arc<str>, Obstacles>,
+}
+
+/// A pod that is not bound, as far as the view shows.
+#[derive(Debug)]
+struct Pending {
+    facts: PodFacts,
+    place: Place,
+    stage: Stage,
+    /// How often in a row its calls failed.
+    failures: u32,
+    earlier: Earlier,
+    /// Where it may still be bound by a request that was given up, and counts until that is settled.
+    reserved: Vec<Reserved>,
+    /// The message of a condition that was written, and that the view does not show yet.
+    reported: Option<String>,
+}
+
+/// Where a pod stands in line: priority, then age, then name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    priority: Reverse<i32>,
+    created: Option<Time>,
+    key: Key,
+}
+
+/// What a pod waits for.
+#[derive(Clone, Debug)]
+enum Stage {
+    /// A decision.
+    Queued,
+    /// A change of a node that could help, or the flush.
+    Parked,
+    /// The end of a delay.
+    Delayed,
+    /// To be seen on its node, where it counts already.
+    Assumed(Assumed),
+}
+
+/// A pod for which a bind was asked.
+#[derive(Clone, Debug)]
+struct Assumed {
+    node: Arc<str>,
+    /// What it counts there.
+    amount: Amount,
+    bind: Bind,
+}
+
+/// Room on a node for a pod whose bind was given up, but may still arrive.
+#[derive(Clone, Debug)]
+struct Reserved {
+    node: Arc<str>,
+    amount: Amount,
+    until: Instant,
+}
+
+/// How long a request that was given up may still arrive.
+///
+/// Far longer than anything should hold it up: connections are closed when an answer is given up. Until a parked pod is
+/// decided again in any case, so that a reservation ends then.
+const LATE_MAX: Duration = FLUSH;
+
+/// What is known of the bind of an assumed pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bind {
+    Asked,
+    NotKnown,
+    Done,
+}
+
+/// What a parked pod needs to ask a node again.
+#[derive(Debug)]
+struct Parked {
+    facts: PodFacts,
+    obstacles: Obstacles,
+    reserved: Vec<Reserved>,
+}
+
+/// What a call is for. The uid tells a pod from a later one of its name.
+#[derive(Clone, Debug)]
+enum Ask {
+    Bind { key: Key, uid: Arc<str>, node: Arc<str> },
+    Look { key: Key, uid: Arc<str> },
+    Report { key: Key, uid: Arc<str> },
+}
+
+impl Scheduler {
+    /// A scheduler that knows nothing yet.
+    pub fn new(options: SchedulerOptions) -> Self {
+        let view = |kind, space| Informer::new(Query::all(kind), space, options.seed, options.informer);
+        Scheduler {
+            pods: view(Kind::Pod, 1),
+            nodes_seen: view(Kind::Node, 2),
+            calls: Calls::in_space(3),
+            open: 0,
+            recorder: EventRecorder::new(DEFAULT_SCHEDULER, "", 4),
+            nodes: Nodes::default(),
+            last: None,
+            pending: BTreeMap::new(),
+            queue: BTreeSet::new(),
+            parked: BTreeMap::new(),
+            due: Deadlines::default(),
+            gains: BTreeMap::new(),
+            options,
+        }
+    }
+
+    /// What its view of the pods has been through.
+    pub fn pod_view(&self) -> &Informer {
+        &self.pods
+    }
+
+    /// What its view of the nodes has been through.
+    pub fn node_view(&self) -> &Informer {
+        &self.nodes_seen
+    }
+
+    /// The nodes with what is bound to them, pods being bound included.
+    pub fn nodes(&self) -> &Nodes {
+        &self.nodes
+    }
+
+    /// How many pods wait for a decision now, are parked, wait for the end of a delay, and are being bound.
+    pub fn waiting(&self) -> [usize; 4] {
+        let mut counts = [0; 4];
+        for pod in self.pending.values() {
+            let at = match pod.stage {
+                Stage::Queued => 0,
+                Stage::Parked => 1,
+                Stage::Delayed => 2,
+                Stage::Assumed(_) => 3,
+            };
+            counts[at] += 1;
+        }
+        counts
+    }
+}
+
+impl Program for Scheduler {
+    fn step(&mut self, now: Now, input: Input, out: &mut Effects) {
+        for change in self.nodes_seen.step(now, &input, out) {
+            self.node_changed(change);
+        }
+        for change in self.pods.step(now, &input, out) {
+            self.pod_changed(now, change, out);
+        }
+        for (ask, answer) in self.calls.ended(now, &input) {
+            self.open -= 1;
+            match ask {
+                Ask::Bind { key, uid, node } => self.bind_answered(now, (&key, &uid, &node), &answer, out),
+                Ask::Look { key, uid } => self.look_answered(now, &key, &uid, &answer, out),
+                Ask::Report { key, uid } => self.report_answered(now, &key, &uid, &answer),
+            }
+        }
+        while let Some(key) = self.due.pop_due(now.mono) {
+            self.time_came(now, &key, out);
+        }
+        // Before both views are complete, absence means nothing: a node may look empty, or be missing.
+        if self.pods.is_synced() && self.nodes_seen.is_synced() {
+            self.decide_all(now, out);
+        }
+        out.wake_at(self.calls.next());
+        out.wake_at(self.due.next());
+    }
+    fn each_informer(&self, show: &mut dyn FnMut(&Informer)) {
+        [&self.pods, &self.nodes_seen].into_iter().for_each(show);
+    }
+}
+
+/// What comes in.
+impl Scheduler {
+    fn node_changed(&mut self, change: Change) {
+        match &change {
+            Change::Added(object) | Change::Modified { new: object, .. } => {
+                let Some(node) = object.get::<Node>() else { return };
+                let (at, before) = self.nodes.set(node);
+                let gain = removed(before.as_ref(), self.nodes.facts(at));
+                if !gain.is_empty() {
+                    self.gains.entry(self.nodes.name(at).clone()).or_default().extend(gain);
+                }
+            }
+            Change::Deleted(object) => self.nodes.remove(&object.meta().name),
+            Change::Synced => {}
+        }
+    }
+
+    fn pod_changed(&mut self, now: Now, change: Change, out: &mut Effects) {
+        match &change {
+            Change::Added(new) => {
+                if let Some((node, amount)) = counts(new) {
+                    self.nodes.charge(node, &amount);
+                }
+                self.follow(now, new, out);
+            }
+            Change::Modified { old, new } => {
+                let (before, after) = (counts(old), counts(new));
+                if before != after {
+                    if let Some((node, amount)) = after {
+                        self.nodes.charge(node, &amount);
+                    }
+                    if let Some((node, amount)) = before {
+                        self.release(node, &amount);
+                    }
+                }
+                self.follow(now, new, out);
+            }
+            Change::Deleted(old) => {
+                if let Some((node, amount)) = counts(old) {
+                    self.release(node, &amount);
+                }
+                if let Some(Assumed { node, amount, .. }) = self.drop_pending(&old.key()) {
+                    self.release(&node, &amount);
+                }
+            }
+            Change::Synced => {}
+        }
+    }
+
+    /// Brings what is kept of a pod in line with what the view shows.
+    fn follow(&mut self, now: Now, object: &Object, out: &mut Effects) {
+        let Some(pod) = object.get::<Pod>() else { return };
+        let key = object.key();
+        if let Some(node) = pod.node() {
+            if let Some(assumed) = self.drop_pending(&key) {
+                if *assumed.node == *node && counts(object).is_some() {
+                    // It counts as bound now. Nothing was gained.
+                    self.nodes.release(node, &assumed.amount);
+                } else {
+                    self.release(&assumed.node, &assumed.amount);
+                }
+                if *assumed.node == *node && assumed.bind != Bind::Done {
+                    self.tell_scheduled(now, object, node, out);
+                }
+            }
+        } else if self.wants_node(pod) {
+            let facts = self.nodes.pod_facts(pod);
+            let place = place(&key, pod);
+            match self.pending.get_mut(&key) {
+                None => {
+                    self.queue.insert(place.clone());
+                    let (earlier, stage) = (Earlier::Settled, Stage::Queued);
+                    let pending =
+                        Pending { facts, place, stage, failures: 0, earlier, reserved: Vec::new(), reported: None };
+                    self.pending.insert(key, pending);
+                }
+                Some(pending) => {
+                    if pending.reported.is_some() && pending.reported.as_deref() == unschedulable_message(pod) {
+                        pending.reported = None;
+                    }
+                    if pending.facts != facts || pending.place != place {
+                        let requeue = !matches!(pending.stage, Stage::Assumed(_));
+                        // Out of line at the old place, and in again at the new one.
+                        let stage = std::mem::replace(&mut pending.stage, Stage::Delayed);
+                        let old = std::mem::replace(&mut pending.place, place);
+                        pending.facts = facts;
+                        self.queue.remove(&old);
+                        self.parked.remove(&old);
+                        if requeue {
+                            self.enter(&key, Stage::Queued);
+                        } else {
+                            pending.stage = stage;
+                        }
+                    }
+                }
+            }
+        } else if !self.pending.get(&key).is_some_and(|pod| matches!(pod.stage, Stage::Assumed(_))) {
+            // A pod that is being bound counts until that is settled, even if it is deleted meanwhile.
+            self.drop_pending(&key);
+        }
+    }
+
+    fn bind_answered(&mut self, now: Now, (key, uid, node): (&Key, &str, &str), answer: &Answer, out: &mut Effects) {
+        let Some(pod) = assumed(&mut self.pending, key, uid).filter(|pod| *pod.assumed.node == *node) else { return };
+        let next = binding::after_bind(binding::heard(answer), *pod.earlier);
+        if next.then != AfterBind::Wait {
+            out.log(Level::Warn, format!("scheduler: pod {} to node {node}: {}; {}", key.name, told(answer), next.why));
+        }
+        match next.then {
+            AfterBind::Wait => self.bound(now, key, out),
+            AfterBind::DecideLater => self.delay(now, key),
+            AfterBind::Look => {
+                pod.assumed.bind = Bind::NotKnown;
+                *pod.earlier = Earlier::Unsettled;
+                *pod.failures = pod.failures.saturating_add(1);
+                self.due.set(key.clone(), now.mono + RETRY.delay(*pod.failures));
+            }
+        }
+    }
+
+    fn look_answered(&mut self, now: Now, key: &Key, uid: &str, answer: &Answer, out: &mut Effects) {
+        let found = match answer {
+            Answer::Object { object, .. } if object.meta().uid != uid => Found::Gone,
+            Answer::Object { object, .. } => match object.get::<Pod>() {
+                None => Found::NotKnown,
+                Some(pod) => match pod.node() {
+                    None if self.wants_node(pod) => Found::Unbound,
+                    None => Found::Gone,
+                    Some(node) => match assumed(&mut self.pending, key, uid) {
+                        Some(pod) if *pod.assumed.node == *node => Found::Here,
+                        _ => Found::Elsewhere,
+                    },
+                },
+            },
+            Answer::Refused(status) if status.reason == Some(Reason::NotFound) => Found::Gone,
+            Answer::Refused(_) | Answer::Lost(_) | Answer::List { .. } | Answer::Watching | Answer::Removed(_) => {
+                Found::NotKnown
+            }
+        };
+        let Some(pod) = assumed(&mut self.pending, key, uid) else { return };
+        let takes = self.nodes.find(&pod.assumed.node).is_some_and(|at| {
+            let mut node = self.nodes.facts(at).clone();
+            node.usage.take(&pod.assumed.amount);
+            refusal(pod.facts, &node).is_none()
+        });
+        let node = if takes { binding::Node::Takes } else { binding::Node::Refuses };
+        match binding::after_look(found, node).then {
+            AfterLook::Wait => self.bound(now, key, out),
+            AfterLook::BindAgain => {
+                pod.assumed.bind = Bind::Asked;
+                let node = pod.assumed.node.clone();
+                self.ask_bind(now, key, &node, out);
+            }
+            AfterLook::GiveUp => {
+                let (node, amount, until) = (pod.assumed.node.clone(), pod.assumed.amount, now.mono + LATE_MAX);
+                self.nodes.charge(&node, &amount);
+                pod.reserved.push(Reserved { node, amount, until });
+                self.delay(now, key);
+            }
+            AfterLook::DecideLater => self.delay(now, key),
+            AfterLook::LookAgain => {
+                *pod.failures = pod.failures.saturating_add(1);
+                self.due.set(key.clone(), now.mono + RETRY.delay(*pod.failures));
+            }
+        }
+    }
+
+    fn report_answered(&mut self, now: Now, key: &Key, uid: &str, answer: &Answer) {
+        let Some(pod) = self.pending.get_mut(key).filter(|pod| *pod.facts.uid == *uid) else { return };
+        match answer {
+            Answer::Object { .. } => {}
+            Answer::Refused(_) | Answer::Lost(_) | Answer::List { .. } | Answer::Watching | Answer::Removed(_) => {
+                // Decided again after a delay, which tells again.
+                pod.reported = None;
+                pod.failures = pod.failures.saturating_add(1);
+                if let Stage::Parked = pod.stage {
+                    self.due.set_if_earlier(key.clone(), now.mono + RETRY.delay(pod.failures));
+                }
+            }
+        }
+    }
+
+    fn time_came(&mut self, now: Now, key: &Key, out: &mut Effects) {
+        let Some(pod) = self.pending.get(key) else { return };
+        let uid = pod.facts.uid.clone();
+        match &pod.stage {
+            Stage::Parked => self.enter(key, Stage::Queued),
+            Stage::Delayed => {
+                if self.pods.get::<Pod>(key).is_some_and(|pod| self.wants_node(pod)) {
+                    self.enter(key, Stage::Queued);
+                } else {
+                    self.drop_pending(key);
+                }
+            }
+            Stage::Assumed(Assumed { bind: Bind::NotKnown, .. }) => {
+                self.open += 1;
+                self.calls.call(now, Ask::Look { key: key.clone(), uid }, Verb::Get { key: key.clone() }, out);
+            }
+            Stage::Assumed(_) | Stage::Queued => {}
+        }
+    }
+}
+
+/// Decisions.
+impl Scheduler {
+    /// Decides the queued pods, with those among them that were parked and have a node to ask again.
+    fn decide_all(&mut self, now: Now, out: &mut Effects) {
+        while self.open < self.options.calls_max {
+            self.wake_parked();
+            if self.queue.is_empty() {
+                self.gains.clear();
+                return;
+            }
+            while self.open < self.options.calls_max
+                && let Some(place) = self.queue.pop_first()
+            {
+                self.decide(now, &place.key, out);
+            }
+            if !self.queue.is_empty() {
+                // An answer will come, and a step with it; the gains are kept for it.
+                return;
+            }
+        }
+    }
+
+    fn decide(&mut self, now: Now, key: &Key, out: &mut Effects) {
+        let pod = self.pending.get_mut(key).expect("what is queued is pending");
+        // What is reserved for the pod itself does not stand in its way.
+        let reserved = std::mem::take(&mut pod.reserved);
+        for one in &reserved {
+            self.nodes.release(&one.node, &one.amount);
+        }
+        let turn = Turn { strategy: self.options.strategy, seed: self.options.seed, last: self.last.as_deref() };
+        let picked = pick(&turn, &pod.facts, &self.nodes).map(|at| self.nodes.name(at).clone());
+        let (facts, mut kept) = (pod.facts.clone(), Vec::new());
+        for one in reserved {
+            self.nodes.charge(&one.node, &one.amount);
+            if one.until <= now.mono || picked.as_ref() == Ok(&one.node) {
+                self.release(&one.node, &one.amount);
+            } else {
+                kept.push(one);
+            }
+        }
+        if let Some(pod) = self.pending.get_mut(key) {
+            pod.reserved = kept;
+        }
+        match picked {
+            Ok(node) => {
+                out.log(Level::Info, format!("scheduler: assigning pod {} to node {node}", key.name));
+                self.nodes.charge(&node, &facts.amount);
+                let assumed = Assumed { node: node.clone(), amount: facts.amount, bind: Bind::Asked };
+                self.enter(key, Stage::Assumed(assumed));
+                self.ask_bind(now, key, &node, out);
+                self.last = Some(node);
+            }
+            Err(why) => {
+                self.park(now, key, why.obstacles);
+                self.report(now, key, &why, out);
+            }
+        }
+    }
+
+    fn ask_bind(&mut self, now: Now, key: &Key, node: &Arc<str>, out: &mut Effects) {
+        let uid = self.pending.get(key).expect("only pending pods are bound").facts.uid.clone();
+        let bind = Verb::Bind { key: key.clone(), uid: uid.clone(), node: node.to_string() };
+        self.open += 1;
+        self.calls.call(now, Ask::Bind { key: key.clone(), uid, node: node.clone() }, bind, out);
+    }
+
+    /// Says in the pod's status, and as an event, why it has no node; unless that was said.
+    fn report(&mut self, now: Now, key: &Key, why: &Unschedulable, out: &mut Effects) {
+        let Some(object) = self.pods.object(key) else { return };
+        let pod = self.pending.get_mut(key).expect("only pending pods are decided");
+        let message = why.to_string();
+        let shown = object.get::<Pod>().and_then(unschedulable_message);
+        if pod.reported.as_deref().or(shown) == Some(&message) {
+            return;
+        }
+        out.log(Level::Info, format!("scheduler: no node for pod {}: {message}", key.name));
+        self.recorder.tell(now, object, Tone::Warning, "FailedScheduling", message.clone(), out);
+        let object = object.with(|pod: &mut Pod| set_unschedulable(pod, &message, Time::of(now.wall)));
+        pod.reported = Some(message);
+        let ask = Ask::Report { key: key.clone(), uid: pod.facts.uid.clone() };
+        self.open += 1;
+        self.calls.call(now, ask, Verb::Update { object, part: Part::Status }, out);
+    }
+
+    /// Queues the parked pods that a changed node would take, as many as it would take at once.
+    ///
+    /// The others stay: if one of the woken goes elsewhere, the next round of [`Scheduler::decide_all`] wakes another.
+    fn wake_parked(&mut self) {
+        let mut woken = Vec::new();
+        for (name, gain) in &self.gains {
+            let Some(at) = self.nodes.find(name) else { continue };
+            let mut node = self.nodes.facts(at).clone();
+            for (place, parked) in &mut self.parked {
+                if parked.obstacles.meets(*gain) {
+                    let own: Vec<&Reserved> = parked.reserved.iter().filter(|one| one.node == *name).collect();
+                    own.iter().for_each(|one| node.usage.take(&one.amount));
+                    let answer = refusal(&parked.facts, &node);
+                    own.iter().for_each(|one| node.usage.add(&one.amount));
+                    match answer {
+                        Some(refusal) => parked.obstacles.insert(refusal.obstacle()),
+                        None => {
+                            node.usage.add(&parked.facts.amount);
+                            parked.obstacles.insert(Obstacle::Resources);
+                            woken.push(place.key.clone());
+                        }
+                    }
+                }
+            }
+        }
+        for key in woken {
+            self.enter(&key, Stage::Queued);
+        }
+    }
+}
+
+/// Where pods are kept.
+impl Scheduler {
+    /// A pod enters a stage, and leaves the one it was in. It does not leave the node it counts on: see
+    /// [`Scheduler::delay`].
+    fn enter(&mut self, key: &Key, stage: Stage) {
+        let pod = self.pending.get_mut(key).expect("only pending pods have stages");
+        self.due.remove(key);
+        match pod.stage {
+            Stage::Queued => drop(self.queue.remove(&pod.place)),
+            Stage::Parked => drop(self.parked.remove(&pod.place)),
+            Stage::Delayed | Stage::Assumed(_) => {}
+        }
+        match stage {
+            Stage::Queued => drop(self.queue.insert(pod.place.clone())),
+            Stage::Parked | Stage::Delayed | Stage::Assumed(_) => {}
+        }
+        pod.stage = stage;
+    }
+
+    /// No node takes the pod.
+    fn park(&mut self, now: Now, key: &Key, obstacles: Obstacles) {
+        self.enter(key, Stage::Parked);
+        let pod = &self.pending[key];
+        self.parked
+            .insert(pod.place.clone(), Parked { facts: pod.facts.clone(), obstacles, reserved: pod.reserved.clone() });
+        self.due.set(key.clone(), now.mono + FLUSH);
+    }
+
+    /// Nothing is pending about this pod any more. Returns where it was assumed, which still counts.
+    fn drop_pending(&mut self, key: &Key) -> Option<Assumed> {
+        let pod = self.pending.remove(key)?;
+        self.due.remove(key);
+        self.queue.remove(&pod.place);
+        self.parked.remove(&pod.place);
+        for one in pod.reserved {
+            self.release(&one.node, &one.amount);
+        }
+        match pod.stage {
+            Stage::Assumed(assumed) => Some(assumed),
+            Stage::Queued | Stage::Parked | Stage::Delayed => None,
+        }
+    }
+
+    /// A bind came to nothing: the node is free of the pod, which is decided again later.
+    fn delay(&mut self, now: Now, key: &Key) {
+        let Some(pod) = self.pending.get_mut(key) else { return };
+        pod.failures = pod.failures.saturating_add(1);
+        let at = now.mono + RETRY.delay(pod.failures);
+        if let Stage::Assumed(Assumed { node, amount, .. }) = pod.stage.clone() {
+            self.release(&node, &amount);
+        }
+        self.enter(key, Stage::Delayed);
+        self.due.set(key.clone(), at);
+    }
+
+    /// A bind was done; the view will show it.
+    fn bound(&mut self, now: Now, key: &Key, out: &mut Effects) {
+        let Some(pod) = self.pending.get_mut(key) else { return };
+        let Stage::Assumed(assumed) = &mut pod.stage else { return };
+        assumed.bind = Bind::Done;
+        (pod.failures, pod.earlier) = (0, Earlier::Settled);
+        let node = assumed.node.clone();
+        if let Some(object) = self.pods.object(key).cloned() {
+            self.tell_scheduled(now, &object, &node, out);
+        }
+    }
+
+    fn tell_scheduled(&mut self, now: Now, pod: &Object, node: &str, out: &mut Effects) {
+        let message = format!("Successfully assigned {} to {node}", pod.meta().full_name());
+        self.recorder.tell(now, pod, Tone::Normal, "Scheduled", message, out);
+    }
+
+    /// A pod does not count on a node any more.
+    fn release(&mut self, node: &str, amount: &Amount) {
+        if self.nodes.release(node, amount) {
+            match self.gains.get_mut(node) {
+                Some(gains) => gains.extend(Gain::PodLeft.removes()),
+                None => drop(self.gains.insert(node.into(), Gain::PodLeft.removes())),
+            }
+        }
+    }
+
+    fn wants_node(&self, pod: &Pod) -> bool {
+        let scheduler = match pod.spec.scheduler_name.as_str() {
+            "" => DEFAULT_SCHEDULER,
+            name => name,
+        };
+        pod.node().is_none() && pod.is_active() && scheduler == self.options.name
+    }
+}
+
+/// The node that a pod counts on, as the view shows it, and what it counts there.
+fn counts(object: &Object) -> Option<(&str, Amount)> {
+    let pod = object.get::<Pod>()?;
+    let node = pod.node().filter(|_| !pod.status.phase.is_final())?;
+    Some((node, Amount::of(pod)))
+}
+
+fn place(key: &Key, pod: &Pod) -> Place {
+    let priority = Reverse(pod.spec.priority.unwrap_or(0));
+    Place { priority, created: pod.metadata.creation_timestamp, key: key.clone() }
+}
+
+/// A pod for which a bind was asked, with what its answer changes.
+struct Doubt<'a> {
+    facts: &'a PodFacts,
+    failures: &'a mut u32,
+    earlier: &'a mut Earlier,
+    reserved: &'a mut Vec<Reserved>,
+    assumed: &'a mut Assumed,
+}
+
+/// The pod, if it is still this one and is being bound.
+fn assumed<'a>(pending: &'a mut BTreeMap<Key, Pending>, key: &Key, uid: &str) -> Option<Doubt<'a>> {
+    let pod = pending.get_mut(key).filter(|pod| *pod.facts.uid == *uid)?;
+    match &mut pod.stage {
+        Stage::Assumed(assumed) => Some(Doubt {
+            facts: &pod.facts,
+            failures: &mut pod.failures,
+            earlier: &mut pod.earlier,
+            reserved: &mut pod.reserved,
+            assumed,
+        }),
+        Stage::Queued | Stage::Parked | Stage::Delayed => None,
+    }
+}
+
+fn told(answer: &Answer) -> String {
+    match answer {
+        Answer::Refused(status) => status.to_string(),
+        Answer::Lost(why) => why.clone(),
+        Answer::Object { .. } | Answer::List { .. } | Answer::Watching | Answer::Removed(_) => {
+            "an answer of another kind".into()
+        }
+    }
+}
+
+/// What its status says about why it has no node.
+fn unschedulable_message(pod: &Pod) -> Option<&str> {
+    let condition = pod.status.conditions.iter().find(|condition| condition.kind == "PodScheduled")?;
+    (condition.status == "False" && condition.reason == "Unschedulable").then_some(condition.message.as_str())
+}
+
+fn set_unschedulable(pod: &mut Pod, message: &str, now: Time) {
+    let conditions = &mut pod.status.conditions;
+    let at = conditions.iter().position(|condition| condition.kind == "PodScheduled").unwrap_or_else(|| {
+        conditions.push(PodCondition { kind: "PodScheduled".into(), ..Default::default() });
+        conditions.len() - 1
+    });
+    let condition = &mut conditions[at];
+    if condition.status != "False" {
+        condition.last_transition_time = Some(now);
+    }
+    condition.status = "False".into();
+    condition.reason = "Unschedulable".into();
+    condition.message = message.into();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::object::Resource;
+    use crate::apiserver::{self, ApiServer};
+    use crate::program::{CallId, Committed, DeleteOptions, Effect, RequestId, Revision};
+    use crate::rng::Draw;
+    use crate::scheduler::examples::{NodeExample, PodExample, node, pod};
+    use crate::store::Store;
+    use crate::time::Wall;
+    use quickcheck::{Arbitrary, Gen, quickcheck};
+    use std::collections::VecDeque;
+
+    /// What becomes of a call.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Fate {
+        Arrives,
+        /// It never reaches the server.
+        RequestLost,
+        /// It is carried out, and the answer is lost.
+        ReplyLost,
+        /// It reaches the server long after it was given up.
+        Late,
+    }
+
+    /// The real API server, whose writes are durable at once, the scheduler, and what lies between.
+    struct World {
+        server: ApiServer,
+        scheduler: Scheduler,
+        now: Now,
+        revision: u64,
+        requests: u64,
+        calls: BTreeMap<RequestId, CallId>,
+        deaf: BTreeSet<RequestId>,
+        answered: Option<Answer>,
+        inbox: VecDeque<Input>,
+        late: VecDeque<(Instant, CallId, Verb)>,
+        /// Calls wait here while they are held.
+        held: Option<Vec<(CallId, Verb)>>,
+        fate: Box<dyn Fn(u64) -> Fate>,
+        made: u64,
+        wake_at: Option<Instant>,
+        log: Vec<String>,
+        writes: Vec<String>,
+        /// The most that a node of this number ever offered. Nodes do not shrink here, not even by being replaced: what
+        /// shrinks under a pod that is being bound is nobody's over-commitment.
+        milli: [u32; 4],
+    }
+
+    impl World {
+        fn with(options: SchedulerOptions) -> Self {
+            let mut world = World {
+                server: ApiServer::new(apiserver::Options::with_seed(1), Store::default()),
+                scheduler: Scheduler::new(options),
+                now: Now { mono: Instant::from_nanos(0), wall: Wall::from_secs(1_800_000_000) },
+                revision: 0,
+                requests: 0,
+                calls: BTreeMap::new(),
+                deaf: BTreeSet::new(),
+                answered: None,
+                inbox: VecDeque::new(),
+                late: VecDeque::new(),
+                held: None,
+                fate: Box::new(|_| Fate::Arrives),
+                made: 0,
+                wake_at: Some(Instant::default()),
+                log: Vec::new(),
+                writes: Vec::new(),
+                milli: [0; 4],
+            };
+            world.serve(Input::Wake);
+            world
+        }
+
+        fn new() -> Self {
+            World::with(SchedulerOptions::default())
+        }
+
+        fn serve(&mut self, input: Input) {
+            let mut out = Effects::default();
+            self.server.step(self.now, input, &mut out);
+            for effect in out.list {
+                match effect {
+                    Effect::Commit { commit, .. } => {
+                        self.revision += 1;
+                        let outcome = Committed::At(Revision(self.revision));
+                        self.serve(Input::Committed { commit, outcome });
+                    }
+                    Effect::Answer { to, answer } => match self.calls.get(&to) {
+                        Some(_) if self.deaf.contains(&to) => {}
+                        Some(call) => self.inbox.push_back(Input::Reply { call: *call, answer }),
+                        None => self.answered = Some(answer),
+                    },
+                    Effect::Event { to, event } if !self.deaf.contains(&to) => {
+                        self.inbox.extend(self.calls.get(&to).map(|call| Input::Event { call: *call, event }));
+                    }
+                    Effect::End { to } => {
+                        self.inbox.extend(self.calls.get(&to).map(|call| Input::Ended { call: *call }));
+                    }
+                    _ => {}
+                }
+            }
+        }
+
+        fn request(&mut self, call: Option<CallId>, verb: Verb) -> RequestId {
+            self.requests += 1;
+            let from = RequestId(self.requests);
+            if let Some(call) = call {
+                self.calls.insert(from, call);
+                match &verb {
+                    Verb::Bind { key, node, .. } => self.writes.push(format!("bind {} {node}", key.name)),
+                    Verb::Update { object, part: Part::Status } => {
+                        self.writes.push(format!("status {}", object.meta().name));
+                    }
+                    _ => {}
+                }
+            }
+            let bind = if let Verb::Bind { node, .. } = &verb { Some(node.clone()) } else { None };
+            self.serve(Input::Request { from, request: verb.into() });
+            if let Some(node) = bind {
+                self.check_fit(&node);
+            }
+            from
+        }
+
+        fn call(&mut self, call: CallId, verb: Verb) {
+            self.made += 1;
+            match (self.fate)(self.made) {
+                Fate::Arrives => drop(self.request(Some(call), verb)),
+                Fate::RequestLost => {}
+                Fate::ReplyLost => {
+                    self.deaf.insert(RequestId(self.requests + 1));
+                    self.request(Some(call), verb);
+                }
+                Fate::Late => self.late.push_back((self.now.mono + Duration::from_secs(33), call, verb)),
+            }
+        }
+
+        fn step(&mut self, input: Input) {
+            let mut out = Effects::default();
+            self.scheduler.step(self.now, input, &mut out);
+            if out.wake_at.is_none_or(|at| at > self.now.mono) {
+                let mut idle = Effects::default();
+                self.scheduler.step(self.now, Input::Wake, &mut idle);
+                assert_eq!((idle.list.as_slice(), idle.wake_at), ([].as_slice(), out.wake_at), "woken for nothing");
+            }
+            self.wake_at = out.wake_at;
+            for effect in out.list {
+                match effect {
+                    Effect::Call { call, request } => match &mut self.held {
+                        Some(held) => held.push((call, request.verb)),
+                        None => self.call(call, request.verb),
+                    },
+                    Effect::Cancel { call } => {
+                        let from = self.calls.iter().find(|(_, of)| **of == call).map(|(from, _)| *from);
+                        from.into_iter().for_each(|from| self.serve(Input::Gone { from }));
+                    }
+                    Effect::Log { level: Level::Info, line } => self.log.push(line),
+                    _ => {}
+                }
+            }
+        }
+
+        fn release(&mut self) {
+            for (call, verb) in self.held.take().unwrap_or_default() {
+                self.call(call, verb);
+            }
+        }
+
+        /// Lets so many seconds pass, and all that happens in them.
+        fn pass(&mut self, secs: u64) {
+            let end = self.now.mono + Duration::from_secs(secs);
+            for steps in 0.. {
+                assert!(steps < 10_000, "a hot loop: {:?}", self.scheduler);
+                if let Some(input) = self.inbox.pop_front() {
+                    self.step(input);
+                    continue;
+                }
+                let late = self.late.front().map(|(at, ..)| *at);
+                let next = self.wake_at.into_iter().chain(late).min().filter(|at| *at <= end).unwrap_or(end);
+                self.now.wall = self.now.wall + next.since(self.now.mono);
+                self.now.mono = next.max(self.now.mono);
+                if self.late.front().is_some_and(|(at, ..)| *at <= next) {
+                    let (_, call, verb) = self.late.pop_front().unwrap();
+                    self.request(Some(call), verb);
+                } else if self.wake_at.is_some_and(|at| at <= next) {
+                    self.step(Input::Wake);
+                } else {
+                    return;
+                }
+            }
+        }
+
+        fn ask(&mut self, verb: Verb) {
+            self.request(None, verb);
+            let answer = self.answered.take();
+            assert!(matches!(answer, Some(Answer::Object { .. } | Answer::Removed(_))), "{answer:?}");
+        }
+
+        fn add(&mut self, node: NodeExample) {
+            self.ask(Verb::Create { object: node.0.into_object() });
+        }
+
+        fn create(&mut self, pod: PodExample) {
+            self.ask(Verb::Create { object: pod.0.into_object() });
+        }
+
+        fn change_node(&mut self, name: &str, node: NodeExample) {
+            let stored = self.server.store().get(&Key::new(Kind::Node, "", name)).unwrap().clone();
+            let mut new = node.0;
+            new.metadata = crate::api::meta::ObjectMeta { labels: new.metadata.labels, ..stored.meta().clone() };
+            new.metadata.resource_version.clear();
+            let object = new.into_object();
+            self.ask(Verb::Update { object: object.clone(), part: Part::Main });
+            self.ask(Verb::Update { object, part: Part::Status });
+        }
+
+        fn finish(&mut self, name: &str) {
+            let patch = serde_json::json!({"status": {"phase": "Succeeded"}});
+            self.ask(Verb::Merge { key: key(name), patch, part: Part::Status });
+        }
+
+        fn delete(&mut self, key: Key, grace: i64) {
+            let options = DeleteOptions { grace_seconds: Some(grace), ..Default::default() };
+            self.ask(Verb::Delete { key, options });
+        }
+
+        fn pod(&self, name: &str) -> Option<&Pod> {
+            self.server.store().get(&key(name))?.get()
+        }
+
+        fn condition(&self, name: &str) -> String {
+            let conditions = &self.pod(name).unwrap().status.conditions;
+            let one = conditions.iter().find(|one| one.kind == "PodScheduled");
+            one.map_or("-".into(), |one| format!("{} {} {}", one.status, one.reason, one.message))
+        }
+
+        /// Where the pods are: `a=n1 b=-`.
+        fn places(&self) -> String {
+            let query = Query::all(Kind::Pod);
+            let pods = self.server.store().list(&query).filter_map(Object::get::<Pod>);
+            pods.map(|pod| format!("{}={}", pod.metadata.name, pod.node().unwrap_or("-"))).collect::<Vec<_>>().join(" ")
+        }
+
+        fn events(&self) -> Vec<String> {
+            let query = Query::all(Kind::Event);
+            let mut events: Vec<String> = self
+                .server
+                .store()
+                .list(&query)
+                .filter_map(Object::get::<crate::api::event::Event>)
+                .map(|event| format!("{} {} {}: {}", event.count.unwrap_or(0), event.kind, event.reason, event.message))
+                .collect();
+            events.sort();
+            events
+        }
+
+        /// The nodes and their usage, added up anew from the store.
+        fn truth(&self) -> Nodes {
+            let mut nodes = Nodes::default();
+            for node in self.server.store().list(&Query::all(Kind::Node)).filter_map(Object::get::<Node>) {
+                nodes.set(node);
+            }
+            for pod in self.server.store().list(&Query::all(Kind::Pod)) {
+                if let Some((node, amount)) = counts(pod) {
+                    nodes.charge(node, &amount);
+                }
+            }
+            nodes
+        }
+
+        fn check_fit(&self, node: &str) {
+            let nodes = self.truth();
+            if let Some(at) = nodes.find(node) {
+                let facts = nodes.facts(at);
+                let fits = facts.usage.amount.cpu_milli <= facts.allocatable_cpu_milli
+                    && facts.usage.amount.memory <= facts.allocatable_memory
+                    && facts.usage.pods <= facts.allocatable_pods;
+                assert!(fits, "{node} is over-committed: {}", self.places());
+            }
+        }
+
+        /// Everything the scheduler counts is true, and no pod waits that a node would take.
+        fn check_settled(&self) {
+            // Room that is reserved counts, but not against the pod itself.
+            let reserved = |nodes: &mut Nodes, but: &str| {
+                for pod in self.scheduler.pending.values().filter(|pod| *pod.facts.uid != *but) {
+                    pod.reserved.iter().for_each(|one| nodes.charge(&one.node, &one.amount));
+                }
+            };
+            let mut truth = self.truth();
+            reserved(&mut truth, "");
+            let usage = |nodes: &Nodes| nodes.iter().map(|(_, node)| node.usage).collect::<Vec<_>>();
+            assert_eq!(usage(&truth), usage(&self.scheduler.nodes), "{}", self.places());
+            for pod in self.server.store().list(&Query::all(Kind::Pod)).filter_map(Object::get::<Pod>) {
+                if self.scheduler.wants_node(pod) {
+                    let mut truth = self.truth();
+                    reserved(&mut truth, &pod.metadata.uid);
+                    let facts = truth.pod_facts(pod);
+                    let takes = truth.iter().find(|(_, node)| refusal(&facts, node).is_none());
+                    assert!(takes.is_none(), "a node takes {}: {}", pod.metadata.name, self.places());
+                    let why = Unschedulable::explain(&facts, &truth).obstacles;
+                    let parked = self.scheduler.parked.values().find(|parked| *parked.facts.uid == pod.metadata.uid);
+                    assert!(
+                        truth.is_empty() || parked.is_some_and(|parked| !why.is_empty() || parked.obstacles.is_empty())
+                    );
+                }
+            }
+            let [queued, _, delayed, assumed] = self.scheduler.waiting();
+            assert_eq!((queued, delayed, assumed, self.scheduler.open), (0, 0, 0, 0));
+        }
+    }
+
+    fn key(name: &str) -> Key {
+        Key::new(Kind::Pod, "default", name)
+    }
+
+    #[test]
+    fn binds_and_tells() {
+        let mut world = World::new();
+        for name in ["node-1", "node-2"] {
+            world.add(node(name));
+        }
+        for name in ["a", "b", "c", "d"] {
+            world.create(pod(name));
+        }
+        world.pass(1);
+        assert_eq!(world.places(), "a=node-1 b=node-2 c=node-1 d=node-2");
+        assert_eq!(world.log[0], "scheduler: assigning pod a to node node-1");
+        assert_eq!(world.log.len(), 4);
+        assert_eq!(world.events()[0], "1 Normal Scheduled: Successfully assigned default/a to node-1");
+        assert_eq!(world.events().len(), 4);
+        world.check_settled();
+        let before = world.revision;
+        world.pass(3600);
+        assert_eq!(world.revision, before, "a settled scheduler writes nothing");
+    }
+
+    #[test]
+    fn the_most_important_first_and_only_ones_own() {
+        let mut world = World::new();
+        world.add(node("n").offers("pods", "2"));
+        world.create(pod("bound").on("m"));
+        world.create(pod("a"));
+        world.create(pod("b").priority(7));
+        world.create(pod("c").priority(7));
+        let mut other = pod("other").0;
+        Arc::make_mut(&mut other.spec).scheduler_name = "mine".into();
+        world.create(PodExample(other));
+        world.pass(1);
+        assert_eq!(world.places(), "a=- b=n bound=m c=n other=-");
+        assert_eq!((world.condition("other").as_str(), world.scheduler.waiting()), ("-", [0, 1, 0, 0]));
+    }
+
+    #[test]
+    fn says_why_and_tries_again_when_it_could_help() {
+        let mut world = World::new();
+        world.create(pod("a").requests("cpu", "3").selects("disk", "ssd"));
+        world.pass(1);
+        assert_eq!(world.condition("a"), "False Unschedulable no nodes available to schedule pods");
+        world.add(node("n1").offers("cpu", "2").label("disk", "ssd"));
+        world.add(node("n2").cordoned());
+        world.pass(1);
+        let told = world.events().join("\n");
+        assert_eq!(told, "1 Warning FailedScheduling: no nodes available to schedule pods", "no node could take it");
+        world.pass(300);
+        let message = "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) were unschedulable.";
+        assert_eq!(world.condition("a"), format!("False Unschedulable {message}"));
+        assert_eq!(world.events()[0], format!("1 Warning FailedScheduling: {message}"));
+        world.writes.clear();
+        world.pass(3600);
+        assert!(world.writes.is_empty(), "what was said is not said again");
+        world.change_node("n2", node("n2"));
+        world.pass(1);
+        assert_eq!(world.places(), "a=-");
+        world.change_node("n2", node("n2").label("disk", "ssd"));
+        world.pass(1);
+        assert_eq!((world.places().as_str(), world.condition("a").as_str()), ("a=n2", "True  "));
+        world.check_settled();
+    }
+
+    #[test]
+    fn a_pod_that_leaves_makes_room_for_as_many_as_fit() {
+        let mut world = World::new();
+        world.add(node("n").offers("cpu", "1"));
+        world.create(pod("a").requests("cpu", "1"));
+        world.pass(1);
+        for name in ["b", "c", "d"] {
+            world.create(pod(name).requests("cpu", "500m"));
+        }
+        world.pass(1);
+        world.writes.clear();
+        world.delete(key("a"), 30);
+        world.pass(1);
+        assert!(world.writes.is_empty(), "a terminating pod counts until it is gone");
+        world.delete(key("a"), 0);
+        world.pass(1);
+        assert_eq!((world.places().as_str(), world.writes.len()), ("b=n c=n d=-", 2), "d is not disturbed");
+        world.finish("b");
+        world.pass(1);
+        assert_eq!(world.places(), "b=n c=n d=n");
+        world.check_settled();
+    }
+
+    #[test]
+    fn a_bind_that_is_refused_frees_the_node() {
+        let mut world = World::new();
+        world.add(node("n1"));
+        world.add(node("n2").offers("cpu", "1"));
+        world.pass(1);
+        world.held = Some(Vec::new());
+        world.create(pod("a").requests("cpu", "4"));
+        world.pass(0);
+        let uid = world.pod("a").unwrap().metadata.uid.as_str().into();
+        world.ask(Verb::Bind { key: key("a"), uid, node: "elsewhere".into() });
+        world.release();
+        world.create(pod("b").requests("cpu", "4"));
+        world.pass(20);
+        assert_eq!(world.places(), "a=elsewhere b=n1");
+        world.check_settled();
+    }
+
+    #[test]
+    fn pods_and_nodes_that_vanish_leave_no_ghosts() {
+        let check = |what: &str, happens: fn(&mut World), want: &str| {
+            let mut world = World::new();
+            world.add(node("n1"));
+            world.pass(1);
+            world.held = Some(Vec::new());
+            world.create(pod("a").requests("cpu", "4"));
+            world.pass(0);
+            happens(&mut world);
+            world.pass(0);
+            world.release();
+            world.pass(100);
+            assert_eq!(world.places(), want, "{what}");
+            world.check_settled();
+        };
+        check("the pod is deleted while it is being bound", |world| world.delete(key("a"), 0), "");
+        check(
+            "another pod of the name takes its place",
+            |world| {
+                world.delete(key("a"), 0);
+                world.create(pod("a").requests("cpu", "3"));
+            },
+            "a=n1",
+        );
+        check(
+            "the node goes and comes back",
+            |world| {
+                world.delete(Key::new(Kind::Node, "", "n1"), 0);
+                world.add(node("n1"));
+            },
+            "a=n1",
+        );
+        check(
+            "the node goes, and the bind is lost",
+            |world| {
+                world.held.as_mut().unwrap().clear();
+                world.delete(Key::new(Kind::Node, "", "n1"), 0);
+                world.add(node("n2"));
+            },
+            "a=n2",
+        );
+    }
+
+    #[test]
+    fn any_one_call_may_be_lost_or_late() {
+        let run = |nth: u64, fate: Fate| {
+            let mut world = World::new();
+            world.fate = Box::new(move |made| if made == nth { fate } else { Fate::Arrives });
+            world.add(node("n1").offers("cpu", "1"));
+            world.create(pod("a").requests("cpu", "1"));
+            world.create(pod("b").requests("cpu", "1"));
+            world.pass(1);
+            world.add(node("n2").offers("cpu", "1").label("x", "y"));
+            world.create(pod("c").selects("x", "y"));
+            world.pass(200);
+            world.pass(400);
+            assert_eq!(world.places(), "a=n1 b=n2 c=n2", "call {nth}: {fate:?}");
+            world.check_settled();
+            world.made
+        };
+        let calls = run(0, Fate::Arrives);
+        assert!(calls > 10);
+        for nth in 1..=calls {
+            for fate in [Fate::RequestLost, Fate::ReplyLost, Fate::Late] {
+                run(nth, fate);
+            }
+        }
+    }
+
+    #[test]
+    fn decisions_wait_when_too_many_calls_are_open() {
+        let mut world = World::with(SchedulerOptions { calls_max: 3, ..Default::default() });
+        world.add(node("n"));
+        world.pass(1);
+        world.held = Some(Vec::new());
+        for nth in 0..10 {
+            world.create(pod(&format!("p{nth}")));
+        }
+        world.pass(1);
+        assert_eq!(world.scheduler.waiting(), [7, 0, 0, 3]);
+        world.release();
+        world.pass(1);
+        world.check_settled();
+        assert!(!world.places().contains("=-"));
+    }
+
+    /// Something that happens to the cluster; the numbers choose nodes, pods and sizes.
+    #[derive(Clone, Copy, Debug)]
+    enum Happens {
+        Pod { name: u8, cpu: u8, label: bool, priority: i8 },
+        PodGone { name: u8, grace: bool },
+        PodFinished(u8),
+        Node { name: u8, cpu: u8 },
+        NodeGone(u8),
+        NodeIs { name: u8, ready: bool, cordoned: bool, label: bool, more: u8 },
+        Pass(u8),
+    }
+
+    impl Arbitrary for Happens {
+        fn arbitrary(g: &mut Gen) -> Self {
+            let [a, b, c, d] = [u8::arbitrary(g), u8::arbitrary(g), u8::arbitrary(g), u8::arbitrary(g)];
+            match a % 16 {
+                0..=5 => Happens::Pod { name: b % 12, cpu: c % 8, label: d % 4 == 0, priority: (d % 3) as i8 },
+                6 | 7 => Happens::PodGone { name: b % 12, grace: c % 2 == 0 },
+                8 => Happens::PodFinished(b % 12),
+                9 | 10 => Happens::Node { name: b % 4, cpu: c % 16 },
+                11 => Happens::NodeGone(b % 4),
+                12 | 13 => Happens::NodeIs {
+                    name: b % 4,
+                    ready: c % 4 > 0,
+                    cordoned: c / 4 % 4 == 0,
+                    label: c / 16 % 2 == 0,
+                    more: d % 4,
+                },
+                _ => Happens::Pass(b % 40),
+            }
+        }
+    }
+
+    impl World {
+        fn happens(&mut self, what: Happens) {
+            let node_key = |name: u8| Key::new(Kind::Node, "", &format!("n{name}"));
+            let (pod_name, milli) = (|name: u8| format!("p{name}"), |cpu: u8| format!("{}m", u32::from(cpu) * 100));
+            let has = |world: &World, key: &Key| world.server.store().get(key).is_some();
+            match what {
+                Happens::Pod { name, cpu, label, priority } => {
+                    let name = pod_name(name);
+                    if !has(self, &key(&name)) {
+                        let pod = pod(&name).requests("cpu", &milli(cpu)).priority(priority.into());
+                        self.create(if label { pod.selects("x", "y") } else { pod });
+                    }
+                }
+                Happens::PodGone { name, grace } => {
+                    let key = key(&pod_name(name));
+                    if has(self, &key) {
+                        self.delete(key, if grace { 30 } else { 0 });
+                    }
+                }
+                Happens::PodFinished(name) => {
+                    let name = pod_name(name);
+                    if self.pod(&name).is_some_and(|pod| pod.node().is_some() && !pod.status.phase.is_final()) {
+                        self.finish(&name);
+                    }
+                }
+                Happens::Node { name, cpu } => {
+                    if !has(self, &node_key(name)) {
+                        let most = &mut self.milli[usize::from(name)];
+                        *most = (*most).max(u32::from(cpu) * 100);
+                        let cpu = format!("{most}m");
+                        self.add(node(&format!("n{name}")).offers("cpu", &cpu).offers("pods", "4"));
+                    }
+                }
+                Happens::NodeGone(name) => {
+                    if has(self, &node_key(name)) {
+                        self.delete(node_key(name), 0);
+                    }
+                }
+                Happens::NodeIs { name, ready, cordoned, label, more } => {
+                    if has(self, &node_key(name)) {
+                        self.milli[usize::from(name)] += u32::from(more) * 100;
+                        let cpu = format!("{}m", self.milli[usize::from(name)]);
+                        let name = format!("n{name}");
+                        let node = node(&name).offers("cpu", &cpu).offers("pods", "4");
+                        let node = node.ready(if ready { "True" } else { "Unknown" });
+                        let node = if cordoned { node.cordoned() } else { node };
+                        self.change_node(&name, if label { node.label("x", "y") } else { node });
+                    }
+                }
+                Happens::Pass(secs) => self.pass(secs.into()),
+            }
+        }
+    }
+
+    fn live(strategy: u8, seed: u64, lost_percent: u64, story: &[Happens]) {
+        use Strategy::{LeastAllocated, MostAllocated, Random, RoundRobin};
+        let strategy = [LeastAllocated, MostAllocated, RoundRobin, Random][usize::from(strategy % 4)];
+        let mut world = World::with(SchedulerOptions { strategy, seed, calls_max: 4, ..Default::default() });
+        let draw = Draw::new(seed).key("fate");
+        world.fate = Box::new(move |made| match draw.count(made) {
+            draw if !draw.chance(lost_percent, 100) => Fate::Arrives,
+            draw => [Fate::RequestLost, Fate::ReplyLost, Fate::Late][draw.count(0).below(3) as usize],
+        });
+        story.iter().for_each(|what| world.happens(*what));
+        world.fate = Box::new(|_| Fate::Arrives);
+        // Less than the flush: what could help must have woken the pods.
+        world.pass(200);
+        world.check_settled();
+        let before = world.writes.len();
+        world.pass(900);
+        assert!(
+            world.writes[before..].iter().all(|write| write.starts_with("status")),
+            "{:?}",
+            &world.writes[before..]
+        );
+        let before = world.writes.len();
+        world.pass(900);
+        assert_eq!(world.writes.len(), before, "a settled scheduler writes nothing");
+    }
+
+    quickcheck! {
+        fn whatever_happens_no_pod_waits_that_a_node_would_take(strategy: u8, seed: u64, story: Vec<Happens>) -> bool {
+            live(strategy, seed, 0, &story);
+            true
+        }
+
+        fn losses_change_nothing_in_the_end(strategy: u8, seed: u64, story: Vec<Happens>) -> bool {
+            live(strategy, seed, 15, &story);
+            true
+        }
+    }
+}

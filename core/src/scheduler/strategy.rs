@@ -1,0 +1,286 @@
+//! Which of the nodes that take a pod gets it.
+//!
+//! Integers only, and every rank ends in the node's name: equal inputs give equal answers, in whatever order the nodes
+//! arrived.
+
+use super::filters::{Unschedulable, feasible};
+use super::nodes::{NodeFacts, NodeIndex, Nodes, PodFacts};
+use crate::rng::Draw;
+use std::cmp::Reverse;
+use std::fmt::{self, Write};
+
+/// How a node is chosen among those that take a pod. Set once, at start-up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// The node with the most left.
+    #[default]
+    LeastAllocated,
+    /// The node with the least left.
+    MostAllocated,
+    /// The next node by name.
+    RoundRobin,
+    /// Any node.
+    Random,
+}
+
+/// One strategy, for people.
+pub struct StrategyRow {
+    /// Which.
+    pub strategy: Strategy,
+    /// What `--strategy` takes. Case does not matter, nor do dashes.
+    pub name: &'static str,
+    /// What it prefers, and how ties are broken.
+    pub prefers: &'static str,
+    /// What it is good for.
+    pub why: &'static str,
+}
+
+/// All strategies, in the order of [`Strategy`].
+pub const STRATEGIES: &[StrategyRow] = &[
+    StrategyRow {
+        strategy: Strategy::LeastAllocated,
+        name: "least-allocated",
+        prefers: "the largest share of cpu and memory left free, on average; then fewer pods; then the name",
+        why: "load is spread, and a lost node takes few pods with it. Kubernetes' default",
+    },
+    StrategyRow {
+        strategy: Strategy::MostAllocated,
+        name: "most-allocated",
+        prefers: "the smallest share of cpu and memory left free, on average; then more pods; then the name",
+        why: "nodes are filled one after the other, so that large pods find room and idle nodes can go",
+    },
+    StrategyRow {
+        strategy: Strategy::RoundRobin,
+        name: "round-robin",
+        prefers: "the next by name after the node chosen last, from the beginning after the end",
+        why: "the simplest that spreads. MiniKu's, Minik8s' and k8s-lite-go's",
+    },
+    StrategyRow {
+        strategy: Strategy::Random,
+        name: "random",
+        prefers: "the highest draw, made for this pod's uid and the node's name; then the name",
+        why: "no node is special. A node more or less moves only the pods that it wins or loses",
+    },
+];
+
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(STRATEGIES[*self as usize].name)
+    }
+}
+
+impl std::str::FromStr for Strategy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let plain = |text: &str| text.replace('-', "").to_ascii_lowercase();
+        let row = STRATEGIES.iter().find(|row| plain(row.name) == plain(text));
+        row.map(|row| row.strategy).ok_or_else(|| {
+            let names: Vec<&str> = STRATEGIES.iter().map(|row| row.name).collect();
+            format!("{text:?} is no strategy: expected one of {}", names.join(", "))
+        })
+    }
+}
+
+/// All that a choice looks at beside the pod and the nodes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Turn<'a> {
+    /// How to choose.
+    pub strategy: Strategy,
+    /// For [`Strategy::Random`].
+    pub seed: u64,
+    /// The node chosen last, for [`Strategy::RoundRobin`]. It need not exist any more.
+    pub last: Option<&'a str>,
+}
+
+/// Chooses a node for a pod, or tells why there is none.
+///
+/// Costs one look at each node and allocates nothing; one more look at each if there is none to choose. Round robin
+/// stops at the first node that takes the pod.
+///
+/// ```
+/// # use miniku_core::{api::{node::*, pod::Pod}, scheduler::*};
+/// # let node = |name: &str, cpu: &str| {
+/// #     let mut node = Node::default();
+/// #     node.metadata.name = name.into();
+/// #     node.status.conditions.push(NodeCondition { kind: "Ready".into(), status: "True".into(), ..Default::default() });
+/// #     node.status.allocatable =
+/// #         [("cpu", cpu), ("memory", "8Gi"), ("pods", "110")].map(|(name, amount)| (name.into(), amount.parse().unwrap())).into();
+/// #     node
+/// # };
+/// let mut nodes = Nodes::default();
+/// nodes.set(&node("node-1", "2"));
+/// nodes.set(&node("node-2", "4"));
+/// let pod = nodes.pod_facts(&Pod::default());
+/// let at = pick(&Turn::default(), &pod, &nodes).unwrap();
+/// assert_eq!(&**nodes.name(at), "node-1"); // Equal shares are free, and the name breaks the tie.
+/// ```
+pub fn pick(turn: &Turn, pod: &PodFacts, nodes: &Nodes) -> Result<NodeIndex, Unschedulable> {
+    let chosen =
+        match turn.strategy {
+            Strategy::LeastAllocated => feasible(pod, nodes.iter())
+                .min_by_key(|(at, node)| (Reverse(free_share(pod, node)), node.usage.pods, *at)),
+            Strategy::MostAllocated => feasible(pod, nodes.iter())
+                .min_by_key(|(at, node)| (free_share(pod, node), Reverse(node.usage.pods), *at)),
+            Strategy::RoundRobin => feasible(pod, nodes.iter_after(turn.last)).next(),
+            Strategy::Random => {
+                let draw = Draw::new(turn.seed).key("node").key(&pod.uid);
+                feasible(pod, nodes.iter()).min_by_key(|(at, node)| (Reverse(draw.count(node.draw).u64()), *at))
+            }
+        };
+    chosen.map(|(at, _)| at).ok_or_else(|| Unschedulable::explain(pod, nodes))
+}
+
+/// All of a resource, where shares of it are counted. Kubernetes counts in hundredths; finer shares tie less often.
+pub const WHOLE: u64 = 1 << 14;
+
+/// The shares of cpu and memory that the node has left with the pod on it, added: from 0 to twice [`WHOLE`].
+///
+/// A node of 4 processors and 8 GiB with pods that weigh 1 processor and 2 GiB, for a pod of 1 processor and no
+/// memory request: 2/4 and (6 GiB - 200 MiB) / 8 GiB are left, 8192 + 11897.
+///
+/// Source: Kubernetes, `plugins/noderesources/least_allocated.go`.
+fn free_share(pod: &PodFacts, node: &NodeFacts) -> u64 {
+    let share = |offered: u64, used: u64, more: u64| {
+        // Nothing offered counts as nothing left.
+        (offered.saturating_sub(used.wrapping_add(more)) * WHOLE).checked_div(offered).unwrap_or(0)
+    };
+    let (used, more) = (&node.usage.amount, &pod.amount);
+    share(node.allocatable_cpu_milli, used.ranked_cpu_milli, more.ranked_cpu_milli)
+        + share(node.allocatable_memory, used.ranked_memory, more.ranked_memory)
+}
+
+/// The page of the strategies.
+pub fn page() -> String {
+    let mut page =
+        "# Which of them gets it\n\nAmong the nodes that take a pod, `--strategy` chooses. A container that \
+        requests nothing is ranked as if it asked for 100m of cpu and 200Mi of memory, as in Kubernetes, so that such \
+        pods spread too.\n\n| strategy | prefers | why |\n| --- | --- | --- |\n"
+            .to_owned();
+    for row in STRATEGIES {
+        writeln!(page, "| `{}` | {} | {} |", row.name, row.prefers, row.why).expect("a String takes every write");
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scheduler::examples::{NodeExample, PodExample, node, pod};
+    use quickcheck::quickcheck;
+
+    #[test]
+    fn reads_strategies_as_everybody_spells_them() {
+        let check = |text: &str, want| assert_eq!(text.parse::<Strategy>().ok(), want, "{text}");
+        check("least-allocated", Some(Strategy::LeastAllocated));
+        check("MostAllocated", Some(Strategy::MostAllocated));
+        check("RoundRobin", Some(Strategy::RoundRobin));
+        check("roundrobin", Some(Strategy::RoundRobin));
+        check("round-robin", Some(Strategy::RoundRobin));
+        check("Random", Some(Strategy::Random));
+        check("best", None);
+        check("", None);
+        for row in STRATEGIES {
+            assert_eq!(row.strategy.to_string().parse(), Ok(row.strategy));
+        }
+        assert_eq!(
+            "best".parse::<Strategy>().unwrap_err(),
+            r#""best" is no strategy: expected one of least-allocated, most-allocated, round-robin, random"#
+        );
+    }
+
+    /// The nodes that the pods get, one after the other.
+    fn places(strategy: Strategy, nodes: &[NodeExample], pods: &[PodExample]) -> String {
+        let mut all = Nodes::default();
+        for node in nodes {
+            all.set(node);
+        }
+        let (mut last, mut places) = (None, Vec::new());
+        for pod in pods {
+            let facts = all.pod_facts(pod);
+            let turn = Turn { strategy, seed: 7, last: last.as_deref() };
+            let place = pick(&turn, &facts, &all).map(|at| all.name(at).to_string());
+            if let Ok(node) = &place {
+                all.charge(node, &facts.amount);
+                last = Some(node.clone());
+            }
+            places.push(place.unwrap_or("-".into()));
+        }
+        places.join(" ")
+    }
+
+    #[test]
+    fn chooses() {
+        let four = || [pod("1"), pod("2"), pod("3"), pod("4")];
+        let check = |strategy, nodes: &[NodeExample], pods: &[PodExample], want: &str| {
+            assert_eq!(places(strategy, nodes, pods), want, "{strategy}");
+        };
+        check(Strategy::LeastAllocated, &[node("b"), node("a")], &four(), "a b a b");
+        check(Strategy::MostAllocated, &[node("b"), node("a")], &four(), "a a a a");
+        check(Strategy::RoundRobin, &[node("b"), node("c"), node("a")], &four(), "a b c a");
+        check(Strategy::RoundRobin, &[node("b").cordoned(), node("c"), node("a")], &four(), "a c a c");
+        check(Strategy::MostAllocated, &[node("a").offers("pods", "2"), node("b")], &four(), "a a b b");
+        // Nodes that tell of no cpu and memory still take what requests none, and share it by number.
+        let bare = |name| node(name).offers("cpu", "0").offers("memory", "0");
+        check(Strategy::LeastAllocated, &[bare("a"), bare("b")], &four(), "a b a b");
+        // A node twice as large gets twice as much.
+        let large = || node("b").offers("cpu", "8").offers("memory", "16Gi");
+        let six = ["1", "2", "3", "4", "5", "6"].map(|name| pod(name).requests("cpu", "500m"));
+        check(Strategy::LeastAllocated, &[node("a"), large()], &six, "b a b b a b");
+        check(Strategy::LeastAllocated, &[node("a")], &[pod("1").requests("cpu", "5")], "-");
+    }
+
+    #[test]
+    fn random_moves_only_the_pods_it_has_to() {
+        let pods: Vec<PodExample> = (0..300).map(|nth| pod(&format!("p{nth}"))).collect();
+        let names = ["a", "b", "c"].map(|name| node(name).offers("pods", "1000"));
+        let three = places(Strategy::Random, &names, &pods);
+        let two = places(Strategy::Random, &names[..2], &pods);
+        for name in ["a", "b", "c"] {
+            let count = three.split(' ').filter(|place| *place == name).count();
+            assert!((70..130).contains(&count), "{name} {count}");
+        }
+        assert!(three.split(' ').zip(two.split(' ')).all(|(before, after)| before == "c" || before == after));
+    }
+
+    fn sizes(nodes: &[(u8, u8)], pods: &[(u8, u8)]) -> (Vec<NodeExample>, Vec<PodExample>) {
+        let nodes = nodes.iter().enumerate().map(|(nth, (cpu, memory))| {
+            node(&format!("n{nth}")).offers("cpu", &format!("{cpu}m")).offers("memory", &memory.to_string())
+        });
+        let pods = pods.iter().enumerate().map(|(nth, (cpu, memory))| {
+            pod(&format!("p{nth}"))
+                .requests("cpu", &format!("{}m", cpu / 4))
+                .requests("memory", &(memory / 4).to_string())
+        });
+        (nodes.collect(), pods.collect())
+    }
+
+    const ALL: [Strategy; 4] =
+        [Strategy::LeastAllocated, Strategy::MostAllocated, Strategy::RoundRobin, Strategy::Random];
+
+    quickcheck! {
+        fn never_more_than_a_node_has(nodes: Vec<(u8, u8)>, pods: Vec<(u8, u8)>) -> bool {
+            let (examples, pods) = sizes(&nodes, &pods);
+            ALL.iter().all(|strategy| {
+                let places = places(*strategy, &examples, &pods);
+                examples.iter().zip(&nodes).all(|(node, (cpu, memory))| {
+                    let here = || places.split(' ').zip(&pods).filter(|(at, _)| *at == node.metadata.name);
+                    let used = here().fold((0, 0), |(cpu, memory), (_, pod)| {
+                        let (more_cpu, more_memory) = pod.spec.requests();
+                        (cpu + more_cpu, memory + more_memory)
+                    });
+                    used.0 <= u64::from(*cpu) && used.1 <= u64::from(*memory) && here().count() <= 110
+                })
+            })
+        }
+
+        fn the_order_of_nodes_does_not_matter(nodes: Vec<(u8, u8)>, pods: Vec<(u8, u8)>, turn: usize) -> bool {
+            let (examples, pods) = sizes(&nodes, &pods);
+            let (mut other, _) = sizes(&nodes, &[]);
+            other.reverse();
+            let len = other.len().max(1);
+            other.rotate_left(turn % len);
+            ALL.iter().all(|strategy| places(*strategy, &examples, &pods) == places(*strategy, &other, &pods))
+        }
+    }
+}

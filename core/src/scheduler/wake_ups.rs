@@ -1,0 +1,216 @@
+//! When a pod that no node takes is looked at again.
+//!
+//! Such a pod is parked with its [`Obstacles`]: for each node at least one reason why that node refuses it. A change of
+//! a node removes obstacles; a parked pod that has one of them asks that node again, and only that node. If the node
+//! still refuses, for another reason, that reason becomes one of its obstacles too. So no pod is parked that a node
+//! would take, and an event costs a look at a parked pod, not a decision over all nodes.
+//!
+//! Source: Kubernetes, "QueueingHint", which does the same by plugins and events.
+
+use super::filters::FILTERS;
+use super::nodes::{NodeFacts, Ready};
+use crate::time::Duration;
+use std::fmt::Write;
+
+/// What keeps a pod from a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The node is cordoned.
+    Cordoned,
+    /// The node is not ready, or silent.
+    NotReady,
+    /// The node is being deleted.
+    BeingDeleted,
+    /// The node lacks a label.
+    Labels,
+    /// The node lacks cpu, memory or a place for a pod.
+    Resources,
+    /// There is no node.
+    NoNodes,
+}
+
+/// A set of obstacles.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Obstacles(u8);
+
+impl Obstacles {
+    /// These.
+    pub fn of(obstacles: &[Obstacle]) -> Self {
+        obstacles.iter().fold(Obstacles::default(), |mut set, obstacle| {
+            set.insert(*obstacle);
+            set
+        })
+    }
+
+    /// With one more.
+    pub fn insert(&mut self, obstacle: Obstacle) {
+        self.0 |= 1 << obstacle as u8;
+    }
+
+    /// With those of another set.
+    pub fn extend(&mut self, other: Obstacles) {
+        self.0 |= other.0;
+    }
+
+    /// Whether this is one of them.
+    pub fn contains(self, obstacle: Obstacle) -> bool {
+        self.0 & 1 << obstacle as u8 != 0
+    }
+
+    /// Whether the two have one in common.
+    pub fn meets(self, other: Obstacles) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// A change of a node that could help a parked pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gain {
+    /// The node is new.
+    Added,
+    /// It was cordoned.
+    Uncordoned,
+    /// It was not ready.
+    BecameReady,
+    /// Its labels are others.
+    Relabelled,
+    /// It offers more of something.
+    Grew,
+    /// A pod left it: gone, finished, or not bound to it after all.
+    PodLeft,
+}
+
+/// Which obstacles a change removes.
+pub struct WakeUp {
+    /// The change.
+    pub gain: Gain,
+    /// For people.
+    pub when: &'static str,
+    /// What it can remove.
+    pub removes: &'static [Obstacle],
+}
+
+/// All changes that could help, in the order of [`Gain`].
+pub const WAKE_UPS: &[WakeUp] = &[
+    WakeUp {
+        gain: Gain::Added,
+        when: "a node is added",
+        removes: &[
+            Obstacle::Cordoned,
+            Obstacle::NotReady,
+            Obstacle::BeingDeleted,
+            Obstacle::Labels,
+            Obstacle::Resources,
+            Obstacle::NoNodes,
+        ],
+    },
+    WakeUp { gain: Gain::Uncordoned, when: "a node is uncordoned", removes: &[Obstacle::Cordoned] },
+    WakeUp { gain: Gain::BecameReady, when: "a node becomes ready", removes: &[Obstacle::NotReady] },
+    WakeUp { gain: Gain::Relabelled, when: "a node's labels change", removes: &[Obstacle::Labels] },
+    WakeUp { gain: Gain::Grew, when: "a node's `allocatable` grows", removes: &[Obstacle::Resources] },
+    WakeUp {
+        gain: Gain::PodLeft,
+        when: "a pod leaves a node: it is gone, has finished, or was not bound to it after all",
+        removes: &[Obstacle::Resources],
+    },
+];
+
+/// A parked pod is decided again after this time even if nothing happened that could help.
+///
+/// Source: Kubernetes, kube-scheduler `DefaultPodMaxInUnschedulablePodsDuration`.
+pub const FLUSH: Duration = Duration::from_secs(5 * 60);
+
+impl Gain {
+    /// What it can remove.
+    pub fn removes(self) -> Obstacles {
+        Obstacles::of(WAKE_UPS[self as usize].removes)
+    }
+}
+
+/// The obstacles that a node's change removes, whatever it was and is beside.
+pub fn removed(before: Option<&NodeFacts>, after: &NodeFacts) -> Obstacles {
+    let Some(before) = before else { return Gain::Added.removes() };
+    let gains = [
+        (Gain::Uncordoned, before.unschedulable && !after.unschedulable),
+        (Gain::BecameReady, before.ready != Ready::True && after.ready == Ready::True),
+        (Gain::Relabelled, before.labels != after.labels),
+        (
+            Gain::Grew,
+            after.allocatable_cpu_milli > before.allocatable_cpu_milli
+                || after.allocatable_memory > before.allocatable_memory
+                || after.allocatable_pods > before.allocatable_pods,
+        ),
+        // A node does not come back from its deletion, but another of its name may stand in its place.
+        (Gain::Added, before.deleting && !after.deleting),
+    ];
+    let mut removed = Obstacles::default();
+    for (gain, _) in gains.into_iter().filter(|(_, happened)| *happened) {
+        removed.extend(gain.removes());
+    }
+    removed
+}
+
+/// The page of the wake-ups.
+pub fn page() -> String {
+    let mut page = format!(
+        "# When a pod without a node is tried again\n\nA pod that no node takes is parked, with the filters that \
+         refused it. When a node changes, the pods that were refused by a filter in its row ask that one node again. \
+         Beside that, a pod is decided again when its own requests, `nodeSelector` or priority change, and after \
+         {} minutes in any case.\n\n| when | pods refused by |\n| --- | --- |\n",
+        FLUSH.as_secs() / 60
+    );
+    for row in WAKE_UPS {
+        let filters: Vec<String> = FILTERS
+            .iter()
+            .zip(OBSTACLES)
+            .filter(|(_, obstacle)| row.removes.contains(obstacle))
+            .map(|(filter, _)| format!("`{}`", filter.name))
+            .collect();
+        let all = filters.len() == FILTERS.len();
+        let by = if all { "anything, or by the lack of nodes".into() } else { filters.join(", ") };
+        writeln!(page, "| {} | {by} |", row.when).expect("a String takes every write");
+    }
+    page
+}
+
+/// The obstacle of each row of [`FILTERS`].
+const OBSTACLES: [Obstacle; 5] =
+    [Obstacle::Cordoned, Obstacle::NotReady, Obstacle::BeingDeleted, Obstacle::Labels, Obstacle::Resources];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scheduler::examples::{NodeExample, node};
+    use crate::scheduler::nodes::Nodes;
+
+    #[test]
+    fn only_gains_remove_obstacles() {
+        let check = |before: NodeExample, after: NodeExample, want: &[Obstacle]| {
+            let mut nodes = Nodes::default();
+            nodes.set(&before);
+            let (at, before) = nodes.set(&after);
+            assert_eq!(removed(before.as_ref(), nodes.facts(at)), Obstacles::of(want));
+        };
+        check(node("a"), node("a"), &[]);
+        check(node("a"), node("a").cordoned(), &[]);
+        check(node("a").cordoned(), node("a"), &[Obstacle::Cordoned]);
+        check(node("a").ready("Unknown"), node("a"), &[Obstacle::NotReady]);
+        check(node("a"), node("a").label("x", "y"), &[Obstacle::Labels]);
+        check(node("a"), node("a").offers("memory", "9Gi"), &[Obstacle::Resources]);
+        check(node("a"), node("a").offers("memory", "1Gi").offers("pods", "111"), &[Obstacle::Resources]);
+        check(node("a"), node("a").offers("memory", "1Gi"), &[]);
+    }
+
+    #[test]
+    fn rows_stand_in_the_order_of_their_gains() {
+        for (nth, row) in WAKE_UPS.iter().enumerate() {
+            assert_eq!(row.gain as usize, nth);
+        }
+        assert_eq!(OBSTACLES.len(), FILTERS.len());
+    }
+}

@@ -1,0 +1,96 @@
+//! Logs: fetched from the kubelet of the pod's node, and passed on as they come.
+
+use crate::api::{Api, reply};
+use crate::http::Exchange;
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::node::Node;
+use miniku_core::api::object::{Key, Object};
+use miniku_core::api::pod::Pod;
+use miniku_core::api::status::{Reason, Status};
+use miniku_core::program::{Answer, Verb};
+use std::io::Read;
+use std::time::Duration;
+
+/// Calls kubelets. Without a bound on the whole call, since a followed log has none.
+pub fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .timeout_connect(Some(Duration::from_secs(5)))
+        .timeout_recv_response(Some(Duration::from_secs(30)))
+        .http_status_as_error(false)
+        .build()
+        .into()
+}
+
+/// Answers a request for a container's log.
+pub fn serve(api: &Api, exchange: Exchange, key: &Key) {
+    let url = match where_it_is(api, &exchange, key) {
+        Ok(url) => url,
+        Err(status) => return reply::status(exchange, &status),
+    };
+    let answer = match api.nodes.get(&url).call() {
+        Ok(answer) => answer,
+        Err(error) => {
+            let message = format!("the node's kubelet cannot be reached: {error}");
+            return reply::status(exchange, &Status::failure(Reason::InternalError, message));
+        }
+    };
+    let code = answer.status().as_u16();
+    let mut body = answer.into_body().into_reader();
+    let mut chunk = [0; 16 << 10];
+    if code != 200 {
+        let mut message = String::new();
+        // What cannot be read of an error message is left out.
+        let _ = body.by_ref().take(4096).read_to_string(&mut message);
+        return reply::status(exchange, &Status::failure(Reason::BadRequest, message.trim_end()));
+    }
+    let Ok(mut stream) = exchange.stream(200, "text/plain", &[]) else { return };
+    loop {
+        match body.read(&mut chunk) {
+            Ok(0) | Err(_) => return,
+            Ok(length) if stream.send(&chunk[..length]).is_err() => return,
+            Ok(_) => {}
+        }
+    }
+}
+
+fn where_it_is(api: &Api, exchange: &Exchange, key: &Key) -> Result<String, Status> {
+    let get = |key: Key| match api.host.ask(Verb::Get { key }) {
+        Answer::Object { object, .. } => Ok(object),
+        Answer::Refused(status) => Err(status),
+        _ => Err(Status::failure(Reason::InternalError, "the server gave no answer")),
+    };
+    let wrong = |message: String| Status::failure(Reason::BadRequest, message);
+    let object = get(key.clone())?;
+    let pod: &Pod = object.get().ok_or_else(|| Status::not_found(Kind::Pod, &key.name))?;
+    let names: Vec<&str> = pod.spec.containers.iter().map(|container| container.name.as_str()).collect();
+    let asked = exchange.query_pairs().find(|(name, _)| name == "container").map(|(_, value)| value.into_owned());
+    let container = match (asked, names.as_slice()) {
+        (Some(asked), _) if names.contains(&asked.as_str()) => asked,
+        (Some(asked), _) => return Err(wrong(format!("container {asked} is not valid for pod {}", key.name))),
+        (None, [only]) => (*only).to_owned(),
+        (None, several) => {
+            let choice = several.join(" ");
+            return Err(wrong(format!("a container name must be specified for pod {}, choose one of: [{choice}]", key.name)));
+        }
+    };
+    let status = pod.status.container_statuses.iter().find(|status| status.name == container);
+    let started = status.is_some_and(|status| !status.container_id.is_empty());
+    if !started {
+        let reason = status.and_then(|status| status.state.waiting.as_ref()).map_or("ContainerCreating", |waiting| &waiting.reason);
+        return Err(wrong(format!("container {container:?} in pod {:?} is waiting to start: {reason}", &*key.name)));
+    }
+    let node = pod.node().unwrap_or("").to_owned();
+    let object = get(Key::new(Kind::Node, "", &node))?;
+    let base = kubelet_url(&object).ok_or_else(|| wrong(format!("node {node} serves no logs")))?;
+    // The attempt that runs, or that ran last: a container that waits for its restart has the log of the one before.
+    let attempt = status.map_or(0, |status| status.restart_count);
+    let query = exchange.query();
+    Ok(format!("{base}/containerLogs/{}/{container}/{attempt}?{query}", pod.metadata.uid))
+}
+
+fn kubelet_url(object: &Object) -> Option<String> {
+    let node: &Node = object.get()?;
+    let port = node.status.daemon_endpoints.kubelet_endpoint.as_ref()?.port;
+    let address = node.address("InternalIP")?;
+    Some(if address.contains(':') { format!("http://[{address}]:{port}") } else { format!("http://{address}:{port}") })
+}

@@ -1,0 +1,73 @@
+//! The API over HTTP: bytes to typed requests, and answers to bytes.
+//!
+//! [`route`] says what a path means, [`params`] what a query means, [`resources`] serves Kubernetes' paths and [`flat`]
+//! MiniKu's, [`watch`] streams, [`logs`] fetches from a node, and [`pages`] has health, version and metrics. Nothing
+//! here decides about objects.
+
+mod flat;
+mod logs;
+mod pages;
+mod params;
+mod reply;
+mod resources;
+mod route;
+mod watch;
+
+use crate::driver::Seen;
+use crate::host::ApiHost;
+use crate::http::{Exchange, Metrics};
+use miniku_core::api::status::{Reason, Status};
+use route::Target;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+pub use pages::programs_page;
+pub use reply::VERSION;
+
+/// The API of one server.
+pub struct Api {
+    host: Arc<ApiHost>,
+    /// The programs that run beside the server in this process.
+    programs: Mutex<Vec<Arc<Mutex<Seen>>>>,
+    http: OnceLock<Arc<Metrics>>,
+    nodes: ureq::Agent,
+}
+
+impl Api {
+    /// The API of this server.
+    pub fn new(host: Arc<ApiHost>) -> Arc<Self> {
+        Arc::new(Api { host, programs: Mutex::default(), http: OnceLock::new(), nodes: logs::agent() })
+    }
+
+    /// Shows a program's counts on the metrics page.
+    pub fn show(&self, program: Arc<Mutex<Seen>>) {
+        self.programs.lock().unwrap_or_else(PoisonError::into_inner).push(program);
+    }
+
+    /// Shows the HTTP server's counts on the metrics page.
+    pub fn show_http(&self, metrics: Arc<Metrics>) {
+        // Told once, right after the server has started.
+        let _ = self.http.set(metrics);
+    }
+
+    /// Answers one request.
+    pub fn handle(&self, exchange: Exchange) {
+        let Some(segments) = exchange.segments() else {
+            let status = Status::failure(Reason::BadRequest, "the path is not valid UTF-8 or has a broken escape");
+            return reply::status(exchange, &status);
+        };
+        let segments: Vec<String> = segments.into_iter().map(|segment| segment.into_owned()).collect();
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        match route::target(&segments) {
+            Some(Target::Health) => pages::health(exchange),
+            Some(Target::Version) => pages::version(exchange),
+            Some(Target::Metrics) => {
+                let programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                pages::metrics(exchange, &self.host, &programs, self.http.get().map(|metrics| &**metrics));
+            }
+            Some(Target::Resource(resource)) => resources::serve(self, exchange, resource),
+            Some(Target::Unassigned) => resources::unassigned(self, exchange),
+            Some(Target::Flat { kind, name }) => flat::serve(self, exchange, kind, name.as_deref()),
+            None => reply::status(exchange, &reply::no_such_path()),
+        }
+    }
+}

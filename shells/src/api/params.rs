@@ -1,0 +1,189 @@
+//! What a query means.
+
+use crate::http::Exchange;
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::selector::{parse_field_selector, parse_label_selector};
+use miniku_core::api::status::{Reason, Status};
+use miniku_core::program::{DeleteOptions, Propagation, Query, Revision, WatchFrom};
+use serde::Deserialize;
+use std::time::Duration;
+
+/// The parameters that requests of any kind may have. Unknown ones are ignored, as Kubernetes does.
+#[derive(Debug, Default)]
+pub struct Params {
+    pub watch: bool,
+    pub bookmarks: bool,
+    pub dry_run: bool,
+    pub label_selector: String,
+    pub field_selector: String,
+    pub resource_version: String,
+    pub timeout: Option<Duration>,
+    pub delete: DeleteOptions,
+    /// Of GoKube: only pods of this node.
+    pub node_name: Option<String>,
+}
+
+impl Params {
+    /// Reads a request's query.
+    pub fn of(exchange: &Exchange) -> Result<Params, Status> {
+        Params::read(exchange.query_pairs())
+    }
+
+    fn read<N: AsRef<str>, V: AsRef<str>>(pairs: impl Iterator<Item = (N, V)>) -> Result<Params, Status> {
+        let mut params = Params::default();
+        for (name, value) in pairs {
+            let value = value.as_ref();
+            match name.as_ref() {
+                "watch" => params.watch = truth("watch", value)?,
+                "allowWatchBookmarks" => params.bookmarks = truth("allowWatchBookmarks", value)?,
+                "dryRun" => params.dry_run = dry_run(value)?,
+                "labelSelector" => params.label_selector = value.into(),
+                "fieldSelector" => params.field_selector = value.into(),
+                "resourceVersion" => params.resource_version = value.into(),
+                "nodeName" => params.node_name = Some(value.into()),
+                "timeoutSeconds" => params.timeout = Some(Duration::from_secs(number(value)?)),
+                "gracePeriodSeconds" => params.delete.grace_seconds = Some(grace(value)?),
+                "propagationPolicy" => params.delete.propagation = Some(propagation(value)?),
+                _ => {}
+            }
+        }
+        Ok(params)
+    }
+
+    /// The objects that are meant.
+    pub fn query(&self, kind: Kind, namespace: Option<&str>) -> Result<Query, Status> {
+        let wrong = |message: String| Status::failure(Reason::BadRequest, message);
+        let mut fields = parse_field_selector(&self.field_selector).map_err(wrong)?;
+        if let Some(node) = self.node_name.as_ref().filter(|_| kind == Kind::Pod) {
+            fields.0.extend(miniku_core::api::selector::FieldSelector::equal("spec.nodeName", node).0);
+        }
+        let labels = parse_label_selector(&self.label_selector).map_err(wrong)?;
+        Ok(Query { kind, namespace: namespace.map(Into::into), labels, fields })
+    }
+
+    /// Where a watch begins.
+    pub fn watch_from(&self) -> Result<WatchFrom, Status> {
+        match self.resource_version.as_str() {
+            "" | "0" => Ok(WatchFrom::Start),
+            text => text.parse().map(|revision| WatchFrom::After(Revision(revision))).map_err(|_| {
+                let rule = format!("resourceVersion: Invalid value: {text:?}: must be a decimal number");
+                Status::failure(Reason::BadRequest, rule)
+            }),
+        }
+    }
+}
+
+/// What Go's `strconv.ParseBool` takes: clients send `true`, `1` and `True`.
+fn truth(name: &str, value: &str) -> Result<bool, Status> {
+    match value {
+        "" | "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(Status::failure(Reason::BadRequest, format!("{name}: Invalid value: {value:?}: must be true or false"))),
+    }
+}
+
+fn dry_run(value: &str) -> Result<bool, Status> {
+    match value {
+        "All" => Ok(true),
+        _ => {
+            let message = format!("dryRun: Unsupported value: {value:?}: supported values: \"All\"");
+            Err(Status::failure(Reason::BadRequest, message))
+        }
+    }
+}
+
+fn number(value: &str) -> Result<u64, Status> {
+    value.parse().map_err(|_| Status::failure(Reason::BadRequest, format!("{value:?} is not a number of seconds")))
+}
+
+fn grace(value: &str) -> Result<i64, Status> {
+    i64::try_from(number(value)?).map_err(|_| Status::failure(Reason::BadRequest, format!("{value:?} is too long")))
+}
+
+fn propagation(value: &str) -> Result<Propagation, Status> {
+    match value {
+        "Background" => Ok(Propagation::Background),
+        "Foreground" => Ok(Propagation::Foreground),
+        "Orphan" => Ok(Propagation::Orphan),
+        _ => {
+            let known = "\"Background\", \"Foreground\", \"Orphan\"";
+            let message = format!("propagationPolicy: Unsupported value: {value:?}: supported values: {known}");
+            Err(Status::failure(Reason::BadRequest, message))
+        }
+    }
+}
+
+/// `DeleteOptions` as clients send them in a body.
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Body {
+    grace_period_seconds: Option<i64>,
+    propagation_policy: Option<String>,
+    preconditions: Option<Preconditions>,
+    dry_run: Vec<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Preconditions {
+    uid: Option<String>,
+    resource_version: Option<String>,
+}
+
+/// The options of a deletion: those in the body come before those in the query. Also whether it is a dry run.
+pub fn delete_options(body: &[u8], params: &Params) -> Result<(DeleteOptions, bool), Status> {
+    let mut options = params.delete.clone();
+    let mut dry = params.dry_run;
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok((options, dry));
+    }
+    let body: Body = serde_json::from_slice(body)
+        .map_err(|error| Status::failure(Reason::BadRequest, format!("the body is no DeleteOptions: {error}")))?;
+    options.grace_seconds = body.grace_period_seconds.or(options.grace_seconds);
+    if options.grace_seconds.is_some_and(|seconds| seconds < 0) {
+        return Err(Status::failure(Reason::BadRequest, "gracePeriodSeconds: Invalid value: must not be negative"));
+    }
+    if let Some(policy) = body.propagation_policy {
+        options.propagation = Some(propagation(&policy)?);
+    }
+    for value in &body.dry_run {
+        dry = dry_run(value)?;
+    }
+    let only = body.preconditions.unwrap_or_default();
+    (options.uid, options.resource_version) = (only.uid, only.resource_version);
+    Ok((options, dry))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Params, Status> {
+        Params::read(pairs.iter().copied())
+    }
+
+    #[test]
+    fn reads_what_clients_send() {
+        let params = read(&[("watch", "True"), ("resourceVersion", "7"), ("pretty", "true"), ("timeoutSeconds", "5")]).unwrap();
+        assert!(params.watch && params.timeout == Some(Duration::from_secs(5)));
+        assert_eq!(params.watch_from().unwrap(), WatchFrom::After(Revision(7)));
+        assert_eq!(read(&[("resourceVersion", "0")]).unwrap().watch_from().unwrap(), WatchFrom::Start);
+        for wrong in [("watch", "maybe"), ("dryRun", "Some"), ("timeoutSeconds", "-1"), ("propagationPolicy", "x")] {
+            assert_eq!(read(&[wrong]).unwrap_err().http_code(), 400, "{wrong:?}");
+        }
+        assert!(read(&[("resourceVersion", "x")]).unwrap().watch_from().is_err());
+        assert!(read(&[("labelSelector", "a in b")]).unwrap().query(Kind::Pod, None).is_err());
+    }
+
+    #[test]
+    fn options_of_a_deletion_come_in_the_body_or_in_the_query() {
+        let params = read(&[("gracePeriodSeconds", "3"), ("propagationPolicy", "Orphan")]).unwrap();
+        let (options, dry) = delete_options(b"", &params).unwrap();
+        assert_eq!((options.grace_seconds, options.propagation, dry), (Some(3), Some(Propagation::Orphan), false));
+        let body = br#"{"gracePeriodSeconds":0,"preconditions":{"uid":"u"},"dryRun":["All"]}"#;
+        let (options, dry) = delete_options(body, &params).unwrap();
+        assert_eq!((options.grace_seconds, options.uid.as_deref(), dry), (Some(0), Some("u"), true));
+        assert!(delete_options(b"[", &params).is_err());
+        assert!(delete_options(br#"{"gracePeriodSeconds":-1}"#, &params).is_err());
+    }
+}

@@ -1,0 +1,208 @@
+//! Kubernetes' paths: which request a method and a body make.
+
+use crate::api::params::{self, Params};
+use crate::api::route::Resource;
+use crate::api::{Api, logs, reply, watch};
+use crate::http::Exchange;
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::namespace;
+use miniku_core::api::object::{DecodeError, Key, Object};
+use miniku_core::api::status::{Reason, Status};
+use miniku_core::apiserver::admission::cannot_be_handled;
+use miniku_core::program::{Answer, Part, Request, Verb};
+use serde_json::Value;
+
+/// Answers a request for a resource.
+pub fn serve(api: &Api, exchange: Exchange, resource: Resource) {
+    let params = match Params::of(&exchange) {
+        Ok(params) => params,
+        Err(status) => return reply::status(exchange, &status),
+    };
+    if exchange.method() == "GET" && resource.part.as_deref() == Some("log") {
+        return logs::serve(api, exchange, &key(&resource));
+    }
+    if exchange.method() == "GET" && params.watch {
+        return watch::serve(api, exchange, &resource, &params);
+    }
+    if exchange.method() == "DELETE" && resource.name.is_none() {
+        return delete_collection(api, exchange, &resource, &params);
+    }
+    match request(&exchange, &resource, &params) {
+        Ok((request, warnings)) => {
+            let answer = api.host.ask(request);
+            reply::answer(exchange, resource.kind, answer, &warnings);
+        }
+        Err(status) => reply::status(exchange, &status),
+    }
+}
+
+/// GoKube's `/api/v1/pods/unassigned`.
+pub fn unassigned(api: &Api, exchange: Exchange) {
+    let params = Params { field_selector: "spec.nodeName=,status.phase=Pending".into(), ..Params::default() };
+    match params.query(Kind::Pod, None) {
+        Ok(query) if exchange.method() == "GET" => {
+            let answer = api.host.ask(Verb::List(query));
+            reply::answer(exchange, Kind::Pod, answer, &[]);
+        }
+        Ok(_) => reply::status(exchange, &reply::no_such_method()),
+        Err(status) => reply::status(exchange, &status),
+    }
+}
+
+fn key(resource: &Resource) -> Key {
+    Key::new(resource.kind, resource.namespace.as_deref().unwrap_or(""), resource.name.as_deref().unwrap_or(""))
+}
+
+fn request(exchange: &Exchange, resource: &Resource, params: &Params) -> Result<(Request, Vec<String>), Status> {
+    let (kind, namespace) = (resource.kind, resource.namespace.as_deref());
+    let part = resource.part.as_deref();
+    let mut warnings = Vec::new();
+    let mut dry_run = params.dry_run;
+    let verb = match (exchange.method(), resource.name.as_deref(), part) {
+        ("GET" | "HEAD", None, _) => Verb::List(params.query(kind, namespace)?),
+        ("GET" | "HEAD", Some(_), None | Some("status")) => Verb::Get { key: key(resource) },
+        ("POST", None, _) => {
+            let object = body(exchange, kind)?;
+            warnings = reply::warnings(&object);
+            Verb::Create { object: placed(object, namespace)? }
+        }
+        ("POST", Some(_), Some("binding")) => binding(exchange, key(resource))?,
+        ("PUT", Some(name), _) => {
+            let object = body(exchange, kind)?;
+            warnings = reply::warnings(&object);
+            let object = named(placed(object, namespace)?, name)?;
+            Verb::Update { object, part: written(part)? }
+        }
+        ("PATCH", Some(_), _) => Verb::Merge { key: key(resource), patch: patch(exchange)?, part: written(part)? },
+        ("DELETE", Some(_), None) => {
+            let (options, dry) = params::delete_options(exchange.body(), params)?;
+            dry_run |= dry;
+            Verb::Delete { key: key(resource), options }
+        }
+        _ => return Err(reply::no_such_method()),
+    };
+    Ok((Request { verb, dry_run }, warnings))
+}
+
+fn written(part: Option<&str>) -> Result<Part, Status> {
+    match part {
+        None => Ok(Part::Main),
+        Some("status") => Ok(Part::Status),
+        Some("finalize") => Ok(Part::Finalize),
+        Some(_) => Err(reply::no_such_method()),
+    }
+}
+
+/// The object in a body: JSON unless it says that it is YAML. curl's form type counts as not saying anything.
+fn body(exchange: &Exchange, kind: Kind) -> Result<Object, Status> {
+    let media = media_type(exchange);
+    let decoded = match media {
+        "application/yaml" | "application/x-yaml" | "text/yaml" => Object::from_value(kind, yaml(exchange.body())?),
+        "application/vnd.kubernetes.protobuf" => {
+            let message = "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml";
+            return Err(Status::failure(Reason::UnsupportedMediaType, message));
+        }
+        _ => Object::decode(kind, exchange.body()),
+    };
+    decoded.map_err(|error| match error {
+        DecodeError::Other(api_version, name) => {
+            let row = kind.row();
+            let message = format!(
+                "{name} in version {api_version:?} cannot be handled as a {}: no kind {name:?} is registered for version {api_version:?} at this path",
+                row.name
+            );
+            Status::failure(Reason::BadRequest, message)
+        }
+        error => cannot_be_handled(kind, &error),
+    })
+}
+
+fn media_type(exchange: &Exchange) -> &str {
+    exchange.header("Content-Type").unwrap_or("").split(';').next().unwrap_or("").trim()
+}
+
+fn yaml(text: &[u8]) -> Result<Value, Status> {
+    let wrong = |error: String| Status::failure(Reason::BadRequest, format!("the body is no YAML: {error}"));
+    let text = std::str::from_utf8(text).map_err(|error| wrong(error.to_string()))?;
+    serde_saphyr::from_str(text).map_err(|error| wrong(error.to_string()))
+}
+
+fn patch(exchange: &Exchange) -> Result<Value, Status> {
+    match media_type(exchange) {
+        "application/merge-patch+json" | "application/json" | "" => serde_json::from_slice(exchange.body())
+            .map_err(|error| Status::failure(Reason::BadRequest, format!("the patch is no JSON: {error}"))),
+        other => {
+            let message = format!("the body of the request was in an unknown format ({other}) - accepted media types include: application/merge-patch+json");
+            Err(Status::failure(Reason::UnsupportedMediaType, message))
+        }
+    }
+}
+
+/// The object in the namespace of the path, which its own must equal if it names one.
+fn placed(object: Object, namespace: Option<&str>) -> Result<Object, Status> {
+    if !object.kind().row().namespaced {
+        return Ok(object);
+    }
+    let within = namespace.unwrap_or(namespace::DEFAULT);
+    match object.meta().namespace.as_str() {
+        "" => Ok(object.with_meta(|meta| meta.namespace = within.to_owned())),
+        own if own == within || namespace.is_none() => Ok(object),
+        own => {
+            let message = format!(
+                "the namespace of the provided object does not match the namespace sent on the request: {own:?}, {within:?}"
+            );
+            Err(Status::failure(Reason::BadRequest, message))
+        }
+    }
+}
+
+/// The object under the name of the path, which its own must equal if it has one.
+fn named(object: Object, name: &str) -> Result<Object, Status> {
+    match object.meta().name.as_str() {
+        "" => Ok(object.with_meta(|meta| meta.name = name.to_owned())),
+        own if own == name => Ok(object),
+        own => {
+            let message = format!("the name of the object ({own}) does not match the name on the URL ({name})");
+            Err(Status::failure(Reason::BadRequest, message))
+        }
+    }
+}
+
+fn binding(exchange: &Exchange, key: Key) -> Result<Verb, Status> {
+    let value: Value = serde_json::from_slice(exchange.body())
+        .map_err(|error| Status::failure(Reason::BadRequest, format!("the body is no Binding: {error}")))?;
+    let text = |at: &str| value.pointer(at).and_then(Value::as_str).unwrap_or("");
+    let node = text("/target/name");
+    if node.is_empty() {
+        let message = format!("Binding {:?} is invalid: target.name: Required value", &*key.name);
+        return Err(Status::failure(Reason::Invalid, message));
+    }
+    Ok(Verb::Bind { key, uid: text("/metadata/uid").into(), node: node.into() })
+}
+
+/// Deletes each object that matches, and answers with what they were.
+fn delete_collection(api: &Api, exchange: Exchange, resource: &Resource, params: &Params) {
+    let deleted = params.query(resource.kind, resource.namespace.as_deref()).and_then(|query| {
+        let (options, dry_run) = params::delete_options(exchange.body(), params)?;
+        let (revision, items) = match api.host.ask(Verb::List(query)) {
+            Answer::List { revision, items } => (revision, items),
+            Answer::Refused(status) => return Err(status),
+            _ => return Err(Status::failure(Reason::InternalError, "a list was answered with something else")),
+        };
+        for item in &items {
+            // Gone meanwhile is as good; another object of the same name was not meant.
+            let options = miniku_core::program::DeleteOptions { uid: Some(item.meta().uid.clone()), ..options.clone() };
+            let verb = Verb::Delete { key: item.key(), options };
+            if let Answer::Refused(status) = api.host.ask(Request { verb, dry_run })
+                && !matches!(status.reason, Some(Reason::NotFound | Reason::Conflict))
+            {
+                return Err(status);
+            }
+        }
+        Ok(Answer::List { revision, items })
+    });
+    match deleted {
+        Ok(list) => reply::answer(exchange, resource.kind, list, &[]),
+        Err(status) => reply::status(exchange, &status),
+    }
+}

@@ -1,0 +1,193 @@
+//! The whole of a daemon: wait for an input, step the program, do what it asks.
+//!
+//! One loop serves every program but the API server, in one process or alone over HTTP; which of the two is the
+//! [`Api`]'s business.
+
+use crate::clock::Clock;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use miniku_core::client::informer::Counts;
+use miniku_core::kubelet::runtime::Command;
+use miniku_core::program::{CallId, Effect, Effects, Input, Level, Program, Request};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// The way to an API server.
+pub trait Api: Send {
+    /// Asks; the answer and what follows it arrive in `inbox`. Returns at once.
+    fn call(&mut self, call: CallId, request: Request, inbox: &Inbox);
+    /// Wants no more of a watch.
+    fn cancel(&mut self, call: CallId);
+}
+
+/// The way to a container runtime. Its reports arrive in the inbox that it was made with.
+pub trait Hands: Send {
+    /// Does what is asked, on another thread. Returns at once.
+    fn perform(&mut self, command: Command);
+}
+
+/// Where a program's inputs arrive.
+#[derive(Clone)]
+pub struct Inbox(Sender<Mail>);
+
+enum Mail {
+    Input(Input),
+    Stop,
+}
+
+impl Inbox {
+    /// Delivers an input. False if the program has stopped.
+    pub fn deliver(&self, input: Input) -> bool {
+        self.0.send(Mail::Input(input)).is_ok()
+    }
+}
+
+/// A program at work.
+pub struct Daemon {
+    inbox: Inbox,
+    thread: Option<JoinHandle<()>>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// What can be seen of a program from outside. For metrics.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// The program's name.
+    pub name: String,
+    /// Its list-watches, by resource.
+    pub informers: Vec<(&'static str, Counts)>,
+    /// How often it was stepped.
+    pub steps: u64,
+    /// How often it was stepped with a watch event, and how long that took in all.
+    pub events: u64,
+    /// See `events`.
+    pub event_time: Duration,
+}
+
+/// An inbox before there is a program for it.
+pub struct Letterbox {
+    inbox: Inbox,
+    mail: Receiver<Mail>,
+}
+
+impl Letterbox {
+    /// An empty one.
+    pub fn new() -> Self {
+        let (sender, mail) = unbounded();
+        Letterbox { inbox: Inbox(sender), mail }
+    }
+
+    /// Where to deliver.
+    pub fn inbox(&self) -> Inbox {
+        self.inbox.clone()
+    }
+
+    /// Starts a program on a thread of its own.
+    pub fn run(
+        self,
+        name: &str,
+        clock: Clock,
+        mut program: Box<dyn Program>,
+        mut api: Box<dyn Api>,
+        mut hands: Option<Box<dyn Hands>>,
+    ) -> io::Result<Daemon> {
+        let Letterbox { inbox, mail } = self;
+        let seen = Arc::new(Mutex::new(Seen { name: name.into(), ..Seen::default() }));
+        let (own, shown) = (inbox.clone(), seen.clone());
+        let body = move || {
+            let mut out = Effects::default();
+            let mut input = Input::Wake;
+            loop {
+                let began = matches!(input, Input::Event { .. }).then(Instant::now);
+                out.wake_at = None;
+                program.step(clock.now(), input, &mut out);
+                show(&shown, &*program, began);
+                for effect in out.list.drain(..) {
+                    perform(effect, &mut *api, hands.as_deref_mut(), &own);
+                }
+                input = match next(&mail, clock, out.wake_at) {
+                    Some(input) => input,
+                    None => return,
+                };
+            }
+        };
+        let thread = std::thread::Builder::new().name(name.into()).stack_size(1 << 20).spawn(body)?;
+        Ok(Daemon { inbox, thread: Some(thread), seen })
+    }
+}
+
+impl Default for Letterbox {
+    fn default() -> Self {
+        Letterbox::new()
+    }
+}
+
+fn next(mail: &Receiver<Mail>, clock: Clock, wake_at: Option<miniku_core::time::Instant>) -> Option<Input> {
+    let got = match wake_at {
+        Some(at) => mail.recv_timeout(clock.until(at)),
+        None => mail.recv().map_err(|_| RecvTimeoutError::Disconnected),
+    };
+    match got {
+        Ok(Mail::Input(input)) => Some(input),
+        Err(RecvTimeoutError::Timeout) => Some(Input::Wake),
+        Ok(Mail::Stop) | Err(RecvTimeoutError::Disconnected) => None,
+    }
+}
+
+fn perform(effect: Effect, api: &mut dyn Api, hands: Option<&mut (dyn Hands + 'static)>, inbox: &Inbox) {
+    match effect {
+        Effect::Call { call, request } => api.call(call, request, inbox),
+        Effect::Cancel { call } => api.cancel(call),
+        Effect::Runtime(command) => hands.expect("only a kubelet has commands, and it is given hands").perform(command),
+        Effect::Log { level, line } => log_line(level, &line),
+        Effect::Answer { .. } | Effect::Event { .. } | Effect::End { .. } | Effect::Commit { .. } => {
+            unreachable!("only the API server answers and commits, and it has a host of its own")
+        }
+    }
+}
+
+fn show(shown: &Mutex<Seen>, program: &dyn Program, began: Option<Instant>) {
+    let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+    shown.steps += 1;
+    if let Some(began) = began {
+        shown.events += 1;
+        shown.event_time += began.elapsed();
+    }
+    shown.informers.clear();
+    program.each_informer(&mut |informer| shown.informers.push((informer.resource(), informer.counts())));
+}
+
+/// Prints a decision.
+pub fn log_line(level: Level, line: &str) {
+    let level = match level {
+        Level::Error => log::Level::Error,
+        Level::Warn => log::Level::Warn,
+        Level::Info => log::Level::Info,
+        Level::Debug => log::Level::Debug,
+    };
+    log::log!(target: "miniku", level, "{line}");
+}
+
+impl Daemon {
+    /// What can be seen of it now.
+    pub fn seen(&self) -> Arc<Mutex<Seen>> {
+        self.seen.clone()
+    }
+
+    /// Stops it, after the step under way.
+    pub fn stop(&mut self) {
+        // It may have stopped already.
+        let _ = self.inbox.0.send(Mail::Stop);
+        if let Some(thread) = self.thread.take() {
+            // If it panicked, that was printed.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,185 @@
+//! The thread that commits: everything that waits becomes one commit.
+//!
+//! A durable commit costs a flush of the disk, whatever it holds, so writers that arrive during one share the next.
+//! There is no timer: a lone write is committed at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+
+use super::{Engine, Outcome, Write};
+
+/// Writes in one commit at most.
+pub const BATCH_WRITES: usize = 1024;
+/// Bytes of keys and values in one commit at most, except that one write is always taken.
+pub const BATCH_BYTES: usize = 8 << 20;
+/// Writes that may wait. Beyond it the caller is told at once.
+pub const QUEUE: usize = 4096;
+
+/// Learns what became of a write, on the committer's thread. Must be short.
+pub type Done = Box<dyn FnOnce(Outcome) + Send>;
+
+type Job = (Write, Done);
+
+/// Why a write was not taken. Nothing happened, and `Done` will not be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejected {
+    /// [`QUEUE`] writes wait already.
+    Full,
+    /// The committer has stopped.
+    Stopped,
+}
+
+/// Hands writes to an engine. Dropping it commits what waits, then drops the engine.
+pub struct Committer {
+    jobs: Option<Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+    counts: Arc<Counts>,
+}
+
+/// Counts since the start.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Calls of the engine.
+    pub commits: AtomicU64,
+    /// Writes in them, conflicts and failures included.
+    pub writes: AtomicU64,
+}
+
+impl Committer {
+    /// Starts the thread. The engine should have been loaded before.
+    pub fn start(engine: Box<dyn Engine>) -> std::io::Result<Self> {
+        let (jobs, waiting) = bounded(QUEUE);
+        let counts = Arc::new(Counts::default());
+        let counted = counts.clone();
+        let thread =
+            std::thread::Builder::new().name("committer".into()).spawn(move || run(engine, &waiting, &counted))?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread), counts })
+    }
+
+    /// Queues a write; never waits. Outcomes come in the order of submission.
+    pub fn submit(&self, write: Write, done: impl FnOnce(Outcome) + Send + 'static) -> Result<(), Rejected> {
+        let jobs = self.jobs.as_ref().ok_or(Rejected::Stopped)?;
+        jobs.try_send((write, Box::new(done))).map_err(|error| match error {
+            TrySendError::Full(_) => Rejected::Full,
+            TrySendError::Disconnected(_) => Rejected::Stopped,
+        })
+    }
+
+    /// How much was committed so far.
+    pub fn counts(&self) -> &Arc<Counts> {
+        &self.counts
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic in it was reported by the runtime.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(mut engine: Box<dyn Engine>, waiting: &Receiver<Job>, counts: &Counts) {
+    let mut held = None;
+    while let Some(first) = held.take().or_else(|| waiting.recv().ok()) {
+        let mut bytes = size(&first.0);
+        let (mut writes, mut dones) = (vec![first.0], vec![first.1]);
+        while writes.len() < BATCH_WRITES
+            && let Ok(job) = waiting.try_recv()
+        {
+            bytes += size(&job.0);
+            if bytes > BATCH_BYTES {
+                held = Some(job);
+                break;
+            }
+            writes.push(job.0);
+            dones.push(job.1);
+        }
+        counts.commits.fetch_add(1, Relaxed);
+        counts.writes.fetch_add(writes.len() as u64, Relaxed);
+        let outcomes = engine.commit(&writes);
+        assert_eq!(outcomes.len(), dones.len(), "an engine answers every write");
+        for (done, outcome) in dones.into_iter().zip(outcomes) {
+            done(outcome);
+        }
+    }
+}
+
+fn size(write: &Write) -> usize {
+    write.key.len() + write.value.as_ref().map_or(0, |value| value.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::EngineError;
+    use crate::engine::memory::Memory;
+
+    /// Commits only when it is let, and says how large each batch was.
+    struct Slow {
+        memory: Memory,
+        go: Receiver<()>,
+        sizes: Sender<usize>,
+    }
+
+    impl Engine for Slow {
+        fn load(&mut self, each: &mut dyn FnMut(&str, u64, &[u8])) -> Result<u64, EngineError> {
+            self.memory.load(each)
+        }
+
+        fn commit(&mut self, batch: &[Write]) -> Vec<Outcome> {
+            self.sizes.send(batch.len()).unwrap();
+            self.go.recv().unwrap();
+            self.memory.commit(batch)
+        }
+    }
+
+    fn write(key: usize, bytes: usize) -> Write {
+        Write { key: format!("k/{key:06}"), expect: 0, value: Some(vec![0; bytes].into()) }
+    }
+
+    #[test]
+    fn what_waits_becomes_one_commit_and_outcomes_keep_their_order() {
+        let (let_go, go) = bounded(100);
+        let (sizes, batches) = bounded(100);
+        let (done, outcomes) = bounded(10_000);
+        let committer = Committer::start(Box::new(Slow { memory: Memory::default(), go, sizes })).unwrap();
+        let submit = |key, bytes| {
+            let done = done.clone();
+            committer.submit(write(key, bytes), move |outcome| done.send((key, outcome)).unwrap())
+        };
+        submit(0, 1).unwrap();
+        assert_eq!(batches.recv(), Ok(1));
+        // All of these wait now, and the queue is full.
+        (1..=QUEUE).for_each(|key| submit(key, 1).unwrap());
+        assert_eq!(submit(QUEUE + 1, 1), Err(Rejected::Full));
+        (0..10).for_each(|_| let_go.send(()).unwrap());
+        for _ in 0..QUEUE / BATCH_WRITES {
+            assert_eq!(batches.recv(), Ok(BATCH_WRITES));
+        }
+        for key in 0..=QUEUE {
+            assert_eq!(outcomes.recv().unwrap(), (key, Outcome::Committed { revision: key as u64 + 1 }));
+        }
+    }
+
+    #[test]
+    fn large_values_make_smaller_commits_and_stopping_commits_the_rest() {
+        let (let_go, go) = bounded(100);
+        let (sizes, batches) = bounded(100);
+        let (done, outcomes) = bounded(100);
+        let committer = Committer::start(Box::new(Slow { memory: Memory::default(), go, sizes })).unwrap();
+        for key in 0..6 {
+            let done = done.clone();
+            committer.submit(write(key, 3 << 20), move |outcome| done.send(outcome).unwrap()).unwrap();
+        }
+        (0..10).for_each(|_| let_go.send(()).unwrap());
+        drop(committer);
+        assert_eq!(outcomes.len(), 6);
+        assert!(batches.try_iter().all(|size| size <= 2));
+    }
+}

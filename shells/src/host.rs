@@ -1,0 +1,296 @@
+//! The API server's shell: who asked, the engine behind it, its clock.
+//!
+//! Requests are stepped on the thread that brings them, under one lock; nobody waits for a hand-over. Answers and events
+//! leave under the same lock, so that each watcher sees them in the store's order, and therefore a [`Route`] must not
+//! block. Writes go to the committer, whose outcomes are stepped on its thread.
+
+use crate::clock::Clock;
+use crate::driver::log_line;
+use crate::engine::committer::{Committer, Rejected};
+use crate::engine::{self, Engine, EngineError, Outcome};
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::object::{Key, Object};
+use miniku_core::apiserver::{ApiServer, Options};
+use miniku_core::program::{
+    Answer, CommitId, Committed, Effect, Effects, Input, Program, Request, RequestId, Revision, WatchEvent, Write,
+};
+use miniku_core::store::Store;
+use miniku_core::time::Instant;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+/// What the API server says to one who asked.
+#[derive(Debug)]
+pub enum FromServer {
+    /// The answer.
+    Answer(Answer),
+    /// News on a watch.
+    Event(WatchEvent),
+    /// The watch has ended.
+    End,
+}
+
+/// Takes what the server says to one who asked. Called under the server's lock: it must be short and never block.
+/// False means that nobody listens any more.
+pub type Route = Box<dyn FnMut(FromServer) -> bool + Send>;
+
+/// An API server at work in this process.
+pub struct ApiHost {
+    clock: Clock,
+    state: Mutex<State>,
+    committer: Committer,
+    alarm: Arc<Alarm>,
+}
+
+struct State {
+    server: ApiServer,
+    routes: BTreeMap<RequestId, Route>,
+    next: u64,
+}
+
+/// When the server wants to be woken.
+#[derive(Default)]
+struct Alarm {
+    at: Mutex<(Option<Instant>, bool)>,
+    changed: Condvar,
+}
+
+/// Why an API server cannot start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The engine's content cannot be read.
+    Engine(EngineError),
+    /// The engine's content is no set of objects: which entry, and why.
+    Content(String),
+    /// A thread could not be started.
+    Thread(io::Error),
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StartError::Engine(error) => error.fmt(f),
+            StartError::Content(what) => write!(f, "the store holds what is no object: {what}"),
+            StartError::Thread(error) => write!(f, "starting a thread: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl ApiHost {
+    /// Loads what the engine keeps and starts to serve it.
+    pub fn start(clock: Clock, seed: u64, mut engine: Box<dyn Engine>) -> Result<Arc<Self>, StartError> {
+        let store = load(&mut *engine)?;
+        let server = ApiServer::new(Options::with_seed(seed), store);
+        let committer = Committer::start(engine).map_err(StartError::Thread)?;
+        let alarm = Arc::<Alarm>::default();
+        let state = Mutex::new(State { server, routes: BTreeMap::new(), next: 0 });
+        let host = Arc::new(ApiHost { clock, state, committer, alarm: alarm.clone() });
+        host.step(Input::Wake);
+        let weak = Arc::downgrade(&host);
+        let ring = move || alarm.run(clock, &weak);
+        std::thread::Builder::new()
+            .name("apiserver-clock".into())
+            .stack_size(128 << 10)
+            .spawn(ring)
+            .map_err(StartError::Thread)?;
+        Ok(host)
+    }
+
+    /// Asks for something on behalf of `route`, which hears the answer, perhaps before this returns.
+    pub fn submit(self: &Arc<Self>, request: Request, route: Route) -> RequestId {
+        let mut state = self.lock();
+        state.next += 1;
+        let from = RequestId(state.next);
+        state.routes.insert(from, route);
+        self.step_locked(state, Input::Request { from, request });
+        from
+    }
+
+    /// Asks and waits for the answer. Not for watches.
+    pub fn ask(self: &Arc<Self>, request: impl Into<Request>) -> Answer {
+        let (sender, receiver) = crossbeam_channel::bounded(1);
+        let route = move |said| match said {
+            FromServer::Answer(answer) => sender.send(answer).is_ok(),
+            FromServer::Event(_) | FromServer::End => false,
+        };
+        self.submit(request.into(), Box::new(route));
+        receiver.recv().unwrap_or_else(|_| Answer::Lost("the server stopped".into()))
+    }
+
+    /// Who asked under this id wants no more.
+    pub fn gone(self: &Arc<Self>, from: RequestId) {
+        let mut state = self.lock();
+        if state.routes.remove(&from).is_some() {
+            self.step_locked(state, Input::Gone { from });
+        }
+    }
+
+    /// Looks at the server's state: for metrics.
+    pub fn look<T>(&self, at: impl FnOnce(&ApiServer) -> T) -> T {
+        at(&self.lock().server)
+    }
+
+    /// How much was committed.
+    pub fn commits(&self) -> &engine::committer::Counts {
+        self.committer.counts()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic in a step ends the process in release builds, and the test in others.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn step(self: &Arc<Self>, input: Input) {
+        let state = self.lock();
+        self.step_locked(state, input);
+    }
+
+    fn step_locked(self: &Arc<Self>, mut state: MutexGuard<'_, State>, input: Input) {
+        let mut out = Effects::default();
+        state.server.step(self.clock.now(), input, &mut out);
+        let (mut commits, mut left) = (Vec::new(), Vec::new());
+        for effect in out.list {
+            match effect {
+                Effect::Answer { to, answer } => {
+                    let watching = matches!(answer, Answer::Watching);
+                    let hears = state.routes.get_mut(&to).is_none_or(|route| route(FromServer::Answer(answer)));
+                    if !watching {
+                        state.routes.remove(&to);
+                    } else if !hears {
+                        left.push(to);
+                    }
+                }
+                Effect::Event { to, event } => {
+                    if let Some(route) = state.routes.get_mut(&to)
+                        && !route(FromServer::Event(event))
+                    {
+                        state.routes.remove(&to);
+                        left.push(to);
+                    }
+                }
+                Effect::End { to } => {
+                    if let Some(mut route) = state.routes.remove(&to) {
+                        route(FromServer::End);
+                    }
+                }
+                Effect::Commit { commit, write } => commits.push((commit, write)),
+                Effect::Log { level, line } => log_line(level, &line),
+                Effect::Call { .. } | Effect::Cancel { .. } | Effect::Runtime(_) => {
+                    unreachable!("an API server asks nobody else")
+                }
+            }
+        }
+        for from in left {
+            state.server.step(self.clock.now(), Input::Gone { from }, &mut Effects::default());
+        }
+        drop(state);
+        self.alarm.set(out.wake_at);
+        for (commit, write) in commits {
+            self.commit(commit, write);
+        }
+    }
+
+    fn commit(self: &Arc<Self>, commit: CommitId, write: Write) {
+        let entry = engine::Write {
+            key: write.key.to_string(),
+            expect: write.expect.0,
+            value: write.object.map(|object| Arc::from(object.json())),
+        };
+        let host = Arc::downgrade(self);
+        let done = move |outcome| {
+            if let Some(host) = host.upgrade() {
+                let outcome = match outcome {
+                    Outcome::Committed { revision } => Committed::At(Revision(revision)),
+                    Outcome::Conflict { .. } => Committed::Conflict,
+                    Outcome::Failed { message } => Committed::Failed(message),
+                };
+                host.step(Input::Committed { commit, outcome });
+            }
+        };
+        if let Err(rejected) = self.committer.submit(entry, done) {
+            let why = match rejected {
+                Rejected::Full => "too many writes are waiting for the disk",
+                Rejected::Stopped => "the store is closed",
+            };
+            self.step(Input::Committed { commit, outcome: Committed::Failed(why.into()) });
+        }
+    }
+}
+
+impl Drop for ApiHost {
+    fn drop(&mut self) {
+        self.alarm.stop();
+    }
+}
+
+impl Alarm {
+    fn set(&self, at: Option<Instant>) {
+        let mut alarm = self.at.lock().unwrap_or_else(PoisonError::into_inner);
+        let earlier = match (alarm.0, at) {
+            (None, Some(_)) => true,
+            (Some(before), Some(at)) => at < before,
+            (_, None) => false,
+        };
+        alarm.0 = at;
+        if earlier {
+            self.changed.notify_one();
+        }
+    }
+
+    fn stop(&self) {
+        self.at.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
+        self.changed.notify_one();
+    }
+
+    fn run(&self, clock: Clock, host: &Weak<ApiHost>) {
+        let mut alarm = self.at.lock().unwrap_or_else(PoisonError::into_inner);
+        while !alarm.1 {
+            let wait = alarm.0.map_or(Duration::from_secs(3600), |at| clock.until(at));
+            if wait.is_zero() {
+                alarm.0 = None;
+                drop(alarm);
+                match host.upgrade() {
+                    Some(host) => host.step(Input::Wake),
+                    None => return,
+                }
+                alarm = self.at.lock().unwrap_or_else(PoisonError::into_inner);
+            } else {
+                alarm = self.changed.wait_timeout(alarm, wait).unwrap_or_else(PoisonError::into_inner).0;
+            }
+        }
+    }
+}
+
+/// Reads all objects that an engine keeps.
+fn load(engine: &mut dyn Engine) -> Result<Store, StartError> {
+    let (mut objects, mut wrong) = (Vec::new(), None);
+    let mut each = |key: &str, revision: u64, value: &[u8]| match read(key, revision, value) {
+        Ok(object) => objects.push(object),
+        Err(why) => {
+            wrong.get_or_insert(why);
+        }
+    };
+    let revision = engine.load(&mut each).map_err(StartError::Engine)?;
+    match wrong {
+        Some(why) => Err(StartError::Content(why)),
+        None => Ok(Store::load(objects, Revision(revision))),
+    }
+}
+
+fn read(key: &str, revision: u64, value: &[u8]) -> Result<Object, String> {
+    let parsed: Key = key.parse()?;
+    let object = Object::decode(parsed.kind, value).map_err(|error| format!("{key}: {error}"))?;
+    if object.key() != parsed {
+        return Err(format!("{key}: it calls itself {}", object.key()));
+    }
+    Ok(object.with_meta(|meta| meta.resource_version = revision.to_string()))
+}
+
+/// How many objects of each kind there are. For metrics.
+pub fn object_counts(server: &ApiServer) -> Vec<(Kind, usize)> {
+    Kind::ALL.iter().map(|kind| (*kind, server.store().count(*kind))).collect()
+}

@@ -1,0 +1,11 @@
+//! What a kubelet needs of its machine: a container runtime, facts, and a server for logs.
+
+mod facts;
+mod fake;
+mod namespaces;
+mod server;
+
+pub use facts::{Share, facts};
+pub use fake::Fake;
+pub use namespaces::Namespaces;
+pub use server::NodeServer;

@@ -1,0 +1,179 @@
+//! The kubelet's own HTTP server: logs, health, metrics.
+//!
+//! Source of the path: Kubernetes' kubelet serves `/containerLogs/{namespace}/{pod}/{container}`; here the pod's uid and
+//! the attempt name exactly one log.
+
+use crate::api::programs_page;
+use crate::driver::Seen;
+use crate::http::{self, Exchange, Serving};
+use miniku_core::api::meta::parse_rfc3339;
+use miniku_core::kubelet::runtime::ContainerState;
+use miniku_core::time::{Duration, Wall};
+use miniku_runtime::Runtime;
+use miniku_runtime::logs::{Entry, LogReader, Rfc3339};
+use miniku_runtime::records::PodDir;
+use std::io;
+use std::net::SocketAddr;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Serves for the nodes of one process.
+pub struct NodeServer {
+    runtimes: Mutex<Vec<Arc<Runtime>>>,
+    programs: Mutex<Vec<Arc<Mutex<Seen>>>>,
+}
+
+impl NodeServer {
+    /// A server for no node yet.
+    pub fn new() -> Arc<Self> {
+        Arc::new(NodeServer { runtimes: Mutex::default(), programs: Mutex::default() })
+    }
+
+    /// Serves a node's logs too.
+    pub fn add(&self, runtime: Arc<Runtime>) {
+        self.runtimes.lock().unwrap_or_else(PoisonError::into_inner).push(runtime);
+    }
+
+    /// Shows a program's counts on the metrics page.
+    pub fn show(&self, program: Arc<Mutex<Seen>>) {
+        self.programs.lock().unwrap_or_else(PoisonError::into_inner).push(program);
+    }
+
+    /// Starts to serve at this address.
+    pub fn serve(self: &Arc<Self>, listen: SocketAddr) -> io::Result<Serving> {
+        let server = self.clone();
+        let config = http::Config { listen, ..http::Config::default() };
+        http::serve(config, Arc::new(move |exchange| server.handle(exchange)))
+    }
+
+    fn handle(&self, exchange: Exchange) {
+        let segments: Vec<String> =
+            exchange.segments().unwrap_or_default().into_iter().map(|segment| segment.into_owned()).collect();
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        // An error in answering means that the client has left, and there is nobody to tell.
+        let _ = match segments.as_slice() {
+            ["healthz"] => exchange.respond(200, "text/plain", &[], b"ok"),
+            ["metrics"] => {
+                let programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let page = programs_page(&programs);
+                exchange.respond(200, "text/plain; version=0.0.4; charset=utf-8", &[], page.as_bytes())
+            }
+            ["containerLogs", uid, container, attempt] => match self.log(uid, container, attempt) {
+                Some(path) => return logs(exchange, &path),
+                None => exchange.respond(404, "text/plain", &[], b"there is no such log on this node"),
+            },
+            _ => exchange.respond(404, "text/plain", &[], b"not found"),
+        };
+    }
+
+    fn log(&self, uid: &str, container: &str, attempt: &str) -> Option<PathBuf> {
+        let attempt = attempt.parse().ok()?;
+        let runtimes = self.runtimes.lock().unwrap_or_else(PoisonError::into_inner);
+        runtimes.iter().filter_map(|runtime| runtime.log_path(uid, container, attempt)).find(|path| path.exists())
+    }
+}
+
+/// What part of a log is wanted, and how.
+#[derive(Default)]
+struct Wanted {
+    follow: bool,
+    timestamps: bool,
+    tail: Option<usize>,
+    since: Option<Wall>,
+    limit: Option<u64>,
+}
+
+impl Wanted {
+    fn of(exchange: &Exchange) -> Result<Wanted, String> {
+        let mut wanted = Wanted::default();
+        for (name, value) in exchange.query_pairs() {
+            let wrong = || format!("{name}: {value:?} is not a number");
+            match &*name {
+                "follow" => wanted.follow = matches!(&*value, "true" | "True" | "1"),
+                "timestamps" => wanted.timestamps = matches!(&*value, "true" | "True" | "1"),
+                "tailLines" => wanted.tail = Some(value.parse().map_err(|_| wrong())?),
+                "limitBytes" => wanted.limit = Some(value.parse().map_err(|_| wrong())?),
+                "sinceSeconds" => {
+                    let seconds = value.parse().map_err(|_| wrong())?;
+                    wanted.since = Some(crate::clock::wall() - Duration::from_secs(seconds));
+                }
+                "sinceTime" => wanted.since = Some(parse_rfc3339(&value)?),
+                _ => {}
+            }
+        }
+        Ok(wanted)
+    }
+}
+
+fn logs(exchange: Exchange, path: &std::path::Path) {
+    let respond = |exchange: Exchange, code, message: &str| {
+        // An error means that the client has left.
+        let _ = exchange.respond(code, "text/plain", &[], message.as_bytes());
+    };
+    let wanted = match Wanted::of(&exchange) {
+        Ok(wanted) => wanted,
+        Err(message) => return respond(exchange, 400, &message),
+    };
+    let opened = match wanted.tail {
+        Some(count) => LogReader::open_tail(path, count),
+        None => LogReader::open(path),
+    };
+    let mut reader = match opened {
+        Ok(reader) => reader,
+        Err(error) => return respond(exchange, 500, &format!("the log cannot be read: {error}")),
+    };
+    let client = exchange.client().clone();
+    let Ok(mut stream) = exchange.stream(200, "text/plain", &[]) else { return };
+    let mut left = wanted.limit.unwrap_or(u64::MAX);
+    let mut lines = Vec::new();
+    let mut put = |lines: &mut Vec<u8>, entry: &Entry| {
+        if wanted.since.is_some_and(|since| entry.time < since) || left == 0 {
+            return;
+        }
+        let from = lines.len();
+        if wanted.timestamps {
+            lines.extend_from_slice(Rfc3339(entry.time).to_string().as_bytes());
+            lines.push(b' ');
+        }
+        lines.extend_from_slice(&entry.text);
+        if entry.full {
+            lines.push(b'\n');
+        }
+        let length = (lines.len() - from) as u64;
+        lines.truncate(from + usize::try_from(length.min(left)).unwrap_or(usize::MAX));
+        left -= length.min(left);
+    };
+    loop {
+        match reader.next_entry() {
+            Ok(Some(entry)) => put(&mut lines, &entry),
+            Ok(None) => break,
+            Err(_) => return,
+        }
+        if lines.len() >= 32 << 10 {
+            if stream.send(&lines).is_err() {
+                return;
+            }
+            lines.clear();
+        }
+    }
+    if stream.send(&lines).is_err() || !wanted.follow {
+        return;
+    }
+    let on_entry = |entry: Entry| {
+        let mut line = Vec::new();
+        put(&mut line, &entry);
+        if stream.send(&line).is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    // A log that cannot be read on ends here, as one whose container has ended does.
+    let _ = reader.follow(|| client.departed() || has_ended(path), on_entry);
+}
+
+/// Whether the attempt that writes this log, `<pod>/<container>/<attempt>.log`, has ended by its records.
+fn has_ended(path: &std::path::Path) -> bool {
+    let attempt: Option<u32> = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
+    let (Some(attempt), Some(container)) = (attempt, path.parent()) else { return true };
+    let (Some(pod), Some(name)) = (container.parent(), container.file_name()) else { return true };
+    let latest = PodDir(pod.to_owned()).remains().into_iter().find(|one| *one.name == *name);
+    !latest.is_some_and(|one| one.attempt == attempt && matches!(one.state, ContainerState::Running { .. }))
+}

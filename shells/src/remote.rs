@@ -1,0 +1,115 @@
+//! The way to an API server in another process, over HTTP.
+
+use crate::client::connection::{ServerUrl, Stop};
+use crate::client::remote::{Ended, Remote};
+use crate::driver::{Api, Inbox};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use miniku_core::program::{Answer, CallId, Input, Request, Verb, WatchEvent};
+use std::collections::BTreeMap;
+use std::io;
+
+/// How many calls of one program are under way at once; more wait.
+const CALLERS: usize = 8;
+
+/// Calls an API server over HTTP, each watch on a thread of its own.
+pub struct OverHttp {
+    remote: Remote,
+    calls: Sender<(CallId, Request, Inbox)>,
+    waiting: Receiver<(CallId, Request, Inbox)>,
+    callers: usize,
+    watches: BTreeMap<CallId, Stop>,
+    ended: (Sender<CallId>, Receiver<CallId>),
+}
+
+impl OverHttp {
+    /// The way to this server. Nothing is connected before the first call.
+    pub fn new(server: ServerUrl, watch_timeout: std::time::Duration) -> Self {
+        let (calls, waiting) = unbounded();
+        let remote = Remote::new(server).with_watch_timeout(watch_timeout);
+        OverHttp { remote, calls, waiting, callers: 0, watches: BTreeMap::new(), ended: bounded(1024) }
+    }
+
+    fn hire(&mut self) -> io::Result<()> {
+        let (remote, waiting) = (self.remote.clone(), self.waiting.clone());
+        let work = move || {
+            for (call, request, inbox) in waiting {
+                // A program that has stopped wants no answer.
+                inbox.deliver(Input::Reply { call, answer: remote.call(&request) });
+            }
+        };
+        std::thread::Builder::new().name("caller".into()).stack_size(512 << 10).spawn(work)?;
+        self.callers += 1;
+        Ok(())
+    }
+
+    fn watch(&mut self, call: CallId, request: Request, inbox: &Inbox) -> io::Result<()> {
+        while let Ok(over) = self.ended.1.try_recv() {
+            self.watches.remove(&over);
+        }
+        let Verb::Watch { query, from, bookmarks } = request.verb else { return Ok(()) };
+        let (stop, remote, inbox, over) = (Stop::default(), self.remote.clone(), inbox.clone(), self.ended.0.clone());
+        self.watches.insert(call, stop.clone());
+        let run = move || {
+            match remote.open(&query, from, bookmarks, &stop) {
+                Ok(mut watch) => {
+                    inbox.deliver(Input::Reply { call, answer: Answer::Watching });
+                    loop {
+                        match watch.next_event() {
+                            Ok(event) => {
+                                let last = matches!(event, WatchEvent::Expired(_));
+                                if !inbox.deliver(Input::Event { call, event }) || last {
+                                    break;
+                                }
+                            }
+                            Err(_) => break,
+                        }
+                    }
+                    inbox.deliver(Input::Ended { call });
+                }
+                Err(Ended::Refused(status)) => {
+                    inbox.deliver(Input::Reply { call, answer: Answer::Refused(status) });
+                }
+                Err(Ended::Lost(why)) => {
+                    inbox.deliver(Input::Reply { call, answer: Answer::Lost(why) });
+                }
+                Err(Ended::Closed | Ended::Stopped) => {
+                    inbox.deliver(Input::Ended { call });
+                }
+            }
+            // Nobody keeps the list any more once the program has stopped.
+            let _ = over.try_send(call);
+        };
+        std::thread::Builder::new().name("watch".into()).stack_size(512 << 10).spawn(run)?;
+        Ok(())
+    }
+}
+
+impl Api for OverHttp {
+    fn call(&mut self, call: CallId, request: Request, inbox: &Inbox) {
+        let begun = if matches!(request.verb, Verb::Watch { .. }) {
+            self.watch(call, request, inbox)
+        } else {
+            let hired = if self.callers < CALLERS && !self.waiting.is_empty() || self.callers == 0 { self.hire() } else { Ok(()) };
+            self.calls.send((call, request, inbox.clone())).expect("this end keeps a receiver");
+            // With one caller at least, the call is made sooner or later.
+            if self.callers > 0 { Ok(()) } else { hired }
+        };
+        if let Err(error) = begun {
+            inbox.deliver(Input::Reply { call, answer: Answer::Lost(format!("starting a thread: {error}")) });
+        }
+    }
+
+    fn cancel(&mut self, call: CallId) {
+        if let Some(stop) = self.watches.remove(&call) {
+            stop.stop();
+        }
+    }
+}
+
+impl Drop for OverHttp {
+    fn drop(&mut self) {
+        for stop in std::mem::take(&mut self.watches).into_values() {
+            stop.stop();
+        }
+    }
+}
