@@ -67,7 +67,7 @@ impl Cluster {
     pub fn ask(&self, request: &HttpRequest) -> Result<Value, CliError> {
         let bytes = self.bytes(request)?;
         serde_json::from_slice(&bytes)
-            .map_err(|error| CliError::Lost(format!("the answer to {} is no JSON: {error}", request.target)))
+            .map_err(|error| CliError::Plain(format!("error: the answer to {} is no JSON: {error}", request.target)))
     }
 
     /// Asks for what comes bit by bit.
