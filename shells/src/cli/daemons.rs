@@ -345,7 +345,7 @@ mod tests {
         };
         check("m kubelet", "--name <NODE>");
         check("m up --eviction-timeout 30", "the unit is missing");
-        check("m up --strategy best", "strategies are");
+        check("m up --strategy best", "is no strategy");
         check("m up --nodes many", "invalid digit");
         check("m apiserver --address a:b", "is no port");
     }
