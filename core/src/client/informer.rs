@@ -18,12 +18,14 @@ pub struct Options {
     pub backoff: Backoff,
     /// A list or the opening of a watch that takes longer is given up.
     pub timeout: Duration,
+    /// How often [`Change::Synced`] is told again, so that everything is looked at whatever was heard of it.
+    pub resync: Option<Duration>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let backoff = Backoff { initial: Duration::from_secs(1), max: Duration::from_secs(30) };
-        Options { backoff, timeout: Duration::from_secs(30) }
+        Options { backoff, timeout: Duration::from_secs(30), resync: None }
     }
 }
 
@@ -41,7 +43,7 @@ pub enum Change {
     },
     /// An object is gone.
     Deleted(Object),
-    /// The view is complete for the first time, or again after a list.
+    /// The view is complete for the first time, or again after a list; or it is time for a resync.
     Synced,
 }
 
@@ -60,6 +62,14 @@ pub struct Counts {
     pub deleted: u64,
     /// Lists that failed.
     pub list_failures: u64,
+    /// Lists that succeeded, and how long they took in all.
+    pub lists: u64,
+    /// See `lists`.
+    pub list_nanos: u64,
+    /// Watches that have ended, and how long they were open in all.
+    pub sessions: u64,
+    /// See `sessions`.
+    pub session_nanos: u64,
     /// Whether a watch is open.
     pub connected: bool,
 }
@@ -72,6 +82,8 @@ pub struct Informer {
     jitter: Draw,
     ids: Ids,
     state: State,
+    began_at: Instant,
+    resync_at: Option<Instant>,
     failures: u32,
     revision: Revision,
     synced: bool,
@@ -116,6 +128,8 @@ impl Informer {
             jitter,
             ids: Ids::in_space(space),
             state: State::New,
+            began_at: Instant::default(),
+            resync_at: None,
             failures: 0,
             revision: Revision(0),
             synced: false,
@@ -179,13 +193,27 @@ impl Informer {
         let mut changes = Vec::new();
         self.take_in(now, input, &mut changes, out);
         self.go_on(now, out);
+        self.resync(now, &mut changes, out);
         changes
+    }
+
+    fn resync(&mut self, now: Now, changes: &mut Vec<Change>, out: &mut Effects) {
+        let Some(every) = self.options.resync.filter(|_| self.synced) else { return };
+        let at = *self.resync_at.get_or_insert(now.mono + every);
+        if at <= now.mono {
+            changes.push(Change::Synced);
+            self.resync_at = Some(now.mono + every);
+        }
+        out.wake_at(self.resync_at);
     }
 
     fn take_in(&mut self, now: Now, input: &Input, changes: &mut Vec<Change>, out: &mut Effects) {
         match (self.state, input) {
             (State::Listing { call, .. }, Input::Reply { call: of, answer }) if call == *of => match answer {
                 Answer::List { revision, items } => {
+                    let began_at = self.began_at;
+                    self.counts.lists += 1;
+                    self.counts.list_nanos += nanos(now.mono.since(began_at));
                     self.replace_all(items, changes);
                     self.revision = *revision;
                     self.synced = true;
@@ -221,6 +249,8 @@ impl Informer {
                 self.fail(now, false, "the watch ended before it began", out);
             }
             (State::Watching { call, opened }, Input::Ended { call: of }) if call == *of => {
+                self.counts.sessions += 1;
+                self.counts.session_nanos += nanos(now.mono.since(opened));
                 if now.mono.since(opened) >= GOOD_WATCH {
                     self.failures = 0;
                 }
@@ -260,6 +290,7 @@ impl Informer {
 
     fn list(&mut self, now: Now, out: &mut Effects) {
         let call = self.ids.draw();
+        self.began_at = now.mono;
         self.state = State::Listing { call, lost_at: now.mono + self.options.timeout };
         out.push(Effect::Call { call, request: Verb::List(self.query.clone()).into() });
     }
@@ -320,6 +351,10 @@ impl Informer {
             self.put(item.clone(), changes);
         }
     }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn told(answer: &Answer) -> String {

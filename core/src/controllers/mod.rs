@@ -1,4 +1,4 @@
-//! Controllers: programs that bring what is towards what is wished.
+//! Controllers: programs that compare what is wished with what is, and ask for what is missing.
 
 pub mod attempts;
 pub mod garbage;

@@ -247,6 +247,9 @@ impl Program for Scheduler {
         out.wake_at(self.calls.next());
         out.wake_at(self.due.next());
     }
+    fn each_informer(&self, show: &mut dyn FnMut(&Informer)) {
+        [&self.pods, &self.nodes_seen].into_iter().for_each(show);
+    }
 }
 
 /// What comes in.

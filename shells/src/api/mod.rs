@@ -20,6 +20,7 @@ use miniku_core::api::status::{Reason, Status};
 use route::Target;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+pub use pages::programs_page;
 pub use reply::VERSION;
 
 /// The API of one server.

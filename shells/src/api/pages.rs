@@ -40,10 +40,28 @@ pub fn metrics(exchange: Exchange, host: &ApiHost, programs: &[Arc<Mutex<Seen>>]
     page.one("miniku_store_commits_total", "counter", "Durable commits.", commits.commits.load(Relaxed));
     page.one("miniku_store_writes_total", "counter", "Writes in them.", commits.writes.load(Relaxed));
     if let Some(http) = http {
-        page.0 += &http.page();
+        http_lines(&mut page, http);
     }
     page.0 += &programs_page(programs);
     reply::send(exchange, 200, "text/plain; version=0.0.4; charset=utf-8", &[], page.0.as_bytes());
+}
+
+fn http_lines(page: &mut Page, http: &Metrics) {
+    let get = |counter: &std::sync::atomic::AtomicU64| counter.load(Relaxed);
+    page.one("miniku_http_connections_total", "counter", "Connections accepted.", get(&http.connections));
+    page.one("miniku_http_connections", "gauge", "Connections open.", get(&http.connections_open));
+    page.one("miniku_http_requests_total", "counter", "Requests handed to a handler.", get(&http.requests));
+    page.one("miniku_http_streams", "gauge", "Streams open.", get(&http.streams_open));
+    page.one("miniku_http_received_bytes_total", "counter", "Bytes read from clients.", get(&http.bytes_in));
+    page.one("miniku_http_sent_bytes_total", "counter", "Bytes written to clients.", get(&http.bytes_out));
+    page.head("miniku_http_answers_total", "counter", "Answers, by the class of their code.");
+    for (class, count) in http.answers.iter().enumerate() {
+        page.line("miniku_http_answers_total", &format!("{{code=\"{}xx\"}}", class + 1), get(count));
+    }
+    page.head("miniku_http_refused_total", "counter", "Requests refused before a handler saw them.");
+    for (refusal, count) in http.refusals() {
+        page.line("miniku_http_refused_total", &format!("{{reason=\"{refusal:?}\"}}"), count);
+    }
 }
 
 /// The numbers of the programs of a process: its list-watches, under GoKube's names.

@@ -8,8 +8,10 @@ use crate::host::FromServer;
 use crate::http::Exchange;
 use crossbeam_channel::{Receiver, select, unbounded};
 use miniku_core::api::kinds::Kind;
-use miniku_core::program::{Answer, RequestId, Verb, WatchEvent};
+use miniku_core::program::{Answer, Verb, WatchEvent};
 use miniku_core::rng::Draw;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How many events may wait for a watcher that does not read, before its watch is ended. It then lists again.
@@ -31,25 +33,22 @@ pub fn serve(api: &Api, exchange: Exchange, resource: &Resource, params: &Params
         Err(status) => return reply::status(exchange, &status),
     };
     let (sender, news) = unbounded();
-    let mut backlog = true;
+    let begun = Arc::new(AtomicBool::new(false));
+    let live = begun.clone();
     let route = move |said: FromServer| {
-        // What there is at the start is sent in one go, whatever its size; later a reader must keep up.
-        let fits = backlog || sender.len() < BEHIND_MAX;
-        backlog &= !matches!(said, FromServer::Event(WatchEvent::Bookmark(_)));
+        // What there is at the start is handed over in one go, whatever its size; later a reader must keep up.
+        let fits = !live.load(Ordering::Relaxed) || sender.len() < BEHIND_MAX;
         fits && sender.send(said).is_ok()
     };
     let verb = Verb::Watch { query, from, bookmarks: params.bookmarks };
     let id = api.host.submit(verb.into(), Box::new(route));
+    begun.store(true, Ordering::Relaxed);
     let end = Instant::now() + params.timeout.unwrap_or_else(|| TIMEOUT + Duration::from_secs(Draw::new(clock::seed()).below(1800)));
     match news.recv() {
         Ok(FromServer::Answer(Answer::Watching)) => stream(exchange, resource.kind, &news, end),
         Ok(FromServer::Answer(answer)) => reply::answer(exchange, resource.kind, answer, &[]),
         Ok(FromServer::Event(_) | FromServer::End) | Err(_) => {}
     }
-    finish(api, id);
-}
-
-fn finish(api: &Api, id: RequestId) {
     api.host.gone(id);
 }
 

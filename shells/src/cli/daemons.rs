@@ -6,6 +6,8 @@
 use crate::cli::error::CliError;
 use crate::cli::{DEFAULT_SERVER, durations};
 use crate::client::connection::ServerUrl;
+use crate::daemons;
+use miniku_core::scheduler::Strategy;
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -66,10 +68,7 @@ pub struct DownArgs {
     /// The data directory that `up` was given
     #[arg(long, alias = "root-dir", default_value = DATA_DIR, value_name = "DIR")]
     pub data_dir: PathBuf,
-    /// Remove the stored objects too
-    #[arg(long)]
-    pub purge: bool,
-    /// How long pods are given to end
+    /// How long a running miniku is given to stop
     #[arg(long, default_value = "30s", value_parser = durations::parse, value_name = "DURATION")]
     pub timeout: Duration,
 }
@@ -83,9 +82,6 @@ pub struct ApiserverArgs {
     /// Where state is kept.
     #[command(flatten)]
     pub state: StateArgs,
-    /// GoKube's, without effect.
-    #[command(flatten)]
-    pub etcd: EtcdArgs,
 }
 
 /// The scheduler alone.
@@ -103,9 +99,6 @@ pub struct SchedulerArgs {
     /// How often what nothing was heard of is looked at again
     #[command(flatten)]
     pub sync: SyncArgs,
-    /// GoKube's, without effect.
-    #[command(flatten)]
-    pub etcd: EtcdArgs,
 }
 
 /// The controllers alone.
@@ -123,9 +116,6 @@ pub struct ControllerArgs {
     /// How often what nothing was heard of is looked at again
     #[command(flatten)]
     pub sync: SyncArgs,
-    /// GoKube's, without effect.
-    #[command(flatten)]
-    pub etcd: EtcdArgs,
 }
 
 /// One node.
@@ -231,17 +221,6 @@ pub struct SyncArgs {
     pub sync_interval: Option<Duration>,
 }
 
-/// Ports of GoKube's own etcd. They are understood and have no effect.
-#[derive(Args, Clone, Debug, PartialEq)]
-pub struct EtcdArgs {
-    /// The port of etcd.
-    #[arg(long, hide = true, alias = "etcd-client-port")]
-    pub etcd_port: Option<u16>,
-    /// The port at which etcd's members talk.
-    #[arg(long, hide = true)]
-    pub etcd_peer_port: Option<u16>,
-}
-
 /// How objects are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Store {
@@ -258,35 +237,6 @@ pub enum Runtime {
     Namespaces,
     /// Nothing runs; pods only look as if
     Fake,
-}
-
-/// Which node a pod goes to, among those it fits on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Strategy {
-    /// The one with most left.
-    LeastAllocated,
-    /// The one with least left.
-    MostAllocated,
-    /// One after the other.
-    RoundRobin,
-    /// Any.
-    Random,
-}
-
-/// In any case, with or without dashes: Minik8s writes `RoundRobin`.
-impl FromStr for Strategy {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let plain: String = text.chars().filter(char::is_ascii_alphabetic).collect();
-        match plain.to_ascii_lowercase().as_str() {
-            "leastallocated" => Ok(Strategy::LeastAllocated),
-            "mostallocated" => Ok(Strategy::MostAllocated),
-            "roundrobin" => Ok(Strategy::RoundRobin),
-            "random" => Ok(Strategy::Random),
-            _ => Err("strategies are least-allocated, most-allocated, round-robin and random".into()),
-        }
-    }
 }
 
 /// A host, and a port if the user wrote one with it.
@@ -320,15 +270,15 @@ impl FromStr for Address {
 
 /// Runs a daemon until it is stopped.
 pub fn run(daemon: Daemon) -> Result<(), CliError> {
-    let name = match daemon {
-        Daemon::Up(_) => "up",
-        Daemon::Down(_) => "down",
-        Daemon::Apiserver(_) => "apiserver",
-        Daemon::Scheduler(_) => "scheduler",
-        Daemon::Controller(_) => "controller",
-        Daemon::Kubelet(_) => "kubelet",
+    let ended = match daemon {
+        Daemon::Up(args) => daemons::up(&args),
+        Daemon::Down(args) => daemons::down(&args),
+        Daemon::Apiserver(args) => daemons::apiserver(&args),
+        Daemon::Scheduler(args) => daemons::scheduler(&args),
+        Daemon::Controller(args) => daemons::controller(&args),
+        Daemon::Kubelet(args) => daemons::kubelet(&args),
     };
-    Err(CliError::Plain(format!("error: this build has no `{name}`")))
+    ended.map_err(|error| CliError::Plain(format!("error: {error}")))
 }
 
 #[cfg(test)]
@@ -359,7 +309,7 @@ mod tests {
     fn the_seeds_spellings_are_understood() {
         let Daemon::Apiserver(args) = parse("miniku apiserver -port 8081 -db miniku.db").unwrap() else { panic!() };
         assert_eq!((args.listen.port, args.state.db), (8081, Some("miniku.db".into())));
-        let Daemon::Apiserver(args) = parse("gokube apiserver --address :8081 --etcd-peer-port 1").unwrap() else {
+        let Daemon::Apiserver(args) = parse("gokube apiserver --address :8081").unwrap() else {
             panic!()
         };
         assert_eq!(args.listen.host_and_port(), ("0.0.0.0", 8081));

@@ -10,7 +10,7 @@
 
 pub mod committer;
 mod file;
-mod lock;
+pub mod lock;
 pub mod memory;
 pub mod redb;
 

@@ -7,9 +7,11 @@ use crate::api::programs_page;
 use crate::driver::Seen;
 use crate::http::{self, Exchange, Serving};
 use miniku_core::api::meta::parse_rfc3339;
+use miniku_core::kubelet::runtime::ContainerState;
 use miniku_core::time::{Duration, Wall};
 use miniku_runtime::Runtime;
-use miniku_runtime::logs::{Entry, LogReader};
+use miniku_runtime::logs::{Entry, LogReader, Rfc3339};
+use miniku_runtime::records::PodDir;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
@@ -131,7 +133,7 @@ fn logs(exchange: Exchange, path: &std::path::Path) {
         }
         let from = lines.len();
         if wanted.timestamps {
-            lines.extend_from_slice(entry.timestamp().as_bytes());
+            lines.extend_from_slice(Rfc3339(entry.time).to_string().as_bytes());
             lines.push(b' ');
         }
         lines.extend_from_slice(&entry.text);
@@ -164,5 +166,14 @@ fn logs(exchange: Exchange, path: &std::path::Path) {
         if stream.send(&line).is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     // A log that cannot be read on ends here, as one whose container has ended does.
-    let _ = reader.follow(on_entry, || client.departed());
+    let _ = reader.follow(|| client.departed() || has_ended(path), on_entry);
+}
+
+/// Whether the attempt that writes this log, `<pod>/<container>/<attempt>.log`, has ended by its records.
+fn has_ended(path: &std::path::Path) -> bool {
+    let attempt: Option<u32> = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
+    let (Some(attempt), Some(container)) = (attempt, path.parent()) else { return true };
+    let (Some(pod), Some(name)) = (container.parent(), container.file_name()) else { return true };
+    let latest = PodDir(pod.to_owned()).remains().into_iter().find(|one| *one.name == *name);
+    !latest.is_some_and(|one| one.attempt == attempt && matches!(one.state, ContainerState::Running { .. }))
 }

@@ -89,7 +89,11 @@ impl ReplicaSetController {
                 self.failures.remove(&key);
                 self.refused.remove(&key);
             }
-            Change::Synced => {}
+            Change::Synced => {
+                for set in self.sets.objects().map(Object::key) {
+                    self.queue.add(set, now.mono);
+                }
+            }
         }
     }
 

@@ -1,0 +1,63 @@
+//! `miniku up`: a whole cluster in one process.
+
+use crate::cli::daemons::UpArgs;
+use crate::clock::Clock;
+use crate::daemons::signals::Signals;
+use crate::daemons::{DaemonError, logging, parts};
+use crate::driver::Daemon;
+use crate::local::Local;
+use crate::node::{NodeServer, Share};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// How long running requests are given to finish.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+
+/// Runs until it is told to stop. Containers go on.
+pub fn up(args: &UpArgs) -> Result<(), DaemonError> {
+    logging::start();
+    parts::check_privileges(args.runtime, "miniku up")?;
+    let signals = Signals::block()?;
+    let clock = Clock::start();
+    // The limit is inherited by nobody: pod-inits set their own.
+    if let Err(error) = crate::http::raise_open_files() {
+        log::warn!("the limit on open files stays as it is: {error}");
+    }
+    let (host, api, serving) = parts::serve(clock, &args.state, &args.listen)?;
+    let informer = parts::informer_options(None, args.sync.sync_interval);
+
+    let mut daemons: Vec<Daemon> = Vec::new();
+    let mut programs = parts::controllers(args.eviction_timeout, informer);
+    programs.push(parts::scheduler(args.strategy, informer));
+    for program in programs {
+        daemons.push(parts::start(program, clock, Box::new(Local::new(host.clone())))?);
+    }
+
+    let server = NodeServer::new();
+    let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let logs = server.serve(SocketAddr::new(address, 0))?;
+    for number in 1..=args.nodes {
+        let node = parts::NodeParts {
+            name: &format!("node-{number}"),
+            data: &args.state.data_dir,
+            runtime: args.runtime,
+            address,
+            server: &server,
+            port: logs.local_addr().port(),
+            share: Share { of: args.nodes },
+            informer,
+        };
+        daemons.push(parts::kubelet(&node, clock, Box::new(Local::new(host.clone())))?);
+    }
+    for daemon in &daemons {
+        api.show(daemon.seen());
+    }
+
+    log::info!("miniku: ready at http://{} with {} nodes", serving.local_addr(), args.nodes);
+    let signal = signals.wait()?;
+    log::info!("miniku: {signal}: stopping; containers go on");
+    serving.stop(STOP_GRACE);
+    logs.stop(Duration::ZERO);
+    daemons.iter_mut().for_each(Daemon::stop);
+    Ok(())
+}

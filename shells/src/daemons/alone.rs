@@ -1,0 +1,88 @@
+//! Daemons that run alone and meet over HTTP.
+
+use crate::cli::daemons::{ApiserverArgs, ControllerArgs, KubeletArgs, SchedulerArgs, ServerArgs, WatchArgs};
+use crate::clock::Clock;
+use crate::daemons::signals::Signals;
+use crate::daemons::{DaemonError, logging, parts};
+use crate::driver::{Api, Daemon};
+use crate::node::{NodeServer, Share};
+use crate::remote::OverHttp;
+use std::time::Duration;
+
+/// How long running requests are given to finish.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+
+fn over_http(server: &ServerArgs, watch: &WatchArgs) -> Box<dyn Api> {
+    Box::new(OverHttp::new(server.server.clone(), watch.watch_timeout))
+}
+
+/// Waits for a signal, then stops the programs.
+fn run(name: &str, signals: &Signals, mut daemons: Vec<Daemon>) -> Result<(), DaemonError> {
+    let signal = signals.wait()?;
+    log::info!("{name}: {signal}: stopping");
+    daemons.iter_mut().for_each(Daemon::stop);
+    Ok(())
+}
+
+/// The API server alone.
+pub fn apiserver(args: &ApiserverArgs) -> Result<(), DaemonError> {
+    logging::start();
+    let signals = Signals::block()?;
+    if let Err(error) = crate::http::raise_open_files() {
+        log::warn!("the limit on open files stays as it is: {error}");
+    }
+    let (_host, _api, serving) = parts::serve(Clock::start(), &args.state, &args.listen)?;
+    log::info!("apiserver: ready at http://{}", serving.local_addr());
+    let signal = signals.wait()?;
+    log::info!("apiserver: {signal}: stopping");
+    serving.stop(STOP_GRACE);
+    Ok(())
+}
+
+/// The scheduler alone.
+pub fn scheduler(args: &SchedulerArgs) -> Result<(), DaemonError> {
+    logging::start();
+    let signals = Signals::block()?;
+    let informer = parts::informer_options(Some(&args.watch), args.sync.sync_interval);
+    let program = parts::scheduler(args.strategy, informer);
+    log::info!("scheduler: asking {}", args.server.server);
+    let daemon = parts::start(program, Clock::start(), over_http(&args.server, &args.watch))?;
+    run("scheduler", &signals, vec![daemon])
+}
+
+/// All controllers, and nothing else.
+pub fn controller(args: &ControllerArgs) -> Result<(), DaemonError> {
+    logging::start();
+    let signals = Signals::block()?;
+    let clock = Clock::start();
+    let informer = parts::informer_options(Some(&args.watch), args.sync.sync_interval);
+    log::info!("controller: asking {}", args.server.server);
+    let start = |program| parts::start(program, clock, over_http(&args.server, &args.watch));
+    let daemons = parts::controllers(args.eviction_timeout, informer).into_iter().map(start);
+    run("controller", &signals, daemons.collect::<Result<_, _>>()?)
+}
+
+/// One node.
+pub fn kubelet(args: &KubeletArgs) -> Result<(), DaemonError> {
+    logging::start();
+    parts::check_privileges(args.runtime, "miniku kubelet")?;
+    let signals = Signals::block()?;
+    let address = parts::resolve(args.host_and_port())?;
+    let server = NodeServer::new();
+    let logs = server.serve(address).map_err(|error| DaemonError(format!("listening on {address}: {error}")))?;
+    let node = parts::NodeParts {
+        name: &args.name,
+        data: &args.data_dir,
+        runtime: args.runtime,
+        address: address.ip(),
+        server: &server,
+        port: logs.local_addr().port(),
+        share: Share { of: 1 },
+        informer: parts::informer_options(Some(&args.watch), args.sync.sync_interval),
+    };
+    log::info!("kubelet {}: asking {}", args.name, args.server.server);
+    let daemon = parts::kubelet(&node, Clock::start(), over_http(&args.server, &args.watch))?;
+    let ended = run("kubelet", &signals, vec![daemon]);
+    logs.stop(Duration::ZERO);
+    ended
+}
