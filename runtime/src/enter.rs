@@ -277,11 +277,22 @@ pub enum Forked {
     Child,
 }
 
+/// The proof that this process has one thread. Neither sent nor shared; forks of its holder may use it.
+#[derive(Clone, Copy)]
+pub struct OneThread(std::marker::PhantomData<*const ()>);
+
+impl OneThread {
+    /// `None` if there are others. Whoever holds it starts none.
+    pub fn check() -> Option<OneThread> {
+        let threads = std::fs::read_dir("/proc/self/task").ok()?.count();
+        (threads == 1).then_some(OneThread(std::marker::PhantomData))
+    }
+}
+
 /// A new process in new namespaces, put into a version 2 cgroup by the kernel if one is given.
 ///
-/// Must be called in a process that has one thread, where it does what fork(2) does; panics otherwise
-/// would be undefined behaviour later, so the pod-init starts none.
-pub fn fork_into(namespaces: CloneFlags, cgroup: Option<BorrowedFd>) -> nix::Result<Forked> {
+/// With one thread this does what fork(2) does: no other can hold a lock that the child would wait for.
+pub fn fork_into(_: OneThread, namespaces: CloneFlags, cgroup: Option<BorrowedFd>) -> nix::Result<Forked> {
     let mut pidfd: libc::c_int = -1;
     // SAFETY: all-zero is the documented default of every field. clone3(2).
     let mut arguments: libc::clone_args = unsafe { zeroed() };
@@ -308,7 +319,7 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 /// Takes over a descriptor that the process was started with. `None` if it is not open.
 ///
 /// May be called once for each number, before anything else could have opened it.
-pub fn inherited(number: RawFd) -> Option<OwnedFd> {
+pub(crate) fn inherited(number: RawFd) -> Option<OwnedFd> {
     // SAFETY: asks whether the number is open; see fcntl(2), F_GETFD.
     if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
         return None;
@@ -318,7 +329,7 @@ pub fn inherited(number: RawFd) -> Option<OwnedFd> {
 }
 
 /// Ends the process at once, without running what the parent registered for its own end. _exit(2).
-pub fn exit_now(status: i32) -> ! {
+pub(crate) fn exit_now(status: i32) -> ! {
     // SAFETY: it does not return, and touches no memory.
     unsafe { libc::_exit(status) }
 }

@@ -47,6 +47,25 @@ pub struct Config {
 }
 
 /// The pods of one node. Shared between threads by reference.
+///
+/// ```no_run
+/// # use miniku_core::kubelet::runtime::{Command, Report};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// if std::env::args().nth(1).as_deref() == Some("pod-init") {
+///     miniku_runtime::pod_init_main();
+/// }
+/// let (sender, reports) = std::sync::mpsc::channel::<Report>();
+/// let config = miniku_runtime::Config {
+///     dir: "/var/lib/miniku".into(),
+///     node: "node-1".into(),
+///     exe: "/proc/self/exe".into(),
+/// };
+/// let runtime = miniku_runtime::Runtime::open(config, move |report| drop(sender.send(report)))?;
+/// runtime.perform(Command::List);
+/// println!("{:?}", reports.recv()?);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Runtime {
     node: Arc<Node>,
     watcher: Option<std::thread::JoinHandle<()>>,

@@ -14,7 +14,7 @@
 //!
 //! Memory counts once for each pod: no thread, no logger, no buffer that outlives its use.
 
-use crate::enter::{self, Failure, Forked, enter, failed, failed_io, fork_into};
+use crate::enter::{self, Failure, Forked, OneThread, enter, failed, failed_io, fork_into};
 use crate::logs::{LogFile, Splitter, Stream};
 use crate::plan::{Facts, plan};
 use crate::records::{self, PodDir, State};
@@ -57,6 +57,8 @@ pub fn pod_init_main() -> ! {
 }
 
 fn stage_0(socket: &mut UnixStream, directory: OwnedFd) -> Result<std::convert::Infallible, Failure> {
+    let too_many = || Failure { operation: "fork a process with threads".to_owned(), errno: Errno::EDEADLK };
+    let one_thread = OneThread::check().ok_or_else(too_many)?;
     let mut inbox = Inbox::default();
     let setup: Setup = inbox.wait(socket).map_err(failed_io("read the setup"))?;
     setsid().map_err(failed("setsid"))?;
@@ -73,13 +75,13 @@ fn stage_0(socket: &mut UnixStream, directory: OwnedFd) -> Result<std::convert::
         | CloneFlags::CLONE_NEWIPC
         | CloneFlags::CLONE_NEWUTS
         | CloneFlags::CLONE_NEWNS;
-    let forked = fork_into(namespaces, unified.as_ref().map(|fd| fd.as_fd()));
+    let forked = fork_into(one_thread, namespaces, unified.as_ref().map(|fd| fd.as_fd()));
     match forked.map_err(failed("clone the pod's namespaces"))? {
         Forked::Parent { .. } => enter::exit_now(0),
         Forked::Child => {
             drop(unified);
             let primary = socket.try_clone().map_err(failed_io("duplicate the socket"))?;
-            let mut pod = PodInit::new(setup, directory, primary, inbox)?;
+            let mut pod = PodInit::new(one_thread, setup, directory, primary, inbox)?;
             pod.run()
         }
     }
@@ -92,6 +94,7 @@ fn open_unified(place: &crate::cgroup::Place) -> Result<Option<File>, Failure> {
 }
 
 struct PodInit {
+    one_thread: OneThread,
     setup: Setup,
     /// Never read: it is the lock on the pod's directory, as long as this process lives.
     _directory: OwnedFd,
@@ -143,7 +146,13 @@ enum Ready {
 
 impl PodInit {
     /// Makes the sandbox around this process: its mounts, host name, network, socket and record.
-    fn new(setup: Setup, directory: OwnedFd, primary: UnixStream, inbox: Inbox) -> Result<PodInit, Failure> {
+    fn new(
+        one_thread: OneThread,
+        setup: Setup,
+        directory: OwnedFd,
+        primary: UnixStream,
+        inbox: Inbox,
+    ) -> Result<PodInit, Failure> {
         const NONE: Option<&str> = None;
         // Not private: a file system that the host unmounts shall not live on in here.
         let slave = MsFlags::MS_REC | MsFlags::MS_SLAVE;
@@ -173,6 +182,7 @@ impl PodInit {
         };
         let connections = vec![Connection { stream: primary, inbox, open: true }];
         let pod = PodInit {
+            one_thread,
             setup,
             _directory: directory,
             listener,
@@ -373,7 +383,9 @@ impl PodInit {
         let unified = open_unified(&start.place)?;
         let oom_kills_before = start.place.oom_kills();
         let namespaces = CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS;
-        match fork_into(namespaces, unified.as_ref().map(|fd| fd.as_fd())).map_err(failed("clone the container"))? {
+        match fork_into(self.one_thread, namespaces, unified.as_ref().map(|fd| fd.as_fd()))
+            .map_err(failed("clone the container"))?
+        {
             Forked::Child => {
                 let mut errors = File::from(errors_write);
                 self.become_container(&start, out_write, err_write, &mut errors);

@@ -705,6 +705,41 @@ fn a_killed_node_loses_nothing() {
 }
 
 #[test]
+fn a_node_may_be_killed_at_any_moment() {
+    let mut dir = Dir::new("any");
+    for round in 0..12 {
+        let mut driven = Driven::start(&dir);
+        for pod in 0..8 {
+            driven.perform(Command::RunPod(spec(
+                &format!("p{pod}"),
+                vec![sh("while true; do sleep 1000; done"), container("b", &["true"])],
+            )));
+        }
+        // It goes on with the next pod while this is read; a bit of spinning moves the end within one pod's start.
+        for _ in 0..round / 2 {
+            driven.reports.next().unwrap().unwrap();
+        }
+        (0..round * 40_000).for_each(|turn| _ = std::hint::black_box(turn));
+        drop(driven);
+
+        let node = Node::in_dir(dir);
+        for pod in node.list() {
+            // Either it was half made, and is not listed, or it works.
+            assert!(pod.alive, "{pod:?}");
+            let mut third = container("third", &["sh", "-c", "exit 9"]);
+            third.attempt = 2;
+            node.runtime.perform(Command::StartContainer { pod: pod.pod.clone(), container: third });
+            assert_eq!(node.exited(&pod.pod.uid, "third", 2).0, 9);
+            node.remove(&pod.pod.uid);
+        }
+        assert_eq!(node.remains(), [""; 0], "round {round}");
+        let Node { runtime, dir: again, .. } = node;
+        drop(runtime);
+        dir = again;
+    }
+}
+
+#[test]
 fn one_node_is_run_by_one_process() {
     let dir = Dir::new("one");
     let mut driven = Driven::start(&dir);

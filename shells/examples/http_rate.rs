@@ -1,4 +1,4 @@
-//! Serves `/j` (10 KB) and everything else ("hello") for a load generator, with and without the front:
+//! Serves `/j` (10 KB), `/stream` (a line a second, with the front only) and "hello" for a load generator:
 //! `cargo run --release --example http_rate -- front 8080`, or `plain`.
 
 use std::sync::Arc;
@@ -17,6 +17,9 @@ fn main() -> std::io::Result<()> {
         miniku::http::raise_open_files()?;
         let config = Config { listen: ([127, 0, 0, 1], port).into(), ..Config::default() };
         let handler = Arc::new(move |exchange: miniku::http::Exchange| {
+            if exchange.path() == "/stream" {
+                return stream(exchange);
+            }
             let body = body(exchange.path());
             // An error means that the client is gone.
             let _ = exchange.respond(200, "text/plain", &[], body.as_bytes());
@@ -41,4 +44,16 @@ fn main() -> std::io::Result<()> {
         }
     });
     Ok(())
+}
+
+fn stream(exchange: miniku::http::Exchange) {
+    let Ok(mut stream) = exchange.stream(200, "text/plain", &[]) else { return };
+    let departure = stream.client().departure();
+    let ticks = crossbeam_channel::tick(std::time::Duration::from_secs(1));
+    loop {
+        crossbeam_channel::select! {
+            recv(departure) -> _ => return,
+            recv(ticks) -> _ => if stream.send(b"tick\n").is_err() { return },
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
-use miniku::http::{Config, Exchange, Limits, Refusal, Serving, serve};
+use miniku::http::{Config, Exchange, Limits, Refusal, Serving, Upgrade, serve};
 
 /// No condition in this file takes longer on an idle machine; a loaded one gets its time.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -548,6 +548,40 @@ fn a_handler_without_an_answer_answers_500() {
         head.starts_with("HTTP/1.1 500 Internal Server Error\r\n") && body.contains("\"code\":500"),
         "{head}{body}"
     );
+}
+
+/// A request for another protocol is handed over with its socket, and counted until its handler is done.
+#[test]
+fn hands_over_upgrades() {
+    let echo = |mut upgrade: Upgrade| {
+        assert_eq!((upgrade.head.target(), upgrade.head.upgrade()), ("/exec", Some("websocket")));
+        upgrade.stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\n\r\n").unwrap();
+        upgrade.stream.write_all(&upgrade.early).unwrap();
+        let mut from = upgrade.stream.try_clone().unwrap();
+        std::io::copy(&mut from, &mut upgrade.stream).unwrap();
+    };
+    let config = Config { listen: ([127, 0, 0, 1], 0).into(), upgrade: Some(Arc::new(echo)), ..Config::default() };
+    let world = World::default();
+    let bed = Bed {
+        serving: serve(config, Arc::new(move |exchange| world.handle(exchange))).unwrap(),
+        world: Arc::default(),
+    };
+    let open = || bed.serving.metrics().connections_open.load(Ordering::Relaxed);
+    let request = |protocol, more| {
+        format!("GET /exec HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n{more}\r\n")
+    };
+    let mut stream = bed.connect();
+    stream.write_all((request("websocket", "") + "early ").as_bytes()).unwrap();
+    read_until(&mut stream, "\r\n\r\n");
+    stream.write_all(b"and late").unwrap();
+    assert_eq!(read_until(&mut stream, "late"), "early and late");
+    assert_eq!(open(), 1);
+    drop(stream);
+    eventually("it is counted out", || open() == 0);
+    bed.check_refused(request("websocket", "Origin: http://evil.example\r\n"), Refusal::ForeignOrigin);
+    let mut stream = bed.connect();
+    stream.write_all(request("h2c", "").as_bytes()).unwrap();
+    assert_eq!(answer(&mut stream).1, "hello");
 }
 
 #[test]

@@ -46,8 +46,8 @@ pub struct World {
     pub alive: BTreeSet<String>,
     /// News of these kinds are held back, though their watches stay open.
     pub deaf_to: BTreeSet<Kind>,
-    /// Answers to lists are held back.
-    pub lists_are_late: bool,
+    /// Answers to lists and to reads of one object, or a write, are held back.
+    pub answers_are_late: bool,
     /// So many of a hundred calls are lost, before or after they were carried out.
     pub lost_percent: u64,
     /// What the program asked for that was a write, but for events: `delete pods/default/a`.
@@ -79,7 +79,7 @@ impl World {
             now: Now { mono: start, wall: Wall::from_secs(1_790_000_000) },
             alive: BTreeSet::new(),
             deaf_to: BTreeSet::new(),
-            lists_are_late: false,
+            answers_are_late: false,
             lost_percent: 0,
             writes: Vec::new(),
             gets: 0,
@@ -337,7 +337,7 @@ impl World {
             let kind = self.watched.get(call).map(|(_, kind)| *kind);
             match input {
                 Some(Input::Event { .. }) => kind.is_some_and(|kind| self.deaf_to.contains(&kind)),
-                Some(Input::Reply { answer: Answer::List { .. }, .. }) => self.lists_are_late,
+                Some(Input::Reply { answer: Answer::List { .. } | Answer::Object { .. }, .. }) => self.answers_are_late,
                 _ => false,
             }
         };

@@ -190,12 +190,20 @@ pub struct Unschedulable {
 impl Unschedulable {
     /// Asks every node why it does not take the pod.
     pub fn explain(pod: &PodFacts, nodes: &Nodes) -> Self {
-        let (mut reasons, mut obstacles) = (BTreeMap::new(), Obstacles::default());
+        let (mut counts, mut obstacles) = (Vec::<(&'static str, usize)>::new(), Obstacles::default());
         for refusal in nodes.iter().filter_map(|(_, node)| refusal(pod, node)) {
             obstacles.insert(refusal.obstacle());
             for reason in refusal.reasons() {
-                *reasons.entry(reason).or_insert(0) += 1;
+                // There are few, and looking at where a text lies is faster than comparing texts.
+                match counts.iter_mut().find(|(counted, _)| std::ptr::eq(*counted, reason)) {
+                    Some((_, count)) => *count += 1,
+                    None => counts.push((reason, 1)),
+                }
             }
+        }
+        let mut reasons = BTreeMap::new();
+        for (reason, count) in counts {
+            *reasons.entry(reason).or_insert(0) += count;
         }
         if nodes.is_empty() {
             obstacles.insert(Obstacle::NoNodes);

@@ -29,3 +29,16 @@ pub fn pages() -> Vec<(&'static str, String)> {
         ("scheduler_binding", binding::page()),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_page_has_a_title_and_rows() {
+        for (stem, page) in super::pages() {
+            assert!(
+                page.starts_with("# ") && page.matches("\n| `").count() + page.matches("\n| a ").count() > 3,
+                "{stem}"
+            );
+        }
+    }
+}

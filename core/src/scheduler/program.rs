@@ -1221,6 +1221,28 @@ mod tests {
     }
 
     #[test]
+    fn room_is_kept_for_a_bind_that_may_still_arrive() {
+        let mut world = World::new();
+        world.add(node("n1").offers("cpu", "1").label("x", "y"));
+        world.pass(1);
+        let bind = world.made + 1;
+        world.fate = Box::new(move |made| if made == bind { Fate::Late } else { Fate::Arrives });
+        world.create(pod("a").requests("cpu", "1").selects("x", "y"));
+        world.pass(1);
+        world.change_node("n1", node("n1").offers("cpu", "1"));
+        world.pass(31);
+        world.create(pod("b").requests("cpu", "1"));
+        world.pass(0);
+        assert_eq!((world.places().as_str(), world.scheduler.waiting()), ("a=- b=-", [0, 1, 1, 0]));
+        world.pass(10);
+        assert_eq!(world.places(), "a=n1 b=-");
+        world.add(node("n2"));
+        world.pass(1);
+        assert_eq!(world.places(), "a=n1 b=n2");
+        world.check_settled();
+    }
+
+    #[test]
     fn decisions_wait_when_too_many_calls_are_open() {
         let mut world = World::with(SchedulerOptions { calls_max: 3, ..Default::default() });
         world.add(node("n"));
@@ -1338,13 +1360,12 @@ mod tests {
         // Less than the flush: what could help must have woken the pods.
         world.pass(200);
         world.check_settled();
+        // The flush may say again, in other words, why a pod waits; and room that was reserved becomes free.
         let before = world.writes.len();
         world.pass(900);
-        assert!(
-            world.writes[before..].iter().all(|write| write.starts_with("status")),
-            "{:?}",
-            &world.writes[before..]
-        );
+        let new = &world.writes[before..];
+        assert!(lost_percent > 0 || new.iter().all(|write| write.starts_with("status")), "{new:?}");
+        world.check_settled();
         let before = world.writes.len();
         world.pass(900);
         assert_eq!(world.writes.len(), before, "a settled scheduler writes nothing");

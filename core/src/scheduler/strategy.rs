@@ -116,18 +116,20 @@ pub struct Turn<'a> {
 /// assert_eq!(&**nodes.name(at), "node-1"); // Equal shares are free, and the name breaks the tie.
 /// ```
 pub fn pick(turn: &Turn, pod: &PodFacts, nodes: &Nodes) -> Result<NodeIndex, Unschedulable> {
-    let chosen =
-        match turn.strategy {
-            Strategy::LeastAllocated => feasible(pod, nodes.iter())
-                .min_by_key(|(at, node)| (Reverse(free_share(pod, node)), node.usage.pods, *at)),
-            Strategy::MostAllocated => feasible(pod, nodes.iter())
-                .min_by_key(|(at, node)| (free_share(pod, node), Reverse(node.usage.pods), *at)),
-            Strategy::RoundRobin => feasible(pod, nodes.iter_after(turn.last)).next(),
-            Strategy::Random => {
-                let draw = Draw::new(turn.seed).key("node").key(&pod.uid);
-                feasible(pod, nodes.iter()).min_by_key(|(at, node)| (Reverse(draw.count(node.draw).u64()), *at))
-            }
-        };
+    // Nodes come in the order of their names, and of equals the first is taken: every rank ends in the name.
+    let chosen = match turn.strategy {
+        Strategy::LeastAllocated => {
+            feasible(pod, nodes.iter()).min_by_key(|(_, node)| (Reverse(free_share(pod, node)), node.usage.pods))
+        }
+        Strategy::MostAllocated => {
+            feasible(pod, nodes.iter()).min_by_key(|(_, node)| (free_share(pod, node), Reverse(node.usage.pods)))
+        }
+        Strategy::RoundRobin => feasible(pod, nodes.iter_after(turn.last)).next(),
+        Strategy::Random => {
+            let draw = Draw::new(turn.seed).key("node").key(&pod.uid);
+            feasible(pod, nodes.iter()).min_by_key(|(_, node)| Reverse(draw.count(node.draw).u64()))
+        }
+    };
     chosen.map(|(at, _)| at).ok_or_else(|| Unschedulable::explain(pod, nodes))
 }
 

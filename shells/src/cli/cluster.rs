@@ -67,7 +67,7 @@ impl Cluster {
     pub fn ask(&self, request: &HttpRequest) -> Result<Value, CliError> {
         let bytes = self.bytes(request)?;
         serde_json::from_slice(&bytes)
-            .map_err(|error| CliError::Lost(format!("the answer to {} is no JSON: {error}", request.target)))
+            .map_err(|error| CliError::Plain(format!("error: the answer to {} is no JSON: {error}", request.target)))
     }
 
     /// Asks for what comes bit by bit.
@@ -190,7 +190,7 @@ fn refused(code: u16, bytes: &[u8]) -> CliError {
 /// A value as a typed object.
 pub fn typed(kind: Kind, value: Value) -> Result<Object, CliError> {
     Object::from_value(kind, value)
-        .map_err(|error| CliError::Lost(format!("the server sent a {} that is none: {error}", kind.row().name)))
+        .map_err(|error| CliError::Plain(format!("error: the server sent a {} that is none: {error}", kind.row().name)))
 }
 
 /// The text of a value; empty if it is none.

@@ -64,6 +64,7 @@ impl Remote {
     }
 
     /// Begins a watch. When this returns, the server has agreed and events will follow.
+    #[allow(clippy::result_large_err, reason = "a watch ends once; what it said is moved on as it is")]
     pub fn open(&self, query: &Query, from: WatchFrom, bookmarks: bool, stop: &Stop) -> Result<Watch, Ended> {
         // Rounded up: 0 would mean that the server chooses.
         let seconds = self.watch_timeout.as_secs().max(1);
@@ -112,6 +113,7 @@ pub struct Watch {
 
 impl Watch {
     /// Waits for the next event, or for the end.
+    #[allow(clippy::result_large_err, reason = "a watch ends once; what it said is moved on as it is")]
     pub fn next_event(&mut self) -> Result<WatchEvent, Ended> {
         loop {
             self.line.clear();

@@ -29,10 +29,12 @@ use std::time::Duration;
 /// Opens the store that the flags name.
 pub fn engine(state: &StateArgs) -> Result<Box<dyn Engine>, DaemonError> {
     match state.store {
-        Store::Memory => Ok(Box::new(Memory::new())),
+        Store::Memory => Ok(Box::new(Memory::default())),
         Store::Redb => {
             let directory = store_directory(state);
-            Redb::open(&directory).map(|redb| Box::new(redb) as Box<dyn Engine>).map_err(|error| DaemonError(error.to_string()))
+            Redb::open(&directory)
+                .map(|redb| Box::new(redb) as Box<dyn Engine>)
+                .map_err(|error| DaemonError(error.to_string()))
         }
     }
 }
@@ -43,11 +45,16 @@ pub fn store_directory(state: &StateArgs) -> PathBuf {
 }
 
 /// Starts an API server and serves it over HTTP.
-pub fn serve(clock: Clock, state: &StateArgs, listen: &ListenArgs) -> Result<(Arc<ApiHost>, Arc<HttpApi>, Serving), DaemonError> {
+pub fn serve(
+    clock: Clock,
+    state: &StateArgs,
+    listen: &ListenArgs,
+) -> Result<(Arc<ApiHost>, Arc<HttpApi>, Serving), DaemonError> {
     let address = resolve(listen.host_and_port())?;
     let host = ApiHost::start(clock, clock::seed(), engine(state)?).map_err(|error| DaemonError(error.to_string()))?;
     let api = HttpApi::new(host.clone());
-    let config = http::Config { listen: address, ..http::Config::default() };
+    let allowed_hosts = listen.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+    let config = http::Config { listen: address, allowed_hosts, ..http::Config::default() };
     let handler = api.clone();
     let serving = http::serve(config, Arc::new(move |exchange| handler.handle(exchange)))
         .map_err(|error| DaemonError(format!("listening on {address}: {error}")))?;

@@ -157,14 +157,17 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How soon a full inner backlog is tried again, and how often.
 const CONNECT_RETRY: Duration = Duration::from_millis(2);
 const CONNECT_TRIES: u32 = 500;
-/// How soon a connection that tiny_http has not taken up is pushed, and the longest wait until the next push.
+/// How soon a connection that tiny_http has not taken up is pushed: at first, and when that has not helped.
 ///
 /// Its pool hands a connection to a waiting thread if it counts one, but two connections in quick succession may
 /// count the same thread; the second then lies in a queue until some connection ends, which may be never. A further
-/// connection that is closed at once makes the pool start a thread, and that thread empties the queue.
+/// connection that is closed at once makes the pool start a thread, which takes the queue's first. Since others may
+/// lie before ours, unnoticed while their clients are slow, each push of a connection is twice the one before.
 /// Source: tiny_http 0.12.0, `util/task_pool.rs`, `TaskPool::spawn`.
 const PUSH_FIRST: Duration = Duration::from_millis(5);
-const PUSH_LAST: Duration = Duration::from_millis(500);
+const PUSH_LATER: Duration = Duration::from_millis(500);
+/// After so many pushes, which is 255 connections, haste has not helped.
+const PUSHES_HASTY: u32 = 8;
 /// With fewer descriptors left than this, no inner connection is opened: tiny_http panics when it gets none.
 const FILES_SPARE: u64 = 64;
 
@@ -227,7 +230,7 @@ struct Conn {
     inner_watched_for_out: bool,
     connect_tries: u32,
     push_at: Instant,
-    push_wait: Duration,
+    pushes: u32,
     counted_as_refused: bool,
     lingered: usize,
 }
@@ -485,7 +488,7 @@ impl Front {
             inner_watched_for_out: false,
             connect_tries: 0,
             push_at: self.now,
-            push_wait: PUSH_FIRST,
+            pushes: 0,
             counted_as_refused: refusal.is_some(),
             lingered: 0,
         };
@@ -871,14 +874,19 @@ impl Front {
         }
     }
 
-    /// See [`PUSH_FIRST`].
-    fn push(&self) {
-        add(&self.parts.metrics.pushes, 1);
+    /// Connects and closes, but not more often than connections may lie there; see [`PUSH_FIRST`].
+    fn push(&self, count: usize) {
+        let lying = |conn: &Conn| conn.inner.is_some() && !conn.client.met();
+        // The one that asks is not in its slot now.
+        let lying = 1 + self.slots.iter().filter_map(|slot| slot.conn.as_deref()).filter(|conn| lying(conn)).count();
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let pushed = socket(AddressFamily::Unix, SockType::Stream, flags, None)
-            .and_then(|fd| connect(fd.as_raw_fd(), &self.inner_address));
-        if let Err(errno) = pushed {
-            log::debug!("http front: push: {errno}");
+        for _ in 0..count.min(lying) {
+            add(&self.parts.metrics.pushes, 1);
+            let pushed = socket(AddressFamily::Unix, SockType::Stream, flags, None)
+                .and_then(|fd| connect(fd.as_raw_fd(), &self.inner_address));
+            if let Err(errno) = pushed {
+                return log::debug!("http front: push: {errno}");
+            }
         }
     }
 
@@ -986,9 +994,10 @@ impl Front {
             }
             Phase::Body if conn.to_inner.is_empty() => self.refuse(conn, Refusal::BodyTimeout),
             Phase::Body | Phase::Answer => {
-                conn.push_at = self.now + conn.push_wait;
-                conn.push_wait = (conn.push_wait * 2).min(PUSH_LAST);
-                self.push();
+                let hasty = conn.pushes < PUSHES_HASTY;
+                conn.push_at = self.now + if hasty { PUSH_FIRST } else { PUSH_LATER };
+                self.push(1 << conn.pushes);
+                conn.pushes += u32::from(hasty);
                 Flow::Wait
             }
         }

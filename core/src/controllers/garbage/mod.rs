@@ -1,7 +1,7 @@
 //! Garbage: what is left over when its owner, or its node, does not exist any more.
 //!
 //! [`owners`] decides what becomes of an object that names owners, [`dependents`] what an owner that is being deleted
-//! waits for, [`bound_pods`] what becomes of a pod whose node does not exist. [`relations`] knows who names whom.
+//! waits for, [`bound_pods`] what becomes of a pod whose node does not exist. `relations.rs` knows who names whom.
 //! Nothing is concluded from a view alone: before anything is deleted, the API server itself was asked for the missing
 //! owner or node.
 

@@ -745,6 +745,22 @@ mod tests {
     }
 
     #[test]
+    fn each_absence_of_a_node_is_counted_by_itself() {
+        let (mut world, mut program) = world(8);
+        world.pod("a", "n1", json!([]));
+        world.run(&mut program, 10);
+        world.delete(Key::new(Kind::Node, "", "n1"), None);
+        world.run(&mut program, 30);
+        world.node("n1");
+        world.run(&mut program, 5);
+        world.delete(Key::new(Kind::Node, "", "n1"), None);
+        world.run(&mut program, 39);
+        assert_eq!(pods(&world), "a");
+        world.run(&mut program, 2);
+        assert_eq!(pods(&world), "");
+    }
+
+    #[test]
     fn a_node_that_registers_again_keeps_its_pods() {
         for deaf in [false, true] {
             let (mut world, mut program) = world(7);

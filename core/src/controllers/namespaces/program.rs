@@ -329,6 +329,24 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_makes_it_look_more_often() {
+        let (mut world, mut program) = world(9);
+        pod(&mut world, "a", "n1", "team");
+        pod(&mut world, "b", "n1", "team");
+        world.delete(team(), None);
+        world.run(&mut program, 1000);
+        world.delete_at_once(Key::new(Kind::Pod, "team", "a"));
+        let lists = world.lists;
+        while world.lists == lists {
+            world.run(&mut program, 1);
+        }
+        world.run(&mut program, 5);
+        world.delete_at_once(Key::new(Kind::Pod, "team", "b"));
+        world.run(&mut program, 12);
+        assert!(world.get(Kind::Namespace, "", "team").is_none());
+    }
+
+    #[test]
     fn other_finalizers_hold_it_without_us() {
         let (mut world, mut program) = world(5);
         world.merge(team(), json!({"metadata": {"finalizers": ["x/y"]}}), Part::Main);
@@ -343,7 +361,7 @@ mod tests {
     fn a_late_list_says_nothing_of_a_successor() {
         let (mut world, mut program) = world(8);
         world.run(&mut program, 1);
-        world.lists_are_late = true;
+        world.answers_are_late = true;
         world.delete(team(), None);
         world.run(&mut program, 1);
         world.merge(team(), json!({"spec": {"finalizers": []}}), Part::Finalize);
@@ -351,7 +369,7 @@ mod tests {
         pod(&mut world, "a", "n1", "team");
         world.delete(team(), None);
         world.run(&mut program, 1);
-        world.lists_are_late = false;
+        world.answers_are_late = false;
         world.run(&mut program, 10);
         assert_eq!(world.names(Kind::Pod, "team"), "-a");
         assert!(world.get(Kind::Namespace, "", "team").is_some(), "a pod is left");

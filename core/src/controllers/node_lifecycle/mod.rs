@@ -11,7 +11,7 @@ mod program;
 pub mod silence;
 pub mod silent_pods;
 
-pub use program::{NodeLifecycle, Options};
+pub use program::{EVICTION_AFTER, NODE_GRACE, NodeLifecycle, Options};
 
 use crate::controllers::pages::page;
 

@@ -695,6 +695,53 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_would_evict_comes_too_late_when_no_node_is_ready() {
+        let (mut world, mut program) = world(12, 2);
+        world.run(&mut program, 10);
+        die(&mut world, "n1");
+        world.run(&mut program, 40);
+        world.answers_are_late = true;
+        world.run(&mut program, 10);
+        die(&mut world, "n2");
+        let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "False"}]}});
+        world.merge(node_key("n2"), ready, Part::Status);
+        world.run(&mut program, 1);
+        world.answers_are_late = false;
+        world.run(&mut program, 300);
+        assert_eq!(world.names(Kind::Pod, "default"), "p1 p2");
+    }
+
+    #[test]
+    fn a_node_that_returned_does_not_wait_for_its_eviction() {
+        let (mut world, _) = world(13, 5);
+        // Not a multiple of the heartbeat, so that its lease is unchanged when its turn would come.
+        let options = Options { steady_every: Duration::from_secs(12), ..Default::default() };
+        let mut program = NodeLifecycle::new(options, 13);
+        world.run(&mut program, 10);
+        for node in ["n1", "n2", "n3"] {
+            die(&mut world, node);
+        }
+        world.run(&mut program, 300);
+        world.alive.insert("n2".into());
+        world.run(&mut program, 100);
+        assert_eq!(world.names(Kind::Pod, "default"), "-p1 p2 -p3 p4 p5");
+    }
+
+    #[test]
+    fn a_kubelet_that_speaks_is_heard_even_without_its_lease() {
+        let (mut world, mut program) = world(14, 2);
+        die(&mut world, "n1");
+        world.run(&mut program, 30);
+        assert_eq!(ready(&world, "n1"), "Unknown NodeStatusUnknown");
+        let speaks = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+        world.merge(node_key("n1"), speaks, Part::Status);
+        world.run(&mut program, 14);
+        assert_eq!(ready(&world, "n1"), "True ", "it has the whole grace period");
+        world.run(&mut program, 2);
+        assert_eq!(ready(&world, "n1"), "Unknown NodeStatusUnknown");
+    }
+
+    #[test]
     fn a_deleted_node_is_forgotten_and_a_new_one_starts_afresh() {
         let (mut world, mut program) = world(9, 2);
         world.run(&mut program, 10);

@@ -130,7 +130,7 @@ fn description(args: &DescribeArgs, object: &Object, session: &Session) -> Resul
             meta::head(&mut text, object);
             let _ = writeln!(text, "Status:\t{}", crate::cli::cluster::text(&object.to_value()["status"]["phase"]));
         }
-        Kind::Lease | Kind::Event => other(&mut text, object)?,
+        _ => other(&mut text, object)?,
     }
     if args.show_events && object.kind() != Kind::Event {
         events::describe(&mut text, &events::of(object, session)?);

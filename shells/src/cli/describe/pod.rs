@@ -202,9 +202,9 @@ Containers:
       memory:     64Mi
     Environment:  <none>
 Conditions:
-  Type          Status
-  PodScheduled  True 
-  Ready         False 
+  Type           Status
+  PodScheduled   True 
+  Ready          False 
 QoS Class:       Burstable
 Node-Selectors:  <none>
 ";
