@@ -625,7 +625,7 @@ impl World {
             let beat = trace::is_beat(&shown, &out.list);
             let effects = trace::effects(&out.list, |_| String::new());
             // A wake that leads to nothing tells nothing, not even in full.
-            if !(woken && out.list.is_empty()) || true {
+            if !(woken && out.list.is_empty()) {
                 self.trace.line(self.truth.now, &one.who.to_string(), &line, &effects, beat);
             }
         } else {
