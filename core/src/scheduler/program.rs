@@ -1142,11 +1142,11 @@ mod tests {
         world.create(pod("a").requests("cpu", "4"));
         world.pass(0);
         let uid = world.pod("a").unwrap().metadata.uid.as_str().into();
-        world.ask(Verb::Bind { key: key("a"), uid, node: "elsewhere".into() });
+        world.ask(Verb::Bind { key: key("a"), uid, node: "n2".into() });
         world.release();
         world.create(pod("b").requests("cpu", "4"));
         world.pass(20);
-        assert_eq!(world.places(), "a=elsewhere b=n1");
+        assert_eq!(world.places(), "a=n2 b=n1");
         world.check_settled();
     }
 
