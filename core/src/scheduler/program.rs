@@ -1136,7 +1136,7 @@ mod tests {
     fn a_bind_that_is_refused_frees_the_node() {
         let mut world = World::new();
         world.add(node("n1"));
-        world.add(node("n2").offers("cpu", "1"));
+        world.add(node("n2").cordoned());
         world.pass(1);
         world.held = Some(Vec::new());
         world.create(pod("a").requests("cpu", "4"));
