@@ -66,7 +66,8 @@ pub fn run(options: &Options) -> Summary {
     for nth in 1..=nodes {
         // Room for all, wherever they go.
         let pods = u64::try_from(pods).unwrap_or(u64::MAX).max(110);
-        let shape = NodeShape { cpu_milli: 64_000, memory_bytes: 256 << 30, pods, ..NodeShape::named(format!("node-{nth}")) };
+        let shape =
+            NodeShape { cpu_milli: 64_000, memory_bytes: 256 << 30, pods, ..NodeShape::named(format!("node-{nth}")) };
         cluster = cluster.node(shape);
     }
     let mut world = cluster.begin(&plan(seed, nodes, pods, duration, faults));
@@ -119,7 +120,9 @@ impl fmt::Display for Summary {
         write!(f, "digest {:016x}", self.digest)?;
         match &self.violation {
             None => Ok(()),
-            Some(violation) => write!(f, "\n{} is broken: {}\n  {}", violation.name, violation.statement, violation.broken.what),
+            Some(violation) => {
+                write!(f, "\n{} is broken: {}\n  {}", violation.name, violation.statement, violation.broken.what)
+            }
         }
     }
 }

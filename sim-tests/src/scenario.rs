@@ -108,9 +108,15 @@ impl Story {
             world.run_until(start + expectation.from);
             let until = start + expectation.from + expectation.within;
             if world.violation().is_none() && !world.run_until_so(until, &expectation.so) {
-                let what = format!("not within {} s after {} s", expectation.within.as_secs(), expectation.from.as_secs());
+                let what =
+                    format!("not within {} s after {} s", expectation.within.as_secs(), expectation.from.as_secs());
                 let at = world.now();
-                world.fail(Violation { name: "expected".into(), statement: expectation.name, at, broken: Broken::by(what) });
+                world.fail(Violation {
+                    name: "expected".into(),
+                    statement: expectation.name,
+                    at,
+                    broken: Broken::by(what),
+                });
             }
         }
         if world.violation().is_some() {

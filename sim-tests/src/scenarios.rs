@@ -47,7 +47,9 @@ fn set(name: &str, replicas: usize) -> Verb {
 
 /// So many pods of a set really run.
 fn run(set: &'static str, pods: usize) -> impl Fn(&Truth) -> bool {
-    move |truth| truth.active(set).filter(|pod| truth.really_runs(pod)).count() == pods && truth.active(set).count() == pods
+    move |truth| {
+        truth.active(set).filter(|pod| truth.really_runs(pod)).count() == pods && truth.active(set).count() == pods
+    }
 }
 
 fn phase(name: &'static str, phase: PodPhase) -> impl Fn(&Truth) -> bool {

@@ -1169,7 +1169,15 @@ impl World {
 }
 
 /// One step of a program. A panic is a violation like any other, so that its seed and its past are told.
-fn step(judge: &mut Judge, at: Instant, who: &Who, program: &mut dyn Program, now: Now, input: Input, out: &mut Effects) {
+fn step(
+    judge: &mut Judge,
+    at: Instant,
+    who: &Who,
+    program: &mut dyn Program,
+    now: Now,
+    input: Input,
+    out: &mut Effects,
+) {
     let stepped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| program.step(now, input, out)));
     let Err(panic) = stepped else { return };
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());

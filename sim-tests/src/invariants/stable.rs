@@ -57,7 +57,11 @@ fn nodes(truth: &Truth) -> Option<String> {
     for (name, facts) in &truth.nodes {
         let ready = truth.node(name).is_some_and(Node::is_ready);
         if facts.up != ready {
-            return Some(format!("{name} is {}, and said to be {}ready", updown(facts.up), if ready { "" } else { "not " }));
+            return Some(format!(
+                "{name} is {}, and said to be {}ready",
+                updown(facts.up),
+                if ready { "" } else { "not " }
+            ));
         }
     }
     None
@@ -73,7 +77,9 @@ fn pods(truth: &Truth) -> Option<String> {
         let node = pod.node().unwrap_or_default();
         let living = truth.processes_of(&pod.metadata.uid).count();
         let wrong = match () {
-            _ if pod.metadata.is_deleting() => (is_up(truth, node) || node.is_empty()).then_some("is still being deleted"),
+            _ if pod.metadata.is_deleting() => {
+                (is_up(truth, node) || node.is_empty()).then_some("is still being deleted")
+            }
             _ if pod.status.phase.is_final() => (living > 0).then_some("is finished, but has processes"),
             _ if node.is_empty() => {
                 let told = pod.status.conditions.iter().any(|one| one.kind == "PodScheduled" && one.status == "False");
@@ -82,7 +88,9 @@ fn pods(truth: &Truth) -> Option<String> {
             _ if !truth.nodes.contains_key(node) => Some("is bound to a node that does not exist"),
             _ if !is_up(truth, node) => Some("is bound to a dead node"),
             _ if lasts(&pod.spec) => (!truth.really_runs(pod)).then_some("does not run"),
-            _ if pod.spec.restart_policy == RestartPolicy::Never && living == 0 => Some("has ended, but is not finished"),
+            _ if pod.spec.restart_policy == RestartPolicy::Never && living == 0 => {
+                Some("has ended, but is not finished")
+            }
             _ => None,
         };
         if let Some(wrong) = wrong {
