@@ -89,7 +89,11 @@ impl Api for OverHttp {
         let begun = if matches!(request.verb, Verb::Watch { .. }) {
             self.watch(call, request, inbox)
         } else {
-            let hired = if self.callers < CALLERS && !self.waiting.is_empty() || self.callers == 0 { self.hire() } else { Ok(()) };
+            let hired = if self.callers < CALLERS && !self.waiting.is_empty() || self.callers == 0 {
+                self.hire()
+            } else {
+                Ok(())
+            };
             self.calls.send((call, request, inbox.clone())).expect("this end keeps a receiver");
             // With one caller at least, the call is made sooner or later.
             if self.callers > 0 { Ok(()) } else { hired }

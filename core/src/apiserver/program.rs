@@ -221,7 +221,16 @@ impl ApiServer {
                 let stored = found()?;
                 admission::updated(stored, &admission::merged(stored, patch)?, *part)?
             }
-            Verb::Bind { uid, node, .. } => admission::bound(now, found()?, uid, node)?,
+            Verb::Bind { uid, node, .. } => {
+                // Stricter than Kubernetes, which lets a pod wait for ever on a node that is not there.
+                let there = self.store.get(&Key::new(Kind::Node, "", node)).is_some();
+                admission::bound(
+                    now,
+                    found()?,
+                    uid,
+                    there.then_some(node).ok_or_else(|| Status::not_found(Kind::Node, node))?,
+                )?
+            }
             Verb::Delete { options, .. } => match deletion::delete(now, found()?, options)? {
                 Outcome::Remove => return Ok(Admitted::removal(key.clone(), found()?)),
                 Outcome::Keep => found()?.clone(),

@@ -11,7 +11,7 @@ use crate::api::object::{Key, Object, Resource};
 use crate::api::quantity::Quantity;
 use crate::client::{Calls, Change, Informer, informer};
 use crate::program::{Answer, Effects, Input, Level, Part, Query, Verb};
-use crate::time::{Duration, Instant, Now};
+use crate::time::{Duration, Instant, Now, Wall};
 use std::collections::BTreeMap;
 
 /// How often a node says that it lives. Source: MiniKu's heartbeat; Kubernetes renews every 10 s.
@@ -47,6 +47,9 @@ pub struct NodeAgent {
     view: Informer,
     calls: Calls<Asked>,
     beat_at: Instant,
+    /// The last renewal's time. The next one's is later, even while the node's clock stands still or goes back: a lease
+    /// that does not change is no sign of life.
+    renewed: Wall,
     /// Whether the stored node must be looked at again, and not before when.
     check_at: Option<Instant>,
 }
@@ -71,6 +74,7 @@ impl NodeAgent {
             view: Informer::new(query, space, seed, options),
             calls: Calls::in_space(space + 1),
             beat_at: Instant::default(),
+            renewed: Wall::default(),
             check_at: Some(Instant::default()),
         }
     }
@@ -146,11 +150,12 @@ impl NodeAgent {
     }
 
     fn beat(&mut self, now: Now, out: &mut Effects) {
+        self.renewed = now.wall.max(self.renewed + Duration::from_micros(1));
         let mut lease = Lease {
             spec: LeaseSpec {
                 holder_identity: Some(self.name.clone()),
                 lease_duration_seconds: Some(LEASE_SECONDS),
-                renew_time: Some(MicroTime::of(now.wall)),
+                renew_time: Some(MicroTime::of(self.renewed)),
                 ..Default::default()
             },
             ..Default::default()

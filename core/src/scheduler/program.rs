@@ -1136,17 +1136,17 @@ mod tests {
     fn a_bind_that_is_refused_frees_the_node() {
         let mut world = World::new();
         world.add(node("n1"));
-        world.add(node("n2").offers("cpu", "1"));
+        world.add(node("n2").cordoned());
         world.pass(1);
         world.held = Some(Vec::new());
         world.create(pod("a").requests("cpu", "4"));
         world.pass(0);
         let uid = world.pod("a").unwrap().metadata.uid.as_str().into();
-        world.ask(Verb::Bind { key: key("a"), uid, node: "elsewhere".into() });
+        world.ask(Verb::Bind { key: key("a"), uid, node: "n2".into() });
         world.release();
         world.create(pod("b").requests("cpu", "4"));
         world.pass(20);
-        assert_eq!(world.places(), "a=elsewhere b=n1");
+        assert_eq!(world.places(), "a=n2 b=n1");
         world.check_settled();
     }
 

@@ -70,13 +70,18 @@ fn where_it_is(api: &Api, exchange: &Exchange, key: &Key) -> Result<String, Stat
         (None, [only]) => (*only).to_owned(),
         (None, several) => {
             let choice = several.join(" ");
-            return Err(wrong(format!("a container name must be specified for pod {}, choose one of: [{choice}]", key.name)));
+            return Err(wrong(format!(
+                "a container name must be specified for pod {}, choose one of: [{choice}]",
+                key.name
+            )));
         }
     };
     let status = pod.status.container_statuses.iter().find(|status| status.name == container);
     let started = status.is_some_and(|status| !status.container_id.is_empty());
     if !started {
-        let reason = status.and_then(|status| status.state.waiting.as_ref()).map_or("ContainerCreating", |waiting| &waiting.reason);
+        let reason = status
+            .and_then(|status| status.state.waiting.as_ref())
+            .map_or("ContainerCreating", |waiting| &waiting.reason);
         return Err(wrong(format!("container {container:?} in pod {:?} is waiting to start: {reason}", &*key.name)));
     }
     let node = pod.node().unwrap_or("").to_owned();

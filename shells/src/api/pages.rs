@@ -73,7 +73,11 @@ pub fn programs_page(programs: &[Arc<Mutex<Seen>>]) -> String {
     for one in &seen {
         page.line("miniku_program_steps_total", &format!("{{program=\"{}\"}}", one.name), one.steps);
     }
-    let each = |page: &mut Page, name: &str, kind: &str, help: &str, of: &dyn Fn(&miniku_core::client::informer::Counts) -> String| {
+    let each = |page: &mut Page,
+                name: &str,
+                kind: &str,
+                help: &str,
+                of: &dyn Fn(&miniku_core::client::informer::Counts) -> String| {
         page.head(name, kind, help);
         for one in &seen {
             for (resource, counts) in &one.informers {
@@ -82,10 +86,18 @@ pub fn programs_page(programs: &[Arc<Mutex<Seen>>]) -> String {
             }
         }
     };
-    each(&mut page, "listwatch_watch_failures_total", "counter", "Watches that ended or could not be opened.", &|c| c.watch_failures.to_string());
-    each(&mut page, "listwatch_retry_attempts_total", "counter", "Tries after a failure.", &|c| c.retry_attempts.to_string());
-    each(&mut page, "listwatch_events_processed_total", "counter", "Events taken in.", &|c| (c.added + c.modified + c.deleted).to_string());
-    each(&mut page, "listwatch_connection_state", "gauge", "1 while a watch is open, else 0.", &|c| u8::from(c.connected).to_string());
+    each(&mut page, "listwatch_watch_failures_total", "counter", "Watches that ended or could not be opened.", &|c| {
+        c.watch_failures.to_string()
+    });
+    each(&mut page, "listwatch_retry_attempts_total", "counter", "Tries after a failure.", &|c| {
+        c.retry_attempts.to_string()
+    });
+    each(&mut page, "listwatch_events_processed_total", "counter", "Events taken in.", &|c| {
+        (c.added + c.modified + c.deleted).to_string()
+    });
+    each(&mut page, "listwatch_connection_state", "gauge", "1 while a watch is open, else 0.", &|c| {
+        u8::from(c.connected).to_string()
+    });
     page.head("listwatch_events_by_type_total", "counter", "Events taken in, by type.");
     page_by(&mut page, &seen, "listwatch_events_by_type_total", "event_type", |c| {
         vec![("ADDED", c.added), ("MODIFIED", c.modified), ("DELETED", c.deleted)]
@@ -100,7 +112,8 @@ pub fn programs_page(programs: &[Arc<Mutex<Seen>>]) -> String {
         ("listwatch_watch_session_duration_seconds", "From the opening of a watch to its end.", 2, 3),
     ] {
         page.head(name, "summary", help);
-        let of = |c: &miniku_core::client::informer::Counts, at| [c.list_nanos, c.lists, c.session_nanos, c.sessions][at];
+        let of =
+            |c: &miniku_core::client::informer::Counts, at| [c.list_nanos, c.lists, c.session_nanos, c.sessions][at];
         for one in &seen {
             for (resource, counts) in &one.informers {
                 let labels = format!("{{component=\"listwatch\",program=\"{}\",resource=\"{resource}\"}}", one.name);
@@ -129,7 +142,9 @@ fn page_by(
         for (resource, counts) in &one.informers {
             for (value, count) in of(counts) {
                 let program = &one.name;
-                let labels = format!("{{component=\"listwatch\",program=\"{program}\",resource=\"{resource}\",{label}=\"{value}\"}}");
+                let labels = format!(
+                    "{{component=\"listwatch\",program=\"{program}\",resource=\"{resource}\",{label}=\"{value}\"}}"
+                );
                 page.line(name, &labels, count);
             }
         }

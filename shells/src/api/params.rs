@@ -78,7 +78,9 @@ fn truth(name: &str, value: &str) -> Result<bool, Status> {
     match value {
         "" | "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(Status::failure(Reason::BadRequest, format!("{name}: Invalid value: {value:?}: must be true or false"))),
+        _ => {
+            Err(Status::failure(Reason::BadRequest, format!("{name}: Invalid value: {value:?}: must be true or false")))
+        }
     }
 }
 
@@ -164,7 +166,8 @@ mod tests {
 
     #[test]
     fn reads_what_clients_send() {
-        let params = read(&[("watch", "True"), ("resourceVersion", "7"), ("pretty", "true"), ("timeoutSeconds", "5")]).unwrap();
+        let params =
+            read(&[("watch", "True"), ("resourceVersion", "7"), ("pretty", "true"), ("timeoutSeconds", "5")]).unwrap();
         assert!(params.watch && params.timeout == Some(Duration::from_secs(5)));
         assert_eq!(params.watch_from().unwrap(), WatchFrom::After(Revision(7)));
         assert_eq!(read(&[("resourceVersion", "0")]).unwrap().watch_from().unwrap(), WatchFrom::Start);

@@ -29,7 +29,9 @@ pub fn answer(exchange: Exchange, kind: Kind, answer: Answer, warnings: &[String
         Answer::Removed(removed) => status(exchange, &removed),
         Answer::Refused(refused) => status(exchange, &refused),
         Answer::Lost(why) => status(exchange, &Status::failure(Reason::Timeout, why)),
-        Answer::Watching => status(exchange, &Status::failure(Reason::InternalError, "a watch began where none was asked for")),
+        Answer::Watching => {
+            status(exchange, &Status::failure(Reason::InternalError, "a watch began where none was asked for"))
+        }
     }
 }
 
@@ -90,6 +92,9 @@ mod tests {
         assert_eq!(value["metadata"]["resourceVersion"], "7");
         assert_eq!(value["items"][1]["metadata"]["name"], "b");
         assert!(value["items"][0].get("kind").is_none());
-        assert_eq!(list(Kind::Pod, Revision(1), &[]), br#"{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]}"#);
+        assert_eq!(
+            list(Kind::Pod, Revision(1), &[]),
+            br#"{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]}"#
+        );
     }
 }

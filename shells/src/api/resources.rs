@@ -132,7 +132,9 @@ fn patch(exchange: &Exchange) -> Result<Value, Status> {
         "application/merge-patch+json" | "application/json" | "" => serde_json::from_slice(exchange.body())
             .map_err(|error| Status::failure(Reason::BadRequest, format!("the patch is no JSON: {error}"))),
         other => {
-            let message = format!("the body of the request was in an unknown format ({other}) - accepted media types include: application/merge-patch+json");
+            let message = format!(
+                "the body of the request was in an unknown format ({other}) - accepted media types include: application/merge-patch+json"
+            );
             Err(Status::failure(Reason::UnsupportedMediaType, message))
         }
     }

@@ -62,7 +62,9 @@ pub fn target(segments: &[&str]) -> Option<Target> {
 
 fn within(group: &str, version: &str, segments: &[&str]) -> Option<Resource> {
     let (namespace, segments) = match segments {
-        ["namespaces", namespace, rest @ ..] if !matches!(rest, [] | ["status" | "finalize"]) => (Some(*namespace), rest),
+        ["namespaces", namespace, rest @ ..] if !matches!(rest, [] | ["status" | "finalize"]) => {
+            (Some(*namespace), rest)
+        }
         _ => (None, segments),
     };
     let (plural, name, part) = match segments {
@@ -85,7 +87,12 @@ fn within(group: &str, version: &str, segments: &[&str]) -> Option<Resource> {
         (None, Some(_)) if row.namespaced => Some(namespace::DEFAULT),
         _ => namespace,
     };
-    Some(Resource { kind, namespace: namespace.map(Into::into), name: name.map(Into::into), part: part.map(Into::into) })
+    Some(Resource {
+        kind,
+        namespace: namespace.map(Into::into),
+        name: name.map(Into::into),
+        part: part.map(Into::into),
+    })
 }
 
 #[cfg(test)]

@@ -43,7 +43,8 @@ pub fn serve(api: &Api, exchange: Exchange, resource: &Resource, params: &Params
     let verb = Verb::Watch { query, from, bookmarks: params.bookmarks };
     let id = api.host.submit(verb.into(), Box::new(route));
     begun.store(true, Ordering::Relaxed);
-    let end = Instant::now() + params.timeout.unwrap_or_else(|| TIMEOUT + Duration::from_secs(Draw::new(clock::seed()).below(1800)));
+    let end = Instant::now()
+        + params.timeout.unwrap_or_else(|| TIMEOUT + Duration::from_secs(Draw::new(clock::seed()).below(1800)));
     match news.recv() {
         Ok(FromServer::Answer(Answer::Watching)) => stream(exchange, resource.kind, &news, end),
         Ok(FromServer::Answer(answer)) => reply::answer(exchange, resource.kind, answer, &[]),

@@ -7,8 +7,8 @@ use crate::cli::error::CliError;
 use crate::cli::{DEFAULT_SERVER, durations};
 use crate::client::connection::ServerUrl;
 use crate::daemons;
-use miniku_core::scheduler::Strategy;
 use clap::{Args, Subcommand, ValueEnum};
+use miniku_core::scheduler::Strategy;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -93,6 +93,9 @@ pub struct SchedulerArgs {
     /// Which node a pod goes to, among those it fits on: least-allocated, most-allocated, round-robin, random
     #[arg(long, default_value = "least-allocated")]
     pub strategy: Strategy,
+    /// Serve health and metrics here
+    #[arg(long, value_name = "HOST:PORT")]
+    pub metrics_address: Option<Address>,
     /// How it watches.
     #[command(flatten)]
     pub watch: WatchArgs,
@@ -110,6 +113,9 @@ pub struct ControllerArgs {
     /// How long a node may be NotReady before its pods are deleted
     #[arg(long, default_value = "30s", value_parser = durations::parse, value_name = "DURATION")]
     pub eviction_timeout: Duration,
+    /// Serve health and metrics here
+    #[arg(long, value_name = "HOST:PORT")]
+    pub metrics_address: Option<Address>,
     /// How they watch.
     #[command(flatten)]
     pub watch: WatchArgs,
@@ -168,6 +174,9 @@ pub struct ListenArgs {
     /// The address of the API server; 0.0.0.0 is every address of this machine
     #[arg(long, default_value = "127.0.0.1", value_name = "HOST[:PORT]")]
     pub address: Address,
+    /// A further name by which browsers may call the API server; may be given several times
+    #[arg(long = "allowed-host", value_name = "HOST")]
+    pub allowed_hosts: Vec<String>,
 }
 
 impl ListenArgs {
@@ -309,9 +318,7 @@ mod tests {
     fn the_seeds_spellings_are_understood() {
         let Daemon::Apiserver(args) = parse("miniku apiserver -port 8081 -db miniku.db").unwrap() else { panic!() };
         assert_eq!((args.listen.port, args.state.db), (8081, Some("miniku.db".into())));
-        let Daemon::Apiserver(args) = parse("gokube apiserver --address :8081").unwrap() else {
-            panic!()
-        };
+        let Daemon::Apiserver(args) = parse("gokube apiserver --address :8081").unwrap() else { panic!() };
         assert_eq!(args.listen.host_and_port(), ("0.0.0.0", 8081));
         let Daemon::Scheduler(args) = parse("m scheduler -api-server http://localhost:1 -interval 5s").unwrap() else {
             panic!()

@@ -6,6 +6,7 @@ use crate::clock::{self, Clock};
 use crate::daemons::DaemonError;
 use crate::driver::{Api, Daemon, Hands, Letterbox};
 use crate::engine::Engine;
+use crate::engine::lock::{DirectoryLock, lock_directory};
 use crate::engine::memory::Memory;
 use crate::engine::redb::Redb;
 use crate::host::ApiHost;
@@ -32,9 +33,18 @@ pub fn engine(state: &StateArgs) -> Result<Box<dyn Engine>, DaemonError> {
         Store::Memory => Ok(Box::new(Memory::default())),
         Store::Redb => {
             let directory = store_directory(state);
-            Redb::open(&directory).map(|redb| Box::new(redb) as Box<dyn Engine>).map_err(|error| DaemonError(error.to_string()))
+            Redb::open(&directory)
+                .map(|redb| Box::new(redb) as Box<dyn Engine>)
+                .map_err(|error| DaemonError(error.to_string()))
         }
     }
+}
+
+/// Takes the data directory where no store does: pods are kept there too, and `miniku down` asks who uses it.
+pub fn hold(state: &StateArgs, runtime: Runtime) -> Result<Option<DirectoryLock>, DaemonError> {
+    let kept = state.store == Store::Memory && runtime == Runtime::Namespaces;
+    let lock = kept.then(|| lock_directory(&store_directory(state))).transpose();
+    lock.map_err(|error| DaemonError(error.to_string()))
 }
 
 /// Where the stored objects are: MiniKu's `-db` names a file, here the directory that holds one.
@@ -43,11 +53,16 @@ pub fn store_directory(state: &StateArgs) -> PathBuf {
 }
 
 /// Starts an API server and serves it over HTTP.
-pub fn serve(clock: Clock, state: &StateArgs, listen: &ListenArgs) -> Result<(Arc<ApiHost>, Arc<HttpApi>, Serving), DaemonError> {
+pub fn serve(
+    clock: Clock,
+    state: &StateArgs,
+    listen: &ListenArgs,
+) -> Result<(Arc<ApiHost>, Arc<HttpApi>, Serving), DaemonError> {
     let address = resolve(listen.host_and_port())?;
     let host = ApiHost::start(clock, clock::seed(), engine(state)?).map_err(|error| DaemonError(error.to_string()))?;
     let api = HttpApi::new(host.clone());
-    let config = http::Config { listen: address, ..http::Config::default() };
+    let allowed_hosts = listen.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+    let config = http::Config { listen: address, allowed_hosts, ..http::Config::default() };
     let handler = api.clone();
     let serving = http::serve(config, Arc::new(move |exchange| handler.handle(exchange)))
         .map_err(|error| DaemonError(format!("listening on {address}: {error}")))?;

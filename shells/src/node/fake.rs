@@ -42,7 +42,10 @@ impl Fake {
 
     fn end(&mut self, pod: &PodRef, container: &str, attempt: u32, signal: i32) {
         let key = (pod.uid.clone(), container.to_owned());
-        let Some((current, ContainerState::Running { id, image_id, started, .. })) = self.running.get(&key).cloned() else { return };
+        let Some((current, ContainerState::Running { id, image_id, started, .. })) = self.running.get(&key).cloned()
+        else {
+            return;
+        };
         if current != attempt {
             return;
         }

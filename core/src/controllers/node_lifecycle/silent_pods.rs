@@ -61,12 +61,15 @@ pub fn classify(pod: &Pod) -> (Standing, Serving) {
     (standing, if pod.is_ready() { Serving::Ready } else { Serving::NotReady })
 }
 
+/// The reason of a condition that we have made false.
+pub const REASON: &str = "NodeNotReady";
+
 /// Makes `Ready` false, if it is true.
 pub fn say_not_ready(pod: &mut Pod, at: Time) {
     for ready in &mut pod.status.conditions {
         if ready.kind == "Ready" && ready.status == "True" {
             ready.status = "False".into();
-            ready.reason = "NodeNotReady".into();
+            ready.reason = REASON.into();
             ready.message = "Kubelet stopped posting node status.".into();
             ready.last_transition_time = Some(at);
         }

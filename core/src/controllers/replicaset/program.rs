@@ -428,7 +428,8 @@ impl Program for ReplicaSetController {
         for (asked, answer) in self.calls.ended(now, &input) {
             self.ended(now, asked, answer, out);
         }
-        if self.sets.is_synced() && self.pods.is_synced() {
+        // With one view fresh and the other stale, it would make pods for a set that is gone as fast as they are collected.
+        if self.sets.is_connected() && self.pods.is_connected() {
             while let Some(key) = self.queue.pop_due(now.mono) {
                 self.sync(now, &key, out);
             }
