@@ -1,9 +1,12 @@
 //! Decision tables: written once, executed by `match`, printed as documentation.
 //!
-//! [`decision_table!`](crate::decision_table) turns rows of patterns into a total function and a constant that describes the same rows. rustc
-//! refuses a missing case (E0004) and, under `deny(unreachable_patterns)`, a dead row. [`decision_enum!`](crate::decision_enum) declares the
+//! [`decision_table!`] turns rows of patterns into a total function and a constant that describes the same rows. rustc
+//! refuses a missing case (E0004) and, under `deny(unreachable_patterns)`, a dead row. [`decision_enum!`] declares the
 //! small enums that stand in the columns, and keeps their docstrings as data. [`Table::print`] gives both as text; the
 //! pages of `docs/decisions/` are made of it in [`pages`](crate::pages).
+//!
+//! [`decision_table!`]: crate::decision_table
+//! [`decision_enum!`]: crate::decision_enum
 
 use std::fmt::Debug;
 
@@ -20,7 +23,7 @@ pub struct Row<A: 'static> {
     pub why: &'static str,
 }
 
-/// A decision as data: what [`decision_table!`](crate::decision_table) executes.
+/// A decision as data: what [`decision_table`](crate::decision_table) executes.
 #[derive(Debug)]
 pub struct Table<A: 'static> {
     /// The deciding function's name.
@@ -53,7 +56,7 @@ pub struct Vocabulary {
     pub words: &'static [(&'static str, &'static str)],
 }
 
-/// An enum that may stand in a table; [`decision_enum!`](crate::decision_enum) and [`api_enum!`](crate::api_enum) implement it.
+/// An enum that may stand in a table; [`decision_enum`](crate::decision_enum) and [`api_enum`](crate::api_enum) implement it.
 pub trait Words {
     /// Its values, for people.
     const WORDS: Vocabulary;

@@ -1,5 +1,6 @@
-//! How API types are declared: [`api_struct!`] makes a struct, its JSON form and the walk over its fields
-//! from one list.
+//! How API types are declared: [`api_struct!`] makes a struct, its JSON form and the walk over its fields from one list.
+//!
+//! [`api_struct!`]: crate::api_struct
 //!
 //! Every such struct keeps the fields it does not name in [`Rest`], where they stood, so that nothing a
 //! user wrote is lost on the way through, not even inside a list or a pod template.
