@@ -247,6 +247,7 @@ impl Program for Scheduler {
         out.wake_at(self.calls.next());
         out.wake_at(self.due.next());
     }
+
     fn each_informer(&self, show: &mut dyn FnMut(&Informer)) {
         [&self.pods, &self.nodes_seen].into_iter().for_each(show);
     }
@@ -297,7 +298,12 @@ impl Scheduler {
                     self.release(&node, &amount);
                 }
             }
-            Change::Synced => {}
+            // A new list, or the user's wish to look again: as good a time for the flush as any.
+            Change::Synced => {
+                for place in self.parked.keys() {
+                    self.due.set(place.key.clone(), now.mono);
+                }
+            }
         }
     }
 
