@@ -1,6 +1,6 @@
 //! The scheduler as a program: its views, its queue, and what it has asked for and not seen yet.
 //!
-//! A pod without a node is in one [`Stage`]. All pods that are queued are decided in the step that queued them, the most
+//! A pod without a node is in one `Stage`. All pods that are queued are decided in the step that queued them, the most
 //! important first, each with the earlier ones counted on their nodes; only the number of open calls bounds a batch.
 //! What changes in a view changes the sums of one node. See the neighbours for what is decided.
 
