@@ -1,7 +1,7 @@
 //! How long to wait before trying again.
 
 use crate::rng::Draw;
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 
 /// Delays that grow by doubling: `initial`, then twice that, up to `max`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +29,52 @@ impl Backoff {
     }
 }
 
+/// One thing that is tried until it succeeds: how often it failed in a row, and when its next turn is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tries {
+    failures: u32,
+    turn: Instant,
+}
+
+impl Tries {
+    /// It failed: its next turn comes, later each time.
+    pub fn failed(&mut self, now: Instant, backoff: Backoff) {
+        self.failures = self.failures.saturating_add(1);
+        self.turn = now + backoff.delay(self.failures);
+    }
+
+    /// It succeeded: the next failure is the first again.
+    pub fn succeeded(&mut self) {
+        *self = Tries::default();
+    }
+
+    /// How often it failed in a row.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// When its turn is, if that is still to come.
+    pub fn waits_until(&self, now: Instant) -> Option<Instant> {
+        Some(self.turn).filter(|turn| *turn > now)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_fails_has_its_turn_later() {
+        let backoff = Backoff { initial: Duration::from_secs(1), max: Duration::from_secs(60) };
+        let (mut tries, now) = (Tries::default(), Instant::from_nanos(5));
+        assert_eq!(tries.waits_until(now), None);
+        tries.failed(now, backoff);
+        tries.failed(now, backoff);
+        assert_eq!((tries.failures(), tries.waits_until(now)), (2, Some(now + Duration::from_secs(2))));
+        assert_eq!(tries.waits_until(now + Duration::from_secs(2)), None);
+        tries.succeeded();
+        assert_eq!(tries, Tries::default());
+    }
 
     #[test]
     fn doubles_up_to_its_bound() {

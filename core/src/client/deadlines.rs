@@ -99,11 +99,11 @@ struct Failed {
     turn: Instant,
 }
 
-/// How long a key waits after failures.
+/// How long a thing that failed waits.
 ///
 /// Source: Kubernetes, `workqueue.DefaultControllerRateLimiter` (5 ms to 1000 s); the upper bound is MiniKu's, so
 /// that what was repaired is noticed within a minute.
-const RETRY: Backoff = Backoff { initial: Duration::from_millis(5), max: Duration::from_secs(60) };
+pub const RETRY: Backoff = Backoff { initial: Duration::from_millis(5), max: Duration::from_secs(60) };
 
 impl<K> Default for Queue<K> {
     fn default() -> Self {

@@ -7,8 +7,8 @@ pub mod events;
 pub mod expectations;
 pub mod informer;
 
-pub use backoff::Backoff;
+pub use backoff::{Backoff, Tries};
 pub use calls::{Calls, Ids};
-pub use deadlines::{Deadlines, Queue};
+pub use deadlines::{Deadlines, Queue, RETRY};
 pub use expectations::Expectations;
 pub use informer::{Change, Informer};

@@ -6,7 +6,7 @@ pub mod namespaces;
 pub mod node_lifecycle;
 pub mod replicaset;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use crate::pages::Page;
 

@@ -13,6 +13,10 @@ pub mod restart;
 pub mod runtime;
 pub mod spec;
 pub mod status;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use pages::pages;
 pub use program::{Kubelet, Options};

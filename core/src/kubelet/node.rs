@@ -9,7 +9,7 @@ use crate::api::namespace::NODE_LEASES;
 use crate::api::node::{Node, NodeAddress, NodeCondition, NodeInfo, NodeStatus};
 use crate::api::object::{Key, Object, Resource};
 use crate::api::quantity::Quantity;
-use crate::client::{Calls, Change, Informer, informer};
+use crate::client::{Calls, Informer, informer};
 use crate::program::{Answer, Effects, Input, Level, Part, Query, Verb};
 use crate::time::{Duration, Instant, Now, Wall};
 use std::collections::BTreeMap;
@@ -52,12 +52,15 @@ pub struct NodeAgent {
     renewed: Wall,
     /// Whether the stored node must be looked at again, and not before when.
     check_at: Option<Instant>,
+    /// A call about the node itself is on its way.
+    asked: bool,
+    /// The node changed in the meantime.
+    changed_meanwhile: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
-    Register,
-    Status,
+    Node,
     Lease,
 }
 
@@ -76,6 +79,8 @@ impl NodeAgent {
             beat_at: Instant::default(),
             renewed: Wall::default(),
             check_at: Some(Instant::default()),
+            asked: false,
+            changed_meanwhile: false,
         }
     }
 
@@ -97,14 +102,21 @@ impl NodeAgent {
 
     /// Takes in an input, meant for it or not. To be called at every step.
     pub fn step(&mut self, now: Now, input: &Input, out: &mut Effects) {
-        let changes = self.view.step(now, input, out);
-        if changes.iter().any(|change| !matches!(change, Change::Synced)) || changes.contains(&Change::Synced) {
+        if !self.view.step(now, input, out).is_empty() {
             self.check_at = Some(now.mono);
+            self.changed_meanwhile |= self.asked;
         }
         for (asked, answer) in self.calls.ended(now, input) {
-            match (asked, answer) {
-                (_, Answer::Object { .. }) | (Asked::Lease, _) => {}
-                (_, answer) => {
+            if asked == Asked::Lease {
+                // The next beat says the same, and sooner than this one could be said again.
+                continue;
+            }
+            self.asked = false;
+            let changed = std::mem::take(&mut self.changed_meanwhile);
+            match answer {
+                // What it did is still to be shown, or was already, and may have been undone since.
+                Answer::Object { .. } => self.check_at = Some(now.mono).filter(|_| changed),
+                answer => {
                     if let Answer::Refused(status) = &answer {
                         out.log(Level::Debug, format!("kubelet: node {}: {status}", self.name));
                     }
@@ -112,30 +124,27 @@ impl NodeAgent {
                 }
             }
         }
-        if self.view.is_synced() && self.check_at.is_some_and(|at| at <= now.mono) {
-            self.check_at = None;
-            self.check(now, out);
-        }
-        if self.beat_at <= now.mono {
-            self.beat_at = now.mono + HEARTBEAT;
-            if self.view.is_synced() && !self.calls.open().any(|asked| *asked == Asked::Lease) {
+        if self.view.is_synced() {
+            if !self.asked && self.check_at.is_some_and(|at| at <= now.mono) {
+                self.check_at = None;
+                self.check(now, out);
+            }
+            if self.beat_at <= now.mono {
                 self.beat(now, out);
             }
+            out.wake_at(self.check_at.filter(|_| !self.asked));
+            out.wake_at(self.beat_at);
         }
-        out.wake_at(self.check_at.filter(|_| self.view.is_synced()));
-        out.wake_at(self.beat_at);
         out.wake_at(self.calls.next());
     }
 
     /// Registers the node if it is not there; writes its status if it is not as it should be.
     fn check(&mut self, now: Now, out: &mut Effects) {
-        if self.calls.open().any(|asked| *asked != Asked::Lease) {
-            return;
-        }
         match self.view.get::<Node>(&Key::new(Kind::Node, "", &self.name)) {
             None => {
                 let object = self.wanted(now, None).into_object();
-                self.calls.call(now, Asked::Register, Verb::Create { object }, out);
+                self.asked = true;
+                self.calls.call(now, Asked::Node, Verb::Create { object }, out);
                 // The first lease does not wait for the node: nobody counts before the node is there.
                 self.beat(now, out);
             }
@@ -143,13 +152,16 @@ impl NodeAgent {
                 let wanted = self.wanted(now, Some(stored));
                 if wanted.status != stored.status {
                     let object = wanted.into_object();
-                    self.calls.call(now, Asked::Status, Verb::Update { object, part: Part::Status }, out);
+                    self.asked = true;
+                    self.calls.call(now, Asked::Node, Verb::Update { object, part: Part::Status }, out);
                 }
             }
         }
     }
 
+    /// Renews the lease, whatever became of the renewal before: one lost answer must not make a silent node.
     fn beat(&mut self, now: Now, out: &mut Effects) {
+        self.beat_at = now.mono + HEARTBEAT;
         self.renewed = now.wall.max(self.renewed + Duration::from_micros(1));
         let mut lease = Lease {
             spec: LeaseSpec {

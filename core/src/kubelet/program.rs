@@ -5,7 +5,7 @@ use crate::api::object::{Object, Resource};
 use crate::api::pod::{Pod, PodPhase, PodStatus, RestartPolicy, StateTerminated};
 use crate::api::status::Reason;
 use crate::client::events::{EventRecorder, Tone};
-use crate::client::{Calls, Change, Deadlines, Informer, Queue, informer};
+use crate::client::{Calls, Change, Deadlines, Informer, RETRY, Tries, informer};
 use crate::kubelet::container_action::{Action, Report as Seen, Wish, container_action};
 use crate::kubelet::node::{Facts, NodeAgent};
 use crate::kubelet::pod_phase::{Part as PhasePart, Standing, pod_phase, standing};
@@ -29,7 +29,7 @@ pub struct Options {
     pub informer: informer::Options,
 }
 
-/// The grace of containers whose pod was removed at once, by force or with its record.
+/// The least time between SIGTERM and SIGKILL, and all that is left where the pod's record has vanished.
 ///
 /// Source: Kubernetes, `pkg/kubelet/kuberuntime`, `minimumGracePeriodInSeconds`.
 const GRACE_MIN: Duration = Duration::from_secs(2);
@@ -48,7 +48,8 @@ pub struct Kubelet {
     calls: Calls<Asked>,
     recorder: EventRecorder,
     workers: BTreeMap<String, Worker>,
-    queue: Queue<String>,
+    /// When to look at which pod. What the API server refuses keeps none from being looked at.
+    queue: Deadlines<String>,
     /// What runs is known: the runtime has answered the first [`Command::List`].
     found: bool,
     ask_again_at: Option<Instant>,
@@ -75,6 +76,15 @@ struct Worker {
     /// Its init process is gone; what is left must be removed before anything can start.
     dead: bool,
     removing_until: Option<Instant>,
+    removal: Tries,
+    /// What its stored status tells of the time before this kubelet was taken in.
+    remembered: bool,
+    /// A call about it is on its way.
+    asked: bool,
+    status_writes: Tries,
+    deletion: Tries,
+    /// The API server was told that nothing of it is left here.
+    let_go: bool,
     /// The grace its containers are stopped with, once it is gone from the API.
     last_grace: Duration,
     next_retry: Option<Wall>,
@@ -88,12 +98,14 @@ struct Track {
     state: ContainerState,
     /// A start was asked for; taken for lost then.
     starting_until: Option<Instant>,
-    /// SIGTERM was sent then.
-    terminated_at: Option<Instant>,
+    /// SIGTERM was sent, and SIGKILL follows then.
+    kill_at: Option<Instant>,
     killed_at: Option<Instant>,
     /// Ends in a row, none of which came after a long run.
     ends: u32,
     failed_starts: u32,
+    /// When the last failed start was heard of.
+    failed_at: Now,
     not_before: Instant,
     given_up: bool,
     last: Option<StateTerminated>,
@@ -105,10 +117,11 @@ impl Default for Track {
             attempt: 0,
             state: ContainerState::Absent,
             starting_until: None,
-            terminated_at: None,
+            kill_at: None,
             killed_at: None,
             ends: 0,
             failed_starts: 0,
+            failed_at: Now::default(),
             not_before: Instant::default(),
             given_up: false,
             last: None,
@@ -127,19 +140,31 @@ impl Track {
 
     /// Takes in what the runtime says of an attempt. Returns whether it is news.
     fn take_in(&mut self, now: Now, attempt: u32, state: ContainerState) -> bool {
-        if attempt < self.attempt || (attempt == self.attempt && self.state == state && self.starting_until.is_none()) {
+        use ContainerState::{Exited, NotStarted, Running, Unknown};
+        if attempt < self.attempt {
             return false;
         }
-        // An attempt that has ended stays ended, whatever a late report says.
-        let over = matches!(self.state, ContainerState::Exited { .. } | ContainerState::Unknown);
-        if attempt == self.attempt && over && self.starting_until.is_none() {
-            return false;
+        if attempt == self.attempt {
+            let starting = self.starting_until.is_some();
+            match (&self.state, &state) {
+                // Told twice. Each failure has a time of its own.
+                (NotStarted { .. }, _) if self.state == state => return false,
+                _ if !starting && self.state == state => return false,
+                // How it ended has turned up after all.
+                (Unknown, Exited { .. }) if !starting => {
+                    self.state = state;
+                    return true;
+                }
+                // An attempt that has ended stays ended, and one that runs was started, whatever a late report says.
+                (Exited { .. } | Unknown, _) | (Running { .. }, NotStarted { .. }) if !starting => return false,
+                _ => {}
+            }
         }
         (self.attempt, self.starting_until) = (attempt, None);
         match &state {
             ContainerState::Running { .. } => {
                 self.failed_starts = 0;
-                (self.terminated_at, self.killed_at) = (None, None);
+                (self.kill_at, self.killed_at) = (None, None);
             }
             ContainerState::Exited { started, finished, .. } => {
                 let long = finished.since(*started) >= FORGIVEN_AFTER;
@@ -151,7 +176,10 @@ impl Track {
                 self.ends = self.ends.saturating_add(1);
                 self.not_before = now.mono + restart_delay(self.ends);
             }
-            ContainerState::NotStarted { .. } => self.failed_starts = self.failed_starts.saturating_add(1),
+            ContainerState::NotStarted { .. } => {
+                self.failed_starts = self.failed_starts.saturating_add(1);
+                self.failed_at = now;
+            }
             ContainerState::Absent => {}
         }
         self.state = state;
@@ -170,10 +198,16 @@ impl Kubelet {
             recorder: EventRecorder::new("kubelet", &node, 3),
             node: NodeAgent::new(&node, facts, seed, informer, 4),
             workers: BTreeMap::new(),
-            queue: Queue::default(),
+            queue: Deadlines::default(),
             found: false,
             ask_again_at: None,
         }
+    }
+
+    /// How many pods it knows of.
+    #[cfg(test)]
+    pub(super) fn workers(&self) -> usize {
+        self.workers.len().max(self.queue.len())
     }
 
     fn pod_changed(&mut self, now: Now, change: Change) {
@@ -186,27 +220,22 @@ impl Kubelet {
                 if !worker.phase.is_final() && (pod.status.phase.is_final() || pod.status.phase > worker.phase) {
                     worker.phase = pod.status.phase;
                 }
-                if worker.object.is_none() {
-                    worker.remember(pod);
-                }
-                worker.last_grace = grace(pod);
-                worker.object = Some(object.clone());
-                self.queue.add(uid, now.mono);
+                worker.see(&object, true);
+                self.queue.set(uid, now.mono);
             }
             Change::Deleted(object) => {
                 let uid = object.meta().uid.clone();
                 if let Some(worker) = self.workers.get_mut(&uid) {
-                    if !object.meta().is_deleting() {
-                        worker.last_grace = GRACE_MIN;
-                    }
+                    // Removed while something runs: by force.
+                    worker.last_grace = GRACE_MIN;
                     worker.object = None;
-                    self.queue.add(uid, now.mono);
+                    self.queue.set(uid, now.mono);
                 }
             }
             Change::Synced => {
                 // What runs here and is not in the view has no pod.
                 for uid in self.workers.keys() {
-                    self.queue.add(uid.clone(), now.mono);
+                    self.queue.set(uid.clone(), now.mono);
                 }
             }
         }
@@ -214,6 +243,8 @@ impl Kubelet {
 
     fn reported(&mut self, now: Now, report: Report, out: &mut Effects) {
         let uid = match &report {
+            // A second list is older than what was heard since the first.
+            Report::Listed(_) if self.found => return,
             Report::Listed(pods) => {
                 for pod in pods {
                     self.find(now, pod);
@@ -221,7 +252,7 @@ impl Kubelet {
                 self.found = true;
                 self.ask_again_at = None;
                 for uid in self.workers.keys() {
-                    self.queue.add(uid.clone(), now.mono);
+                    self.queue.set(uid.clone(), now.mono);
                 }
                 return;
             }
@@ -230,46 +261,47 @@ impl Kubelet {
             | Report::Removed { pod }
             | Report::RemoveFailed { pod, .. } => pod.uid.clone(),
         };
+        if let Report::Container { pod, state: ContainerState::Running { .. }, .. } = &report {
+            // Whatever runs has a worker: one that nobody asked for is stopped.
+            self.workers.entry(uid.clone()).or_insert_with(|| Worker::new(now, pod.clone()));
+        }
         let Some(worker) = self.workers.get_mut(&uid) else { return };
         match report {
             Report::Listed(_) => {}
             Report::Container { container, attempt, state, .. } => {
-                worker.on_node = true;
+                worker.on_node |= state != ContainerState::Absent;
+                let missing = state == ContainerState::Absent;
                 let track = worker.containers.entry(container.clone()).or_default();
                 let before = track.seen();
                 if !track.take_in(now, attempt, state) {
                     return;
                 }
                 let after = track.clone();
+                if missing && before == Seen::Starting {
+                    // There is no sandbox to start it in, so nothing runs in one.
+                    worker.lose_sandbox(now);
+                }
                 self.tell(now, &uid, &container, before, &after, out);
             }
-            Report::SandboxGone { .. } => {
-                worker.dead = true;
-                for track in worker.containers.values_mut() {
-                    let was_alive =
-                        matches!(track.state, ContainerState::Running { .. }) || track.starting_until.is_some();
-                    if was_alive {
-                        let attempt = track.attempt;
-                        track.take_in(now, attempt, ContainerState::Unknown);
-                    }
-                }
-            }
+            Report::SandboxGone { .. } => worker.lose_sandbox(now),
+            // Nobody asked, or it is the answer to an earlier question.
+            Report::Removed { .. } if worker.removing_until.is_none() => return,
             Report::Removed { .. } => {
                 worker.on_node = false;
                 worker.dead = false;
                 worker.removing_until = None;
+                worker.removal.succeeded();
             }
             Report::RemoveFailed { message, .. } => {
                 worker.removing_until = None;
+                worker.removal.failed(now.mono, RETRY);
                 out.log(
                     Level::Warn,
                     format!("kubelet: removing pod {}/{}: {message}", worker.pod.namespace, worker.pod.name),
                 );
-                self.queue.failed(uid.clone(), now.mono);
-                return;
             }
         }
-        self.queue.add(uid, now.mono);
+        self.queue.set(uid, now.mono);
     }
 
     /// Takes in a pod that was found on the node.
@@ -309,21 +341,31 @@ impl Kubelet {
     }
 
     fn ended(&mut self, now: Now, asked: Asked, answer: &Answer, out: &mut Effects) {
+        let (Asked::Status(uid) | Asked::Delete(uid)) = &asked;
+        let Some(worker) = self.workers.get_mut(uid) else { return };
+        worker.asked = false;
         let gone = matches!(answer, Answer::Refused(status) if status.reason == Some(Reason::NotFound));
-        let done = matches!(answer, Answer::Object { .. } | Answer::Removed(_)) || gone;
-        let (Asked::Status(uid) | Asked::Delete(uid)) = asked;
-        if !self.workers.contains_key(&uid) {
-            return;
-        }
-        if done {
-            self.queue.succeeded(&uid);
-            self.queue.add(uid, now.mono);
-        } else {
-            if let Answer::Refused(status) = answer {
-                out.log(Level::Debug, format!("kubelet: {status}"));
+        match (&asked, answer) {
+            (Asked::Status(_), Answer::Object { object, .. }) => {
+                worker.status_writes.succeeded();
+                // The view may show it later than the answer does; it is not written a second time.
+                worker.see(object, false);
             }
-            self.queue.failed(uid, now.mono);
+            // If finalizers keep it, or the view does not show yet that it is gone: there is nothing more to say.
+            (Asked::Delete(_), Answer::Object { .. } | Answer::Removed(_)) => worker.let_go = true,
+            (Asked::Delete(_), _) if gone => worker.let_go = true,
+            (asked, answer) => {
+                if let Answer::Refused(status) = answer {
+                    out.log(Level::Debug, format!("kubelet: {status}"));
+                }
+                let tries = match asked {
+                    Asked::Status(_) => &mut worker.status_writes,
+                    Asked::Delete(_) => &mut worker.deletion,
+                };
+                tries.failed(now.mono, RETRY);
+            }
         }
+        self.queue.set(uid.clone(), now.mono);
     }
 
     fn sync(&mut self, now: Now, uid: &str, out: &mut Effects) {
@@ -336,19 +378,20 @@ impl Kubelet {
         };
         let mut wake = Deadlines::default();
         match pod {
-            Some(pod) => worker.act(now, pod, wish, &mut wake, &mut self.recorder, out),
+            Some(pod) => {
+                worker.remember(pod);
+                worker.act(now, pod, wish, &mut wake, &mut self.recorder, out);
+                self.write_status(now, uid, pod, &mut wake, out);
+            }
             None => worker.stop_all(now, &mut wake, out),
-        }
-        if let Some(pod) = pod {
-            self.write_status(now, uid, pod, out);
         }
         self.clean_up(now, uid, wish, &mut wake, out);
         if let Some(at) = wake.next() {
-            self.queue.add_at(uid.to_owned(), at);
+            self.queue.set_if_earlier(uid.to_owned(), at);
         }
     }
 
-    fn write_status(&mut self, now: Now, uid: &str, pod: &Pod, out: &mut Effects) {
+    fn write_status(&mut self, now: Now, uid: &str, pod: &Pod, wake: &mut Deadlines<()>, out: &mut Effects) {
         let worker = self.workers.get_mut(uid).expect("the caller has just seen it");
         let parts: Vec<PhasePart> = pod.spec.containers.iter().map(|one| worker.part(&one.name)).collect();
         let standing = standing(worker.phase, pod.spec.restart_policy, &parts);
@@ -365,17 +408,20 @@ impl Kubelet {
         }
         let fast = now.mono.since(worker.first_seen) < SLOW_START
             && worker.containers.values().any(|track| track.starting_until.is_some());
-        if self.calls.open().any(|asked| *asked == Asked::Status(uid.to_owned())) {
+        if worker.asked || worker.let_go {
             return;
         }
         if fast {
-            let at = worker.first_seen + SLOW_START;
-            return self.queue.add_at(uid.to_owned(), at);
+            return wake.set_if_earlier((), worker.first_seen + SLOW_START);
         }
         let status = worker.status(now, pod, self.node.host_ip());
         if status == pod.status {
-            return;
+            return worker.status_writes.succeeded();
         }
+        if let Some(turn) = worker.status_writes.waits_until(now.mono) {
+            return wake.set_if_earlier((), turn);
+        }
+        worker.asked = true;
         let object = Pod { status, ..pod.clone() }.into_object();
         self.calls.call(now, Asked::Status(uid.into()), Verb::Update { object, part: Part::Status }, out);
     }
@@ -394,23 +440,28 @@ impl Kubelet {
                 self.workers.remove(uid);
                 self.queue.remove(&uid.to_owned());
             }
+            Some(_) if worker.asked || worker.let_go => {}
+            // How it ended is told before it goes, unless nobody wants to hear it.
+            Some(_) if (1..LAST_WORDS_TRIES).contains(&worker.status_writes.failures()) => {}
             Some(object) => {
-                let asked = Asked::Delete(uid.to_owned());
-                let status_open =
-                    self.calls.open().any(|open| *open == Asked::Status(uid.to_owned()) || *open == asked);
-                if !status_open {
-                    let options = DeleteOptions { grace_seconds: Some(0), uid: Some(uid.into()), ..Default::default() };
-                    self.calls.call(now, asked, Verb::Delete { key: object.key(), options }, out);
+                if let Some(turn) = worker.deletion.waits_until(now.mono) {
+                    return wake.set_if_earlier((), turn);
                 }
+                worker.asked = true;
+                let options = DeleteOptions { grace_seconds: Some(0), uid: Some(uid.into()), ..Default::default() };
+                self.calls.call(now, Asked::Delete(uid.into()), Verb::Delete { key: object.key(), options }, out);
             }
         }
     }
 }
 
+/// A deleted pod's last status is tried so often before its record is removed without it.
+const LAST_WORDS_TRIES: u32 = 4;
+
 /// The time from SIGTERM to SIGKILL: what its deletion says, else what the pod asks for.
 fn grace(pod: &Pod) -> Duration {
     let seconds = pod.metadata.deletion_grace_period_seconds.filter(|_| pod.metadata.is_deleting());
-    Duration::from_secs(u64::try_from(seconds.unwrap_or(pod.grace_seconds())).unwrap_or(0))
+    Duration::from_secs(u64::try_from(seconds.unwrap_or(pod.grace_seconds())).unwrap_or(0)).max(GRACE_MIN)
 }
 
 impl Worker {
@@ -423,26 +474,61 @@ impl Worker {
             on_node: false,
             dead: false,
             removing_until: None,
+            removal: Tries::default(),
+            remembered: false,
+            asked: false,
+            status_writes: Tries::default(),
+            deletion: Tries::default(),
+            let_go: false,
             last_grace: ORPHAN_GRACE,
             next_retry: None,
             first_seen: now.mono,
         }
     }
 
-    /// Takes from the stored status what the node itself cannot know any more after a restart.
+    /// Takes in the pod as the API shows it. An answer may show it earlier than the view, which then is behind.
+    fn see(&mut self, object: &Object, in_view: bool) {
+        let newer = match &self.object {
+            Some(seen) => object.revision() >= seen.revision(),
+            // The view has it no more; a late answer does not bring it back.
+            None => in_view,
+        };
+        let Some(pod) = object.get::<Pod>().filter(|_| newer) else { return };
+        self.last_grace = grace(pod);
+        self.object = Some(object.clone());
+    }
+
+    /// Takes from the stored status what the node itself cannot know any more after a restart. Only once, and only
+    /// when it is known what runs.
     fn remember(&mut self, pod: &Pod) {
+        if std::mem::replace(&mut self.remembered, true) {
+            return;
+        }
+        let failed_starts = u32::try_from(pod.status.retry_count.unwrap_or(0)).unwrap_or(0);
         for one in &pod.status.container_statuses {
             let track = self.containers.entry(one.name.clone()).or_default();
             let attempt = u32::try_from(one.restart_count).unwrap_or(0);
-            track.last = one.last_state.terminated.clone();
-            if attempt > track.attempt {
+            let earlier = if track.attempt > attempt { &one.state } else { &one.last_state };
+            track.last = track.last.take().or_else(|| earlier.terminated.clone());
+            if !pod.status.phase.is_final() && attempt > track.attempt {
                 // Nothing is left of that attempt here, so the next one must not repeat its number.
                 (track.attempt, track.state) = (attempt, ContainerState::Unknown);
             }
+            if matches!(track.state, ContainerState::Absent | ContainerState::NotStarted { .. }) {
+                track.failed_starts = track.failed_starts.max(failed_starts);
+            }
         }
-        let failed_starts = u32::try_from(pod.status.retry_count.unwrap_or(0)).unwrap_or(0);
+    }
+
+    /// Its init process is gone, and all others with it. What was being started may be started when it is made anew.
+    fn lose_sandbox(&mut self, now: Now) {
+        self.dead = true;
         for track in self.containers.values_mut() {
-            track.failed_starts = track.failed_starts.max(failed_starts);
+            track.starting_until = None;
+            if matches!(track.state, ContainerState::Running { .. }) {
+                let attempt = track.attempt;
+                track.take_in(now, attempt, ContainerState::Unknown);
+            }
         }
     }
 
@@ -491,7 +577,6 @@ impl Worker {
                 }
                 Action::RetryStart => {
                     let retries = pod.start_retries().map(|retries| u32::try_from(retries).unwrap_or(0));
-                    let ContainerState::NotStarted { at, .. } = &track.state else { continue };
                     match after_failed_start(track.failed_starts, retries) {
                         AfterFailedStart::GiveUp => {
                             // The count is of retries: the last failure adds none.
@@ -499,13 +584,13 @@ impl Worker {
                             track.given_up = true;
                         }
                         AfterFailedStart::Retry(delay) => {
-                            let until = *at + delay;
-                            let left = until.since(now.wall);
-                            if left.is_zero() || left > delay {
+                            let due = track.failed_at.mono + delay;
+                            if due <= now.mono {
                                 start.push(container.name.clone());
                             } else {
-                                self.next_retry = Some(until);
-                                wake.set_if_earlier((), now.mono + left);
+                                let shown = track.failed_at.wall + delay;
+                                self.next_retry = Some(self.next_retry.map_or(shown, |earlier| earlier.min(shown)));
+                                wake.set_if_earlier((), due);
                             }
                         }
                     }
@@ -556,6 +641,9 @@ impl Worker {
 
     /// Has everything of the pod removed from the node, unless that is under way.
     fn remove(&mut self, now: Now, wake: &mut Deadlines<()>, out: &mut Effects) {
+        if let Some(turn) = self.removal.waits_until(now.mono) {
+            return wake.set_if_earlier((), turn);
+        }
         if self.removing_until.is_none_or(|until| until <= now.mono) {
             self.removing_until = Some(now.mono + REPORT_TIMEOUT);
             out.push(Effect::Runtime(Command::RemovePod(self.pod.clone())));
@@ -623,17 +711,16 @@ impl Track {
         out: &mut Effects,
     ) {
         let (pod, container, attempt) = (pod.clone(), name.to_owned(), self.attempt);
-        let asked_at = *self.terminated_at.get_or_insert_with(|| {
-            if !grace.is_zero() {
-                out.push(Effect::Runtime(Command::Terminate {
-                    pod: pod.clone(),
-                    container: container.clone(),
-                    attempt,
-                }));
+        let kill_at = match self.kill_at {
+            // A shortened grace counts from now; none moves the end to a later time.
+            Some(at) => at.min(now.mono + grace),
+            None => {
+                let (pod, container) = (pod.clone(), container.clone());
+                out.push(Effect::Runtime(Command::Terminate { pod, container, attempt }));
+                now.mono + grace
             }
-            now.mono
-        });
-        let kill_at = asked_at + grace;
+        };
+        self.kill_at = Some(kill_at);
         if now.mono < kill_at {
             return wake.set_if_earlier((), kill_at);
         }

@@ -50,9 +50,15 @@ pub fn pod_status(
     retry_at: Option<Wall>,
 ) -> PodStatus {
     let before = &pod.status;
-    let statuses: Vec<ContainerStatus> = containers.iter().map(container_status).collect();
-    let all_ready = phase == PodPhase::Running && statuses.iter().all(|status| status.ready);
     let finished = phase.is_final();
+    let statuses: Vec<ContainerStatus> = containers
+        .iter()
+        .map(|one| match last_words(before, one).filter(|_| finished) {
+            Some(told) => told,
+            None => container_status(one),
+        })
+        .collect();
+    let all_ready = phase == PodPhase::Running && statuses.iter().all(|status| status.ready);
     let why_not_ready = if phase == PodPhase::Succeeded { "PodCompleted" } else { "ContainersNotReady" };
     let conditions = [
         ("Initialized", true, ""),
@@ -60,12 +66,14 @@ pub fn pod_status(
         ("ContainersReady", all_ready, why_not_ready),
         ("PodScheduled", true, ""),
     ];
+    let ours = conditions.iter().map(|(kind, holds, why)| condition(now, before, kind, *holds, why));
+    let others = before.conditions.iter().filter(|one| conditions.iter().all(|(kind, ..)| one.kind != *kind)).cloned();
     let limited = pod.start_retries().is_some();
     let failed_starts = containers.iter().map(|one| one.failed_starts).max().unwrap_or(0);
     let (reason, message) = if phase == PodPhase::Failed { why_failed(containers) } else { Default::default() };
     PodStatus {
         phase,
-        conditions: conditions.map(|(kind, holds, why)| condition(now, before, kind, holds, why)).into(),
+        conditions: ours.chain(others).collect(),
         // Somebody else's words, if it had them before: an eviction's reason outlives the containers.
         reason: if finished && !before.reason.is_empty() { before.reason.clone() } else { reason },
         message: if finished && !before.message.is_empty() { before.message.clone() } else { message },
@@ -78,6 +86,19 @@ pub fn pod_status(
         next_retry_at: retry_at.filter(|_| limited && !finished).map(Time::of),
         rest: before.rest.clone(),
     }
+}
+
+/// What was told of a container of which nothing is left here. A finished pod keeps it: nothing better can be known.
+fn last_words(before: &PodStatus, one: &Seen<'_>) -> Option<ContainerStatus> {
+    if *one.state != runtime::ContainerState::Absent {
+        return None;
+    }
+    let told = before.container_statuses.iter().find(|told| told.name == one.spec.name)?;
+    if told.state.running.is_none() {
+        return Some(told.clone());
+    }
+    let state = ContainerState { terminated: terminated(&runtime::ContainerState::Unknown), ..Default::default() };
+    Some(ContainerStatus { state, ready: false, started: Some(false), ..told.clone() })
 }
 
 fn condition(now: Now, before: &PodStatus, kind: &str, holds: bool, why_not: &str) -> PodCondition {
