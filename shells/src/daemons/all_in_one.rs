@@ -18,6 +18,7 @@ pub fn up(args: &UpArgs) -> Result<(), DaemonError> {
     logging::start();
     parts::check_privileges(args.runtime, "miniku up")?;
     let signals = Signals::block()?;
+    let _in_use = parts::hold(&args.state, args.runtime)?;
     let clock = Clock::start();
     // The limit is inherited by nobody: pod-inits set their own.
     if let Err(error) = crate::http::raise_open_files() {

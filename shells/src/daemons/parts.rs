@@ -6,6 +6,7 @@ use crate::clock::{self, Clock};
 use crate::daemons::DaemonError;
 use crate::driver::{Api, Daemon, Hands, Letterbox};
 use crate::engine::Engine;
+use crate::engine::lock::{DirectoryLock, lock_directory};
 use crate::engine::memory::Memory;
 use crate::engine::redb::Redb;
 use crate::host::ApiHost;
@@ -37,6 +38,13 @@ pub fn engine(state: &StateArgs) -> Result<Box<dyn Engine>, DaemonError> {
                 .map_err(|error| DaemonError(error.to_string()))
         }
     }
+}
+
+/// Takes the data directory where no store does: pods are kept there too, and `miniku down` asks who uses it.
+pub fn hold(state: &StateArgs, runtime: Runtime) -> Result<Option<DirectoryLock>, DaemonError> {
+    let kept = state.store == Store::Memory && runtime == Runtime::Namespaces;
+    let lock = kept.then(|| lock_directory(&store_directory(state))).transpose();
+    lock.map_err(|error| DaemonError(error.to_string()))
 }
 
 /// Where the stored objects are: MiniKu's `-db` names a file, here the directory that holds one.
