@@ -6,11 +6,11 @@
 use crate::api::programs_page;
 use crate::driver::Seen;
 use crate::http::{self, Exchange, Serving};
-use miniku_core::api::meta::parse_rfc3339;
+use miniku_core::api::meta::{parse_rfc3339, rfc3339_nanos};
 use miniku_core::kubelet::runtime::ContainerState;
 use miniku_core::time::{Duration, Wall};
 use miniku_runtime::Runtime;
-use miniku_runtime::logs::{Entry, LogReader, Rfc3339};
+use miniku_runtime::logs::{Entry, LogReader};
 use miniku_runtime::records::PodDir;
 use std::io;
 use std::net::SocketAddr;
@@ -133,7 +133,7 @@ fn logs(exchange: Exchange, path: &std::path::Path) {
         }
         let from = lines.len();
         if wanted.timestamps {
-            lines.extend_from_slice(Rfc3339(entry.time).to_string().as_bytes());
+            lines.extend_from_slice(rfc3339_nanos(entry.time).as_bytes());
             lines.push(b' ');
         }
         lines.extend_from_slice(&entry.text);

@@ -45,6 +45,8 @@ pub struct ReplicaSetController {
     /// Pods that nobody owns.
     orphans: BTreeSet<Key>,
     creations: Expectations<Key, Key>,
+    /// By the set's uid: pods that were asked for and may have been made; whether they were is not known, and no view shows them.
+    unsure: BTreeMap<String, BTreeSet<Key>>,
     deletions: Expectations<Key, String>,
     failures: BTreeMap<Key, Failures>,
     /// Why the last creation of a set was refused.
@@ -54,7 +56,7 @@ pub struct ReplicaSetController {
 /// What an open call is for; each names the set.
 #[derive(Clone, Debug)]
 enum Asked {
-    Create { set: Key, pod: Key },
+    Create { set: Key, set_uid: String, pod: Key },
     Delete { set: Key, pod: Key, uid: String },
     Claim { set: Key, pod: Key },
     Status { set: Key },
@@ -72,6 +74,7 @@ impl ReplicaSetController {
             owned: BTreeMap::new(),
             orphans: BTreeSet::new(),
             creations: Expectations::default(),
+            unsure: BTreeMap::new(),
             deletions: Expectations::default(),
             failures: BTreeMap::new(),
             refused: BTreeMap::new(),
@@ -85,6 +88,7 @@ impl ReplicaSetController {
                 let key = set.key();
                 self.queue.remove(&key);
                 self.creations.forget(&key);
+                self.unsure.remove(&set.meta().uid);
                 self.deletions.forget(&key);
                 self.failures.remove(&key);
                 self.refused.remove(&key);
@@ -187,14 +191,14 @@ impl ReplicaSetController {
                 self.refused.remove(&set);
                 self.queue.succeeded(&set);
             }
-            (Asked::Create { set, pod }, Answer::Refused(_)) if reason == Some(Reason::AlreadyExists) => {
+            (Asked::Create { set, pod, .. }, Answer::Refused(_)) if reason == Some(Reason::AlreadyExists) => {
                 // Made by a call whose answer was lost, or by somebody else: in both cases the view shows it.
                 if self.pods.object(&pod).is_some() {
                     self.creations.met(&set, &pod);
                 }
                 self.queue.failed(set, now.mono);
             }
-            (Asked::Create { set, pod }, Answer::Refused(status)) => {
+            (Asked::Create { set, pod, .. }, Answer::Refused(status)) => {
                 self.creations.met(&set, &pod);
                 if let Some(object) = self.sets.object(&set).cloned() {
                     let message = format!("Error creating: {status}");
@@ -203,9 +207,12 @@ impl ReplicaSetController {
                 self.refused.insert(set.clone(), status.message.clone());
                 self.queue.failed(set, now.mono);
             }
-            (Asked::Create { set, pod }, _) => {
+            (Asked::Create { set, set_uid, pod }, _) => {
                 // Whether it was made is not known. The next try has the same name, so there will be no twin.
                 self.creations.met(&set, &pod);
+                if self.sets.object(&set).is_some_and(|object| object.meta().uid == set_uid) {
+                    self.unsure.entry(set_uid).or_default().insert(pod);
+                }
                 self.queue.failed(set, now.mono);
             }
             // Met when the view shows it.
@@ -303,11 +310,19 @@ impl ReplicaSetController {
         if now.mono < not_before {
             return self.queue.add_at(key.clone(), not_before);
         }
+        let mut unsure = self.unsure.remove(&set.metadata.uid).unwrap_or_default();
+        unsure.retain(|pod| self.pods.object(pod).is_none());
         let names = (0..).map(|nth| names::child(&set.metadata.name, &set.metadata.uid, nth));
-        let free = names
+        let others = names
             .map(|name| Key::new(Kind::Pod, &set.metadata.namespace, &name))
-            .filter(|pod| self.pods.object(pod).is_none());
-        for pod in free.take(more).collect::<Vec<Key>>() {
+            .filter(|pod| self.pods.object(pod).is_none() && !unsure.contains(pod));
+        // A name that was freed since is not taken before one that may be in use already.
+        let chosen: Vec<Key> = unsure.iter().cloned().chain(others).take(more).collect();
+        unsure.retain(|pod| !chosen.contains(pod));
+        if !unsure.is_empty() {
+            self.unsure.insert(set.metadata.uid.clone(), unsure);
+        }
+        for pod in chosen {
             self.creations.expect(key, pod.clone());
             self.recorder.tell(
                 now,
@@ -318,7 +333,7 @@ impl ReplicaSetController {
                 out,
             );
             let verb = Verb::Create { object: from_template(set, &pod).into_object() };
-            self.calls.call(now, Asked::Create { set: key.clone(), pod }, verb, out);
+            self.calls.call(now, Asked::Create { set: key.clone(), set_uid: set.metadata.uid.clone(), pod }, verb, out);
         }
     }
 
@@ -440,5 +455,99 @@ impl Program for ReplicaSetController {
 
     fn each_informer(&self, show: &mut dyn FnMut(&Informer)) {
         [&self.sets, &self.pods].into_iter().for_each(show);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::{CallId, Effect, Request, Revision, WatchEvent};
+    use crate::time::Wall;
+    use serde_json::Value;
+
+    /// A controller, its open calls, and a clock.
+    struct Desk {
+        controller: ReplicaSetController,
+        now: Now,
+        calls: Vec<(CallId, Request)>,
+    }
+
+    impl Desk {
+        fn step(&mut self, input: Input) {
+            let mut out = Effects::default();
+            self.controller.step(self.now, input, &mut out);
+            self.calls.extend(out.list.into_iter().filter_map(|effect| match effect {
+                Effect::Call { call, request } => Some((call, request)),
+                _ => None,
+            }));
+        }
+
+        /// Takes out the first open call of a kind that is asked like this.
+        fn take(&mut self, kind: Kind, verb: fn(&Verb) -> bool) -> Option<(CallId, Verb)> {
+            let of = |verb: &Verb| match verb {
+                Verb::List(query) | Verb::Watch { query, .. } => query.kind,
+                Verb::Create { object } | Verb::Update { object, .. } => object.kind(),
+                Verb::Get { key } | Verb::Merge { key, .. } | Verb::Bind { key, .. } | Verb::Delete { key, .. } => {
+                    key.kind
+                }
+            };
+            let at = self.calls.iter().position(|(_, request)| of(&request.verb) == kind && verb(&request.verb))?;
+            let (call, request) = self.calls.remove(at);
+            Some((call, request.verb))
+        }
+
+        fn answer(&mut self, call: CallId, answer: Answer) {
+            self.step(Input::Reply { call, answer });
+        }
+
+        /// Answers the list of a kind, and opens its watch.
+        fn list(&mut self, kind: Kind, items: Vec<Object>) -> CallId {
+            let (call, _) = self.take(kind, |verb| matches!(verb, Verb::List(_))).unwrap();
+            self.answer(call, Answer::List { revision: Revision(9), items });
+            let (call, _) = self.take(kind, |verb| matches!(verb, Verb::Watch { .. })).unwrap();
+            self.answer(call, Answer::Watching);
+            call
+        }
+
+        fn created(&mut self) -> Option<(CallId, String)> {
+            match self.take(Kind::Pod, |verb| matches!(verb, Verb::Create { .. }))? {
+                (call, Verb::Create { object }) => Some((call, object.meta().name.clone())),
+                _ => None,
+            }
+        }
+    }
+
+    fn object(kind: Kind, value: Value) -> Object {
+        Object::from_value(kind, value).unwrap()
+    }
+
+    #[test]
+    fn a_pod_that_may_have_been_made_is_asked_for_by_its_name() {
+        let set = object(
+            Kind::ReplicaSet,
+            json!({"metadata": {"name": "web", "namespace": "default", "uid": "u", "resourceVersion": "1"},
+                "spec": {"replicas": 1, "selector": {"matchLabels": {"a": "b"}},
+                    "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": []}}}}),
+        );
+        let leaving = object(
+            Kind::Pod,
+            json!({"metadata": {"name": names::child("web", "u", 0), "namespace": "default", "uid": "p",
+                "resourceVersion": "2", "labels": {"a": "b"}, "deletionTimestamp": "2026-01-01T00:00:00Z",
+                "ownerReferences": [claim::reference(set.meta())]}, "spec": {"containers": []}}),
+        );
+        let now = Now { wall: Wall::from_secs(1), ..Now::default() };
+        let mut desk = Desk { controller: ReplicaSetController::new(Options::default()), now, calls: Vec::new() };
+        desk.step(Input::Wake);
+        desk.list(Kind::ReplicaSet, vec![set]);
+        let watch = desk.list(Kind::Pod, vec![leaving.clone()]);
+        let (call, first) = desk.created().unwrap();
+        assert_eq!(first, names::child("web", "u", 1), "the first name is in use");
+        desk.answer(call, Answer::Lost("nobody answers".into()));
+        let event = WatchEvent::Deleted(leaving.with_meta(|meta| meta.resource_version = "10".into()));
+        desk.step(Input::Event { call: watch, event });
+        desk.now.mono = desk.now.mono + Duration::from_secs(1);
+        desk.step(Input::Wake);
+        assert_eq!(desk.created().map(|(_, name)| name), Some(first), "though the first name is free now");
+        assert_eq!(desk.created(), None);
     }
 }
