@@ -8,40 +8,38 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Names of what each owner asked for: `owner` and `child` are uids or names, as the controller likes.
+/// Names of what each owner asked for: `owner` and `child` are uids or names, as the controller likes. What is seen of
+/// a child costs what waits for it, not who waits.
 #[derive(Clone, Debug)]
 pub struct Expectations<O, C> {
     open: BTreeMap<O, BTreeSet<C>>,
+    waiting: BTreeMap<C, BTreeSet<O>>,
 }
 
 impl<O, C> Default for Expectations<O, C> {
     fn default() -> Self {
-        Expectations { open: BTreeMap::new() }
+        Expectations { open: BTreeMap::new(), waiting: BTreeMap::new() }
     }
 }
 
 impl<O: Ord + Clone, C: Ord + Clone> Expectations<O, C> {
     /// `owner` asked for a change of `child`.
     pub fn expect(&mut self, owner: &O, child: C) {
+        self.waiting.entry(child.clone()).or_default().insert(owner.clone());
         self.open.entry(owner.clone()).or_default().insert(child);
     }
 
     /// The change was seen, or will not come.
     pub fn met(&mut self, owner: &O, child: &C) {
-        if let Some(children) = self.open.get_mut(owner) {
-            children.remove(child);
-            if children.is_empty() {
-                self.open.remove(owner);
-            }
-        }
+        take(&mut self.open, owner, child);
+        take(&mut self.waiting, child, owner);
     }
 
     /// A change of `child` was seen, whoever made it.
-    pub fn seen(&mut self, child: &C) -> Vec<O> {
-        let waiting = self.open.iter().filter(|(_, children)| children.contains(child));
-        let owners: Vec<O> = waiting.map(|(owner, _)| owner.clone()).collect();
+    pub fn seen(&mut self, child: &C) -> BTreeSet<O> {
+        let owners = self.waiting.remove(child).unwrap_or_default();
         for owner in &owners {
-            self.met(owner, child);
+            take(&mut self.open, owner, child);
         }
         owners
     }
@@ -51,8 +49,49 @@ impl<O: Ord + Clone, C: Ord + Clone> Expectations<O, C> {
         !self.open.contains_key(owner)
     }
 
+    /// Whether `owner` waits for this.
+    pub fn has(&self, owner: &O, child: &C) -> bool {
+        self.open.get(owner).is_some_and(|children| children.contains(child))
+    }
+
+    /// All that is waited for.
+    pub fn all(&self) -> impl Iterator<Item = (&O, &C)> {
+        self.open.iter().flat_map(|(owner, children)| children.iter().map(move |child| (owner, child)))
+    }
+
     /// The owner is gone.
     pub fn forget(&mut self, owner: &O) {
-        self.open.remove(owner);
+        for child in self.open.remove(owner).unwrap_or_default() {
+            take(&mut self.waiting, &child, owner);
+        }
+    }
+}
+
+fn take<K: Ord, V: Ord>(map: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {
+    if let Some(values) = map.get_mut(key) {
+        values.remove(value);
+        if values.is_empty() {
+            map.remove(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_owner_waits_for_its_own() {
+        let mut expectations = Expectations::default();
+        expectations.expect(&"a", 1);
+        expectations.expect(&"a", 2);
+        expectations.expect(&"b", 2);
+        assert_eq!(expectations.seen(&2), ["a", "b"].into());
+        assert!(!expectations.is_met(&"a") && expectations.is_met(&"b") && expectations.has(&"a", &1));
+        assert_eq!(expectations.seen(&2), [].into());
+        expectations.met(&"a", &1);
+        expectations.expect(&"b", 3);
+        expectations.forget(&"b");
+        assert_eq!((expectations.all().count(), expectations.waiting.len()), (0, 0));
     }
 }

@@ -9,8 +9,8 @@ use crate::api::object::{Key, Object};
 use crate::api::pod::Pod;
 use crate::apiserver::{self, ApiServer};
 use crate::program::{
-    Answer, CallId, Committed, DeleteOptions, Effect, Effects, Input, Part, Program, Propagation, Query, RequestId,
-    Revision, Verb,
+    Answer, CallId, Committed, DeleteOptions, Effect, Effects, Input, Part, Program, Propagation, Query, Request,
+    RequestId, Revision, Verb,
 };
 use crate::rng::Draw;
 use crate::store::Store;
@@ -52,6 +52,8 @@ pub struct World {
     pub lost_percent: u64,
     /// What the program asked for that was a write, but for events: `delete pods/default/a`.
     pub writes: Vec<String>,
+    /// Writes wait before they reach the server, until [`World::release`].
+    pub hold_writes: bool,
     /// How many live reads the program made.
     pub gets: usize,
     /// How many lists the program asked for.
@@ -67,6 +69,7 @@ pub struct World {
     dropped: BTreeSet<RequestId>,
     inbox: BTreeMap<CallId, VecDeque<Input>>,
     own_answers: BTreeMap<RequestId, Answer>,
+    held: Vec<(CallId, Request)>,
     wake_at: Option<Instant>,
     server_wake_at: Option<Instant>,
     next_beat: Instant,
@@ -82,6 +85,8 @@ impl World {
             answers_are_late: false,
             lost_percent: 0,
             writes: Vec::new(),
+            hold_writes: false,
+            held: Vec::new(),
             gets: 0,
             lists: 0,
             server: ApiServer::new(apiserver::Options::with_seed(seed), Store::default()),
@@ -269,31 +274,12 @@ impl World {
         match effect {
             Effect::Call { call, request } => {
                 self.note(&request.verb);
-                self.requests += 1;
-                let from = RequestId(self.requests);
-                let lost = self.lost_percent > 0 && self.draw().below(100) < self.lost_percent;
-                let fate = if lost { self.draw().below(3) } else { 3 };
-                if !self.connected || fate == 0 {
-                    let answer = Answer::Lost("connection refused".into());
-                    self.inbox.entry(call).or_default().push_back(Input::Reply { call, answer });
+                let reads = matches!(request.verb, Verb::Get { .. } | Verb::List(_) | Verb::Watch { .. });
+                if self.hold_writes && !reads {
+                    self.held.push((call, request));
                     return;
                 }
-                self.calls.insert(from, call);
-                match &request.verb {
-                    Verb::Watch { query, .. } if fate == 3 => {
-                        self.watched.insert(call, (from, query.kind));
-                    }
-                    _ if fate < 3 => {
-                        self.dropped.insert(from);
-                    }
-                    _ => {}
-                }
-                if fate == 1 {
-                    let answer = Answer::Lost("connection reset".into());
-                    self.inbox.entry(call).or_default().push_back(Input::Reply { call, answer });
-                }
-                // Of a third kind of loss, nothing is ever heard.
-                self.serve(Input::Request { from, request });
+                self.carry_out(call, request);
             }
             Effect::Cancel { call } => {
                 self.inbox.remove(&call);
@@ -304,6 +290,56 @@ impl World {
             Effect::Log { .. } => {}
             other => panic!("a controller does not ask for {other:?}"),
         }
+    }
+
+    fn carry_out(&mut self, call: CallId, request: Request) {
+        self.requests += 1;
+        let from = RequestId(self.requests);
+        let lost = self.lost_percent > 0 && self.draw().below(100) < self.lost_percent;
+        let fate = if lost { self.draw().below(3) } else { 3 };
+        if !self.connected || fate == 0 {
+            let answer = Answer::Lost("connection refused".into());
+            self.inbox.entry(call).or_default().push_back(Input::Reply { call, answer });
+            return;
+        }
+        self.calls.insert(from, call);
+        match &request.verb {
+            Verb::Watch { query, .. } if fate == 3 => {
+                self.watched.insert(call, (from, query.kind));
+            }
+            _ if fate < 3 => {
+                self.dropped.insert(from);
+            }
+            _ => {}
+        }
+        if fate == 1 {
+            let answer = Answer::Lost("connection reset".into());
+            self.inbox.entry(call).or_default().push_back(Input::Reply { call, answer });
+        }
+        // Of a third kind of loss, nothing is ever heard.
+        self.serve(Input::Request { from, request });
+    }
+
+    /// Lets the writes that were held reach the server.
+    pub fn release(&mut self) {
+        self.hold_writes = false;
+        for (call, request) in std::mem::take(&mut self.held) {
+            self.carry_out(call, request);
+        }
+    }
+
+    /// The program ends; what is on its way to it is lost, and what it asked for is not. Another takes its place.
+    pub fn forget_program(&mut self) {
+        for (_, (from, _)) in std::mem::take(&mut self.watched) {
+            self.serve(Input::Gone { from });
+        }
+        self.inbox.clear();
+        self.dropped.extend(self.calls.keys());
+        for nth in 0..self.held.len() {
+            // The next program counts its calls from the beginning.
+            self.held[nth].0 = CallId(u64::MAX - nth as u64);
+        }
+        self.wake_at = Some(self.now.mono);
     }
 
     fn note(&mut self, verb: &Verb) {
@@ -327,6 +363,8 @@ impl World {
                 return;
             }
             Verb::Watch { .. } => return,
+            Verb::Create { object } => format!("create {}", object.key()),
+            Verb::Merge { key, .. } => format!("merge {key}"),
             other => panic!("controllers do not ask for {other:?}"),
         };
         self.writes.push(line);
@@ -403,6 +441,11 @@ impl World {
     fn advance(&mut self, to: Instant) {
         let passed = to.since(self.now.mono);
         self.now = Now { mono: to, wall: self.now.wall + passed };
+    }
+
+    /// All objects of a kind.
+    pub fn objects(&self, kind: Kind) -> Vec<Object> {
+        self.server.store().list(&Query::all(kind)).cloned().collect()
     }
 
     /// What the writes were since the last time this was asked.

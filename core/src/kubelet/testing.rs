@@ -166,12 +166,8 @@ impl Runtime {
     }
 
     fn start(&mut self, now: Now, pod: &PodRef, spec: ContainerSpec) -> Vec<Report> {
-        let told = |attempt: u32, state| Report::Container {
-            pod: pod.clone(),
-            container: spec.name.clone(),
-            attempt,
-            state,
-        };
+        let told =
+            |attempt: u32, state| Report::Container { pod: pod.clone(), container: spec.name.clone(), attempt, state };
         let Some(sandbox) = self.pods.get_mut(&pod.uid) else {
             return vec![told(spec.attempt, ContainerState::Absent)];
         };

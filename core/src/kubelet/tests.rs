@@ -46,7 +46,12 @@ fn a_node_contradicts_who_calls_it_unknown_and_keeps_what_others_wrote() {
         let mut world = World::running(seed);
         let unknown = json!({"status": {"conditions": [{"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown"},
             {"type": "Custom", "status": "True"}]}});
-        world.merge(Kind::Node, "n1", json!({"spec": {"unschedulable": true}, "metadata": {"labels": {"x": "y"}}}), Part::Main);
+        world.merge(
+            Kind::Node,
+            "n1",
+            json!({"spec": {"unschedulable": true}, "metadata": {"labels": {"x": "y"}}}),
+            Part::Main,
+        );
         world.merge(Kind::Node, "n1", unknown.clone(), Part::Status);
         world.run(1);
         let node: &Node = world.get(Kind::Node, "", "n1").unwrap().get().unwrap();
@@ -144,7 +149,10 @@ fn limited_starts_are_tried_after_1_2_and_4_seconds_and_then_the_pod_fails() {
         "the third at once, by the new kubelet"
     );
     assert_eq!((pod.status.retry_count, pod.status.next_retry_at), (Some(3), None));
-    assert_eq!((pod.status.reason.as_str(), world.shown("a").as_str()), ("ErrImagePull", "Failed c=ImagePullBackOff.0 d=ended(143).0"));
+    assert_eq!(
+        (pod.status.reason.as_str(), world.shown("a").as_str()),
+        ("ErrImagePull", "Failed c=ImagePullBackOff.0 d=ended(143).0")
+    );
     assert!(pod.status.message.contains("no image \"none\""), "{}", pod.status.message);
     // Nothing of the failure is left on the node, but it is not forgotten.
     world.restart();
@@ -185,7 +193,12 @@ fn a_doubled_report_of_a_failure_is_one_failure() {
     };
     let pod = PodRef { uid, namespace: "default".into(), name: "a".into() };
     for _ in 0..2 {
-        world.hear(vec![Report::Container { pod: pod.clone(), container: "c".into(), attempt: 0, state: state.clone() }]);
+        world.hear(vec![Report::Container {
+            pod: pod.clone(),
+            container: "c".into(),
+            attempt: 0,
+            state: state.clone(),
+        }]);
     }
     world.run_for(Duration::ZERO);
     assert_eq!(world.pod("a").unwrap().status.retry_count, Some(2), "one, and one of another time");
@@ -198,7 +211,8 @@ fn restarts_slow_down_to_five_minutes() {
     let mut world = World::running(0);
     world.one("a", "Always", "exit 1 0");
     world.run(1200);
-    let times: Vec<u64> = world.runtime.started.iter().map(|one| one.split(' ').next().unwrap().parse().unwrap()).collect();
+    let times: Vec<u64> =
+        world.runtime.started.iter().map(|one| one.split(' ').next().unwrap().parse().unwrap()).collect();
     assert_eq!(times, [1, 1, 11, 31, 71, 151, 311, 611, 911]);
     assert_eq!(world.shown("a"), "Running c=CrashLoopBackOff.8");
     let pod = world.pod("a").unwrap();
@@ -241,7 +255,12 @@ fn policies_decide_who_is_restarted() {
 #[test]
 fn containers_of_one_pod_have_lives_of_their_own() {
     let mut world = World::running(0);
-    world.create("a", "OnFailure", &[("c", "busybox", "exit 0 5"), ("d", "busybox", "exit 1 1"), ("e", "busybox", "run")], json!({}));
+    world.create(
+        "a",
+        "OnFailure",
+        &[("c", "busybox", "exit 0 5"), ("d", "busybox", "exit 1 1"), ("e", "busybox", "run")],
+        json!({}),
+    );
     world.run(8);
     assert_eq!(world.shown("a"), "Running c=ended(0).0 d=CrashLoopBackOff.1 e=running.0");
     world.run(6);
@@ -340,7 +359,10 @@ fn a_pod_deleted_before_it_starts_is_not_started() {
     world.run(1);
     world.delete("b", None);
     world.run(5);
-    assert_eq!((world.shown("b").as_str(), world.take_commands().as_str()), ("gone", "2 run b, 5 terminate b/c.0, 5 remove b"));
+    assert_eq!(
+        (world.shown("b").as_str(), world.take_commands().as_str()),
+        ("gone", "2 run b, 5 terminate b/c.0, 5 remove b")
+    );
 }
 
 #[test]
@@ -637,9 +659,17 @@ fn a_pod_that_others_fail_is_stopped() {
     world.one("a", "Always", "run");
     world.run(2);
     world.take_commands();
-    world.merge(Kind::Pod, "a", json!({"status": {"phase": "Failed", "reason": "Evicted", "message": "why"}}), Part::Status);
+    world.merge(
+        Kind::Pod,
+        "a",
+        json!({"status": {"phase": "Failed", "reason": "Evicted", "message": "why"}}),
+        Part::Status,
+    );
     world.run(5);
-    assert_eq!((world.take_commands().as_str(), world.shown("a").as_str()), ("3 terminate a/c.0", "Failed c=ended(143).0"));
+    assert_eq!(
+        (world.take_commands().as_str(), world.shown("a").as_str()),
+        ("3 terminate a/c.0", "Failed c=ended(143).0")
+    );
     assert_eq!(world.pod("a").unwrap().status.reason, "Evicted");
 }
 
@@ -710,7 +740,8 @@ fn any_one_effect_may_be_lost() {
         world.lose = Some((nth, loss));
         day(&mut world);
         world.run(200);
-        let want = "flaky: Running ready c=running.0; runs: Running ready c=running.0; two: Running c=ended(0).0 d=running.0";
+        let want =
+            "flaky: Running ready c=running.0; runs: Running ready c=running.0; two: Running c=ended(0).0 d=running.0";
         let all = world.all();
         let (crashes, rest): (Vec<&str>, Vec<&str>) = all.split("; ").partition(|one| one.starts_with("crashes"));
         assert_eq!(rest.join("; "), want, "effect {nth}, {loss:?}");
@@ -746,7 +777,9 @@ fn whatever_happens_in_the_end_the_status_is_the_truth() {
                 6 => world.connect(),
                 7 => world.deaf = !world.deaf,
                 8 => world.answers_are_late = !world.answers_are_late,
-                9 if exists && world.runtime.is_there(name) => world.lose_sandbox(name, draw.key("recorded").chance(1, 2)),
+                9 if exists && world.runtime.is_there(name) => {
+                    world.lose_sandbox(name, draw.key("recorded").chance(1, 2))
+                }
                 10 if draw.key("reboot").chance(1, 4) => world.reboot(),
                 _ => {}
             }

@@ -8,6 +8,9 @@ pub mod claim;
 pub mod keep;
 mod program;
 pub mod scale;
+pub mod selecting;
+#[cfg(test)]
+mod tests;
 
 pub use program::{Options, ReplicaSetController};
 

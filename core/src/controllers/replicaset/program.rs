@@ -8,11 +8,12 @@ use crate::api::pod::{Pod, PodPhase, PodSpec};
 use crate::api::replicaset::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus};
 use crate::api::status::Reason;
 use crate::client::events::{EventRecorder, Tone};
-use crate::client::{Calls, Change, Expectations, Informer, Queue, informer};
+use crate::client::{Calls, Change, Deadlines, Expectations, Informer, RETRY, Tries, informer};
 use crate::controllers::replicaset::claim::{self, Action};
 use crate::controllers::replicaset::keep::{Failures, superfluous};
 use crate::controllers::replicaset::scale::{Scale, View, scale};
-use crate::program::{Answer, DeleteOptions, Effects, Input, Level, Part, Program, Query, Verb};
+use crate::controllers::replicaset::selecting::Selecting;
+use crate::program::{Answer, DeleteOptions, Effects, Input, Level, Part, Program, Query, Revision, Verb};
 use crate::time::{Duration, Now};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,18 +40,42 @@ pub struct ReplicaSetController {
     pods: Informer,
     calls: Calls<Asked>,
     recorder: EventRecorder,
-    queue: Queue<Key>,
+    /// When to look at which set. What is refused keeps none from being looked at.
+    queue: Deadlines<Key>,
+    selecting: Selecting,
     /// Pods by the uid of the set that owns them.
     owned: BTreeMap<String, BTreeSet<Key>>,
     /// Pods that nobody owns.
     orphans: BTreeSet<Key>,
     creations: Expectations<Key, Key>,
-    /// By the set's uid: pods that were asked for and may have been made; whether they were is not known, and no view shows them.
-    unsure: BTreeMap<String, BTreeSet<Key>>,
+    /// By the pods' uids.
     deletions: Expectations<Key, String>,
-    failures: BTreeMap<Key, Failures>,
-    /// Why the last creation of a set was refused.
-    refused: BTreeMap<Key, String>,
+    claims: Expectations<Key, Key>,
+    /// One for each set of the view.
+    care: BTreeMap<Key, Care>,
+}
+
+/// What is remembered of a set beside what the views show.
+#[derive(Clone, Debug, Default)]
+struct Care {
+    uid: String,
+    /// Pods whose owners or labels were not looked at since they changed.
+    unclaimed: BTreeSet<Key>,
+    /// Pods that were asked for and may have been made; whether they were is not known, and no view shows them.
+    unsure: BTreeSet<Key>,
+    /// Pods by uid whose deletion was asked for; whether they were is not known, and no view shows it.
+    undeleted: BTreeMap<String, Key>,
+    failures: Failures,
+    /// Why the last creation was refused.
+    refused: Option<String>,
+    creation: Tries,
+    deletion: Tries,
+    claiming: Tries,
+    status: Tries,
+    /// A status is on its way.
+    status_asked: bool,
+    /// The revision that the last status made of the set.
+    status_at: Revision,
 }
 
 /// What an open call is for; each names the set.
@@ -62,6 +87,17 @@ enum Asked {
     Status { set: Key },
 }
 
+impl Asked {
+    fn set(&self) -> &Key {
+        match self {
+            Asked::Create { set, .. }
+            | Asked::Delete { set, .. }
+            | Asked::Claim { set, .. }
+            | Asked::Status { set } => set,
+        }
+    }
+}
+
 impl ReplicaSetController {
     /// A controller that knows nothing yet.
     pub fn new(options: Options) -> Self {
@@ -70,34 +106,54 @@ impl ReplicaSetController {
             pods: Informer::new(Query::all(Kind::Pod), 2, options.seed, options.informer),
             calls: Calls::in_space(3),
             recorder: EventRecorder::new("replicaset-controller", "", 4),
-            queue: Queue::default(),
+            queue: Deadlines::default(),
+            selecting: Selecting::default(),
             owned: BTreeMap::new(),
             orphans: BTreeSet::new(),
             creations: Expectations::default(),
-            unsure: BTreeMap::new(),
             deletions: Expectations::default(),
-            failures: BTreeMap::new(),
-            refused: BTreeMap::new(),
+            claims: Expectations::default(),
+            care: BTreeMap::new(),
         }
+    }
+
+    /// How much it remembers of sets.
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        self.care.len() + self.queue.len() + self.creations.all().count() + self.deletions.all().count()
     }
 
     fn set_changed(&mut self, now: Now, change: Change) {
         match change {
-            Change::Added(set) | Change::Modified { new: set, .. } => self.queue.add(set.key(), now.mono),
-            Change::Deleted(set) => {
-                let key = set.key();
+            Change::Added(object) => {
+                let key = object.key();
+                let set: &ReplicaSet = object.get().expect("the view has replica sets only");
+                self.selecting.add(&key, set);
+                let own = self.owned.get(&set.metadata.uid).into_iter().flatten();
+                let orphans = self.orphans.range(Key::new(Kind::Pod, &key.namespace, "")..);
+                let orphans = orphans.take_while(|pod| pod.namespace == key.namespace);
+                let uid = set.metadata.uid.clone();
+                let care = Care { uid, unclaimed: own.chain(orphans).cloned().collect(), ..Care::default() };
+                self.care.insert(key.clone(), care);
+                self.queue.set(key, now.mono);
+            }
+            Change::Modified { new: set, .. } => self.queue.set(set.key(), now.mono),
+            Change::Deleted(object) => {
+                let key = object.key();
+                self.selecting.remove(&key, object.get().expect("the view has replica sets only"));
                 self.queue.remove(&key);
                 self.creations.forget(&key);
-                self.unsure.remove(&set.meta().uid);
                 self.deletions.forget(&key);
-                self.failures.remove(&key);
-                self.refused.remove(&key);
+                self.claims.forget(&key);
+                self.care.remove(&key);
             }
-            Change::Synced => {
-                for set in self.sets.objects().map(Object::key) {
-                    self.queue.add(set, now.mono);
-                }
-            }
+            Change::Synced => self.look_at_all(now),
+        }
+    }
+
+    fn look_at_all(&mut self, now: Now) {
+        for set in self.care.keys() {
+            self.queue.set(set.clone(), now.mono);
         }
     }
 
@@ -106,39 +162,66 @@ impl ReplicaSetController {
             Change::Added(new) => (None, Some(new)),
             Change::Modified { old, new } => (Some(old), Some(new)),
             Change::Deleted(old) => (Some(old), None),
-            Change::Synced => return,
+            Change::Synced => return self.listed(now),
         };
         let key = old.as_ref().or(new.as_ref()).map(Object::key).expect("a change has an old or a new object");
         for pod in [&old, &new].into_iter().flatten().filter_map(Object::get::<Pod>) {
             self.unfile(&key, &pod.metadata);
         }
-        for set in self.creations.seen(&key) {
-            self.queue.add(set, now.mono);
-        }
+        let mut concerned = self.creations.seen(&key);
+        concerned.extend(self.claims.seen(&key));
         if new.as_ref().is_none_or(|new| new.meta().is_deleting())
             && let Some(old) = &old
         {
-            self.deletions.seen(&old.meta().uid);
+            concerned.extend(self.deletions.seen(&old.meta().uid));
         }
-        for set in [&old, &new].into_iter().flatten().filter_map(|object| self.owner(object.meta())).collect::<Vec<_>>()
-        {
-            self.queue.add(set, now.mono);
+        concerned.extend([&old, &new].into_iter().flatten().filter_map(|object| self.owner(object.meta())));
+        for set in concerned {
+            self.queue.set(set, now.mono);
         }
         let Some(new) = new.as_ref().and_then(Object::get::<Pod>) else { return };
+        let owner = self.owner(&new.metadata);
         match new.metadata.controller() {
-            Some(owner) => {
-                self.owned.entry(owner.uid.clone()).or_default().insert(key.clone());
+            Some(by) => {
+                self.owned.entry(by.uid.clone()).or_default().insert(key.clone());
+                if let Some(care) = owner.as_ref().and_then(|set| self.care.get_mut(set)) {
+                    care.unclaimed.insert(key);
+                }
             }
             None => {
                 self.orphans.insert(key.clone());
-                self.queue_sets_that_select(now, new);
+                for set in self.selecting.candidates(&new.metadata) {
+                    if let Some(care) = self.care.get_mut(&set) {
+                        care.unclaimed.insert(key.clone());
+                        self.queue.set(set, now.mono);
+                    }
+                }
             }
         }
         let failed_now = new.status.phase == PodPhase::Failed
             && old.as_ref().and_then(Object::get::<Pod>).is_some_and(|old| old.status.phase != PodPhase::Failed);
-        if failed_now && let Some(set) = self.owner(&new.metadata) {
-            self.failures.entry(set).or_default().add(now.mono);
+        if failed_now && let Some(care) = owner.and_then(|set| self.care.get_mut(&set)) {
+            care.failures.add(now.mono);
         }
+    }
+
+    /// All pods were listed anew, so that some may have come and gone unseen: what was made and is not shown is not
+    /// waited for any longer.
+    fn listed(&mut self, now: Now) {
+        let open: BTreeSet<&Key> = self
+            .calls
+            .open()
+            .filter_map(|asked| if let Asked::Create { pod, .. } = asked { Some(pod) } else { None })
+            .collect();
+        let answered = self.creations.all().filter(|(_, pod)| !open.contains(pod));
+        let answered: Vec<(Key, Key)> = answered.map(|(set, pod)| (set.clone(), pod.clone())).collect();
+        for (set, pod) in answered {
+            self.creations.met(&set, &pod);
+            if let Some(care) = self.care.get_mut(&set) {
+                care.unsure.insert(pod);
+            }
+        }
+        self.look_at_all(now);
     }
 
     fn unfile(&mut self, key: &Key, meta: &ObjectMeta) {
@@ -165,78 +248,87 @@ impl ReplicaSetController {
         (self.sets.object(&key)?.meta().uid == owner.uid).then_some(key)
     }
 
-    fn queue_sets_that_select(&mut self, now: Now, pod: &Pod) {
-        let selects = |set: &&ReplicaSet| {
-            set.metadata.namespace == pod.metadata.namespace && set.spec.selector.matches(&pod.metadata.labels)
-        };
-        let keys: Vec<Key> = self
-            .sets
-            .all::<ReplicaSet>()
-            .filter(selects)
-            .map(|set| Key::new(Kind::ReplicaSet, &set.metadata.namespace, &set.metadata.name))
-            .collect();
-        for key in keys {
-            self.queue.add(key, now.mono);
-        }
-    }
-
-    fn ended(&mut self, now: Now, asked: Asked, answer: Answer, out: &mut Effects) {
-        let reason = match &answer {
+    fn ended(&mut self, now: Now, asked: Asked, answer: &Answer, out: &mut Effects) {
+        // Of a set that is gone nothing is remembered, and nothing of one that had its name.
+        let Some(object) = self.sets.object(asked.set()).cloned() else { return };
+        let Some(care) = self.care.get_mut(asked.set()) else { return };
+        self.queue.set(asked.set().clone(), now.mono);
+        let reason = match answer {
             Answer::Refused(status) => status.reason,
             _ => None,
         };
-        match (asked, &answer) {
-            (Asked::Create { set, .. }, Answer::Object { .. }) => {
+        // Many that are refused together have failed once.
+        let fail = |tries: &mut Tries| {
+            if tries.waits_until(now.mono).is_none() {
+                tries.failed(now.mono, RETRY);
+            }
+        };
+        match (asked, answer) {
+            (Asked::Create { set_uid, .. }, _) if set_uid != care.uid => {}
+            (Asked::Create { pod, .. }, Answer::Object { .. }) => {
                 // Met when the view shows it.
-                self.refused.remove(&set);
-                self.queue.succeeded(&set);
+                care.refused = None;
+                care.creation.succeeded();
+                let message = format!("Created pod: {}", pod.name);
+                self.recorder.tell(now, &object, Tone::Normal, "SuccessfulCreate", message, out);
             }
             (Asked::Create { set, pod, .. }, Answer::Refused(_)) if reason == Some(Reason::AlreadyExists) => {
                 // Made by a call whose answer was lost, or by somebody else: in both cases the view shows it.
                 if self.pods.object(&pod).is_some() {
                     self.creations.met(&set, &pod);
                 }
-                self.queue.failed(set, now.mono);
+                fail(&mut care.creation);
             }
             (Asked::Create { set, pod, .. }, Answer::Refused(status)) => {
                 self.creations.met(&set, &pod);
-                if let Some(object) = self.sets.object(&set).cloned() {
-                    let message = format!("Error creating: {status}");
-                    self.recorder.tell(now, &object, Tone::Warning, "FailedCreate", message, out);
-                }
-                self.refused.insert(set.clone(), status.message.clone());
-                self.queue.failed(set, now.mono);
+                let message = format!("Error creating: {status}");
+                self.recorder.tell(now, &object, Tone::Warning, "FailedCreate", message, out);
+                care.refused = Some(status.message.clone());
+                fail(&mut care.creation);
             }
-            (Asked::Create { set, set_uid, pod }, _) => {
+            (Asked::Create { set, pod, .. }, _) => {
                 // Whether it was made is not known. The next try has the same name, so there will be no twin.
                 self.creations.met(&set, &pod);
-                if self.sets.object(&set).is_some_and(|object| object.meta().uid == set_uid) {
-                    self.unsure.entry(set_uid).or_default().insert(pod);
-                }
-                self.queue.failed(set, now.mono);
+                care.unsure.insert(pod);
+                fail(&mut care.creation);
             }
-            // Met when the view shows it.
-            (Asked::Delete { set, .. }, Answer::Object { .. } | Answer::Removed(_)) => self.queue.succeeded(&set),
-            (Asked::Delete { set, pod, uid }, _) => {
+            (Asked::Delete { pod, .. }, Answer::Object { .. } | Answer::Removed(_)) => {
+                // Met when the view shows it.
+                care.deletion.succeeded();
+                let message = format!("Deleted pod: {}", pod.name);
+                self.recorder.tell(now, &object, Tone::Normal, "SuccessfulDelete", message, out);
+            }
+            // It is gone already, as the view will show.
+            (Asked::Delete { .. }, _) if reason == Some(Reason::NotFound) => {}
+            (Asked::Delete { set, pod, uid }, Answer::Refused(status)) if reason != Some(Reason::Conflict) => {
                 self.deletions.met(&set, &uid);
-                match reason {
-                    Some(Reason::NotFound | Reason::Conflict) => self.queue.add(set, now.mono),
-                    _ => {
-                        out.log(Level::Warn, format!("replicaset: deletion of {pod}: {}", told(&answer)));
-                        self.queue.failed(set, now.mono);
+                out.log(Level::Warn, format!("replicaset: deletion of {pod}: {status}"));
+                fail(&mut care.deletion);
+            }
+            (Asked::Delete { pod, uid, .. }, answer) => {
+                // Whether it is being deleted is not known. It is asked for again, and no other in its place.
+                out.log(Level::Warn, format!("replicaset: deletion of {pod}: {}", told(answer)));
+                care.undeleted.insert(uid, pod);
+                fail(&mut care.deletion);
+            }
+            (Asked::Claim { .. }, Answer::Object { .. }) => care.claiming.succeeded(),
+            (Asked::Claim { set, pod }, answer) => {
+                out.log(Level::Debug, format!("replicaset: claim of {pod}: {}", told(answer)));
+                self.claims.met(&set, &pod);
+                care.unclaimed.insert(pod);
+                fail(&mut care.claiming);
+            }
+            (Asked::Status { .. }, answer) => {
+                care.status_asked = false;
+                match answer {
+                    Answer::Object { object, .. } => {
+                        care.status.succeeded();
+                        care.status_at = object.revision();
                     }
+                    // On a conflict the view brings the news that the next try needs.
+                    _ => fail(&mut care.status),
                 }
             }
-            (Asked::Claim { set, pod }, answer) => match answer {
-                Answer::Object { .. } => self.queue.succeeded(&set),
-                _ => {
-                    out.log(Level::Debug, format!("replicaset: claim of {pod}: {}", told(answer)));
-                    self.queue.failed(set, now.mono);
-                }
-            },
-            (Asked::Status { set }, Answer::Object { .. }) => self.queue.add(set, now.mono),
-            // On a conflict the view brings the news that the next try needs.
-            (Asked::Status { set }, _) => self.queue.failed(set, now.mono),
         }
     }
 
@@ -244,6 +336,7 @@ impl ReplicaSetController {
         let Some(object) = self.sets.object(key).cloned() else { return };
         let set: &ReplicaSet = object.get().expect("the view has replica sets only");
         self.claim(now, key, set, out);
+        self.delete_again(now, key, out);
 
         let owned: Vec<Object> = self
             .owned
@@ -254,38 +347,39 @@ impl ReplicaSetController {
             .collect();
         let pods: Vec<&Pod> = owned.iter().filter_map(Object::get).collect();
         let active: Vec<&Pod> = pods.iter().copied().filter(|pod| pod.is_active()).collect();
-        let settled = self.creations.is_met(key) && self.deletions.is_met(key);
+        let settled = self.creations.is_met(key) && self.deletions.is_met(key) && self.claims.is_met(key);
         if settled && !set.metadata.is_deleting() {
-            match scale(&View { wanted: set.wanted(), active: &active }) {
+            let decision = scale(&View { wanted: set.wanted(), active: &active });
+            if let (Scale::Keep | Scale::Delete(_), Some(care)) = (&decision, self.care.get_mut(key)) {
+                // Nothing is missing any more, so nothing is refused.
+                care.refused = None;
+            }
+            match decision {
                 Scale::Keep => {}
-                Scale::Create(more) => self.create(now, key, &object, more.min(BURST), out),
+                Scale::Create(more) => self.create(now, key, set, more.min(BURST), out),
                 Scale::Delete(victims) => {
                     for pod in victims.into_iter().take(BURST) {
-                        self.delete(now, key, &object, pod, out);
+                        self.delete(now, key, &pod.metadata, out);
                     }
                 }
             }
             let finished: Vec<&Pod> =
                 pods.iter().copied().filter(|pod| pod.status.phase.is_final() && !pod.metadata.is_deleting()).collect();
             for pod in superfluous(set.wanted(), &finished) {
-                self.delete(now, key, &object, pod, out);
+                self.delete(now, key, &pod.metadata, out);
             }
         }
         self.write_status(now, key, set, &active, out);
     }
 
+    /// Adopts and releases, among the pods that have changed.
     fn claim(&mut self, now: Now, key: &Key, set: &ReplicaSet, out: &mut Effects) {
-        let own = self.owned.get(&set.metadata.uid).into_iter().flatten();
-        let in_namespace = Key::new(Kind::Pod, &set.metadata.namespace, "");
-        let orphans = self.orphans.range(in_namespace..).take_while(|pod| *pod.namespace == *set.metadata.namespace);
-        let claimed: BTreeSet<&Key> = self
-            .calls
-            .open()
-            .filter_map(|asked| if let Asked::Claim { pod, .. } = asked { Some(pod) } else { None })
-            .collect();
-        let mut patches = Vec::new();
-        for pod_key in own.chain(orphans).filter(|pod| !claimed.contains(pod)) {
-            let Some(pod) = self.pods.get::<Pod>(pod_key) else { continue };
+        let Some(care) = self.care.get_mut(key) else { return };
+        if let Some(turn) = care.claiming.waits_until(now.mono).filter(|_| !care.unclaimed.is_empty()) {
+            return self.queue.set_if_earlier(key.clone(), turn);
+        }
+        for pod_key in std::mem::take(&mut care.unclaimed) {
+            let Some(pod) = self.pods.get::<Pod>(&pod_key) else { continue };
             let mut owners = pod.metadata.owner_references.clone();
             match claim::standing(set, pod) {
                 Action::Keep | Action::Ignore => continue,
@@ -296,71 +390,78 @@ impl ReplicaSetController {
             let meta = &pod.metadata;
             let owners = if owners.is_empty() { json!(null) } else { json!(owners) };
             let patch = json!({"metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version, "ownerReferences": owners}});
-            patches.push((pod_key.clone(), patch));
-        }
-        for (pod, patch) in patches {
-            let verb = Verb::Merge { key: pod.clone(), patch, part: Part::Main };
-            self.calls.call(now, Asked::Claim { set: key.clone(), pod }, verb, out);
+            self.claims.expect(key, pod_key.clone());
+            let verb = Verb::Merge { key: pod_key.clone(), patch, part: Part::Main };
+            self.calls.call(now, Asked::Claim { set: key.clone(), pod: pod_key }, verb, out);
         }
     }
 
-    fn create(&mut self, now: Now, key: &Key, object: &Object, more: usize, out: &mut Effects) {
-        let set: &ReplicaSet = object.get().expect("the view has replica sets only");
-        let not_before = self.failures.get(key).copied().unwrap_or_default().replace_at(set.wanted());
-        if now.mono < not_before {
-            return self.queue.add_at(key.clone(), not_before);
+    fn create(&mut self, now: Now, key: &Key, set: &ReplicaSet, more: usize, out: &mut Effects) {
+        let Some(care) = self.care.get_mut(key) else { return };
+        let slowed = Some(care.failures.replace_at(set.wanted())).filter(|at| *at > now.mono);
+        if let Some(at) = care.creation.waits_until(now.mono).max(slowed) {
+            return self.queue.set_if_earlier(key.clone(), at);
         }
-        let mut unsure = self.unsure.remove(&set.metadata.uid).unwrap_or_default();
-        unsure.retain(|pod| self.pods.object(pod).is_none());
+        care.unsure.retain(|pod| self.pods.object(pod).is_none());
         let names = (0..).map(|nth| names::child(&set.metadata.name, &set.metadata.uid, nth));
         let others = names
             .map(|name| Key::new(Kind::Pod, &set.metadata.namespace, &name))
-            .filter(|pod| self.pods.object(pod).is_none() && !unsure.contains(pod));
+            .filter(|pod| self.pods.object(pod).is_none() && !care.unsure.contains(pod));
         // A name that was freed since is not taken before one that may be in use already.
-        let chosen: Vec<Key> = unsure.iter().cloned().chain(others).take(more).collect();
-        unsure.retain(|pod| !chosen.contains(pod));
-        if !unsure.is_empty() {
-            self.unsure.insert(set.metadata.uid.clone(), unsure);
-        }
+        let chosen: Vec<Key> = care.unsure.iter().cloned().chain(others).take(more).collect();
+        care.unsure.retain(|pod| !chosen.contains(pod));
+        let set_uid = &set.metadata.uid;
         for pod in chosen {
             self.creations.expect(key, pod.clone());
-            self.recorder.tell(
-                now,
-                object,
-                Tone::Normal,
-                "SuccessfulCreate",
-                format!("Created pod: {}", pod.name),
-                out,
-            );
             let verb = Verb::Create { object: from_template(set, &pod).into_object() };
-            self.calls.call(now, Asked::Create { set: key.clone(), set_uid: set.metadata.uid.clone(), pod }, verb, out);
+            self.calls.call(now, Asked::Create { set: key.clone(), set_uid: set_uid.clone(), pod }, verb, out);
         }
     }
 
-    fn delete(&mut self, now: Now, key: &Key, object: &Object, pod: &Pod, out: &mut Effects) {
-        let uid = pod.metadata.uid.clone();
-        let name = Key::new(Kind::Pod, &pod.metadata.namespace, &pod.metadata.name);
+    /// Deletes a pod, unless that is under way.
+    fn delete(&mut self, now: Now, key: &Key, pod: &ObjectMeta, out: &mut Effects) {
+        if let Some(turn) = self.care.get(key).and_then(|care| care.deletion.waits_until(now.mono)) {
+            return self.queue.set_if_earlier(key.clone(), turn);
+        }
+        if !self.deletions.has(key, &pod.uid) {
+            self.ask_to_delete(now, key, Key::new(Kind::Pod, &pod.namespace, &pod.name), pod.uid.clone(), out);
+        }
+    }
+
+    /// Asks again for the deletions of which it is not known whether they were carried out.
+    fn delete_again(&mut self, now: Now, key: &Key, out: &mut Effects) {
+        let Some(care) = self.care.get_mut(key) else { return };
+        if let Some(turn) = care.deletion.waits_until(now.mono).filter(|_| !care.undeleted.is_empty()) {
+            return self.queue.set_if_earlier(key.clone(), turn);
+        }
+        for (uid, pod) in std::mem::take(&mut care.undeleted) {
+            if self.deletions.has(key, &uid) {
+                self.ask_to_delete(now, key, pod, uid, out);
+            }
+        }
+    }
+
+    fn ask_to_delete(&mut self, now: Now, key: &Key, pod: Key, uid: String, out: &mut Effects) {
         self.deletions.expect(key, uid.clone());
-        self.recorder.tell(now, object, Tone::Normal, "SuccessfulDelete", format!("Deleted pod: {}", name.name), out);
         let options = DeleteOptions { uid: Some(uid.clone()), ..Default::default() };
-        self.calls.call(
-            now,
-            Asked::Delete { set: key.clone(), pod: name.clone(), uid },
-            Verb::Delete { key: name, options },
-            out,
-        );
+        let verb = Verb::Delete { key: pod.clone(), options };
+        self.calls.call(now, Asked::Delete { set: key.clone(), pod, uid }, verb, out);
     }
 
     fn write_status(&mut self, now: Now, key: &Key, set: &ReplicaSet, active: &[&Pod], out: &mut Effects) {
-        let in_flight = self.calls.open().any(|asked| matches!(asked, Asked::Status { set } if set == key));
-        let refused = self.refused.get(key).map(String::as_str);
-        let (status, look_again) = counted(now, set, active, refused);
+        let Some(care) = self.care.get_mut(key) else { return };
+        let (status, look_again) = counted(now, set, active, care.refused.as_deref());
         if let Some(after) = look_again {
-            self.queue.add_at(key.clone(), now.mono + after);
+            self.queue.set_if_earlier(key.clone(), now.mono + after);
         }
-        if in_flight || status == set.status {
+        let shown = Revision(set.metadata.resource_version.parse().unwrap_or(0));
+        if care.status_asked || status == set.status || shown < care.status_at {
             return;
         }
+        if let Some(turn) = care.status.waits_until(now.mono) {
+            return self.queue.set_if_earlier(key.clone(), turn);
+        }
+        care.status_asked = true;
         let object = ReplicaSet { status, ..set.clone() }.into_object();
         self.calls.call(now, Asked::Status { set: key.clone() }, Verb::Update { object, part: Part::Status }, out);
     }
@@ -441,7 +542,7 @@ impl Program for ReplicaSetController {
             self.pod_changed(now, change);
         }
         for (asked, answer) in self.calls.ended(now, &input) {
-            self.ended(now, asked, answer, out);
+            self.ended(now, asked, &answer, out);
         }
         // With one view fresh and the other stale, it would make pods for a set that is gone as fast as they are collected.
         if self.sets.is_connected() && self.pods.is_connected() {
