@@ -5,10 +5,10 @@
 
 use crate::api::kinds::Kind;
 use crate::api::meta::Time;
-use crate::api::namespace::{Namespace, NamespacePhase};
+use crate::api::namespace::{self, Namespace, NamespacePhase};
 use crate::api::object::Object;
 use crate::api::pod::Pod;
-use crate::api::status::Status;
+use crate::api::status::{Reason, Status};
 use crate::program::{DeleteOptions, Propagation};
 use crate::time::{Duration, Now};
 use crate::{decision_enum, decision_table};
@@ -102,6 +102,10 @@ pub fn delete(now: Now, stored: &Object, options: &DeleteOptions) -> Result<Outc
             "Precondition failed: ResourceVersion in precondition: {wanted}, ResourceVersion in object meta: {is}"
         );
         return Err(Status::conflict(kind, name, &why));
+    }
+    if kind == Kind::Namespace && namespace::BUILT_IN.contains(&meta.name.as_str()) {
+        let message = format!("namespaces {:?} is forbidden: this namespace may not be deleted", meta.name);
+        return Err(Status::failure(Reason::Forbidden, message));
     }
     let running = stored.get::<Pod>().filter(|pod| pod.node().is_some() && !pod.status.phase.is_final());
     let seconds = match running {

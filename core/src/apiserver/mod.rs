@@ -7,6 +7,8 @@
 pub mod admission;
 pub mod deletion;
 mod program;
+#[cfg(test)]
+mod tests;
 
 pub use program::{ApiServer, Options};
 

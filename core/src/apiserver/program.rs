@@ -49,9 +49,14 @@ pub struct ApiServer {
     busy: BTreeMap<Key, VecDeque<(RequestId, Request)>>,
     bookmark_at: Option<Instant>,
     expiring: Deadlines<Key>,
+    /// Not all namespaces that every cluster has could be stored.
+    incomplete_until: Option<Instant>,
     /// Whether the objects that every cluster has were looked after.
     started: bool,
 }
+
+/// After this time the server tries again what it writes for itself.
+const OWN_RETRY: Duration = Duration::from_secs(10);
 
 /// A write on its way.
 #[derive(Debug)]
@@ -92,6 +97,7 @@ impl ApiServer {
             busy: BTreeMap::new(),
             bookmark_at: None,
             expiring: Deadlines::default(),
+            incomplete_until: None,
             started: false,
         }
     }
@@ -108,9 +114,19 @@ impl ApiServer {
 
     fn start(&mut self, now: Now, out: &mut Effects) {
         self.started = true;
+        self.complete(now, out);
+        let events: Vec<Object> = self.store.list(&Query::all(Kind::Event)).cloned().collect();
+        for event in events {
+            self.expire_later(now, &event);
+        }
+    }
+
+    /// Makes the namespaces that every cluster has.
+    fn complete(&mut self, now: Now, out: &mut Effects) {
+        self.incomplete_until = None;
         for name in namespace::BUILT_IN {
             let key = Key::new(Kind::Namespace, "", name);
-            if self.store.get(&key).is_none() {
+            if self.store.get(&key).is_none() && !self.busy.contains_key(&key) {
                 let mut namespace = Namespace::default();
                 namespace.metadata.name = (*name).into();
                 let uid = self.draw("uid", &key).uuid();
@@ -119,10 +135,6 @@ impl ApiServer {
                     Err(status) => out.log(Level::Error, format!("apiserver: namespace {name}: {status}")),
                 }
             }
-        }
-        let events: Vec<Object> = self.store.list(&Query::all(Kind::Event)).cloned().collect();
-        for event in events {
-            self.expire_later(now, &event);
         }
     }
 
@@ -154,14 +166,21 @@ impl ApiServer {
             return out.push(Effect::Answer { to, answer: Answer::Refused(status) });
         }
         out.push(Effect::Answer { to, answer: Answer::Watching });
-        match self.store.backlog(&query, from) {
+        // A revision that is still to come was given by a store that knew more than this one.
+        let unknown = matches!(from, WatchFrom::After(revision) if revision > self.store.revision());
+        match self.store.backlog(&query, from).filter(|_| !unknown) {
             Some(backlog) => {
                 out.list.extend(backlog.into_iter().map(|event| Effect::Event { to, event }));
                 self.watchers.add(to, query, bookmarks);
             }
             None => {
                 let (is, oldest) = if let WatchFrom::After(is) = from { (is, self.store.oldest()) } else { return };
-                let status = Status::failure(Reason::Expired, format!("too old resource version: {is} ({oldest})"));
+                let why = if unknown {
+                    format!("too large resource version: {is}, current: {}", self.store.revision())
+                } else {
+                    format!("too old resource version: {is} ({oldest})")
+                };
+                let status = Status::failure(Reason::Expired, why);
                 out.push(Effect::Event { to, event: WatchEvent::Expired(status) });
                 out.push(Effect::End { to });
             }
@@ -170,8 +189,14 @@ impl ApiServer {
 
     fn write(&mut self, now: Now, from: RequestId, request: Request, out: &mut Effects) {
         let key = self.key_of(&request.verb);
-        if let Some(waiting) = self.busy.get_mut(&key) {
-            return waiting.push_back((from, request));
+        // What is to be made in a namespace waits for what becomes of the namespace: once its end can be seen, nothing
+        // new appears in it.
+        let within = Key::new(Kind::Namespace, "", &key.namespace);
+        let makes = matches!(request.verb, Verb::Create { .. } | Verb::Update { .. }) && self.store.get(&key).is_none();
+        for waits_for in [Some(&key), Some(&within).filter(|_| makes)].into_iter().flatten() {
+            if let Some(waiting) = self.busy.get_mut(waits_for) {
+                return waiting.push_back((from, request));
+            }
         }
         // A namespace on its way is as good as one that is there: a young server is asked for pods at once.
         let namespace = Key::new(Kind::Namespace, "", &key.namespace);
@@ -222,6 +247,12 @@ impl ApiServer {
         let object = match verb {
             Verb::Create { object } => return self.create(now, key, object),
             Verb::Update { object, part: Part::Main } if stored.is_none() && key.kind.row().create_on_update => {
+                let uid = &object.meta().uid;
+                if !uid.is_empty() {
+                    // One object was meant, and that is gone.
+                    let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: ");
+                    return Err(Status::conflict(key.kind, &key.name, &why));
+                }
                 return self.create(now, key, object);
             }
             Verb::Update { object, part } => admission::updated(found()?, object, *part)?,
@@ -291,7 +322,7 @@ impl ApiServer {
     fn committed(&mut self, now: Now, commit: CommitId, outcome: Committed, out: &mut Effects) {
         let Some(pending) = self.on_their_way.remove(&commit) else { return };
         let Pending { from, key, object, answer } = pending;
-        let waiting = self.busy.remove(&key).unwrap_or_default();
+        let mut waiting = self.busy.remove(&key).unwrap_or_default();
         let told = match outcome {
             Committed::At(revision) => {
                 let last = self.store.get(&key).cloned();
@@ -302,8 +333,12 @@ impl ApiServer {
                     None => Answer::Refused(Status::not_found(key.kind, &key.name)),
                 }
             }
-            Committed::Conflict => Answer::Refused(Status::stale(key.kind, &key.name)),
+            Committed::Conflict => {
+                self.try_again_later(now, &key, from);
+                Answer::Refused(Status::stale(key.kind, &key.name))
+            }
             Committed::Failed(why) => {
+                self.try_again_later(now, &key, from);
                 out.log(Level::Error, format!("apiserver: {key}: {why}"));
                 Answer::Refused(Status::failure(Reason::InternalError, format!("the write could not be stored: {why}")))
             }
@@ -311,14 +346,31 @@ impl ApiServer {
         if let Some(to) = from {
             out.push(Effect::Answer { to, answer: told });
         }
-        for (from, request) in waiting {
+        while let Some((from, request)) = waiting.pop_front() {
             self.write(now, from, request, out);
+            if let Some(behind) = self.busy.get_mut(&key) {
+                behind.append(&mut waiting);
+            }
+        }
+    }
+
+    /// After a write that came to nothing: what the server wants for itself it still wants.
+    fn try_again_later(&mut self, now: Now, key: &Key, from: Option<RequestId>) {
+        let later = now.mono + OWN_RETRY;
+        match key.kind {
+            Kind::Event if self.store.get(key).is_some() => self.expiring.set_if_absent(key.clone(), later),
+            Kind::Namespace if from.is_none() => self.incomplete_until = Some(later),
+            _ => {}
         }
     }
 
     fn apply(&mut self, now: Now, key: &Key, object: Option<Object>, revision: Revision, out: &mut Effects) {
-        if let Some(object) = object.as_ref().filter(|object| object.kind() == Kind::Event) {
-            self.expire_later(now, object);
+        if key.kind == Kind::Event {
+            match object {
+                // From now on, whatever its author's clock says.
+                Some(_) => self.expiring.set(key.clone(), now.mono + event::TTL),
+                None => drop(self.expiring.remove(key)),
+            }
         }
         let change = self.store.apply(key, object, revision);
         for (to, query) in self.watchers.reached_by(change) {
@@ -328,6 +380,7 @@ impl ApiServer {
         }
     }
 
+    /// After a restart, an event's own time is all there is to go by.
     fn expire_later(&mut self, now: Now, object: &Object) {
         let Some(event) = object.get::<event::Event>() else { return };
         let last = event.last_timestamp.or(event.metadata.creation_timestamp).map_or(now.wall, Time::wall);
@@ -339,7 +392,7 @@ impl ApiServer {
         while let Some(key) = self.expiring.pop_due(now.mono) {
             let Some(stored) = self.store.get(&key) else { continue };
             if self.busy.contains_key(&key) {
-                // Whatever is being written now sets a new deadline.
+                // Whatever becomes of what is being written now, it sets a new deadline.
                 continue;
             }
             let expect = stored.revision();
@@ -393,8 +446,12 @@ impl Program for ApiServer {
             Input::Committed { commit, outcome } => self.committed(now, commit, outcome, out),
             Input::Wake | Input::Reply { .. } | Input::Event { .. } | Input::Ended { .. } | Input::Runtime(_) => {}
         }
+        if self.incomplete_until.is_some_and(|at| at <= now.mono) {
+            self.complete(now, out);
+        }
         self.bookmark(now, out);
         self.expire(now, out);
+        out.wake_at(self.incomplete_until);
         out.wake_at(self.bookmark_at);
         out.wake_at(self.expiring.next());
     }
