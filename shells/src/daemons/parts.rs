@@ -158,7 +158,8 @@ pub fn kubelet(parts: &NodeParts<'_>, clock: Clock, api: Box<dyn Api>) -> Result
     };
     let facts = facts(parts.name, runtime, &parts.address.to_string(), Some(parts.port), parts.share);
     let options = kubelet::Options { node: parts.name.into(), facts, seed: clock::seed(), informer: parts.informer };
-    let daemon = letterbox.run("kubelet", clock, Box::new(Kubelet::new(options)), api, Some(hands))?;
+    let daemon =
+        letterbox.run(&format!("kubelet-{}", parts.name), clock, Box::new(Kubelet::new(options)), api, Some(hands))?;
     parts.server.show(daemon.seen());
     Ok(daemon)
 }
