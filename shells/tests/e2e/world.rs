@@ -217,10 +217,6 @@ impl Daemon {
         Server::at(address)
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// kill -9.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
