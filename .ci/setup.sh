@@ -36,7 +36,7 @@ need() {
     has "$tool" && return
     command -v apt-get >/dev/null || fail "$tool is missing, and without apt-get it cannot be installed: $*"
     apt_update
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null ||
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=120 "$@" >/dev/null ||
         fail "cannot install $*"
     has "$tool" || fail "$tool is missing after the installation of $*"
 }
