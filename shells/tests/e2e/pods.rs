@@ -27,7 +27,10 @@ fn restart_policies() {
         server.run_pod("once", "Never", "exit 4");
 
         let done = server.pod_in_phase("succeeds", "Succeeded");
-        assert_eq!((&main(&done)["restartCount"], &main(&done)["state"]["terminated"]["reason"]), (&json!(0), &json!("Completed")));
+        assert_eq!(
+            (&main(&done)["restartCount"], &main(&done)["state"]["terminated"]["reason"]),
+            (&json!(0), &json!("Completed"))
+        );
         let done = server.pod_in_phase("once", "Failed");
         let ended = &main(&done)["state"]["terminated"];
         assert_eq!((&ended["exitCode"], &ended["reason"]), (&json!(4), &json!("Error")));
@@ -44,7 +47,10 @@ fn restart_policies() {
         assert_eq!(main(&again)["lastState"]["terminated"]["exitCode"], 3);
         assert_eq!(server.cli("logs always"), "hello\n");
         let table = server.cli("get pods");
-        assert!(table.contains("Completed") && table.contains("Error") && table.contains("CrashLoopBackOff"), "{table}");
+        assert!(
+            table.contains("Completed") && table.contains("Error") && table.contains("CrashLoopBackOff"),
+            "{table}"
+        );
     });
 }
 
@@ -57,7 +63,9 @@ fn containers_of_a_pod_share_what_a_pod_is() {
         let hears = "until nc 127.0.0.1 7000; do sleep 0.1; done; hostname; while true; do sleep 1; done";
         server.post(PODS, &pod("two", "Always", &[("speaks", speaks), ("hears", hears)])).ok();
         let pod = server.pod_when("two", |pod| {
-            pod["status"]["containerStatuses"].as_array().is_some_and(|all| all.len() == 2 && all.iter().all(|one| one["ready"] == true))
+            pod["status"]["containerStatuses"]
+                .as_array()
+                .is_some_and(|all| all.len() == 2 && all.iter().all(|one| one["ready"] == true))
         });
         until("one hears the other", || server.cli("logs two -c hears").contains("pong\ntwo\n"));
         let pids = container_processes(&uid(&pod));

@@ -129,7 +129,9 @@ impl Dir {
         traces.extend(mounts.lines().filter(|mount| mount.contains(&below)).map(str::to_owned));
         for node in self.cgroups() {
             let inner = fs::read_dir(&node).into_iter().flatten().flatten();
-            traces.extend(inner.map(|entry| entry.path()).filter(|path| path.is_dir()).map(|path| path.display().to_string()));
+            traces.extend(
+                inner.map(|entry| entry.path()).filter(|path| path.is_dir()).map(|path| path.display().to_string()),
+            );
             let end = node.file_name().unwrap().to_str().unwrap().to_owned();
             traces.extend(processes(&format!("/{end}")).iter().map(|pid| format!("process {pid} in {end}")));
         }
@@ -145,7 +147,9 @@ impl Dir {
         });
         let Some(hash) = hash else { return Vec::new() };
         let hierarchies = fs::read_dir("/sys/fs/cgroup").unwrap().flatten().map(|entry| entry.path());
-        let roots = hierarchies.chain([PathBuf::from("/sys/fs/cgroup")]).filter_map(|root| fs::read_dir(root.join("miniku")).ok());
+        let roots = hierarchies
+            .chain([PathBuf::from("/sys/fs/cgroup")])
+            .filter_map(|root| fs::read_dir(root.join("miniku")).ok());
         let nodes = roots.flatten().flatten().map(|entry| entry.path());
         nodes.filter(|node| node.to_str().is_some_and(|path| path.ends_with(&hash))).collect()
     }
