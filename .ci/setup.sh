@@ -51,7 +51,7 @@ has() {
 # A toolchain as new as Cargo.toml says. Older ones fail too, but not with this sentence.
 need_rust() {
     want=$(sed -n 's/^rust-version = "1\.\([0-9]*\).*/\1/p' Cargo.toml)
-    have=$(cargo --version 2>/dev/null) || fail "cargo is missing: install Rust 1.$want or newer, see https://rustup.rs"
+    have=$(cargo --version) || fail "no cargo works here: install Rust 1.$want or newer, see https://rustup.rs"
     minor=${have#cargo 1.}
     [ "${minor%%.*}" -ge "$want" ] || fail "Rust 1.$want or newer is needed, and this is $have: rustup update stable"
 }
