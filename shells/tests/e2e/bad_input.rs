@@ -98,7 +98,7 @@ fn an_image_that_is_not_there() {
             (pod["retry_count"].as_i64() >= Some(1) && pod["status"] == "Pending").then_some(pod)
         });
         assert!(text(&retried["message"]).contains("nonesuch:1"), "{retried}");
-        assert!(text(&retried["next_retry_at"]) > "2020".to_owned(), "{retried}");
+        assert!(text(&retried["next_retry_at"]).as_str() > "2020", "{retried}");
 
         // Kubernetes: it waits, and goes on to try.
         let reason = |want: &'static str| {
