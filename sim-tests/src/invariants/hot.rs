@@ -18,33 +18,29 @@ const WRITES: u64 = 90;
 const WRITES_A_POD: u64 = 8;
 /// Starts of one container: back-off allows far fewer.
 const STARTS: u64 = 12;
-/// Windows that are over are thrown away when there are so many.
-const REMEMBERED: usize = 8_192;
 
-/// Counts within windows.
+/// Counts since the current minute began.
 #[derive(Default)]
 pub struct Hot {
-    writes: BTreeMap<Key, (Instant, u64)>,
-    starts: BTreeMap<(String, String), (Instant, u64)>,
+    since: Instant,
+    writes: BTreeMap<Key, u64>,
+    starts: BTreeMap<(String, String), u64>,
 }
 
-fn count<K: Ord>(map: &mut BTreeMap<K, (Instant, u64)>, key: K, now: Instant) -> u64 {
-    if map.len() >= REMEMBERED {
-        map.retain(|_, (since, _)| now.since(*since) < WINDOW);
-    }
-    let (since, times) = map.entry(key).or_insert((now, 0));
-    if now.since(*since) >= WINDOW {
-        (*since, *times) = (now, 0);
-    }
+fn count<K: Ord>(map: &mut BTreeMap<K, u64>, key: K) -> u64 {
+    let times = map.entry(key).or_insert(0);
     *times += 1;
     *times
 }
 
 impl Checker for Hot {
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
+        if truth.now.since(self.since) >= WINDOW {
+            *self = Hot { since: truth.now, ..Hot::default() };
+        }
         match fact {
             Fact::Durable { change } if change.key.kind != Kind::Lease => {
-                let times = count(&mut self.writes, change.key.clone(), truth.now);
+                let times = count(&mut self.writes, change.key.clone());
                 let pods = change.new.as_ref().and_then(Object::get).map_or(0, ReplicaSet::wanted) as u64;
                 if times > WRITES + pods * WRITES_A_POD {
                     let what = format!("{} is written {times} times in a minute", change.key);
@@ -53,7 +49,7 @@ impl Checker for Hot {
             }
             Fact::Started { process, .. } => {
                 let key = (process.pod.uid.clone(), process.container.clone());
-                let times = count(&mut self.starts, key, truth.now);
+                let times = count(&mut self.starts, key);
                 if times > STARTS {
                     let (pod, name) = (&process.pod.name, &process.container);
                     return Err(Broken::by(format!("{pod}/{name} is started {times} times in a minute")));
