@@ -234,7 +234,13 @@ impl ReplicaSetController {
                     self.queue.failed(set, now.mono);
                 }
             },
-            (Asked::Status { set }, Answer::Object { .. }) => self.queue.add(set, now.mono),
+            (Asked::Status { set }, Answer::Object { object, .. }) => {
+                self.queue.succeeded(&set);
+                // What was written is looked at when the view shows it; before, it would be written again.
+                if self.sets.object(&set).is_none_or(|known| known.revision() >= object.revision()) {
+                    self.queue.add(set, now.mono);
+                }
+            }
             // On a conflict the view brings the news that the next try needs.
             (Asked::Status { set }, _) => self.queue.failed(set, now.mono),
         }
