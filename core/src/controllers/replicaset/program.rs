@@ -217,15 +217,18 @@ impl ReplicaSetController {
             }
             // Met when the view shows it.
             (Asked::Delete { set, .. }, Answer::Object { .. } | Answer::Removed(_)) => self.queue.succeeded(&set),
+            // It is gone, and the view will show that. Asking again before would get the same answer, as fast as it comes.
+            (Asked::Delete { set, pod, uid }, _) if reason == Some(Reason::NotFound) => {
+                if self.pods.object(&pod).is_none_or(|pod| pod.meta().uid != uid) {
+                    self.deletions.met(&set, &uid);
+                    self.queue.add(set, now.mono);
+                }
+            }
             (Asked::Delete { set, pod, uid }, _) => {
                 self.deletions.met(&set, &uid);
-                match reason {
-                    Some(Reason::NotFound | Reason::Conflict) => self.queue.add(set, now.mono),
-                    _ => {
-                        out.log(Level::Warn, format!("replicaset: deletion of {pod}: {}", told(&answer)));
-                        self.queue.failed(set, now.mono);
-                    }
-                }
+                let level = if reason == Some(Reason::Conflict) { Level::Debug } else { Level::Warn };
+                out.log(level, format!("replicaset: deletion of {pod}: {}", told(&answer)));
+                self.queue.failed(set, now.mono);
             }
             (Asked::Claim { set, pod }, answer) => match answer {
                 Answer::Object { .. } => self.queue.succeeded(&set),
@@ -527,23 +530,54 @@ mod tests {
         Object::from_value(kind, value).unwrap()
     }
 
-    #[test]
-    fn a_pod_that_may_have_been_made_is_asked_for_by_its_name() {
-        let set = object(
+    fn set(replicas: u64) -> Object {
+        object(
             Kind::ReplicaSet,
             json!({"metadata": {"name": "web", "namespace": "default", "uid": "u", "resourceVersion": "1"},
-                "spec": {"replicas": 1, "selector": {"matchLabels": {"a": "b"}},
+                "spec": {"replicas": replicas, "selector": {"matchLabels": {"a": "b"}},
                     "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": []}}}}),
-        );
-        let leaving = object(
+        )
+    }
+
+    /// The first pod of the set.
+    fn first_pod(set: &Object) -> Object {
+        object(
             Kind::Pod,
             json!({"metadata": {"name": names::child("web", "u", 0), "namespace": "default", "uid": "p",
-                "resourceVersion": "2", "labels": {"a": "b"}, "deletionTimestamp": "2026-01-01T00:00:00Z",
-                "ownerReferences": [claim::reference(set.meta())]}, "spec": {"containers": []}}),
-        );
+                "resourceVersion": "2", "labels": {"a": "b"}, "ownerReferences": [claim::reference(set.meta())]},
+                "spec": {"containers": []}}),
+        )
+    }
+
+    fn desk() -> Desk {
         let now = Now { wall: Wall::from_secs(1), ..Now::default() };
         let mut desk = Desk { controller: ReplicaSetController::new(Options::default()), now, calls: Vec::new() };
         desk.step(Input::Wake);
+        desk
+    }
+
+    #[test]
+    fn a_pod_that_is_gone_already_is_not_deleted_again_and_again() {
+        let mut desk = desk();
+        let pod = first_pod(&set(0));
+        desk.list(Kind::ReplicaSet, vec![set(0)]);
+        let watch = desk.list(Kind::Pod, vec![pod.clone()]);
+        let deletion = |verb: &Verb| matches!(verb, Verb::Delete { .. });
+        let (call, _) = desk.take(Kind::Pod, deletion).unwrap();
+        desk.answer(call, Answer::Refused(crate::api::status::Status::not_found(Kind::Pod, "web")));
+        desk.now.mono = desk.now.mono + Duration::from_secs(1);
+        desk.step(Input::Wake);
+        assert!(desk.take(Kind::Pod, deletion).is_none(), "the view will show it");
+        let event = WatchEvent::Deleted(pod.with_meta(|meta| meta.resource_version = "10".into()));
+        desk.step(Input::Event { call: watch, event });
+        assert!(desk.take(Kind::Pod, deletion).is_none());
+    }
+
+    #[test]
+    fn a_pod_that_may_have_been_made_is_asked_for_by_its_name() {
+        let mut desk = desk();
+        let set = set(1);
+        let leaving = first_pod(&set).with_meta(|meta| meta.deletion_timestamp = Some(Time::default()));
         desk.list(Kind::ReplicaSet, vec![set]);
         let watch = desk.list(Kind::Pod, vec![leaving.clone()]);
         let (call, first) = desk.created().unwrap();
