@@ -173,6 +173,14 @@ impl ApiServer {
         if let Some(waiting) = self.busy.get_mut(&key) {
             return waiting.push_back((from, request));
         }
+        // A namespace on its way is as good as one that is there: a young server is asked for pods at once.
+        let namespace = Key::new(Kind::Namespace, "", &key.namespace);
+        if matches!(request.verb, Verb::Create { .. })
+            && self.store.get(&namespace).is_none()
+            && let Some(waiting) = self.busy.get_mut(&namespace)
+        {
+            return waiting.push_back((from, request));
+        }
         match self.admit(now, key, &request.verb) {
             Err(status) => out.push(Effect::Answer { to: from, answer: Answer::Refused(status) }),
             Ok(Admitted::Done(answer)) => out.push(Effect::Answer { to: from, answer }),

@@ -1,0 +1,148 @@
+//! Programs without I/O: what a decision costs, with everything that leads to it.
+
+use crate::Chosen;
+use crate::measure::measure;
+use crate::objects::{at, node, pod};
+use crate::table::Row;
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::object::Object;
+use miniku_core::api::pod::Pod;
+use miniku_core::apiserver::{ApiServer, Options};
+use miniku_core::program::{
+    Answer, CallId, Committed, Effect, Effects, Input, Program, Query, RequestId, Revision, Verb, WatchEvent, WatchFrom,
+};
+use miniku_core::scheduler::{Scheduler, SchedulerOptions};
+use miniku_core::store::Store;
+use miniku_core::time::{Instant as Mono, Now, Wall};
+use std::time::{Duration, Instant};
+
+/// Runs those that were chosen.
+pub fn run(chosen: &Chosen, rows: &mut Vec<Row>) {
+    for count in [100, 1000, 5000] {
+        let name = format!("scheduler, event to bind/nodes={count}");
+        if chosen.has(&name) {
+            rows.push(scheduling(&name, count));
+        }
+    }
+    for watchers in [0, 10, 100] {
+        let name = format!("apiserver, status write/watchers={watchers}");
+        if chosen.has(&name) {
+            rows.push(writing(&name, watchers));
+        }
+    }
+}
+
+const NOW: Now = Now { mono: Mono::from_nanos(1), wall: Wall::from_secs(1_800_000_000) };
+
+/// A scheduler that sees a new pod, asks to bind it, hears that it is done and sees it bound. In a cluster without load:
+/// pods go once they are bound.
+fn scheduling(name: &str, count: usize) -> Row {
+    let nodes: Vec<Object> = (0..count).map(|nth| at(&node(&format!("node-{nth:04}"), true), 1)).collect();
+    let (mut scheduler, mut out) = (Scheduler::new(SchedulerOptions::default()), Effects::default());
+    let mut watch = CallId(0);
+    scheduler.step(NOW, Input::Wake, &mut out);
+    // Both views list, then watch.
+    for _ in 0..2 {
+        for effect in std::mem::take(&mut out.list) {
+            let Effect::Call { call, request } = effect else { continue };
+            let answer = match request.verb {
+                Verb::List(query) if query.kind == Kind::Node => {
+                    Answer::List { revision: Revision(1), items: nodes.clone() }
+                }
+                Verb::List(_) => Answer::List { revision: Revision(1), items: Vec::new() },
+                Verb::Watch { query, .. } => {
+                    if query.kind == Kind::Pod {
+                        watch = call;
+                    }
+                    Answer::Watching
+                }
+                other => unreachable!("a scheduler begins with lists and watches, not with {other:?}"),
+            };
+            scheduler.step(NOW, Input::Reply { call, answer }, &mut out);
+        }
+    }
+    let template = pod("pod", "test");
+    let (mut nth, mut revision) = (0_u64, 1);
+    measure(name, None, |count| {
+        let mut took = Duration::ZERO;
+        for _ in 0..count {
+            nth += 1;
+            revision += 3;
+            let new = template.with_meta(|meta| {
+                (meta.name, meta.uid) = (format!("pod-{nth}"), format!("uid-{nth}"));
+                meta.resource_version = (revision - 2).to_string();
+            });
+            let event = |event| Input::Event { call: watch, event };
+            let began = Instant::now();
+            scheduler.step(NOW, event(WatchEvent::Added(new.clone())), &mut out);
+            took += began.elapsed();
+            let asked = out.list.drain(..).find_map(|effect| match effect {
+                Effect::Call { call, request } => match request.verb {
+                    Verb::Bind { node, .. } => Some((call, node)),
+                    _ => None,
+                },
+                _ => None,
+            });
+            let (call, node) = asked.expect("there is room for the pod");
+            let bound = new.with(|pod: &mut Pod| {
+                std::sync::Arc::make_mut(&mut pod.spec).node_name = node;
+                pod.metadata.resource_version = (revision - 1).to_string();
+            });
+            let began = Instant::now();
+            scheduler.step(
+                NOW,
+                Input::Reply { call, answer: Answer::Object { object: bound.clone(), created: false } },
+                &mut out,
+            );
+            scheduler.step(NOW, event(WatchEvent::Modified(bound.clone())), &mut out);
+            scheduler.step(NOW, event(WatchEvent::Deleted(at(&bound, revision))), &mut out);
+            took += began.elapsed();
+            out.list.clear();
+        }
+        took
+    })
+}
+
+/// A kubelet's write of a status, with so many watching all pods: admitted, committed at once, told to all of them.
+fn writing(name: &str, watchers: u64) -> Row {
+    let key = |nth: u64| miniku_core::api::object::Key::new(Kind::Pod, "default", &format!("pod-{nth}"));
+    let mut store = Store::default();
+    for nth in 0..1000 {
+        let object = pod("pod", "test").with_meta(|meta| meta.name = format!("pod-{nth}"));
+        store.apply(&key(nth), Some(at(&object, nth + 1)), Revision(nth + 1));
+    }
+    let (mut server, mut out) = (ApiServer::new(Options::with_seed(1), store), Effects::default());
+    let mut revision = 1000;
+    let mut settle = |server: &mut ApiServer, out: &mut Effects| {
+        for effect in std::mem::take(&mut out.list) {
+            if let Effect::Commit { commit, .. } = effect {
+                revision += 1;
+                server.step(NOW, Input::Committed { commit, outcome: Committed::At(Revision(revision)) }, out);
+            }
+        }
+    };
+    server.step(NOW, Input::Wake, &mut out);
+    settle(&mut server, &mut out);
+    for watcher in 0..watchers {
+        let verb =
+            Verb::Watch { query: Query::all(Kind::Pod), from: WatchFrom::After(Revision(1000)), bookmarks: false };
+        server.step(NOW, Input::Request { from: RequestId(watcher), request: verb.into() }, &mut out);
+    }
+    let mut nth = 1000;
+    measure(name, None, |count| {
+        let mut took = Duration::ZERO;
+        for _ in 0..count {
+            nth += 1;
+            out.list.clear();
+            let object = server.store().get(&key(nth % 1000)).expect("it was stored").with(|pod: &mut Pod| {
+                pod.status.host_ip = nth.to_string();
+            });
+            let verb = Verb::Update { object, part: miniku_core::program::Part::Status };
+            let began = Instant::now();
+            server.step(NOW, Input::Request { from: RequestId(nth), request: verb.into() }, &mut out);
+            settle(&mut server, &mut out);
+            took += began.elapsed();
+        }
+        took
+    })
+}

@@ -1,0 +1,176 @@
+//! miniku as a process: built, started, looked at, stopped.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Why something could not be measured: one sentence.
+#[derive(Debug)]
+pub struct Fail(pub String);
+
+impl fmt::Display for Fail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<io::Error> for Fail {
+    fn from(error: io::Error) -> Self {
+        Fail(error.to_string())
+    }
+}
+
+/// The release binary.
+pub struct Binary(pub PathBuf);
+
+impl Binary {
+    /// Builds it as this one was built; it lies beside it.
+    pub fn build() -> Result<Self, Fail> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+        let built = Command::new(cargo)
+            .args(["build", "--quiet", "--release", "-p", "miniku", "--manifest-path"])
+            .arg(manifest)
+            .status()?;
+        let path = std::env::current_exe()?.with_file_name("miniku");
+        match built.success() && path.exists() {
+            true => Ok(Binary(path)),
+            false => Err(Fail(format!("there is no {}; run this with cargo run --release", path.display()))),
+        }
+    }
+}
+
+/// A directory that is removed at the end.
+pub struct Directory(pub PathBuf);
+
+impl Directory {
+    /// A new one.
+    pub fn new(what: &str) -> Result<Self, Fail> {
+        let path = std::env::temp_dir().join(format!("miniku-bench-{}-{what}", std::process::id()));
+        std::fs::create_dir_all(&path)?;
+        Ok(Directory(path))
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // What is not there needs no removal.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> Result<u16, Fail> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// A server process. Asked to stop, and waited for, when dropped.
+pub struct Process {
+    child: Child,
+    pub port: u16,
+    /// From its start to its first good answer.
+    pub ready_after: Duration,
+}
+
+impl Process {
+    /// Starts a program that serves `path` on a port when it is ready.
+    pub fn start(command: &mut Command, port: u16, path: &str) -> Result<Self, Fail> {
+        let began = Instant::now();
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let mut process = Process { child, port, ready_after: Duration::ZERO };
+        while began.elapsed() < Duration::from_secs(20) {
+            if let Some(status) = process.child.try_wait()? {
+                return Err(Fail(format!("{:?} ended with {status}", command.get_program())));
+            }
+            if Http::to(port).and_then(|mut http| Ok(http.ask("GET", path, b"")?.0)).is_ok_and(|code| code == 200) {
+                process.ready_after = began.elapsed();
+                return Ok(process);
+            }
+            std::thread::sleep(Duration::from_micros(500));
+        }
+        Err(Fail(format!("{:?} is not ready after 20 s", command.get_program())))
+    }
+
+    /// A number of kilobytes from one of its files in /proc, in MiB.
+    pub fn mebibytes(&self, file: &str, name: &str) -> Result<f64, Fail> {
+        let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id()))?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok());
+        kilobytes.map(|kilobytes| kilobytes / 1024.0).ok_or_else(|| Fail(format!("{file} has no {name}")))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let pid = nix::unistd::Pid::from_raw(self.child.id().cast_signed());
+        // It has ended already, if that fails.
+        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+        let until = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < until {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A keep-alive connection. Does as little as a client can, so that two processors are left to the server.
+pub struct Http {
+    stream: TcpStream,
+    host: String,
+    got: Vec<u8>,
+}
+
+impl Http {
+    /// Connects to a port on this machine.
+    pub fn to(port: u16) -> io::Result<Self> {
+        let stream = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        Ok(Http { stream, host: format!("127.0.0.1:{port}"), got: Vec::new() })
+    }
+
+    /// Sends a request and waits for the whole answer, which must tell its length.
+    pub fn ask(&mut self, method: &str, path: &str, body: &[u8]) -> io::Result<(u16, &[u8])> {
+        let mut text = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            self.host,
+            body.len()
+        )
+        .into_bytes();
+        text.extend_from_slice(body);
+        self.stream.write_all(&text)?;
+        self.got.clear();
+        let mut chunk = [0; 16 << 10];
+        let end = loop {
+            let head = self.got.windows(4).position(|window| window == b"\r\n\r\n");
+            if let Some(head) = head
+                && let Some(length) = length(&self.got[..head])
+                && self.got.len() >= head + 4 + length
+            {
+                break head + 4;
+            }
+            match self.stream.read(&mut chunk)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => self.got.extend_from_slice(&chunk[..count]),
+            }
+        };
+        let code = self.got.get(9..12).and_then(|code| std::str::from_utf8(code).ok()?.parse().ok());
+        Ok((code.ok_or(io::ErrorKind::InvalidData)?, &self.got[end..]))
+    }
+}
+
+fn length(head: &[u8]) -> Option<usize> {
+    let text = std::str::from_utf8(head).ok()?;
+    let line = text.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then_some(value)
+    });
+    line?.trim().parse().ok()
+}
