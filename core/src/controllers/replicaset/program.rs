@@ -83,7 +83,11 @@ impl ReplicaSetController {
 
     fn set_changed(&mut self, now: Now, change: Change) {
         match change {
-            Change::Added(set) | Change::Modified { new: set, .. } => self.queue.add(set.key(), now.mono),
+            Change::Added(set) | Change::Modified { new: set, .. } => {
+                // Whatever failed was decided on an older view.
+                self.queue.succeeded(&set.key());
+                self.queue.add(set.key(), now.mono);
+            }
             Change::Deleted(set) => {
                 let key = set.key();
                 self.queue.remove(&key);
@@ -187,9 +191,9 @@ impl ReplicaSetController {
         };
         match (asked, &answer) {
             (Asked::Create { set, .. }, Answer::Object { .. }) => {
-                // Met when the view shows it.
+                // Met when the view shows it. No success of the set as a whole yet: with a stale view of the set, pods
+                // are made and collected in turns, and only refused statuses tell.
                 self.refused.remove(&set);
-                self.queue.succeeded(&set);
             }
             (Asked::Create { set, pod, .. }, Answer::Refused(_)) if reason == Some(Reason::AlreadyExists) => {
                 // Made by a call whose answer was lost, or by somebody else: in both cases the view shows it.
@@ -216,7 +220,7 @@ impl ReplicaSetController {
                 self.queue.failed(set, now.mono);
             }
             // Met when the view shows it.
-            (Asked::Delete { set, .. }, Answer::Object { .. } | Answer::Removed(_)) => self.queue.succeeded(&set),
+            (Asked::Delete { .. }, Answer::Object { .. } | Answer::Removed(_)) => {}
             // It is gone, and the view will show that. Asking again before would get the same answer, as fast as it comes.
             (Asked::Delete { set, pod, uid }, _) if reason == Some(Reason::NotFound) => {
                 if self.pods.object(&pod).is_none_or(|pod| pod.meta().uid != uid) {
@@ -367,7 +371,13 @@ impl ReplicaSetController {
         if let Some(after) = look_again {
             self.queue.add_at(key.clone(), now.mono + after);
         }
-        if in_flight || status == set.status {
+        if in_flight {
+            return;
+        }
+        if status == set.status {
+            if self.creations.is_met(key) && self.deletions.is_met(key) {
+                self.queue.succeeded(key);
+            }
             return;
         }
         let object = ReplicaSet { status, ..set.clone() }.into_object();
@@ -571,6 +581,37 @@ mod tests {
         let event = WatchEvent::Deleted(pod.with_meta(|meta| meta.resource_version = "10".into()));
         desk.step(Input::Event { call: watch, event });
         assert!(desk.take(Kind::Pod, deletion).is_none());
+    }
+
+    #[test]
+    fn with_a_stale_view_of_its_set_it_slows_down() {
+        let mut desk = desk();
+        desk.list(Kind::ReplicaSet, vec![set(1)]);
+        let watch = desk.list(Kind::Pod, Vec::new());
+        let conflict = Answer::Refused(crate::api::status::Status::stale(Kind::ReplicaSet, "web"));
+        let mut made = 0;
+        for revision in 10..10_000 {
+            while let Some((call, _)) = desk.take(Kind::ReplicaSet, |verb| matches!(verb, Verb::Update { .. })) {
+                desk.answer(call, conflict.clone());
+            }
+            if let Some((call, name)) = desk.created() {
+                made += 1;
+                let at = |revision: u64| {
+                    first_pod(&set(1)).with_meta(|meta| {
+                        meta.name = name.clone();
+                        meta.uid = format!("p{revision}");
+                        meta.resource_version = revision.to_string();
+                    })
+                };
+                desk.answer(call, Answer::Object { object: at(revision), created: true });
+                // The garbage collector knows that the set is gone.
+                desk.step(Input::Event { call: watch, event: WatchEvent::Added(at(revision)) });
+                desk.step(Input::Event { call: watch, event: WatchEvent::Deleted(at(revision)) });
+            }
+            desk.now.mono = desk.now.mono + Duration::from_millis(1);
+            desk.step(Input::Wake);
+        }
+        assert!((2..40).contains(&made), "{made} pods in ten seconds");
     }
 
     #[test]
