@@ -78,9 +78,13 @@ fn from_outside(chosen: &Chosen, rows: &mut Vec<Outside>) -> Result<(), Fail> {
         ("idle ready", cluster::idle_and_ready),
         ("http durable writes GET", load::run),
     ];
-    let wanted: Vec<_> = groups.into_iter().filter(|(names, _)| {
-        chosen.0.is_empty() || names.split(' ').any(|name| chosen.0.iter().any(|word| word.eq_ignore_ascii_case(name)))
-    }).collect();
+    let wanted: Vec<_> = groups
+        .into_iter()
+        .filter(|(names, _)| {
+            chosen.0.is_empty()
+                || names.split(' ').any(|name| chosen.0.iter().any(|word| word.eq_ignore_ascii_case(name)))
+        })
+        .collect();
     if wanted.is_empty() {
         return Ok(());
     }
