@@ -12,6 +12,7 @@ pub mod client;
 pub mod controllers;
 pub mod dialect;
 pub mod kubelet;
+pub mod pages;
 pub mod program;
 pub mod rng;
 pub mod scheduler;

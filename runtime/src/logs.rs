@@ -7,8 +7,8 @@
 //! Source: Kubernetes, "Logging Architecture" and `kubelet/kuberuntime/logs`.
 
 use crate::enter::{Failure, failed_io};
+use miniku_core::api::meta::{parse_rfc3339, rfc3339_nanos};
 use miniku_core::time::{Duration, Wall};
-use std::fmt;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
@@ -36,42 +36,6 @@ impl Stream {
             Stream::Stderr => "stderr",
         }
     }
-}
-
-/// Wall time as RFC 3339 with nine digits of a second, in UTC.
-pub struct Rfc3339(pub Wall);
-
-impl fmt::Display for Rfc3339 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (secs, nanos) = (self.0.secs(), self.0.nanos().rem_euclid(1_000_000_000));
-        let (day, second) = (secs.div_euclid(86_400), secs.rem_euclid(86_400));
-        // Days to a date, with years that begin in March: Howard Hinnant, "chrono-Compatible Low-Level Date
-        // Algorithms", civil_from_days.
-        let shifted = day + 719_468;
-        let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let from_march = (5 * day_of_year + 2) / 153;
-        let (day, month) = (day_of_year - (153 * from_march + 2) / 5 + 1, (from_march + 2) % 12 + 1);
-        let year = era * 400 + year_of_era + i64::from(month <= 2);
-        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanos:09}Z")
-    }
-}
-
-/// The reverse, for what the above has written.
-fn parse_time(text: &str) -> Option<Wall> {
-    let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<i64>().ok();
-    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
-    let seconds = number(11..13)? * 3600 + number(14..16)? * 60 + number(17..19)?;
-    let fraction = text.get(19..)?.strip_suffix('Z')?.strip_prefix('.').unwrap_or("0");
-    let nanos = format!("{fraction:0<9}").get(..9)?.parse::<i64>().ok()?;
-    // days_from_civil, as above.
-    let year = year - i64::from(month <= 2);
-    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days = era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468;
-    Some(Wall::from_nanos((days * 86_400 + seconds).checked_mul(1_000_000_000)?.checked_add(nanos)?))
 }
 
 /// One stream's bytes on their way to being entries.
@@ -116,7 +80,7 @@ impl Splitter {
 
     fn entry(&mut self, tag: u8, text: &[u8], now: Wall, out: &mut Vec<u8>) {
         // A Vec takes all.
-        let _ = write!(out, "{} {} {} ", Rfc3339(now), self.stream.name(), char::from(tag));
+        let _ = write!(out, "{} {} {} ", rfc3339_nanos(now), self.stream.name(), char::from(tag));
         // Taken, not cleared: a long line must not cost memory for the rest of the pod's life.
         out.extend_from_slice(&std::mem::take(&mut self.line));
         out.extend_from_slice(text);
@@ -191,7 +155,7 @@ impl Entry {
 
     fn parse(line: &[u8]) -> Option<Entry> {
         let mut parts = line.splitn(4, |byte| *byte == b' ');
-        let time = parse_time(std::str::from_utf8(parts.next()?).ok()?)?;
+        let time = parse_rfc3339(std::str::from_utf8(parts.next()?).ok()?).ok()?;
         let stream = match parts.next()? {
             b"stdout" => Stream::Stdout,
             b"stderr" => Stream::Stderr,
@@ -354,19 +318,6 @@ mod tests {
     use super::*;
 
     const NOW: Wall = Wall::from_nanos(1_795_171_551_000_000_007);
-
-    #[test]
-    fn times_are_written_and_read_back() {
-        let check = |nanos, want: &str| {
-            assert_eq!(Rfc3339(Wall::from_nanos(nanos)).to_string(), want);
-            assert_eq!(parse_time(want), Some(Wall::from_nanos(nanos)));
-        };
-        check(0, "1970-01-01T00:00:00.000000000Z");
-        check(951_782_400_000_000_001, "2000-02-29T00:00:00.000000001Z");
-        check(1_735_689_599_999_999_999, "2024-12-31T23:59:59.999999999Z");
-        assert_eq!(Rfc3339(NOW).to_string(), "2026-11-20T10:45:51.000000007Z");
-        assert_eq!(parse_time("nonsense"), None);
-    }
 
     fn split(chunks: &[&[u8]]) -> Vec<String> {
         let (mut splitter, mut out) = (Splitter::new(Stream::Stdout), Vec::new());

@@ -183,6 +183,18 @@ mod tests {
     }
 
     #[test]
+    fn times_are_written_and_read_back() {
+        let check = |nanos, want: &str| {
+            assert_eq!(rfc3339_nanos(Wall::from_nanos(nanos)), want);
+            assert_eq!(parse_rfc3339(want), Ok(Wall::from_nanos(nanos)));
+        };
+        check(0, "1970-01-01T00:00:00.000000000Z");
+        check(951_782_400_000_000_001, "2000-02-29T00:00:00.000000001Z");
+        check(1_735_689_599_999_999_999, "2024-12-31T23:59:59.999999999Z");
+        assert!(parse_rfc3339("nonsense").is_err());
+    }
+
+    #[test]
     fn fields_without_effect_stay_where_they_were() {
         let text = r#"{"name":"a","labels":{"app":"x"},"managedFields":[{"manager":"m"}]}"#;
         let meta: ObjectMeta = serde_json::from_str(text).unwrap();

@@ -97,9 +97,9 @@ api_enum! {
     pub enum RestartPolicy {
         /// Whatever their exit code.
         #[default] Always "Always",
-        /// When they failed.
+        /// If they failed.
         OnFailure "OnFailure",
-        /// Never: one attempt.
+        /// Not at all: there is one attempt.
         Never "Never",
     }
 }

@@ -1,5 +1,6 @@
-//! How API types are declared: [`api_struct!`] makes a struct, its JSON form and the walk over its fields
-//! from one list.
+//! How API types are declared: [`api_struct!`] makes a struct, its JSON form and the walk over its fields from one list.
+//!
+//! [`api_struct!`]: crate::api_struct
 //!
 //! Every such struct keeps the fields it does not name in [`Rest`], where they stood, so that nothing a
 //! user wrote is lost on the way through, not even inside a list or a pod template.
@@ -229,10 +230,12 @@ macro_rules! api_struct {
 /// Declares an API string type with a closed set of values, and what they mean.
 #[macro_export]
 macro_rules! api_enum {
-    ($(#[$doc:meta])* pub enum $name:ident { $($(#[$value_doc:meta])* $value:ident $text:literal,)+ }) => {
-        $(#[$doc])*
+    ($(#[doc = $about:literal])+ pub enum $name:ident {
+        $($(#[doc = $meaning:literal])+ $(#[$default:ident])? $value:ident $text:literal,)+
+    }) => {
+        $(#[doc = $about])+
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-        pub enum $name { $($(#[$value_doc])* #[serde(rename = $text)] $value,)+ }
+        pub enum $name { $($(#[doc = $meaning])+ $(#[$default])? #[serde(rename = $text)] $value,)+ }
 
         impl $name {
             /// All values, in the order of their declaration.
@@ -254,6 +257,13 @@ macro_rules! api_enum {
             fn is_absent(&self) -> bool {
                 false
             }
+        }
+
+        impl $crate::table::Words for $name {
+            const WORDS: $crate::table::Vocabulary = $crate::table::Vocabulary {
+                about: concat!($($about, "\n"),+),
+                words: &[$((stringify!($value), concat!($($meaning, "\n"),+))),+],
+            };
         }
     };
 }

@@ -9,50 +9,54 @@ use crate::api::namespace::{Namespace, NamespacePhase};
 use crate::api::object::Object;
 use crate::api::pod::Pod;
 use crate::api::status::Status;
-use crate::decision_table;
 use crate::program::{DeleteOptions, Propagation};
 use crate::time::{Duration, Now};
+use crate::{decision_enum, decision_table};
 
-/// Whether somebody must act before the object may vanish.
-#[derive(Clone, Copy, Debug)]
-pub enum Finalizers {
-    /// Nobody.
-    None,
-    /// The holders of its finalizers.
-    Present,
+decision_enum! {
+    /// Whether somebody must act before the object may vanish.
+    pub enum Finalizers {
+        /// Nobody.
+        None,
+        /// The holders of its finalizers.
+        Present,
+    }
 }
 
-/// Whether its deletion was asked for before.
-#[derive(Clone, Copy, Debug)]
-pub enum Deleting {
-    /// It was not.
-    No,
-    /// It was.
-    Already,
+decision_enum! {
+    /// Whether its deletion was asked for before.
+    pub enum Deleting {
+        /// It was not.
+        No,
+        /// It was.
+        Already,
+    }
 }
 
-/// How long it may take, against what was said before.
-#[derive(Clone, Copy, Debug)]
-pub enum Grace {
-    /// Now.
-    Zero,
-    /// Some time; less than was said before, if it was.
-    Shorter,
-    /// Some time; no less than was said before.
-    NotShorter,
+decision_enum! {
+    /// How long it may take, against what was said before.
+    pub enum Grace {
+        /// Now.
+        Zero,
+        /// Some time; less than was said before, if it was.
+        Shorter,
+        /// Some time; no less than was said before.
+        NotShorter,
+    }
 }
 
-/// What is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// It is removed.
-    Remove,
-    /// `deletionTimestamp` is set; others will finish.
-    Mark,
-    /// `deletionTimestamp` is moved to an earlier time.
-    Hasten,
-    /// It is left as it is.
-    Keep,
+decision_enum! {
+    /// What is done.
+    pub enum Action {
+        /// It is removed.
+        Remove,
+        /// `deletionTimestamp` is set; others will finish.
+        Mark,
+        /// `deletionTimestamp` is moved to an earlier time.
+        Hasten,
+        /// It is left as it is.
+        Keep,
+    }
 }
 
 decision_table! {
@@ -111,16 +115,12 @@ pub fn delete(now: Now, stored: &Object, options: &DeleteOptions) -> Result<Outc
     let row = deletion(
         if waits { Finalizers::Present } else { Finalizers::None },
         match seconds {
-            _ if meta.is_deleting() && seconds >= before => Grace::NotShorter,
             0 => Grace::Zero,
+            _ if meta.is_deleting() && seconds >= before => Grace::NotShorter,
             _ => Grace::Shorter,
         },
         if meta.is_deleting() { Deleting::Already } else { Deleting::No },
     );
-    // Zero again is no shorter, but with nothing left to wait for the object goes.
-    if !waits && seconds == 0 {
-        return Ok(Outcome::Remove);
-    }
     Ok(match row.then {
         Action::Remove => Outcome::Remove,
         Action::Keep => Outcome::Keep,

@@ -9,3 +9,18 @@ pub mod deletion;
 mod program;
 
 pub use program::{ApiServer, Options};
+
+use crate::pages::Page;
+
+/// The pages of this folder's tables.
+pub fn pages() -> Vec<Page> {
+    vec![
+        Page::new("deletion", "What a deletion does to an object", "the API server")
+            .says(
+                "A grace period counts only for a pod that a node may still run: pods without a node, finished pods \
+                 and all other kinds are deleted with none. The kubelet deletes a pod with a grace period of zero when \
+                 nothing of it is left on the node.",
+            )
+            .decides(&deletion::DELETION),
+    ]
+}

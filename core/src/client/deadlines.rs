@@ -87,8 +87,16 @@ impl<K: Ord + Clone> Deadlines<K> {
 #[derive(Clone, Debug)]
 pub struct Queue<K> {
     due: Deadlines<K>,
-    failures: BTreeMap<K, u32>,
+    failures: BTreeMap<K, Failed>,
     backoff: Backoff,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Failed {
+    /// How often in a row.
+    times: u32,
+    /// When it may be looked at again.
+    turn: Instant,
 }
 
 /// How long a key waits after failures.
@@ -104,11 +112,10 @@ impl<K> Default for Queue<K> {
 }
 
 impl<K: Ord + Clone> Queue<K> {
-    /// The key must be looked at now. One that failed keeps waiting for its turn.
+    /// The key must be looked at now; if it failed, not before its turn comes.
     pub fn add(&mut self, key: K, now: Instant) {
-        if !self.failures.contains_key(&key) {
-            self.due.set_if_earlier(key, now);
-        }
+        let turn = self.failures.get(&key).map_or(now, |failed| failed.turn.max(now));
+        self.due.set_if_earlier(key, turn);
     }
 
     /// The key must be looked at then, or earlier.
@@ -118,9 +125,10 @@ impl<K: Ord + Clone> Queue<K> {
 
     /// Looking at the key failed: it comes again, later each time.
     pub fn failed(&mut self, key: K, now: Instant) {
-        let failures = self.failures.entry(key.clone()).or_insert(0);
-        *failures = failures.saturating_add(1);
-        self.due.set(key, now + self.backoff.delay(*failures));
+        let failed = self.failures.entry(key.clone()).or_insert(Failed { times: 0, turn: now });
+        failed.times = failed.times.saturating_add(1);
+        failed.turn = now + self.backoff.delay(failed.times);
+        self.due.set(key, failed.turn);
     }
 
     /// Looking at the key succeeded: its next failure is the first again.
@@ -184,6 +192,10 @@ mod tests {
         queue.failed("a", at(1));
         queue.add("a", at(1));
         assert_eq!(queue.pop_due(at(1)), None);
+        assert_eq!(queue.pop_due(at(2)), Some("a"));
+        // Its turn has come; whether that helped is not known yet, but news are looked at, whatever else it waits for.
+        queue.add_at("a", at(9));
+        queue.add("a", at(2));
         assert_eq!(queue.pop_due(at(2)), Some("a"));
         queue.succeeded(&"a");
         queue.add("a", at(2));

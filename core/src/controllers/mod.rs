@@ -4,7 +4,15 @@ pub mod attempts;
 pub mod garbage;
 pub mod namespaces;
 pub mod node_lifecycle;
-pub mod pages;
 pub mod replicaset;
 #[cfg(test)]
+#[allow(clippy::disallowed_macros, reason = "a failing property prints its seed")]
 mod testing;
+
+use crate::pages::Page;
+
+/// The pages of what happens to pods and nodes that are lost, and to what is left over. The sets' own come first in a
+/// pod's life, and are listed by themselves.
+pub fn pages() -> Vec<Page> {
+    [node_lifecycle::pages(), garbage::pages(), namespaces::pages()].concat()
+}

@@ -6,6 +6,7 @@
 
 pub mod container_action;
 pub mod node;
+mod pages;
 pub mod pod_phase;
 mod program;
 pub mod restart;
@@ -13,4 +14,5 @@ pub mod runtime;
 pub mod spec;
 pub mod status;
 
+pub use pages::pages;
 pub use program::{Kubelet, Options};

@@ -1,20 +1,21 @@
 //! What a pod's containers make of its phase.
 
 use crate::api::pod::{PodPhase, RestartPolicy};
-use crate::decision_table;
 use crate::kubelet::container_action::Report;
+use crate::{decision_enum, decision_table};
 
-/// What a pod's containers are up to, taken together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// One waits to be started for the first time.
-    Waiting,
-    /// All have been started; one runs, or will again.
-    Active,
-    /// None will run again; all ended well.
-    AllSucceeded,
-    /// None will run again; one ended badly.
-    SomeFailed,
+decision_enum! {
+    /// What a pod's containers are up to, taken together.
+    pub enum Standing {
+        /// One waits to be started for the first time.
+        Waiting,
+        /// All have been started; one runs, or will again.
+        Active,
+        /// None will run again; all ended well.
+        AllSucceeded,
+        /// None will run again; one ended badly.
+        SomeFailed,
+    }
 }
 
 decision_table! {
@@ -29,7 +30,55 @@ decision_table! {
     failed:    (Pending | Running, SomeFailed)  => Failed,    "none will run again, and one ended badly";
 }
 
-/// What one container contributes.
+decision_enum! {
+    /// Whether more tries to start it will be made.
+    pub enum Tries {
+        /// They will, if needed.
+        Left,
+        /// All that are allowed have failed.
+        UsedUp,
+    }
+}
+
+decision_enum! {
+    /// Whether it has run before, in this attempt or an earlier one.
+    pub enum Before {
+        /// It has not.
+        NeverRan,
+        /// It has.
+        Ran,
+    }
+}
+
+decision_enum! {
+    /// What one container has before it.
+    pub enum Outlook {
+        /// It has ended well and will not run again.
+        Well,
+        /// It has ended badly, or will never start, and will not run again.
+        Badly,
+        /// It runs, or will run again.
+        Again,
+        /// It was never started.
+        NotYet,
+    }
+}
+
+decision_table! {
+    /// What one container contributes to its pod's phase. Pure and total. Page: `docs/decisions/pod_phase.md`.
+    pub fn outlook(tries: Tries, report: Report, before: Before, restart: RestartPolicy, phase: PodPhase) -> Outlook, OUTLOOK;
+    given_up:   (UsedUp, _, _, _, _)                                   => Badly,  "it could not be started";
+    vanished:   (Left, Absent, _, Never, Running)                      => Badly,  "it ran, and nothing is left of it";
+    coming:     (Left, Absent | Starting | NotStarted, Ran, _, _)      => Again,  "it has run, and will again";
+    never_ran:  (Left, Absent | Starting | NotStarted, NeverRan, _, _) => NotYet, "it has not run yet";
+    alive:      (Left, Alive, _, _, _)                                 => Again,  "it runs";
+    repeated:   (Left, Completed, _, Always, _)                        => Again,  "Always restarts success too";
+    well:       (Left, Completed, _, OnFailure | Never, _)             => Well,   "it has done its work";
+    retried:    (Left, Crashed | Unknown, _, Always | OnFailure, _)    => Again,  "it crashed and is restarted";
+    badly:      (Left, Crashed | Unknown, _, Never, _)                 => Badly,  "it crashed; one attempt was asked for";
+}
+
+/// One container, as the kubelet knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
     /// What the runtime reports of it.
@@ -42,34 +91,20 @@ pub struct Part {
 
 /// Takes the containers of a pod together.
 ///
-/// One container that will run again keeps the pod active; one that was never started keeps it waiting.
+/// One that is given up fails the pod, whatever the others do: they are stopped. Otherwise one that was never started
+/// keeps the pod waiting, and one that will run again keeps it active.
 pub fn standing(phase: PodPhase, restart: RestartPolicy, parts: &[Part]) -> Standing {
-    #[derive(PartialEq, PartialOrd)]
-    enum One {
-        Well,
-        Badly,
-        Again,
-        NotYet,
-    }
-    let one = |part: &Part| match (part.report, restart) {
-        (_, _) if part.given_up => One::Badly,
-        (Report::Absent, RestartPolicy::Never) if phase == PodPhase::Running => One::Badly,
-        (Report::Absent | Report::Starting | Report::NotStarted, _) if part.ran => One::Again,
-        (Report::Absent | Report::Starting | Report::NotStarted, _) => One::NotYet,
-        (Report::Alive, _) => One::Again,
-        (Report::Completed, RestartPolicy::Always) => One::Again,
-        (Report::Completed, RestartPolicy::OnFailure | RestartPolicy::Never) => One::Well,
-        (Report::Crashed | Report::Unknown, RestartPolicy::Never) => One::Badly,
-        (Report::Crashed | Report::Unknown, RestartPolicy::Always | RestartPolicy::OnFailure) => One::Again,
+    let outlook = |part: &Part| {
+        let tries = if part.given_up { Tries::UsedUp } else { Tries::Left };
+        outlook(tries, part.report, if part.ran { Before::Ran } else { Before::NeverRan }, restart, phase).then
     };
-    let worst = parts.iter().map(one).fold(One::Well, |worst, one| if one > worst { one } else { worst });
-    match worst {
-        // A start that is given up ends the pod, whatever the others do: they are stopped.
-        _ if parts.iter().any(|part| part.given_up) => Standing::SomeFailed,
-        One::NotYet => Standing::Waiting,
-        One::Again => Standing::Active,
-        One::Badly => Standing::SomeFailed,
-        One::Well => Standing::AllSucceeded,
+    let any = |one| parts.iter().any(|part| outlook(part) == one);
+    match () {
+        () if parts.iter().any(|part| part.given_up) => Standing::SomeFailed,
+        () if any(Outlook::NotYet) => Standing::Waiting,
+        () if any(Outlook::Again) => Standing::Active,
+        () if any(Outlook::Badly) => Standing::SomeFailed,
+        () => Standing::AllSucceeded,
     }
 }
 

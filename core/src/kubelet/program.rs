@@ -317,7 +317,17 @@ impl Kubelet {
         }
         if done {
             self.queue.succeeded(&uid);
-            self.queue.add(uid, now.mono);
+            // What was written is looked at when the view shows it; before, it would be written again.
+            let seen = match answer {
+                Answer::Object { object, .. } => {
+                    let known = self.workers[&uid].object.as_ref();
+                    known.is_none_or(|known| known.revision() >= object.revision())
+                }
+                _ => false,
+            };
+            if seen {
+                self.queue.add(uid, now.mono);
+            }
         } else {
             if let Answer::Refused(status) = answer {
                 out.log(Level::Debug, format!("kubelet: {status}"));

@@ -1,7 +1,9 @@
 //! How long to wait before a container is started again, and when to give up.
 
+use crate::api::pod::START_RETRIES;
 use crate::client::Backoff;
 use crate::kubelet::runtime::StartError;
+use crate::pages::Page;
 use crate::time::Duration;
 
 /// Delays between restarts of a container that ended.
@@ -56,6 +58,39 @@ pub fn waiting_reason(error: StartError, failures: u32) -> &'static str {
         StartError::CreateContainerError => "CreateContainerError",
         StartError::RunContainerError => "RunContainerError",
     }
+}
+
+/// The page of all delays, computed.
+pub fn page() -> Page {
+    let restarts = (1..=8).map(|ends| {
+        let delay = restart_delay(ends);
+        vec![ends.to_string(), if delay.is_zero() { "at once".into() } else { seconds(delay) }]
+    });
+    let starts = (1..=8).map(|failures| {
+        let cell = |retries| match after_failed_start(failures, retries) {
+            AfterFailedStart::Retry(delay) => seconds(delay),
+            AfterFailedStart::GiveUp => "the pod fails".into(),
+        };
+        let limited = if failures <= 4 { cell(Some(3)) } else { String::new() };
+        vec![failures.to_string(), limited, cell(None)]
+    });
+    Page::new("restart", "How long until a container is started again", "the kubelet of the pod's node")
+        .says(format!(
+            "A container that ended is started again where [its pod's restart policy](container_action.md) says so. \
+             Ends in a row are counted; one after a run of at least {} counts as the first.",
+            seconds(FORGIVEN_AFTER)
+        ))
+        .lists(file!(), &["ends in a row", "restarted after"], restarts)
+        .says(format!(
+            "A container that could not be started at all (no such image, no such command) is tried again whatever the \
+             restart policy says, for ever unless the pod's annotation `{START_RETRIES}` limits the tries. Pods of \
+             MiniKu's dialect have 3, and their `retry_count` counts them.",
+        ))
+        .lists(file!(), &["failed starts in a row", "with 3 retries", "without a limit"], starts)
+}
+
+fn seconds(delay: Duration) -> String {
+    format!("{} s", delay.as_secs())
 }
 
 #[cfg(test)]

@@ -6,38 +6,42 @@
 //! counted right. Only a node that does not take the pod any more is given up, and keeps room for it for a while.
 
 use crate::api::status::Reason;
-use crate::decision_table;
+use crate::pages::Page;
 use crate::program::Answer;
+use crate::{decision_enum, decision_table};
 
-/// What was heard of a bind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
-    /// It was done.
-    Done,
-    /// It was not done, and will not be.
-    Refused,
-    /// It may have been done or not.
-    Lost,
+decision_enum! {
+    /// What was heard of a bind.
+    pub enum Heard {
+        /// It was done.
+        Done,
+        /// It was not done, and will not be.
+        Refused,
+        /// It may have been done or not.
+        Lost,
+    }
 }
 
-/// Whether an earlier bind of the same pod may have been done, or may still arrive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Earlier {
-    /// There was none, or all were answered.
-    Settled,
-    /// The answer of one was lost.
-    Unsettled,
+decision_enum! {
+    /// Whether an earlier bind of the same pod may have been done, or may still arrive.
+    pub enum Earlier {
+        /// There was none, or all were answered.
+        Settled,
+        /// The answer of one was lost.
+        Unsettled,
+    }
 }
 
-/// What is done after a bind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AfterBind {
-    /// The pod counts on the node until the view shows it there.
-    Wait,
-    /// The node is free of it; another decision after a delay.
-    DecideLater,
-    /// The pod still counts on the node; it is looked at in the store after a delay.
-    Look,
+decision_enum! {
+    /// What is done after a bind.
+    pub enum AfterBind {
+        /// The pod counts on the node until the view shows it there.
+        Wait,
+        /// The node is free of it; another decision after a delay.
+        DecideLater,
+        /// The pod still counts on the node; it is looked at in the store after a delay.
+        Look,
+    }
 }
 
 decision_table! {
@@ -49,43 +53,46 @@ decision_table! {
     lost:     (Lost, _)             => Look,        "whether it was done is not known";
 }
 
-/// What looking at the pod in the store showed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// It is bound to the node it counts on.
-    Here,
-    /// It is bound to another node.
-    Elsewhere,
-    /// It is bound to no node and wants one.
-    Unbound,
-    /// It is gone, another of its name is there, or it wants no node any more.
-    Gone,
-    /// No answer came, or none that tells.
-    NotKnown,
+decision_enum! {
+    /// What looking at the pod in the store showed.
+    pub enum Found {
+        /// It is bound to the node it counts on.
+        Here,
+        /// It is bound to another node.
+        Elsewhere,
+        /// It is bound to no node and wants one.
+        Unbound,
+        /// It is gone, another of its name is there, or it wants no node any more.
+        Gone,
+        /// No answer came, or none that tells.
+        NotKnown,
+    }
 }
 
-/// Whether the node it counts on would still take it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Node {
-    /// It would.
-    Takes,
-    /// It would not, or is gone.
-    Refuses,
+decision_enum! {
+    /// Whether the node it counts on would still take it.
+    pub enum Node {
+        /// It would.
+        Takes,
+        /// It would not, or is gone.
+        Refuses,
+    }
 }
 
-/// What is done after looking.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AfterLook {
-    /// The pod counts on the node until the view shows it there.
-    Wait,
-    /// The same bind is asked for again.
-    BindAgain,
-    /// The node is free of it; another decision after a delay.
-    DecideLater,
-    /// The same, but its room on the node stays reserved while the bind may still arrive.
-    GiveUp,
-    /// It is looked at again after a delay.
-    LookAgain,
+decision_enum! {
+    /// What is done after looking.
+    pub enum AfterLook {
+        /// The pod counts on the node until the view shows it there.
+        Wait,
+        /// The same bind is asked for again.
+        BindAgain,
+        /// The node is free of it; another decision after a delay.
+        DecideLater,
+        /// The same, but its room on the node stays reserved while the bind may still arrive.
+        GiveUp,
+        /// It is looked at again after a delay.
+        LookAgain,
+    }
 }
 
 decision_table! {
@@ -130,12 +137,13 @@ pub fn heard(answer: &Answer) -> Heard {
 }
 
 /// The page of what follows a bind.
-pub fn page() -> String {
-    format!(
-        "# What becomes of a bind\n\nFrom the moment a bind is asked for, the pod counts on its node. A bind names the \
-         pod's uid and is refused if the pod is bound already, so asking twice does no harm.\n\n{}\nAfter a look at \
-         the pod in the store:\n\n{}",
-        AFTER_BIND.page(),
-        AFTER_LOOK.page()
-    )
+pub fn page() -> Page {
+    Page::new("scheduler_binding", "What follows a bind", "the scheduler")
+        .says(
+            "From the moment a bind is asked for, the pod counts on its node. A bind names the pod's uid and is refused \
+             if the pod is bound already, so asking twice does no harm. When its answer comes, or none does:",
+        )
+        .decides(&AFTER_BIND)
+        .says("After a look at the pod in the store:")
+        .decides(&AFTER_LOOK)
 }

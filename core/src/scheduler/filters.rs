@@ -5,8 +5,9 @@
 
 use super::nodes::{NodeFacts, Nodes, PodFacts, Ready};
 use super::wake_ups::{Obstacle, Obstacles};
+use crate::pages::Page;
 use std::collections::BTreeMap;
-use std::fmt::{self, Write};
+use std::fmt;
 
 /// One reason why a node may refuse a pod.
 pub struct Filter {
@@ -229,19 +230,19 @@ impl fmt::Display for Unschedulable {
 }
 
 /// The page of the filters.
-pub fn page() -> String {
-    let mut page = "# Which nodes take a pod\n\n\
-        A pod can only go to a node that no row refuses. The first row that does is the one that is told; what \
-        refused is counted over all nodes, as in `0/5 nodes are available: 1 node(s) were unschedulable, 4 \
-        Insufficient cpu.`\n\n| filter | says | why |\n| --- | --- | --- |\n"
-        .to_owned();
-    for (filter, refusals) in FILTERS.iter().zip(EXAMPLES) {
+pub fn page() -> Page {
+    let rows = FILTERS.iter().zip(EXAMPLES).map(|(filter, refusals)| {
         let mut says: Vec<&str> = refusals.iter().flat_map(Refusal::reasons).collect();
         says.dedup();
-        writeln!(page, "| `{}` | {} | {} |", filter.name, says.join("; "), filter.why)
-            .expect("a String takes every write");
-    }
-    page
+        vec![format!("`{}`", filter.name), says.join("; "), filter.why.into()]
+    });
+    Page::new("scheduler_filters", "Which nodes take a pod", "the scheduler")
+        .says(
+            "A pod can only go to a node that no row refuses. The first row that does is the one that is told. If no \
+             node is left, the reasons are counted over all nodes, as in `0/5 nodes are available: 1 node(s) were \
+             unschedulable, 4 Insufficient cpu.`",
+        )
+        .lists(file!(), &["filter", "says", "why"], rows)
 }
 
 /// What each filter can say, for its page.

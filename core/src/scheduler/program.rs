@@ -1,6 +1,6 @@
 //! The scheduler as a program: its views, its queue, and what it has asked for and not seen yet.
 //!
-//! A pod without a node is in one [`Stage`]. All pods that are queued are decided in the step that queued them, the most
+//! A pod without a node is in one `Stage`. All pods that are queued are decided in the step that queued them, the most
 //! important first, each with the earlier ones counted on their nodes; only the number of open calls bounds a batch.
 //! What changes in a view changes the sums of one node. See the neighbours for what is decided.
 
@@ -247,6 +247,7 @@ impl Program for Scheduler {
         out.wake_at(self.calls.next());
         out.wake_at(self.due.next());
     }
+
     fn each_informer(&self, show: &mut dyn FnMut(&Informer)) {
         [&self.pods, &self.nodes_seen].into_iter().for_each(show);
     }
@@ -297,7 +298,12 @@ impl Scheduler {
                     self.release(&node, &amount);
                 }
             }
-            Change::Synced => {}
+            // A new list, or the user's wish to look again: as good a time for the flush as any.
+            Change::Synced => {
+                for place in self.parked.keys() {
+                    self.due.set(place.key.clone(), now.mono);
+                }
+            }
         }
     }
 
@@ -1136,17 +1142,17 @@ mod tests {
     fn a_bind_that_is_refused_frees_the_node() {
         let mut world = World::new();
         world.add(node("n1"));
-        world.add(node("n2").offers("cpu", "1"));
+        world.add(node("n2").cordoned());
         world.pass(1);
         world.held = Some(Vec::new());
         world.create(pod("a").requests("cpu", "4"));
         world.pass(0);
         let uid = world.pod("a").unwrap().metadata.uid.as_str().into();
-        world.ask(Verb::Bind { key: key("a"), uid, node: "elsewhere".into() });
+        world.ask(Verb::Bind { key: key("a"), uid, node: "n2".into() });
         world.release();
         world.create(pod("b").requests("cpu", "4"));
         world.pass(20);
-        assert_eq!(world.places(), "a=elsewhere b=n1");
+        assert_eq!(world.places(), "a=n2 b=n1");
         world.check_settled();
     }
 

@@ -5,9 +5,10 @@
 
 use super::filters::{Unschedulable, feasible};
 use super::nodes::{NodeFacts, NodeIndex, Nodes, PodFacts};
+use crate::pages::Page;
 use crate::rng::Draw;
 use std::cmp::Reverse;
-use std::fmt::{self, Write};
+use std::fmt;
 
 /// How a node is chosen among those that take a pod. Set once, at start-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -153,16 +154,14 @@ fn free_share(pod: &PodFacts, node: &NodeFacts) -> u64 {
 }
 
 /// The page of the strategies.
-pub fn page() -> String {
-    let mut page =
-        "# Which of them gets it\n\nAmong the nodes that take a pod, `--strategy` chooses. A container that \
-        requests nothing is ranked as if it asked for 100m of cpu and 200Mi of memory, as in Kubernetes, so that such \
-        pods spread too.\n\n| strategy | prefers | why |\n| --- | --- | --- |\n"
-            .to_owned();
-    for row in STRATEGIES {
-        writeln!(page, "| `{}` | {} | {} |", row.name, row.prefers, row.why).expect("a String takes every write");
-    }
-    page
+pub fn page() -> Page {
+    let rows = STRATEGIES.iter().map(|row| vec![format!("`{}`", row.name), row.prefers.into(), row.why.into()]);
+    Page::new("scheduler_strategies", "Which of the nodes that take a pod gets it", "the scheduler")
+        .says(
+            "Among the nodes that take a pod, `--strategy` chooses. A container that requests nothing is ranked as if \
+             it asked for 100m of cpu and 200Mi of memory, as in Kubernetes, so that such pods spread too.",
+        )
+        .lists(file!(), &["strategy", "prefers", "why"], rows)
 }
 
 #[cfg(test)]

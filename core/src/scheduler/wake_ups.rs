@@ -9,8 +9,8 @@
 
 use super::filters::FILTERS;
 use super::nodes::{NodeFacts, Ready};
+use crate::pages::Page;
 use crate::time::Duration;
-use std::fmt::Write;
 
 /// What keeps a pod from a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,15 +156,8 @@ pub fn removed(before: Option<&NodeFacts>, after: &NodeFacts) -> Obstacles {
 }
 
 /// The page of the wake-ups.
-pub fn page() -> String {
-    let mut page = format!(
-        "# When a pod without a node is tried again\n\nA pod that no node takes is parked, with the filters that \
-         refused it. When a node changes, the pods that were refused by a filter in its row ask that one node again. \
-         Beside that, a pod is decided again when its own requests, `nodeSelector` or priority change, and after \
-         {} minutes in any case.\n\n| when | pods refused by |\n| --- | --- |\n",
-        FLUSH.as_secs() / 60
-    );
-    for row in WAKE_UPS {
+pub fn page() -> Page {
+    let rows = WAKE_UPS.iter().map(|row| {
         let filters: Vec<String> = FILTERS
             .iter()
             .zip(OBSTACLES)
@@ -172,10 +165,16 @@ pub fn page() -> String {
             .map(|(filter, _)| format!("`{}`", filter.name))
             .collect();
         let all = filters.len() == FILTERS.len();
-        let by = if all { "anything, or by the lack of nodes".into() } else { filters.join(", ") };
-        writeln!(page, "| {} | {by} |", row.when).expect("a String takes every write");
-    }
-    page
+        vec![row.when.into(), if all { "anything, or by the lack of nodes".into() } else { filters.join(", ") }]
+    });
+    Page::new("scheduler_wake_ups", "When a pod that no node took is tried again", "the scheduler")
+        .says(format!(
+            "A pod that no node takes is parked, with the [filters](scheduler_filters.md) that refused it. When a node \
+             changes, the pods that were refused by a filter in its row ask that one node again. Beside that, a pod is \
+             decided again when its own requests, `nodeSelector` or priority change, and after {} minutes in any case.",
+            FLUSH.as_secs() / 60
+        ))
+        .lists(file!(), &["when", "pods refused by"], rows)
 }
 
 /// The obstacle of each row of [`FILTERS`].

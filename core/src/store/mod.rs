@@ -41,7 +41,7 @@ pub struct Change {
     pub key: Key,
     /// What it was; absent if it was created.
     pub old: Option<Object>,
-    /// What it is; absent if it was removed. Then [`Change::last`] has its last state.
+    /// What it is; absent if it was removed. Then [`Change::old`] has its last state.
     pub new: Option<Object>,
 }
 

@@ -93,6 +93,9 @@ pub struct SchedulerArgs {
     /// Which node a pod goes to, among those it fits on: least-allocated, most-allocated, round-robin, random
     #[arg(long, default_value = "least-allocated")]
     pub strategy: Strategy,
+    /// Serve health and metrics here
+    #[arg(long, value_name = "HOST:PORT")]
+    pub metrics_address: Option<Address>,
     /// How it watches.
     #[command(flatten)]
     pub watch: WatchArgs,
@@ -110,6 +113,9 @@ pub struct ControllerArgs {
     /// How long a node may be NotReady before its pods are deleted
     #[arg(long, default_value = "30s", value_parser = durations::parse, value_name = "DURATION")]
     pub eviction_timeout: Duration,
+    /// Serve health and metrics here
+    #[arg(long, value_name = "HOST:PORT")]
+    pub metrics_address: Option<Address>,
     /// How they watch.
     #[command(flatten)]
     pub watch: WatchArgs,

@@ -9,6 +9,7 @@ pub mod argv;
 pub mod cluster;
 pub mod create;
 pub mod daemons;
+pub mod decisions;
 pub mod delete;
 pub mod describe;
 pub mod durations;
@@ -103,6 +104,9 @@ pub enum Command {
     /// Print the versions of client and server
     #[command(after_help = version::EXAMPLE)]
     Version(version::VersionArgs),
+    /// Print what miniku decides, when and why
+    #[command(after_help = decisions::EXAMPLE)]
+    Decisions(decisions::DecisionsArgs),
     /// The daemons.
     #[command(flatten)]
     Daemon(daemons::Daemon),
@@ -153,6 +157,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Ps(args) => ps::run(&args, &mut session),
         Command::Register(args) => register::run(&args, &mut session),
         Command::Version(args) => version::run(&args, &mut session),
+        Command::Decisions(args) => decisions::run(&args, &mut session),
         Command::Daemon(daemon) => {
             drop(session);
             return daemons::run(daemon);

@@ -1,10 +1,11 @@
 //! Daemons that run alone and meet over HTTP.
 
-use crate::cli::daemons::{ApiserverArgs, ControllerArgs, KubeletArgs, SchedulerArgs, ServerArgs, WatchArgs};
+use crate::cli::daemons::{Address, ApiserverArgs, ControllerArgs, KubeletArgs, SchedulerArgs, ServerArgs, WatchArgs};
 use crate::clock::Clock;
 use crate::daemons::signals::Signals;
 use crate::daemons::{DaemonError, logging, parts};
 use crate::driver::{Api, Daemon};
+use crate::http::Serving;
 use crate::node::{NodeServer, Share};
 use crate::remote::OverHttp;
 use std::time::Duration;
@@ -47,7 +48,20 @@ pub fn scheduler(args: &SchedulerArgs) -> Result<(), DaemonError> {
     let program = parts::scheduler(args.strategy, informer);
     log::info!("scheduler: asking {}", args.server.server);
     let daemon = parts::start(program, Clock::start(), over_http(&args.server, &args.watch))?;
-    run("scheduler", &signals, vec![daemon])
+    let daemons = vec![daemon];
+    let _metrics = metrics(args.metrics_address.as_ref(), &daemons)?;
+    run("scheduler", &signals, daemons)
+}
+
+/// Serves health and metrics of programs, where that is asked for.
+fn metrics(address: Option<&Address>, daemons: &[Daemon]) -> Result<Option<Serving>, DaemonError> {
+    let Some(address) = address else { return Ok(None) };
+    let listen = parts::resolve((&address.host, address.port.unwrap_or(0)))?;
+    let server = NodeServer::new();
+    daemons.iter().for_each(|daemon| server.show(daemon.seen()));
+    let serving = server.serve(listen).map_err(|error| DaemonError(format!("listening on {listen}: {error}")))?;
+    log::info!("metrics: http://{}/metrics", serving.local_addr());
+    Ok(Some(serving))
 }
 
 /// All controllers, and nothing else.
@@ -59,7 +73,9 @@ pub fn controller(args: &ControllerArgs) -> Result<(), DaemonError> {
     log::info!("controller: asking {}", args.server.server);
     let start = |program| parts::start(program, clock, over_http(&args.server, &args.watch));
     let daemons = parts::controllers(args.eviction_timeout, informer).into_iter().map(start);
-    run("controller", &signals, daemons.collect::<Result<_, _>>()?)
+    let daemons = daemons.collect::<Result<Vec<_>, _>>()?;
+    let _metrics = metrics(args.metrics_address.as_ref(), &daemons)?;
+    run("controller", &signals, daemons)
 }
 
 /// One node.

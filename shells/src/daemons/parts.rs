@@ -6,6 +6,7 @@ use crate::clock::{self, Clock};
 use crate::daemons::DaemonError;
 use crate::driver::{Api, Daemon, Hands, Letterbox};
 use crate::engine::Engine;
+use crate::engine::lock::{DirectoryLock, lock_directory};
 use crate::engine::memory::Memory;
 use crate::engine::redb::Redb;
 use crate::host::ApiHost;
@@ -39,10 +40,20 @@ pub fn engine(state: &StateArgs) -> Result<Box<dyn Engine>, DaemonError> {
     }
 }
 
+/// Takes the data directory where no store does: pods are kept there too, and `miniku down` asks who uses it.
+pub fn hold(state: &StateArgs, runtime: Runtime) -> Result<Option<DirectoryLock>, DaemonError> {
+    let kept = state.store == Store::Memory && runtime == Runtime::Namespaces;
+    let lock = kept.then(|| lock_directory(&store_directory(state))).transpose();
+    lock.map_err(|error| DaemonError(error.to_string()))
+}
+
 /// Where the stored objects are: MiniKu's `-db` names a file, here the directory that holds one.
 pub fn store_directory(state: &StateArgs) -> PathBuf {
     state.db.clone().unwrap_or_else(|| state.data_dir.join("store"))
 }
+
+/// How long a server may take for its first writes before it serves without them.
+const NAMESPACES_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Starts an API server and serves it over HTTP.
 pub fn serve(
@@ -52,6 +63,9 @@ pub fn serve(
 ) -> Result<(Arc<ApiHost>, Arc<HttpApi>, Serving), DaemonError> {
     let address = resolve(listen.host_and_port())?;
     let host = ApiHost::start(clock, clock::seed(), engine(state)?).map_err(|error| DaemonError(error.to_string()))?;
+    if !host.has_namespaces(NAMESPACES_PATIENCE) {
+        log::warn!("the namespace default could not be stored yet");
+    }
     let api = HttpApi::new(host.clone());
     let allowed_hosts = listen.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
     let config = http::Config { listen: address, allowed_hosts, ..http::Config::default() };
@@ -144,7 +158,8 @@ pub fn kubelet(parts: &NodeParts<'_>, clock: Clock, api: Box<dyn Api>) -> Result
     };
     let facts = facts(parts.name, runtime, &parts.address.to_string(), Some(parts.port), parts.share);
     let options = kubelet::Options { node: parts.name.into(), facts, seed: clock::seed(), informer: parts.informer };
-    let daemon = letterbox.run("kubelet", clock, Box::new(Kubelet::new(options)), api, Some(hands))?;
+    let daemon =
+        letterbox.run(&format!("kubelet-{}", parts.name), clock, Box::new(Kubelet::new(options)), api, Some(hands))?;
     parts.server.show(daemon.seen());
     Ok(daemon)
 }

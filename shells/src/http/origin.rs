@@ -10,47 +10,54 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use miniku_core::decision_table;
+use miniku_core::{decision_enum, decision_table};
 
 use super::{Head, Refusal};
 
-/// Whom the Host header names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Host {
-    /// A loopback name or address, an address this connection reached, or a configured name.
-    Ours,
-    /// HTTP/1.0 without Host: no browser sends it.
-    Missing,
-    /// Anything else.
-    Foreign,
+decision_enum! {
+    /// Whom the Host header names.
+    pub enum Host {
+        /// A loopback name or address, an address this connection reached, or a configured name.
+        Ours,
+        /// HTTP/1.0 without Host: no browser sends it.
+        Missing,
+        /// Anything else.
+        Foreign,
+    }
 }
 
-/// What the Origin header says. Browsers add it to every cross-origin request except plain GET and HEAD.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// Not a browser, or a same-origin GET.
-    Absent,
-    /// The same host and port as the Host header.
-    Same,
-    /// Another origin, `null`, or not an origin at all.
-    Other,
+decision_enum! {
+    /// What the Origin header says. Browsers add it to every cross-origin request except plain GET and HEAD.
+    pub enum Origin {
+        /// Not a browser, or a same-origin GET.
+        Absent,
+        /// The same host and port as the Host header.
+        Same,
+        /// Another origin, `null`, or not an origin at all.
+        Other,
+    }
 }
 
-/// What `Sec-Fetch-Site` says. No page can set or remove it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Site {
-    /// Absent, `same-origin`, `same-site`, or `none` (typed into the address bar).
-    Near,
-    /// `cross-site`.
-    Cross,
+decision_enum! {
+    /// What `Sec-Fetch-Site` says. No page can set or remove it.
+    pub enum Site {
+        /// Absent, `same-origin`, `same-site`, or `none` (typed into the address bar).
+        Near,
+        /// `cross-site`.
+        Cross,
+    }
 }
 
-/// What becomes of the request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    Pass,
-    RefuseHost,
-    RefuseOrigin,
+decision_enum! {
+    /// What becomes of the request.
+    pub enum Verdict {
+        /// It is handled.
+        Pass,
+        /// 403: it names a host that is not this server.
+        RefuseHost,
+        /// 403: a page of another origin is behind it.
+        RefuseOrigin,
+    }
 }
 
 decision_table! {

@@ -129,7 +129,7 @@ pub fn serve(config: Config, handler: Handler) -> io::Result<Serving> {
     let possible = connections_possible()?;
     let mut limits = config.limits;
     if limits.connections > possible {
-        log::warn!("http: the limit on open files allows {possible} connections, not {}", limits.connections);
+        log::debug!("http: the limit on open files allows {possible} connections, not {}", limits.connections);
         limits.connections = possible;
     }
     let workers_max = limits.connections + WORKERS_KEPT;

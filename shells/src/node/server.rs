@@ -6,11 +6,11 @@
 use crate::api::programs_page;
 use crate::driver::Seen;
 use crate::http::{self, Exchange, Serving};
-use miniku_core::api::meta::parse_rfc3339;
+use miniku_core::api::meta::{parse_rfc3339, rfc3339_nanos};
 use miniku_core::kubelet::runtime::ContainerState;
 use miniku_core::time::{Duration, Wall};
 use miniku_runtime::Runtime;
-use miniku_runtime::logs::{Entry, LogReader, Rfc3339};
+use miniku_runtime::logs::{Entry, LogReader};
 use miniku_runtime::records::PodDir;
 use std::io;
 use std::net::SocketAddr;
@@ -133,7 +133,7 @@ fn logs(exchange: Exchange, path: &std::path::Path) {
         }
         let from = lines.len();
         if wanted.timestamps {
-            lines.extend_from_slice(Rfc3339(entry.time).to_string().as_bytes());
+            lines.extend_from_slice(rfc3339_nanos(entry.time).as_bytes());
             lines.push(b' ');
         }
         lines.extend_from_slice(&entry.text);
@@ -169,11 +169,16 @@ fn logs(exchange: Exchange, path: &std::path::Path) {
     let _ = reader.follow(|| client.departed() || has_ended(path), on_entry);
 }
 
-/// Whether the attempt that writes this log, `<pod>/<container>/<attempt>.log`, has ended by its records.
+/// Whether the attempt that writes this log, `<pod>/<container>/<attempt>.log`, has ended: it runs if the pod lives and
+/// its records say so.
 fn has_ended(path: &std::path::Path) -> bool {
     let attempt: Option<u32> = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
     let (Some(attempt), Some(container)) = (attempt, path.parent()) else { return true };
     let (Some(pod), Some(name)) = (container.parent(), container.file_name()) else { return true };
-    let latest = PodDir(pod.to_owned()).remains().into_iter().find(|one| *one.name == *name);
-    !latest.is_some_and(|one| one.attempt == attempt && matches!(one.state, ContainerState::Running { .. }))
+    let pod = PodDir(pod.to_owned());
+    let containers = pod.read_state().map(|state| state.containers).unwrap_or_default();
+    let runs = containers
+        .iter()
+        .any(|one| *one.name == *name && one.attempt == attempt && matches!(one.state, ContainerState::Running { .. }));
+    !(runs && pod.is_locked())
 }

@@ -2,37 +2,40 @@
 //!
 //! Source: Kubernetes, `pkg/controller/podgc`, `gcOrphaned`.
 
-use crate::decision_table;
+use crate::{decision_enum, decision_table};
 
-/// The node that a pod is bound to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Node {
-    /// There is none: it is not bound.
-    Unbound,
-    /// The view shows it.
-    InView,
-    /// The view does not show it.
-    NotSeen,
+decision_enum! {
+    /// The node that a pod is bound to.
+    pub enum Node {
+        /// There is none: it is not bound.
+        Unbound,
+        /// The view shows it.
+        InView,
+        /// The view does not show it.
+        NotSeen,
+    }
 }
 
-/// What the API server said of the node, for this pod.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Word {
-    /// Nothing yet.
-    NotAsked,
-    /// There is no such node.
-    NoSuchNode,
+decision_enum! {
+    /// What the API server said of the node, for this pod.
+    pub enum Word {
+        /// Nothing yet.
+        NotAsked,
+        /// There is no such node.
+        NoSuchNode,
+    }
 }
 
-/// What is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// It is left as it is.
-    Keep,
-    /// After a while, the API server is asked for the node.
-    Ask,
-    /// It is removed at once.
-    Remove,
+decision_enum! {
+    /// What is done.
+    pub enum Action {
+        /// It is left as it is.
+        Keep,
+        /// After a while, the API server is asked for the node.
+        Ask,
+        /// It is removed at once.
+        Remove,
+    }
 }
 
 decision_table! {

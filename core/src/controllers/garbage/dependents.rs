@@ -6,39 +6,42 @@
 use crate::api::meta::ObjectMeta;
 use crate::apiserver::deletion::{FOREGROUND, ORPHAN};
 use crate::controllers::garbage::owners::Life;
-use crate::decision_table;
+use crate::{decision_enum, decision_table};
 
-/// Which finalizer of ours an object has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finalizer {
-    /// None.
-    Neither,
-    /// `orphan`, whatever else.
-    Orphan,
-    /// `foregroundDeletion`.
-    Foreground,
+decision_enum! {
+    /// Which finalizer of ours an object has.
+    pub enum Finalizer {
+        /// None.
+        Neither,
+        /// `orphan`, whatever else.
+        Orphan,
+        /// `foregroundDeletion`.
+        Foreground,
+    }
 }
 
-/// Who names the object as an owner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dependents {
-    /// Nobody, as far as the view shows.
-    NoneLeft,
-    /// Some, but none with `blockOwnerDeletion`.
-    NoneBlocks,
-    /// At least one with `blockOwnerDeletion`.
-    OneBlocks,
+decision_enum! {
+    /// Who names the object as an owner.
+    pub enum Dependents {
+        /// Nobody, as far as the view shows.
+        NoneLeft,
+        /// Some, but none with `blockOwnerDeletion`.
+        NoneBlocks,
+        /// At least one with `blockOwnerDeletion`.
+        OneBlocks,
+    }
 }
 
-/// What is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Nothing: each child is looked at by itself, and the object again when one changes.
-    Keep,
-    /// The API server is asked for children that the view does not show; with none, the finalizer is taken away.
-    Count,
-    /// The finalizer is taken away.
-    Release,
+decision_enum! {
+    /// What is done.
+    pub enum Action {
+        /// Nothing: each child is looked at by itself, and the object again when one changes.
+        Keep,
+        /// The API server is asked for children that the view does not show; with none, the finalizer is taken away.
+        Count,
+        /// The finalizer is taken away.
+        Release,
+    }
 }
 
 decision_table! {

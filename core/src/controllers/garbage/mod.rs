@@ -13,37 +13,30 @@ mod relations;
 
 pub use program::{GarbageCollector, Options};
 
-use crate::controllers::pages::page;
+use crate::pages::Page;
 
-/// A page for each table: the stem of its file, and its Markdown.
-pub fn pages() -> Vec<(&'static str, String)> {
+/// The pages of this folder's tables.
+pub fn pages() -> Vec<Page> {
+    let by = "the garbage collector";
     vec![
-        (
-            "garbage",
-            page(
-                "What becomes of an object that names owners",
+        Page::new("garbage", "What becomes of an object that names owners", by)
+            .says(
                 "An owner that the view does not show is in doubt until the API server itself says that there is none \
                  of that uid. An object is deleted only when no owner of it is alive or in doubt.",
-                &owners::GARBAGE.page(),
-            ),
-        ),
-        (
-            "dependents",
-            page(
-                "What an owner waits for while it is being deleted",
+            )
+            .decides(&owners::GARBAGE),
+        Page::new("dependents", "What an owner waits for while it is being deleted", by)
+            .says(
                 "Deleted with `--cascade=foreground` it goes after its children; with `--cascade=orphan` it goes when \
                  they have forgotten it. Either way a finalizer holds it until then.",
-                &dependents::DEPENDENTS.page(),
-            ),
-        ),
-        (
-            "bound_pods",
-            page(
-                "What becomes of a pod that is bound to a node",
+            )
+            .decides(&dependents::DEPENDENTS),
+        Page::new("bound_pods", "What becomes of a pod that is bound to a node", by)
+            .says(format!(
                 "A node's kubelet removes the pods that are to go. When the node object is deleted, and has not come \
-                 back for a while, nobody does; then the pod is removed by force.",
-                &bound_pods::BOUND_POD.page(),
-            ),
-        ),
+                 back for {} s, nobody does; then the pod is removed by force.",
+                Options::default().node_quarantine.as_secs()
+            ))
+            .decides(&bound_pods::BOUND_POD),
     ]
 }

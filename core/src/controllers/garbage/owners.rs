@@ -3,7 +3,7 @@
 //! Source: Kubernetes, `pkg/controller/garbagecollector`, `attemptToDeleteItem`.
 
 use crate::api::meta::OwnerReference;
-use crate::decision_table;
+use crate::{decision_enum, decision_table};
 
 /// How it stands with one owner that an object names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,56 +20,60 @@ pub enum Standing {
     LettingGo,
 }
 
-/// How it stands with all owners of an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owners {
-    /// It names none.
-    NoneNamed,
-    /// At least one lets it go.
-    OneLetsGo,
-    /// None lets it go, and at least one was not seen.
-    InDoubt,
-    /// All are alive.
-    AllLive,
-    /// Some are alive; the others are gone, or wait for their children to go.
-    SomeLive,
-    /// None is alive, and at least one waits for its children to go.
-    Awaited,
-    /// All are gone.
-    AllGone,
+decision_enum! {
+    /// How it stands with all owners of an object.
+    pub enum Owners {
+        /// It names none.
+        NoneNamed,
+        /// At least one lets it go.
+        OneLetsGo,
+        /// None lets it go, and at least one was not seen.
+        InDoubt,
+        /// All are alive.
+        AllLive,
+        /// Some are alive; the others are gone, or wait for their children to go.
+        SomeLive,
+        /// None is alive, and at least one waits for its children to go.
+        Awaited,
+        /// All are gone.
+        AllGone,
+    }
 }
 
-/// Whether the deletion of the object itself has begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Life {
-    /// It has not.
-    Living,
-    /// It has.
-    Deleting,
+decision_enum! {
+    /// Whether the deletion of the object itself has begun.
+    pub enum Life {
+        /// It has not.
+        Living,
+        /// It has.
+        Deleting,
+    }
 }
 
-/// Whether the object is named as an owner itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Children {
-    /// By nobody.
-    Childless,
-    /// By some.
-    Parent,
+decision_enum! {
+    /// Whether the object is named as an owner itself.
+    pub enum Children {
+        /// By nobody.
+        Childless,
+        /// By some.
+        Parent,
+    }
 }
 
-/// What is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// It is left as it is.
-    Keep,
-    /// The API server is asked for the owners that were not seen.
-    Ask,
-    /// It forgets the owners that are gone, or that let it go.
-    Strip,
-    /// It is deleted.
-    Delete,
-    /// It is deleted after its own children.
-    DeleteForeground,
+decision_enum! {
+    /// What is done.
+    pub enum Action {
+        /// It is left as it is.
+        Keep,
+        /// The API server is asked for the owners that were not seen.
+        Ask,
+        /// It forgets the owners that are gone, or that let it go.
+        Strip,
+        /// It is deleted.
+        Delete,
+        /// It is deleted after its own children.
+        DeleteForeground,
+    }
 }
 
 decision_table! {

@@ -4,45 +4,48 @@
 
 use crate::api::namespace::{FINALIZER, Namespace};
 use crate::api::object::Object;
-use crate::decision_table;
+use crate::{decision_enum, decision_table};
 
-/// Where the namespace is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// Nobody asked for its end.
-    Active,
-    /// It is to be emptied.
-    Terminating,
-    /// It is empty; others may hold it.
-    Released,
+decision_enum! {
+    /// Where the namespace is in its life.
+    pub enum Stage {
+        /// Nobody asked for its end.
+        Active,
+        /// It is to be emptied.
+        Terminating,
+        /// It is empty; others may hold it.
+        Released,
+    }
 }
 
-/// What was found in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Contents {
-    /// It has not been looked at.
-    NotListed,
-    /// Something that nobody asked to go.
-    SomeStay,
-    /// Only what is on its way out.
-    AllLeave,
-    /// Nothing.
-    Nothing,
+decision_enum! {
+    /// What was found in it.
+    pub enum Contents {
+        /// It has not been looked at.
+        NotListed,
+        /// Something that nobody asked to go.
+        SomeStay,
+        /// Only what is on its way out.
+        AllLeave,
+        /// Nothing.
+        Nothing,
+    }
 }
 
-/// What is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// It is left as it is.
-    Keep,
-    /// Everything in it is listed.
-    List,
-    /// What stays is deleted.
-    DeleteContents,
-    /// It is listed again, later each time as long as nothing goes.
-    LookAgain,
-    /// `kubernetes` is taken out of its finalizers.
-    Release,
+decision_enum! {
+    /// What is done.
+    pub enum Action {
+        /// It is left as it is.
+        Keep,
+        /// Everything in it is listed.
+        List,
+        /// What stays is deleted.
+        DeleteContents,
+        /// It is listed again, later each time as long as nothing goes.
+        LookAgain,
+        /// `kubernetes` is taken out of its finalizers.
+        Release,
+    }
 }
 
 decision_table! {

@@ -8,17 +8,16 @@ mod program;
 
 pub use program::{NamespaceController, Options};
 
-use crate::controllers::pages::page;
+use crate::pages::Page;
 
-/// A page for each table: the stem of its file, and its Markdown.
-pub fn pages() -> Vec<(&'static str, String)> {
-    vec![(
-        "emptying",
-        page(
-            "What is done with a namespace",
-            "A namespace that is being deleted is held by `kubernetes` in its `spec.finalizers` until everything in it \
-             is gone. What is in it is listed, deleted, and listed again.",
-            &emptying::EMPTYING.page(),
-        ),
-    )]
+/// The pages of this folder's tables.
+pub fn pages() -> Vec<Page> {
+    vec![
+        Page::new("emptying", "What is done with a namespace that is being deleted", "the namespace controller")
+            .says(
+                "A namespace that is being deleted is held by `kubernetes` in its `spec.finalizers` until everything \
+                 in it is gone. What is in it is listed, deleted, and listed again.",
+            )
+            .decides(&emptying::EMPTYING),
+    ]
 }

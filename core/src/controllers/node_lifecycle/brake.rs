@@ -4,39 +4,42 @@
 //! kube-controller-manager's `--unhealthy-zone-threshold`, `--large-cluster-size-threshold`, `--node-eviction-rate`,
 //! `--secondary-node-eviction-rate`. All nodes are one zone here.
 
-use crate::decision_table;
+use crate::{decision_enum, decision_table};
 
-/// How many of all nodes are not ready.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Zone {
-    /// A few, or none.
-    Normal,
-    /// At least 55 %, and more than two.
-    PartialDisruption,
-    /// All there are.
-    FullDisruption,
+decision_enum! {
+    /// How many of all nodes are not ready.
+    pub enum Zone {
+        /// A few, or none.
+        Normal,
+        /// At least 55 %, and more than two.
+        PartialDisruption,
+        /// All there are.
+        FullDisruption,
+    }
 }
 
-/// How many nodes there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Size {
-    /// At most 50.
-    Small,
-    /// More than 50.
-    Large,
+decision_enum! {
+    /// How many nodes there are.
+    pub enum Size {
+        /// At most 50.
+        Small,
+        /// More than 50.
+        Large,
+    }
 }
 
-/// How fast nodes are emptied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
-    /// One node in ten seconds.
-    Steady,
-    /// One node in a hundred seconds.
-    Slow,
-    /// No further node.
-    Hold,
-    /// No further node; and of those begun, nothing more.
-    Stop,
+decision_enum! {
+    /// How fast nodes are emptied.
+    pub enum Pace {
+        /// One node in ten seconds.
+        Steady,
+        /// One node in a hundred seconds.
+        Slow,
+        /// No further node.
+        Hold,
+        /// No further node; and of those begun, nothing more.
+        Stop,
+    }
 }
 
 decision_table! {

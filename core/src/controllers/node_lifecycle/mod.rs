@@ -13,47 +13,41 @@ pub mod silent_pods;
 
 pub use program::{EVICTION_AFTER, NODE_GRACE, NodeLifecycle, Options};
 
-use crate::controllers::pages::page;
+use crate::pages::Page;
 
-/// A page for each table: the stem of its file, and its Markdown.
-pub fn pages() -> Vec<(&'static str, String)> {
+/// The pages of this folder's tables.
+pub fn pages() -> Vec<Page> {
+    let by = "the node lifecycle controller";
     vec![
-        (
-            "silence",
-            page(
-                "What a lease says of its node when we have heard nothing",
-                "When a deadline has passed, the API server is asked for the lease itself: a watch can be late, and a \
-                 late watch is not a dead node. Asked twice: before a node is called silent, and again before its \
-                 pods are evicted.",
-                &silence::SILENCE.page(),
-            ),
-        ),
-        (
-            "node_health",
-            page(
-                "What is written on a node",
-                "Only the kubelet says that its node is ready. When it is silent, this is what is said in its place.",
-                &node_health::NODE_HEALTH.page(),
-            ),
-        ),
-        (
-            "silent_pods",
-            page(
-                "What becomes of a pod whose node is silent",
+        Page::new("silence", "What a lease says of its node when nothing was heard of it", by)
+            .says(format!(
+                "A node's kubelet renews its lease every {} s. When nothing was heard of it for {} s, the API server \
+                 is asked for the lease itself: a watch can be late, and a late watch is not a dead node. It is asked \
+                 twice: before a node is called silent, and again before its pods are evicted, {} s later if \
+                 `--eviction-timeout` says nothing else.",
+                crate::kubelet::node::HEARTBEAT.as_secs(),
+                NODE_GRACE.as_secs(),
+                EVICTION_AFTER.as_secs()
+            ))
+            .decides(&silence::SILENCE),
+        Page::new("node_health", "What is written on a node", by)
+            .says("Only the kubelet says that its node is ready. When it is silent, this is what is said in its place.")
+            .decides(&node_health::NODE_HEALTH),
+        Page::new("silent_pods", "What becomes of a pod whose node is silent", by)
+            .says(
                 "It serves nobody that we know of, and after a while it is replaced. A node that is heard again in \
                  between keeps what has not been evicted.",
-                &silent_pods::SILENT_POD.page(),
-            ),
-        ),
-        (
-            "eviction_pace",
-            page(
-                "How fast pods are evicted",
+            )
+            .decides(&silent_pods::SILENT_POD),
+        Page::new("eviction_pace", "How fast pods are evicted", by)
+            .says(format!(
                 "When many nodes fall silent at once, the reason is more likely to be near us than with each of them: \
-                 a network, not fifty machines. The zone is fully disrupted when no node is ready, partially when at \
-                 least 55 % and more than two are not.",
-                &brake::EVICTION_PACE.page(),
-            ),
-        ),
+                 a network, not fifty machines. The zone, here all nodes, is fully disrupted when no node is ready, \
+                 and partially when at least {} % and more than {} are not. More than {} nodes are a large cluster.",
+                brake::DISRUPTION_PERCENT,
+                brake::DISRUPTION_MIN,
+                brake::LARGE
+            ))
+            .decides(&brake::EVICTION_PACE),
     ]
 }

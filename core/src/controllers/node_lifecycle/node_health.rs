@@ -2,39 +2,42 @@
 
 use crate::api::meta::Time;
 use crate::api::node::{Node, NodeCondition};
-use crate::decision_table;
+use crate::{decision_enum, decision_table};
 
-/// What we hear of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hearing {
-    /// It renews its lease, or could not have been heard, or has not been silent for long enough.
-    Heard,
-    /// It has been silent for the whole grace period.
-    Silent,
-    /// It has been silent for so long that its pods are evicted.
-    Evicting,
+decision_enum! {
+    /// What we hear of a node.
+    pub enum Hearing {
+        /// It renews its lease, or could not have been heard, or has not been silent for long enough.
+        Heard,
+        /// It has been silent for the whole grace period.
+        Silent,
+        /// It has been silent for so long that its pods are evicted.
+        Evicting,
+    }
 }
 
-/// What the node's condition `Ready` says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Said {
-    /// There is no such condition.
-    Nothing,
-    /// Its kubelet's word: `True` or `False`.
-    KubeletsWord,
-    /// `Unknown`.
-    NotKnown,
+decision_enum! {
+    /// What the node's condition `Ready` says.
+    pub enum Said {
+        /// There is no such condition.
+        Nothing,
+        /// Its kubelet's word: `True` or `False`.
+        KubeletsWord,
+        /// `Unknown`.
+        NotKnown,
+    }
 }
 
-/// What is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// It is left as it is.
-    Keep,
-    /// `Ready` becomes `Unknown`, with the reason `NodeStatusUnknown`.
-    SayUnknown,
-    /// `Ready` becomes `Unknown`, with the reason `NodeStatusNeverUpdated`.
-    SayNeverUpdated,
+decision_enum! {
+    /// What is done.
+    pub enum Action {
+        /// It is left as it is.
+        Keep,
+        /// `Ready` becomes `Unknown`, with the reason `NodeStatusUnknown`.
+        SayUnknown,
+        /// `Ready` becomes `Unknown`, with the reason `NodeStatusNeverUpdated`.
+        SayNeverUpdated,
+    }
 }
 
 decision_table! {

@@ -215,6 +215,11 @@ impl NodeLifecycle {
                 self.pods_on.remove(&node);
             }
         }
+        if let Some(node) = &after
+            && takes_back(old.as_ref(), new.as_ref())
+        {
+            self.hear(now, node, out);
+        }
         if let Some(node) = after {
             if self.members.get(&node).is_some_and(|member| member.hearing != Hearing::Heard) {
                 self.pod_writes.add(key.clone(), now.mono);
@@ -473,6 +478,18 @@ impl NodeLifecycle {
     }
 }
 
+/// Whether the kubelet of a pod has read that its node is silent, and says that the pod is ready all the same.
+///
+/// A status that it wrote before is refused, since we have written after it; so it lives. To write again what it has
+/// taken back would begin a quarrel without end.
+fn takes_back(old: Option<&Object>, new: Option<&Object>) -> bool {
+    let (Some(old), Some(new)) = (old.and_then(Object::get::<Pod>), new.and_then(Object::get::<Pod>)) else {
+        return false;
+    };
+    let was_said = old.status.conditions.iter().any(|one| one.kind == "Ready" && one.reason == silent_pods::REASON);
+    was_said && new.is_ready() && old.metadata.uid == new.metadata.uid
+}
+
 fn node_key(name: &str) -> Key {
     Key::new(Kind::Node, "", name)
 }
@@ -571,6 +588,22 @@ mod tests {
         world.run(&mut program, 300);
         assert_eq!(ready(&world, "n1"), "True ");
         assert_eq!(world.names(Kind::Pod, "default"), "p1 p2");
+    }
+
+    #[test]
+    fn a_kubelet_that_takes_back_what_was_said_of_its_pod_is_heard() {
+        let (mut world, mut program) = world(2, 2);
+        world.run(&mut program, 10);
+        die(&mut world, "n1");
+        world.run(&mut program, 20);
+        world.take_writes();
+        let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+        world.merge(Key::new(Kind::Pod, "default", "p1"), ready, Part::Status);
+        world.take_writes();
+        world.run(&mut program, 5);
+        assert_eq!(world.take_writes(), [""; 0], "its word stands, until the node is silent again");
+        world.run(&mut program, 60);
+        assert_eq!(world.names(Kind::Pod, "default"), "-p1 p2");
     }
 
     #[test]

@@ -1,43 +1,46 @@
 //! What the API server's own word on a lease means for a node that has been silent until a deadline.
 
 use crate::api::status::Reason;
-use crate::decision_table;
 use crate::program::{Answer, Revision};
+use crate::{decision_enum, decision_table};
 use std::cmp::Ordering;
 
-/// What the lease would be looked at for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Question {
-    /// Nothing was heard for the whole grace period.
-    IsSilent,
-    /// It is known to be silent, and its pods would be evicted now.
-    MayEvict,
+decision_enum! {
+    /// What the lease would be looked at for.
+    pub enum Question {
+        /// Nothing was heard for the whole grace period.
+        IsSilent,
+        /// It is known to be silent, and its pods would be evicted now.
+        MayEvict,
+    }
 }
 
-/// What the API server says of the lease, against what was heard of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeaseNow {
-    /// It is as it was when we last heard of it.
-    Unchanged,
-    /// It was renewed, and the news has not reached us.
-    Renewed,
-    /// There is none.
-    Missing,
-    /// No answer, or one that says nothing of the lease.
-    NoAnswer,
+decision_enum! {
+    /// What the API server says of the lease, against what was heard of it.
+    pub enum LeaseNow {
+        /// It is as it was when we last heard of it.
+        Unchanged,
+        /// It was renewed, and the news has not reached us.
+        Renewed,
+        /// There is none.
+        Missing,
+        /// No answer, or one that says nothing of the lease.
+        NoAnswer,
+    }
 }
 
-/// What is concluded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// The node is silent.
-    CallSilent,
-    /// Its pods are evicted.
-    Evict,
-    /// It was heard, just now.
-    Hear,
-    /// The grace period begins anew.
-    StartOver,
+decision_enum! {
+    /// What is concluded.
+    pub enum Action {
+        /// The node is silent.
+        CallSilent,
+        /// Its pods are evicted.
+        Evict,
+        /// It was heard, just now.
+        Hear,
+        /// The grace period begins anew.
+        StartOver,
+    }
 }
 
 decision_table! {

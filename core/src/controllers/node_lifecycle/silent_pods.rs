@@ -3,37 +3,40 @@
 use crate::api::meta::Time;
 use crate::api::pod::Pod;
 use crate::controllers::node_lifecycle::node_health::Hearing;
-use crate::decision_table;
+use crate::{decision_enum, decision_table};
 
-/// Where a pod is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// It has not ended, and nobody asked for its end.
-    Active,
-    /// Its deletion was asked for.
-    Leaving,
-    /// Its containers have ended for good.
-    Finished,
+decision_enum! {
+    /// Where a pod is in its life.
+    pub enum Standing {
+        /// It has not ended, and nobody asked for its end.
+        Active,
+        /// Its deletion was asked for.
+        Leaving,
+        /// Its containers have ended for good.
+        Finished,
+    }
 }
 
-/// What the pod's condition `Ready` says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Serving {
-    /// `True`.
-    Ready,
-    /// Anything else.
-    NotReady,
+decision_enum! {
+    /// What the pod's condition `Ready` says.
+    pub enum Serving {
+        /// `True`.
+        Ready,
+        /// Anything else.
+        NotReady,
+    }
 }
 
-/// What is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// It is left as it is.
-    Keep,
-    /// `Ready` becomes `False`, so that no service sends it anything.
-    SayNotReady,
-    /// It is deleted, with its own grace period, so that its controller replaces it.
-    Evict,
+decision_enum! {
+    /// What is done.
+    pub enum Action {
+        /// It is left as it is.
+        Keep,
+        /// `Ready` becomes `False`, so that no service sends it anything.
+        SayNotReady,
+        /// It is deleted, with its own grace period, so that its controller replaces it.
+        Evict,
+    }
 }
 
 decision_table! {
@@ -58,12 +61,15 @@ pub fn classify(pod: &Pod) -> (Standing, Serving) {
     (standing, if pod.is_ready() { Serving::Ready } else { Serving::NotReady })
 }
 
+/// The reason of a condition that we have made false.
+pub const REASON: &str = "NodeNotReady";
+
 /// Makes `Ready` false, if it is true.
 pub fn say_not_ready(pod: &mut Pod, at: Time) {
     for ready in &mut pod.status.conditions {
         if ready.kind == "Ready" && ready.status == "True" {
             ready.status = "False".into();
-            ready.reason = "NodeNotReady".into();
+            ready.reason = REASON.into();
             ready.message = "Kubelet stopped posting node status.".into();
             ready.last_transition_time = Some(at);
         }

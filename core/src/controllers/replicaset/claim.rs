@@ -3,48 +3,52 @@
 use crate::api::meta::{ObjectMeta, OwnerReference};
 use crate::api::pod::Pod;
 use crate::api::replicaset::ReplicaSet;
-use crate::decision_table;
+use crate::{decision_enum, decision_table};
 
-/// Who manages the pod now.
-#[derive(Clone, Copy, Debug)]
-pub enum Owner {
-    /// This set.
-    Us,
-    /// Something else.
-    Other,
-    /// Nobody.
-    Nobody,
+decision_enum! {
+    /// Who manages the pod now.
+    pub enum Owner {
+        /// This set.
+        Us,
+        /// Something else.
+        Other,
+        /// Nobody.
+        Nobody,
+    }
 }
 
-/// Whether the set selects the pod's labels.
-#[derive(Clone, Copy, Debug)]
-pub enum Labels {
-    /// It does.
-    Match,
-    /// It does not.
-    Differ,
+decision_enum! {
+    /// Whether the set selects the pod's labels.
+    pub enum Labels {
+        /// It does.
+        Match,
+        /// It does not.
+        Differ,
+    }
 }
 
-/// What the pod, or the set, is doing.
-#[derive(Clone, Copy, Debug)]
-pub enum Life {
-    /// Neither is being deleted, and the pod has not finished.
-    Alive,
-    /// One of them is being deleted, or the pod has finished.
-    Ending,
+decision_enum! {
+    /// What the pod, or the set, is doing.
+    pub enum Life {
+        /// Neither is being deleted, and the pod has not finished.
+        Alive,
+        /// One of them is being deleted, or the pod has finished.
+        Ending,
+    }
 }
 
-/// What the set does about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// It is one of the set's pods.
-    Keep,
-    /// The set makes itself its owner.
-    Adopt,
-    /// The set is its owner no more.
-    Release,
-    /// It is none of the set's business.
-    Ignore,
+decision_enum! {
+    /// What the set does about it.
+    pub enum Action {
+        /// It is one of the set's pods.
+        Keep,
+        /// The set makes itself its owner.
+        Adopt,
+        /// The set is its owner no more.
+        Release,
+        /// It is none of the set's business.
+        Ignore,
+    }
 }
 
 decision_table! {

@@ -2,6 +2,8 @@
 
 use crate::api::pod::Pod;
 use crate::client::Backoff;
+use crate::controllers::replicaset::BY;
+use crate::pages::Page;
 use crate::time::{Duration, Instant};
 use std::cmp::Reverse;
 
@@ -44,6 +46,32 @@ impl Failures {
         let rounds = self.count / u32::try_from(wanted.max(1)).unwrap_or(u32::MAX);
         self.last + REPLACE.delay(if wanted == 1 { rounds.saturating_sub(1) } else { rounds })
     }
+}
+
+/// The page of finished pods and their successors, computed.
+pub fn page() -> Page {
+    let rows = (1..=9).chain([12, 16, 20, 24, 28, 32]).map(|failed: u32| {
+        let delay = |wanted| {
+            let mut failures = Failures::default();
+            (0..failed).for_each(|_| failures.add(Instant::default()));
+            match failures.replace_at(wanted).since(Instant::default()).as_secs() {
+                0 => "at once".into(),
+                secs => format!("{secs} s"),
+            }
+        };
+        vec![failed.to_string(), delay(1), delay(4)]
+    });
+    Page::new("keep", "Which finished pods a set keeps, and how soon a failed one is replaced", BY)
+        .says(
+            "Finished pods stay to be looked at: the newest, as many as the set wants running ones. Older ones are \
+             deleted. A set of 0 keeps none.",
+        )
+        .says(format!(
+            "A failed pod is replaced at once, but later each time all of the set's pods have failed again. After {} s \
+             without a failure the next is the first again. For sets that want so many pods:",
+            FORGIVEN_AFTER.as_secs()
+        ))
+        .lists(file!(), &["pods failed in a row", "replaced after, of 1", "of 4"], rows)
 }
 
 #[cfg(test)]

@@ -10,3 +10,19 @@ mod program;
 pub mod scale;
 
 pub use program::{Options, ReplicaSetController};
+
+use crate::pages::Page;
+
+/// The pages of this folder's decisions.
+pub fn pages() -> Vec<Page> {
+    vec![
+        Page::new("claim", "Which pods are a set's own", BY)
+            .says("Asked of each pod that names the set as its controller, and of each in its namespace that has none.")
+            .decides(&claim::CLAIM),
+        scale::page(),
+        keep::page(),
+    ]
+}
+
+/// Who decides here.
+const BY: &str = "the ReplicaSet controller";

@@ -45,6 +45,8 @@ pub struct ReplicaSetController {
     /// Pods that nobody owns.
     orphans: BTreeSet<Key>,
     creations: Expectations<Key, Key>,
+    /// By the set's uid: pods that were asked for and may have been made; whether they were is not known, and no view shows them.
+    unsure: BTreeMap<String, BTreeSet<Key>>,
     deletions: Expectations<Key, String>,
     failures: BTreeMap<Key, Failures>,
     /// Why the last creation of a set was refused.
@@ -54,7 +56,7 @@ pub struct ReplicaSetController {
 /// What an open call is for; each names the set.
 #[derive(Clone, Debug)]
 enum Asked {
-    Create { set: Key, pod: Key },
+    Create { set: Key, set_uid: String, pod: Key },
     Delete { set: Key, pod: Key, uid: String },
     Claim { set: Key, pod: Key },
     Status { set: Key },
@@ -72,6 +74,7 @@ impl ReplicaSetController {
             owned: BTreeMap::new(),
             orphans: BTreeSet::new(),
             creations: Expectations::default(),
+            unsure: BTreeMap::new(),
             deletions: Expectations::default(),
             failures: BTreeMap::new(),
             refused: BTreeMap::new(),
@@ -80,11 +83,16 @@ impl ReplicaSetController {
 
     fn set_changed(&mut self, now: Now, change: Change) {
         match change {
-            Change::Added(set) | Change::Modified { new: set, .. } => self.queue.add(set.key(), now.mono),
+            Change::Added(set) | Change::Modified { new: set, .. } => {
+                // Whatever failed was decided on an older view.
+                self.queue.succeeded(&set.key());
+                self.queue.add(set.key(), now.mono);
+            }
             Change::Deleted(set) => {
                 let key = set.key();
                 self.queue.remove(&key);
                 self.creations.forget(&key);
+                self.unsure.remove(&set.meta().uid);
                 self.deletions.forget(&key);
                 self.failures.remove(&key);
                 self.refused.remove(&key);
@@ -183,18 +191,18 @@ impl ReplicaSetController {
         };
         match (asked, &answer) {
             (Asked::Create { set, .. }, Answer::Object { .. }) => {
-                // Met when the view shows it.
+                // Met when the view shows it. No success of the set as a whole yet: with a stale view of the set, pods
+                // are made and collected in turns, and only refused statuses tell.
                 self.refused.remove(&set);
-                self.queue.succeeded(&set);
             }
-            (Asked::Create { set, pod }, Answer::Refused(_)) if reason == Some(Reason::AlreadyExists) => {
+            (Asked::Create { set, pod, .. }, Answer::Refused(_)) if reason == Some(Reason::AlreadyExists) => {
                 // Made by a call whose answer was lost, or by somebody else: in both cases the view shows it.
                 if self.pods.object(&pod).is_some() {
                     self.creations.met(&set, &pod);
                 }
                 self.queue.failed(set, now.mono);
             }
-            (Asked::Create { set, pod }, Answer::Refused(status)) => {
+            (Asked::Create { set, pod, .. }, Answer::Refused(status)) => {
                 self.creations.met(&set, &pod);
                 if let Some(object) = self.sets.object(&set).cloned() {
                     let message = format!("Error creating: {status}");
@@ -203,22 +211,28 @@ impl ReplicaSetController {
                 self.refused.insert(set.clone(), status.message.clone());
                 self.queue.failed(set, now.mono);
             }
-            (Asked::Create { set, pod }, _) => {
+            (Asked::Create { set, set_uid, pod }, _) => {
                 // Whether it was made is not known. The next try has the same name, so there will be no twin.
                 self.creations.met(&set, &pod);
+                if self.sets.object(&set).is_some_and(|object| object.meta().uid == set_uid) {
+                    self.unsure.entry(set_uid).or_default().insert(pod);
+                }
                 self.queue.failed(set, now.mono);
             }
             // Met when the view shows it.
-            (Asked::Delete { set, .. }, Answer::Object { .. } | Answer::Removed(_)) => self.queue.succeeded(&set),
+            (Asked::Delete { .. }, Answer::Object { .. } | Answer::Removed(_)) => {}
+            // It is gone, and the view will show that. Asking again before would get the same answer, as fast as it comes.
+            (Asked::Delete { set, pod, uid }, _) if reason == Some(Reason::NotFound) => {
+                if self.pods.object(&pod).is_none_or(|pod| pod.meta().uid != uid) {
+                    self.deletions.met(&set, &uid);
+                    self.queue.add(set, now.mono);
+                }
+            }
             (Asked::Delete { set, pod, uid }, _) => {
                 self.deletions.met(&set, &uid);
-                match reason {
-                    Some(Reason::NotFound | Reason::Conflict) => self.queue.add(set, now.mono),
-                    _ => {
-                        out.log(Level::Warn, format!("replicaset: deletion of {pod}: {}", told(&answer)));
-                        self.queue.failed(set, now.mono);
-                    }
-                }
+                let level = if reason == Some(Reason::Conflict) { Level::Debug } else { Level::Warn };
+                out.log(level, format!("replicaset: deletion of {pod}: {}", told(&answer)));
+                self.queue.failed(set, now.mono);
             }
             (Asked::Claim { set, pod }, answer) => match answer {
                 Answer::Object { .. } => self.queue.succeeded(&set),
@@ -227,7 +241,13 @@ impl ReplicaSetController {
                     self.queue.failed(set, now.mono);
                 }
             },
-            (Asked::Status { set }, Answer::Object { .. }) => self.queue.add(set, now.mono),
+            (Asked::Status { set }, Answer::Object { object, .. }) => {
+                self.queue.succeeded(&set);
+                // What was written is looked at when the view shows it; before, it would be written again.
+                if self.sets.object(&set).is_none_or(|known| known.revision() >= object.revision()) {
+                    self.queue.add(set, now.mono);
+                }
+            }
             // On a conflict the view brings the news that the next try needs.
             (Asked::Status { set }, _) => self.queue.failed(set, now.mono),
         }
@@ -303,11 +323,19 @@ impl ReplicaSetController {
         if now.mono < not_before {
             return self.queue.add_at(key.clone(), not_before);
         }
+        let mut unsure = self.unsure.remove(&set.metadata.uid).unwrap_or_default();
+        unsure.retain(|pod| self.pods.object(pod).is_none());
         let names = (0..).map(|nth| names::child(&set.metadata.name, &set.metadata.uid, nth));
-        let free = names
+        let others = names
             .map(|name| Key::new(Kind::Pod, &set.metadata.namespace, &name))
-            .filter(|pod| self.pods.object(pod).is_none());
-        for pod in free.take(more).collect::<Vec<Key>>() {
+            .filter(|pod| self.pods.object(pod).is_none() && !unsure.contains(pod));
+        // A name that was freed since is not taken before one that may be in use already.
+        let chosen: Vec<Key> = unsure.iter().cloned().chain(others).take(more).collect();
+        unsure.retain(|pod| !chosen.contains(pod));
+        if !unsure.is_empty() {
+            self.unsure.insert(set.metadata.uid.clone(), unsure);
+        }
+        for pod in chosen {
             self.creations.expect(key, pod.clone());
             self.recorder.tell(
                 now,
@@ -318,7 +346,7 @@ impl ReplicaSetController {
                 out,
             );
             let verb = Verb::Create { object: from_template(set, &pod).into_object() };
-            self.calls.call(now, Asked::Create { set: key.clone(), pod }, verb, out);
+            self.calls.call(now, Asked::Create { set: key.clone(), set_uid: set.metadata.uid.clone(), pod }, verb, out);
         }
     }
 
@@ -343,7 +371,13 @@ impl ReplicaSetController {
         if let Some(after) = look_again {
             self.queue.add_at(key.clone(), now.mono + after);
         }
-        if in_flight || status == set.status {
+        if in_flight {
+            return;
+        }
+        if status == set.status {
+            if self.creations.is_met(key) && self.deletions.is_met(key) {
+                self.queue.succeeded(key);
+            }
             return;
         }
         let object = ReplicaSet { status, ..set.clone() }.into_object();
@@ -428,7 +462,8 @@ impl Program for ReplicaSetController {
         for (asked, answer) in self.calls.ended(now, &input) {
             self.ended(now, asked, answer, out);
         }
-        if self.sets.is_synced() && self.pods.is_synced() {
+        // With one view fresh and the other stale, it would make pods for a set that is gone as fast as they are collected.
+        if self.sets.is_connected() && self.pods.is_connected() {
             while let Some(key) = self.queue.pop_due(now.mono) {
                 self.sync(now, &key, out);
             }
@@ -439,5 +474,161 @@ impl Program for ReplicaSetController {
 
     fn each_informer(&self, show: &mut dyn FnMut(&Informer)) {
         [&self.sets, &self.pods].into_iter().for_each(show);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::{CallId, Effect, Request, Revision, WatchEvent};
+    use crate::time::Wall;
+    use serde_json::Value;
+
+    /// A controller, its open calls, and a clock.
+    struct Desk {
+        controller: ReplicaSetController,
+        now: Now,
+        calls: Vec<(CallId, Request)>,
+    }
+
+    impl Desk {
+        fn step(&mut self, input: Input) {
+            let mut out = Effects::default();
+            self.controller.step(self.now, input, &mut out);
+            self.calls.extend(out.list.into_iter().filter_map(|effect| match effect {
+                Effect::Call { call, request } => Some((call, request)),
+                _ => None,
+            }));
+        }
+
+        /// Takes out the first open call of a kind that is asked like this.
+        fn take(&mut self, kind: Kind, verb: fn(&Verb) -> bool) -> Option<(CallId, Verb)> {
+            let of = |verb: &Verb| match verb {
+                Verb::List(query) | Verb::Watch { query, .. } => query.kind,
+                Verb::Create { object } | Verb::Update { object, .. } => object.kind(),
+                Verb::Get { key } | Verb::Merge { key, .. } | Verb::Bind { key, .. } | Verb::Delete { key, .. } => {
+                    key.kind
+                }
+            };
+            let at = self.calls.iter().position(|(_, request)| of(&request.verb) == kind && verb(&request.verb))?;
+            let (call, request) = self.calls.remove(at);
+            Some((call, request.verb))
+        }
+
+        fn answer(&mut self, call: CallId, answer: Answer) {
+            self.step(Input::Reply { call, answer });
+        }
+
+        /// Answers the list of a kind, and opens its watch.
+        fn list(&mut self, kind: Kind, items: Vec<Object>) -> CallId {
+            let (call, _) = self.take(kind, |verb| matches!(verb, Verb::List(_))).unwrap();
+            self.answer(call, Answer::List { revision: Revision(9), items });
+            let (call, _) = self.take(kind, |verb| matches!(verb, Verb::Watch { .. })).unwrap();
+            self.answer(call, Answer::Watching);
+            call
+        }
+
+        fn created(&mut self) -> Option<(CallId, String)> {
+            match self.take(Kind::Pod, |verb| matches!(verb, Verb::Create { .. }))? {
+                (call, Verb::Create { object }) => Some((call, object.meta().name.clone())),
+                _ => None,
+            }
+        }
+    }
+
+    fn object(kind: Kind, value: Value) -> Object {
+        Object::from_value(kind, value).unwrap()
+    }
+
+    fn set(replicas: u64) -> Object {
+        object(
+            Kind::ReplicaSet,
+            json!({"metadata": {"name": "web", "namespace": "default", "uid": "u", "resourceVersion": "1"},
+                "spec": {"replicas": replicas, "selector": {"matchLabels": {"a": "b"}},
+                    "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": []}}}}),
+        )
+    }
+
+    /// The first pod of the set.
+    fn first_pod(set: &Object) -> Object {
+        object(
+            Kind::Pod,
+            json!({"metadata": {"name": names::child("web", "u", 0), "namespace": "default", "uid": "p",
+                "resourceVersion": "2", "labels": {"a": "b"}, "ownerReferences": [claim::reference(set.meta())]},
+                "spec": {"containers": []}}),
+        )
+    }
+
+    fn desk() -> Desk {
+        let now = Now { wall: Wall::from_secs(1), ..Now::default() };
+        let mut desk = Desk { controller: ReplicaSetController::new(Options::default()), now, calls: Vec::new() };
+        desk.step(Input::Wake);
+        desk
+    }
+
+    #[test]
+    fn a_pod_that_is_gone_already_is_not_deleted_again_and_again() {
+        let mut desk = desk();
+        let pod = first_pod(&set(0));
+        desk.list(Kind::ReplicaSet, vec![set(0)]);
+        let watch = desk.list(Kind::Pod, vec![pod.clone()]);
+        let deletion = |verb: &Verb| matches!(verb, Verb::Delete { .. });
+        let (call, _) = desk.take(Kind::Pod, deletion).unwrap();
+        desk.answer(call, Answer::Refused(crate::api::status::Status::not_found(Kind::Pod, "web")));
+        desk.now.mono = desk.now.mono + Duration::from_secs(1);
+        desk.step(Input::Wake);
+        assert!(desk.take(Kind::Pod, deletion).is_none(), "the view will show it");
+        let event = WatchEvent::Deleted(pod.with_meta(|meta| meta.resource_version = "10".into()));
+        desk.step(Input::Event { call: watch, event });
+        assert!(desk.take(Kind::Pod, deletion).is_none());
+    }
+
+    #[test]
+    fn with_a_stale_view_of_its_set_it_slows_down() {
+        let mut desk = desk();
+        desk.list(Kind::ReplicaSet, vec![set(1)]);
+        let watch = desk.list(Kind::Pod, Vec::new());
+        let conflict = Answer::Refused(crate::api::status::Status::stale(Kind::ReplicaSet, "web"));
+        let mut made = 0;
+        for revision in 10..10_000 {
+            while let Some((call, _)) = desk.take(Kind::ReplicaSet, |verb| matches!(verb, Verb::Update { .. })) {
+                desk.answer(call, conflict.clone());
+            }
+            if let Some((call, name)) = desk.created() {
+                made += 1;
+                let at = |revision: u64| {
+                    first_pod(&set(1)).with_meta(|meta| {
+                        meta.name = name.clone();
+                        meta.uid = format!("p{revision}");
+                        meta.resource_version = revision.to_string();
+                    })
+                };
+                desk.answer(call, Answer::Object { object: at(revision), created: true });
+                // The garbage collector knows that the set is gone.
+                desk.step(Input::Event { call: watch, event: WatchEvent::Added(at(revision)) });
+                desk.step(Input::Event { call: watch, event: WatchEvent::Deleted(at(revision)) });
+            }
+            desk.now.mono = desk.now.mono + Duration::from_millis(1);
+            desk.step(Input::Wake);
+        }
+        assert!((2..40).contains(&made), "{made} pods in ten seconds");
+    }
+
+    #[test]
+    fn a_pod_that_may_have_been_made_is_asked_for_by_its_name() {
+        let mut desk = desk();
+        let set = set(1);
+        let leaving = first_pod(&set).with_meta(|meta| meta.deletion_timestamp = Some(Time::default()));
+        desk.list(Kind::ReplicaSet, vec![set]);
+        let watch = desk.list(Kind::Pod, vec![leaving.clone()]);
+        let (call, first) = desk.created().unwrap();
+        assert_eq!(first, names::child("web", "u", 1), "the first name is in use");
+        desk.answer(call, Answer::Lost("nobody answers".into()));
+        let event = WatchEvent::Deleted(leaving.with_meta(|meta| meta.resource_version = "10".into()));
+        desk.step(Input::Event { call: watch, event });
+        desk.now.mono = desk.now.mono + Duration::from_secs(1);
+        desk.step(Input::Wake);
+        assert_eq!(desk.created().map(|(_, name)| name), Some(first), "though the first name is free now");
+        assert_eq!(desk.created(), None);
     }
 }

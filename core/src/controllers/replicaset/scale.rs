@@ -1,7 +1,10 @@
 //! How many pods a replica set makes, or which it deletes.
 
+use crate::api::meta::Time;
 use crate::api::pod::{Pod, PodPhase};
-use std::cmp::Reverse;
+use crate::controllers::replicaset::BY;
+use crate::pages::Page;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 /// Everything the decision may look at.
@@ -38,45 +41,97 @@ pub fn scale<'a>(view: &View<'a>) -> Scale<'a> {
     for pod in view.active {
         *on_node.entry(&pod.spec.node_name).or_default() += 1;
     }
-    let mut pods = view.active.to_vec();
-    pods.sort_by_key(|pod| rank(pod, on_node[pod.spec.node_name.as_str()]));
-    pods.truncate(have - view.wanted);
-    Scale::Delete(pods)
+    let candidate = |pod: &&'a Pod| Candidate { pod, on_same_node: on_node[pod.spec.node_name.as_str()] };
+    let mut pods: Vec<Candidate<'a>> = view.active.iter().map(candidate).collect();
+    pods.sort_by(before);
+    Scale::Delete(pods[..have - view.wanted].iter().map(|candidate| candidate.pod).collect())
 }
 
-/// Which pod goes first: the lowest. Ends in the name, so that equal sets give equal answers.
+/// A pod that may have to go.
+pub struct Candidate<'a> {
+    /// The pod.
+    pub pod: &'a Pod,
+    /// How many active pods of the set are on its node, itself included.
+    pub on_same_node: usize,
+}
+
+/// One reason to delete one pod rather than another.
+pub struct Rank {
+    /// Which goes first.
+    pub first: &'static str,
+    /// The reason, as a person would say it.
+    pub why: &'static str,
+    /// `Less` if the first of the two goes first.
+    order: fn(&Candidate<'_>, &Candidate<'_>) -> Ordering,
+}
+
+/// Which pod goes first: the first rank that makes a difference decides.
 ///
-/// Source: Kubernetes documentation, "ReplicaSet", scaling down; `controller_utils.go`, `ActivePodsWithRanks`.
-fn rank(pod: &Pod, on_same_node: usize) -> impl Ord + use<> {
-    let restarts = pod.status.container_statuses.iter().map(|status| status.restart_count).max().unwrap_or(0);
-    (
-        pod.node().is_some(),
-        pod.status.phase != PodPhase::Pending,
-        pod.is_ready(),
-        Reverse(on_same_node),
-        Reverse(ready_since(pod)),
-        Reverse(restarts),
-        Reverse(pod.metadata.creation_timestamp),
-        pod.metadata.name.clone(),
-    )
-}
-
-fn ready_since(pod: &Pod) -> Option<crate::api::meta::Time> {
-    let ready = pod.status.conditions.iter().find(|condition| condition.kind == "Ready" && condition.status == "True");
-    ready.and_then(|ready| ready.last_transition_time)
-}
-
-/// The order of [`scale`]'s victims, for the documentation.
-pub const RANKS: &[(&str, &str)] = &[
-    ("not bound to a node", "nothing is lost"),
-    ("Pending", "it does not serve yet"),
-    ("not ready", "it does not serve"),
-    ("on the node with more pods of the set", "the rest is spread better"),
-    ("ready for a shorter time", "old pods have proved themselves"),
-    ("restarted more often", "it is less healthy"),
-    ("created later", "old pods have proved themselves"),
-    ("by name", "equal sets give equal answers"),
+/// Ends in the name, so that equal sets give equal answers. Source: Kubernetes documentation, "ReplicaSet", scaling
+/// down; `controller_utils.go`, `ActivePodsWithRanks`.
+pub const RANKS: &[Rank] = &[
+    Rank { first: "not bound to a node", why: "nothing is lost", order: |a, b| a.bound().cmp(&b.bound()) },
+    Rank { first: "Pending", why: "it does not serve yet", order: |a, b| a.begun().cmp(&b.begun()) },
+    Rank { first: "not ready", why: "it does not serve", order: |a, b| a.pod.is_ready().cmp(&b.pod.is_ready()) },
+    Rank {
+        first: "on the node with more pods of the set",
+        why: "the rest is spread better",
+        order: |a, b| b.on_same_node.cmp(&a.on_same_node),
+    },
+    Rank {
+        first: "ready for a shorter time",
+        why: "old pods have proved themselves",
+        order: |a, b| b.ready_since().cmp(&a.ready_since()),
+    },
+    Rank { first: "restarted more often", why: "it is less healthy", order: |a, b| b.restarts().cmp(&a.restarts()) },
+    Rank {
+        first: "created later",
+        why: "old pods have proved themselves",
+        order: |a, b| b.pod.metadata.creation_timestamp.cmp(&a.pod.metadata.creation_timestamp),
+    },
+    Rank {
+        first: "by name",
+        why: "equal sets give equal answers",
+        order: |a, b| a.pod.metadata.name.cmp(&b.pod.metadata.name),
+    },
 ];
+
+fn before(one: &Candidate<'_>, other: &Candidate<'_>) -> Ordering {
+    let mut orders = RANKS.iter().map(|rank| (rank.order)(one, other));
+    orders.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+}
+
+impl Candidate<'_> {
+    fn bound(&self) -> bool {
+        self.pod.node().is_some()
+    }
+
+    fn begun(&self) -> bool {
+        self.pod.status.phase != PodPhase::Pending
+    }
+
+    fn ready_since(&self) -> Option<Time> {
+        let conditions = &self.pod.status.conditions;
+        let ready = conditions.iter().find(|condition| condition.kind == "Ready" && condition.status == "True");
+        ready.and_then(|ready| ready.last_transition_time)
+    }
+
+    fn restarts(&self) -> i32 {
+        self.pod.status.container_statuses.iter().map(|status| status.restart_count).max().unwrap_or(0)
+    }
+}
+
+/// The page of which pods are made or deleted.
+pub fn page() -> Page {
+    let rows = (1..).zip(RANKS).map(|(nth, rank): (u32, _)| vec![nth.to_string(), rank.first.into(), rank.why.into()]);
+    Page::new("scale", "How many pods a set makes, and which it deletes", BY)
+        .says(
+            "Active pods are those of the set that have neither finished nor are being deleted. If there are fewer \
+             than `spec.replicas`, the missing ones are made. If there are more, the surplus is deleted, in this order; \
+             the first row that tells two pods apart decides which of them goes:",
+        )
+        .lists(file!(), &["", "goes first", "why"], rows)
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,171 @@
+//! Clusters: which programs there are, by their own constructors, on how many nodes.
+
+use crate::noise::Delay;
+use crate::operator::Operator;
+use crate::plan::Plan;
+use crate::trace;
+use crate::truth::Role;
+use crate::world::{Birth, Maker, Part, ServerMaker, Setup, World};
+use miniku_core::apiserver::{self, ApiServer};
+use miniku_core::controllers::garbage::{self, GarbageCollector};
+use miniku_core::controllers::namespaces::{self, NamespaceController};
+use miniku_core::controllers::node_lifecycle::{self, NodeLifecycle};
+use miniku_core::controllers::replicaset::{self, ReplicaSetController};
+use miniku_core::kubelet::node::Facts;
+use miniku_core::kubelet::{Kubelet, Options as KubeletOptions};
+use miniku_core::program::Program;
+use miniku_core::rng::Draw;
+use miniku_core::scheduler::{Scheduler, SchedulerOptions};
+use miniku_core::store::Store;
+use miniku_core::time::Duration;
+use std::rc::Rc;
+
+/// What one node has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeShape {
+    /// Its name.
+    pub name: String,
+    /// Thousandths of a processor.
+    pub cpu_milli: u64,
+    /// Bytes.
+    pub memory_bytes: u64,
+    /// How many pods it takes.
+    pub pods: u64,
+}
+
+impl NodeShape {
+    /// Four processors, 8 GiB, 110 pods.
+    pub fn named(name: impl Into<String>) -> Self {
+        NodeShape { name: name.into(), cpu_milli: 4_000, memory_bytes: 8 << 30, pods: 110 }
+    }
+
+    fn facts(&self, nth: usize) -> Facts {
+        Facts {
+            addresses: vec![("InternalIP".into(), format!("10.{}.{}.1", nth >> 8 & 0xff, nth & 0xff))],
+            cpu_milli: self.cpu_milli,
+            memory_bytes: self.memory_bytes,
+            pods: self.pods,
+            ..Facts::default()
+        }
+    }
+}
+
+/// A cluster to be, with everything that decides its runs.
+#[derive(Clone)]
+pub struct Cluster {
+    setup: Setup,
+    draw: Draw,
+}
+
+impl Cluster {
+    /// An API server and nothing else.
+    pub fn bare(seed: u64) -> Self {
+        let server: ServerMaker = Rc::new(|birth: Birth<'_>, store: Store| -> Box<dyn Program> {
+            Box::new(ApiServer::new(apiserver::Options::with_seed(birth.seed), store))
+        });
+        let setup = Setup {
+            seed,
+            server,
+            parts: Vec::new(),
+            link: Default::default(),
+            sync: Delay::micros(300, 400),
+            speeds: Default::default(),
+            faults: Vec::new(),
+            checked: true,
+            trace: trace::Mode::Off,
+        };
+        Cluster { setup, draw: Draw::new(seed).key("cluster") }
+    }
+
+    /// The whole control plane and nodes `node-1`, `node-2` and so on.
+    pub fn whole(seed: u64, nodes: usize) -> Self {
+        let mut cluster = Cluster::bare(seed).control_plane();
+        for nth in 1..=nodes {
+            cluster = cluster.node(NodeShape::named(format!("node-{nth}")));
+        }
+        cluster
+    }
+
+    /// Adds the scheduler and all controllers.
+    pub fn control_plane(self) -> Self {
+        self.program(Role::Scheduler, "scheduler", |birth| {
+            Box::new(Scheduler::new(SchedulerOptions { seed: birth.seed, ..Default::default() }))
+        })
+        .program(Role::ReplicaSets, "replicaset", |birth| {
+            Box::new(ReplicaSetController::new(replicaset::Options { seed: birth.seed, ..Default::default() }))
+        })
+        .program(Role::NodeLifecycle, "node-lifecycle", |birth| {
+            Box::new(NodeLifecycle::new(node_lifecycle::Options::default(), birth.seed))
+        })
+        .program(Role::Garbage, "garbage", |birth| {
+            Box::new(GarbageCollector::new(garbage::Options::default(), birth.seed))
+        })
+        .program(Role::Namespaces, "namespaces", |birth| {
+            Box::new(NamespaceController::new(namespaces::Options::default(), birth.seed))
+        })
+    }
+
+    /// Adds a program, or replaces the one of this name: a wrong one, to see whether it is caught.
+    pub fn program(mut self, role: Role, name: &str, make: impl Fn(Birth<'_>) -> Box<dyn Program> + 'static) -> Self {
+        self.part(role, name, None, Rc::new(make));
+        self
+    }
+
+    /// Replaces the API server.
+    pub fn server(mut self, make: impl Fn(Birth<'_>, Store) -> Box<dyn Program> + 'static) -> Self {
+        self.setup.server = Rc::new(make);
+        self
+    }
+
+    /// Adds a node with its kubelet.
+    pub fn node(self, shape: NodeShape) -> Self {
+        let facts = shape.facts(self.setup.parts.len());
+        self.node_with(&shape.name, move |birth| {
+            let node = birth.node.expect("a kubelet has a node").to_owned();
+            Box::new(Kubelet::new(KubeletOptions {
+                node,
+                facts: facts.clone(),
+                seed: birth.seed,
+                ..Default::default()
+            }))
+        })
+    }
+
+    /// Adds a node with another kubelet.
+    pub fn node_with(mut self, node: &str, make: impl Fn(Birth<'_>) -> Box<dyn Program> + 'static) -> Self {
+        self.part(Role::Kubelet, &format!("kubelet/{node}"), Some(node.to_owned()), Rc::new(make));
+        self
+    }
+
+    fn part(&mut self, role: Role, name: &str, node: Option<String>, make: Maker) {
+        let starts = Duration::from_micros(self.draw.key("start").key(name).below(200_000));
+        let part = Part { role, name: name.to_owned(), node, starts, make };
+        match self.setup.parts.iter_mut().find(|one| one.name == name) {
+            Some(one) => *one = part,
+            None => self.setup.parts.push(part),
+        }
+    }
+
+    /// Changes links, disk, runtimes.
+    pub fn with(mut self, change: impl FnOnce(&mut Setup)) -> Self {
+        change(&mut self.setup);
+        self
+    }
+
+    /// How much of the events is kept.
+    pub fn trace(self, mode: trace::Mode) -> Self {
+        self.with(|setup| setup.trace = mode)
+    }
+
+    /// Begins: the cluster, and what will be done to it.
+    pub fn begin(mut self, plan: &Plan) -> World {
+        self.setup.faults = plan.faults();
+        let asks = plan.asks();
+        if !asks.is_empty() {
+            self = self.program(Role::Operator, "operator", move |_| Box::new(Operator::new(asks.clone())));
+            let operator = self.setup.parts.last_mut().expect("it was just added");
+            operator.starts = Duration::ZERO;
+        }
+        World::new(self.setup)
+    }
+}

@@ -1,0 +1,140 @@
+//! The durable store behind a simulated API server: what was synced stays, whatever crashes.
+//!
+//! Writes that arrive while a sync is under way wait for the next one and share it (group commit). Revisions are
+//! given when a sync is done, in the order of arrival.
+
+use miniku_core::api::object::{Key, Object};
+use miniku_core::program::{CommitId, Committed, Revision, Write};
+use miniku_core::store::{Change, Store};
+use std::collections::BTreeMap;
+
+/// What becomes of the batch that is being synced when the API server crashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsynced {
+    /// It is lost. So is, always, what waited for the next sync.
+    Lost,
+    /// It is on the disk, but nobody was told.
+    Kept,
+}
+
+/// A disk with an engine on it.
+#[derive(Debug, Default)]
+pub struct Disk {
+    objects: BTreeMap<Key, Object>,
+    revision: Revision,
+    waiting: Vec<(CommitId, Write)>,
+    syncing: Vec<(CommitId, Write)>,
+    /// While it is set, every sync fails with this message.
+    pub broken: Option<String>,
+}
+
+/// What became of one write, and the change it made.
+pub type Outcome = (CommitId, Committed, Option<Change>);
+
+impl Disk {
+    /// All durable objects.
+    pub fn objects(&self) -> &BTreeMap<Key, Object> {
+        &self.objects
+    }
+
+    /// The revision of the last durable write.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// Takes in a write. Tells whether a sync has to be started for it now.
+    pub fn submit(&mut self, commit: CommitId, write: Write) -> bool {
+        let idle = self.syncing.is_empty();
+        let queue = if idle { &mut self.syncing } else { &mut self.waiting };
+        queue.push((commit, write));
+        idle
+    }
+
+    /// The first write of the batch that is being synced; a batch is drawn a delay by it.
+    pub fn first(&self) -> Option<&Key> {
+        self.syncing.first().map(|(_, write)| &write.key)
+    }
+
+    /// The sync under way is done. The next one, if writes wait, has begun.
+    pub fn synced(&mut self) -> Vec<Outcome> {
+        let batch = std::mem::replace(&mut self.syncing, std::mem::take(&mut self.waiting));
+        batch
+            .into_iter()
+            .map(|(commit, write)| match &self.broken {
+                Some(why) => (commit, Committed::Failed(why.clone()), None),
+                None => match self.apply(write) {
+                    Some(change) => (commit, Committed::At(change.revision), Some(change)),
+                    None => (commit, Committed::Conflict, None),
+                },
+            })
+            .collect()
+    }
+
+    /// Who wrote is gone. Gives the changes that became durable all the same.
+    pub fn crash(&mut self, unsynced: Unsynced) -> Vec<Change> {
+        self.waiting.clear();
+        let batch = std::mem::take(&mut self.syncing);
+        if unsynced == Unsynced::Lost || self.broken.is_some() {
+            return Vec::new();
+        }
+        batch.into_iter().filter_map(|(_, write)| self.apply(write)).collect()
+    }
+
+    /// What an API server starts from, as every engine gives it.
+    pub fn load(&self) -> Store {
+        Store::load(self.objects.values().cloned(), self.revision)
+    }
+
+    fn apply(&mut self, write: Write) -> Option<Change> {
+        let Write { key, expect, object } = write;
+        let old = self.objects.get(&key).cloned();
+        if old.as_ref().map_or(Revision(0), Object::revision) != expect {
+            return None;
+        }
+        self.revision = Revision(self.revision.0 + 1);
+        let revision = self.revision;
+        let new = object.map(|object| object.with_meta(|meta| meta.resource_version = revision.to_string()));
+        match &new {
+            Some(object) => self.objects.insert(key.clone(), object.clone()),
+            None => self.objects.remove(&key),
+        };
+        Some(Change { revision, key, old, new })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use miniku_core::api::kinds::Kind;
+
+    fn write(name: &str, expect: u64) -> Write {
+        let object = Object::empty(Kind::Lease).with_meta(|meta| meta.name = name.into());
+        Write { key: object.key(), expect: Revision(expect), object: Some(object) }
+    }
+
+    #[test]
+    fn writes_share_syncs_and_get_revisions_in_order() {
+        let mut disk = Disk::default();
+        assert!(disk.submit(CommitId(1), write("a", 0)));
+        assert!(!disk.submit(CommitId(2), write("b", 0)), "the second waits for the next sync");
+        assert!(!disk.submit(CommitId(3), write("a", 0)));
+        let told =
+            |disk: &mut Disk| disk.synced().into_iter().map(|(id, outcome, _)| (id.0, outcome)).collect::<Vec<_>>();
+        assert_eq!(told(&mut disk), [(1, Committed::At(Revision(1)))]);
+        assert_eq!(told(&mut disk), [(2, Committed::At(Revision(2))), (3, Committed::Conflict)]);
+        assert!(told(&mut disk).is_empty());
+    }
+
+    #[test]
+    fn a_crash_keeps_what_was_synced() {
+        for (unsynced, kept) in [(Unsynced::Lost, 1), (Unsynced::Kept, 2)] {
+            let mut disk = Disk::default();
+            disk.submit(CommitId(1), write("a", 0));
+            disk.synced();
+            disk.submit(CommitId(2), write("b", 0));
+            disk.submit(CommitId(3), write("c", 0));
+            disk.crash(unsynced);
+            assert_eq!((disk.load().len(), disk.load().revision()), (kept, Revision(kept as u64)));
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! S-count: When a pod of a replica set is created, the set has no more pods than some spec.replicas since the one its controller knew when it asked.
+//!
+//! Pods that finished or are being deleted do not count. What the controller knew is what was delivered to it. The
+//! request may have been on its way for long; so the versions are counted from the one known when it was sent.
+//! Catches: a controller that counts its stale view and creates again; twins after a lost reply or a restart.
+
+use super::{Broken, Checker};
+use crate::truth::{Fact, Role, Truth};
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::object::{Key, Object};
+use miniku_core::api::pod::Pod;
+use miniku_core::api::replicaset::ReplicaSet;
+use miniku_core::program::{Answer, Input, Revision, Verb, WatchEvent};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Versions of each set, what its controller knows, and its pods.
+#[derive(Default)]
+pub struct Count {
+    /// By uid: since which revision how many were wanted.
+    wanted: BTreeMap<String, Vec<(Revision, usize)>>,
+    /// By uid: the revision that the controller saw last.
+    known: BTreeMap<String, Revision>,
+    /// By pod: the revision of its set that was known when its creation was asked for; the oldest of several.
+    asked: BTreeMap<Key, Revision>,
+    /// By uid of the set.
+    pods: BTreeMap<String, BTreeSet<Key>>,
+}
+
+fn owner(object: &Object) -> Option<&str> {
+    object.meta().controller().filter(|owner| owner.kind == "ReplicaSet").map(|owner| owner.uid.as_str())
+}
+
+fn counted(object: Option<&Object>) -> Option<&str> {
+    object.filter(|object| object.get::<Pod>().is_some_and(Pod::is_active)).and_then(owner)
+}
+
+impl Count {
+    fn knows(&mut self, object: &Object) {
+        if object.kind() == Kind::ReplicaSet {
+            self.known.insert(object.meta().uid.clone(), object.revision());
+        }
+    }
+
+    /// The most that were wanted at some time from this revision on.
+    fn most(&self, uid: &str, from: Revision) -> Option<usize> {
+        let versions = self.wanted.get(uid)?;
+        let first = versions.partition_point(|(revision, _)| *revision <= from).saturating_sub(1);
+        versions[first..].iter().map(|(_, wanted)| *wanted).max()
+    }
+}
+
+impl Checker for Count {
+    fn see(&mut self, _: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
+        match fact {
+            Fact::Heard { who, input } if who.role == Role::ReplicaSets => match input {
+                Input::Reply { answer: Answer::List { items, .. }, .. } => items.iter().for_each(|item| self.knows(item)),
+                Input::Reply { answer: Answer::Object { object, .. }, .. }
+                | Input::Event { event: WatchEvent::Added(object) | WatchEvent::Modified(object), .. } => {
+                    self.knows(object);
+                }
+                _ => {}
+            },
+            Fact::Sent { who, request, .. } if who.role == Role::ReplicaSets => {
+                if let Verb::Create { object } = &request.verb
+                    && let Some(uid) = owner(object)
+                {
+                    let known = self.known.get(uid).copied().unwrap_or_default();
+                    let oldest = self.asked.entry(object.key()).or_insert(known);
+                    *oldest = known.min(*oldest);
+                }
+            }
+            Fact::Durable { change } => {
+                if let Some(set) = change.new.as_ref().and_then(Object::get::<ReplicaSet>) {
+                    let versions = self.wanted.entry(set.metadata.uid.clone()).or_default();
+                    if versions.last().is_none_or(|(_, wanted)| *wanted != set.wanted()) {
+                        versions.push((change.revision, set.wanted()));
+                    }
+                }
+                if let Some(uid) = counted(change.old.as_ref())
+                    && let Some(pods) = self.pods.get_mut(uid)
+                {
+                    pods.remove(&change.key);
+                }
+                let Some(uid) = counted(change.new.as_ref()) else { return Ok(()) };
+                let pods = self.pods.entry(uid.to_owned()).or_default();
+                pods.insert(change.key.clone());
+                let have = pods.len();
+                if change.old.is_some() {
+                    return Ok(());
+                }
+                let from = self.asked.remove(&change.key).unwrap_or_default();
+                let Some(most) = self.most(uid, from) else { return Ok(()) };
+                if have > most {
+                    let pods: Vec<String> = self.pods[uid].iter().map(|pod| pod.name.to_string()).collect();
+                    let what = format!("{have} pods where at most {most} were wanted since @{from}: {}", pods.join(", "));
+                    return Err(Broken::by(what).with(&change.new));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::forged::{Story, pod, who};
+    use super::*;
+    use miniku_core::program::{CallId, RequestId};
+    use serde_json::json;
+
+    fn set(replicas: usize) -> serde_json::Value {
+        let mut set = crate::plan::replica_set("web", replicas, "");
+        set["metadata"]["uid"] = "web-uid".into();
+        set
+    }
+
+    fn owned(name: &str) -> serde_json::Value {
+        let mut pod = pod(name, "", "Pending");
+        pod["metadata"]["ownerReferences"] =
+            json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "web-uid", "controller": true}]);
+        pod
+    }
+
+    #[test]
+    fn fires_on_a_twin() {
+        let mut story = Story::<Count>::new();
+        story.put(set(2)).unwrap();
+        for name in ["a", "b"] {
+            story.put(owned(name)).unwrap();
+        }
+        assert!(story.put(owned("c")).unwrap_err().what.starts_with("3 pods where at most 2"));
+    }
+
+    #[test]
+    fn a_request_may_come_from_earlier_times() {
+        let mut story = Story::<Count>::new();
+        let controller = who(Role::ReplicaSets, "replicaset");
+        let change = story.put(set(2)).unwrap();
+        let event = WatchEvent::Added(change.new.unwrap());
+        story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+        for name in ["a", "b"] {
+            let object = crate::plan::object(owned(name));
+            let request = Verb::Create { object }.into();
+            story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request }).unwrap();
+        }
+        let change = story.put(set(1)).unwrap();
+        story.put(owned("a")).unwrap();
+        story.put(owned("b")).unwrap();
+        let event = WatchEvent::Modified(change.new.unwrap());
+        story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+        let object = crate::plan::object(owned("c"));
+        let request = Verb::Create { object }.into();
+        story.see(Fact::Sent { who: &controller, id: RequestId(2), request: &request }).unwrap();
+        assert!(story.put(owned("c")).is_err());
+    }
+}

@@ -1,0 +1,81 @@
+//! L-hot: No object is written, and no container started, more often than a bound allows within a minute.
+//!
+//! The bound of a replica set grows with its pods, each of which may change its counts. Leases have their own rhythm.
+//! Catches: two programs that undo each other's writes; a start that is tried again without a pause.
+
+use super::{Broken, Checker};
+use crate::truth::{Fact, Truth};
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::object::{Key, Object};
+use miniku_core::api::replicaset::ReplicaSet;
+use miniku_core::time::{Duration, Instant};
+use std::collections::BTreeMap;
+
+const WINDOW: Duration = Duration::from_secs(60);
+/// Writes of one object.
+const WRITES: u64 = 90;
+/// More writes of a replica set, for each pod it wants.
+const WRITES_A_POD: u64 = 8;
+/// Starts of one container: back-off allows far fewer.
+const STARTS: u64 = 12;
+
+/// Counts since the current minute began.
+#[derive(Default)]
+pub struct Hot {
+    since: Instant,
+    writes: BTreeMap<Key, u64>,
+    starts: BTreeMap<(String, String), u64>,
+}
+
+fn count<K: Ord>(map: &mut BTreeMap<K, u64>, key: K) -> u64 {
+    let times = map.entry(key).or_insert(0);
+    *times += 1;
+    *times
+}
+
+impl Checker for Hot {
+    fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
+        if truth.now.since(self.since) >= WINDOW {
+            *self = Hot { since: truth.now, ..Hot::default() };
+        }
+        match fact {
+            Fact::Durable { change } if change.key.kind != Kind::Lease => {
+                let times = count(&mut self.writes, change.key.clone());
+                let pods = change.new.as_ref().and_then(Object::get).map_or(0, ReplicaSet::wanted) as u64;
+                if times > WRITES + pods * WRITES_A_POD {
+                    let what = format!("{} is written {times} times in a minute", change.key);
+                    return Err(Broken::by(what).with(change.old.iter().chain(&change.new)));
+                }
+            }
+            Fact::Started { process, .. } => {
+                let key = (process.pod.uid.clone(), process.container.clone());
+                let times = count(&mut self.starts, key);
+                if times > STARTS {
+                    let (pod, name) = (&process.pod.name, &process.container);
+                    return Err(Broken::by(format!("{pod}/{name} is started {times} times in a minute")));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::forged::{Story, node};
+    use super::*;
+
+    #[test]
+    fn fires_on_a_quarrel_but_not_on_a_slow_talk() {
+        let mut story = Story::<Hot>::new();
+        let mut write = |pause: u64| {
+            (0..100).try_for_each(|_| {
+                story.pass(pause)?;
+                story.put(node("n")).map(|_| ())
+            })
+        };
+        write(1).unwrap();
+        assert!(write(0).unwrap_err().what.contains("times in a minute"));
+    }
+}

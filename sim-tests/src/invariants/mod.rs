@@ -1,0 +1,217 @@
+//! What must always be so. One file a statement, whose first line is the statement itself.
+//!
+//! A checker sees every [`Fact`] as it happens, together with the [`Truth`], and says what is wrong. It never looks
+//! into a program. The statements' names are those of the simulator's design.
+
+use crate::truth::{Fact, Truth};
+use miniku_core::api::object::Object;
+use miniku_core::time::Instant;
+
+/// Says what is wrong, as soon as it is.
+pub trait Checker {
+    /// Takes in a fact.
+    fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken>;
+
+    /// When it wants to see [`Fact::Time`].
+    fn due(&self) -> Option<Instant> {
+        None
+    }
+}
+
+/// How a statement is broken.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Broken {
+    /// The values that break it.
+    pub what: String,
+    /// The objects it is about.
+    pub objects: Vec<Object>,
+}
+
+impl Broken {
+    /// With the values that break it.
+    pub fn by(what: impl Into<String>) -> Self {
+        Broken { what: what.into(), objects: Vec::new() }
+    }
+
+    /// And the objects it is about.
+    pub fn with<'a>(mut self, objects: impl IntoIterator<Item = &'a Object>) -> Self {
+        self.objects.extend(objects.into_iter().cloned());
+        self
+    }
+}
+
+/// A checker that is used.
+pub struct Row {
+    /// `S-bind`.
+    pub name: &'static str,
+    source: &'static str,
+    /// Makes one that has seen nothing.
+    pub make: fn() -> Box<dyn Checker>,
+}
+
+impl Row {
+    /// What must always be so.
+    pub fn statement(&self) -> &'static str {
+        let line = self.source.lines().next().unwrap_or_default();
+        line.trim_start_matches("//! ").split_once(": ").map_or(line, |(_, statement)| statement)
+    }
+}
+
+macro_rules! checkers {
+    ($($file:ident $name:literal $checker:ident;)+) => {
+        $(pub mod $file;)+
+
+        /// All checkers.
+        pub const CHECKERS: &[Row] = &[$(Row {
+            name: $name,
+            source: include_str!(concat!(stringify!($file), ".rs")),
+            make: || Box::new($file::$checker::default()),
+        }),+];
+    };
+}
+
+checkers! {
+    bind     "S-bind"    Bind;
+    fit      "S-fit"     Fit;
+    count    "S-count"   Count;
+    single   "S-single"  Single;
+    zombie   "S-zombie"  Zombie;
+    durable  "S-durable" Durable;
+    watch    "S-watch"   Watch;
+    cas      "S-cas"     Cas;
+    phase    "S-phase"   Phase;
+    meta     "S-meta"    Meta;
+    rv       "S-rv"      Rv;
+    evict    "S-evict"   Evict;
+    hot      "L-hot"     Hot;
+}
+
+pub mod stable;
+
+/// A statement that was broken, where and when.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Violation {
+    /// The checker's name, or that of an expectation.
+    pub name: String,
+    /// What should be so.
+    pub statement: String,
+    /// When it was found.
+    pub at: Instant,
+    /// How it is broken.
+    pub broken: Broken,
+}
+
+/// All checkers together, and the first violation.
+pub struct Judge {
+    checkers: Vec<Box<dyn Checker>>,
+    /// What was found.
+    pub violation: Option<Violation>,
+    due: Option<Instant>,
+}
+
+impl Judge {
+    /// With these checkers.
+    pub fn new(on: bool) -> Self {
+        let checkers = if on { CHECKERS.iter().map(|row| (row.make)()).collect() } else { Vec::new() };
+        Judge { checkers, violation: None, due: None }
+    }
+
+    /// Shows a fact to all.
+    pub fn see(&mut self, truth: &Truth, fact: Fact<'_>) {
+        for (checker, row) in self.checkers.iter_mut().zip(CHECKERS) {
+            if let Err(broken) = checker.see(truth, &fact)
+                && self.violation.is_none()
+            {
+                let (name, statement) = (row.name.to_owned(), row.statement().to_owned());
+                self.violation = Some(Violation { name, statement, at: truth.now, broken });
+            }
+        }
+        if matches!(fact, Fact::Durable { .. } | Fact::Weather | Fact::Time | Fact::Started { .. }) {
+            self.due = self.checkers.iter().filter_map(|checker| checker.due()).min();
+        }
+    }
+
+    /// When a checker wants to see that time has passed.
+    pub fn due(&self) -> Option<Instant> {
+        self.due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_begins_with_its_statement() {
+        for row in CHECKERS {
+            let first = row.source.lines().next().unwrap();
+            assert!(first.starts_with(&format!("//! {}: ", row.name)), "{}: {first}", row.name);
+            assert!(row.source.contains("#[cfg(test)]"), "{} has no test that fires it", row.name);
+        }
+    }
+}
+
+/// Facts for the tests of checkers.
+#[cfg(test)]
+pub(crate) mod forged {
+    use super::*;
+    use crate::truth::{Role, Who};
+    use miniku_core::program::{CommitId, Committed, Write};
+    use miniku_core::store::Change;
+    use miniku_core::time::Duration;
+    use serde_json::{Value, json};
+
+    /// A history in the making, shown to one checker.
+    pub struct Story<C> {
+        pub truth: Truth,
+        pub checker: C,
+    }
+
+    impl<C: Checker + Default> Story<C> {
+        pub fn new() -> Self {
+            Story { truth: Truth::default(), checker: C::default() }
+        }
+
+        pub fn see(&mut self, fact: Fact<'_>) -> Result<(), Broken> {
+            self.checker.see(&self.truth, &fact)
+        }
+
+        pub fn pass(&mut self, secs: u64) -> Result<(), Broken> {
+            self.truth.now = self.truth.now + Duration::from_secs(secs);
+            self.see(Fact::Time)
+        }
+
+        /// Makes a state of an object durable; removes it, if `gone`.
+        pub fn write(&mut self, object: &Object, gone: bool) -> Result<Change, Broken> {
+            let expect = self.truth.object(&object.key()).map_or_else(Default::default, Object::revision);
+            let write = Write { key: object.key(), expect, object: (!gone).then(|| object.clone()) };
+            self.truth.disk.submit(CommitId(0), write);
+            let (_, outcome, change) = self.truth.disk.synced().remove(0);
+            assert!(matches!(outcome, Committed::At(_)), "{outcome:?}");
+            let change = change.unwrap();
+            self.truth.durable(change.clone());
+            self.see(Fact::Durable { change: &change })?;
+            Ok(change)
+        }
+
+        pub fn put(&mut self, manifest: Value) -> Result<Change, Broken> {
+            self.write(&crate::plan::object(manifest), false)
+        }
+    }
+
+    pub fn who(role: Role, name: &str) -> Who {
+        Who { role, name: name.into(), life: 1 }
+    }
+
+    pub fn node(name: &str) -> Value {
+        json!({"kind": "Node", "metadata": {"name": name, "uid": name},
+            "status": {"allocatable": {"cpu": "1", "memory": "1Gi", "pods": "2"}}})
+    }
+
+    pub fn pod(name: &str, node: &str, phase: &str) -> Value {
+        json!({"kind": "Pod", "metadata": {"name": name, "uid": format!("{name}-uid")},
+            "spec": {"nodeName": node, "containers": [{"name": "c", "image": "busybox",
+                "resources": {"requests": {"cpu": "600m"}}}]},
+            "status": {"phase": phase}})
+    }
+}

@@ -1,0 +1,62 @@
+//! S-phase: A pod that has Succeeded or Failed stays so, and restart counts never fall within one uid.
+//!
+//! Catches: a kubelet that forgets over a restart; a late status that overwrites a newer one.
+
+use super::{Broken, Checker};
+use crate::truth::{Fact, Truth};
+use miniku_core::api::object::Object;
+use miniku_core::api::pod::Pod;
+
+/// Needs no memory: a change has what was before.
+#[derive(Default)]
+pub struct Phase;
+
+impl Checker for Phase {
+    fn see(&mut self, _: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
+        let Fact::Durable { change } = fact else { return Ok(()) };
+        let pods = change.old.as_ref().and_then(Object::get::<Pod>).zip(change.new.as_ref().and_then(Object::get::<Pod>));
+        let Some((old, new)) = pods.filter(|(old, new)| old.metadata.uid == new.metadata.uid) else { return Ok(()) };
+        let broken = |what: String| Err(Broken::by(what).with(change.old.iter().chain(&change.new)));
+        let (was, is) = (old.status.phase, new.status.phase);
+        if was.is_final() && was != is {
+            return broken(format!("{} was {was} and is {is}", new.metadata.full_name()));
+        }
+        for after in &new.status.container_statuses {
+            let before = old.status.container_statuses.iter().find(|before| before.name == after.name);
+            if let Some(before) = before.filter(|before| before.restart_count > after.restart_count) {
+                let (name, was, is) = (&after.name, before.restart_count, after.restart_count);
+                return broken(format!("{}/{name} had {was} restarts and has {is}", new.metadata.full_name()));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::forged::{Story, pod};
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn fires_on_a_pod_that_rises_again() {
+        let mut story = Story::<Phase>::new();
+        story.put(pod("a", "n", "Running")).unwrap();
+        story.put(pod("a", "n", "Failed")).unwrap();
+        assert!(story.put(pod("a", "n", "Running")).unwrap_err().what.contains("was Failed and is Running"));
+    }
+
+    #[test]
+    fn fires_on_a_count_that_falls() {
+        let with = |restarts: i32| {
+            let mut pod = pod("a", "n", "Running");
+            pod["status"]["containerStatuses"] = json!([{"name": "c", "restartCount": restarts, "ready": true,
+                "state": {}, "lastState": {}, "image": "", "imageID": ""}]);
+            pod
+        };
+        let mut story = Story::<Phase>::new();
+        story.put(with(0)).unwrap();
+        story.put(with(2)).unwrap();
+        assert!(story.put(with(1)).unwrap_err().what.contains("had 2 restarts and has 1"));
+    }
+}

@@ -1,0 +1,216 @@
+//! L-stable: Once faults are over, the desired state is reached within a bound, and then kept in silence: no write but of leases, no process that starts or stops.
+//!
+//! What is desired is reckoned from the stored wishes and the machines that live, not asked of any controller. Looked
+//! at by [`crate::scenario`] at the end of a run, since it speaks of a time span and not of a fact.
+//! Catches: whatever waits for ever for something that will not come; two programs that never agree.
+
+use crate::runtime::Behaviour;
+use crate::truth::Truth;
+use crate::world::World;
+use miniku_core::api::namespace::Namespace;
+use miniku_core::api::node::Node;
+use miniku_core::api::pod::{Pod, PodSpec, RestartPolicy};
+use miniku_core::api::replicaset::ReplicaSet;
+use miniku_core::kubelet::runtime::{ContainerSpec, Limits};
+use miniku_core::time::{Duration, Instant};
+
+/// How long the silence must last: ten times what a controller that looks at everything now and then would wait.
+pub const SILENCE: Duration = Duration::from_secs(300);
+
+/// How long it may take to get there.
+///
+/// Twice the sum of: a request's time-out and the longest delay between two tries of a list-watch (40 s), a node's
+/// grace and the time to eviction (45 s), the longest delay of a work queue (60 s), a stop that needs SIGKILL (30 s),
+/// and a few lists and starts.
+pub const BOUND: Duration = Duration::from_secs(400);
+
+/// Whether a container, once started, runs for ever, as far as is known.
+pub fn lasts(spec: &PodSpec) -> bool {
+    spec.containers.iter().all(|container| {
+        let spec = ContainerSpec {
+            name: container.name.clone(),
+            attempt: 0,
+            image: container.image.clone(),
+            command: container.command.clone(),
+            args: container.args.clone(),
+            env: Default::default(),
+            working_dir: None,
+            limits: Limits::default(),
+        };
+        Behaviour::of(&spec).ends.is_none() && crate::runtime::can_be_had(&container.image)
+    })
+}
+
+/// What is not as it should be, if anything.
+pub fn missing(truth: &Truth) -> Option<String> {
+    nodes(truth).or_else(|| pods(truth)).or_else(|| sets(truth)).or_else(|| processes(truth)).or_else(|| {
+        let ending = truth.all::<Namespace>().find(|namespace| namespace.metadata.is_deleting())?;
+        Some(format!("namespace {} is still there", ending.metadata.name))
+    })
+}
+
+fn is_up(truth: &Truth, node: &str) -> bool {
+    truth.nodes.get(node).is_some_and(|node| node.up)
+}
+
+fn nodes(truth: &Truth) -> Option<String> {
+    for (name, facts) in &truth.nodes {
+        let ready = truth.node(name).is_some_and(Node::is_ready);
+        if facts.up != ready {
+            return Some(format!(
+                "{name} is {}, and said to be {}ready",
+                updown(facts.up),
+                if ready { "" } else { "not " }
+            ));
+        }
+    }
+    None
+}
+
+fn updown(up: bool) -> &'static str {
+    if up { "up" } else { "down" }
+}
+
+fn pods(truth: &Truth) -> Option<String> {
+    for pod in truth.all::<Pod>() {
+        let name = pod.metadata.full_name();
+        let node = pod.node().unwrap_or_default();
+        let living = truth.processes_of(&pod.metadata.uid).count();
+        let wrong = match () {
+            _ if pod.metadata.is_deleting() => {
+                (is_up(truth, node) || node.is_empty()).then_some("is still being deleted")
+            }
+            _ if pod.status.phase.is_final() => (living > 0).then_some("is finished, but has processes"),
+            _ if node.is_empty() => {
+                let told = pod.status.conditions.iter().any(|one| one.kind == "PodScheduled" && one.status == "False");
+                (!told).then_some("is bound to no node, and nobody says why")
+            }
+            _ if !truth.nodes.contains_key(node) => Some("is bound to a node that does not exist"),
+            _ if !is_up(truth, node) => Some("is bound to a dead node"),
+            _ if lasts(&pod.spec) => (!truth.really_runs(pod)).then_some("does not run"),
+            _ if pod.spec.restart_policy == RestartPolicy::Never && living == 0 => {
+                Some("has ended, but is not finished")
+            }
+            _ => None,
+        };
+        if let Some(wrong) = wrong {
+            return Some(format!("pod {name} on {node:?} {wrong}"));
+        }
+        if let Some(owner) = pod.metadata.controller().filter(|owner| owner.kind == "ReplicaSet") {
+            let is_there = truth.all::<ReplicaSet>().any(|set| set.metadata.uid == owner.uid);
+            if !is_there {
+                return Some(format!("pod {name} outlives its owner {}", owner.name));
+            }
+        }
+    }
+    None
+}
+
+fn sets(truth: &Truth) -> Option<String> {
+    for set in truth.all::<ReplicaSet>() {
+        let name = &set.metadata.name;
+        if set.metadata.is_deleting() {
+            return Some(format!("replica set {name} is still being deleted"));
+        }
+        let own = |pod: &&Pod| pod.metadata.controller().is_some_and(|owner| owner.uid == set.metadata.uid);
+        let active: Vec<&Pod> = truth.all::<Pod>().filter(own).filter(|pod| pod.is_active()).collect();
+        let ready = active.iter().filter(|pod| pod.is_ready()).count();
+        let told = |count: Option<i32>| usize::try_from(count.unwrap_or(0)).unwrap_or(usize::MAX);
+        if active.len() != set.wanted() {
+            return Some(format!("replica set {name} has {} of {} pods", active.len(), set.wanted()));
+        }
+        if told(Some(set.status.replicas)) != active.len() || told(set.status.ready_replicas) != ready {
+            let (replicas, ready_told) = (set.status.replicas, set.status.ready_replicas.unwrap_or(0));
+            return Some(format!(
+                "replica set {name} says {replicas} pods, {ready_told} ready; they are {}, {ready}",
+                active.len()
+            ));
+        }
+        if set.status.observed_generation != set.metadata.generation {
+            return Some(format!("replica set {name} was not looked at since it changed"));
+        }
+    }
+    None
+}
+
+fn processes(truth: &Truth) -> Option<String> {
+    for (node, process) in truth.processes.values().flatten() {
+        let gone = truth.pods.get(&process.pod.uid).is_none_or(|facts| facts.removed.is_some());
+        if gone {
+            return Some(format!("process {} of {} lives on {node}, its pod is gone", process.pid, process.pod.name));
+        }
+    }
+    None
+}
+
+/// Runs a world whose faults are over until it is as desired and has been silent, or says what is wrong.
+pub fn settle(world: &mut World, from: Instant, bound: Duration) -> Result<(), String> {
+    world.run_until(from);
+    let deadline = from + bound;
+    let loud = |world: &World| (world.counts().loud_writes, world.counts().starts, world.counts().ends);
+    loop {
+        if !world.run_until_so(deadline, |truth| missing(truth).is_none()) {
+            if world.violation().is_some() {
+                return Ok(());
+            }
+            let what = missing(world.truth()).unwrap_or_else(|| "nothing".into());
+            return Err(format!("{} s after the last fault: {what}", bound.as_secs()));
+        }
+        let before = loud(world);
+        let until = world.now() + SILENCE;
+        // Looked at after each durable write and process: the first look is before anything else happened.
+        let mut looks = 0;
+        let noisy = world.run_until_so(until, |_| {
+            looks += 1;
+            looks > 1
+        });
+        if world.violation().is_some() || !noisy {
+            return Ok(());
+        }
+        assert_ne!(loud(world), before, "something was loud");
+        if world.now() > deadline {
+            let secs = world.now().since(from).as_secs();
+            return Err(format!("no silence: {secs} s after the last fault, {}", world.last_noise()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Checker;
+    use super::super::forged::{Story, node, pod};
+    use super::*;
+    use crate::truth::{Fact, NodeFacts};
+
+    #[derive(Default)]
+    struct Nobody;
+    impl Checker for Nobody {
+        fn see(&mut self, _: &Truth, _: &Fact<'_>) -> Result<(), super::super::Broken> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn says_what_is_missing() {
+        let mut story = Story::<Nobody>::new();
+        assert_eq!(missing(&story.truth), None);
+        story.truth.nodes.insert("n".into(), NodeFacts { up: true, in_touch: None });
+        let says = |story: &Story<Nobody>, what: &str| {
+            let missing = missing(&story.truth).unwrap_or_default();
+            assert!(missing.contains(what), "{missing}");
+        };
+        says(&story, "n is up, and said to be not ready");
+        let mut ready = node("n");
+        ready["status"]["conditions"] = serde_json::json!([{"type": "Ready", "status": "True"}]);
+        story.put(ready).unwrap();
+        assert_eq!(missing(&story.truth), None);
+        story.put(crate::plan::replica_set("web", 1, "")).unwrap();
+        says(&story, "has 0 of 1 pods");
+        story.put(pod("a", "", "Pending")).unwrap();
+        says(&story, "nobody says why");
+        story.put(pod("a", "n", "Running")).unwrap();
+        says(&story, "does not run");
+        story.put(pod("a", "m", "Running")).unwrap();
+        says(&story, "a node that does not exist");
+    }
+}

@@ -1,0 +1,109 @@
+//! S-zombie: A process lives at most for its grace period and a bound after its pod is gone from the store, while its node hears the API server.
+//!
+//! Catches: a kubelet that misses a deletion; one that forgets what it started before its restart.
+
+use super::{Broken, Checker};
+use crate::truth::{Fact, Truth};
+use miniku_core::client::Deadlines;
+use miniku_core::time::{Duration, Instant};
+
+/// A kubelet's list-watch may need this long to hear of a deletion after its link has healed: a time-out and the
+/// longest delay between tries, and some time to act.
+const BOUND: Duration = Duration::from_secs(75);
+
+/// Pods that must have no processes at a time.
+#[derive(Default)]
+pub struct Zombie {
+    due: Deadlines<String>,
+}
+
+fn allowed(truth: &Truth, uid: &str) -> Duration {
+    let grace = truth.pods.get(uid).map_or(0, |facts| {
+        facts.pod().metadata.deletion_grace_period_seconds.unwrap_or(0).max(facts.pod().grace_seconds())
+    });
+    Duration::from_secs(grace.unsigned_abs()) + BOUND
+}
+
+impl Checker for Zombie {
+    fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
+        match fact {
+            Fact::Durable { change } => {
+                if let Some(old) = &change.old
+                    && truth.pods.get(&old.meta().uid).is_some_and(|facts| facts.removed.is_some())
+                {
+                    let uid = &old.meta().uid;
+                    self.due.set(uid.clone(), truth.now + allowed(truth, uid));
+                }
+            }
+            Fact::Started { process, .. } => {
+                let uid = &process.pod.uid;
+                if truth.pods.get(uid).is_some_and(|facts| facts.removed.is_some()) {
+                    self.due.set_if_absent(uid.clone(), truth.now + allowed(truth, uid));
+                }
+            }
+            Fact::Time => {
+                while let Some(uid) = self.due.pop_due(truth.now) {
+                    let allowed = allowed(truth, &uid);
+                    for (node, process) in truth.processes_of(&uid) {
+                        let since = truth.nodes.get(node).and_then(|node| node.in_touch);
+                        if since.is_some_and(|since| truth.now.since(since) >= allowed) {
+                            let gone = truth.pods.get(&uid).and_then(|facts| facts.removed);
+                            let secs = truth.now.since(gone.unwrap_or_default()).as_secs();
+                            let what = format!(
+                                "{}/{} runs on {node} as {}, {secs} s after its pod is gone",
+                                process.pod.name, process.container, process.pid
+                            );
+                            return Err(Broken::by(what).with(truth.pods.get(&uid).map(|facts| &facts.last)));
+                        }
+                        self.due.set_if_absent(uid.clone(), since.unwrap_or(truth.now) + allowed);
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.due.next()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::forged::{Story, node, pod};
+    use super::*;
+    use crate::runtime::Process;
+    use crate::truth::NodeFacts;
+    use miniku_core::kubelet::runtime::PodRef;
+
+    fn story(in_touch: Option<Instant>) -> Story<Zombie> {
+        let mut story = Story::<Zombie>::new();
+        story.truth.nodes.insert("n".into(), NodeFacts { up: true, in_touch });
+        story.put(node("n")).unwrap();
+        let change = story.put(pod("a", "n", "Running")).unwrap();
+        let pod = PodRef { uid: "a-uid".into(), namespace: "default".into(), name: "a".into() };
+        let process = Process { pod, container: "c".into(), attempt: 0, pid: 7 };
+        story.truth.started(&"n".into(), &process);
+        story.see(Fact::Started { node: "n", process: &process }).unwrap();
+        story.write(&change.new.unwrap(), true).unwrap();
+        story
+    }
+
+    #[test]
+    fn fires_on_a_process_that_stays() {
+        let mut story = story(Some(Instant::default()));
+        story.pass(100).unwrap();
+        assert!(story.pass(10).unwrap_err().what.contains("after its pod is gone"));
+    }
+
+    #[test]
+    fn waits_for_the_node_to_hear_of_it() {
+        let mut story = story(None);
+        story.pass(200).unwrap();
+        let now = story.truth.now;
+        story.truth.nodes.insert("n".into(), NodeFacts { up: true, in_touch: Some(now) });
+        story.pass(100).unwrap();
+        assert!(story.pass(20).is_err());
+    }
+}

@@ -1,0 +1,131 @@
+//! Random stories: a configuration first, then a plan made from it.
+//!
+//! Each kind of fault and of action is left out of half of the runs, since some hide what others would show.
+
+use crate::cluster::Cluster;
+use crate::disk::Unsynced;
+use crate::noise::Delay;
+use crate::plan::{self, Fault, Plan, Ratio, Weather};
+use crate::scenario::Story;
+use miniku_core::api::kinds::Kind;
+use miniku_core::rng::Draw;
+use miniku_core::time::Duration;
+
+/// Draws for the making of a plan, each with a name.
+struct Dice(Draw);
+
+impl Dice {
+    fn below(&self, what: &str, nth: u64, bound: u64) -> u64 {
+        self.0.key(what).count(nth).below(bound)
+    }
+
+    /// In one of two runs.
+    fn has(&self, what: &str) -> bool {
+        self.0.key("has").key(what).chance(1, 2)
+    }
+
+    fn millis(&self, what: &str, nth: u64, from: u64, to: u64) -> Duration {
+        Duration::from_millis(from + self.below(what, nth, to - from))
+    }
+}
+
+/// How long things are done to the cluster.
+const ACTIVE: u64 = 180_000;
+
+/// The story of a seed.
+pub fn story(seed: u64) -> Story {
+    let dice = Dice(Draw::new(seed).key("swarm"));
+    let nodes = 1 + dice.below("nodes", 0, 5);
+    let sets = 1 + dice.below("sets", 0, 3);
+    let mut cluster = Cluster::whole(seed, usize::try_from(nodes).expect("a few"));
+    cluster = cluster.with(|setup| {
+        let mean = [200, 2_000, 30_000][dice.below("delay", 0, 3) as usize];
+        setup.link.delay = Delay::micros(100, mean);
+        setup.link.timeout = Duration::from_secs([2, 10, 45][dice.below("timeout", 0, 3) as usize]);
+        setup.sync = Delay::micros(200, [200, 5_000, 50_000][dice.below("sync", 0, 3) as usize]);
+    });
+    let plan = plan(&dice, nodes, sets);
+    Story { plan, ..Story::of(cluster) }
+}
+
+fn plan(dice: &Dice, nodes: u64, sets: u64) -> Plan {
+    let mut plan = Plan::default();
+    for set in 0..sets {
+        let replicas = dice.below("replicas", set, 8) as usize;
+        let script = ["", "", "", "trap '' TERM; sleep infinity"][dice.below("script", set, 4) as usize];
+        let manifest = plan::replica_set(&name(set), replicas, script);
+        plan.ask(dice.millis("create", set, 500, 5_000), plan::create(manifest));
+    }
+    for nth in 0..1 + dice.below("actions", 0, 10) {
+        let at = dice.millis("action at", nth, 5_000, ACTIVE);
+        let set = name(dice.below("action set", nth, sets));
+        match dice.below("action", nth, 8) {
+            0 if dice.has("deletions") => {
+                plan.ask(at, plan::delete(Kind::ReplicaSet, &set));
+                let again = plan::replica_set(&set, dice.below("again", nth, 6) as usize, "");
+                plan.ask(at + dice.millis("again at", nth, 1, 4_000), plan::create(again));
+            }
+            _ => plan.ask(at, plan::scale(&set, dice.below("scale", nth, 10) as usize)),
+        }
+    }
+    for nth in 0..dice.below("faults", 0, 9) {
+        if let Some(fault) = fault(dice, nth, nodes) {
+            plan.strike(dice.millis("fault at", nth, 500, ACTIVE), fault);
+        }
+    }
+    plan
+}
+
+fn name(set: u64) -> String {
+    format!("set-{set}")
+}
+
+fn actor(dice: &Dice, nth: u64, nodes: u64) -> String {
+    match dice.below("actor", nth, 6) {
+        0 => "replicaset".into(),
+        1 => "scheduler".into(),
+        2 => "node-lifecycle".into(),
+        3 => "garbage".into(),
+        _ => format!("kubelet/{}", node(dice, nth, nodes)),
+    }
+}
+
+fn node(dice: &Dice, nth: u64, nodes: u64) -> String {
+    format!("node-{}", 1 + dice.below("node", nth, nodes))
+}
+
+fn fault(dice: &Dice, nth: u64, nodes: u64) -> Option<Fault> {
+    let short = dice.millis("short", nth, 1, 5_000);
+    let long = dice.millis("long", nth, 100, 90_000);
+    let actor = actor(dice, nth, nodes);
+    let ratio = |what: &str| Ratio(dice.below(what, nth, 4) as u32, 4);
+    let (kind, fault) = match dice.below("fault", nth, 9) {
+        0 => {
+            let unsynced = if dice.below("unsynced", nth, 2) == 0 { Unsynced::Lost } else { Unsynced::Kept };
+            ("api crash", Fault::ApiServerCrash { down: short, unsynced })
+        }
+        1 => ("crash", Fault::Crash { actor, down: short }),
+        2 => {
+            let outputs = 1 + dice.below("outputs", nth, 15);
+            ("half done", Fault::CrashAfterOutput { actor, outputs, down: short })
+        }
+        3 => ("node crash", Fault::NodeCrash { node: node(dice, nth, nodes), down: Some(long) }),
+        4 => ("cut", Fault::Link { actor, weather: Weather::CUT, lasts: long }),
+        5 => {
+            let weather = Weather {
+                requests_lost: ratio("requests"),
+                replies_lost: ratio("replies"),
+                doubled: ratio("doubled"),
+                slow: None,
+            };
+            ("lossy", Fault::Link { actor, weather, lasts: long })
+        }
+        6 => {
+            let slow = Some(Delay { min: Duration::ZERO, mean: dice.millis("slow", nth, 10, 4_000) });
+            ("slow", Fault::Link { actor, weather: Weather { slow, ..Weather::FAIR }, lasts: long })
+        }
+        7 => ("watches", Fault::CutWatches { actor }),
+        _ => ("ends", Fault::ProcessesEnd { pod: name(dice.below("ends", nth, 3)), code: 1 }),
+    };
+    dice.has(kind).then_some(fault)
+}

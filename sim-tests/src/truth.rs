@@ -1,0 +1,240 @@
+//! What is really so, whatever any program believes: durable objects, their history, and living processes.
+//!
+//! Checkers look at nothing else, and at each [`Fact`] as it happens.
+
+use crate::disk::Disk;
+use crate::runtime::Process;
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::node::Node;
+use miniku_core::api::object::{Key, Object, Resource};
+use miniku_core::api::pod::Pod;
+use miniku_core::api::replicaset::ReplicaSet;
+use miniku_core::program::{Answer, Input, Query, Request, RequestId, Revision, WatchEvent, WatchFrom};
+use miniku_core::store::Change;
+use miniku_core::time::Instant;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+
+/// What an actor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// The API server.
+    ApiServer,
+    /// The scheduler.
+    Scheduler,
+    /// The ReplicaSet controller.
+    ReplicaSets,
+    /// The node lifecycle controller.
+    NodeLifecycle,
+    /// The garbage collector.
+    Garbage,
+    /// The namespace controller.
+    Namespaces,
+    /// A node's kubelet.
+    Kubelet,
+    /// Somebody at a keyboard.
+    Operator,
+    /// Another program.
+    Other,
+}
+
+/// One life of one actor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Who {
+    /// What it is.
+    pub role: Role,
+    /// `scheduler`, `kubelet/node-1`.
+    pub name: Arc<str>,
+    /// 1 for its first life.
+    pub life: u32,
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{}#{}", self.name, self.life))
+    }
+}
+
+/// Something that happened, and that a checker may have to know.
+#[derive(Clone, Copy, Debug)]
+pub enum Fact<'a> {
+    /// A client has sent a request.
+    Sent { who: &'a Who, id: RequestId, request: &'a Request },
+    /// A client is about to be stepped with this.
+    Heard { who: &'a Who, input: &'a Input },
+    /// A client has crashed.
+    Died { who: &'a Who },
+    /// A write is durable.
+    Durable { change: &'a Change },
+    /// The API server is about to be told that a write is durable.
+    Told { change: &'a Change },
+    /// The API server has answered a request other than a watch.
+    Answered { id: RequestId, answer: &'a Answer },
+    /// The API server has opened a watch.
+    Opened { id: RequestId, query: &'a Query, from: WatchFrom },
+    /// The API server has sent an event on a watch.
+    Streamed { id: RequestId, event: &'a WatchEvent },
+    /// The API server has ended a watch, or was told that its client has gone.
+    Closed { id: RequestId },
+    /// The API server's step is over.
+    Served,
+    /// An API server starts on what the disk has.
+    Recovered { objects: &'a BTreeMap<Key, Object>, revision: Revision },
+    /// A process runs.
+    Started { node: &'a str, process: &'a Process },
+    /// A process runs no more.
+    Ended { node: &'a str, process: &'a Process },
+    /// A fault begins or ends.
+    Weather,
+    /// Time has passed, as a checker asked for.
+    Time,
+}
+
+/// What the world knows of a pod by its uid, also when it is gone from the store.
+#[derive(Clone, Debug)]
+pub struct PodFacts {
+    /// Its last stored state.
+    pub last: Object,
+    /// Since when it is gone from the store.
+    pub removed: Option<Instant>,
+}
+
+impl PodFacts {
+    /// Its last stored state.
+    pub fn pod(&self) -> &Pod {
+        self.last.get().expect("facts of pods are about pods")
+    }
+}
+
+/// How a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeFacts {
+    /// Whether the machine runs.
+    pub up: bool,
+    /// Since when its kubelet has been running with a good way to a running API server; absent if it has not.
+    pub in_touch: Option<Instant>,
+}
+
+/// What is really so.
+#[derive(Debug, Default)]
+pub struct Truth {
+    /// The world's time.
+    pub now: Instant,
+    /// What is durable.
+    pub disk: Disk,
+    /// The newest changes, without gaps.
+    pub history: VecDeque<Change>,
+    /// Every pod there ever was, by uid; but for those long gone.
+    pub pods: BTreeMap<String, PodFacts>,
+    /// The pods that are gone from the store, oldest first.
+    removed: VecDeque<String>,
+    /// Processes that live, each with its node, by pod uid and container.
+    pub processes: BTreeMap<(String, String), Vec<(Arc<str>, Process)>>,
+    /// The machines, by the name of their node.
+    pub nodes: BTreeMap<Arc<str>, NodeFacts>,
+}
+
+/// How many changes are kept.
+const HISTORY: usize = 16_384;
+/// How many pods that are gone are remembered.
+const REMOVED: usize = 16_384;
+
+impl Truth {
+    /// The durable object under a key.
+    pub fn object(&self, key: &Key) -> Option<&Object> {
+        self.disk.objects().get(key)
+    }
+
+    /// The durable objects of a kind.
+    pub fn all<T: Resource>(&self) -> impl Iterator<Item = &T> {
+        let start = Key::new(T::KIND, "", "");
+        self.disk.objects().range(start..).take_while(|(key, _)| key.kind == T::KIND).filter_map(|(_, one)| one.get())
+    }
+
+    /// The node of this name, as stored.
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        self.object(&Key::new(Kind::Node, "", name))?.get()
+    }
+
+    /// The replica set of this name in `default`.
+    pub fn set(&self, name: &str) -> Option<&ReplicaSet> {
+        self.object(&Key::new(Kind::ReplicaSet, "default", name))?.get()
+    }
+
+    /// The pod of this name in `default`.
+    pub fn pod(&self, name: &str) -> Option<&Pod> {
+        self.object(&Key::new(Kind::Pod, "default", name))?.get()
+    }
+
+    /// The pods that a replica set controls and that neither have finished nor are being deleted.
+    pub fn active<'a>(&'a self, set: &'a str) -> impl Iterator<Item = &'a Pod> {
+        self.all::<Pod>().filter(move |pod| {
+            pod.is_active()
+                && pod.metadata.controller().is_some_and(|owner| owner.kind == "ReplicaSet" && owner.name == set)
+        })
+    }
+
+    /// The processes of a pod, each with its node.
+    pub fn processes_of<'a>(&'a self, uid: &'a str) -> impl Iterator<Item = &'a (Arc<str>, Process)> {
+        let start = (uid.to_owned(), String::new());
+        self.processes.range(start..).take_while(move |((of, _), _)| of == uid).flat_map(|(_, all)| all)
+    }
+
+    /// Whether a pod is ready in the store, and each of its containers has one process, on its node.
+    pub fn really_runs(&self, pod: &Pod) -> bool {
+        pod.is_ready()
+            && pod.spec.containers.iter().all(|container| {
+                let living = self.processes.get(&(pod.metadata.uid.clone(), container.name.clone()));
+                living.is_some_and(|living| living.len() == 1 && pod.node() == Some(&*living[0].0))
+            })
+    }
+
+    /// A change of the past, if it is remembered.
+    pub fn change(&self, revision: Revision) -> Option<&Change> {
+        let first = self.history.front()?.revision;
+        self.history.get(usize::try_from(revision.0.checked_sub(first.0)?).ok()?)
+    }
+
+    /// Takes in a durable change.
+    pub(crate) fn durable(&mut self, change: Change) {
+        if change.key.kind == Kind::Pod {
+            if let Some(old) = &change.old
+                && change.new.as_ref().is_none_or(|new| new.meta().uid != old.meta().uid)
+                && let Some(facts) = self.pods.get_mut(&old.meta().uid)
+            {
+                facts.removed = Some(self.now);
+                self.removed.push_back(old.meta().uid.clone());
+                if self.removed.len() > REMOVED
+                    && let Some(oldest) = self.removed.pop_front()
+                {
+                    self.pods.remove(&oldest);
+                }
+            }
+            if let Some(new) = &change.new {
+                self.pods.insert(new.meta().uid.clone(), PodFacts { last: new.clone(), removed: None });
+            }
+        }
+        if self.history.len() >= HISTORY {
+            self.history.pop_front();
+        }
+        self.history.push_back(change);
+    }
+
+    /// Takes in the start of a process.
+    pub(crate) fn started(&mut self, node: &Arc<str>, process: &Process) {
+        let key = (process.pod.uid.clone(), process.container.clone());
+        self.processes.entry(key).or_default().push((node.clone(), process.clone()));
+    }
+
+    /// Takes in the end of a process.
+    pub(crate) fn ended(&mut self, node: &Arc<str>, process: &Process) {
+        let key = (process.pod.uid.clone(), process.container.clone());
+        if let Some(living) = self.processes.get_mut(&key) {
+            living.retain(|(on, one)| on != node || one != process);
+            if living.is_empty() {
+                self.processes.remove(&key);
+            }
+        }
+    }
+}

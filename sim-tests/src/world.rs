@@ -1,0 +1,1213 @@
+//! The world: one event loop over a virtual clock, and everything that programs are not.
+//!
+//! Events wait in a heap, ordered by time, then by a drawn number, then by their order of making. Each is delivered to
+//! one actor; what its program pushes becomes further events. Programs are the daemons' own: they are made by the same
+//! constructors, and an API server starts from what its disk has.
+//!
+//! What the world adds: links that delay and lose, a disk that syncs, nodes whose runtime owns the truth about
+//! processes, crashes and restarts. Checkers see every fact as it happens (see [`crate::invariants`]).
+
+use crate::disk::Unsynced;
+use crate::invariants::{Broken, Judge, Violation};
+use crate::link::{Fate, Link, Message, Quality, subject};
+use crate::noise::{Counted, Delay};
+use crate::plan::{Fault, Weather};
+use crate::runtime::{Deed, Life, Results, Runtime, Speeds};
+use crate::trace::{self, Trace};
+use crate::truth::{Fact, NodeFacts, Role, Truth, Who};
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::object::Key;
+use miniku_core::kubelet::runtime::Command;
+use miniku_core::program::{
+    Answer, CallId, CommitId, Committed, Effect, Effects, Input, Program, Query, Request, RequestId, Revision, Verb,
+    WatchFrom,
+};
+use miniku_core::rng::Draw;
+use miniku_core::store::Store;
+use miniku_core::time::{Duration, Instant, Now, Wall};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What a program is made of: who it is, and a seed of its own for each life.
+#[derive(Clone, Copy, Debug)]
+pub struct Birth<'a> {
+    /// `scheduler`, `kubelet/node-1`.
+    pub name: &'a str,
+    /// For a kubelet, its node.
+    pub node: Option<&'a str>,
+    /// Differs for each actor and each of its lives.
+    pub seed: u64,
+    /// 1 for the first.
+    pub life: u32,
+}
+
+/// Makes a program, as a daemon would at its start.
+pub type Maker = Rc<dyn Fn(Birth<'_>) -> Box<dyn Program>>;
+/// Makes an API server on what the disk has, as a daemon would at its start.
+pub type ServerMaker = Rc<dyn Fn(Birth<'_>, Store) -> Box<dyn Program>>;
+
+/// An actor of a world to be.
+#[derive(Clone)]
+pub struct Part {
+    /// What it is.
+    pub role: Role,
+    /// Unique.
+    pub name: String,
+    /// For a kubelet, its node.
+    pub node: Option<String>,
+    /// When it starts first.
+    pub starts: Duration,
+    /// Makes its program.
+    pub make: Maker,
+}
+
+/// What a world is made of.
+#[derive(Clone)]
+pub struct Setup {
+    /// Decides every draw.
+    pub seed: u64,
+    /// Makes the API server.
+    pub server: ServerMaker,
+    /// The other actors. Those with a node bring a machine with a runtime.
+    pub parts: Vec<Part>,
+    /// How good the links are.
+    pub link: Quality,
+    /// How long a sync of the disk takes.
+    pub sync: Delay,
+    /// How fast the nodes are.
+    pub speeds: Speeds,
+    /// What goes wrong, and when.
+    pub faults: Vec<(Duration, Fault)>,
+    /// Whether checkers look on.
+    pub checked: bool,
+    /// How much of the events is kept.
+    pub trace: trace::Mode,
+}
+
+/// What happens at a time.
+enum Happening {
+    Start {
+        actor: usize,
+        life: u32,
+    },
+    Wake {
+        actor: usize,
+        life: u32,
+    },
+    /// A request reaches the API server.
+    Arrive {
+        id: RequestId,
+    },
+    /// The API server learns that who asked has gone.
+    Gone {
+        id: RequestId,
+    },
+    /// Something reaches a client.
+    Deliver {
+        actor: usize,
+        life: u32,
+        input: Input,
+    },
+    /// Nothing more comes on a watch.
+    End {
+        actor: usize,
+        life: u32,
+        call: CallId,
+    },
+    StartServer {
+        life: u32,
+    },
+    WakeServer {
+        life: u32,
+    },
+    Synced {
+        life: u32,
+    },
+    Commit {
+        life: u32,
+        commit: CommitId,
+        outcome: Committed,
+    },
+    Command {
+        node: usize,
+        boot: u32,
+        life: u32,
+        command: Command,
+    },
+    Deed {
+        node: usize,
+        boot: u32,
+        deed: Deed,
+    },
+    Strike {
+        fault: usize,
+    },
+    StartNode {
+        node: usize,
+        boot: u32,
+    },
+    Clear {
+        actor: usize,
+        weather: u64,
+    },
+    DiskHasRoom,
+}
+
+/// A place in the order of events.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn {
+    at: Instant,
+    tie: u64,
+    id: u64,
+    slot: usize,
+}
+
+/// Events to come.
+#[derive(Default)]
+struct Agenda {
+    heap: BinaryHeap<Reverse<Turn>>,
+    slots: Vec<Option<Happening>>,
+    free: Vec<usize>,
+    made: u64,
+}
+
+impl Agenda {
+    fn add(&mut self, at: Instant, tie: u64, what: Happening) {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        self.slots[slot] = Some(what);
+        self.made += 1;
+        self.heap.push(Reverse(Turn { at, tie, id: self.made, slot }));
+    }
+
+    fn next(&self) -> Option<Instant> {
+        self.heap.peek().map(|Reverse(turn)| turn.at)
+    }
+
+    fn pop(&mut self) -> Option<(Instant, Happening)> {
+        let Reverse(turn) = self.heap.pop()?;
+        self.free.push(turn.slot);
+        let what = self.slots[turn.slot].take().expect("a turn has its event");
+        Some((turn.at, what))
+    }
+}
+
+/// A program between its steps, and when it wants to be woken.
+struct Alarm {
+    /// What it asked for, in the world's time.
+    wanted: Option<Instant>,
+    /// The earliest wake that is on the agenda.
+    queued: Option<Instant>,
+    draw: Draw,
+    nth: u64,
+}
+
+impl Alarm {
+    fn new(draw: Draw) -> Self {
+        Alarm { wanted: None, queued: None, draw, nth: 0 }
+    }
+
+    /// Takes in what a step asked for. Gives a wake to be put on the agenda.
+    fn set(&mut self, now: Instant, wanted: Option<Instant>) -> Option<(Instant, u64)> {
+        self.wanted = wanted;
+        let at = wanted?.max(now);
+        if self.queued.is_some_and(|queued| queued <= at) {
+            return None;
+        }
+        self.queued = Some(at);
+        self.nth += 1;
+        Some((at, self.draw.count(self.nth).u64()))
+    }
+
+    /// A wake of the agenda has come. Whether it is still wanted, and what to put on the agenda if it is not yet.
+    fn ring(&mut self, now: Instant) -> (bool, Option<(Instant, u64)>) {
+        if self.queued.is_some_and(|queued| queued <= now) {
+            self.queued = None;
+        }
+        match self.wanted {
+            Some(wanted) if wanted <= now => (true, None),
+            wanted => (false, self.set(now, wanted)),
+        }
+    }
+
+    fn silence(&mut self) {
+        (self.wanted, self.queued) = (None, None);
+    }
+}
+
+/// A client of the API server.
+struct Actor {
+    who: Who,
+    node: Option<usize>,
+    make: Maker,
+    program: Option<Box<dyn Program>>,
+    alarm: Alarm,
+    link: Link,
+    open: BTreeMap<CallId, RequestId>,
+    /// How far its monotonic clock is ahead of the world's time; another in each life.
+    ahead: Duration,
+    outputs: u64,
+    /// It is killed right after this output, for so long.
+    doomed: Option<(u64, Duration)>,
+}
+
+/// The API server and how far it has come.
+struct Server {
+    who: Who,
+    make: ServerMaker,
+    program: Option<Box<dyn Program>>,
+    alarm: Alarm,
+    ahead: Duration,
+    /// It was told of commits up to then.
+    told_at: Instant,
+    syncs: Counted,
+    sync: Delay,
+    starts_at: Instant,
+}
+
+/// A machine.
+struct Machine {
+    name: Arc<str>,
+    runtime: Runtime,
+    up: bool,
+    boot: u32,
+    kubelet: usize,
+    /// Commands and reports keep their order.
+    commanded_at: Instant,
+    told_at: Instant,
+}
+
+/// A request on its way, or a watch that is open.
+struct Asked {
+    actor: usize,
+    life: u32,
+    call: CallId,
+    sent: Instant,
+    arrives: Instant,
+    about: Key,
+    request: Option<Request>,
+    watch: Option<(Query, WatchFrom)>,
+    /// When the last event of the watch is delivered; and whether one was lost, so that none may follow.
+    last: Instant,
+    broken: bool,
+}
+
+/// How much has happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Events of the loop.
+    pub events: u64,
+    /// Steps of programs.
+    pub steps: u64,
+    /// Durable writes.
+    pub writes: u64,
+    /// Durable writes of anything but leases.
+    pub loud_writes: u64,
+    /// Processes that started.
+    pub starts: u64,
+    /// Processes that ended.
+    pub ends: u64,
+}
+
+/// A cluster, its time, and what is really so.
+pub struct World {
+    seed: u64,
+    agenda: Agenda,
+    truth: Truth,
+    judge: Judge,
+    trace: Trace,
+    server: Server,
+    actors: Vec<Actor>,
+    machines: Vec<Machine>,
+    requests: BTreeMap<RequestId, Asked>,
+    next_request: u64,
+    faults: Vec<(Duration, Fault)>,
+    counts: Counts,
+    out: Effects,
+    /// The last thing that a quiet cluster would not do.
+    last_noise: String,
+}
+
+/// When the virtual world began: 2026-01-01T00:00:00Z.
+pub const WALL_START: Wall = Wall::from_secs(1_767_225_600);
+
+const SERVER: u64 = u64::MAX;
+
+impl World {
+    /// A world in which nothing has happened yet.
+    pub fn new(setup: Setup) -> Self {
+        let Setup { seed, server, parts, link, sync, speeds, faults, checked, trace } = setup;
+        let draw = Draw::new(seed);
+        let mut agenda = Agenda::default();
+        let mut truth = Truth::default();
+        let (mut actors, mut machines) = (Vec::new(), Vec::new());
+        let server = Server {
+            who: Who { role: Role::ApiServer, name: "apiserver".into(), life: 1 },
+            make: server,
+            program: None,
+            alarm: Alarm::new(draw.key("wake").key("apiserver")),
+            ahead: Duration::ZERO,
+            told_at: Instant::default(),
+            syncs: Counted::of(draw.key("sync")),
+            sync,
+            starts_at: Instant::default(),
+        };
+        agenda.add(Instant::default(), 0, Happening::StartServer { life: 1 });
+        for (actor, part) in parts.into_iter().enumerate() {
+            let Part { role, name, node, starts, make } = part;
+            let machine = node.map(|node| {
+                let name: Arc<str> = node.as_str().into();
+                truth.nodes.insert(name.clone(), NodeFacts { up: true, in_touch: None });
+                let runtime = Runtime::new(speeds, draw.key("runtime").key(&node));
+                let (commanded_at, told_at) = Default::default();
+                machines.push(Machine { name, runtime, up: true, boot: 1, kubelet: actor, commanded_at, told_at });
+                machines.len() - 1
+            });
+            let tie = draw.key("start").key(&name).u64();
+            agenda.add(Instant::default() + starts, tie, Happening::Start { actor, life: 1 });
+            actors.push(Actor {
+                alarm: Alarm::new(draw.key("wake").key(&name)),
+                link: Link::new(link, draw.key("link").key(&name)),
+                who: Who { role, name: name.into(), life: 1 },
+                node: machine,
+                make,
+                program: None,
+                open: BTreeMap::new(),
+                ahead: Duration::ZERO,
+                outputs: 0,
+                doomed: None,
+            });
+        }
+        for (fault, (at, _)) in faults.iter().enumerate() {
+            let tie = draw.key("strike").count(fault as u64).u64();
+            agenda.add(Instant::default() + *at, tie, Happening::Strike { fault });
+        }
+        World {
+            seed,
+            agenda,
+            truth,
+            judge: Judge::new(checked),
+            trace: Trace::new(trace),
+            server,
+            actors,
+            machines,
+            requests: BTreeMap::new(),
+            next_request: 0,
+            faults,
+            counts: Counts::default(),
+            out: Effects::default(),
+            last_noise: String::new(),
+        }
+    }
+
+    /// What is really so.
+    pub fn truth(&self) -> &Truth {
+        &self.truth
+    }
+
+    /// The world's time.
+    pub fn now(&self) -> Instant {
+        self.truth.now
+    }
+
+    /// The first violation, if there was one. Nothing happens after it.
+    pub fn violation(&self) -> Option<&Violation> {
+        self.judge.violation.as_ref()
+    }
+
+    /// Ends the run with a violation that no checker found: an expectation that was not met.
+    pub fn fail(&mut self, violation: Violation) {
+        self.judge.violation.get_or_insert(violation);
+    }
+
+    /// The events so far.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// How much has happened.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// What happened last that a quiet cluster would not do: a write but of leases, a process that started or ended.
+    pub fn last_noise(&self) -> &str {
+        &self.last_noise
+    }
+
+    /// Everything that happens until then, or until a violation.
+    pub fn run_until(&mut self, until: Instant) {
+        self.run_until_so(until, |_| false);
+    }
+
+    /// Everything that happens until something is so, looked at after each durable write and each process that started
+    /// or ended; until a time; or until a violation. Tells whether it is so.
+    pub fn run_until_so(&mut self, until: Instant, mut so: impl FnMut(&Truth) -> bool) -> bool {
+        let loud = |counts: &Counts| counts.loud_writes + counts.starts + counts.ends;
+        let mut seen = None;
+        loop {
+            if self.judge.violation.is_some() {
+                return false;
+            }
+            if seen != Some(loud(&self.counts)) {
+                seen = Some(loud(&self.counts));
+                if so(&self.truth) {
+                    return true;
+                }
+            }
+            if self.agenda.next().is_none_or(|next| next > until) {
+                self.truth.now = until;
+                self.let_time_pass();
+                return false;
+            }
+            self.step();
+        }
+    }
+
+    /// The next event.
+    pub fn step(&mut self) {
+        let Some((at, what)) = self.agenda.pop() else { return };
+        self.truth.now = at;
+        self.counts.events += 1;
+        self.let_time_pass();
+        self.happen(what);
+    }
+
+    fn let_time_pass(&mut self) {
+        if self.judge.due().is_some_and(|due| due <= self.truth.now) {
+            self.judge.see(&self.truth, Fact::Time);
+        }
+    }
+
+    fn happen(&mut self, what: Happening) {
+        match what {
+            Happening::Start { actor, life } => self.start(actor, life),
+            Happening::Wake { actor, life } if self.actors[actor].who.life == life => {
+                let (wanted, again) = self.actors[actor].alarm.ring(self.truth.now);
+                if let Some((at, tie)) = again {
+                    self.agenda.add(at, tie, Happening::Wake { actor, life });
+                }
+                if wanted {
+                    self.step_actor(actor, Input::Wake);
+                }
+            }
+            Happening::Arrive { id } => self.arrive(id),
+            Happening::Gone { id } => {
+                if self.requests.remove(&id).is_some() && self.server.program.is_some() {
+                    self.judge.see(&self.truth, Fact::Closed { id });
+                    self.step_server(Input::Gone { from: id });
+                }
+            }
+            Happening::Deliver { actor, life, input } => {
+                let one = &mut self.actors[actor];
+                if one.who.life == life && one.program.is_some() {
+                    if let Input::Reply { call, answer } = &input
+                        && !matches!(answer, Answer::Watching)
+                    {
+                        one.open.remove(call);
+                    }
+                    self.step_actor(actor, input);
+                }
+            }
+            Happening::End { actor, life, call } => {
+                let one = &mut self.actors[actor];
+                if one.who.life == life && one.program.is_some() && one.open.remove(&call).is_some() {
+                    self.step_actor(actor, Input::Ended { call });
+                }
+            }
+            Happening::StartServer { life } => self.start_server(life),
+            Happening::WakeServer { life } if self.server.who.life == life => {
+                let (wanted, again) = self.server.alarm.ring(self.truth.now);
+                if let Some((at, tie)) = again {
+                    self.agenda.add(at, tie, Happening::WakeServer { life });
+                }
+                if wanted && self.server.program.is_some() {
+                    self.step_server(Input::Wake);
+                }
+            }
+            Happening::Synced { life } if self.server.who.life == life => self.synced(life),
+            Happening::Commit { life, commit, outcome } if self.server.who.life == life => {
+                if let Committed::At(revision) = outcome
+                    && let Some(change) = self.truth.change(revision)
+                {
+                    self.judge.see(&self.truth, Fact::Told { change });
+                }
+                self.step_server(Input::Committed { commit, outcome });
+            }
+            Happening::Command { node, boot, life, command } => {
+                let machine = &mut self.machines[node];
+                // What a killed kubelet had not handed over yet is gone with it.
+                if machine.boot == boot && machine.up && self.actors[machine.kubelet].who.life == life {
+                    let mut results = Results::default();
+                    machine.runtime.command(command, &mut results);
+                    self.results(node, results);
+                }
+            }
+            Happening::Deed { node, boot, deed } => self.deed(node, boot, deed),
+            Happening::Strike { fault } => {
+                let fault = self.faults[fault].1.clone();
+                self.strike(&fault);
+            }
+            Happening::StartNode { node, boot } => {
+                let machine = &mut self.machines[node];
+                if machine.boot == boot && !machine.up {
+                    machine.up = true;
+                    let (kubelet, name) = (machine.kubelet, machine.name.clone());
+                    self.tell_world("boots", &name);
+                    let life = self.actors[kubelet].who.life;
+                    self.start(kubelet, life);
+                }
+            }
+            Happening::Clear { actor, weather } => {
+                self.actors[actor].link.clear(weather);
+                let name = self.actors[actor].who.name.clone();
+                self.tell_world("link is good again", &name);
+                self.weather_changed();
+            }
+            Happening::DiskHasRoom => {
+                self.truth.disk.broken = None;
+                self.tell_world("has room again", "disk");
+            }
+            // For an earlier life.
+            Happening::Wake { .. }
+            | Happening::WakeServer { .. }
+            | Happening::Synced { .. }
+            | Happening::Commit { .. } => {}
+        }
+    }
+
+    // Actors.
+
+    fn clock(&self, ahead: Duration) -> Now {
+        let passed = self.truth.now.since(Instant::default());
+        Now { mono: self.truth.now + ahead, wall: WALL_START + passed }
+    }
+
+    fn start(&mut self, actor: usize, life: u32) {
+        let one = &mut self.actors[actor];
+        let down = one.node.is_some_and(|node| !self.machines[node].up);
+        if one.who.life != life || one.program.is_some() || down {
+            return;
+        }
+        let draw = Draw::new(self.seed).key("birth").key(&one.who.name).count(u64::from(life));
+        let node = one.node.map(|node| self.machines[node].name.clone());
+        let birth = Birth { name: &one.who.name, node: node.as_deref(), seed: draw.u64(), life };
+        one.program = Some((one.make)(birth));
+        // A monotonic clock begins anywhere: no two lives can compare theirs.
+        one.ahead = Duration::from_secs(draw.count(1).below(1_000_000));
+        self.weather_changed();
+        self.step_actor(actor, Input::Wake);
+    }
+
+    fn step_actor(&mut self, actor: usize, input: Input) {
+        let one = &mut self.actors[actor];
+        if one.program.is_none() {
+            return;
+        }
+        self.judge.see(&self.truth, Fact::Heard { who: &one.who, input: &input });
+        let now = {
+            let passed = self.truth.now.since(Instant::default());
+            Now { mono: self.truth.now + one.ahead, wall: WALL_START + passed }
+        };
+        let mut out = std::mem::take(&mut self.out);
+        out.wake_at = None;
+        let program = one.program.as_mut().expect("it was just looked at");
+        self.counts.steps += 1;
+        self.trace.mark(self.truth.now, actor as u64, kind_of(&input));
+        if self.trace.wants_lines() {
+            let line = trace::input(&input, "");
+            let (shown, woken) = (input.clone(), matches!(input, Input::Wake));
+            step(&mut self.judge, self.truth.now, &one.who, program.as_mut(), now, input, &mut out);
+            let beat = trace::is_beat(&shown, &out.list);
+            let effects = trace::effects(&out.list, |_| String::new());
+            // A wake that leads to nothing tells nothing, not even in full.
+            if !(woken && out.list.is_empty()) {
+                self.trace.line(self.truth.now, &one.who.to_string(), &line, &effects, beat);
+            }
+        } else {
+            step(&mut self.judge, self.truth.now, &one.who, program.as_mut(), now, input, &mut out);
+        }
+        let wanted = out.wake_at.map(|at| Instant::from_nanos(at.nanos().saturating_sub(nanos(one.ahead))));
+        let life = one.who.life;
+        if let Some((at, tie)) = one.alarm.set(self.truth.now, wanted) {
+            self.agenda.add(at, tie, Happening::Wake { actor, life });
+        }
+        for effect in out.list.drain(..) {
+            self.perform(actor, effect);
+            let one = &mut self.actors[actor];
+            one.outputs += 1;
+            if let Some((outputs, down)) = one.doomed
+                && one.outputs >= outputs
+            {
+                one.doomed = None;
+                self.crash(actor, Some(down));
+                break;
+            }
+        }
+        out.list.clear();
+        self.out = out;
+    }
+
+    fn perform(&mut self, actor: usize, effect: Effect) {
+        match effect {
+            Effect::Call { call, request } => self.call(actor, call, request),
+            Effect::Cancel { call } => {
+                if let Some(id) = self.actors[actor].open.remove(&call) {
+                    self.hang_up(actor, id);
+                }
+            }
+            Effect::Runtime(command) => {
+                let Some(node) = self.actors[actor].node else { return };
+                let (life, machine) = (self.actors[actor].who.life, &mut self.machines[node]);
+                let at = (self.truth.now + machine.runtime.way()).max(machine.commanded_at + TICK);
+                machine.commanded_at = at;
+                let boot = machine.boot;
+                self.agenda.add(at, node as u64, Happening::Command { node, boot, life, command });
+            }
+            Effect::Log { .. } => {}
+            Effect::Answer { .. } | Effect::Event { .. } | Effect::End { .. } | Effect::Commit { .. } => {
+                panic!("{} acts as an API server: {effect:?}", self.actors[actor].who);
+            }
+        }
+    }
+
+    fn call(&mut self, actor: usize, call: CallId, request: Request) {
+        self.next_request += 1;
+        let (id, now) = (RequestId(self.next_request), self.truth.now);
+        let one = &mut self.actors[actor];
+        self.judge.see(&self.truth, Fact::Sent { who: &one.who, id, request: &request });
+        let about = subject(&request);
+        let (fate, tie) = one.link.send(Message::Request, &about);
+        one.open.insert(call, id);
+        let (life, timeout) = (one.who.life, one.link.quality.timeout);
+        let watch = match &request.verb {
+            Verb::Watch { query, from, .. } => Some((query.clone(), *from)),
+            _ => None,
+        };
+        match fate {
+            Fate::Arrives(delay) | Fate::ArrivesTwice(delay, _) => {
+                let arrives = now + delay;
+                let asked = Asked {
+                    actor,
+                    life,
+                    call,
+                    sent: now,
+                    arrives,
+                    about,
+                    request: Some(request),
+                    watch,
+                    last: now,
+                    broken: false,
+                };
+                self.requests.insert(id, asked);
+                self.agenda.add(arrives, tie, Happening::Arrive { id });
+            }
+            Fate::Lost => self.lose(actor, life, call, now + timeout, tie, "the request timed out"),
+        }
+    }
+
+    fn lose(&mut self, actor: usize, life: u32, call: CallId, at: Instant, tie: u64, why: &str) {
+        let input = Input::Reply { call, answer: Answer::Lost(why.to_owned()) };
+        self.agenda.add(at, tie, Happening::Deliver { actor, life, input });
+    }
+
+    /// The client of a request has gone; the API server will learn of it.
+    fn hang_up(&mut self, actor: usize, id: RequestId) {
+        let Some(asked) = self.requests.get(&id) else { return };
+        let (fate, tie) = self.actors[actor].link.send(Message::Hangup, &asked.about);
+        let Fate::Arrives(delay) = fate else { return };
+        let at = (self.truth.now + delay).max(asked.arrives + TICK);
+        self.agenda.add(at, tie, Happening::Gone { id });
+    }
+
+    /// Kills a program. It starts again after a time, if there is one.
+    fn crash(&mut self, actor: usize, down: Option<Duration>) {
+        let one = &mut self.actors[actor];
+        if one.program.take().is_none() {
+            return;
+        }
+        self.judge.see(&self.truth, Fact::Died { who: &one.who });
+        let name = one.who.to_string();
+        one.who.life += 1;
+        one.alarm.silence();
+        one.doomed = None;
+        let life = one.who.life;
+        for (_, id) in std::mem::take(&mut one.open) {
+            if self.requests.get(&id).is_some_and(|asked| asked.watch.is_some()) {
+                self.hang_up(actor, id);
+            }
+        }
+        self.tell_world("crashes", &name);
+        if let Some(down) = down {
+            let tie = Draw::new(self.seed).key("restart").key(&name).u64();
+            self.agenda.add(self.truth.now + down, tie, Happening::Start { actor, life });
+        }
+        self.weather_changed();
+    }
+
+    // The API server.
+
+    fn start_server(&mut self, life: u32) {
+        if self.server.who.life != life || self.server.program.is_some() {
+            return;
+        }
+        let draw = Draw::new(self.seed).key("birth").key("apiserver").count(u64::from(life));
+        let birth = Birth { name: "apiserver", node: None, seed: draw.u64(), life };
+        let (objects, revision) = (self.truth.disk.objects(), self.truth.disk.revision());
+        self.judge.see(&self.truth, Fact::Recovered { objects, revision });
+        self.server.program = Some((self.server.make)(birth, self.truth.disk.load()));
+        self.server.ahead = Duration::from_secs(draw.count(1).below(1_000_000));
+        self.weather_changed();
+        self.step_server(Input::Wake);
+    }
+
+    fn arrive(&mut self, id: RequestId) {
+        let Some(asked) = self.requests.get_mut(&id) else { return };
+        if self.server.program.is_none() {
+            let (actor, life, call) = (asked.actor, asked.life, asked.call);
+            let (fate, tie) = self.actors[actor].link.send(Message::Reply, &asked.about);
+            let timeout = asked.sent + self.actors[actor].link.quality.timeout;
+            self.requests.remove(&id);
+            return match fate {
+                Fate::Arrives(delay) | Fate::ArrivesTwice(delay, _) => {
+                    self.lose(actor, life, call, self.truth.now + delay, tie, "connection refused");
+                }
+                Fate::Lost => self.lose(actor, life, call, timeout, tie, "the request timed out"),
+            };
+        }
+        let request = asked.request.take().expect("a request arrives once");
+        self.step_server(Input::Request { from: id, request });
+    }
+
+    fn step_server(&mut self, input: Input) {
+        let now = self.clock(self.server.ahead);
+        let Some(program) = self.server.program.as_mut() else { return };
+        let mut out = std::mem::take(&mut self.out);
+        out.wake_at = None;
+        self.counts.steps += 1;
+        self.trace.mark(self.truth.now, SERVER, kind_of(&input));
+        if self.trace.wants_lines() {
+            let (requests, actors) = (&self.requests, &self.actors);
+            let name = |id: RequestId| {
+                requests.get(&id).map_or_else(|| "nobody".to_owned(), |asked| actors[asked.actor].who.name.to_string())
+            };
+            let from = match &input {
+                Input::Request { from, .. } | Input::Gone { from } => name(*from),
+                _ => String::new(),
+            };
+            let (line, shown, woken) = (trace::input(&input, &from), input.clone(), matches!(input, Input::Wake));
+            step(&mut self.judge, self.truth.now, &self.server.who, program.as_mut(), now, input, &mut out);
+            let beat = trace::is_beat(&shown, &out.list);
+            let effects = trace::effects(&out.list, |id| name(RequestId(id)));
+            if !(woken && out.list.is_empty()) {
+                self.trace.line(self.truth.now, &self.server.who.to_string(), &line, &effects, beat);
+            }
+        } else {
+            step(&mut self.judge, self.truth.now, &self.server.who, program.as_mut(), now, input, &mut out);
+        }
+        let wanted = out.wake_at.map(|at| Instant::from_nanos(at.nanos().saturating_sub(nanos(self.server.ahead))));
+        let life = self.server.who.life;
+        if let Some((at, tie)) = self.server.alarm.set(self.truth.now, wanted) {
+            self.agenda.add(at, tie, Happening::WakeServer { life });
+        }
+        for effect in out.list.drain(..) {
+            self.perform_for_server(effect);
+        }
+        self.out = out;
+        self.judge.see(&self.truth, Fact::Served);
+    }
+
+    fn perform_for_server(&mut self, effect: Effect) {
+        match effect {
+            Effect::Answer { to, answer } => self.answer(to, answer),
+            Effect::Event { to, event } => {
+                self.judge.see(&self.truth, Fact::Streamed { id: to, event: &event });
+                let Some(asked) = self.requests.get_mut(&to) else { return };
+                let link = &mut self.actors[asked.actor].link;
+                if asked.broken {
+                    return;
+                }
+                if link.is_deaf() {
+                    // The connection cannot deliver it, so it will break, and nothing later may come through.
+                    asked.broken = true;
+                    let at = self.truth.now + link.quality.timeout;
+                    let (actor, life, call) = (asked.actor, asked.life, asked.call);
+                    self.agenda.add(at, to.0, Happening::End { actor, life, call });
+                    self.agenda.add(at, to.0, Happening::Gone { id: to });
+                    return;
+                }
+                let (fate, _) = link.signal(Message::Event, to.0);
+                let Fate::Arrives(delay) = fate else { unreachable!("events of a watch are never lost one by one") };
+                let at = (self.truth.now + delay).max(asked.last + TICK);
+                asked.last = at;
+                let (actor, life, call) = (asked.actor, asked.life, asked.call);
+                let input = Input::Event { call, event };
+                self.agenda.add(at, to.0, Happening::Deliver { actor, life, input });
+            }
+            Effect::End { to } => {
+                self.judge.see(&self.truth, Fact::Closed { id: to });
+                if let Some(asked) = self.requests.remove(&to) {
+                    self.end(&asked);
+                }
+            }
+            Effect::Commit { commit, write } => {
+                if self.truth.disk.submit(commit, write) {
+                    self.sync();
+                }
+            }
+            Effect::Log { .. } => {}
+            Effect::Call { .. } | Effect::Cancel { .. } | Effect::Runtime(_) => {
+                panic!("the API server acts as a client: {effect:?}");
+            }
+        }
+    }
+
+    fn answer(&mut self, to: RequestId, answer: Answer) {
+        let opened = matches!(answer, Answer::Watching);
+        let Some(asked) = self.requests.get_mut(&to) else {
+            if !opened {
+                self.judge.see(&self.truth, Fact::Answered { id: to, answer: &answer });
+            }
+            return;
+        };
+        let (actor, life, call, now) = (asked.actor, asked.life, asked.call, self.truth.now);
+        let link = &mut self.actors[actor].link;
+        let (fate, tie) = link.send(Message::Reply, &asked.about);
+        let times_out = asked.sent + link.quality.timeout;
+        if opened {
+            if let Some((query, from)) = &asked.watch {
+                self.judge.see(&self.truth, Fact::Opened { id: to, query, from: *from });
+            }
+            match fate {
+                Fate::Arrives(delay) | Fate::ArrivesTwice(delay, _) => {
+                    asked.last = (now + delay).max(asked.last + TICK);
+                    let input = Input::Reply { call, answer };
+                    self.agenda.add(asked.last, tie, Happening::Deliver { actor, life, input });
+                }
+                Fate::Lost => {
+                    asked.broken = true;
+                    self.agenda.add(times_out.max(now + TICK), to.0, Happening::Gone { id: to });
+                    self.lose(actor, life, call, times_out.max(now), tie, "the request timed out");
+                }
+            }
+            return;
+        }
+        self.judge.see(&self.truth, Fact::Answered { id: to, answer: &answer });
+        self.requests.remove(&to);
+        let late = |delay: Duration| now + delay > times_out;
+        match fate {
+            Fate::Arrives(delay) if !late(delay) => {
+                let input = Input::Reply { call, answer };
+                self.agenda.add(now + delay, tie, Happening::Deliver { actor, life, input });
+            }
+            Fate::ArrivesTwice(delay, again) if !late(delay) => {
+                let input = Input::Reply { call, answer };
+                self.agenda.add(now + again, tie, Happening::Deliver { actor, life, input: input.clone() });
+                self.agenda.add(now + delay, tie, Happening::Deliver { actor, life, input });
+            }
+            Fate::Arrives(_) | Fate::ArrivesTwice(..) | Fate::Lost => {
+                self.lose(actor, life, call, times_out.max(now), tie, "the request timed out");
+            }
+        }
+    }
+
+    /// The client learns that its watch has ended, after all that was sent before.
+    fn end(&mut self, asked: &Asked) {
+        if asked.broken {
+            return;
+        }
+        let (fate, tie) = self.actors[asked.actor].link.send(Message::Hangup, &asked.about);
+        let Fate::Arrives(delay) = fate else { return };
+        let at = (self.truth.now + delay).max(asked.last + TICK);
+        let (actor, life, call) = (asked.actor, asked.life, asked.call);
+        self.agenda.add(at, tie, Happening::End { actor, life, call });
+    }
+
+    fn sync(&mut self) {
+        let Some(first) = self.truth.disk.first() else { return };
+        let draw = self.server.syncs.object(0, first);
+        let at = self.truth.now + self.server.sync.of(draw);
+        let life = self.server.who.life;
+        self.agenda.add(at, draw.count(1).u64(), Happening::Synced { life });
+    }
+
+    fn synced(&mut self, life: u32) {
+        for (commit, outcome, change) in self.truth.disk.synced() {
+            if let Some(change) = change {
+                self.durable(change);
+            }
+            let at = self.truth.now.max(self.server.told_at + TICK);
+            self.server.told_at = at;
+            self.agenda.add(at, commit.0, Happening::Commit { life, commit, outcome });
+        }
+        self.sync();
+    }
+
+    fn durable(&mut self, change: miniku_core::store::Change) {
+        self.counts.writes += 1;
+        if change.key.kind != Kind::Lease {
+            self.counts.loud_writes += 1;
+            self.last_noise = format!("{} was written @{}", change.key, change.revision);
+        }
+        self.truth.durable(change);
+        let change = self.truth.history.back().expect("one was just added");
+        self.judge.see(&self.truth, Fact::Durable { change });
+    }
+
+    fn crash_server(&mut self, down: Duration, unsynced: Unsynced) {
+        if self.server.program.take().is_none() {
+            return;
+        }
+        self.tell_world("crashes", "apiserver");
+        self.server.who.life += 1;
+        self.server.alarm.silence();
+        for change in self.truth.disk.crash(unsynced) {
+            self.durable(change);
+        }
+        // Connections break at once; requests that have not arrived yet will find nobody.
+        let cut: Vec<RequestId> =
+            self.requests.iter().filter(|(_, asked)| asked.request.is_none()).map(|(id, _)| *id).collect();
+        for id in cut {
+            let asked = self.requests.remove(&id).expect("it was just listed");
+            if asked.watch.is_some() {
+                self.end(&asked);
+            } else {
+                let (actor, life, call) = (asked.actor, asked.life, asked.call);
+                let (fate, tie) = self.actors[actor].link.send(Message::Reply, &asked.about);
+                let at = match fate {
+                    Fate::Arrives(delay) | Fate::ArrivesTwice(delay, _) => self.truth.now + delay,
+                    Fate::Lost => (asked.sent + self.actors[actor].link.quality.timeout).max(self.truth.now),
+                };
+                self.lose(actor, life, call, at, tie, "connection reset");
+            }
+        }
+        let life = self.server.who.life;
+        self.server.starts_at = self.truth.now + down;
+        self.agenda.add(self.server.starts_at, SERVER, Happening::StartServer { life });
+        self.weather_changed();
+    }
+
+    // Machines.
+
+    fn deed(&mut self, node: usize, boot: u32, deed: Deed) {
+        let wall = self.clock(Duration::ZERO).wall;
+        let machine = &mut self.machines[node];
+        if machine.boot != boot {
+            return;
+        }
+        let mut results = Results::default();
+        let report = machine.runtime.act(wall, deed, &mut results);
+        let kubelet = machine.kubelet;
+        self.results(node, results);
+        if let Some(report) = report {
+            self.step_actor(kubelet, Input::Runtime(report));
+        }
+    }
+
+    fn results(&mut self, node: usize, results: Results) {
+        let name = self.machines[node].name.clone();
+        for life in results.lives {
+            self.life(&name, &life);
+        }
+        let machine = &mut self.machines[node];
+        for (after, deed) in results.later {
+            let mut at = self.truth.now + after;
+            if matches!(deed, Deed::Tell(_)) {
+                at = at.max(machine.told_at + TICK);
+                machine.told_at = at;
+            }
+            let boot = machine.boot;
+            self.agenda.add(at, node as u64, Happening::Deed { node, boot, deed });
+        }
+    }
+
+    fn life(&mut self, node: &Arc<str>, life: &Life) {
+        let (process, verb) = match life {
+            Life::Started(process) => {
+                self.counts.starts += 1;
+                self.truth.started(node, process);
+                self.judge.see(&self.truth, Fact::Started { node, process });
+                (process, "runs")
+            }
+            Life::Ended(process) => {
+                self.counts.ends += 1;
+                self.truth.ended(node, process);
+                self.judge.see(&self.truth, Fact::Ended { node, process });
+                (process, "has ended")
+            }
+        };
+        self.last_noise = format!("{}/{}.{} {verb}", process.pod.name, process.container, process.attempt);
+        if self.trace.wants_lines() {
+            let what = format!("process {} of {}", process.pid, self.last_noise);
+            self.trace.line(self.truth.now, &format!("{node}"), &what, "", false);
+        }
+    }
+
+    fn crash_node(&mut self, node: usize, down: Option<Duration>) {
+        if !self.machines[node].up {
+            return;
+        }
+        self.crash(self.machines[node].kubelet, None);
+        let machine = &mut self.machines[node];
+        machine.up = false;
+        machine.boot += 1;
+        let (name, boot) = (machine.name.clone(), machine.boot);
+        let lives = machine.runtime.crash();
+        self.tell_world("loses power", &name);
+        for life in lives {
+            self.life(&name, &life);
+        }
+        if let Some(down) = down {
+            self.agenda.add(self.truth.now + down, node as u64, Happening::StartNode { node, boot });
+        }
+        self.weather_changed();
+    }
+
+    // Faults.
+
+    /// Makes something go wrong, now.
+    pub fn strike(&mut self, fault: &Fault) {
+        if self.trace.wants_lines() {
+            self.trace.line(self.truth.now, "fault", &fault.to_string(), "", false);
+        }
+        match fault {
+            Fault::ApiServerCrash { down, unsynced } => self.crash_server(*down, *unsynced),
+            Fault::Crash { actor, down } => {
+                if let Some(actor) = self.named(actor) {
+                    self.crash(actor, Some(*down));
+                }
+            }
+            Fault::CrashAfterOutput { actor, outputs, down } => {
+                if let Some(actor) = self.named(actor) {
+                    let one = &mut self.actors[actor];
+                    one.doomed = Some((one.outputs + outputs, *down));
+                }
+            }
+            Fault::NodeCrash { node, down } => {
+                if let Some(node) = self.machines.iter().position(|machine| *machine.name == **node) {
+                    self.crash_node(node, *down);
+                }
+            }
+            Fault::Link { actor, weather, lasts } => {
+                if let Some(actor) = self.named(actor) {
+                    self.spoil(actor, *weather, *lasts);
+                }
+            }
+            Fault::CutWatches { actor } => {
+                if let Some(actor) = self.named(actor) {
+                    let life = self.actors[actor].who.life;
+                    let cut: Vec<RequestId> = self.actors[actor].open.values().copied().collect();
+                    for id in cut {
+                        let open =
+                            |asked: &&Asked| asked.watch.is_some() && asked.request.is_none() && asked.life == life;
+                        if self.requests.get(&id).filter(open).is_some() {
+                            let asked = self.requests.get_mut(&id).expect("it was just looked at");
+                            let (call, last) = (asked.call, asked.last);
+                            // What is on its way still arrives; what the API server sends from now on does not.
+                            let at = self.truth.now.max(last + TICK);
+                            asked.broken = true;
+                            self.hang_up(actor, id);
+                            self.agenda.add(at, id.0, Happening::End { actor, life, call });
+                        }
+                    }
+                }
+            }
+            Fault::DiskFull { lasts } => {
+                self.truth.disk.broken = Some("no space left on device".into());
+                self.agenda.add(self.truth.now + *lasts, 0, Happening::DiskHasRoom);
+            }
+            Fault::ProcessesEnd { pod, code } => self.end_processes(pod, *code),
+        }
+    }
+
+    fn named(&self, name: &str) -> Option<usize> {
+        self.actors.iter().position(|actor| *actor.who.name == *name)
+    }
+
+    fn spoil(&mut self, actor: usize, weather: Weather, lasts: Duration) {
+        let id = self.agenda.made;
+        self.actors[actor].link.spoil(id, weather);
+        self.agenda.add(self.truth.now + lasts, id, Happening::Clear { actor, weather: id });
+        self.weather_changed();
+    }
+
+    fn end_processes(&mut self, pod: &str, code: i32) {
+        let found = self.truth.processes.values().flatten().filter(|(_, process)| process.pod.name.starts_with(pod));
+        let Some(name) = found.map(|(_, process)| process.pod.name.clone()).min() else { return };
+        for node in 0..self.machines.len() {
+            let processes: Vec<_> =
+                self.machines[node].runtime.processes().filter(|process| process.pod.name == name).collect();
+            for process in processes {
+                let boot = self.machines[node].boot;
+                self.deed(node, boot, Deed::End { process, code, signal: None });
+            }
+        }
+    }
+
+    /// Something was started, stopped, cut or healed: which nodes are in touch with the API server is found anew.
+    fn weather_changed(&mut self) {
+        let (now, serving) = (self.truth.now, self.server.program.is_some());
+        for machine in &self.machines {
+            let kubelet = &self.actors[machine.kubelet];
+            let good = serving && machine.up && kubelet.program.is_some() && kubelet.link.is_fair();
+            let facts = self.truth.nodes.get_mut(&machine.name).expect("every machine has facts");
+            facts.up = machine.up;
+            facts.in_touch = if good { facts.in_touch.or(Some(now)) } else { None };
+        }
+        self.judge.see(&self.truth, Fact::Weather);
+    }
+
+    fn tell_world(&mut self, what: &str, who: &str) {
+        if self.trace.wants_lines() {
+            self.trace.line(self.truth.now, who, what, "", false);
+        }
+    }
+}
+
+/// One step of a program. A panic is a violation like any other, so that its seed and its past are told.
+fn step(
+    judge: &mut Judge,
+    at: Instant,
+    who: &Who,
+    program: &mut dyn Program,
+    now: Now,
+    input: Input,
+    out: &mut Effects,
+) {
+    let stepped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| program.step(now, input, out)));
+    let Err(panic) = stepped else { return };
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    judge.violation.get_or_insert(Violation {
+        name: "P-total".into(),
+        statement: "No input makes a program panic.".into(),
+        at,
+        broken: Broken::by(format!("{who}: {}", text.unwrap_or("a panic without words"))),
+    });
+}
+
+/// The least time between two things that keep their order.
+const TICK: Duration = Duration::from_nanos(100);
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn kind_of(input: &Input) -> u64 {
+    match input {
+        Input::Wake => 1,
+        Input::Reply { call, .. } => 2 ^ call.0 << 4,
+        Input::Event { call, .. } => 3 ^ call.0 << 4,
+        Input::Ended { call } => 4 ^ call.0 << 4,
+        Input::Runtime(_) => 5,
+        Input::Request { from, .. } => 6 ^ from.0 << 4,
+        Input::Gone { from } => 7 ^ from.0 << 4,
+        Input::Committed { commit, outcome } => match outcome {
+            Committed::At(Revision(revision)) => 8 ^ commit.0 << 4 ^ revision << 24,
+            Committed::Conflict | Committed::Failed(_) => 9 ^ commit.0 << 4,
+        },
+    }
+}
