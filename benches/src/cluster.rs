@@ -114,9 +114,11 @@ fn nodes_ready(remote: &Remote) -> bool {
 }
 
 /// Posts MiniKu's quickstart, waits until all pods are Running, deletes it, and waits until all are gone.
+///
+/// Only here the shell ends when it is told to: the quickstart's, as PID 1, would let the whole grace period pass.
 fn one_set(http: &mut Http, watch: &mut Watch, name: &str, pods: usize) -> Result<Duration, Fail> {
     let body = format!(
-        r#"{{"name":"{name}","desiredCount":{pods},"selector":{{"app":"{name}"}},"template":{{"image":"alpine","command":["/bin/sh","-c","while true; do sleep 1; done"]}}}}"#
+        r#"{{"name":"{name}","desiredCount":{pods},"selector":{{"app":"{name}"}},"template":{{"image":"alpine","command":["/bin/sh","-c","trap exit TERM; while true; do sleep 1 & wait; done"]}}}}"#
     );
     let deadline = Instant::now() + Duration::from_secs(60);
     let (mut running, mut gone) = (BTreeSet::new(), 0);
@@ -133,7 +135,9 @@ fn one_set(http: &mut Http, watch: &mut Watch, name: &str, pods: usize) -> Resul
         match watch.next_event().map_err(|ended| Fail(format!("the watch ended: {ended:?}")))? {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                 let pod: &Pod = object.get().ok_or_else(|| Fail("a watch of pods told of something else".into()))?;
-                if pod.status.phase == PodPhase::Running && pod.metadata.labels.get("app").is_some_and(|app| app == name) {
+                if pod.status.phase == PodPhase::Running
+                    && pod.metadata.labels.get("app").is_some_and(|app| app == name)
+                {
                     running.insert(pod.metadata.name.clone());
                 }
             }
@@ -164,7 +168,12 @@ pub fn idle_and_ready(binary: &Binary, _: &Chosen, rows: &mut Vec<Outside>) -> R
     for (what, times) in [("an empty", empty), ("a used", used)] {
         let figure = Times::of(times).ms().0;
         let what = format!("exec of `miniku up` to /readyz, {what} data directory");
-        rows.push(Outside { what, figure, further: String::new(), peer: "kube-apiserver alone, elsewhere: 4.9–6.8 s".into() });
+        rows.push(Outside {
+            what,
+            figure,
+            further: String::new(),
+            peer: "kube-apiserver alone, elsewhere: 4.9–6.8 s".into(),
+        });
     }
     std::thread::sleep(Duration::from_secs(3));
     let process = cluster.process();

@@ -46,7 +46,9 @@ fn scheduling(name: &str, count: usize) -> Row {
         for effect in std::mem::take(&mut out.list) {
             let Effect::Call { call, request } = effect else { continue };
             let answer = match request.verb {
-                Verb::List(query) if query.kind == Kind::Node => Answer::List { revision: Revision(1), items: nodes.clone() },
+                Verb::List(query) if query.kind == Kind::Node => {
+                    Answer::List { revision: Revision(1), items: nodes.clone() }
+                }
                 Verb::List(_) => Answer::List { revision: Revision(1), items: Vec::new() },
                 Verb::Watch { query, .. } => {
                     if query.kind == Kind::Pod {
@@ -87,7 +89,11 @@ fn scheduling(name: &str, count: usize) -> Row {
                 pod.metadata.resource_version = (revision - 1).to_string();
             });
             let began = Instant::now();
-            scheduler.step(NOW, Input::Reply { call, answer: Answer::Object { object: bound.clone(), created: false } }, &mut out);
+            scheduler.step(
+                NOW,
+                Input::Reply { call, answer: Answer::Object { object: bound.clone(), created: false } },
+                &mut out,
+            );
             scheduler.step(NOW, event(WatchEvent::Modified(bound.clone())), &mut out);
             scheduler.step(NOW, event(WatchEvent::Deleted(at(&bound, revision))), &mut out);
             took += began.elapsed();
@@ -118,7 +124,8 @@ fn writing(name: &str, watchers: u64) -> Row {
     server.step(NOW, Input::Wake, &mut out);
     settle(&mut server, &mut out);
     for watcher in 0..watchers {
-        let verb = Verb::Watch { query: Query::all(Kind::Pod), from: WatchFrom::After(Revision(1000)), bookmarks: false };
+        let verb =
+            Verb::Watch { query: Query::all(Kind::Pod), from: WatchFrom::After(Revision(1000)), bookmarks: false };
         server.step(NOW, Input::Request { from: RequestId(watcher), request: verb.into() }, &mut out);
     }
     let mut nth = 1000;

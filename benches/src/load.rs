@@ -72,8 +72,10 @@ const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
 /// As large as etcd's value: 1 KiB.
 fn lease(name: &str) -> Vec<u8> {
     let filling = "x".repeat(800);
-    format!(r#"{{"metadata":{{"name":"{name}","annotations":{{"filling":"{filling}"}}}},"spec":{{"holderIdentity":"a"}}}}"#)
-        .into_bytes()
+    format!(
+        r#"{{"metadata":{{"name":"{name}","annotations":{{"filling":"{filling}"}}}},"spec":{{"holderIdentity":"a"}}}}"#
+    )
+    .into_bytes()
 }
 
 /// Loads an API server on redb, and etcd the same way where it is installed.
@@ -89,7 +91,8 @@ pub fn run(binary: &Binary, chosen: &Chosen, rows: &mut Vec<Outside>) -> Result<
         if chosen.0.iter().any(|word| word.eq_ignore_ascii_case("get")) {
             break;
         }
-        let seen = clients(port, count, |client, nth| ("POST", LEASES.into(), lease(&format!("l{count}-{client}-{nth}"))))?;
+        let seen =
+            clients(port, count, |client, nth| ("POST", LEASES.into(), lease(&format!("l{count}-{client}-{nth}"))))?;
         let peer = match &etcd {
             Ok(etcd) => format!("etcd, JSON gateway, this run: {}; ", etcd.puts(count)?.short()),
             Err(why) => format!("{why}; "),

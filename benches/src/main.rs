@@ -71,16 +71,23 @@ fn main() -> ExitCode {
     }
 }
 
+/// Measures some of it, and adds what it found.
+type Measure = fn(&process::Binary, &Chosen, &mut Vec<Outside>) -> Result<(), Fail>;
+
 fn from_outside(chosen: &Chosen, rows: &mut Vec<Outside>) -> Result<(), Fail> {
-    let groups: [(&str, fn(&process::Binary, &Chosen, &mut Vec<Outside>) -> Result<(), Fail>); 4] = [
+    let groups: [(&str, Measure); 4] = [
         ("pod to Running", cluster::pods_to_running),
         ("runtime", cluster::runtime_alone),
         ("idle ready", cluster::idle_and_ready),
         ("http durable writes GET", load::run),
     ];
-    let wanted: Vec<_> = groups.into_iter().filter(|(names, _)| {
-        chosen.0.is_empty() || names.split(' ').any(|name| chosen.0.iter().any(|word| word.eq_ignore_ascii_case(name)))
-    }).collect();
+    let wanted: Vec<_> = groups
+        .into_iter()
+        .filter(|(names, _)| {
+            chosen.0.is_empty()
+                || names.split(' ').any(|name| chosen.0.iter().any(|word| word.eq_ignore_ascii_case(name)))
+        })
+        .collect();
     if wanted.is_empty() {
         return Ok(());
     }

@@ -62,7 +62,8 @@ pub fn run(chosen: &Chosen, rows: &mut Vec<Row>) {
 }
 
 fn matches_selector() -> Row {
-    let labels = [("app", "web"), ("env", "prod"), ("tier", "front")].map(|(name, value)| (name.into(), value.into())).into();
+    let labels =
+        [("app", "web"), ("env", "prod"), ("tier", "front")].map(|(name, value)| (name.into(), value.into())).into();
     let selector = LabelSelector {
         match_labels: [("app", "web"), ("env", "prod")].map(|(name, value)| (name.into(), value.into())).into(),
         ..Default::default()
@@ -140,7 +141,9 @@ fn pick_node(name: &str, count: usize, go: f64) -> Row {
 fn pick_node_from_view(name: &str, count: usize, go: f64) -> Row {
     let mut nodes = view(&nodes(count, |_| true));
     let facts = nodes.pod_facts(pod("pod", "test").get::<Pod>().expect("it is one"));
-    measure_each(name, Some(go), || pick(&Turn::default(), std::hint::black_box(&facts), &nodes).expect("there is room"))
+    measure_each(name, Some(go), || {
+        pick(&Turn::default(), std::hint::black_box(&facts), &nodes).expect("there is room")
+    })
 }
 
 /// One pod without a node: listed, a node of three listed and chosen, bound. All over HTTP.

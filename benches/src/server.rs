@@ -37,7 +37,9 @@ impl Served {
     /// Asks over HTTP, for what must be granted.
     pub fn ask(&self, verb: Verb) -> Answer {
         match self.remote.call(&verb.into()) {
-            answer @ (Answer::Refused(_) | Answer::Lost(_)) => panic!("a benchmark's request was not granted: {answer:?}"),
+            answer @ (Answer::Refused(_) | Answer::Lost(_)) => {
+                panic!("a benchmark's request was not granted: {answer:?}")
+            }
             answer => answer,
         }
     }

@@ -319,23 +319,38 @@ pub fn input(input: &Input, from: &str) -> String {
     }
 }
 
-/// The effects of a step as a trace shows them. `name` tells who a request came from.
+/// The effects of a step as a trace shows them: what many watchers are told stands once. `name` tells who asked.
 pub fn effects(effects: &[Effect], mut name: impl FnMut(u64) -> String) -> String {
-    let tell = |effect: &Effect| {
-        Some(match effect {
-            Effect::Call { request: of, .. } => format!("ask {}", request(of)),
-            Effect::Cancel { .. } => "cancel".into(),
-            Effect::Runtime(of) => command(of),
-            Effect::Answer { to, answer: of } => format!("{}: {}", name(to.0), answer(of)),
-            Effect::Event { to, event: of } => format!("{}: {}", name(to.0), event(of)),
-            Effect::End { to } => format!("{}: end", name(to.0)),
+    let mut told: Vec<(String, String)> = Vec::new();
+    let mut last: Option<&WatchEvent> = None;
+    for effect in effects {
+        if let Effect::Event { to, event: of } = effect {
+            match told.last_mut() {
+                Some((who, _)) if last == Some(of) => {
+                    who.push(',');
+                    who.push_str(&name(to.0));
+                }
+                _ => told.push((name(to.0), event(of))),
+            }
+            last = Some(of);
+            continue;
+        }
+        last = None;
+        let (who, what) = match effect {
+            Effect::Answer { to, answer: of } => (name(to.0), answer(of)),
+            Effect::End { to } => (name(to.0), "end".into()),
+            Effect::Call { request: of, .. } => (String::new(), format!("ask {}", request(of))),
+            Effect::Cancel { .. } => (String::new(), "cancel".into()),
+            Effect::Runtime(of) => (String::new(), command(of)),
             Effect::Commit { write, .. } => match &write.object {
-                Some(one) => format!("commit {}", object(one)),
-                None => format!("commit -{}", key(&write.key)),
+                Some(one) => (String::new(), format!("commit {}", object(one))),
+                None => (String::new(), format!("commit -{}", key(&write.key))),
             },
-            Effect::Log { level: Level::Debug, .. } => return None,
-            Effect::Log { line, .. } => format!("says {line:?}"),
-        })
-    };
-    effects.iter().filter_map(tell).collect::<Vec<_>>().join("; ")
+            Effect::Event { .. } | Effect::Log { level: Level::Debug, .. } => continue,
+            Effect::Log { line, .. } => (String::new(), format!("says {line:?}")),
+        };
+        told.push((who, what));
+    }
+    let told = told.into_iter().map(|(who, what)| if who.is_empty() { what } else { format!("{who}: {what}") });
+    told.collect::<Vec<_>>().join("; ")
 }

@@ -189,22 +189,14 @@ impl ApiServer {
 
     fn write(&mut self, now: Now, from: RequestId, request: Request, out: &mut Effects) {
         let key = self.key_of(&request.verb);
-        // What is to be made in a namespace waits for what becomes of the namespace: once its end can be seen, nothing
-        // new appears in it.
+        // What is to be made in a namespace waits for what becomes of the namespace: a young server is asked for pods at
+        // once, and when the end of a namespace can be seen nothing new appears in it.
         let within = Key::new(Kind::Namespace, "", &key.namespace);
         let makes = matches!(request.verb, Verb::Create { .. } | Verb::Update { .. }) && self.store.get(&key).is_none();
         for waits_for in [Some(&key), Some(&within).filter(|_| makes)].into_iter().flatten() {
             if let Some(waiting) = self.busy.get_mut(waits_for) {
                 return waiting.push_back((from, request));
             }
-        }
-        // A namespace on its way is as good as one that is there: a young server is asked for pods at once.
-        let namespace = Key::new(Kind::Namespace, "", &key.namespace);
-        if matches!(request.verb, Verb::Create { .. })
-            && self.store.get(&namespace).is_none()
-            && let Some(waiting) = self.busy.get_mut(&namespace)
-        {
-            return waiting.push_back((from, request));
         }
         match self.admit(now, key, &request.verb) {
             Err(status) => out.push(Effect::Answer { to: from, answer: Answer::Refused(status) }),
@@ -594,6 +586,22 @@ mod tests {
         world.hold = false;
         world.flush();
         assert_eq!(world.log, ["2: is a@6", "3: is a@7", "5: created b@8"]);
+    }
+
+    #[test]
+    fn a_young_server_creates_its_namespaces_first() {
+        let mut world = World {
+            server: ApiServer::new(Options::with_seed(1), Store::default()),
+            revision: 0,
+            hold: true,
+            ..World::new()
+        };
+        world.step(Input::Wake);
+        assert!(world.ask(Verb::Create { object: pod("a", "default") }).is_empty());
+        assert_eq!(world.ask(Verb::Create { object: pod("b", "nowhere") }), ["2: NotFound"]);
+        world.hold = false;
+        world.flush();
+        assert_eq!(world.log, ["1: created a@2"]);
     }
 
     #[test]

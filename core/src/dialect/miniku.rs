@@ -10,6 +10,8 @@ use crate::api::node::{Node, NodeCondition};
 use crate::api::object::{Object, Resource};
 use crate::api::pod::{Container, EnvVar, Pod, PodSpec, RestartPolicy, START_RETRIES};
 use crate::api::replicaset::ReplicaSet;
+use crate::api::status::{Reason, Status};
+use crate::program::{Answer, Part, Verb};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -163,6 +165,60 @@ pub fn updated(stored: &Object, new: &Object) -> Object {
     })
 }
 
+/// POST and PUT of this dialect: an object is stored whether it is new or not, as a story of ordinary requests.
+#[derive(Debug)]
+pub struct Put {
+    object: Object,
+    conflicts: u32,
+}
+
+/// How a [`Put`] goes on.
+#[derive(Debug, PartialEq)]
+pub enum Next {
+    /// This is asked, and its answer handed to [`Put::next`].
+    Ask(Verb),
+    /// This is the answer to the whole.
+    Done(Answer),
+}
+
+/// So often somebody else may write in between.
+const CONFLICTS_MAX: u32 = 5;
+
+impl Put {
+    /// Begins with its creation.
+    pub fn begin(object: Object) -> (Self, Verb) {
+        let verb = Verb::Create { object: object.clone() };
+        (Put { object, conflicts: 0 }, verb)
+    }
+
+    /// Goes on after an answer: what exists is read and changed, on what somebody else wrote if need be.
+    pub fn next(&mut self, answer: Answer) -> Next {
+        let (kind, name) = (self.object.kind(), &self.object.meta().name);
+        let read = Next::Ask(Verb::Get { key: self.object.key() });
+        match answer {
+            Answer::Refused(status) if status.reason == Some(Reason::AlreadyExists) => read,
+            Answer::Refused(status) if status.reason == Some(Reason::Conflict) => {
+                self.conflicts += 1;
+                if self.conflicts < CONFLICTS_MAX {
+                    read
+                } else {
+                    Next::Done(Answer::Refused(Status::stale(kind, name)))
+                }
+            }
+            Answer::Object { object, created: false } if !self.says_the_same(&object) => {
+                let part = if kind == Kind::Node { Part::Status } else { Part::Main };
+                Next::Ask(Verb::Update { object: updated(&object, &self.object), part })
+            }
+            answer => Next::Done(answer),
+        }
+    }
+
+    /// Whether the stored object is what this makes of it.
+    fn says_the_same(&self, stored: &Object) -> bool {
+        updated(stored, &self.object) == *stored
+    }
+}
+
 fn pod(flat: &FlatPod) -> Pod {
     let mut pod = Pod::default();
     pod.metadata.name = flat.spec.name.clone();
@@ -300,6 +356,33 @@ mod tests {
         assert_eq!(validate(&object, None), []);
         let flat = flat_replica_set(object.get().unwrap());
         assert_eq!(serde_json::to_string(&flat).unwrap(), ANSWERED);
+    }
+
+    #[test]
+    fn a_put_creates_or_changes_and_gives_way() {
+        let set = |count: i32| {
+            let body =
+                format!(r#"{{"name":"a","desiredCount":{count},"selector":{{"app":"a"}},"template":{{"image":"x"}}}}"#);
+            read(Kind::ReplicaSet, None, body.as_bytes()).unwrap()
+        };
+        let is = |object: Object| Answer::Object { object, created: false };
+        let conflict = || Answer::Refused(Status::stale(Kind::ReplicaSet, "a"));
+
+        let (mut put, verb) = Put::begin(set(2));
+        assert_eq!(verb, Verb::Create { object: set(2) });
+        let created = Answer::Object { object: set(2), created: true };
+        assert_eq!(put.next(created.clone()), Next::Done(created));
+
+        let (mut put, _) = Put::begin(set(2));
+        let get = Verb::Get { key: set(2).key() };
+        assert_eq!(put.next(Answer::Refused(Status::already_exists(Kind::ReplicaSet, "a"))), Next::Ask(get.clone()));
+        assert_eq!(put.next(is(set(1))), Next::Ask(Verb::Update { object: set(2), part: Part::Main }));
+        assert_eq!(put.next(conflict()), Next::Ask(get));
+        assert_eq!(put.next(is(set(2))), Next::Done(is(set(2))));
+        for _ in 1..CONFLICTS_MAX {
+            put.next(conflict());
+        }
+        assert!(matches!(put.next(conflict()), Next::Done(Answer::Refused(_))));
     }
 
     #[test]

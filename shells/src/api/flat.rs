@@ -7,9 +7,9 @@ use crate::http::Exchange;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::namespace;
 use miniku_core::api::object::{Key, Object};
-use miniku_core::api::status::{Reason, Status};
-use miniku_core::dialect::miniku;
-use miniku_core::program::{Answer, DeleteOptions, Part, Propagation, Query, Verb};
+use miniku_core::api::status::Reason;
+use miniku_core::dialect::miniku::{self, Next, Put};
+use miniku_core::program::{Answer, DeleteOptions, Propagation, Query, Verb};
 
 /// Answers a request in MiniKu's dialect.
 pub fn serve(api: &Api, exchange: Exchange, kind: Kind, name: Option<&str>) {
@@ -31,7 +31,7 @@ pub fn serve(api: &Api, exchange: Exchange, kind: Kind, name: Option<&str>) {
         ("GET" | "HEAD", Some(name)) => shown(exchange, kind, api.host.ask(Verb::Get { key: key(name) })),
         ("POST", None) | ("PUT", Some(_)) => match miniku::read(kind, name, exchange.body()) {
             Ok(object) => {
-                let answer = put(api, &object);
+                let answer = put(api, object);
                 shown(exchange, kind, answer);
             }
             Err(message) => text(exchange, 400, &message),
@@ -49,25 +49,14 @@ pub fn serve(api: &Api, exchange: Exchange, kind: Kind, name: Option<&str>) {
     }
 }
 
-/// Stores an object, whether it is new or not.
-fn put(api: &Api, object: &Object) -> Answer {
-    match api.host.ask(Verb::Create { object: object.clone() }) {
-        Answer::Refused(status) if status.reason == Some(Reason::AlreadyExists) => {}
-        answer => return answer,
-    }
-    // Somebody else may write in between: then on what they wrote.
-    for _ in 0..5 {
-        let stored = match api.host.ask(Verb::Get { key: object.key() }) {
-            Answer::Object { object, .. } => object,
-            answer => return answer,
-        };
-        let part = if object.kind() == Kind::Node { Part::Status } else { Part::Main };
-        match api.host.ask(Verb::Update { object: miniku::updated(&stored, object), part }) {
-            Answer::Refused(status) if status.reason == Some(Reason::Conflict) => {}
-            answer => return answer,
+fn put(api: &Api, object: Object) -> Answer {
+    let (mut put, mut verb) = Put::begin(object);
+    loop {
+        match put.next(api.host.ask(verb)) {
+            Next::Ask(next) => verb = next,
+            Next::Done(answer) => return answer,
         }
     }
-    Answer::Refused(Status::stale(object.kind(), &object.meta().name))
 }
 
 fn shown(exchange: Exchange, kind: Kind, answer: Answer) {

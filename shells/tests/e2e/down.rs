@@ -17,7 +17,8 @@ fn down_removes_all_that_was_made() {
             let up = dir.up(&[]);
             let server = up.ready();
             server.post(SETS, &set("a", 4)).ok();
-            let pids: Vec<u32> = server.running("app=a", 4).iter().map(|pod| main_process(&uid(pod)).unwrap()).collect();
+            let pids: Vec<u32> =
+                server.running("app=a", 4).iter().map(|pod| main_process(&uid(pod)).unwrap()).collect();
             // Four pods: a directory, a cgroup in each hierarchy and processes of each.
             assert!(dir.traces().len() >= 4 * 3, "{:#?}", dir.traces());
             assert!(dir.cgroups().len() >= 2, "{:#?}", dir.cgroups());

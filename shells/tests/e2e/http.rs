@@ -35,7 +35,10 @@ impl Reply {
     pub fn refused(&self, code: u16, reason: &str) -> String {
         let status = self.json();
         assert_eq!(self.code, code, "{self:?}");
-        assert_eq!((&status["kind"], &status["status"], &status["code"]), (&json!("Status"), &json!("Failure"), &json!(code)));
+        assert_eq!(
+            (&status["kind"], &status["status"], &status["code"]),
+            (&json!("Status"), &json!("Failure"), &json!(code))
+        );
         assert_eq!(status["reason"], reason, "{self:?}");
         status["message"].as_str().unwrap_or_default().to_owned()
     }
@@ -78,7 +81,8 @@ impl Server {
             .body(body)
             .expect("these are a method and a path");
         let mut answer = self.agent.run(request)?;
-        let warnings = answer.headers().get_all("Warning").iter().map(|text| text.to_str().unwrap().to_owned()).collect();
+        let warnings =
+            answer.headers().get_all("Warning").iter().map(|text| text.to_str().unwrap().to_owned()).collect();
         let code = answer.status().as_u16();
         let text = answer.body_mut().with_config().limit(64 << 20).read_to_string()?;
         Ok(Reply { code, warnings, text })
@@ -201,7 +205,8 @@ impl Server {
         let path = format!("{PODS}?labelSelector={labels}");
         wait(&format!("{count} pods with {labels} run"), || {
             let pods = self.list(&path);
-            let run = |pod: &Value| pod["status"]["phase"] == "Running" && pod["metadata"]["deletionTimestamp"].is_null();
+            let run =
+                |pod: &Value| pod["status"]["phase"] == "Running" && pod["metadata"]["deletionTimestamp"].is_null();
             (pods.len() == count && pods.iter().all(run)).then_some(pods)
         })
     }
@@ -249,7 +254,8 @@ pub fn condition(object: &Value, name: &str) -> Value {
 
 /// A pod of shell scripts, a container each.
 pub fn pod(name: &str, restart: &str, scripts: &[(&str, &str)]) -> Value {
-    let container = |(name, script): &(&str, &str)| json!({"name": name, "image": "busybox", "command": ["sh", "-c", script]});
+    let container =
+        |(name, script): &(&str, &str)| json!({"name": name, "image": "busybox", "command": ["sh", "-c", script]});
     json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"name": name}},
         "spec": {"restartPolicy": restart, "containers": scripts.iter().map(container).collect::<Vec<_>>()},

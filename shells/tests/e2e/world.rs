@@ -129,7 +129,9 @@ impl Dir {
         traces.extend(mounts.lines().filter(|mount| mount.contains(&below)).map(str::to_owned));
         for node in self.cgroups() {
             let inner = fs::read_dir(&node).into_iter().flatten().flatten();
-            traces.extend(inner.map(|entry| entry.path()).filter(|path| path.is_dir()).map(|path| path.display().to_string()));
+            traces.extend(
+                inner.map(|entry| entry.path()).filter(|path| path.is_dir()).map(|path| path.display().to_string()),
+            );
             let end = node.file_name().unwrap().to_str().unwrap().to_owned();
             traces.extend(processes(&format!("/{end}")).iter().map(|pid| format!("process {pid} in {end}")));
         }
@@ -145,21 +147,27 @@ impl Dir {
         });
         let Some(hash) = hash else { return Vec::new() };
         let hierarchies = fs::read_dir("/sys/fs/cgroup").unwrap().flatten().map(|entry| entry.path());
-        let roots = hierarchies.chain([PathBuf::from("/sys/fs/cgroup")]).filter_map(|root| fs::read_dir(root.join("miniku")).ok());
+        let roots = hierarchies
+            .chain([PathBuf::from("/sys/fs/cgroup")])
+            .filter_map(|root| fs::read_dir(root.join("miniku")).ok());
         let nodes = roots.flatten().flatten().map(|entry| entry.path());
         nodes.filter(|node| node.to_str().is_some_and(|path| path.ends_with(&hash))).collect()
     }
 }
 
+/// Whoever has started something here is dropped before this is.
 impl Drop for Dir {
     fn drop(&mut self) {
         if !self.0.exists() {
             return;
         }
+        let cgroups = self.cgroups();
         let done = miniku(&["down", "--data-dir", self.path()]);
         let _ = fs::remove_dir_all(&self.0);
         if !thread::panicking() {
             assert!(done.status.success(), "{}", stderr(&done));
+            assert!(!stdout(&done).contains("stopping"), "a test ends what it started");
+            assert!(!cgroups.iter().any(|cgroup| cgroup.exists()), "left: {cgroups:?}");
         }
     }
 }
@@ -207,10 +215,6 @@ impl Daemon {
         let line = self.says("ready at http://");
         let address = line.split("http://").nth(1).unwrap().split(' ').next().unwrap();
         Server::at(address)
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     /// kill -9.

@@ -125,6 +125,7 @@ impl ReplicaSetController {
 
     fn set_changed(&mut self, now: Now, change: Change) {
         match change {
+<<<<<<< HEAD
             Change::Added(object) => {
                 let key = object.key();
                 let set: &ReplicaSet = object.get().expect("the view has replica sets only");
@@ -141,6 +142,15 @@ impl ReplicaSetController {
             Change::Deleted(object) => {
                 let key = object.key();
                 self.selecting.remove(&key, object.get().expect("the view has replica sets only"));
+=======
+            Change::Added(set) | Change::Modified { new: set, .. } => {
+                // Whatever failed was decided on an older view.
+                self.queue.succeeded(&set.key());
+                self.queue.add(set.key(), now.mono);
+            }
+            Change::Deleted(set) => {
+                let key = set.key();
+>>>>>>> main
                 self.queue.remove(&key);
                 self.creations.forget(&key);
                 self.deletions.forget(&key);
@@ -257,6 +267,7 @@ impl ReplicaSetController {
             Answer::Refused(status) => status.reason,
             _ => None,
         };
+<<<<<<< HEAD
         // Many that are refused together have failed once.
         let fail = |tries: &mut Tries| {
             if tries.waits_until(now.mono).is_none() {
@@ -271,6 +282,13 @@ impl ReplicaSetController {
                 care.creation.succeeded();
                 let message = format!("Created pod: {}", pod.name);
                 self.recorder.tell(now, &object, Tone::Normal, "SuccessfulCreate", message, out);
+=======
+        match (asked, &answer) {
+            (Asked::Create { set, .. }, Answer::Object { .. }) => {
+                // Met when the view shows it. No success of the set as a whole yet: with a stale view of the set, pods
+                // are made and collected in turns, and only refused statuses tell.
+                self.refused.remove(&set);
+>>>>>>> main
             }
             (Asked::Create { set, pod, .. }, Answer::Refused(_)) if reason == Some(Reason::AlreadyExists) => {
                 // Made by a call whose answer was lost, or by somebody else: in both cases the view shows it.
@@ -292,6 +310,7 @@ impl ReplicaSetController {
                 care.unsure.insert(pod);
                 fail(&mut care.creation);
             }
+<<<<<<< HEAD
             (Asked::Delete { pod, .. }, Answer::Object { .. } | Answer::Removed(_)) => {
                 // Met when the view shows it.
                 care.deletion.succeeded();
@@ -329,6 +348,39 @@ impl ReplicaSetController {
                     _ => fail(&mut care.status),
                 }
             }
+=======
+            // Met when the view shows it.
+            (Asked::Delete { .. }, Answer::Object { .. } | Answer::Removed(_)) => {}
+            // It is gone, and the view will show that. Asking again before would get the same answer, as fast as it comes.
+            (Asked::Delete { set, pod, uid }, _) if reason == Some(Reason::NotFound) => {
+                if self.pods.object(&pod).is_none_or(|pod| pod.meta().uid != uid) {
+                    self.deletions.met(&set, &uid);
+                    self.queue.add(set, now.mono);
+                }
+            }
+            (Asked::Delete { set, pod, uid }, _) => {
+                self.deletions.met(&set, &uid);
+                let level = if reason == Some(Reason::Conflict) { Level::Debug } else { Level::Warn };
+                out.log(level, format!("replicaset: deletion of {pod}: {}", told(&answer)));
+                self.queue.failed(set, now.mono);
+            }
+            (Asked::Claim { set, pod }, answer) => match answer {
+                Answer::Object { .. } => self.queue.succeeded(&set),
+                _ => {
+                    out.log(Level::Debug, format!("replicaset: claim of {pod}: {}", told(answer)));
+                    self.queue.failed(set, now.mono);
+                }
+            },
+            (Asked::Status { set }, Answer::Object { object, .. }) => {
+                self.queue.succeeded(&set);
+                // What was written is looked at when the view shows it; before, it would be written again.
+                if self.sets.object(&set).is_none_or(|known| known.revision() >= object.revision()) {
+                    self.queue.add(set, now.mono);
+                }
+            }
+            // On a conflict the view brings the news that the next try needs.
+            (Asked::Status { set }, _) => self.queue.failed(set, now.mono),
+>>>>>>> main
         }
     }
 
@@ -454,8 +506,18 @@ impl ReplicaSetController {
         if let Some(after) = look_again {
             self.queue.set_if_earlier(key.clone(), now.mono + after);
         }
+<<<<<<< HEAD
         let shown = Revision(set.metadata.resource_version.parse().unwrap_or(0));
         if care.status_asked || status == set.status || shown < care.status_at {
+=======
+        if in_flight {
+            return;
+        }
+        if status == set.status {
+            if self.creations.is_met(key) && self.deletions.is_met(key) {
+                self.queue.succeeded(key);
+            }
+>>>>>>> main
             return;
         }
         if let Some(turn) = care.status.waits_until(now.mono) {
@@ -622,23 +684,85 @@ mod tests {
         Object::from_value(kind, value).unwrap()
     }
 
-    #[test]
-    fn a_pod_that_may_have_been_made_is_asked_for_by_its_name() {
-        let set = object(
+    fn set(replicas: u64) -> Object {
+        object(
             Kind::ReplicaSet,
             json!({"metadata": {"name": "web", "namespace": "default", "uid": "u", "resourceVersion": "1"},
-                "spec": {"replicas": 1, "selector": {"matchLabels": {"a": "b"}},
+                "spec": {"replicas": replicas, "selector": {"matchLabels": {"a": "b"}},
                     "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": []}}}}),
-        );
-        let leaving = object(
+        )
+    }
+
+    /// The first pod of the set.
+    fn first_pod(set: &Object) -> Object {
+        object(
             Kind::Pod,
             json!({"metadata": {"name": names::child("web", "u", 0), "namespace": "default", "uid": "p",
-                "resourceVersion": "2", "labels": {"a": "b"}, "deletionTimestamp": "2026-01-01T00:00:00Z",
-                "ownerReferences": [claim::reference(set.meta())]}, "spec": {"containers": []}}),
-        );
+                "resourceVersion": "2", "labels": {"a": "b"}, "ownerReferences": [claim::reference(set.meta())]},
+                "spec": {"containers": []}}),
+        )
+    }
+
+    fn desk() -> Desk {
         let now = Now { wall: Wall::from_secs(1), ..Now::default() };
         let mut desk = Desk { controller: ReplicaSetController::new(Options::default()), now, calls: Vec::new() };
         desk.step(Input::Wake);
+        desk
+    }
+
+    #[test]
+    fn a_pod_that_is_gone_already_is_not_deleted_again_and_again() {
+        let mut desk = desk();
+        let pod = first_pod(&set(0));
+        desk.list(Kind::ReplicaSet, vec![set(0)]);
+        let watch = desk.list(Kind::Pod, vec![pod.clone()]);
+        let deletion = |verb: &Verb| matches!(verb, Verb::Delete { .. });
+        let (call, _) = desk.take(Kind::Pod, deletion).unwrap();
+        desk.answer(call, Answer::Refused(crate::api::status::Status::not_found(Kind::Pod, "web")));
+        desk.now.mono = desk.now.mono + Duration::from_secs(1);
+        desk.step(Input::Wake);
+        assert!(desk.take(Kind::Pod, deletion).is_none(), "the view will show it");
+        let event = WatchEvent::Deleted(pod.with_meta(|meta| meta.resource_version = "10".into()));
+        desk.step(Input::Event { call: watch, event });
+        assert!(desk.take(Kind::Pod, deletion).is_none());
+    }
+
+    #[test]
+    fn with_a_stale_view_of_its_set_it_slows_down() {
+        let mut desk = desk();
+        desk.list(Kind::ReplicaSet, vec![set(1)]);
+        let watch = desk.list(Kind::Pod, Vec::new());
+        let conflict = Answer::Refused(crate::api::status::Status::stale(Kind::ReplicaSet, "web"));
+        let mut made = 0;
+        for revision in 10..10_000 {
+            while let Some((call, _)) = desk.take(Kind::ReplicaSet, |verb| matches!(verb, Verb::Update { .. })) {
+                desk.answer(call, conflict.clone());
+            }
+            if let Some((call, name)) = desk.created() {
+                made += 1;
+                let at = |revision: u64| {
+                    first_pod(&set(1)).with_meta(|meta| {
+                        meta.name = name.clone();
+                        meta.uid = format!("p{revision}");
+                        meta.resource_version = revision.to_string();
+                    })
+                };
+                desk.answer(call, Answer::Object { object: at(revision), created: true });
+                // The garbage collector knows that the set is gone.
+                desk.step(Input::Event { call: watch, event: WatchEvent::Added(at(revision)) });
+                desk.step(Input::Event { call: watch, event: WatchEvent::Deleted(at(revision)) });
+            }
+            desk.now.mono = desk.now.mono + Duration::from_millis(1);
+            desk.step(Input::Wake);
+        }
+        assert!((2..40).contains(&made), "{made} pods in ten seconds");
+    }
+
+    #[test]
+    fn a_pod_that_may_have_been_made_is_asked_for_by_its_name() {
+        let mut desk = desk();
+        let set = set(1);
+        let leaving = first_pod(&set).with_meta(|meta| meta.deletion_timestamp = Some(Time::default()));
         desk.list(Kind::ReplicaSet, vec![set]);
         let watch = desk.list(Kind::Pod, vec![leaving.clone()]);
         let (call, first) = desk.created().unwrap();
