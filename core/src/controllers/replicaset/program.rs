@@ -125,7 +125,6 @@ impl ReplicaSetController {
 
     fn set_changed(&mut self, now: Now, change: Change) {
         match change {
-<<<<<<< HEAD
             Change::Added(object) => {
                 let key = object.key();
                 let set: &ReplicaSet = object.get().expect("the view has replica sets only");
@@ -138,19 +137,19 @@ impl ReplicaSetController {
                 self.care.insert(key.clone(), care);
                 self.queue.set(key, now.mono);
             }
-            Change::Modified { new: set, .. } => self.queue.set(set.key(), now.mono),
+            Change::Modified { old, new } => {
+                if let Some(care) = self.care.get_mut(&new.key()) {
+                    // What failed was decided on an older view, or on an older wish.
+                    care.status.succeeded();
+                    if old.meta().generation != new.meta().generation {
+                        care.creation.succeeded();
+                    }
+                }
+                self.queue.set(new.key(), now.mono);
+            }
             Change::Deleted(object) => {
                 let key = object.key();
                 self.selecting.remove(&key, object.get().expect("the view has replica sets only"));
-=======
-            Change::Added(set) | Change::Modified { new: set, .. } => {
-                // Whatever failed was decided on an older view.
-                self.queue.succeeded(&set.key());
-                self.queue.add(set.key(), now.mono);
-            }
-            Change::Deleted(set) => {
-                let key = set.key();
->>>>>>> main
                 self.queue.remove(&key);
                 self.creations.forget(&key);
                 self.deletions.forget(&key);
@@ -267,7 +266,6 @@ impl ReplicaSetController {
             Answer::Refused(status) => status.reason,
             _ => None,
         };
-<<<<<<< HEAD
         // Many that are refused together have failed once.
         let fail = |tries: &mut Tries| {
             if tries.waits_until(now.mono).is_none() {
@@ -282,13 +280,6 @@ impl ReplicaSetController {
                 care.creation.succeeded();
                 let message = format!("Created pod: {}", pod.name);
                 self.recorder.tell(now, &object, Tone::Normal, "SuccessfulCreate", message, out);
-=======
-        match (asked, &answer) {
-            (Asked::Create { set, .. }, Answer::Object { .. }) => {
-                // Met when the view shows it. No success of the set as a whole yet: with a stale view of the set, pods
-                // are made and collected in turns, and only refused statuses tell.
-                self.refused.remove(&set);
->>>>>>> main
             }
             (Asked::Create { set, pod, .. }, Answer::Refused(_)) if reason == Some(Reason::AlreadyExists) => {
                 // Made by a call whose answer was lost, or by somebody else: in both cases the view shows it.
@@ -310,7 +301,6 @@ impl ReplicaSetController {
                 care.unsure.insert(pod);
                 fail(&mut care.creation);
             }
-<<<<<<< HEAD
             (Asked::Delete { pod, .. }, Answer::Object { .. } | Answer::Removed(_)) => {
                 // Met when the view shows it.
                 care.deletion.succeeded();
@@ -348,39 +338,6 @@ impl ReplicaSetController {
                     _ => fail(&mut care.status),
                 }
             }
-=======
-            // Met when the view shows it.
-            (Asked::Delete { .. }, Answer::Object { .. } | Answer::Removed(_)) => {}
-            // It is gone, and the view will show that. Asking again before would get the same answer, as fast as it comes.
-            (Asked::Delete { set, pod, uid }, _) if reason == Some(Reason::NotFound) => {
-                if self.pods.object(&pod).is_none_or(|pod| pod.meta().uid != uid) {
-                    self.deletions.met(&set, &uid);
-                    self.queue.add(set, now.mono);
-                }
-            }
-            (Asked::Delete { set, pod, uid }, _) => {
-                self.deletions.met(&set, &uid);
-                let level = if reason == Some(Reason::Conflict) { Level::Debug } else { Level::Warn };
-                out.log(level, format!("replicaset: deletion of {pod}: {}", told(&answer)));
-                self.queue.failed(set, now.mono);
-            }
-            (Asked::Claim { set, pod }, answer) => match answer {
-                Answer::Object { .. } => self.queue.succeeded(&set),
-                _ => {
-                    out.log(Level::Debug, format!("replicaset: claim of {pod}: {}", told(answer)));
-                    self.queue.failed(set, now.mono);
-                }
-            },
-            (Asked::Status { set }, Answer::Object { object, .. }) => {
-                self.queue.succeeded(&set);
-                // What was written is looked at when the view shows it; before, it would be written again.
-                if self.sets.object(&set).is_none_or(|known| known.revision() >= object.revision()) {
-                    self.queue.add(set, now.mono);
-                }
-            }
-            // On a conflict the view brings the news that the next try needs.
-            (Asked::Status { set }, _) => self.queue.failed(set, now.mono),
->>>>>>> main
         }
     }
 
@@ -451,7 +408,9 @@ impl ReplicaSetController {
     fn create(&mut self, now: Now, key: &Key, set: &ReplicaSet, more: usize, out: &mut Effects) {
         let Some(care) = self.care.get_mut(key) else { return };
         let slowed = Some(care.failures.replace_at(set.wanted())).filter(|at| *at > now.mono);
-        if let Some(at) = care.creation.waits_until(now.mono).max(slowed) {
+        // With a stale view of the set, which may be gone, pods would be made and collected in turns: refused statuses tell.
+        let stale = care.status.waits_until(now.mono);
+        if let Some(at) = care.creation.waits_until(now.mono).max(slowed).max(stale) {
             return self.queue.set_if_earlier(key.clone(), at);
         }
         care.unsure.retain(|pod| self.pods.object(pod).is_none());
@@ -506,18 +465,8 @@ impl ReplicaSetController {
         if let Some(after) = look_again {
             self.queue.set_if_earlier(key.clone(), now.mono + after);
         }
-<<<<<<< HEAD
         let shown = Revision(set.metadata.resource_version.parse().unwrap_or(0));
         if care.status_asked || status == set.status || shown < care.status_at {
-=======
-        if in_flight {
-            return;
-        }
-        if status == set.status {
-            if self.creations.is_met(key) && self.deletions.is_met(key) {
-                self.queue.succeeded(key);
-            }
->>>>>>> main
             return;
         }
         if let Some(turn) = care.status.waits_until(now.mono) {
