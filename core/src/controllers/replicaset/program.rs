@@ -122,7 +122,14 @@ impl ReplicaSetController {
         if new.as_ref().is_none_or(|new| new.meta().is_deleting())
             && let Some(old) = &old
         {
-            self.deletions.seen(&old.meta().uid);
+            let wanted_so = !self.deletions.seen(&old.meta().uid).is_empty();
+            // Whoever took it away before it ran may go on doing so: it is replaced like one that failed.
+            if !wanted_so
+                && old.get::<Pod>().is_some_and(|old| old.is_active() && old.status.phase == PodPhase::Pending)
+                && let Some(set) = self.owner(old.meta())
+            {
+                self.failures.entry(set).or_default().add(now.mono);
+            }
         }
         for set in [&old, &new].into_iter().flatten().filter_map(|object| self.owner(object.meta())).collect::<Vec<_>>()
         {
