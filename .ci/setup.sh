@@ -1,6 +1,11 @@
 # What ./miniku and ./check need of a machine. Read by them; not run by itself.
 
-export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
+# Behind sudo it goes on as who typed it, who shall own what is built; root is asked for where it is needed.
+if [ "$(id -u)" = 0 ] && [ "${SUDO_USER:-root}" != root ]; then
+    exec sudo -u "$SUDO_USER" -H "$0" "$@"
+fi
+
+export PATH="$PATH:${CARGO_HOME:-${HOME:-/root}/.cargo}/bin"
 
 fail() {
     echo "$0: $*" >&2
@@ -14,15 +19,6 @@ as_root() {
         sudo "$@"
     else
         fail "this needs root and there is no sudo: $*"
-    fi
-}
-
-# Whoever typed the command owns what is built, also if it was typed behind sudo.
-as_user() {
-    if [ "$(id -u)" = 0 ] && [ "${SUDO_USER:-root}" != root ]; then
-        sudo -u "$SUDO_USER" -H sh -c 'PATH="$PATH:$HOME/.cargo/bin"; exec "$@"' sh "$@"
-    else
-        "$@"
     fi
 }
 
@@ -40,7 +36,7 @@ need() {
     has "$tool" && return
     command -v apt-get >/dev/null || fail "$tool is missing, and without apt-get it cannot be installed: $*"
     apt_update
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null ||
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=120 "$@" >/dev/null ||
         fail "cannot install $*"
     has "$tool" || fail "$tool is missing after the installation of $*"
 }
@@ -55,7 +51,7 @@ has() {
 # A toolchain as new as Cargo.toml says. Older ones fail too, but not with this sentence.
 need_rust() {
     want=$(sed -n 's/^rust-version = "1\.\([0-9]*\).*/\1/p' Cargo.toml)
-    have=$(as_user cargo --version 2>/dev/null) || fail "cargo is missing: install Rust 1.$want or newer, see https://rustup.rs"
+    have=$(cargo --version) || fail "no cargo works here: install Rust 1.$want or newer, see https://rustup.rs"
     minor=${have#cargo 1.}
     [ "${minor%%.*}" -ge "$want" ] || fail "Rust 1.$want or newer is needed, and this is $have: rustup update stable"
 }
@@ -64,5 +60,5 @@ need_rust() {
 need_image() {
     [ rootfs/out/busybox.tar -nt rootfs/build.sh ] && return
     dpkg-query -W busybox-static >/dev/null 2>&1 || apt_update
-    as_user rootfs/build.sh >&2
+    rootfs/build.sh >&2
 }

@@ -114,9 +114,11 @@ fn nodes_ready(remote: &Remote) -> bool {
 }
 
 /// Posts MiniKu's quickstart, waits until all pods are Running, deletes it, and waits until all are gone.
+///
+/// Only here the shell ends when it is told to: the quickstart's, as PID 1, would let the whole grace period pass.
 fn one_set(http: &mut Http, watch: &mut Watch, name: &str, pods: usize) -> Result<Duration, Fail> {
     let body = format!(
-        r#"{{"name":"{name}","desiredCount":{pods},"selector":{{"app":"{name}"}},"template":{{"image":"alpine","command":["/bin/sh","-c","while true; do sleep 1; done"]}}}}"#
+        r#"{{"name":"{name}","desiredCount":{pods},"selector":{{"app":"{name}"}},"template":{{"image":"alpine","command":["/bin/sh","-c","trap exit TERM; while true; do sleep 1 & wait; done"]}}}}"#
     );
     let deadline = Instant::now() + Duration::from_secs(60);
     let (mut running, mut gone) = (BTreeSet::new(), 0);

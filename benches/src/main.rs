@@ -71,8 +71,11 @@ fn main() -> ExitCode {
     }
 }
 
+/// Measures some of it, and adds what it found.
+type Measure = fn(&process::Binary, &Chosen, &mut Vec<Outside>) -> Result<(), Fail>;
+
 fn from_outside(chosen: &Chosen, rows: &mut Vec<Outside>) -> Result<(), Fail> {
-    let groups: [(&str, fn(&process::Binary, &Chosen, &mut Vec<Outside>) -> Result<(), Fail>); 4] = [
+    let groups: [(&str, Measure); 4] = [
         ("pod to Running", cluster::pods_to_running),
         ("runtime", cluster::runtime_alone),
         ("idle ready", cluster::idle_and_ready),

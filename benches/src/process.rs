@@ -168,6 +168,10 @@ impl Http {
 
 fn length(head: &[u8]) -> Option<usize> {
     let text = std::str::from_utf8(head).ok()?;
+    // "No Content" has no length either.
+    if text.get(9..12) == Some("204") {
+        return Some(0);
+    }
     let line = text.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
         name.eq_ignore_ascii_case("content-length").then_some(value)

@@ -198,11 +198,16 @@ impl Query {
 
     /// Whether an object is meant.
     pub fn matches(&self, object: &Object) -> bool {
-        let meta = object.meta();
         object.kind() == self.kind
-            && self.namespace.as_ref().is_none_or(|namespace| **namespace == *meta.namespace)
-            && self.labels.matches(&meta.labels)
-            && self.fields.0.iter().all(|one| (field(object, &one.field) == Some(one.value.as_str())) == one.equal)
+            && self.namespace.as_ref().is_none_or(|namespace| **namespace == *object.meta().namespace)
+            && self.selects(object)
+    }
+
+    /// Whether an object is meant that is known to be of this kind and in this namespace.
+    pub fn selects(&self, object: &Object) -> bool {
+        let fields = &self.fields.0;
+        (self.labels.is_empty() || self.labels.matches(&object.meta().labels))
+            && fields.iter().all(|one| (field(object, &one.field) == Some(one.value.as_str())) == one.equal)
     }
 
     /// The first field that objects of the kind cannot be selected by.

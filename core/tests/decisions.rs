@@ -1,4 +1,5 @@
 //! `docs/decisions/` says what the code decides.
+#![allow(clippy::disallowed_methods, reason = "the pages are files")]
 
 use miniku_core::pages::{index, pages};
 use std::collections::BTreeMap;

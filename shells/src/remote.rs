@@ -53,15 +53,10 @@ impl OverHttp {
             match remote.open(&query, from, bookmarks, &stop) {
                 Ok(mut watch) => {
                     inbox.deliver(Input::Reply { call, answer: Answer::Watching });
-                    loop {
-                        match watch.next_event() {
-                            Ok(event) => {
-                                let last = matches!(event, WatchEvent::Expired(_));
-                                if !inbox.deliver(Input::Event { call, event }) || last {
-                                    break;
-                                }
-                            }
-                            Err(_) => break,
+                    while let Ok(event) = watch.next_event() {
+                        let last = matches!(event, WatchEvent::Expired(_));
+                        if !inbox.deliver(Input::Event { call, event }) || last {
+                            break;
                         }
                     }
                     inbox.deliver(Input::Ended { call });

@@ -144,6 +144,7 @@ fn first_line(source: &str) -> String {
 
 impl Scenario {
     /// Runs it for a seed. If it fails, it is run again to tell what came before.
+    #[allow(clippy::result_large_err, reason = "a failure ends the run, and is moved once")]
     pub fn run(&self, seed: u64) -> Result<World, Failure> {
         let world = (self.story)(seed).tell(Mode::Off);
         let Some(violation) = world.violation().cloned() else { return Ok(world) };

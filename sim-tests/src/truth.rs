@@ -116,6 +116,9 @@ pub struct NodeFacts {
     pub in_touch: Option<Instant>,
 }
 
+/// Processes, each with its node, by pod uid and container.
+pub type Processes = BTreeMap<(String, String), Vec<(Arc<str>, Process)>>;
+
 /// What is really so.
 #[derive(Debug, Default)]
 pub struct Truth {
@@ -130,7 +133,7 @@ pub struct Truth {
     /// The pods that are gone from the store, oldest first.
     removed: VecDeque<String>,
     /// Processes that live, each with its node, by pod uid and container.
-    pub processes: BTreeMap<(String, String), Vec<(Arc<str>, Process)>>,
+    pub processes: Processes,
     /// The machines, by the name of their node.
     pub nodes: BTreeMap<Arc<str>, NodeFacts>,
 }

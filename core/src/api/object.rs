@@ -185,12 +185,17 @@ fn decode<T: Resource>(json: &[u8]) -> Result<Object, DecodeError> {
 /// Takes `kind` and `apiVersion` out, which the type itself implies, after comparing them.
 fn checked<T: Resource>(mut body: T) -> Result<Object, DecodeError> {
     let row = T::KIND.row();
-    let mut said = |name: &str, implied: &str| match body.rest_mut().remove(name) {
+    let (api_version, kind) = (body.rest_mut().remove("apiVersion"), body.rest_mut().remove("kind"));
+    // Items of a list say neither.
+    if api_version.is_none() && kind.is_none() {
+        return Ok(body.into_object());
+    }
+    let said = |value: Option<Value>, implied: &str| match value {
         None => implied.to_owned(),
         Some(Value::String(text)) => text,
         Some(other) => other.to_string(),
     };
-    let (api_version, kind) = (said("apiVersion", &row.api_version()), said("kind", row.name));
+    let (api_version, kind) = (said(api_version, &row.api_version()), said(kind, row.name));
     if kind != row.name || api_version != row.api_version() {
         return Err(DecodeError::Other(api_version, kind));
     }

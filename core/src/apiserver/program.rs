@@ -540,6 +540,22 @@ mod tests {
     }
 
     #[test]
+    fn a_young_server_creates_its_namespaces_first() {
+        let mut world = World {
+            server: ApiServer::new(Options::with_seed(1), Store::default()),
+            revision: 0,
+            hold: true,
+            ..World::new()
+        };
+        world.step(Input::Wake);
+        assert!(world.ask(Verb::Create { object: pod("a", "default") }).is_empty());
+        assert_eq!(world.ask(Verb::Create { object: pod("b", "nowhere") }), ["2: NotFound"]);
+        world.hold = false;
+        world.flush();
+        assert_eq!(world.log, ["1: created a@2"]);
+    }
+
+    #[test]
     fn a_failed_write_changes_nothing() {
         let mut world = World::new();
         world.hold = true;

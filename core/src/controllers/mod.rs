@@ -6,6 +6,7 @@ pub mod namespaces;
 pub mod node_lifecycle;
 pub mod replicaset;
 #[cfg(test)]
+#[allow(clippy::disallowed_macros, reason = "a failing property prints its seed")]
 mod testing;
 
 use crate::pages::Page;

@@ -11,7 +11,7 @@ use crate::api::kinds::Kind;
 use crate::api::object::{Key, Object};
 use crate::program::{Query, Revision, WatchEvent, WatchFrom};
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Bound;
+use std::sync::Arc;
 
 /// How many changes a watch can be behind. Beyond it, it starts again with a list.
 ///
@@ -21,7 +21,10 @@ pub const HISTORY: usize = 4096;
 /// Objects by key, at a revision, with the changes that led there.
 #[derive(Debug)]
 pub struct Store {
-    objects: BTreeMap<Key, Object>,
+    /// By kind and namespace, then by name. There is no empty one.
+    scopes: BTreeMap<(Kind, Arc<str>), BTreeMap<Arc<str>, Object>>,
+    /// How many there are in all scopes.
+    len: usize,
     revision: Revision,
     history: VecDeque<Change>,
     history_max: usize,
@@ -71,7 +74,8 @@ impl Store {
     /// An empty store that remembers at most so many changes.
     pub fn with_history(history_max: usize) -> Self {
         Store {
-            objects: BTreeMap::new(),
+            scopes: BTreeMap::new(),
+            len: 0,
             revision: Revision(0),
             history: VecDeque::new(),
             history_max,
@@ -81,12 +85,11 @@ impl Store {
 
     /// A store of these objects, which an engine kept. Nothing is remembered of how they came to be.
     pub fn load(objects: impl IntoIterator<Item = Object>, revision: Revision) -> Self {
-        Store {
-            objects: objects.into_iter().map(|object| (object.key(), object)).collect(),
-            revision,
-            forgotten: revision,
-            ..Store::default()
+        let mut store = Store { revision, forgotten: revision, ..Store::default() };
+        for object in objects {
+            store.put(&object.key(), Some(object));
         }
+        store
     }
 
     /// The revision of the newest write.
@@ -96,49 +99,60 @@ impl Store {
 
     /// How many objects there are.
     pub fn len(&self) -> usize {
-        self.objects.len()
+        self.len
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.objects.is_empty()
+        self.len == 0
     }
 
     /// One object. Costs O(log objects).
     pub fn get(&self, key: &Key) -> Option<&Object> {
-        self.objects.get(key)
+        self.scopes.get(&(key.kind, key.namespace.clone()))?.get(&key.name)
     }
 
     /// All objects that match, in the order of their keys. Costs what the kind has in that namespace.
     pub fn list<'a>(&'a self, query: &'a Query) -> impl Iterator<Item = &'a Object> {
-        self.scope(query).filter(|object| query.matches(object))
+        let scopes = self.scopes(query.kind, query.namespace.as_ref());
+        scopes.flat_map(BTreeMap::values).filter(|object| query.selects(object))
     }
 
-    /// All objects of the query's kind and namespace.
-    fn scope<'a>(&'a self, query: &'a Query) -> impl Iterator<Item = &'a Object> {
-        let namespace = query.namespace.as_deref();
-        let start = Key::new(query.kind, namespace.unwrap_or(""), "");
-        self.objects
-            .range((Bound::Included(start), Bound::Unbounded))
-            .take_while(move |(key, _)| {
-                key.kind == query.kind && namespace.is_none_or(|namespace| *key.namespace == *namespace)
-            })
-            .map(|(_, object)| object)
+    /// The objects of a kind: those of one namespace, or namespace by namespace.
+    fn scopes(&self, kind: Kind, namespace: Option<&Arc<str>>) -> impl Iterator<Item = &BTreeMap<Arc<str>, Object>> {
+        let first = (kind, namespace.cloned().unwrap_or_else(|| "".into()));
+        let scopes = self.scopes.range(first..);
+        let within = scopes.take_while(move |((of, at), _)| *of == kind && namespace.is_none_or(|one| *one == *at));
+        within.map(|(_, objects)| objects)
     }
 
-    /// How many objects of a kind there are. Costs as many steps.
+    /// How many objects of a kind there are. Costs a step a namespace.
     pub fn count(&self, kind: Kind) -> usize {
-        self.scope(&Query::all(kind)).count()
+        self.scopes(kind, None).map(BTreeMap::len).sum()
+    }
+
+    /// Puts an object in its place, or empties that. Returns what was there.
+    fn put(&mut self, key: &Key, object: Option<Object>) -> Option<Object> {
+        let scope = (key.kind, key.namespace.clone());
+        let Some(object) = object else {
+            let objects = self.scopes.get_mut(&scope)?;
+            let old = objects.remove(&key.name)?;
+            if objects.is_empty() {
+                self.scopes.remove(&scope);
+            }
+            self.len -= 1;
+            return Some(old);
+        };
+        let old = self.scopes.entry(scope).or_default().insert(key.name.clone(), object);
+        self.len += usize::from(old.is_none());
+        old
     }
 
     /// Takes in a durable write: `object` carries its revision; absent means removed. Returns the change.
     pub fn apply(&mut self, key: &Key, object: Option<Object>, revision: Revision) -> &Change {
         assert!(revision > self.revision, "revisions only grow");
         self.revision = revision;
-        let old = match &object {
-            Some(object) => self.objects.insert(key.clone(), object.clone()),
-            None => self.objects.remove(key),
-        };
+        let old = self.put(key, object.clone());
         if self.history.len() >= self.history_max
             && let Some(oldest) = self.history.pop_front()
         {

@@ -73,7 +73,13 @@ fn request(exchange: &Exchange, resource: &Resource, params: &Params) -> Result<
             let object = named(placed(object, namespace)?, name)?;
             Verb::Update { object, part: written(part)? }
         }
-        ("PATCH", Some(_), _) => Verb::Merge { key: key(resource), patch: patch(exchange)?, part: written(part)? },
+        ("PATCH", Some(_), _) => {
+            let patch = patch(exchange)?;
+            // A patch is the beginning of an object: its fields have effect or not as an object's do.
+            warnings =
+                Object::from_value(kind, patch.clone()).map(|object| reply::warnings(&object)).unwrap_or_default();
+            Verb::Merge { key: key(resource), patch, part: written(part)? }
+        }
         ("DELETE", Some(_), None) => {
             let (options, dry) = params::delete_options(exchange.body(), params)?;
             dry_run |= dry;

@@ -3,9 +3,13 @@
 use crate::client::wire::{self, HttpRequest};
 use std::fmt;
 use std::io::{self, BufReader, Read};
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
-use ureq::http::Response;
+use ureq::config::Config;
+use ureq::http::{Response, Uri};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Body, BodyReader, Timeout};
 
 /// A connection that is not made after this time will not be.
@@ -143,7 +147,7 @@ pub struct Stop {
 impl Default for Stop {
     fn default() -> Self {
         // Streams are their readers' to bound: by the server's time limit, or not at all.
-        let agent = configured().max_idle_connections(0).build().new_agent();
+        let agent = agent(configured().max_idle_connections(0).build());
         Stop { agent, stopped: std::sync::Arc::default() }
     }
 }
@@ -173,6 +177,31 @@ fn configured() -> ureq::config::ConfigBuilder<ureq::typestate::AgentScope> {
         .output_buffer_size(BUFFER_BYTES)
 }
 
+fn agent(config: Config) -> Agent {
+    Agent::with_parts(config, DefaultConnector::default(), Addresses::default())
+}
+
+/// Looks names up, but takes an address as it is.
+///
+/// ureq asks before every call, also when a connection is open, and starts a thread for it to bound its time: for an
+/// address that costs more than the call itself.
+#[derive(Debug, Default)]
+struct Addresses(DefaultResolver);
+
+impl Resolver for Addresses {
+    fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let host = uri.host().unwrap_or("").trim_start_matches('[').trim_end_matches(']');
+        match (host.parse::<IpAddr>(), uri.port_u16()) {
+            (Ok(address), Some(port)) => {
+                let mut addresses = self.empty();
+                addresses.push(SocketAddr::new(address, port));
+                Ok(addresses)
+            }
+            _ => self.0.resolve(uri, config, timeout),
+        }
+    }
+}
+
 /// A server, and the connections kept open to it. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Connection {
@@ -183,7 +212,7 @@ pub struct Connection {
 impl Connection {
     /// Connects on the first request, not before.
     pub fn new(server: ServerUrl) -> Self {
-        let agent = configured().timeout_global(Some(CALL_TIMEOUT)).build().new_agent();
+        let agent = agent(configured().timeout_global(Some(CALL_TIMEOUT)).build());
         Connection { agent, server }
     }
 

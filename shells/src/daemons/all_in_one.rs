@@ -1,6 +1,6 @@
 //! `miniku up`: a whole cluster in one process.
 
-use crate::cli::daemons::UpArgs;
+use crate::cli::daemons::{Runtime, UpArgs};
 use crate::clock::Clock;
 use crate::daemons::signals::Signals;
 use crate::daemons::{DaemonError, logging, parts};
@@ -56,7 +56,8 @@ pub fn up(args: &UpArgs) -> Result<(), DaemonError> {
 
     log::info!("miniku: ready at http://{} with {} nodes", serving.local_addr(), args.nodes);
     let signal = signals.wait()?;
-    log::info!("miniku: {signal}: stopping; containers go on");
+    let and = if args.runtime == Runtime::Namespaces { "; containers go on" } else { "" };
+    log::info!("miniku: {signal}: stopping{and}");
     serving.stop(STOP_GRACE);
     logs.stop(Duration::ZERO);
     daemons.iter_mut().for_each(Daemon::stop);

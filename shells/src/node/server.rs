@@ -169,11 +169,16 @@ fn logs(exchange: Exchange, path: &std::path::Path) {
     let _ = reader.follow(|| client.departed() || has_ended(path), on_entry);
 }
 
-/// Whether the attempt that writes this log, `<pod>/<container>/<attempt>.log`, has ended by its records.
+/// Whether the attempt that writes this log, `<pod>/<container>/<attempt>.log`, has ended: it runs if the pod lives and
+/// its records say so.
 fn has_ended(path: &std::path::Path) -> bool {
     let attempt: Option<u32> = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
     let (Some(attempt), Some(container)) = (attempt, path.parent()) else { return true };
     let (Some(pod), Some(name)) = (container.parent(), container.file_name()) else { return true };
-    let latest = PodDir(pod.to_owned()).remains().into_iter().find(|one| *one.name == *name);
-    !latest.is_some_and(|one| one.attempt == attempt && matches!(one.state, ContainerState::Running { .. }))
+    let pod = PodDir(pod.to_owned());
+    let containers = pod.read_state().map(|state| state.containers).unwrap_or_default();
+    let runs = containers
+        .iter()
+        .any(|one| *one.name == *name && one.attempt == attempt && matches!(one.state, ContainerState::Running { .. }));
+    !(runs && pod.is_locked())
 }

@@ -7,9 +7,10 @@ use std::io::Read;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-fn up() -> (Daemon, Dir) {
+fn up() -> (Dir, Daemon) {
     let dir = Dir::new();
-    (dir.up(&["--store", "memory"]), dir)
+    let up = dir.up(&["--store", "memory"]);
+    (dir, up)
 }
 
 fn main(pod: &Value) -> &Value {
@@ -19,7 +20,7 @@ fn main(pod: &Value) -> &Value {
 #[test]
 fn restart_policies() {
     isolated(|| {
-        let (up, _dir) = up();
+        let (_dir, up) = up();
         let server = up.ready();
         server.run_pod("always", "Always", "echo hello; exit 0");
         server.run_pod("fails", "OnFailure", "exit 3");
@@ -57,7 +58,7 @@ fn restart_policies() {
 #[test]
 fn containers_of_a_pod_share_what_a_pod_is() {
     isolated(|| {
-        let (up, _dir) = up();
+        let (_dir, up) = up();
         let server = up.ready();
         let speaks = "while true; do echo pong | nc -l -p 7000; done";
         let hears = "until nc 127.0.0.1 7000; do sleep 0.1; done; hostname; while true; do sleep 1; done";
@@ -98,7 +99,7 @@ fn all_of(mut follower: std::process::Child) -> String {
 #[test]
 fn termination_is_graceful_for_as_long_as_was_asked() {
     isolated(|| {
-        let (up, dir) = up();
+        let (dir, up) = up();
         let server = up.ready();
         server.run_pod("polite", "Always", "trap 'echo bye; exit 0' TERM; echo ready; while true; do sleep 0.05; done");
         server.run_pod("stubborn", "Always", "trap '' TERM; echo ready; while true; do sleep 0.05; done");
@@ -128,7 +129,7 @@ fn termination_is_graceful_for_as_long_as_was_asked() {
 #[test]
 fn a_followed_log_ends_with_its_container() {
     isolated(|| {
-        let (up, _dir) = up();
+        let (_dir, up) = up();
         let server = up.ready();
         server.run_pod("talks", "Never", "for i in 1 2 3; do echo $i; sleep 0.3; done; printf 'no line'");
         server.pod_when("talks", |pod| pod["status"]["phase"] != "Pending");

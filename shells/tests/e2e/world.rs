@@ -155,15 +155,19 @@ impl Dir {
     }
 }
 
+/// Whoever has started something here is dropped before this is.
 impl Drop for Dir {
     fn drop(&mut self) {
         if !self.0.exists() {
             return;
         }
+        let cgroups = self.cgroups();
         let done = miniku(&["down", "--data-dir", self.path()]);
         let _ = fs::remove_dir_all(&self.0);
         if !thread::panicking() {
             assert!(done.status.success(), "{}", stderr(&done));
+            assert!(!stdout(&done).contains("stopping"), "a test ends what it started");
+            assert!(!cgroups.iter().any(|cgroup| cgroup.exists()), "left: {cgroups:?}");
         }
     }
 }
@@ -211,10 +215,6 @@ impl Daemon {
         let line = self.says("ready at http://");
         let address = line.split("http://").nth(1).unwrap().split(' ').next().unwrap();
         Server::at(address)
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     /// kill -9.

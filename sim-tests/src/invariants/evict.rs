@@ -84,7 +84,7 @@ mod tests {
         let pod = story.put(pod("a", "n", "Running")).unwrap();
         let lease = json!({"kind": "Lease", "metadata": {"name": "n", "namespace": "kube-node-lease"}});
         let request = Verb::Delete { key: pod.key, options: DeleteOptions::default() }.into();
-        let mut evict = |story: &mut Story<Evict>, after| {
+        let evict = |story: &mut Story<Evict>, after| {
             let lease = story.put(lease.clone()).unwrap().new.unwrap();
             let input = Input::Event { call: CallId(1), event: WatchEvent::Modified(lease) };
             story.see(Fact::Heard { who: &controller, input: &input }).unwrap();

@@ -122,7 +122,7 @@ impl Watch {
         {
             self.compared = got.1;
             let same = match (&change.new, news) {
-                (Some(new), _) => new.to_owned() == *object,
+                (Some(new), _) => new == object,
                 (None, _) => change.key == object.key(),
             };
             if !same {
