@@ -182,7 +182,15 @@ impl ReplicaSetController {
         if new.as_ref().is_none_or(|new| new.meta().is_deleting())
             && let Some(old) = &old
         {
-            concerned.extend(self.deletions.seen(&old.meta().uid));
+            let asked_for = self.deletions.seen(&old.meta().uid);
+            // Whoever took it away before it ran may go on doing so: it is replaced like one that failed.
+            if asked_for.is_empty()
+                && old.get::<Pod>().is_some_and(|old| old.is_active() && old.status.phase == PodPhase::Pending)
+                && let Some(set) = self.owner(old.meta())
+            {
+                self.failures.entry(set).or_default().add(now.mono);
+            }
+            concerned.extend(asked_for);
         }
         concerned.extend([&old, &new].into_iter().flatten().filter_map(|object| self.owner(object.meta())));
         for set in concerned {
