@@ -76,7 +76,8 @@ fn request(exchange: &Exchange, resource: &Resource, params: &Params) -> Result<
         ("PATCH", Some(_), _) => {
             let patch = patch(exchange)?;
             // A patch is the beginning of an object: its fields have effect or not as an object's do.
-            warnings = Object::from_value(kind, patch.clone()).map(|object| reply::warnings(&object)).unwrap_or_default();
+            warnings =
+                Object::from_value(kind, patch.clone()).map(|object| reply::warnings(&object)).unwrap_or_default();
             Verb::Merge { key: key(resource), patch, part: written(part)? }
         }
         ("DELETE", Some(_), None) => {
