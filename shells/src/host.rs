@@ -12,8 +12,7 @@ use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::apiserver::{ApiServer, Options};
 use miniku_core::program::{
-    Answer, CommitId, Committed, Effect, Effects, Input, Program, Query, Request, RequestId, Revision, Verb,
-    WatchEvent, WatchFrom, Write,
+    Answer, CommitId, Committed, Effect, Effects, Input, Program, Request, RequestId, Revision, WatchEvent, Write,
 };
 use miniku_core::store::Store;
 use miniku_core::time::Instant;

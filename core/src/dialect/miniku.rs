@@ -10,7 +10,7 @@ use crate::api::node::{Node, NodeCondition};
 use crate::api::object::{Object, Resource};
 use crate::api::pod::{Container, EnvVar, Pod, PodSpec, RestartPolicy, START_RETRIES};
 use crate::api::replicaset::ReplicaSet;
-use crate::api::status::{Reason, Status};
+use crate::api::status::Reason;
 use crate::program::{Answer, Part, Verb};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -352,6 +352,7 @@ fn shown(time: Option<Time>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::status::Status;
     use crate::api::validation::validate;
 
     const POSTED: &str = r#"{"name":"test","desiredCount":4,"selector":{"app":"test"},"template":{"image":"alpine","command":["/bin/sh","-c","while true; do sleep 1; done"]}}"#;

@@ -186,9 +186,9 @@ impl ReplicaSetController {
             // Whoever took it away before it ran may go on doing so: it is replaced like one that failed.
             if asked_for.is_empty()
                 && old.get::<Pod>().is_some_and(|old| old.is_active() && old.status.phase == PodPhase::Pending)
-                && let Some(set) = self.owner(old.meta())
+                && let Some(care) = self.owner(old.meta()).and_then(|set| self.care.get_mut(&set))
             {
-                self.failures.entry(set).or_default().add(now.mono);
+                care.failures.add(now.mono);
             }
             concerned.extend(asked_for);
         }
