@@ -9,16 +9,14 @@ use crate::driver::log_line;
 use crate::engine::committer::{Committer, Rejected};
 use crate::engine::{self, Engine, EngineError, Outcome};
 use miniku_core::api::kinds::Kind;
-use miniku_core::api::namespace;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::apiserver::{ApiServer, Options};
 use miniku_core::program::{
-    Answer, CommitId, Committed, Effect, Effects, Input, Program, Query, Request, RequestId, Revision, Verb,
-    WatchEvent, WatchFrom, Write,
+    Answer, CommitId, Committed, Effect, Effects, Input, Program, Request, RequestId, Revision, WatchEvent, Write,
 };
 use miniku_core::store::Store;
 use miniku_core::time::Instant;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -121,27 +119,6 @@ impl ApiHost {
         };
         self.submit(request.into(), Box::new(route));
         receiver.recv().unwrap_or_else(|_| Answer::Lost("the server stopped".into()))
-    }
-
-    /// Waits until the namespaces are stored that every server has, since who asks first asks for something in one of
-    /// them. False if that takes longer than `patience`: a disk that takes no writes must keep nobody from reading.
-    pub fn has_namespaces(self: &Arc<Self>, patience: Duration) -> bool {
-        let (sender, news) = crossbeam_channel::unbounded();
-        let route = move |said| sender.send(said).is_ok();
-        let query = Query::all(Kind::Namespace);
-        let watch =
-            self.submit(Verb::Watch { query, from: WatchFrom::Start, bookmarks: false }.into(), Box::new(route));
-        let until = std::time::Instant::now() + patience;
-        let mut missing: BTreeSet<&str> = namespace::BUILT_IN.iter().copied().collect();
-        while !missing.is_empty() {
-            match news.recv_deadline(until) {
-                Ok(FromServer::Event(WatchEvent::Added(object))) => _ = missing.remove(object.meta().name.as_str()),
-                Ok(_) => {}
-                Err(_) => break,
-            }
-        }
-        self.gone(watch);
-        missing.is_empty()
     }
 
     /// Who asked under this id wants no more.

@@ -52,9 +52,6 @@ pub fn store_directory(state: &StateArgs) -> PathBuf {
     state.db.clone().unwrap_or_else(|| state.data_dir.join("store"))
 }
 
-/// How long a server may take for its first writes before it serves without them.
-const NAMESPACES_PATIENCE: Duration = Duration::from_secs(5);
-
 /// Starts an API server and serves it over HTTP.
 pub fn serve(
     clock: Clock,
@@ -63,9 +60,6 @@ pub fn serve(
 ) -> Result<(Arc<ApiHost>, Arc<HttpApi>, Serving), DaemonError> {
     let address = resolve(listen.host_and_port())?;
     let host = ApiHost::start(clock, clock::seed(), engine(state)?).map_err(|error| DaemonError(error.to_string()))?;
-    if !host.has_namespaces(NAMESPACES_PATIENCE) {
-        log::warn!("the namespace default could not be stored yet");
-    }
     let api = HttpApi::new(host.clone());
     let allowed_hosts = listen.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
     let config = http::Config { listen: address, allowed_hosts, ..http::Config::default() };

@@ -67,9 +67,10 @@ pub fn until(what: &str, mut so: impl FnMut() -> bool) {
     wait(what, || so().then_some(()));
 }
 
-/// Runs a command to its end.
+/// Runs a command to its end, which must come before the deadline.
 pub fn run(program: &str, arguments: &[&str]) -> Output {
-    let done = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+    let limit = DEADLINE.as_secs().to_string();
+    let done = Command::new("timeout").args([&limit, program]).args(arguments).stdin(Stdio::null()).output();
     done.unwrap_or_else(|error| panic!("{program}: {error}"))
 }
 
