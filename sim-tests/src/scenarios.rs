@@ -168,6 +168,29 @@ scenarios! {
             .expect(secs(28), secs(60), "four run again", run("web", 4))
     }
 
+    /// A node that is cut off loses its pods to others; when it is heard again, it gives up what it still runs, without a
+    /// quarrel about whether that is ready.
+    fn cut_off(seed) {
+        Story::of(Cluster::whole(seed, 3))
+            .at(secs(1), set("web", 6))
+            .expect(secs(1), secs(10), "six run", run("web", 6))
+            .fault(secs(20), Fault::Link { actor: "kubelet/node-1".into(), weather: Weather::CUT, lasts: secs(70 + seed % 20) })
+            .expect(secs(20), secs(80), "six run elsewhere", |truth| {
+                run("web", 6)(truth) && truth.active("web").all(|pod| pod.node() != Some("node-1"))
+            })
+    }
+
+    /// While nothing can be written, what runs goes on; afterwards, what was asked for in the meantime is done.
+    fn disk_full(seed) {
+        Story::of(Cluster::whole(seed, 2))
+            .at(secs(1), set("web", 3))
+            .expect(secs(1), secs(10), "three run", run("web", 3))
+            .fault(secs(20), Fault::DiskFull { lasts: secs(40) })
+            .at(secs(25), plan::scale("web", 6))
+            .fault(secs(30), Fault::ProcessesEnd { pod: "web".into(), code: 1 })
+            .expect(secs(60), secs(90), "six run", run("web", 6))
+    }
+
     /// An API server that restarts in the middle of a burst of writes loses none that it acknowledged.
     fn api_restart(seed) {
         let crash = |unsynced| Fault::ApiServerCrash { down: secs(2), unsynced };

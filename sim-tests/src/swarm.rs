@@ -81,11 +81,12 @@ fn name(set: u64) -> String {
 }
 
 fn actor(dice: &Dice, nth: u64, nodes: u64) -> String {
-    match dice.below("actor", nth, 6) {
-        0 => "replicaset".into(),
-        1 => "scheduler".into(),
-        2 => "node-lifecycle".into(),
-        3 => "garbage".into(),
+    match dice.below("actor", nth, 10) {
+        0 | 1 => "replicaset".into(),
+        2 => "scheduler".into(),
+        3 => "node-lifecycle".into(),
+        4 => "garbage".into(),
+        5 => "namespaces".into(),
         _ => format!("kubelet/{}", node(dice, nth, nodes)),
     }
 }
@@ -99,7 +100,7 @@ fn fault(dice: &Dice, nth: u64, nodes: u64) -> Option<Fault> {
     let long = dice.millis("long", nth, 100, 90_000);
     let actor = actor(dice, nth, nodes);
     let ratio = |what: &str| Ratio(dice.below(what, nth, 4) as u32, 4);
-    let (kind, fault) = match dice.below("fault", nth, 9) {
+    let (kind, fault) = match dice.below("fault", nth, 11) {
         0 => {
             let unsynced = if dice.below("unsynced", nth, 2) == 0 { Unsynced::Lost } else { Unsynced::Kept };
             ("api crash", Fault::ApiServerCrash { down: short, unsynced })
@@ -125,6 +126,9 @@ fn fault(dice: &Dice, nth: u64, nodes: u64) -> Option<Fault> {
             ("slow", Fault::Link { actor, weather: Weather { slow, ..Weather::FAIR }, lasts: long })
         }
         7 => ("watches", Fault::CutWatches { actor }),
+        8 => ("disk full", Fault::DiskFull { lasts: long / 3 }),
+        // Of a small cluster, at most one: with most nodes silent, nothing is evicted.
+        9 if nth == 0 && nodes >= 3 => ("node gone", Fault::NodeCrash { node: node(dice, nth, nodes), down: None }),
         _ => ("ends", Fault::ProcessesEnd { pod: name(dice.below("ends", nth, 3)), code: 1 }),
     };
     dice.has(kind).then_some(fault)

@@ -49,6 +49,8 @@ tests! {
     node_death 20;
     node_gone 20;
     node_reboot 20;
+    cut_off 20;
+    disk_full 20;
     api_restart 20;
     api_away 20;
     replies_lost 20;
