@@ -77,6 +77,8 @@ struct Worker {
     dead: bool,
     removing_until: Option<Instant>,
     removal: Tries,
+    /// Sandboxes that ended before anything ran in them.
+    sandbox: Tries,
     /// What its stored status tells of the time before this kubelet was taken in.
     remembered: bool,
     /// A call about it is on its way.
@@ -277,8 +279,12 @@ impl Kubelet {
                     return;
                 }
                 let after = track.clone();
+                if after.seen() == Seen::Alive {
+                    worker.sandbox.succeeded();
+                }
                 if missing && before == Seen::Starting {
                     // There is no sandbox to start it in, so nothing runs in one.
+                    worker.sandbox.failed(now.mono, RETRY);
                     worker.lose_sandbox(now);
                 }
                 self.tell(now, &uid, &container, before, &after, out);
@@ -475,6 +481,7 @@ impl Worker {
             dead: false,
             removing_until: None,
             removal: Tries::default(),
+            sandbox: Tries::default(),
             remembered: false,
             asked: false,
             status_writes: Tries::default(),
@@ -523,6 +530,9 @@ impl Worker {
     /// Its init process is gone, and all others with it. What was being started may be started when it is made anew.
     fn lose_sandbox(&mut self, now: Now) {
         self.dead = true;
+        if self.containers.values().any(|track| track.starting_until.is_some()) {
+            self.sandbox.failed(now.mono, RETRY);
+        }
         for track in self.containers.values_mut() {
             track.starting_until = None;
             if matches!(track.state, ContainerState::Running { .. }) {
@@ -605,6 +615,9 @@ impl Worker {
         if !start.is_empty() {
             if self.dead {
                 return self.remove(now, wake, out);
+            }
+            if let Some(turn) = self.sandbox.waits_until(now.mono) {
+                return wake.set_if_earlier((), turn);
             }
             self.start(now, pod, &start, recorder, out);
             wake.set_if_earlier((), now.mono + REPORT_TIMEOUT);

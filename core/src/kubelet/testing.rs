@@ -32,6 +32,8 @@ pub struct Runtime {
     /// How long each start takes.
     pub start_takes: Duration,
     pub removal_fails: bool,
+    /// Each sandbox ends as soon as it is made.
+    pub sandboxes_die: bool,
     processes: u32,
     later: BTreeMap<(Instant, u64), Deed>,
     deeds: u64,
@@ -149,7 +151,7 @@ impl Runtime {
             }
             Command::RunPod(spec) => {
                 let sandbox = Sandbox { pod: spec.pod.clone(), alive: true, containers: Vec::new() };
-                self.pods.entry(spec.pod.uid.clone()).or_insert(sandbox);
+                self.pods.entry(spec.pod.uid.clone()).or_insert(sandbox).alive &= !self.sandboxes_die;
                 spec.containers.into_iter().flat_map(|one| self.start(now, &spec.pod, one)).collect()
             }
             Command::StartContainer { pod, container } => self.start(now, &pod, container),

@@ -568,6 +568,19 @@ fn a_start_in_a_sandbox_that_has_died_waits_for_a_new_one() {
 }
 
 #[test]
+fn a_sandbox_that_always_ends_is_made_anew_without_haste() {
+    let mut world = World::running(0);
+    world.runtime.sandboxes_die = true;
+    world.one("a", "Never", "run");
+    world.run(60);
+    let tries = world.commands.iter().filter(|line| line.contains("run a")).count();
+    assert!((8..=20).contains(&tries), "{tries}");
+    world.runtime.sandboxes_die = false;
+    world.run(60);
+    assert_eq!(world.shown("a"), "Running ready c=running.0");
+}
+
+#[test]
 fn how_it_ended_may_turn_up_late() {
     let mut world = World::running(0);
     let uid = world.one("a", "OnFailure", "run");
@@ -579,8 +592,6 @@ fn how_it_ended_may_turn_up_late() {
         Report::SandboxGone { pod: pod.clone() },
         Report::Container { pod, container: "c".into(), attempt: 0, state },
     ]);
-    world.lost_percent = 0;
-    world.run(1);
     world.run(30);
     // Known to have ended well or restarted before that was known: either is right, but only once.
     let shown = world.shown("a");
