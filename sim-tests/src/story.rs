@@ -5,11 +5,10 @@
 
 use crate::cluster::Cluster;
 use crate::invariants::{Broken, Violation, stable};
-use crate::plan::{Fault, Plan};
-use crate::trace::Mode;
+use crate::plan::{Ask, Fault, Plan};
+use crate::trace::{Entry, Mode};
 use crate::truth::Truth;
 use crate::world::World;
-use miniku_core::program::Verb;
 use miniku_core::time::{Duration, Instant};
 use std::fmt;
 
@@ -46,16 +45,6 @@ pub struct Story {
     pub ending: Ending,
 }
 
-/// A story for each seed.
-pub struct Scenario {
-    /// Unique; the name of its trace file, if it has one.
-    pub name: &'static str,
-    /// What one learns from it.
-    pub about: &'static str,
-    /// The story for a seed.
-    pub story: fn(u64) -> Story,
-}
-
 /// So many seconds from the start, or for so long.
 pub const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -69,8 +58,8 @@ impl Story {
     }
 
     /// An operator asks for something.
-    pub fn at(mut self, at: Duration, verb: Verb) -> Self {
-        self.plan.ask(at, verb);
+    pub fn at(mut self, at: Duration, ask: Ask) -> Self {
+        self.plan.ask(at, ask);
         self
     }
 
@@ -115,6 +104,7 @@ impl Story {
                     name: "expected".into(),
                     statement: expectation.name,
                     at,
+                    seq: 0,
                     broken: Broken::by(what),
                 });
             }
@@ -129,7 +119,7 @@ impl Story {
                 if let Err(what) = stable::settle(&mut world, from, bound) {
                     let statement = first_line(include_str!("invariants/stable.rs"));
                     let at = world.now();
-                    world.fail(Violation { name: "L-stable".into(), statement, at, broken: Broken::by(what) });
+                    world.fail(Violation { name: "L-stable".into(), statement, at, seq: 0, broken: Broken::by(what) });
                 }
             }
         }
@@ -142,56 +132,67 @@ fn first_line(source: &str) -> String {
     line.split_once(": ").map_or(line, |(_, statement)| statement).to_owned()
 }
 
-impl Scenario {
-    /// Runs it for a seed. If it fails, it is run again to tell what came before.
-    #[allow(clippy::result_large_err, reason = "a failure ends the run, and is moved once")]
-    pub fn run(&self, seed: u64) -> Result<World, Failure> {
-        let world = (self.story)(seed).tell(Mode::Off);
-        let Some(violation) = world.violation().cloned() else { return Ok(world) };
-        let story = (self.story)(seed);
-        let plan = story.plan.clone();
-        let again = story.tell(Mode::Last(LAST));
-        let last = again.trace().lines().map(str::to_owned).collect();
-        let same = again.violation() == Some(&violation) && again.trace().digest() == world.trace().digest();
-        Err(Failure { scenario: self.name, seed, violation, plan, last, same })
-    }
+/// Tells a story. If it fails, it is told again to find out what led to it, and that it fails again.
+#[allow(clippy::result_large_err, reason = "a failure ends the run, and is moved once")]
+pub fn tell(make: impl Fn() -> Story) -> Result<World, Failure> {
+    let world = make().tell(Mode::Off);
+    let Some(violation) = world.violation().cloned() else { return Ok(world) };
+    let story = make();
+    let plan = story.plan.clone();
+    let again = story.tell(Mode::Last(KEPT));
+    let seq = again.violation().map_or(0, |violation| violation.seq);
+    let past = again.trace().past(seq, PAST).into_iter().cloned().collect();
+    let shown = |entry: &&Entry| !entry.is_beat() && entry.line().is_some();
+    let last = again.trace().entries().rev().filter(shown).take(LAST).cloned();
+    let mut last: Vec<Entry> = last.collect();
+    last.reverse();
+    let same = again.violation() == Some(&violation) && again.trace().digest() == world.trace().digest();
+    Err(Failure { violation, plan, past, last, same })
 }
 
-/// How many events are told of a failure.
-const LAST: usize = 40;
+/// So much of a failing run is kept to look for causes in.
+const KEPT: usize = 500_000;
+/// So many causes are told of a failure.
+const PAST: usize = 30;
+/// So many of the last events are told of a failure.
+const LAST: usize = 15;
 
-/// A run that broke a statement, and all that is needed to see it again.
+/// A run that broke a statement, and what led to it.
+#[derive(Clone)]
 pub struct Failure {
-    /// The scenario's name.
-    pub scenario: &'static str,
-    /// The seed.
-    pub seed: u64,
     /// What was broken.
     pub violation: Violation,
     /// What was done.
     pub plan: Plan,
+    /// What led to it, the first cause first.
+    pub past: Vec<Entry>,
     /// The last events before it.
-    pub last: Vec<String>,
+    pub last: Vec<Entry>,
     /// Whether it came out the same when it was run again.
     pub same: bool,
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Failure { scenario, seed, violation, plan, last, same } = self;
-        let Violation { name, statement, at, broken } = violation;
+        let Failure { violation, plan, past, last, same } = self;
+        let Violation { name, statement, at, broken, .. } = violation;
         let millis = at.nanos() / 1_000_000;
-        writeln!(f, "{name} is broken in `{scenario}`, seed {seed}, at {}.{:03} s", millis / 1000, millis % 1000)?;
+        writeln!(f, "{name} is broken at {}.{:03} s", millis / 1000, millis % 1000)?;
         writeln!(f, "  should be: {statement}\n  but:       {}", broken.what)?;
         for object in &broken.objects {
-            writeln!(f, "  object:    {object:?}")?;
+            writeln!(f, "  object:    {}", crate::trace::object(object))?;
         }
-        write!(f, "plan:\n{plan}last events:\n")?;
-        last.iter().try_for_each(|line| writeln!(f, "{line}"))?;
+        let lines = |f: &mut fmt::Formatter<'_>, entries: &[Entry]| {
+            entries.iter().filter_map(Entry::line).try_for_each(|line| writeln!(f, "{line}"))
+        };
+        write!(f, "plan:\n{plan}what led to it:\n")?;
+        lines(f, past)?;
+        writeln!(f, "last events:")?;
+        lines(f, last)?;
         if !same {
             writeln!(f, "It came out otherwise when it was run again: the run is not a function of its seed.")?;
         }
-        write!(f, "again: MINIKU_SIM_SEED={seed} cargo test -p miniku-sim --test scenarios {scenario}")
+        Ok(())
     }
 }
 
