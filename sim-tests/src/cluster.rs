@@ -146,6 +146,15 @@ impl Cluster {
         }
     }
 
+    /// Puts something between a program and the world, in all of its lives.
+    pub fn wrap(mut self, name: &str, around: impl Fn(Box<dyn Program>) -> Box<dyn Program> + 'static) -> Self {
+        if let Some(part) = self.setup.parts.iter_mut().find(|part| part.name == name) {
+            let make = part.make.clone();
+            part.make = Rc::new(move |birth: Birth<'_>| around(make(birth)));
+        }
+        self
+    }
+
     /// Changes links, disk, runtimes.
     pub fn with(mut self, change: impl FnOnce(&mut Setup)) -> Self {
         change(&mut self.setup);

@@ -23,6 +23,7 @@
 
 pub mod cluster;
 pub mod disk;
+pub mod explore;
 pub mod invariants;
 pub mod link;
 pub mod noise;
