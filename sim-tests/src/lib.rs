@@ -23,7 +23,9 @@
 #![forbid(unsafe_code)]
 
 pub mod cluster;
+pub mod compare;
 pub mod disk;
+pub mod explore;
 pub mod invariants;
 pub mod library;
 pub mod link;
@@ -33,6 +35,8 @@ pub mod plan;
 pub mod run;
 pub mod runtime;
 pub mod scenario;
+pub mod shrink;
+pub mod snapshot;
 pub mod story;
 pub mod swarm;
 pub mod trace;

@@ -124,6 +124,8 @@ pub type Processes = BTreeMap<(String, String), Vec<(Arc<str>, Process)>>;
 pub struct Truth {
     /// The world's time.
     pub now: Instant,
+    /// Whether every image can be had.
+    pub any_image: bool,
     /// What is durable.
     pub disk: Disk,
     /// The newest changes, without gaps.
