@@ -68,7 +68,7 @@ pub fn pack(record: &Record) -> Packed {
         match &entry.what {
             What::Fault { id, text, target } => {
                 striking.insert(*id, faults.len());
-                faults.push(json!({"row": row, "text": clean(text), "target": clean(target)}));
+                faults.push(json!({"row": row, "text": text, "target": target}));
             }
             What::Heal { id } => {
                 if let Some(fault) = striking.remove(id) {
@@ -78,7 +78,7 @@ pub fn pack(record: &Record) -> Packed {
             What::Violation(one) => {
                 let objects: Vec<u64> = one.objects.iter().map(|key| tables.object(&named(key))).collect();
                 violations.push(json!({
-                    "row": row, "name": clean(&one.name), "statement": clean(&one.statement), "objects": objects,
+                    "row": row, "name": one.name, "statement": one.statement, "objects": objects,
                 }));
             }
             _ => {}
@@ -86,8 +86,10 @@ pub fn pack(record: &Record) -> Packed {
     }
     let silences = silences(entries);
     let silences: Vec<_> = silences.into_iter().map(|(node, from, to)| (tables.nodes.of(&node), from, to)).collect();
+    let templates = tables.templates.list.iter().map(|parts| parts.iter().map(Part::shown).collect());
+    let templates: Vec<Value> = templates.collect();
     let data = json!({
-        "title": clean(&record.header.title),
+        "title": record.header.title,
         "seed": record.header.seed.map(|seed| seed.to_string()),
         "end": entries.last().map_or(0, |last| last.at),
         "headless": headless,
@@ -96,7 +98,7 @@ pub fn pack(record: &Record) -> Packed {
         "nodes": tables.nodes.list,
         "objects": tables.objects.iter().map(|(key, _)| key).collect::<Vec<_>>(),
         "states": tables.states.list.iter().map(|state| serde_json::from_str(state).expect("it was a value")).collect::<Vec<Value>>(),
-        "templates": tables.templates.list,
+        "templates": templates,
         "words": tables.words.list,
         "faults": faults,
         "violations": violations,
@@ -192,11 +194,6 @@ fn named(key: &str) -> About {
     About { key: key.into(), uid: None }
 }
 
-/// Without control characters, two of which mark what fills a template.
-fn clean(text: &str) -> String {
-    text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
-}
-
 /// Numbers as letters: up to 45 in one, others in more, the smallest part first.
 #[derive(Default)]
 struct Letters(String);
@@ -288,7 +285,7 @@ struct Tables {
     /// The latest of a name, and all by uid.
     object_at: BTreeMap<String, (u64, BTreeMap<String, u64>)>,
     states: Table<String>,
-    templates: Table<String>,
+    templates: Table<Vec<Part>>,
     words: Table<String>,
 }
 
@@ -298,7 +295,7 @@ impl Tables {
             return *at;
         }
         let at = self.actors.len() as u64;
-        self.actors.push((clean(name), node));
+        self.actors.push((name.into(), node));
         self.actor_at.insert(name.into(), at);
         at
     }
@@ -314,7 +311,7 @@ impl Tables {
             if let Some((latest, _)) = self.object_at.get(&about.key) {
                 return *latest;
             }
-            self.objects.push((clean(&about.key), None));
+            self.objects.push((about.key.clone(), None));
             self.object_at.insert(about.key.clone(), (next, BTreeMap::new()));
             return next;
         };
@@ -330,7 +327,7 @@ impl Tables {
         if known {
             self.objects[at as usize].1 = Some(uid.clone());
         } else {
-            self.objects.push((clean(&about.key), Some(uid.clone())));
+            self.objects.push((about.key.clone(), Some(uid.clone())));
         }
         at
     }
@@ -357,7 +354,7 @@ impl Tables {
                 let kind = if *start { Kind::ProcessStart } else { Kind::ProcessEnd };
                 let code = code.map_or_else(String::new, |code| code.to_string());
                 let text = format!("{pid}|{code}|{attempt}|{container}");
-                (kind, self.nodes.of(clean(node).as_str()), Some(self.object(pod)), None, text)
+                (kind, self.nodes.of(node), Some(self.object(pod)), None, text)
             }
             What::Actor { turn, actor, life } => {
                 let kind = match turn {
@@ -370,7 +367,7 @@ impl Tables {
             }
             What::Node { up, node } => {
                 let kind = if *up { Kind::NodeUp } else { Kind::NodeDown };
-                (kind, self.nodes.of(clean(node).as_str()), None, None, String::new())
+                (kind, self.nodes.of(node), None, None, String::new())
             }
             What::Fault { text, .. } => (Kind::Fault, 0, None, None, text.clone()),
             What::Heal { .. } => (Kind::Heal, 0, None, None, String::new()),
@@ -384,35 +381,60 @@ impl Tables {
         if text.is_empty() {
             return out.push(0);
         }
-        let text = clean(text);
-        let (mut template, mut fill) = (String::new(), Vec::new());
-        let mut rest = text.as_str();
+        let (mut template, mut fill) = (Vec::new(), Vec::new());
+        let mut rest = text;
         while !rest.is_empty() {
             let of_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
             let end = rest.find(|c| !of_word(c)).unwrap_or(rest.len());
             let (word, after) = rest.split_at(end);
             let number = word.parse().ok().filter(|number: &u64| *number < 1 << 30 && number.to_string() == word);
             if let Some(number) = number {
-                template.push(NUMBER);
+                template.push(Part::Number);
                 fill.push(number);
             } else if word.contains(|c: char| c.is_ascii_digit()) {
-                template.push(WORD);
+                template.push(Part::Word);
                 fill.push(self.words.of(word));
             } else {
-                template.push_str(word);
+                append(&mut template, word);
             }
             let end = after.find(of_word).unwrap_or(after.len());
             let (between, after) = after.split_at(end);
-            template.push_str(between);
+            append(&mut template, between);
             rest = after;
         }
-        out.push(self.templates.of(template.as_str()) + 1);
+        out.push(self.templates.of(template.as_slice()) + 1);
         fill.into_iter().for_each(|one| out.push(one));
     }
 }
 
-const WORD: char = '\u{1}';
-const NUMBER: char = '\u{2}';
+/// A part of a template.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    /// Stands there as it is.
+    Text(String),
+    /// The next number says which of the words stands there.
+    Word,
+    /// The next number stands there.
+    Number,
+}
+
+impl Part {
+    fn shown(&self) -> Value {
+        match self {
+            Part::Text(text) => text.as_str().into(),
+            Part::Word => 0.into(),
+            Part::Number => 1.into(),
+        }
+    }
+}
+
+fn append(template: &mut Vec<Part>, more: &str) {
+    match template.last_mut() {
+        _ if more.is_empty() => {}
+        Some(Part::Text(text)) => text.push_str(more),
+        _ => template.push(Part::Text(more.into())),
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -485,7 +507,7 @@ mod tests {
             {"seq":1,"t":1,"what":"step","actor":"s","life":1,"in":"sees +po/web-1@7(Pending)"}
             {"seq":2,"t":1,"what":"step","actor":"s","life":1,"in":"sees +po/db-4@19(Pending)"}"#,
         );
-        assert_eq!(all.data["templates"], json!(["sees +po/\u{1}@\u{2}(Pending)"]));
+        assert_eq!(all.data["templates"], json!([["sees +po/", 0, "@", 1, "(Pending)"]]));
         assert_eq!(all.data["words"], json!(["web-1", "db-4"]));
         assert_eq!(numbers(all.data["columns"]["text"].as_str().expect("a column")), [1, 0, 7, 1, 1, 19]);
     }

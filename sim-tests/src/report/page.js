@@ -30,11 +30,12 @@ const ROWS = data.rows;
 const kind = new Uint8Array(ROWS), when = new Float64Array(ROWS), seq = new Float64Array(ROWS);
 const cause = new Int32Array(ROWS), who = new Int32Array(ROWS), about = new Int32Array(ROWS), state = new Int32Array(ROWS);
 const template = new Int32Array(ROWS), fillAt = new Int32Array(ROWS), fill = [];
-const templates = data.templates.map(text => text.split(/([\u0001\u0002])/));
+// A template has texts, 0 for a word, and 1 for a number.
+const { templates } = data;
 (function unpack() {
   const c = data.columns;
   const next = Object.fromEntries(Object.keys(c).map(name => [name, numbers(c[name])]));
-  const holes = templates.map(parts => parts.filter(part => part === '\u0001' || part === '\u0002').length);
+  const holes = templates.map(parts => parts.filter(part => part === 0 || part === 1).length);
   for (let i = 0, t = 0, s = 0; i < ROWS; i++) {
     kind[i] = next.kind();
     when[i] = t += next.time();
@@ -56,7 +57,7 @@ function textOf(i) {
   if (template[i] < 0) return '';
   let at = fillAt[i], text = '';
   for (const part of templates[template[i]])
-    text += part === '\u0001' ? data.words[fill[at++]] : part === '\u0002' ? fill[at++] : part;
+    text += part === 0 ? data.words[fill[at++]] : part === 1 ? fill[at++] : part;
   return text;
 }
 const rowOf = wanted => {
