@@ -10,6 +10,7 @@ mod record;
 use pack::LeftOut;
 pub use record::BadTrace;
 use record::{Entry, Op, Record, Turn, Violation, What};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
@@ -220,13 +221,13 @@ impl<'a> Story<'a> {
         numbers.extend(counted.map(|(what, count)| (what, thousands(count as u64))));
         if let Some((digest, events)) = self.end {
             numbers.push(("events in all", thousands(events)));
-            numbers.push(("digest of the order", digest.to_owned()));
+            numbers.push(("digest", digest.to_owned()));
         }
         if self.left_out.beats > 0 {
-            numbers.push(("heartbeats and idle steps, not drawn", thousands(self.left_out.beats as u64)));
+            numbers.push(("heartbeats, not drawn", thousands(self.left_out.beats as u64)));
         }
         if self.left_out.chatter > 0 {
-            numbers.push(("steps about Event objects, not drawn", thousands(self.left_out.chatter as u64)));
+            numbers.push(("about Events, not drawn", thousands(self.left_out.chatter as u64)));
         }
         page.push_str("<dl class=\"numbers\">");
         for (what, number) in numbers {
@@ -273,7 +274,7 @@ fn telling(entry: &Entry, faults: &BTreeMap<u64, &str>) -> String {
                 Op::Update => "changed",
                 Op::Delete => "gone",
             };
-            format!("{} is {op}{}", about.key, is.as_ref().map_or_else(String::new, |is| format!(": {is}")))
+            format!("{} is {op}{}", about.key, is.as_ref().map_or_else(String::new, |is| format!(": {}", shown(is))))
         }
         What::Process { start: true, node, pod, container, pid, .. } => {
             format!("process {pid} of {}/{container} starts on {node}", pod.key)
@@ -293,6 +294,17 @@ fn telling(entry: &Entry, faults: &BTreeMap<u64, &str>) -> String {
         What::Violation(one) => format!("VIOLATION of {}: {}", one.name, one.text),
         What::End { .. } => "the run ends".into(),
     }
+}
+
+/// What is known of an object: `phase Running, ready, node node-2`.
+fn shown(is: &Value) -> String {
+    let fields = is.as_object().into_iter().flatten().filter_map(|(field, value)| match value {
+        Value::Null | Value::Bool(false) => None,
+        Value::Bool(true) => Some(field.clone()),
+        Value::String(text) => Some(format!("{field} {text}")),
+        value => Some(format!("{field} {value}")),
+    });
+    fields.collect::<Vec<_>>().join(", ")
 }
 
 /// An object's name, which selects it in the timeline.

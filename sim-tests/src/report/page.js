@@ -512,12 +512,16 @@ function redraw() {
   requestAnimationFrame(() => { asked = false; draw(); });
 }
 
+let sized = '';
 function resize() {
   const dpr = window.devicePixelRatio || 1;
-  height = scroll.clientHeight;
-  width = Math.max(120, scroll.clientWidth - labels.offsetWidth);
+  const high = scroll.clientHeight, wide = Math.max(120, scroll.clientWidth - labels.offsetWidth), whole = overview.clientWidth;
+  const size = `${wide} ${high} ${whole} ${dpr}`;
+  // To set a canvas's size empties it.
+  if (size === sized) return;
+  [sized, width, height] = [size, wide, high];
   pane.style.height = `${height}px`;
-  for (const [board, w, h] of [[canvas, width, height], [overview, overview.clientWidth, 46]]) {
+  for (const [board, w, h] of [[canvas, width, height], [overview, whole, 46]]) {
     board.width = Math.round(w * dpr);
     board.height = Math.round(h * dpr);
     if (board === canvas) { board.style.width = `${w}px`; board.style.height = `${h}px`; }
@@ -525,7 +529,7 @@ function resize() {
   paint.setTransform(dpr, 0, 0, dpr, 0, 0);
   sketch.setTransform(dpr, 0, 0, dpr, 0, 0);
   labelled = '';
-  redraw();
+  if (lanes.length) draw();
 }
 
 // --- Drawing -------------------------------------------------------------------------------------------------------
@@ -596,14 +600,25 @@ function flag(px, name) {
 }
 function axis() {
   const ticks = [];
-  for (let px = 0; px < width;) {
-    const here = timeAtX(px), room = Math.max(timeAtX(Math.min(px + 90, width)) - here, 1e3);
-    const power = 10 ** Math.floor(Math.log10(room)), step = [1, 2, 5, 10].find(n => n * power >= room) * power;
-    const time = Math.ceil(here / step - 1e-9) * step, at = x(time);
-    if (at > width || time > TO) break;
+  const add = (time, step) => {
     const digits = Math.max(0, Math.min(6, -Math.floor(Math.log10(step / 1e9) + 1e-9)));
-    ticks.push({ px: Math.round(at), text: `${(time / 1e9).toFixed(digits)} s` });
-    px = Math.max(at, px) + 84;
+    ticks.push({ px: Math.round(x(time)), text: `${(time / 1e9).toFixed(digits)} s` });
+  };
+  const roundest = (from, to) => {
+    for (let power = 10 ** Math.ceil(Math.log10(TO)); power >= 100; power /= 10) for (const step of [power, power / 2, power / 5]) {
+      const time = Math.ceil(from / step - 1e-9) * step;
+      if (time <= to) return [time, step];
+    }
+    return [from, 1e3];
+  };
+  if (view.scale === 'even') {
+    const first = timeAtX(0), last = timeAtX(width), room = (last - first) / width * 90, power = 10 ** Math.floor(Math.log10(room));
+    const step = [1, 2, 5, 10].find(n => n * power >= room) * power;
+    for (let nth = Math.ceil(first / step - 1e-9); nth * step <= last; nth++) add(nth * step, step);
+  } else for (let px = 0; px < width - 30;) {
+    const [time, step] = roundest(timeAtX(px), timeAtX(Math.min(px + 70, width)));
+    add(time, step);
+    px = Math.max(x(time), px) + 80;
   }
   return ticks;
 }
@@ -1091,7 +1106,7 @@ function el(tag, attributes, ...children) {
 const swatch = s => el('i', { style: `background:var(--${STATES[s]})` });
 function entry(i, previous) {
   const { sort, who: name, words, did } = tale(i);
-  const gap = previous === NONE ? '' : `+${span(when[i] - when[previous])}`;
+  const gap = previous === NONE || when[i] === when[previous] ? '' : `+${span(when[i] - when[previous])}`;
   const raw = kind[i] === STEP ? textOf(i) : null;
   const late = when[i] > view.cursor && view.playing ? ' past-cursor' : '';
   return el('li', { class: `${sort}${i === view.focus ? ' focus' : ''}${late}`, 'data-seq': seq[i] },
@@ -1532,8 +1547,8 @@ $('legend').append(...KEY.map(([style, text]) => el('span', { class: 'chip' }, e
 
 $('density').value = view.density;
 readColors();
-resize();
 layOut();
+resize();
 // Where the story begins: the first thing that someone asks for.
 setCursor(when[landmarks.find(i => kind[i] === STEP)] ?? FROM);
 follows();
