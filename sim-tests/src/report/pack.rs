@@ -27,7 +27,7 @@ pub struct Packed {
     pub data: Value,
     /// What is not in it.
     pub left_out: LeftOut,
-    /// Some cause is not in the trace: its beginning is missing.
+    /// Some cause lies before the first entry: the beginning is missing.
     pub headless: bool,
 }
 
@@ -53,10 +53,10 @@ pub fn pack(record: &Record) -> Packed {
         columns.time.push(entry.at - before.1);
         before = (entry.seq, entry.at);
         let cause = cause(entries, &seqs, &told, entry);
-        headless |= matches!(cause, Cause::Lost);
+        headless |= matches!(cause, Cause::Lost { before: true });
         columns.cause.push(match cause {
             Cause::None => 0,
-            Cause::Lost => 1,
+            Cause::Lost { .. } => 1,
             Cause::Entry(cause) => (row - row_of[cause]) as u64 + 1,
         });
         let (kind, who, about, state, text) = tables.entry(&entry.what);
@@ -143,8 +143,10 @@ fn told(entries: &[Entry], seqs: &[u64]) -> (Vec<bool>, LeftOut) {
 /// What led to an entry, as far as it is told.
 enum Cause {
     None,
-    /// It is not in the trace.
-    Lost,
+    /// It is not in the trace: it was not kept, or lies before the first entry.
+    Lost {
+        before: bool,
+    },
     Entry(usize),
 }
 
@@ -152,7 +154,7 @@ fn cause(entries: &[Entry], seqs: &[u64], told: &[bool], entry: &Entry) -> Cause
     let mut cause = entry.cause;
     while let Some(seq) = cause {
         match seqs.binary_search(&seq) {
-            Err(_) => return Cause::Lost,
+            Err(place) => return Cause::Lost { before: place == 0 },
             // Nothing is its own past.
             Ok(_) if seq >= entry.seq => return Cause::None,
             Ok(at) if told[at] => return Cause::Entry(at),
