@@ -3,7 +3,8 @@
 
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "a browser is a real process on a real clock")]
 
-use miniku_sim::report;
+use miniku_sim::trace::{self, Mode};
+use miniku_sim::{library, report};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -328,6 +329,44 @@ fn text(dom: &str, begin: &str, end: &str) -> String {
         text.push(' ');
     });
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The trace of a scenario of the library, as a file would have it.
+fn scenario(name: &str, seed: u64, mode: Mode) -> String {
+    let scenario = library::named(name).expect("there is such a scenario");
+    let world = scenario.trace(seed, mode);
+    let mut text = trace::header(name, seed, &scenario.cluster.lines(), &scenario.plan(), &world.actors());
+    let mut last = 0;
+    for entry in world.trace().entries() {
+        text.push('\n');
+        text.push_str(&entry.json());
+        last = entry.seq;
+    }
+    let footer = trace::footer(last + 1, world.now(), world.trace().digest(), world.counts().events);
+    format!("{text}\n{footer}\n")
+}
+
+#[test]
+fn every_scenario_has_a_page() {
+    for (name, _) in library::LIBRARY {
+        let page = page(name, &scenario(name, 1, Mode::Full));
+        assert!(fs::read_to_string(page).expect("it was written").contains("All held"), "{name}");
+    }
+}
+
+#[test]
+fn a_simulated_run_tells_why_a_pod_moved() {
+    let page = page("node-death", &scenario("node-death", 1, Mode::Full));
+    let (dom, _) = opened(&page, "#node=node-1");
+    assert!(text(&dom, "<p class=\"verdict good\"", "</p>").contains("All held"));
+    let story = text(&dom, "<ol class=\"story\" id=\"story\"", "</ol>");
+    for part in ["node-1 loses power", "node-lifecycle", "ready True → "] {
+        assert!(story.contains(part), "{part:?} is not in:\n{story}");
+    }
+    // Heartbeats are not needed for a page, and their absence is no cut.
+    let page = self::page("node-death-story", &scenario("node-death", 1, Mode::Story));
+    let (dom, _) = opened(&page, "");
+    assert!(!dom.contains("is missing"), "something seems to be missing");
 }
 
 #[test]

@@ -396,8 +396,8 @@ function chainOf(i) {
 
 // --- The scale of time ---------------------------------------------------------------------------------------------
 
-// Each gap between two events is as wide as the logarithm of its length: ten milliseconds in which a hundred things
-// happen get as much room as ten idle seconds.
+// Half of the room goes to gaps between events by the logarithm of their length: ten milliseconds in which a hundred
+// things happen get as much of it as ten idle seconds. The other half goes by the clock, so that a long time stays long.
 const knots = { at: [FROM], place: [0] };
 (function squeeze() {
   let place = 0, last = FROM;
@@ -410,7 +410,7 @@ const knots = { at: [FROM], place: [0] };
     last = at;
   }
   knots.at = Float64Array.from(knots.at);
-  knots.place = Float64Array.from(knots.place, value => value / (place || 1));
+  knots.place = Float64Array.from(knots.place, (value, i) => (value / (place || 1) + (knots.at[i] - FROM) / (TO - FROM)) / 2);
 })();
 function mapped(value, from, to) {
   const i = Math.min(Math.max(bisect(from, value), 1), from.length - 1);
