@@ -195,11 +195,24 @@ const waiting = { bars: [] };
 
 data.faults.forEach(fault => {
   fault.from = when[fault.row];
-  fault.to = fault.heal === undefined ? TO : when[fault.heal];
   const actor = fault.target === 'disk' ? server : actorNamed.get(fault.target);
   fault.node = nodeNamed.get(fault.target) || (actor && actor.node !== null ? nodes[actor.node] : null);
   fault.actor = fault.node ? null : actor || null;
+  fault.to = fault.heal === undefined ? unhealed(fault) : when[fault.heal];
 });
+/** A crash has no end of its own: it lasts until what fell is up again. What felled nothing struck and was over. */
+function unhealed(fault) {
+  const PAIRS = [[DOWN, UP], [CRASHES, BORN], [FREEZES, THAWS]];
+  const same = (i, k) => k === UP || k === DOWN ? who[i] : life(i)[0];
+  for (let i = fault.row + 1; i < ROWS && when[i] === fault.from; i++) {
+    const pair = PAIRS.find(([falls]) => falls === kind[i]);
+    if (!pair || cause[i] !== fault.row) continue;
+    for (let end = i + 1; end < ROWS; end++) if (kind[end] === pair[1] && same(end, pair[1]) === same(i, pair[0])) return when[end];
+    return TO;
+  }
+  // The trace ends before it would have.
+  return / for \d/.test(textOf(fault.row)) ? TO : fault.from;
+}
 const faultAt = new Map(data.faults.flatMap(fault => [[fault.row, fault], [fault.heal, fault]]));
 const violationAt = new Map(data.violations.map(violation => [violation.row, violation]));
 data.violations.forEach(violation => violation.objects.forEach(id => { if (objects[id].pod) objects[id].pod.violated = true; }));
@@ -396,8 +409,9 @@ function chainOf(i) {
 
 // --- The scale of time ---------------------------------------------------------------------------------------------
 
-// Half of the room goes to gaps between events by the logarithm of their length: ten milliseconds in which a hundred
-// things happen get as much of it as ten idle seconds. The other half goes by the clock, so that a long time stays long.
+// Most of the room goes to gaps between events by the logarithm of their length: ten milliseconds in which a hundred
+// things happen get as much of it as ten idle seconds. The rest goes by the clock, so that a long time stays long.
+const CLOCK = .4;
 const knots = { at: [FROM], place: [0] };
 (function squeeze() {
   let place = 0, last = FROM;
@@ -410,7 +424,7 @@ const knots = { at: [FROM], place: [0] };
     last = at;
   }
   knots.at = Float64Array.from(knots.at);
-  knots.place = Float64Array.from(knots.place, (value, i) => (value / (place || 1) + (knots.at[i] - FROM) / (TO - FROM)) / 2);
+  knots.place = Float64Array.from(knots.place, (value, i) => (value / (place || 1) + (knots.at[i] - FROM) / (TO - FROM) * CLOCK) / (1 + CLOCK));
 })();
 function mapped(value, from, to) {
   const i = Math.min(Math.max(bisect(from, value), 1), from.length - 1);
@@ -425,7 +439,8 @@ const scales = {
 
 // --- What is shown -------------------------------------------------------------------------------------------------
 
-const AXIS = 22, ROW = 15, BAR = 12;
+// A node that was not well has room for words at the foot of its lane.
+const AXIS = 22, ROW = 15, BAR = 12, FOOT = 10;
 const view = {
   scale: 'squeezed', from: 0, to: 1, cursor: FROM, find: '', expanded: new Set(),
   density: nodes.length <= 40 && pods.length <= 1500 ? 'bars' : 'strips',
@@ -471,7 +486,8 @@ function layOut() {
     lanes.push({ sort: 'census', label: 'all pods', high: 52 });
     if (faultRows.length) lanes.push({ sort: 'faults', label: 'what goes wrong', high: Math.min(faultRows.length, 8) * 17 + 4 });
   }
-  const control = actors.filter(actor => actor.node === null && (!wanted || has(actor.name)));
+  const control = actors.filter(actor => actor.node === null && (!wanted || has(actor.name)))
+    .sort((a, b) => (b.name === 'operator') - (a.name === 'operator'));
   if (control.length) head('Control plane');
   control.forEach(actor => lanes.push({ sort: 'actor', actor, label: actor.name, high: 24 }));
   const shownSets = sets.filter(set => !wanted || has(set.key));
@@ -480,14 +496,14 @@ function layOut() {
   const queued = waiting.bars.filter(bar => found(bar.pod));
   if (queued.length) {
     head('Not on a node yet');
-    const tall = waiting.rows.length <= 60 || view.expanded.has(waiting);
+    const tall = waiting.rows.length <= 6 || view.expanded.has(waiting);
     lanes.push({ sort: 'pods', pods: waiting, label: 'waiting for a node', rows: tall, high: tall ? waiting.rows.length * ROW + 8 : 34 });
   }
   const shown = nodes.filter(node => !wanted || has(node.name) || node.bars.some(bar => found(bar.pod)));
   if (shown.length) head(`Nodes (${shown.length}${shown.length < nodes.length ? ` of ${nodes.length}` : ''})`);
   for (const node of shown) {
     const rows = view.density === 'bars' || view.expanded.has(node) || (wanted && shown.length <= 12);
-    const high = rows ? Math.max(node.rows.length, 1) * ROW + 12 : view.density === 'thin' ? 5 : 15;
+    const high = rows ? Math.max(node.rows.length, 1) * ROW + (node.spells.length ? 12 + FOOT : 12) : view.density === 'thin' ? 5 : 15;
     lanes.push({ sort: 'pods', pods: node, node, label: node.name, rows, high });
   }
   total = AXIS;
@@ -690,9 +706,14 @@ function inside(text, at, y, high, fillStyle, font = '11px system-ui, "DejaVu Sa
   paint.textBaseline = 'middle';
   paint.fillStyle = fillStyle;
   const most = Math.floor((at.wide - 8) / 6.4);
-  paint.fillText(text.length > most ? `${text.slice(0, Math.max(most - 1, 1))}…` : text, at.left + 5, y + high / 2 + .5);
+  const shown = text.length > most ? `${text.slice(0, Math.max(most - 1, 1))}…` : text;
+  // A bar's colour changes under its name.
+  paint.strokeStyle = 'rgba(0, 0, 0, .38)';
+  paint.lineWidth = 2.5;
+  paint.lineJoin = 'round';
+  paint.strokeText(shown, at.left + 5, y + high / 2 + .5);
+  paint.fillText(shown, at.left + 5, y + high / 2 + .5);
 }
-const bold = () => view.find || (view.chosen && view.chosen.pod);
 const faded = pod => view.find ? !found(pod) : false;
 
 const DRAW = {
@@ -813,25 +834,20 @@ function spells(node, y, high) {
 }
 // A machine without power lies over what the API server still believes of it.
 function over(node, y, high) {
-  for (const { what, from, to } of node.spells) {
-    if (what !== 'down') continue;
-    block(from, to, y, high, hatches.down, 2);
-    const at = block(from, to, y + high - 1.5, 1.5, color.soft, 2);
-    if (at && high > 20) tag('no power', at, y + high - 8);
-  }
-  for (const { what, from, to } of node.spells) {
-    if (what === 'down' || high <= 20) continue;
-    const left = Math.max(x(from), 0), wide = Math.min(x(to), width) - left;
-    const at = { left: left + (what === 'notready' ? 64 : what === 'cordoned' ? 128 : 0), wide: wide - (what === 'notready' ? 64 : what === 'cordoned' ? 128 : 0) };
-    if (what === 'silent') tag('silent', at, y + high - 8, node.spells.some(one => one.what === 'down' && one.from < to && one.to > from) ? 64 : 0);
-  }
-}
-function tag(text, at, y, shift = 0) {
-  if (at.wide - shift < 56) return;
+  for (const { what, from, to } of node.spells) if (what === 'down') block(from, to, y, high, hatches.down, 2);
+  if (high <= 20) return;
+  let free = 0;
   paint.font = '600 9.5px system-ui, "DejaVu Sans", sans-serif';
-  paint.fillStyle = color.soft;
   paint.textBaseline = 'middle';
-  paint.fillText(text.toUpperCase(), at.left + 5 + shift, y);
+  for (const { what, from, to } of [...node.spells].sort((a, b) => a.from - b.from)) {
+    const text = SPELLS[what].toUpperCase(), left = Math.max(x(from), free), wide = paint.measureText(text).width;
+    if (left + wide + 6 > Math.min(x(to), width)) continue;
+    paint.fillStyle = color.card;
+    paint.fillRect(left + 2, y + high - FOOT - 1, wide + 4, FOOT - 1);
+    paint.fillStyle = color.soft;
+    paint.fillText(text, left + 4, y + high - FOOT / 2 - 1);
+    free = left + wide + 10;
+  }
 }
 function cross(px, y, r = 5) {
   if (px < -r || px > width + r) return;
@@ -1090,7 +1106,7 @@ function stepBy(direction) {
   const list = view.story.length ? view.story.filter(shownIn) : landmarks;
   if (!list.length) return;
   const now = view.focus !== NONE && list.includes(view.focus) ? view.focus : bisect(when, view.cursor) - (direction > 0 ? 1 : 0) - .5;
-  let at = direction > 0 ? list.findIndex(i => i > now) : list.findLastIndex(i => i < now);
+  const at = direction > 0 ? list.findIndex(i => i > now) : list.findLastIndex(i => i < now);
   if (at >= 0) focusOn(list[at]);
 }
 
@@ -1108,7 +1124,7 @@ function entry(i, previous) {
   const { sort, who: name, words, did } = tale(i);
   const gap = previous === NONE || when[i] === when[previous] ? '' : `+${span(when[i] - when[previous])}`;
   const raw = kind[i] === STEP ? textOf(i) : null;
-  const late = when[i] > view.cursor && view.playing ? ' past-cursor' : '';
+  const late = when[i] > view.cursor && !view.chosen ? ' to-come' : '';
   return el('li', { class: `${sort}${i === view.focus ? ' focus' : ''}${late}`, 'data-seq': seq[i] },
     el('button', { type: 'button', title: raw, onclick: () => focusOn(i) },
       el('span', { class: 'dot' }),
@@ -1233,7 +1249,7 @@ function cursorPanel() {
     el('h3', {}, `At ${secs(now)} s`),
     el('p', { class: 'hint' }, 'Click a pod, a node, a tick or a fault to learn why it is as it is; ▶ plays the run.'),
     el('div', { class: 'states' }, ...counts.flatMap((count, s) => count ? [el('span', { class: 'chip' }, swatch(s)), el('b', {}, `${count}`), el('span', {}, `pod${count === 1 ? '' : 's'}: ${WORDS[STATES[s]]}`)] : [])),
-    nodes.length ? el('div', {}, `${up} of ${nodes.length} nodes are well`) : null,
+    nodes.length ? el('div', {}, `nodes that are well: ${up} of ${nodes.length}`) : null,
     ...going.slice(0, 6).map(fault => el('div', { style: 'color:var(--fault)' }, `now: ${fault.text}`)),
     el('h4', {}, 'Around this time'),
     list(near, 'story'),
