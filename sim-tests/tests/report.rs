@@ -356,7 +356,17 @@ fn every_scenario_has_a_page() {
 
 #[test]
 fn a_simulated_run_tells_why_a_pod_moved() {
-    let page = page("node-death", &scenario("node-death", 1, Mode::Full));
+    let trace = scenario("node-death", 1, Mode::Full);
+    let page = page("node-death", &trace);
+    let entries = trace.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line is JSON"));
+    let mut writes = entries.filter(|entry| entry["what"] == "write" && entry["is"]["node"] == "node-1");
+    let bound =
+        writes.next().expect("a pod is bound to the node")["about"].as_str().map(|pod| pod.replace("Pod/", "#pod="));
+    let (dom, _) = opened(&page, &bound.expect("it names the pod"));
+    let story = text(&dom, "<ol class=\"story\" id=\"story\"", "</ol>");
+    for part in ["loses power", "its node has been silent for too long", "is to be deleted"] {
+        assert!(story.contains(part), "{part:?} is not in:\n{story}");
+    }
     let (dom, _) = opened(&page, "#node=node-1");
     assert!(text(&dom, "<p class=\"verdict good\"", "</p>").contains("All held"));
     let story = text(&dom, "<ol class=\"story\" id=\"story\"", "</ol>");
@@ -417,6 +427,45 @@ fn an_entrys_address_shows_what_led_to_it_and_what_it_led_to() {
     assert!(text(&dom, "<ol class=\"story\" id=\"next\"", "</ol>").contains("bind pod web-1-00000009"));
     let (dom, _) = opened(&page, "#seq=999999999");
     assert!(dom.contains("What the address names is not in this trace"));
+}
+
+/// A page that does this as soon as it is open.
+fn acting(page: &Path, name: &str, script: &str) -> PathBuf {
+    let text = fs::read_to_string(page).expect("it was written");
+    let acting = page.with_file_name(format!("{name}.html"));
+    let script = format!("<script>{{ {KEYS}\n{script} }}</script></body>");
+    fs::write(&acting, text.replace("</body>", &script)).expect("the page can be written");
+    acting
+}
+
+const KEYS: &str = "
+const press = (...keys) => keys.forEach(key =>
+  document.body.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true })));
+const at = (type, x, y) => {
+  const canvas = document.getElementById('lanes'), box = canvas.getBoundingClientRect();
+  canvas.setPointerCapture = () => {};
+  canvas.dispatchEvent(new PointerEvent(type, { clientX: box.left + x, clientY: box.top + y, pointerId: 1, bubbles: true }));
+};
+const click = (x, y) => { at('pointerdown', x, y); at('pointerup', x, y); };";
+
+#[test]
+fn keys_and_clicks_do_what_the_page_says() {
+    let page = page("keys", &Sample { violated: true, ..TEN }.trace());
+    let heading = |script: &str| text(&opened(&acting(&page, "acting", script), "").0, "<h3", "</h3>");
+    assert_eq!(heading("press('v')"), "Violated: S-count");
+    assert_eq!(heading("press('f')"), "A fault");
+    assert_eq!(heading("press('f', 'Escape')"), "At 20.000 s");
+    let zoomed = "press('+', '+', 'ArrowRight', 'ArrowLeft', '-', 's', '1', '2', '3', '0', 'z', '?', 'j', 'j', 'k'); at('pointermove', 300, 90)";
+    assert!(heading(zoomed).starts_with("At 1."), "the next event is near");
+    let found =
+        "const find = document.getElementById('find'); find.value = 'web-2-0000001'; find.oninput({ target: find });
+                 find.onkeydown({ key: 'Enter', target: find });";
+    assert_eq!(heading(found), "web-2-00000010");
+    // The first node's lane, where its first pod is.
+    let clicked = "const label = [...document.querySelectorAll('.lane')].find(lane => lane.title === 'node-2');
+                   const top = label.getBoundingClientRect().top - document.getElementById('lanes').getBoundingClientRect().top;
+                   click(500, top + 15);";
+    assert_eq!(heading(clicked), "web-0-00000001");
 }
 
 #[test]

@@ -360,8 +360,8 @@ function tale(i) {
   return { sort: 'actor', who: 'end', words: 'of the run', did: [] };
 }
 const chats = i => about[i] >= 0 && (objects[about[i]].kind === 'Event' || objects[about[i]].kind === 'Lease');
-/** What only carries: the API server's own steps, and talk about Events and leases. */
-const isPlumbing = i => kind[i] === STEP && (actorOf(i) === server || chats(i));
+/** What only carries: the API server's own steps. */
+const isPlumbing = i => kind[i] === STEP && actorOf(i) === server;
 /** What a person would call an event. */
 const notable = i => kind[i] === STEP ? actorOf(i).name === 'operator' && textOf(i).includes('\n') : !(kind[i] <= DELETE && chats(i));
 const landmarks = [];
@@ -441,8 +441,11 @@ const scales = {
 
 // A node that was not well has room for words at the foot of its lane.
 const AXIS = 22, ROW = 15, BAR = 12, FOOT = 10;
+// More sets than this would hide the nodes below them.
+const MANY_SETS = 30;
 const view = {
   scale: 'squeezed', from: 0, to: 1, cursor: FROM, find: '', expanded: new Set(),
+  closed: new Set(sets.length > MANY_SETS ? ['sets'] : []),
   density: nodes.length <= 40 && pods.length <= 1500 ? 'bars' : 'strips',
   chosen: null, focus: NONE, story: [], plumbing: false, playing: false,
 };
@@ -480,28 +483,32 @@ const found = pod => !view.find || pod.object.key.toLowerCase().includes(view.fi
 function layOut() {
   const wanted = view.find, has = text => text.toLowerCase().includes(wanted);
   lanes = [];
-  const head = label => lanes.push({ sort: 'head', label, high: 20 });
+  // A search opens all groups.
+  const head = (group, label) => {
+    lanes.push({ sort: 'head', group, label, high: 20 });
+    return wanted || !view.closed.has(group);
+  };
+  const add = (opened, list) => { if (opened) lanes.push(...list); };
   if (!wanted) {
-    head('The whole cluster');
-    lanes.push({ sort: 'census', label: 'all pods', high: 52 });
-    if (faultRows.length) lanes.push({ sort: 'faults', label: 'what goes wrong', high: Math.min(faultRows.length, 8) * 17 + 4 });
+    const whole = [{ sort: 'census', label: 'all pods', high: 52 }];
+    if (faultRows.length) whole.push({ sort: 'faults', label: 'what goes wrong', high: Math.min(faultRows.length, 8) * 17 + 4 });
+    add(head('whole', 'The whole cluster'), whole);
   }
   const control = actors.filter(actor => actor.node === null && (!wanted || has(actor.name)))
     .sort((a, b) => (b.name === 'operator') - (a.name === 'operator'));
-  if (control.length) head('Control plane');
-  control.forEach(actor => lanes.push({ sort: 'actor', actor, label: actor.name, high: 24 }));
+  if (control.length) add(head('control', 'Control plane'), control.map(actor => ({ sort: 'actor', actor, label: actor.name, high: 24 })));
   const shownSets = sets.filter(set => !wanted || has(set.key));
-  if (shownSets.length) head(`Replica sets (${shownSets.length})`);
-  shownSets.forEach(set => lanes.push({ sort: 'set', set, label: set.shown, high: shownSets.length > 30 ? 16 : 26 }));
+  const setHigh = shownSets.length > MANY_SETS ? 16 : 26;
+  if (shownSets.length) add(head('sets', `Replica sets (${shownSets.length})`), shownSets.map(set => ({ sort: 'set', set, label: set.shown, high: setHigh })));
   const queued = waiting.bars.filter(bar => found(bar.pod));
   if (queued.length) {
-    head('Not on a node yet');
+    const opened = head('queue', 'Not on a node yet');
     const tall = waiting.rows.length <= 6 || view.expanded.has(waiting);
-    lanes.push({ sort: 'pods', pods: waiting, label: 'waiting for a node', rows: tall, high: tall ? waiting.rows.length * ROW + 8 : 34 });
+    add(opened, [{ sort: 'pods', pods: waiting, label: 'waiting for a node', rows: tall, high: tall ? waiting.rows.length * ROW + 8 : 34 }]);
   }
   const shown = nodes.filter(node => !wanted || has(node.name) || node.bars.some(bar => found(bar.pod)));
-  if (shown.length) head(`Nodes (${shown.length}${shown.length < nodes.length ? ` of ${nodes.length}` : ''})`);
-  for (const node of shown) {
+  const nodesOpen = shown.length && head('nodes', `Nodes (${shown.length}${shown.length < nodes.length ? ` of ${nodes.length}` : ''})`);
+  if (nodesOpen) for (const node of shown) {
     const rows = view.density === 'bars' || view.expanded.has(node) || (wanted && shown.length <= 12);
     const high = rows ? Math.max(node.rows.length, 1) * ROW + (node.spells.length ? 12 + FOOT : 12) : view.density === 'thin' ? 5 : 15;
     lanes.push({ sort: 'pods', pods: node, node, label: node.name, rows, high });
@@ -510,7 +517,7 @@ function layOut() {
   for (const lane of lanes) { lane.y = total; total += lane.high; }
   $('spacer').style.height = `${total + 30}px`;
   root.dataset.lanes = lanes.filter(lane => lane.sort !== 'head').length;
-  root.dataset.nodeLanes = shown.length;
+  root.dataset.nodeLanes = lanes.filter(lane => lane.node).length;
   labelled = '';
   redraw();
 }
@@ -986,7 +993,7 @@ function label(seen, top) {
   labelled = drawn;
   labels.replaceChildren();
   for (const lane of seen) {
-    const clickable = lane.sort === 'pods' || lane.sort === 'set' || lane.sort === 'actor';
+    const clickable = lane.sort !== 'census' && lane.sort !== 'faults';
     const one = document.createElement(clickable ? 'button' : 'div');
     one.className = `lane ${lane.sort === 'head' ? 'head' : ''} ${lane.high > 44 ? 'tall' : ''} ${lane.high < 10 ? 'thin' : ''}`;
     if (view.chosen && (view.chosen.node === (lane.node || 0) || view.chosen.object === (lane.set || 0))) one.classList.add('chosen');
@@ -994,20 +1001,25 @@ function label(seen, top) {
     one.style.height = `${lane.high}px`;
     const name = document.createElement('span');
     name.className = 'name';
-    name.textContent = lane.label;
+    name.textContent = lane.sort === 'head' ? `${view.closed.has(lane.group) ? '▸' : '▾'} ${lane.label}` : lane.label;
     one.append(name);
     one.title = lane.label;
     const is = document.createElement('span');
     is.className = 'is';
     is.textContent = lane.high >= 14 ? nowOf(lane) : '';
     one.append(is);
-    if (clickable) { one.type = 'button'; one.onclick = () => choose(lane.node ? { node: lane.node } : lane.set ? { object: lane.set } : lane.actor ? { actor: lane.actor } : null, lane); }
+    if (lane.sort === 'head') { one.type = 'button'; one.onclick = () => toggle(lane.group); }
+    else if (clickable) { one.type = 'button'; one.onclick = () => choose(lane.node ? { node: lane.node } : lane.set ? { object: lane.set } : lane.actor ? { actor: lane.actor } : null, lane); }
     labels.append(one);
   }
   const corner = document.createElement('div');
   corner.className = 'axis';
   corner.textContent = view.scale === 'squeezed' ? 'time, quiet squeezed' : 'time';
   labels.append(corner);
+}
+function toggle(group) {
+  if (view.closed.has(group)) view.closed.delete(group); else view.closed.add(group);
+  layOut();
 }
 /** A lane at the cursor, in a word. */
 function nowOf(lane) {
@@ -1122,6 +1134,9 @@ function el(tag, attributes, ...children) {
 const swatch = s => el('i', { style: `background:var(--${STATES[s]})` });
 function entry(i, previous) {
   const { sort, who: name, words, did } = tale(i);
+  // Of thirty things that a step did, those about what is selected matter here.
+  const mine = view.chosen && view.chosen.pod ? did.filter(one => one.includes(view.chosen.pod.object.name)) : [];
+  const told = mine.length ? mine : did, left = did.length - Math.min(told.length, 6);
   const gap = previous === NONE || when[i] === when[previous] ? '' : `+${span(when[i] - when[previous])}`;
   const raw = kind[i] === STEP ? textOf(i) : null;
   const late = when[i] > view.cursor && !view.chosen ? ' to-come' : '';
@@ -1131,8 +1146,8 @@ function entry(i, previous) {
       el('span', { class: 'words' },
         el('time', {}, secs(when[i])), gap ? el('span', { class: 'gap' }, gap) : null,
         el('span', { class: 'who' }, name), ` ${cap(words)}`,
-        ...did.slice(0, 6).map(one => el('span', { class: 'did' }, cap(one))),
-        did.length > 6 ? el('span', { class: 'did' }, `and ${did.length - 6} more`) : null)));
+        ...told.slice(0, 6).map(one => el('span', { class: 'did' }, cap(one))),
+        left ? el('span', { class: 'did' }, `and ${left} more`) : null)));
 }
 const MANY = 400;
 let shownMany = MANY;
