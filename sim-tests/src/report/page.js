@@ -464,9 +464,9 @@ function readColors() {
     'silent', 'process', 'tick', 'arrow', ...STATES];
   color = Object.fromEntries(names.map(name => [name, style.getPropertyValue(`--${name}`).trim()]));
   color.states = STATES.map(name => color[name]);
-  hatches = { fault: hatch(color.fault, .5), down: hatch(color.soft, .5) };
+  hatches = { fault: hatch(color.fault, .5), down: hatch(color.soft, .5), cordoned: hatch(color.accent, .45, true) };
 }
-function hatch(stroke, alpha) {
+function hatch(stroke, alpha, falls = false) {
   const tile = document.createElement('canvas');
   tile.width = tile.height = 8;
   const brush = tile.getContext('2d');
@@ -474,7 +474,7 @@ function hatch(stroke, alpha) {
   brush.strokeStyle = stroke;
   brush.lineWidth = 1.6;
   brush.beginPath();
-  for (const shift of [-8, 0, 8]) { brush.moveTo(shift, 8); brush.lineTo(shift + 8, 0); }
+  for (const shift of [-8, 0, 8]) { brush.moveTo(shift, falls ? 0 : 8); brush.lineTo(shift + 8, falls ? 8 : 0); }
   brush.stroke();
   return paint.createPattern(tile, 'repeat');
 }
@@ -833,9 +833,9 @@ function drawBar(bar, y) {
 }
 function spells(node, y, high) {
   for (const { what, from, to } of node.spells) {
-    paint.globalAlpha = what === 'notready' ? .22 : what === 'cordoned' ? .2 : what === 'down' ? .16 : .28;
-    const fillStyle = what === 'notready' ? color.notready : what === 'cordoned' ? color.accent : what === 'down' ? color.soft : color.silent;
-    block(from, to, y, high, fillStyle, 1);
+    if (what === 'cordoned') { block(from, to, y, high, hatches.cordoned, 1); continue; }
+    paint.globalAlpha = what === 'notready' ? .22 : what === 'down' ? .16 : .28;
+    block(from, to, y, high, what === 'notready' ? color.notready : what === 'down' ? color.soft : color.silent, 1);
     paint.globalAlpha = 1;
   }
 }
@@ -915,6 +915,7 @@ function spot(i) {
   return lane ? { x: x(when[i]), y: lane.y + (shift === null ? lane.high / 2 : shift), lane } : null;
 }
 const shownIn = i => view.plumbing || !isPlumbing(i) || i === view.focus;
+const CROWD = 90;
 function arrows(top) {
   const story = view.story.filter(shownIn);
   const inStory = new Set(story);
@@ -925,7 +926,8 @@ function arrows(top) {
     let c = cause[i];
     while (c >= 0 && !inStory.has(c)) c = cause[c];
     const from = c >= 0 ? spots.get(c) : null;
-    if (!to) continue;
+    // Of a long story only the arrows of the entry that is looked at.
+    if (!to || (story.length > CROWD && i !== view.focus && c !== view.focus)) continue;
     if (from && !(Math.abs(from.x - to.x) < 1 && Math.abs(from.y - to.y) < 1)) arrow(from.x, from.y - top, to.x, to.y - top, i === view.focus || c === view.focus);
   }
   for (const i of story) {
@@ -1559,6 +1561,7 @@ function follows() {
     revealBar(object.pod.bars[object.pod.bars.length - 1]);
   } else if (node && laneOf(node)) reveal(laneOf(node).y);
   if (get('play')) play();
+  if (view.chosen) $('timeline').scrollIntoView({ block: 'nearest' });
   root.dataset.story = $('story') ? $('story').childElementCount : 0;
 }
 addEventListener('hashchange', () => { if (location.hash !== written) follows(); });
@@ -1570,7 +1573,7 @@ const KEY = [
   ['background:repeating-linear-gradient(135deg, var(--soft) 0 1.5px, transparent 1.5px 5px)', 'node without power'],
   ['background:var(--silent); opacity:.6', 'node silent (no heartbeat)'],
   ['background:var(--notready); opacity:.5', 'node NotReady'],
-  ['background:var(--accent); opacity:.4', 'node cordoned'],
+  ['background:repeating-linear-gradient(45deg, var(--accent) 0 1.5px, transparent 1.5px 5px)', 'node cordoned'],
   ['background:linear-gradient(90deg, transparent 5px, var(--tick) 5px 7px, transparent 7px)', 'a step'],
   ['background:var(--violation); width:3px', 'violation'],
 ];
