@@ -442,11 +442,11 @@ const scales = {
 // A node that was not well has room for words at the foot of its lane.
 const AXIS = 22, ROW = 15, BAR = 12, FOOT = 10;
 // More sets than this would hide the nodes below them.
-const MANY_SETS = 30;
+const MANY_SETS = 30, MANY_NODES = 40;
 const view = {
   scale: 'squeezed', from: 0, to: 1, cursor: FROM, find: '', expanded: new Set(),
   closed: new Set(sets.length > MANY_SETS ? ['sets'] : []),
-  density: nodes.length <= 40 && pods.length <= 1500 ? 'bars' : 'strips',
+  density: nodes.length <= MANY_NODES && pods.length <= 1500 ? 'bars' : 'strips',
   chosen: null, focus: NONE, story: [], plumbing: false, playing: false,
 };
 const scroll = $('scroll'), pane = $('pane'), labels = $('labels'), canvas = $('lanes'), overview = $('overview');
@@ -498,7 +498,7 @@ function layOut() {
     .sort((a, b) => (b.name === 'operator') - (a.name === 'operator'));
   if (control.length) add(head('control', 'Control plane'), control.map(actor => ({ sort: 'actor', actor, label: actor.name, high: 24 })));
   const shownSets = sets.filter(set => !wanted || has(set.key));
-  const setHigh = shownSets.length > MANY_SETS ? 16 : 26;
+  const setHigh = shownSets.length > 8 ? 16 : 26;
   if (shownSets.length) add(head('sets', `Replica sets (${shownSets.length})`), shownSets.map(set => ({ sort: 'set', set, label: set.shown, high: setHigh })));
   const queued = waiting.bars.filter(bar => found(bar.pod));
   if (queued.length) {
@@ -507,8 +507,13 @@ function layOut() {
     add(opened, [{ sort: 'pods', pods: waiting, label: 'waiting for a node', rows: tall, high: tall ? waiting.rows.length * ROW + 8 : 34 }]);
   }
   const shown = nodes.filter(node => !wanted || has(node.name) || node.bars.some(bar => found(bar.pod)));
-  const nodesOpen = shown.length && head('nodes', `Nodes (${shown.length}${shown.length < nodes.length ? ` of ${nodes.length}` : ''})`);
-  if (nodesOpen) for (const node of shown) {
+  const part = shown.length < nodes.length ? ` of ${nodes.length}` : '';
+  // Among hundreds of nodes those that something happened to would not be found.
+  const hit = nodes.length > MANY_NODES ? shown.filter(node => node.spells.length || faultsOf(node).length) : [];
+  const groups = hit.length && hit.length < shown.length
+    ? [['hit', `Nodes in trouble (${hit.length})`, hit], ['nodes', `Other nodes (${shown.length - hit.length}${part})`, shown.filter(node => !hit.includes(node))]]
+    : [['nodes', `Nodes (${shown.length}${part})`, shown]];
+  for (const [group, title, members] of groups) if (members.length && head(group, title)) for (const node of members) {
     const rows = view.density === 'bars' || view.expanded.has(node) || (wanted && shown.length <= 12);
     const high = rows ? Math.max(node.rows.length, 1) * ROW + (node.spells.length ? 12 + FOOT : 12) : view.density === 'thin' ? 5 : 15;
     lanes.push({ sort: 'pods', pods: node, node, label: node.name, rows, high });
@@ -646,7 +651,8 @@ function axis() {
   return ticks;
 }
 function block(from, to, y, high, fillStyle, least = 1.5) {
-  const left = Math.max(x(from), -2), right = Math.min(x(to), width + 2);
+  // Whole pixels: neighbours of the same colour show no seam.
+  const left = Math.round(Math.max(x(from), -2)), right = Math.round(Math.min(x(to), width + 2));
   if (right < 0 || left > width) return null;
   const wide = Math.max(right - left, least);
   paint.fillStyle = fillStyle;
@@ -999,8 +1005,10 @@ function label(seen, top) {
     const one = document.createElement(clickable ? 'button' : 'div');
     one.className = `lane ${lane.sort === 'head' ? 'head' : ''} ${lane.high > 44 ? 'tall' : ''} ${lane.high < 10 ? 'thin' : ''}`;
     if (view.chosen && (view.chosen.node === (lane.node || 0) || view.chosen.object === (lane.set || 0))) one.classList.add('chosen');
-    one.style.top = `${lane.y - top}px`;
-    one.style.height = `${lane.high}px`;
+    // The name of a lane whose top is out of view stays in view.
+    const hidden = Math.max(0, Math.min(top + AXIS - lane.y, lane.high - 18));
+    one.style.top = `${lane.y - top + hidden}px`;
+    one.style.height = `${lane.high - hidden}px`;
     const name = document.createElement('span');
     name.className = 'name';
     name.textContent = lane.sort === 'head' ? `${view.closed.has(lane.group) ? '▸' : '▾'} ${lane.label}` : lane.label;
@@ -1554,12 +1562,15 @@ function follows() {
     $('panel').prepend(el('p', { class: 'cut' }, 'What the address names is not in this trace.'));
   if (object || node || row !== NONE) zoomToChosen();
   if (get('from') || get('to')) look(place(+(get('from') || FROM / 1e9) * 1e9), place(+(get('to') || TO / 1e9) * 1e9));
-  if (get('t')) setCursor(+get('t') * 1e9);
+  if (get('t') || get('from')) setCursor(+(get('t') || get('from')) * 1e9);
   if (row !== NONE) focusOn(row);
   else if (object && object.pod && object.pod.bars.length) {
     if (!get('t')) setCursor(object.pod.bars[object.pod.bars.length - 1].from);
     revealBar(object.pod.bars[object.pod.bars.length - 1]);
-  } else if (node && laneOf(node)) reveal(laneOf(node).y);
+  } else if (node && laneOf(node)) {
+    if (!get('t') && node.spells.length) setCursor(Math.min(...node.spells.map(one => one.from)));
+    reveal(laneOf(node).y);
+  }
   if (get('play')) play();
   if (view.chosen) $('timeline').scrollIntoView({ block: 'nearest' });
   root.dataset.story = $('story') ? $('story').childElementCount : 0;
