@@ -1,6 +1,6 @@
 //! The scenarios. Each first line says what one learns.
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, NodeShape};
 use crate::disk::Unsynced;
 use crate::plan::{self, Fault, Ratio, Weather};
 use crate::scenario::{Scenario, Story, secs};
@@ -8,8 +8,9 @@ use crate::swarm;
 use crate::truth::Truth;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::node::Node;
+use miniku_core::api::object::Key;
 use miniku_core::api::pod::{Pod, PodPhase};
-use miniku_core::program::Verb;
+use miniku_core::program::{DeleteOptions, Propagation, Verb};
 use miniku_core::time::Duration;
 use serde_json::{Value, json};
 
@@ -270,6 +271,70 @@ scenarios! {
             })
             .at(secs(40), plan::scale("web", 50))
             .expect(secs(40), secs(60), "fifty run", run("web", 50))
+    }
+
+    /// A pod that waits for room is told of it as soon as there is some, and not when everything is looked at again.
+    fn room(seed) {
+        let small = NodeShape { pods: 2, ..NodeShape::named("node-1") };
+        Story::of(Cluster::bare(seed).control_plane().node(small))
+            .at(secs(1), pod("first", "Always", &["sleep", "infinity"]))
+            .at(secs(1), pod("second", "Always", &["sleep", "infinity"]))
+            .expect(secs(1), secs(10), "two fit", |truth| {
+                ["first", "second"].iter().all(|name| truth.pod(name).is_some_and(|pod| truth.really_runs(pod)))
+            })
+            .at(secs(12), pod("third", "Always", &["sleep", "infinity"]))
+            .at(secs(20), plan::delete(Kind::Pod, "first"))
+            .expect(secs(20), secs(30), "the third runs", |truth| truth.pod("third").is_some_and(|pod| truth.really_runs(pod)))
+    }
+
+    /// A set deleted in the foreground goes after its pods, one deleted with Orphan without them; a new one adopts them.
+    fn cascades(seed) {
+        let delete = |name: &str, propagation| Verb::Delete {
+            key: Key::new(Kind::ReplicaSet, "default", name),
+            options: DeleteOptions { propagation: Some(propagation), ..Default::default() },
+        };
+        Story::of(Cluster::whole(seed, 2))
+            .at(secs(1), set("web", 3))
+            .at(secs(1), set("api", 3))
+            .expect(secs(1), secs(10), "three run", run("web", 3))
+            .at(secs(15), delete("web", Propagation::Foreground))
+            .at(secs(15), delete("api", Propagation::Orphan))
+            .expect(secs(15), secs(60), "the sets are gone, and so are the pods of one", |truth| {
+                truth.set("web").is_none() && truth.set("api").is_none() && truth.all::<Pod>().count() == 3
+            })
+            .at(secs(80), set("api", 3))
+            .expect(secs(80), secs(20), "the pods have a set again", run("api", 3))
+    }
+
+    /// A namespace goes after everything in it, and may be made again.
+    fn namespace_ends(seed) {
+        let within = |name: &str| {
+            let mut set = plan::replica_set(name, 3, "");
+            set["metadata"]["namespace"] = "team".into();
+            plan::create(set)
+        };
+        let team = || plan::create(json!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "team"}}));
+        let gone = |truth: &Truth| truth.object(&Key::new(Kind::Namespace, "", "team")).is_none();
+        Story::of(Cluster::whole(seed, 2))
+            .at(secs(1), team())
+            .at(secs(2), within("web"))
+            .at(secs(20), plan::delete(Kind::Namespace, "team"))
+            .at(Duration::from_millis(20_001), within("late"))
+            .expect(secs(20), secs(60), "it is gone", gone)
+            .at(secs(90), team())
+            .at(secs(91), within("web"))
+            .expect(secs(91), secs(20), "three run again", |truth| {
+                truth.active("web").filter(|pod| truth.really_runs(pod)).count() == 3
+            })
+    }
+
+    /// A node that somebody deleted registers again, and its pods have not suffered.
+    fn node_deleted(seed) {
+        Story::of(Cluster::whole(seed, 2))
+            .at(secs(1), set("web", 4))
+            .expect(secs(1), secs(10), "four run", run("web", 4))
+            .at(secs(20), plan::delete(Kind::Node, "node-1"))
+            .expect(secs(20), secs(20), "it is there again", |truth| truth.node("node-1").is_some_and(Node::is_ready))
     }
 
     /// Anything may happen: a random workload under random faults.

@@ -542,6 +542,7 @@ impl World {
                 let machine = &mut self.machines[node];
                 // What a killed kubelet had not handed over yet is gone with it.
                 if machine.boot == boot && machine.up && self.actors[machine.kubelet].who.life == life {
+                    self.judge.see(&self.truth, Fact::Commanded { node: &machine.name, command: &command });
                     let mut results = Results::default();
                     machine.runtime.command(command, &mut results);
                     self.results(node, results);

@@ -96,7 +96,8 @@ fn pods(truth: &Truth) -> Option<String> {
         if let Some(wrong) = wrong {
             return Some(format!("pod {name} on {node:?} {wrong}"));
         }
-        if let Some(owner) = pod.metadata.controller().filter(|owner| owner.kind == "ReplicaSet") {
+        let controller = pod.metadata.controller().filter(|_| !pod.metadata.is_deleting());
+        if let Some(owner) = controller.filter(|owner| owner.kind == "ReplicaSet") {
             let is_there = truth.all::<ReplicaSet>().any(|set| set.metadata.uid == owner.uid);
             if !is_there {
                 return Some(format!("pod {name} outlives its owner {}", owner.name));
@@ -114,6 +115,15 @@ fn sets(truth: &Truth) -> Option<String> {
         }
         let own = |pod: &&Pod| pod.metadata.controller().is_some_and(|owner| owner.uid == set.metadata.uid);
         let active: Vec<&Pod> = truth.all::<Pod>().filter(own).filter(|pod| pod.is_active()).collect();
+        let selected = |pod: &Pod| set.spec.selector.matches(&pod.metadata.labels);
+        if let Some(stranger) = active.iter().find(|pod| !selected(pod)) {
+            return Some(format!("replica set {name} keeps {}, which it does not select", stranger.metadata.name));
+        }
+        let within = |pod: &&Pod| pod.metadata.namespace == set.metadata.namespace && pod.is_active();
+        let nobodys = |pod: &&Pod| pod.metadata.controller().is_none() && selected(pod);
+        if let Some(orphan) = truth.all::<Pod>().filter(within).find(nobodys) {
+            return Some(format!("replica set {name} does not adopt {}", orphan.metadata.name));
+        }
         let ready = active.iter().filter(|pod| pod.is_ready()).count();
         let told = |count: Option<i32>| usize::try_from(count.unwrap_or(0)).unwrap_or(usize::MAX);
         if active.len() != set.wanted() {
