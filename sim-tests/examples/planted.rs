@@ -12,7 +12,10 @@ fn main() {
     let seeds: u64 = words.first().and_then(|word| word.parse().ok()).unwrap_or(2_000);
     let chosen = |row: &&Planted| words.len() < 2 || words[1..].iter().any(|word| word == row.name);
     std::panic::set_hook(Box::new(|_| {}));
-    println!("{:<28}{:<15}{:<11}{:<12}{:>6}{:>9}  wanted, scenario, what", "bug", "group", "caught by", "as meant", "runs", "seconds");
+    println!(
+        "{:<28}{:<15}{:<11}{:<12}{:>6}{:>9}  wanted, scenario, what",
+        "bug", "group", "caught by", "as meant", "runs", "seconds"
+    );
     let (mut all, mut missed) = (0, 0);
     for row in TABLE.iter().filter(chosen) {
         // The table is told line by line: a search may take a while.

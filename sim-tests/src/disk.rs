@@ -5,6 +5,7 @@
 
 use miniku_core::api::object::{Key, Object};
 use miniku_core::program::{CommitId, Committed, Revision, Write};
+use miniku_core::sometimes;
 use miniku_core::store::{Change, Store};
 use std::collections::BTreeMap;
 
@@ -75,7 +76,13 @@ impl Disk {
         self.waiting.clear();
         let batch = std::mem::take(&mut self.syncing);
         if unsynced == Unsynced::Lost || self.broken.is_some() {
+            if !batch.is_empty() {
+                sometimes!(UnsyncedLost);
+            }
             return Vec::new();
+        }
+        if !batch.is_empty() {
+            sometimes!(UnsyncedKept);
         }
         batch.into_iter().filter_map(|(_, write)| self.apply(write)).collect()
     }

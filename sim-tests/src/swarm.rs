@@ -112,7 +112,8 @@ fn plan(dice: &Dice, nodes: u64, sets: u64) -> Plan {
         let name = name(dice.below("action set", nth, sets));
         match dice.below("action", nth, 6) {
             0 if dice.has("deletions") => {
-                let kinds = [None, Some(Propagation::Background), Some(Propagation::Foreground), Some(Propagation::Orphan)];
+                let kinds =
+                    [None, Some(Propagation::Background), Some(Propagation::Foreground), Some(Propagation::Orphan)];
                 let propagation = if dice.has("propagation") { dice.one("propagation", nth, &kinds) } else { None };
                 let options = DeleteOptions { propagation, ..Default::default() };
                 plan.ask(at, Verb::Delete { key: Key::new(Kind::ReplicaSet, "default", &name), options });
@@ -219,7 +220,8 @@ fn pod(dice: &Dice, nth: u64, sets: u64, plan: &mut Plan) {
     if dice.has("owners") {
         // Nobody can know a uid in advance, so these owners are gone, or of a kind that is taken to exist.
         let gone = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": set, "uid": "no-such-uid"});
-        let lives = json!({"apiVersion": "miniku.test/v1", "kind": "Widget", "name": "w", "uid": "widget", "controller": true});
+        let lives =
+            json!({"apiVersion": "miniku.test/v1", "kind": "Widget", "name": "w", "uid": "widget", "controller": true});
         match dice.below("owner", nth, 4) {
             0 => manifest["metadata"]["ownerReferences"] = json!([gone]),
             1 => manifest["metadata"]["ownerReferences"] = json!([lives]),
@@ -304,7 +306,11 @@ fn let_go(key: &Key) -> Verb {
 }
 
 fn delete(dice: &Dice, nth: u64, key: &Key) -> Verb {
-    let grace_seconds = if dice.has("graces") { dice.one("delete grace", nth, &[None, None, Some(0), Some(3), Some(20)]) } else { None };
+    let grace_seconds = if dice.has("graces") {
+        dice.one("delete grace", nth, &[None, None, Some(0), Some(3), Some(20)])
+    } else {
+        None
+    };
     Verb::Delete { key: key.clone(), options: DeleteOptions { grace_seconds, ..Default::default() } }
 }
 

@@ -23,6 +23,7 @@ use miniku_core::program::{
     WatchFrom,
 };
 use miniku_core::rng::Draw;
+use miniku_core::sometimes;
 use miniku_core::store::Store;
 use miniku_core::time::{Duration, Instant, Now, Wall};
 use std::cmp::Reverse;
@@ -571,6 +572,7 @@ impl World {
             }
             Happening::DiskHasRoom => {
                 self.truth.disk.broken = None;
+                sometimes!(DiskFullHealed);
                 self.tell_world("has room again", "disk");
             }
             // For an earlier life.
@@ -645,6 +647,7 @@ impl World {
                 && one.outputs >= outputs
             {
                 one.doomed = None;
+                sometimes!(HalfDone);
                 self.crash(actor, Some(down));
                 break;
             }
@@ -707,7 +710,10 @@ impl World {
                 self.requests.insert(id, asked);
                 self.agenda.add(arrives, tie, Happening::Arrive { id });
             }
-            Fate::Lost => self.lose(actor, life, call, now + timeout, tie, "the request timed out"),
+            Fate::Lost => {
+                sometimes!(RequestLost);
+                self.lose(actor, life, call, now + timeout, tie, "the request timed out");
+            }
         }
     }
 
@@ -833,6 +839,7 @@ impl World {
                     return;
                 }
                 if link.is_deaf() {
+                    sometimes!(DeafWatch);
                     // The connection cannot deliver it, so it will break, and nothing later may come through.
                     asked.broken = true;
                     let at = self.truth.now + link.quality.timeout;
@@ -906,11 +913,15 @@ impl World {
                 self.agenda.add(now + delay, tie, Happening::Deliver { actor, life, input });
             }
             Fate::ArrivesTwice(delay, again) if !late(delay) => {
+                sometimes!(ReplyTwice);
                 let input = Input::Reply { call, answer };
                 self.agenda.add(now + again, tie, Happening::Deliver { actor, life, input: input.clone() });
                 self.agenda.add(now + delay, tie, Happening::Deliver { actor, life, input });
             }
             Fate::Arrives(_) | Fate::ArrivesTwice(..) | Fate::Lost => {
+                if matches!(answer, Answer::Object { .. } | Answer::Removed(_)) {
+                    sometimes!(ReplyLostButDone);
+                }
                 self.lose(actor, life, call, times_out.max(now), tie, "the request timed out");
             }
         }
@@ -983,6 +994,7 @@ impl World {
                     Fate::Arrives(delay) | Fate::ArrivesTwice(delay, _) => self.truth.now + delay,
                     Fate::Lost => (asked.sent + self.actors[actor].link.quality.timeout).max(self.truth.now),
                 };
+                sometimes!(ConnectionReset);
                 self.lose(actor, life, call, at, tie, "connection reset");
             }
         }
@@ -1058,6 +1070,9 @@ impl World {
         machine.boot += 1;
         let (name, boot) = (machine.name.clone(), machine.boot);
         let lives = machine.runtime.crash();
+        if !lives.is_empty() {
+            sometimes!(NodeLostPower);
+        }
         self.tell_world("loses power", &name);
         for life in lives {
             self.life(&name, &life);

@@ -233,6 +233,7 @@ impl ReplicaSetController {
         let answered = self.creations.all().filter(|(_, pod)| !open.contains(pod));
         let answered: Vec<(Key, Key)> = answered.map(|(set, pod)| (set.clone(), pod.clone())).collect();
         for (set, pod) in answered {
+            sometimes!(CountSettledByList);
             self.creations.met(&set, &pod);
             if let Some(care) = self.care.get_mut(&set) {
                 care.unsure.insert(pod);
@@ -291,6 +292,7 @@ impl ReplicaSetController {
                 self.recorder.tell(now, &object, Tone::Normal, "SuccessfulCreate", message, out);
             }
             (Asked::Create { set, pod, .. }, Answer::Refused(_)) if reason == Some(Reason::AlreadyExists) => {
+                sometimes!(CreateExists);
                 // Made by a call whose answer was lost, or by somebody else: in both cases the view shows it.
                 if self.pods.object(&pod).is_some() {
                     self.creations.met(&set, &pod);
@@ -299,12 +301,14 @@ impl ReplicaSetController {
             }
             (Asked::Create { set, pod, .. }, Answer::Refused(status)) => {
                 self.creations.met(&set, &pod);
+                sometimes!(CreateRefused);
                 let message = format!("Error creating: {status}");
                 self.recorder.tell(now, &object, Tone::Warning, "FailedCreate", message, out);
                 care.refused = Some(status.message.clone());
                 fail(&mut care.creation);
             }
             (Asked::Create { set, pod, .. }, _) => {
+                sometimes!(CreateLost);
                 // Whether it was made is not known. The next try has the same name, so there will be no twin.
                 self.creations.met(&set, &pod);
                 care.unsure.insert(pod);
@@ -324,6 +328,7 @@ impl ReplicaSetController {
                 fail(&mut care.deletion);
             }
             (Asked::Delete { pod, uid, .. }, answer) => {
+                sometimes!(DeleteLost);
                 // Whether it is being deleted is not known. It is asked for again, and no other in its place.
                 out.log(Level::Warn, format!("replicaset: deletion of {pod}: {}", told(answer)));
                 care.undeleted.insert(uid, pod);
@@ -344,7 +349,12 @@ impl ReplicaSetController {
                         care.status_at = object.revision();
                     }
                     // On a conflict the view brings the news that the next try needs.
-                    _ => fail(&mut care.status),
+                    _ => {
+                        if reason == Some(Reason::Conflict) {
+                            sometimes!(StatusConflict);
+                        }
+                        fail(&mut care.status);
+                    }
                 }
             }
         }
@@ -384,6 +394,9 @@ impl ReplicaSetController {
                 }
                 Scale::Delete(victims) => {
                     for pod in victims.into_iter().take(BURST) {
+                        if pod.is_ready() {
+                            sometimes!(ReadyVictim);
+                        }
                         self.delete(now, key, &pod.metadata, out);
                     }
                 }
@@ -409,12 +422,16 @@ impl ReplicaSetController {
             match claim::standing(set, pod) {
                 Action::Keep | Action::Ignore => continue,
                 Action::Adopt => {
+                    sometimes!(PodAdopted);
                     if planted!(AdoptsFromOthers) {
                         owners.clear();
                     }
                     owners.push(claim::reference(&set.metadata));
                 }
-                Action::Release => owners.retain(|owner| owner.uid != set.metadata.uid),
+                Action::Release => {
+                    sometimes!(PodReleased);
+                    owners.retain(|owner| owner.uid != set.metadata.uid);
+                }
             }
             // On this revision only: the labels and owners that were looked at are those that are written on.
             let meta = &pod.metadata;
@@ -429,6 +446,9 @@ impl ReplicaSetController {
     fn create(&mut self, now: Now, key: &Key, set: &ReplicaSet, more: usize, out: &mut Effects) {
         let Some(care) = self.care.get_mut(key) else { return };
         let slowed = Some(care.failures.replace_at(set.wanted())).filter(|at| *at > now.mono);
+        if slowed.is_some() {
+            sometimes!(ReplacedLater);
+        }
         // With a stale view of the set, which may be gone, pods would be made and collected in turns: refused statuses tell.
         let stale = care.status.waits_until(now.mono);
         if let Some(at) = care.creation.waits_until(now.mono).max(slowed).max(stale) {
