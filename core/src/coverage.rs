@@ -87,6 +87,7 @@ sites! {
     DeleteLost "it was not known whether a pod was deleted";
     PodAdopted "a pod was adopted";
     PodReleased "a pod was let go";
+    AdoptionForgone "a set was going when it would have adopted a pod";
     ReplacedLater "a failed pod was not replaced at once";
     ReadyVictim "a ready pod was deleted, since all were ready";
     StatusConflict "a set's status met a conflict";

@@ -44,9 +44,19 @@ pub fn lasts(spec: &PodSpec) -> bool {
 /// What is not as it should be, if anything.
 pub fn missing(truth: &Truth) -> Option<String> {
     nodes(truth).or_else(|| pods(truth)).or_else(|| sets(truth)).or_else(|| processes(truth)).or_else(|| {
-        let ending = truth.all::<Namespace>().find(|namespace| namespace.metadata.is_deleting())?;
+        let ending = |namespace: &&Namespace| {
+            let name = &namespace.metadata.name;
+            namespace.metadata.is_deleting() && !is_held(truth, |pod| pod.metadata.namespace == *name)
+        };
+        let ending = truth.all::<Namespace>().find(ending)?;
         Some(format!("namespace {} is still there", ending.metadata.name))
     })
+}
+
+/// Whether a pod that cannot go, since the node is dead that would have to confirm its end, is among these.
+fn is_held(truth: &Truth, among: impl Fn(&Pod) -> bool) -> bool {
+    let cannot_go = |pod: &Pod| pod.metadata.is_deleting() && pod.node().is_some_and(|node| !is_up(truth, node));
+    truth.all::<Pod>().any(|pod| cannot_go(pod) && among(pod))
 }
 
 fn is_up(truth: &Truth, node: &str) -> bool {
@@ -111,6 +121,10 @@ fn sets(truth: &Truth) -> Option<String> {
     for set in truth.all::<ReplicaSet>() {
         let name = &set.metadata.name;
         if set.metadata.is_deleting() {
+            let own = |pod: &Pod| pod.metadata.owner_references.iter().any(|owner| owner.uid == set.metadata.uid);
+            if is_held(truth, own) {
+                continue;
+            }
             return Some(format!("replica set {name} is still being deleted"));
         }
         let own = |pod: &&Pod| pod.metadata.controller().is_some_and(|owner| owner.uid == set.metadata.uid);
