@@ -213,7 +213,7 @@ mod tests {
         scenario.timeline.push(Entry { at: secs(10), act: Act::Strike(fault) });
         let elsewhere = PodsAre { count: Some(3), running: Some(3), not_on: Some("a".into()), ..Default::default() };
         let (from, within, that) = (secs(10), secs(200), "three run on b".to_owned());
-        scenario.expect.push(crate::scenario::Expect { from, within, that, pods: Some(elsewhere), nodes: None });
+        scenario.expect.push(crate::scenario::Expect { from, within, that, pods: Some(elsewhere), nodes: None, absent: Vec::new() });
         scenario.end = Ending::default();
         scenario.run(1).unwrap();
         assert_eq!(Scenario::read(&scenario.text()).as_ref(), Ok(&scenario));

@@ -85,9 +85,23 @@ checkers! {
     rv       "S-rv"      Rv;
     evict    "S-evict"   Evict;
     hot      "L-hot"     Hot;
+    mono       "S-mono"      Mono;
+    finalizers "S-final"     Final;
+    victim     "S-victim"    Victim;
+    owner      "S-owner"     Owner;
+    why        "S-why"       Why;
+    grace      "S-grace"     Grace;
+    backoff    "S-backoff"   Backoff;
+    status     "S-status"    Status;
+    place      "S-where"     Place;
+    brake      "S-brake"     Brake;
+    namespace  "S-namespace" Namespace;
+    lost       "S-lost"      Lost;
+    record     "S-record"    Record;
 }
 
 pub mod stable;
+mod told;
 
 /// A statement that was broken, where and when.
 #[derive(Clone, Debug, PartialEq)]
