@@ -68,9 +68,21 @@ impl Snapshot {
         if !snapshot.objects.iter().any(|object| object.kind() == Kind::Node) {
             return Err(NoSnapshot("there is no Node in it: kubectl get nodes,pods,replicasets -A -o json".into()));
         }
+        snapshot.make_namespaces();
         snapshot.let_go();
         snapshot.without_effect();
         Ok(snapshot)
+    }
+
+    /// Namespaces are often not asked for; without them nothing could be made there.
+    fn make_namespaces(&mut self) {
+        let mut names: BTreeSet<String> = self.objects.iter().map(|object| object.meta().namespace.clone()).collect();
+        names.remove("");
+        for object in self.objects.iter().filter(|object| object.kind() == Kind::Namespace) {
+            names.remove(&object.meta().name);
+        }
+        let made = names.into_iter().map(|name| Object::empty(Kind::Namespace).with_meta(|meta| meta.name = name));
+        self.objects.extend(made);
     }
 
     /// Owners of kinds that do not act cannot be found, and what they own would be collected: it is kept instead.

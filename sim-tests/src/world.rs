@@ -434,7 +434,7 @@ impl World {
     fn preload(&mut self, objects: Vec<Object>) {
         let wall = WALL_START;
         for (nth, object) in (0..).zip(objects) {
-            let object = object.with_meta(|meta| {
+            let mut object = object.with_meta(|meta| {
                 if meta.uid.is_empty() {
                     meta.uid = Draw::new(self.seed).key("uid").count(nth).uuid();
                 }
@@ -442,6 +442,7 @@ impl World {
                     meta.creation_timestamp = Some(Time::of(wall));
                 }
             });
+            (object.kind().row().set_defaults)(&mut object);
             let Some(change) = self.truth.disk.preload(object.clone()) else { continue };
             self.durable(change);
             let Some(pod) = object.get::<Pod>().filter(|pod| pod.status.phase == PodPhase::Running) else { continue };
