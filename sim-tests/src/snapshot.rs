@@ -223,7 +223,13 @@ mod tests {
 
         let fault = Fault::NodeCrash { node: "a".into(), down: None };
         scenario.timeline.push(Entry { at: secs(10), act: Act::Strike(fault) });
-        let elsewhere = PodsAre { count: Some(3), running: Some(3), not_on: Some("a".into()), ..Default::default() };
+        let elsewhere = PodsAre {
+            of: Some("web".into()),
+            count: Some(3),
+            running: Some(3),
+            not_on: Some("a".into()),
+            ..Default::default()
+        };
         let (from, within, that) = (secs(10), secs(200), "three run on b".to_owned());
         scenario.expect.push(crate::scenario::Expect { from, within, that, pods: Some(elsewhere), nodes: None, absent: Vec::new() });
         scenario.end = Ending::default();
