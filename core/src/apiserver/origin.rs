@@ -60,7 +60,7 @@ decision_table! {
     other_page:  (Ours | Missing, Other, _)         => RefuseOrigin, "a page of another origin asks";
     cross_site:  (Ours | Missing, Absent | Same, Cross) => RefuseOrigin, "the browser says another site is behind it";
     program:     (Ours | Missing, Absent, Near)     => Pass,         "curl, kubectl, or a page the user opened himself";
-    own_page:    (Ours | Missing, Same, Near)       => Pass,         "the dashboard asks its own server";
+    own_page:    (Ours | Missing, Same, Near)       => Pass,         "a page asks the server that it came from";
 }
 
 #[cfg(test)]
