@@ -231,7 +231,14 @@ mod tests {
             ..Default::default()
         };
         let (from, within, that) = (secs(10), secs(200), "three run on b".to_owned());
-        scenario.expect.push(crate::scenario::Expect { from, within, that, pods: Some(elsewhere), nodes: None, absent: Vec::new() });
+        scenario.expect.push(crate::scenario::Expect {
+            from,
+            within,
+            that,
+            pods: Some(elsewhere),
+            nodes: None,
+            absent: Vec::new(),
+        });
         scenario.end = Ending::default();
         scenario.run(1).unwrap();
         assert_eq!(Scenario::read(&scenario.text()).as_ref(), Ok(&scenario));

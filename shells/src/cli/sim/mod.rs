@@ -12,6 +12,7 @@ mod report;
 mod run;
 mod shrink;
 
+use crate::panics;
 use clap::{Args, Subcommand};
 use std::fmt;
 use std::fs;
@@ -75,6 +76,7 @@ impl fmt::Display for SimError {
 
 /// Does what was asked.
 pub fn main(args: SimArgs) -> ExitCode {
+    panics::unwind();
     let verdict = match args.command {
         Sim::List(args) => list::run(&args),
         Sim::Run(args) => run::run(&args),
