@@ -5,6 +5,7 @@
 use crate::disk::Disk;
 use crate::runtime::Process;
 use miniku_core::api::kinds::Kind;
+use miniku_core::api::name::Name;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object, Resource};
 use miniku_core::api::pod::Pod;
@@ -91,6 +92,31 @@ pub enum Fact<'a> {
     Time,
 }
 
+macro_rules! sights {
+    ($($sight:ident),+ $(,)?) => {
+        /// The kinds of [`Fact`]s, for checkers to say which of them they look at.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[allow(missing_docs)]
+        pub enum Sight { $($sight),+ }
+
+        impl Sight {
+            /// All of them.
+            pub const ALL: &'static [Sight] = &[$(Sight::$sight),+];
+        }
+
+        impl Fact<'_> {
+            /// Its kind.
+            pub fn sight(&self) -> Sight {
+                match self { $(Fact::$sight { .. } => Sight::$sight),+ }
+            }
+        }
+    };
+}
+
+sights![
+    Sent, Heard, Died, Durable, Told, Answered, Opened, Streamed, Closed, Served, Recovered, Started, Ended, Weather, Time,
+];
+
 /// What the world knows of a pod by its uid, also when it is gone from the store.
 #[derive(Clone, Debug)]
 pub struct PodFacts {
@@ -134,6 +160,8 @@ pub struct Truth {
     removed: VecDeque<String>,
     /// Processes that live, each with its node, by pod uid and container.
     pub processes: Processes,
+    /// The node of each of them, by the name of their pod.
+    running: BTreeMap<Name, Vec<Arc<str>>>,
     /// The machines, by the name of their node.
     pub nodes: BTreeMap<Arc<str>, NodeFacts>,
 }
@@ -184,6 +212,12 @@ impl Truth {
         self.processes.range(start..).take_while(move |((of, _), _)| of == uid).flat_map(|(_, all)| all)
     }
 
+    /// The first pod by name that has processes and whose name begins like this, and the nodes they are on.
+    pub fn first_running(&self, beginning: &str) -> Option<(&str, &[Arc<str>])> {
+        let (name, nodes) = self.running.range(Name::from(beginning)..).next()?;
+        name.starts_with(beginning).then_some((name, nodes))
+    }
+
     /// Whether a pod is ready in the store, and each of its containers has one process, on its node.
     pub fn really_runs(&self, pod: &Pod) -> bool {
         pod.is_ready()
@@ -228,6 +262,7 @@ impl Truth {
     pub(crate) fn started(&mut self, node: &Arc<str>, process: &Process) {
         let key = (process.pod.uid.clone(), process.container.clone());
         self.processes.entry(key).or_default().push((node.clone(), process.clone()));
+        self.running.entry(process.pod.name.as_str().into()).or_default().push(node.clone());
     }
 
     /// Takes in the end of a process.
@@ -237,6 +272,15 @@ impl Truth {
             living.retain(|(on, one)| on != node || one != process);
             if living.is_empty() {
                 self.processes.remove(&key);
+            }
+        }
+        let name = process.pod.name.as_str().into();
+        if let Some(nodes) = self.running.get_mut(&name) {
+            if let Some(at) = nodes.iter().position(|on| on == node) {
+                nodes.swap_remove(at);
+            }
+            if nodes.is_empty() {
+                self.running.remove(&name);
             }
         }
     }

@@ -134,12 +134,13 @@ enum Happening {
         node: usize,
         boot: u32,
         life: u32,
-        command: Command,
+        // The largest ones, and rare: they would make all others as large.
+        command: Box<Command>,
     },
     Deed {
         node: usize,
         boot: u32,
-        deed: Deed,
+        deed: Box<Deed>,
     },
     Strike {
         fault: usize,
@@ -296,6 +297,13 @@ struct Asked {
     broken: bool,
 }
 
+/// Something that a quiet cluster would not do.
+enum Noise {
+    None,
+    Write(Key, Revision),
+    Process(String),
+}
+
 /// How much has happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -323,13 +331,12 @@ pub struct World {
     server: Server,
     actors: Vec<Actor>,
     machines: Vec<Machine>,
-    requests: BTreeMap<RequestId, Asked>,
+    requests: BTreeMap<RequestId, Box<Asked>>,
     next_request: u64,
     faults: Vec<(Duration, Fault)>,
     counts: Counts,
     out: Effects,
-    /// The last thing that a quiet cluster would not do.
-    last_noise: String,
+    last_noise: Noise,
 }
 
 /// When the virtual world began: 2026-01-01T00:00:00Z.
@@ -400,7 +407,7 @@ impl World {
             faults,
             counts: Counts::default(),
             out: Effects::default(),
-            last_noise: String::new(),
+            last_noise: Noise::None,
         }
     }
 
@@ -435,8 +442,12 @@ impl World {
     }
 
     /// What happened last that a quiet cluster would not do: a write but of leases, a process that started or ended.
-    pub fn last_noise(&self) -> &str {
-        &self.last_noise
+    pub fn last_noise(&self) -> String {
+        match &self.last_noise {
+            Noise::None => "nothing happened".into(),
+            Noise::Write(key, revision) => format!("{key} was written @{revision}"),
+            Noise::Process(what) => what.clone(),
+        }
     }
 
     /// Everything that happens until then, or until a violation.
@@ -543,11 +554,11 @@ impl World {
                 // What a killed kubelet had not handed over yet is gone with it.
                 if machine.boot == boot && machine.up && self.actors[machine.kubelet].who.life == life {
                     let mut results = Results::default();
-                    machine.runtime.command(command, &mut results);
+                    machine.runtime.command(*command, &mut results);
                     self.results(node, results);
                 }
             }
-            Happening::Deed { node, boot, deed } => self.deed(node, boot, deed),
+            Happening::Deed { node, boot, deed } => self.deed(node, boot, *deed),
             Happening::Strike { fault } => {
                 let fault = self.faults[fault].1.clone();
                 self.strike(&fault);
@@ -566,7 +577,7 @@ impl World {
                 self.actors[actor].link.clear(weather);
                 let name = self.actors[actor].who.name.clone();
                 self.tell_world("link is good again", &name);
-                self.weather_changed();
+                self.weather_changed_at(actor);
             }
             Happening::DiskHasRoom => {
                 self.truth.disk.broken = None;
@@ -599,7 +610,7 @@ impl World {
         one.program = Some((one.make)(birth));
         // A monotonic clock begins anywhere: no two lives can compare theirs.
         one.ahead = Duration::from_secs(draw.count(1).below(1_000_000));
-        self.weather_changed();
+        self.weather_changed_at(actor);
         self.step_actor(actor, Input::Wake);
     }
 
@@ -665,7 +676,7 @@ impl World {
                 let (life, machine) = (self.actors[actor].who.life, &mut self.machines[node]);
                 let at = (self.truth.now + machine.runtime.way()).max(machine.commanded_at + TICK);
                 machine.commanded_at = at;
-                let boot = machine.boot;
+                let (boot, command) = (machine.boot, Box::new(command));
                 self.agenda.add(at, node as u64, Happening::Command { node, boot, life, command });
             }
             Effect::Log { .. } => {}
@@ -703,7 +714,7 @@ impl World {
                     last: now,
                     broken: false,
                 };
-                self.requests.insert(id, asked);
+                self.requests.insert(id, Box::new(asked));
                 self.agenda.add(arrives, tie, Happening::Arrive { id });
             }
             Fate::Lost => self.lose(actor, life, call, now + timeout, tie, "the request timed out"),
@@ -746,7 +757,7 @@ impl World {
             let tie = Draw::new(self.seed).key("restart").key(&name).u64();
             self.agenda.add(self.truth.now + down, tie, Happening::Start { actor, life });
         }
-        self.weather_changed();
+        self.weather_changed_at(actor);
     }
 
     // The API server.
@@ -951,7 +962,7 @@ impl World {
         self.counts.writes += 1;
         if change.key.kind != Kind::Lease {
             self.counts.loud_writes += 1;
-            self.last_noise = format!("{} was written @{}", change.key, change.revision);
+            self.last_noise = Noise::Write(change.key.clone(), change.revision);
         }
         self.truth.durable(change);
         let change = self.truth.history.back().expect("one was just added");
@@ -1020,7 +1031,7 @@ impl World {
                 at = at.max(machine.told_at + TICK);
                 machine.told_at = at;
             }
-            let boot = machine.boot;
+            let (boot, deed) = (machine.boot, Box::new(deed));
             self.agenda.add(at, node as u64, Happening::Deed { node, boot, deed });
         }
     }
@@ -1040,11 +1051,12 @@ impl World {
                 (process, "has ended")
             }
         };
-        self.last_noise = format!("{}/{}.{} {verb}", process.pod.name, process.container, process.attempt);
+        let what = format!("{}/{}.{} {verb}", process.pod.name, process.container, process.attempt);
         if self.trace.wants_lines() {
-            let what = format!("process {} of {}", process.pid, self.last_noise);
+            let what = format!("process {} of {what}", process.pid);
             self.trace.line(self.truth.now, &format!("{node}"), &what, "", false);
         }
+        self.last_noise = Noise::Process(what);
     }
 
     fn crash_node(&mut self, node: usize, down: Option<Duration>) {
@@ -1064,7 +1076,7 @@ impl World {
         if let Some(down) = down {
             self.agenda.add(self.truth.now + down, node as u64, Happening::StartNode { node, boot });
         }
-        self.weather_changed();
+        self.weather_changed_at(self.machines[node].kubelet);
     }
 
     // Faults.
@@ -1104,7 +1116,7 @@ impl World {
                     for id in cut {
                         let open =
                             |asked: &&Asked| asked.watch.is_some() && asked.request.is_none() && asked.life == life;
-                        if self.requests.get(&id).filter(open).is_some() {
+                        if self.requests.get(&id).map(|asked| &**asked).filter(open).is_some() {
                             let asked = self.requests.get_mut(&id).expect("it was just looked at");
                             let (call, last) = (asked.call, asked.last);
                             // What is on its way still arrives; what the API server sends from now on does not.
@@ -1132,13 +1144,16 @@ impl World {
         let id = self.agenda.made;
         self.actors[actor].link.spoil(id, weather);
         self.agenda.add(self.truth.now + lasts, id, Happening::Clear { actor, weather: id });
-        self.weather_changed();
+        self.weather_changed_at(actor);
     }
 
     fn end_processes(&mut self, pod: &str, code: i32) {
-        let found = self.truth.processes.values().flatten().filter(|(_, process)| process.pod.name.starts_with(pod));
-        let Some(name) = found.map(|(_, process)| process.pod.name.clone()).min() else { return };
+        let Some((name, nodes)) = self.truth.first_running(pod) else { return };
+        let (name, nodes) = (name.to_owned(), nodes.to_vec());
         for node in 0..self.machines.len() {
+            if !nodes.contains(&self.machines[node].name) {
+                continue;
+            }
             let processes: Vec<_> =
                 self.machines[node].runtime.processes().filter(|process| process.pod.name == name).collect();
             for process in processes {
@@ -1148,17 +1163,30 @@ impl World {
         }
     }
 
-    /// Something was started, stopped, cut or healed: which nodes are in touch with the API server is found anew.
+    /// The API server was started or stopped: which nodes are in touch with it is found anew.
     fn weather_changed(&mut self) {
-        let (now, serving) = (self.truth.now, self.server.program.is_some());
-        for machine in &self.machines {
-            let kubelet = &self.actors[machine.kubelet];
-            let good = serving && machine.up && kubelet.program.is_some() && kubelet.link.is_fair();
-            let facts = self.truth.nodes.get_mut(&machine.name).expect("every machine has facts");
-            facts.up = machine.up;
-            facts.in_touch = if good { facts.in_touch.or(Some(now)) } else { None };
+        for machine in 0..self.machines.len() {
+            self.look_at_touch(machine);
         }
         self.judge.see(&self.truth, Fact::Weather);
+    }
+
+    /// A client or its link was started, stopped, cut or healed.
+    fn weather_changed_at(&mut self, actor: usize) {
+        if let Some(machine) = self.actors[actor].node {
+            self.look_at_touch(machine);
+        }
+        self.judge.see(&self.truth, Fact::Weather);
+    }
+
+    fn look_at_touch(&mut self, machine: usize) {
+        let (now, machine) = (self.truth.now, &self.machines[machine]);
+        let kubelet = &self.actors[machine.kubelet];
+        let serving = self.server.program.is_some();
+        let good = serving && machine.up && kubelet.program.is_some() && kubelet.link.is_fair();
+        let facts = self.truth.nodes.get_mut(&machine.name).expect("every machine has facts");
+        facts.up = machine.up;
+        facts.in_touch = if good { facts.in_touch.or(Some(now)) } else { None };
     }
 
     fn tell_world(&mut self, what: &str, who: &str) {

@@ -6,6 +6,7 @@
 use crate::api::event::Event;
 use crate::api::lease::Lease;
 use crate::api::meta::ObjectMeta;
+use crate::api::name::Name;
 use crate::api::namespace::Namespace;
 use crate::api::node::Node;
 use crate::api::pod::Pod;
@@ -22,8 +23,11 @@ use std::sync::{Arc, OnceLock};
 #[derive(Clone)]
 pub struct Object(Arc<Inner>);
 
+/// What is asked of every object again and again stands beside the body.
 struct Inner {
     body: Body,
+    key: Key,
+    revision: Revision,
     json: OnceLock<Box<[u8]>>,
 }
 
@@ -45,6 +49,8 @@ pub trait Resource:
     fn take_status(&mut self, from: &Self);
     #[doc(hidden)]
     fn rest_mut(&mut self) -> &mut Rest;
+    #[doc(hidden)]
+    fn edit(object: &mut Object, change: impl FnOnce(&mut Self));
 }
 
 macro_rules! resources {
@@ -129,6 +135,11 @@ macro_rules! resources {
             fn rest_mut(&mut self) -> &mut Rest {
                 &mut self.rest
             }
+            fn edit(object: &mut Object, change: impl FnOnce(&mut Self)) {
+                if Self::of(object).is_some() {
+                    object.edit(|body| if let Body::$kind(body) = body { change(body) });
+                }
+            }
         })+
     };
 }
@@ -204,7 +215,23 @@ fn checked<T: Resource>(mut body: T) -> Result<Object, DecodeError> {
 
 impl Object {
     fn of_body(body: Body) -> Self {
-        Object(Arc::new(Inner { body, json: OnceLock::new() }))
+        Object(Arc::new(Inner::of(body)))
+    }
+
+    /// Changes the body: in place, if nobody else has this object.
+    fn edit(&mut self, change: impl FnOnce(&mut Body)) {
+        match Arc::get_mut(&mut self.0) {
+            Some(inner) => {
+                change(&mut inner.body);
+                inner.json.take();
+                (inner.key, inner.revision) = (key_of(&inner.body), revision_of(&inner.body));
+            }
+            None => {
+                let mut body = self.0.body.clone();
+                change(&mut body);
+                *self = Object::of_body(body);
+            }
+        }
     }
 
     /// Its kind.
@@ -224,27 +251,31 @@ impl Object {
 
     /// Which object this is.
     pub fn key(&self) -> Key {
-        let meta = self.meta();
-        Key { kind: self.kind(), namespace: meta.namespace.as_str().into(), name: meta.name.as_str().into() }
+        self.0.key.clone()
     }
 
     /// The same object with other metadata.
     pub fn with_meta(&self, change: impl FnOnce(&mut ObjectMeta)) -> Object {
-        let mut body = self.0.body.clone();
-        change(body.meta_mut());
-        Object::of_body(body)
+        let mut object = self.clone();
+        object.edit_meta(change);
+        object
+    }
+
+    /// Changes the metadata. Costs no copy if nobody else has this object.
+    pub fn edit_meta(&mut self, change: impl FnOnce(&mut ObjectMeta)) {
+        self.edit(|body| change(body.meta_mut()));
     }
 
     /// The same object with another body, if it is of this type; else as it is.
     pub fn with<T: Resource>(&self, change: impl FnOnce(&mut T)) -> Object {
-        match self.get::<T>() {
-            Some(body) => {
-                let mut body = body.clone();
-                change(&mut body);
-                body.into_object()
-            }
-            None => self.clone(),
-        }
+        let mut object = self.clone();
+        object.edit_as(change);
+        object
+    }
+
+    /// Changes the body, if it is of this type. Costs no copy if nobody else has this object.
+    pub fn edit_as<T: Resource>(&mut self, change: impl FnOnce(&mut T)) {
+        T::edit(self, change);
     }
 
     /// The same object with the `status` of another of its kind.
@@ -256,7 +287,7 @@ impl Object {
 
     /// The revision of its last write; 0 if it was never stored.
     pub fn revision(&self) -> Revision {
-        Revision(self.meta().resource_version.parse().unwrap_or(0))
+        self.0.revision
     }
 
     /// Its JSON text, compact, `kind` and `apiVersion` first. Made at the first call.
@@ -284,6 +315,21 @@ impl Object {
         self.0.body.visit_rest(&mut |path| paths.push(path.to_owned()));
         paths
     }
+}
+
+impl Inner {
+    fn of(body: Body) -> Self {
+        Inner { key: key_of(&body), revision: revision_of(&body), body, json: OnceLock::new() }
+    }
+}
+
+fn key_of(body: &Body) -> Key {
+    let meta = body.meta();
+    Key::new(body.kind(), &meta.namespace, &meta.name)
+}
+
+fn revision_of(body: &Body) -> Revision {
+    Revision(body.meta().resource_version.parse().unwrap_or(0))
 }
 
 impl Serialize for Object {
@@ -315,9 +361,9 @@ pub struct Key {
     /// Its kind.
     pub kind: Kind,
     /// Its namespace; empty for kinds without.
-    pub namespace: Arc<str>,
+    pub namespace: Name,
     /// Its name.
-    pub name: Arc<str>,
+    pub name: Name,
 }
 
 impl Key {

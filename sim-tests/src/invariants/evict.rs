@@ -4,8 +4,9 @@
 //! Catches: eviction of everything after the API server was away; a deadline that fires though the node came back.
 
 use super::{Broken, Checker};
-use crate::truth::{Fact, Role, Truth};
+use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
+use miniku_core::api::name::Name;
 use miniku_core::api::object::Object;
 use miniku_core::api::pod::Pod;
 use miniku_core::program::{Answer, Input, Revision, Verb, WatchEvent};
@@ -20,13 +21,13 @@ const GRACE: Duration = Duration::from_secs(15);
 pub struct Evict {
     life: u32,
     since: Instant,
-    heard: BTreeMap<String, (Revision, Instant)>,
+    heard: BTreeMap<Name, (Revision, Instant)>,
 }
 
 impl Evict {
     fn hears(&mut self, now: Instant, object: &Object) {
         if object.kind() == Kind::Lease {
-            let last = self.heard.entry(object.meta().name.clone()).or_insert((Revision(0), now));
+            let last = self.heard.entry(object.key().name).or_insert((Revision(0), now));
             if object.revision() > last.0 {
                 *last = (object.revision(), now);
             }
@@ -35,6 +36,10 @@ impl Evict {
 }
 
 impl Checker for Evict {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Heard, Sight::Sent]
+    }
+
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
             Fact::Heard { who, input } if who.role == Role::NodeLifecycle => {
@@ -56,7 +61,7 @@ impl Checker for Evict {
                 let Verb::Delete { key, .. } = &request.verb else { return Ok(()) };
                 let Some(object) = truth.object(key).filter(|_| key.kind == Kind::Pod) else { return Ok(()) };
                 let Some(node) = object.get::<Pod>().and_then(Pod::node) else { return Ok(()) };
-                let last = self.heard.get(node).map_or(self.since, |(_, at)| *at);
+                let last = self.heard.get(&Name::from(node)).map_or(self.since, |(_, at)| *at);
                 let silent = truth.now.since(last);
                 if truth.node(node).is_some() && silent < GRACE {
                     let what = format!("{key} is deleted though {node} was heard {} ms ago", silent.as_millis());

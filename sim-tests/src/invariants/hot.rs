@@ -4,7 +4,7 @@
 //! Catches: two programs that undo each other's writes; a start that is tried again without a pause.
 
 use super::{Broken, Checker};
-use crate::truth::{Fact, Truth};
+use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::replicaset::ReplicaSet;
@@ -34,6 +34,10 @@ fn count<K: Ord>(map: &mut BTreeMap<K, u64>, key: K) -> u64 {
 }
 
 impl Checker for Hot {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Durable, Sight::Started]
+    }
+
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         if truth.now.since(self.since) >= WINDOW {
             *self = Hot { since: truth.now, ..Hot::default() };

@@ -3,13 +3,17 @@
 //! Catches: an API server that takes from a client what only it may set.
 
 use super::{Broken, Checker};
-use crate::truth::{Fact, Truth};
+use crate::truth::{Fact, Sight, Truth};
 
 /// Needs no memory: a change has what was before.
 #[derive(Default)]
 pub struct Meta;
 
 impl Checker for Meta {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Durable]
+    }
+
     fn see(&mut self, _: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         let Fact::Durable { change } = fact else { return Ok(()) };
         let (Some(before), Some(after)) = (&change.old, &change.new) else { return Ok(()) };

@@ -3,7 +3,7 @@
 //! Catches: a kubelet that forgets over a restart; a late status that overwrites a newer one.
 
 use super::{Broken, Checker};
-use crate::truth::{Fact, Truth};
+use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::object::Object;
 use miniku_core::api::pod::Pod;
 
@@ -12,6 +12,10 @@ use miniku_core::api::pod::Pod;
 pub struct Phase;
 
 impl Checker for Phase {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Durable]
+    }
+
     fn see(&mut self, _: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         let Fact::Durable { change } = fact else { return Ok(()) };
         let pods = change.old.as_ref().and_then(Object::get::<Pod>).zip(change.new.as_ref().and_then(Object::get::<Pod>));
