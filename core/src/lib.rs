@@ -11,6 +11,7 @@ pub mod apiserver;
 pub mod client;
 pub mod controllers;
 pub mod dialect;
+pub mod durations;
 pub mod kubelet;
 pub mod pages;
 pub mod program;

@@ -5,6 +5,7 @@ use crate::operator::Operator;
 use crate::plan::Plan;
 use crate::trace;
 use crate::truth::Role;
+use crate::units;
 use crate::world::{Birth, Maker, Part, ServerMaker, Setup, World};
 use miniku_core::apiserver::{self, ApiServer};
 use miniku_core::controllers::garbage::{self, GarbageCollector};
@@ -15,9 +16,10 @@ use miniku_core::kubelet::node::Facts;
 use miniku_core::kubelet::{Kubelet, Options as KubeletOptions};
 use miniku_core::program::Program;
 use miniku_core::rng::Draw;
-use miniku_core::scheduler::{Scheduler, SchedulerOptions};
+use miniku_core::scheduler::{Scheduler, SchedulerOptions, Strategy};
 use miniku_core::store::Store;
 use miniku_core::time::Duration;
+use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
 /// What one node has.
@@ -47,6 +49,28 @@ impl NodeShape {
             pods: self.pods,
             ..Facts::default()
         }
+    }
+}
+
+/// How the programs of a cluster are set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Settings {
+    /// How the scheduler chooses nodes.
+    #[serde(with = "units::spelled")]
+    pub strategy: Strategy,
+    /// So long without a heartbeat, and a node is not ready.
+    #[serde(with = "units::duration")]
+    pub node_grace: Duration,
+    /// So long after that, and its pods are evicted.
+    #[serde(with = "units::duration")]
+    pub eviction_after: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let strategy = Strategy::default();
+        Settings { strategy, node_grace: node_lifecycle::NODE_GRACE, eviction_after: node_lifecycle::EVICTION_AFTER }
     }
 }
 
@@ -88,14 +112,22 @@ impl Cluster {
 
     /// Adds the scheduler and all controllers.
     pub fn control_plane(self) -> Self {
-        self.program(Role::Scheduler, "scheduler", |birth| {
-            Box::new(Scheduler::new(SchedulerOptions { seed: birth.seed, ..Default::default() }))
+        self.control_plane_with(Settings::default())
+    }
+
+    /// Adds the scheduler and all controllers, set like this.
+    pub fn control_plane_with(self, settings: Settings) -> Self {
+        let Settings { strategy, node_grace, eviction_after } = settings;
+        self.program(Role::Scheduler, "scheduler", move |birth| {
+            Box::new(Scheduler::new(SchedulerOptions { seed: birth.seed, strategy, ..Default::default() }))
         })
         .program(Role::ReplicaSets, "replicaset", |birth| {
             Box::new(ReplicaSetController::new(replicaset::Options { seed: birth.seed, ..Default::default() }))
         })
-        .program(Role::NodeLifecycle, "node-lifecycle", |birth| {
-            Box::new(NodeLifecycle::new(node_lifecycle::Options::default(), birth.seed))
+        .program(Role::NodeLifecycle, "node-lifecycle", move |birth| {
+            let options =
+                node_lifecycle::Options { grace: node_grace, eviction_after, ..node_lifecycle::Options::default() };
+            Box::new(NodeLifecycle::new(options, birth.seed))
         })
         .program(Role::Garbage, "garbage", |birth| {
             Box::new(GarbageCollector::new(garbage::Options::default(), birth.seed))
@@ -144,6 +176,11 @@ impl Cluster {
             Some(one) => *one = part,
             None => self.setup.parts.push(part),
         }
+    }
+
+    /// The names of all programs but the API server.
+    pub fn actors(&self) -> impl Iterator<Item = &str> {
+        self.setup.parts.iter().map(|part| part.name.as_str())
     }
 
     /// Changes links, disk, runtimes.

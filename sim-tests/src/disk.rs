@@ -3,13 +3,15 @@
 //! Writes that arrive while a sync is under way wait for the next one and share it (group commit). Revisions are
 //! given when a sync is done, in the order of arrival.
 
+use crate::trace::Seq;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::program::{CommitId, Committed, Revision, Write};
 use miniku_core::store::{Change, Store};
 use std::collections::BTreeMap;
 
 /// What becomes of the batch that is being synced when the API server crashes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Unsynced {
     /// It is lost. So is, always, what waited for the next sync.
     Lost,
@@ -22,14 +24,32 @@ pub enum Unsynced {
 pub struct Disk {
     objects: BTreeMap<Key, Object>,
     revision: Revision,
-    waiting: Vec<(CommitId, Write)>,
-    syncing: Vec<(CommitId, Write)>,
+    waiting: Vec<Submitted>,
+    syncing: Vec<Submitted>,
     /// While it is set, every sync fails with this message.
     pub broken: Option<String>,
 }
 
-/// What became of one write, and the change it made.
-pub type Outcome = (CommitId, Committed, Option<Change>);
+/// A write on its way, and what led to it.
+#[derive(Debug)]
+struct Submitted {
+    commit: CommitId,
+    write: Write,
+    cause: Seq,
+}
+
+/// What became of one write.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The write's name.
+    pub commit: CommitId,
+    /// What its writer is told.
+    pub outcome: Committed,
+    /// The change it made.
+    pub change: Option<Change>,
+    /// What led to the write.
+    pub cause: Seq,
+}
 
 impl Disk {
     /// All durable objects.
@@ -43,16 +63,16 @@ impl Disk {
     }
 
     /// Takes in a write. Tells whether a sync has to be started for it now.
-    pub fn submit(&mut self, commit: CommitId, write: Write) -> bool {
+    pub fn submit(&mut self, commit: CommitId, write: Write, cause: Seq) -> bool {
         let idle = self.syncing.is_empty();
         let queue = if idle { &mut self.syncing } else { &mut self.waiting };
-        queue.push((commit, write));
+        queue.push(Submitted { commit, write, cause });
         idle
     }
 
     /// The first write of the batch that is being synced; a batch is drawn a delay by it.
     pub fn first(&self) -> Option<&Key> {
-        self.syncing.first().map(|(_, write)| &write.key)
+        self.syncing.first().map(|one| &one.write.key)
     }
 
     /// The sync under way is done. The next one, if writes wait, has begun.
@@ -60,24 +80,27 @@ impl Disk {
         let batch = std::mem::replace(&mut self.syncing, std::mem::take(&mut self.waiting));
         batch
             .into_iter()
-            .map(|(commit, write)| match &self.broken {
-                Some(why) => (commit, Committed::Failed(why.clone()), None),
-                None => match self.apply(write) {
-                    Some(change) => (commit, Committed::At(change.revision), Some(change)),
-                    None => (commit, Committed::Conflict, None),
-                },
+            .map(|Submitted { commit, write, cause }| {
+                let (outcome, change) = match &self.broken {
+                    Some(why) => (Committed::Failed(why.clone()), None),
+                    None => match self.apply(write) {
+                        Some(change) => (Committed::At(change.revision), Some(change)),
+                        None => (Committed::Conflict, None),
+                    },
+                };
+                Outcome { commit, outcome, change, cause }
             })
             .collect()
     }
 
     /// Who wrote is gone. Gives the changes that became durable all the same.
-    pub fn crash(&mut self, unsynced: Unsynced) -> Vec<Change> {
+    pub fn crash(&mut self, unsynced: Unsynced) -> Vec<(Change, Seq)> {
         self.waiting.clear();
         let batch = std::mem::take(&mut self.syncing);
         if unsynced == Unsynced::Lost || self.broken.is_some() {
             return Vec::new();
         }
-        batch.into_iter().filter_map(|(_, write)| self.apply(write)).collect()
+        batch.into_iter().filter_map(|one| Some((self.apply(one.write)?, one.cause))).collect()
     }
 
     /// What an API server starts from, as every engine gives it.
@@ -117,11 +140,11 @@ mod tests {
     #[test]
     fn writes_share_syncs_and_get_revisions_in_order() {
         let mut disk = Disk::default();
-        assert!(disk.submit(CommitId(1), write("a", 0)));
-        assert!(!disk.submit(CommitId(2), write("b", 0)), "the second waits for the next sync");
-        assert!(!disk.submit(CommitId(3), write("a", 0)));
+        assert!(disk.submit(CommitId(1), write("a", 0), 0));
+        assert!(!disk.submit(CommitId(2), write("b", 0), 0), "the second waits for the next sync");
+        assert!(!disk.submit(CommitId(3), write("a", 0), 0));
         let told =
-            |disk: &mut Disk| disk.synced().into_iter().map(|(id, outcome, _)| (id.0, outcome)).collect::<Vec<_>>();
+            |disk: &mut Disk| disk.synced().into_iter().map(|one| (one.commit.0, one.outcome)).collect::<Vec<_>>();
         assert_eq!(told(&mut disk), [(1, Committed::At(Revision(1)))]);
         assert_eq!(told(&mut disk), [(2, Committed::At(Revision(2))), (3, Committed::Conflict)]);
         assert!(told(&mut disk).is_empty());
@@ -131,10 +154,10 @@ mod tests {
     fn a_crash_keeps_what_was_synced() {
         for (unsynced, kept) in [(Unsynced::Lost, 1), (Unsynced::Kept, 2)] {
             let mut disk = Disk::default();
-            disk.submit(CommitId(1), write("a", 0));
+            disk.submit(CommitId(1), write("a", 0), 0);
             disk.synced();
-            disk.submit(CommitId(2), write("b", 0));
-            disk.submit(CommitId(3), write("c", 0));
+            disk.submit(CommitId(2), write("b", 0), 0);
+            disk.submit(CommitId(3), write("c", 0), 0);
             disk.crash(unsynced);
             assert_eq!((disk.load().len(), disk.load().revision()), (kept, Revision(kept as u64)));
         }

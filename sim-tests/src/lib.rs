@@ -18,12 +18,14 @@
 //!
 //! Where to look: [`world`] is the event loop, [`cluster`] puts programs together, [`plan`] says what is done to them
 //! and [`noise`] how long things take, [`runtime`] and [`disk`] are the machines, [`truth`] is what is really so,
-//! [`invariants`] what must always be so, [`trace`] what is told, [`scenario`] the stories, [`run`](mod@run) the rest.
+//! [`invariants`] what must always be so, [`trace`] what is told, [`scenario`] stories as files, [`library`] those
+//! that come with the simulator, [`swarm`] those that are drawn, [`run`](mod@run) the rest.
 #![forbid(unsafe_code)]
 
 pub mod cluster;
 pub mod disk;
 pub mod invariants;
+pub mod library;
 pub mod link;
 pub mod noise;
 pub mod operator;
@@ -31,8 +33,9 @@ pub mod plan;
 pub mod run;
 pub mod runtime;
 pub mod scenario;
-pub mod scenarios;
+pub mod story;
 pub mod swarm;
 pub mod trace;
 pub mod truth;
+pub mod units;
 pub mod world;

@@ -4,17 +4,21 @@
 
 use crate::noise::{Counted, Delay};
 use crate::plan::{Ratio, Weather};
+use crate::units;
 use miniku_core::api::object::Key;
 use miniku_core::program::{Request, Verb};
 use miniku_core::rng::Draw;
 use miniku_core::time::Duration;
+use serde::{Deserialize, Serialize};
 
 /// How good the links of a cluster are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Quality {
     /// One way.
     pub delay: Delay,
     /// Without an answer for so long, a caller is told that it is lost.
+    #[serde(with = "units::duration")]
     pub timeout: Duration,
 }
 
@@ -41,7 +45,7 @@ pub struct Link {
     /// How good it is in fair weather.
     pub quality: Quality,
     draws: Counted,
-    weather: Vec<(u64, Weather)>,
+    weather: Vec<(usize, Weather)>,
 }
 
 /// What is drawn: part of a draw's key.
@@ -64,12 +68,12 @@ impl Link {
     }
 
     /// Bad weather begins; `id` names it.
-    pub fn spoil(&mut self, id: u64, weather: Weather) {
+    pub fn spoil(&mut self, id: usize, weather: Weather) {
         self.weather.push((id, weather));
     }
 
     /// This bad weather is over.
-    pub fn clear(&mut self, id: u64) {
+    pub fn clear(&mut self, id: usize) {
         self.weather.retain(|(one, _)| *one != id);
     }
 

@@ -3,17 +3,22 @@
 //! A draw's key is stable: the link, the kind of message, the object, and how often that combination has occurred.
 //! Taking one event out of a run leaves all other delays as they were.
 
+use crate::units;
 use miniku_core::api::object::Key;
 use miniku_core::rng::Draw;
 use miniku_core::time::Duration;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// At least `min`, and on top of it a time that is exponentially distributed around `mean`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Delay {
     /// Never shorter.
+    #[serde(with = "units::duration")]
     pub min: Duration,
     /// What comes on top, on average.
+    #[serde(with = "units::duration")]
     pub mean: Duration,
 }
 

@@ -1,16 +1,30 @@
 //! Somebody at a keyboard: asks for what the plan says, and again until there is an answer.
 
+use crate::plan::Ask;
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::object::Key;
 use miniku_core::client::{Calls, Deadlines};
-use miniku_core::program::{Answer, Effects, Input, Level, Program, Verb};
+use miniku_core::program::{Answer, DeleteOptions, Effects, Input, Level, Program, Query, Verb};
 use miniku_core::time::{Duration, Instant, Now};
 
 /// An operator, as a program of its own. It counts time from its first step.
 #[derive(Debug)]
 pub struct Operator {
-    asks: Vec<(Duration, Verb)>,
-    calls: Calls<usize>,
-    due: Deadlines<usize>,
+    asks: Vec<(Duration, Ask)>,
+    calls: Calls<Task>,
+    due: Deadlines<Task>,
     begun: bool,
+}
+
+/// One request of an ask.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Task {
+    /// The first, and for most the only one.
+    First(usize),
+    /// Of a drain: which pods are on the node.
+    Pods(usize),
+    /// Of a drain: this pod goes.
+    Remove(Key),
 }
 
 /// After a refusal or a loss.
@@ -18,14 +32,39 @@ const RETRY: Duration = Duration::from_secs(1);
 
 impl Operator {
     /// Asks for these things, each at its time.
-    pub fn new(asks: Vec<(Duration, Verb)>) -> Self {
+    pub fn new(asks: Vec<(Duration, Ask)>) -> Self {
         Operator { asks, calls: Calls::in_space(1), due: Deadlines::default(), begun: false }
     }
 
     fn begin(&mut self, start: Instant) {
         self.begun = true;
         for (at, (after, _)) in self.asks.iter().enumerate() {
-            self.due.set(at, start + *after);
+            self.due.set(Task::First(at), start + *after);
+        }
+    }
+
+    fn verb(&self, task: &Task) -> Verb {
+        match task {
+            Task::First(ask) => self.asks[*ask].1.verb(),
+            Task::Pods(ask) => {
+                let Ask::Drain(node) = &self.asks[*ask].1 else { unreachable!("only a drain lists pods") };
+                Verb::List(Query::all(Kind::Pod).with_field("spec.nodeName", node))
+            }
+            Task::Remove(key) => Verb::Delete { key: key.clone(), options: DeleteOptions::default() },
+        }
+    }
+
+    fn done(&mut self, now: Now, task: &Task, answer: Answer) {
+        match (task, answer) {
+            (Task::First(ask), Answer::Object { .. }) if matches!(self.asks[*ask].1, Ask::Drain(_)) => {
+                self.due.set(Task::Pods(*ask), now.mono);
+            }
+            (Task::Pods(_), Answer::List { items, .. }) => {
+                for pod in items {
+                    self.due.set(Task::Remove(pod.key()), now.mono);
+                }
+            }
+            _ => {}
         }
     }
 }
@@ -35,18 +74,19 @@ impl Program for Operator {
         if !self.begun {
             self.begin(now.mono);
         }
-        for (ask, answer) in self.calls.ended(now, &input) {
+        for (task, answer) in self.calls.ended(now, &input) {
             match answer {
-                Answer::Lost(_) => self.due.set(ask, now.mono + RETRY),
+                Answer::Lost(_) => self.due.set(task, now.mono + RETRY),
                 Answer::Refused(status) if status.code.is_some_and(|code| code >= 500) => {
-                    self.due.set(ask, now.mono + RETRY);
+                    self.due.set(task, now.mono + RETRY);
                 }
                 Answer::Refused(status) => out.log(Level::Info, format!("operator: {status}")),
-                Answer::Object { .. } | Answer::List { .. } | Answer::Watching | Answer::Removed(_) => {}
+                answer => self.done(now, &task, answer),
             }
         }
-        while let Some(ask) = self.due.pop_due(now.mono) {
-            self.calls.call(now, ask, self.asks[ask].1.clone(), out);
+        while let Some(task) = self.due.pop_due(now.mono) {
+            let verb = self.verb(&task);
+            self.calls.call(now, task, verb, out);
         }
         out.wake_at(self.due.next());
         out.wake_at(self.calls.next());

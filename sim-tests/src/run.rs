@@ -1,10 +1,12 @@
 //! A run for its own sake: how a cluster of some size fares for some time.
 
-use crate::cluster::{Cluster, NodeShape};
 use crate::invariants::Violation;
 use crate::plan::{self, Fault, Plan};
+use crate::scenario::{Ending, NodeGroup, Nodes, Scenario, Spec};
 use crate::trace::Mode;
-use crate::world::Counts;
+use crate::world::{Counts, World};
+use miniku_core::api::pod::Pod;
+use miniku_core::api::quantity::Quantity;
 use miniku_core::rng::Draw;
 use miniku_core::time::{Duration, Instant};
 use std::fmt;
@@ -55,32 +57,56 @@ pub struct Summary {
     pub digest: u64,
     /// What was broken, if anything.
     pub violation: Option<Violation>,
-    /// The events that were kept.
-    pub trace: String,
 }
 
 /// Simulates a cluster.
 pub fn run(options: &Options) -> Summary {
-    let Options { seed, nodes, pods, duration, faults, checked, trace } = *options;
-    let mut cluster = Cluster::bare(seed).control_plane().trace(trace).with(|setup| setup.checked = checked);
-    for nth in 1..=nodes {
+    let mut world = options.begin();
+    world.run_until(Instant::default() + options.duration);
+    Summary::of(&world)
+}
+
+impl Options {
+    /// The same as a scenario. It ends when its time is over.
+    pub fn scenario(&self) -> Scenario {
+        let Options { seed, nodes, pods, duration, faults, .. } = *self;
         // Room for all, wherever they go.
-        let pods = u64::try_from(pods).unwrap_or(u64::MAX).max(110);
-        let shape =
-            NodeShape { cpu_milli: 64_000, memory_bytes: 256 << 30, pods, ..NodeShape::named(format!("node-{nth}")) };
-        cluster = cluster.node(shape);
+        let room = u64::try_from(pods).unwrap_or(u64::MAX).max(110);
+        let group = NodeGroup {
+            name: "node".into(),
+            count: Some(nodes),
+            cpu: Quantity::whole(64),
+            memory: Quantity::whole(256 << 30),
+            pods: room,
+        };
+        let about = format!("{pods} pods on {nodes} nodes.");
+        let cluster = Spec { nodes: Nodes(vec![group]), ..Spec::default() };
+        let timeline = plan(seed, nodes, pods, duration, faults).entries;
+        let end = Ending::RunsUntil(duration);
+        Scenario { about, seed: Some(seed), cluster, timeline, end, ..Scenario::named("load") }
     }
-    let mut world = cluster.begin(&plan(seed, nodes, pods, duration, faults));
-    world.run_until(Instant::default() + duration);
-    let truth = world.truth();
-    let running = truth.all::<miniku_core::api::pod::Pod>().filter(|pod| truth.really_runs(pod)).count();
-    Summary {
-        simulated: world.now().since(Instant::default()),
-        counts: world.counts(),
-        running,
-        digest: world.trace().digest(),
-        violation: world.violation().cloned(),
-        trace: if world.trace().wants_lines() { world.trace().text() } else { String::new() },
+
+    /// The world at its beginning.
+    pub fn begin(&self) -> World {
+        let scenario = self.scenario();
+        let checked = self.checked;
+        let cluster = scenario.cluster.cluster(self.seed).trace(self.trace).with(|setup| setup.checked = checked);
+        cluster.begin(&scenario.plan())
+    }
+}
+
+impl Summary {
+    /// How a world has come out so far.
+    pub fn of(world: &World) -> Self {
+        let truth = world.truth();
+        let running = truth.all::<Pod>().filter(|pod| truth.really_runs(pod)).count();
+        Summary {
+            simulated: world.now().since(Instant::default()),
+            counts: world.counts(),
+            running,
+            digest: world.trace().digest(),
+            violation: world.violation().cloned(),
+        }
     }
 }
 

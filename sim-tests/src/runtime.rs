@@ -13,7 +13,8 @@ use miniku_core::time::{Duration, Wall};
 use std::collections::BTreeMap;
 
 /// How long things take on a node.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Speeds {
     /// A command's way to the runtime, and a report's way back.
     pub message: Delay,

@@ -1,202 +1,541 @@
-//! Stories: a cluster, what is done to it, and what is expected; run for any seed.
+//! Scenarios: stories as data, from files and to files.
 //!
-//! Times are offsets from the start. Each expectation has a name and must come true within its time. At the end the
-//! world must settle: reach what is wished for, and stay there in silence.
+//! A scenario says what cluster there is, what is done to it and when, and what is expected. It holds nothing that is
+//! drawn, so that the same file and the same seed are the same run. `miniku sim shrink` writes them, people too:
+//!
+//! ```
+//! use miniku_sim::scenario::Scenario;
+//!
+//! let text = "
+//! name: three
+//! about: Three pods run.
+//! cluster: {nodes: 2}
+//! timeline:
+//!   - at: 1s
+//!     create:
+//!       apiVersion: apps/v1
+//!       kind: ReplicaSet
+//!       metadata: {name: web}
+//!       spec:
+//!         replicas: 3
+//!         selector: {matchLabels: {app: web}}
+//!         template:
+//!           metadata: {labels: {app: web}}
+//!           spec: {containers: [{name: main, image: busybox}]}
+//! expect:
+//!   - {from: 1s, within: 5s, that: three run, pods: {of: web, running: 3}}
+//! ";
+//! let scenario = Scenario::read(text).unwrap();
+//! assert_eq!(scenario.run(7).unwrap().truth().active("web").count(), 3);
+//! assert_eq!(Scenario::read(&scenario.text()).unwrap(), scenario);
+//! ```
 
-use crate::cluster::Cluster;
-use crate::invariants::{Broken, Violation, stable};
-use crate::plan::{Fault, Plan};
+use crate::cluster::{Cluster, NodeShape, Settings};
+use crate::invariants::stable;
+use crate::link::Quality;
+use crate::noise::Delay;
+use crate::plan::{Act, Ask, Entry, Fault, Plan};
+use crate::runtime::Speeds;
+use crate::story::{self, Failure, Story};
 use crate::trace::Mode;
 use crate::truth::Truth;
+use crate::units;
 use crate::world::World;
-use miniku_core::program::Verb;
-use miniku_core::time::{Duration, Instant};
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::node::Node;
+use miniku_core::api::pod::{Pod, PodPhase};
+use miniku_core::api::quantity::Quantity;
+use miniku_core::durations;
+use miniku_core::time::Duration;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::collections::BTreeSet;
 use std::fmt;
 
-/// Something that must become true in time.
-pub struct Expectation {
-    /// Its name, a statement.
-    pub name: String,
-    /// Looked at from this time on.
-    pub from: Duration,
-    /// For so long.
-    pub within: Duration,
-    /// Whether it is so.
-    pub so: Box<dyn Fn(&Truth) -> bool>,
-}
-
-/// How a story ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// It settles within this time after the last fault, and is silent then.
-    Settles(Duration),
-    /// It goes on at least until then: something in it never rests.
-    GoesOn(Duration),
-}
-
 /// A cluster, what is done to it, and what is expected.
-pub struct Story {
-    /// The cluster.
-    pub cluster: Cluster,
-    /// What is done to it.
-    pub plan: Plan,
-    /// What is expected.
-    pub expectations: Vec<Expectation>,
-    /// How it ends.
-    pub ending: Ending,
-}
-
-/// A story for each seed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Scenario {
-    /// Unique; the name of its trace file, if it has one.
-    pub name: &'static str,
+    /// Its name: words with dashes.
+    pub name: String,
     /// What one learns from it.
-    pub about: &'static str,
-    /// The story for a seed.
-    pub story: fn(u64) -> Story,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub about: String,
+    /// The seed it is meant for, if for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// The cluster.
+    #[serde(default)]
+    pub cluster: Spec,
+    /// What is done, in any order; the times decide.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timeline: Vec<Entry>,
+    /// What must become true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expect: Vec<Expect>,
+    /// How it ends.
+    #[serde(default, skip_serializing_if = "Ending::is_default")]
+    pub end: Ending,
 }
 
-/// So many seconds from the start, or for so long.
-pub const fn secs(secs: u64) -> Duration {
-    Duration::from_secs(secs)
+/// What a cluster is made of. What is left out is as in a cluster of good machines in one place.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Spec {
+    /// The nodes.
+    pub nodes: Nodes,
+    /// The ways between programs and the API server.
+    #[serde(skip_serializing_if = "is_default")]
+    pub network: Quality,
+    /// How long a sync of the API server's disk takes.
+    #[serde(skip_serializing_if = "is_default")]
+    pub sync: Sync,
+    /// How fast the nodes' container runtimes are.
+    #[serde(skip_serializing_if = "is_default")]
+    pub runtime: Speeds,
+    /// How the programs are set.
+    #[serde(skip_serializing_if = "is_default")]
+    pub settings: Settings,
 }
 
-impl Story {
-    /// A story in which nothing happens yet.
-    pub fn of(cluster: Cluster) -> Self {
-        let ending = Ending::Settles(stable::BOUND);
-        Story { cluster, plan: Plan::default(), expectations: Vec::new(), ending }
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// How long a sync of a disk takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Sync(pub Delay);
+
+impl Default for Sync {
+    fn default() -> Self {
+        Sync(Delay::micros(300, 400))
+    }
+}
+
+/// Nodes, in groups of equal ones. In files a number stands for so many ordinary ones.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Nodes(pub Vec<NodeGroup>);
+
+/// Nodes that are alike: `node-1`, `node-2` and so on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeGroup {
+    /// What their names begin with; the whole name if there is one.
+    pub name: String,
+    /// How many there are; one, named as the group, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<usize>,
+    /// Processors of each.
+    #[serde(default = "four_processors")]
+    pub cpu: Quantity,
+    /// Memory of each.
+    #[serde(default = "eight_gibibytes")]
+    pub memory: Quantity,
+    /// How many pods each takes.
+    #[serde(default = "usual_pods")]
+    pub pods: u64,
+}
+
+fn four_processors() -> Quantity {
+    Quantity::whole(4)
+}
+
+fn eight_gibibytes() -> Quantity {
+    "8Gi".parse().expect("it is a quantity")
+}
+
+fn usual_pods() -> u64 {
+    110
+}
+
+impl Nodes {
+    /// So many ordinary nodes.
+    pub fn ordinary(count: usize) -> Self {
+        let (cpu, memory, pods) = (four_processors(), eight_gibibytes(), usual_pods());
+        Nodes(vec![NodeGroup { name: "node".into(), count: Some(count), cpu, memory, pods }])
     }
 
-    /// An operator asks for something.
-    pub fn at(mut self, at: Duration, verb: Verb) -> Self {
-        self.plan.ask(at, verb);
-        self
+    /// Each node.
+    pub fn shapes(&self) -> Vec<NodeShape> {
+        let groups = self.0.iter().flat_map(|group| {
+            let shape = |name: String| NodeShape {
+                name,
+                cpu_milli: group.cpu.milli_value(),
+                memory_bytes: group.memory.value(),
+                pods: group.pods,
+            };
+            match group.count {
+                None => vec![shape(group.name.clone())],
+                Some(count) => (1..=count).map(|nth| shape(format!("{}-{nth}", group.name))).collect(),
+            }
+        });
+        groups.collect()
     }
+}
 
-    /// A fault strikes.
-    pub fn fault(mut self, at: Duration, fault: Fault) -> Self {
-        self.plan.strike(at, fault);
-        self
+impl Default for Nodes {
+    fn default() -> Self {
+        Nodes::ordinary(3)
     }
+}
 
-    /// Something must become true.
-    pub fn expect(
-        mut self,
-        from: Duration,
-        within: Duration,
-        name: impl Into<String>,
-        so: impl Fn(&Truth) -> bool + 'static,
-    ) -> Self {
-        self.expectations.push(Expectation { name: name.into(), from, within, so: Box::new(so) });
-        self
+impl Serialize for Nodes {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self.0.as_slice() {
+            [group] if Nodes::ordinary(group.count.unwrap_or(0)) == *self => {
+                to.serialize_u64(group.count.unwrap_or(0) as u64)
+            }
+            groups => groups.serialize(to),
+        }
     }
+}
 
-    /// Something in it never rests.
-    pub fn goes_on(mut self, until: Duration) -> Self {
-        self.ending = Ending::GoesOn(until);
-        self
-    }
-
-    /// Tells it. The world is as the story left it, with the first violation if there was one.
-    pub fn tell(self, trace: Mode) -> World {
-        let Story { cluster, plan, mut expectations, ending } = self;
-        let mut world = cluster.trace(trace).begin(&plan);
-        let start = Instant::default();
-        expectations.sort_by_key(|one| one.from);
-        for expectation in expectations {
-            world.run_until(start + expectation.from);
-            let until = start + expectation.from + expectation.within;
-            if world.violation().is_none() && !world.run_until_so(until, &expectation.so) {
-                let what =
-                    format!("not within {} s after {} s", expectation.within.as_secs(), expectation.from.as_secs());
-                let at = world.now();
-                world.fail(Violation {
-                    name: "expected".into(),
-                    statement: expectation.name,
-                    at,
-                    broken: Broken::by(what),
-                });
+impl<'de> Deserialize<'de> for Nodes {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Nodes;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number of nodes, or a list of them")
+            }
+            fn visit_u64<E: de::Error>(self, count: u64) -> Result<Nodes, E> {
+                usize::try_from(count).map(Nodes::ordinary).map_err(E::custom)
+            }
+            fn visit_i64<E: de::Error>(self, count: i64) -> Result<Nodes, E> {
+                let count = u64::try_from(count).map_err(|_| E::custom("a cluster has no negative number of nodes"))?;
+                self.visit_u64(count)
+            }
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut list: A) -> Result<Nodes, A::Error> {
+                let mut groups = Vec::new();
+                while let Some(group) = list.next_element()? {
+                    groups.push(group);
+                }
+                Ok(Nodes(groups))
             }
         }
-        if world.violation().is_some() {
-            return world;
+        from.deserialize_any(Visitor)
+    }
+}
+
+/// Something that must become true in time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Expect {
+    /// Looked at from this time on.
+    #[serde(with = "units::duration")]
+    pub from: Duration,
+    /// For so long.
+    #[serde(with = "units::duration")]
+    pub within: Duration,
+    /// Its name, a statement.
+    pub that: String,
+    /// Which pods there are, and how they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<PodsAre>,
+    /// How nodes are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<NodesAre>,
+}
+
+/// Which pods are meant, and what is true of them. All that is said must be so.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct PodsAre {
+    /// Those that this replica set controls, and that neither have finished nor are being deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
+    /// The one of this name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// There are so many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<usize>,
+    /// So many of them are ready, with processes that really live on their node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub running: Option<usize>,
+    /// None of them is on this node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_on: Option<String>,
+    /// All of them are in this phase, and there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phase: Option<PodPhase>,
+    /// One of their containers waits for one of these reasons.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<String>,
+    /// Their containers were restarted at least so often in all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restarts: Option<i32>,
+}
+
+/// Which nodes are meant, and what is true of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodesAre {
+    /// The one of this name; all if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The API server knows them as ready, or not.
+    pub ready: bool,
+}
+
+impl PodsAre {
+    fn so(&self, truth: &Truth) -> bool {
+        let chosen = |pod: &&Pod| match (&self.of, &self.name) {
+            (Some(set), _) => {
+                let own = pod.metadata.controller().is_some_and(|by| by.kind == "ReplicaSet" && by.name == *set);
+                own && pod.is_active()
+            }
+            (None, Some(name)) => pod.metadata.name == *name,
+            (None, None) => true,
+        };
+        let pods: Vec<&Pod> = truth.all::<Pod>().filter(chosen).collect();
+        let waits = |pod: &&Pod| {
+            let waiting = pod.status.container_statuses.iter().filter_map(|one| one.state.waiting.as_ref());
+            waiting.into_iter().any(|waiting| self.waiting.contains(&waiting.reason))
+        };
+        let restarts = |pod: &&Pod| pod.status.container_statuses.iter().map(|one| one.restart_count).sum::<i32>();
+        self.count.is_none_or(|count| pods.len() == count)
+            && self.running.is_none_or(|many| pods.iter().filter(|pod| truth.really_runs(pod)).count() == many)
+            && self.not_on.as_deref().is_none_or(|node| pods.iter().all(|pod| pod.node() != Some(node)))
+            && self.phase.is_none_or(|phase| !pods.is_empty() && pods.iter().all(|pod| pod.status.phase == phase))
+            && (self.waiting.is_empty() || pods.iter().any(waits))
+            && self.restarts.is_none_or(|many| pods.iter().map(restarts).sum::<i32>() >= many)
+    }
+}
+
+impl NodesAre {
+    fn so(&self, truth: &Truth) -> bool {
+        let named = |node: &&Node| self.name.as_ref().is_none_or(|name| node.metadata.name == *name);
+        let mut nodes = truth.all::<Node>().filter(named).peekable();
+        nodes.peek().is_some() && nodes.all(|node| node.is_ready() == self.ready)
+    }
+}
+
+/// How a scenario ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum Ending {
+    /// After the last fault it reaches what is wished for within this time, and is silent then.
+    Settles(#[serde(with = "units::duration")] Duration),
+    /// It goes on at least until then: something in it never rests.
+    RunsUntil(#[serde(with = "units::duration")] Duration),
+}
+
+impl Ending {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+    fn is_default(&self) -> bool {
+        *self == Ending::default()
+    }
+}
+
+impl Default for Ending {
+    fn default() -> Self {
+        Ending::Settles(stable::BOUND)
+    }
+}
+
+/// Why a text is no scenario.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoScenario(String);
+
+impl fmt::Display for NoScenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NoScenario {}
+
+impl Scenario {
+    /// A scenario in which nothing happens.
+    pub fn named(name: impl Into<String>) -> Self {
+        Scenario {
+            name: name.into(),
+            about: String::new(),
+            seed: None,
+            cluster: Spec::default(),
+            timeline: Vec::new(),
+            expect: Vec::new(),
+            end: Ending::default(),
         }
-        match ending {
-            Ending::GoesOn(until) => world.run_until(start + until),
-            Ending::Settles(bound) => {
-                let from = world.now().max(start + plan.end());
-                if let Err(what) = stable::settle(&mut world, from, bound) {
-                    let statement = first_line(include_str!("invariants/stable.rs"));
-                    let at = world.now();
-                    world.fail(Violation { name: "L-stable".into(), statement, at, broken: Broken::by(what) });
+    }
+
+    /// Reads YAML. Says which line and field is wrong.
+    pub fn read(text: &str) -> Result<Self, NoScenario> {
+        let options = serde_saphyr::options! { with_snippet: false };
+        let scenario: Scenario = serde_saphyr::from_str_with_options(text, options)
+            .map_err(|error| NoScenario(error.without_snippet().to_string()))?;
+        scenario.check().map_err(|(place, what)| {
+            let line = line_of(text, &place).map(|line| format!(" at line {line}")).unwrap_or_default();
+            NoScenario(format!("{place}: {what}{line}"))
+        })?;
+        Ok(scenario)
+    }
+
+    /// Writes YAML.
+    pub fn text(&self) -> String {
+        let options = serde_saphyr::ser_options! { compact_list_indent: true, folded_wrap_chars: usize::MAX };
+        serde_saphyr::to_string_with_options(self, options).expect("scenarios are written without fail")
+    }
+
+    /// What is wrong with it, and where: names of nodes, programs and objects that are not there, times out of order.
+    fn check(&self) -> Result<(), (String, String)> {
+        let nodes: BTreeSet<String> = self.cluster.nodes.shapes().into_iter().map(|shape| shape.name).collect();
+        let known = |what: &str, name: &str, all: &BTreeSet<String>| match all.contains(name) {
+            true => Ok(()),
+            false => Err(format!("there is no {what} {name:?}")),
+        };
+        if nodes.len() < self.cluster.nodes.0.iter().map(|group| group.count.unwrap_or(1)).sum() {
+            return Err(("cluster.nodes".into(), "two nodes have one name".into()));
+        }
+        let actors: BTreeSet<String> = self.cluster.cluster(0).actors().map(str::to_owned).collect();
+        let mut made = BTreeSet::new();
+        let mut entries: Vec<(usize, &Entry)> = self.timeline.iter().enumerate().collect();
+        entries.sort_by_key(|(_, entry)| entry.at);
+        for (nth, entry) in entries {
+            let wrong = |what: String| (format!("timeline[{nth}]"), what);
+            let is_there = |kind: Kind, namespace: &str, name: &str| {
+                let namespace = if kind.row().namespaced { namespace } else { "" };
+                let given = matches!(kind, Kind::Namespace | Kind::Lease | Kind::Event) || kind == Kind::Pod;
+                let there = made.contains(&(kind, namespace.to_owned(), name.to_owned()));
+                let node = kind == Kind::Node && nodes.contains(name);
+                match there || given || node {
+                    true => Ok(()),
+                    false => {
+                        Err(format!("no {} {name:?} was created before {}", kind.row().name, durations::text(entry.at)))
+                    }
+                }
+            };
+            match &entry.act {
+                Act::Ask(Ask::Create(object)) => {
+                    let key = object.key();
+                    made.insert((key.kind, key.namespace.to_string(), key.name.to_string()));
+                }
+                Act::Ask(Ask::Scale(scale)) => {
+                    is_there(Kind::ReplicaSet, &scale.namespace, &scale.replica_set).map_err(wrong)?;
+                }
+                Act::Ask(Ask::Patch(patch)) => is_there(patch.kind, &patch.namespace, &patch.name).map_err(wrong)?,
+                Act::Ask(Ask::Delete(one)) => is_there(one.kind, &one.namespace, &one.name).map_err(wrong)?,
+                Act::Ask(Ask::Cordon(node) | Ask::Uncordon(node) | Ask::Drain(node)) => {
+                    known("node", node, &nodes).map_err(wrong)?;
+                }
+                Act::Strike(fault) => {
+                    for actor in fault.actors() {
+                        known("program", actor, &actors).map_err(wrong)?;
+                    }
+                    for node in fault.nodes() {
+                        known("node", node, &nodes).map_err(wrong)?;
+                    }
                 }
             }
         }
-        world
+        for (nth, expect) in self.expect.iter().enumerate() {
+            let wrong = |what: &str| Err((format!("expect[{nth}]"), what.to_owned()));
+            if expect.pods.is_none() && expect.nodes.is_none() {
+                return wrong("says nothing: pods or nodes is missing");
+            }
+            if let Some(name) = expect.nodes.as_ref().and_then(|nodes| nodes.name.as_ref()) {
+                known("node", name, &nodes).or_else(|what| wrong(&what))?;
+            }
+            if expect.within.is_zero() {
+                return wrong("within: nothing happens in no time");
+            }
+        }
+        Ok(())
     }
-}
 
-fn first_line(source: &str) -> String {
-    let line = source.lines().next().unwrap_or_default();
-    line.split_once(": ").map_or(line, |(_, statement)| statement).to_owned()
-}
+    /// The plan alone.
+    pub fn plan(&self) -> Plan {
+        Plan { entries: self.timeline.clone() }
+    }
 
-impl Scenario {
-    /// Runs it for a seed. If it fails, it is run again to tell what came before.
+    /// The story for a seed.
+    pub fn story(&self, seed: u64) -> Story {
+        let mut story = Story::of(self.cluster.cluster(seed));
+        story.plan = self.plan();
+        for expect in &self.expect {
+            let (pods, nodes) = (expect.pods.clone(), expect.nodes.clone());
+            story = story.expect(expect.from, expect.within, expect.that.clone(), move |truth| {
+                pods.as_ref().is_none_or(|pods| pods.so(truth)) && nodes.as_ref().is_none_or(|nodes| nodes.so(truth))
+            });
+        }
+        story.ending = match self.end {
+            Ending::Settles(bound) => story::Ending::Settles(bound),
+            Ending::RunsUntil(until) => story::Ending::GoesOn(until),
+        };
+        story
+    }
+
+    /// Runs it for a seed.
     #[allow(clippy::result_large_err, reason = "a failure ends the run, and is moved once")]
     pub fn run(&self, seed: u64) -> Result<World, Failure> {
-        let world = (self.story)(seed).tell(Mode::Off);
-        let Some(violation) = world.violation().cloned() else { return Ok(world) };
-        let story = (self.story)(seed);
-        let plan = story.plan.clone();
-        let again = story.tell(Mode::Last(LAST));
-        let last = again.trace().lines().map(str::to_owned).collect();
-        let same = again.violation() == Some(&violation) && again.trace().digest() == world.trace().digest();
-        Err(Failure { scenario: self.name, seed, violation, plan, last, same })
+        story::tell(|| self.story(seed))
+    }
+
+    /// Runs it for a seed and keeps the trace.
+    pub fn trace(&self, seed: u64, mode: Mode) -> World {
+        self.story(seed).tell(mode)
     }
 }
 
-/// How many events are told of a failure.
-const LAST: usize = 40;
-
-/// A run that broke a statement, and all that is needed to see it again.
-pub struct Failure {
-    /// The scenario's name.
-    pub scenario: &'static str,
-    /// The seed.
-    pub seed: u64,
-    /// What was broken.
-    pub violation: Violation,
-    /// What was done.
-    pub plan: Plan,
-    /// The last events before it.
-    pub last: Vec<String>,
-    /// Whether it came out the same when it was run again.
-    pub same: bool,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Failure { scenario, seed, violation, plan, last, same } = self;
-        let Violation { name, statement, at, broken } = violation;
-        let millis = at.nanos() / 1_000_000;
-        writeln!(f, "{name} is broken in `{scenario}`, seed {seed}, at {}.{:03} s", millis / 1000, millis % 1000)?;
-        writeln!(f, "  should be: {statement}\n  but:       {}", broken.what)?;
-        for object in &broken.objects {
-            writeln!(f, "  object:    {object:?}")?;
+impl Spec {
+    /// The cluster for a seed.
+    pub fn cluster(&self, seed: u64) -> Cluster {
+        let Spec { nodes, network, sync, runtime, settings } = self;
+        let mut cluster = Cluster::bare(seed).control_plane_with(*settings);
+        for shape in nodes.shapes() {
+            cluster = cluster.node(shape);
         }
-        write!(f, "plan:\n{plan}last events:\n")?;
-        last.iter().try_for_each(|line| writeln!(f, "{line}"))?;
-        if !same {
-            writeln!(f, "It came out otherwise when it was run again: the run is not a function of its seed.")?;
-        }
-        write!(f, "again: MINIKU_SIM_SEED={seed} cargo test -p miniku-sim --test scenarios {scenario}")
+        cluster.with(|setup| {
+            setup.link = *network;
+            setup.sync = sync.0;
+            setup.speeds = *runtime;
+        })
+    }
+
+    /// What is not as in an ordinary cluster, a line each.
+    pub fn lines(&self) -> Vec<String> {
+        let options = serde_saphyr::ser_options! { compact_list_indent: true, folded_wrap_chars: usize::MAX };
+        let text = serde_saphyr::to_string_with_options(self, options).expect("clusters are written without fail");
+        text.lines().map(str::to_owned).collect()
     }
 }
 
-impl fmt::Debug for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+impl Fault {
+    /// The programs it names.
+    fn actors(&self) -> Vec<&str> {
+        match self {
+            Fault::Crash { actor, .. }
+            | Fault::CrashAfterOutput { actor, .. }
+            | Fault::Link { actor, .. }
+            | Fault::CutWatches { actor } => vec![actor],
+            Fault::ApiServerCrash { .. }
+            | Fault::NodeCrash { .. }
+            | Fault::DiskFull { .. }
+            | Fault::ProcessesEnd { .. } => vec![],
+        }
     }
+
+    /// The nodes it names.
+    fn nodes(&self) -> Vec<&str> {
+        match self {
+            Fault::NodeCrash { node, .. } => vec![node],
+            _ => vec![],
+        }
+    }
+}
+
+/// The line of a list's entry in a text: `timeline[2]` is the third dash below `timeline:`.
+fn line_of(text: &str, place: &str) -> Option<usize> {
+    let (list, nth) = place.strip_suffix(']')?.split_once('[')?;
+    let nth: usize = nth.parse().ok()?;
+    let mut lines = text.lines().enumerate().skip_while(|(_, line)| !line.starts_with(&format!("{list}:")));
+    lines.next()?;
+    let is_dash = |line: &str| line.trim_start().starts_with("- ");
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let mut first = None;
+    let dashes = lines
+        .take_while(|(_, line)| line.is_empty() || line.starts_with([' ', '-', '#']))
+        .filter(|(_, line)| is_dash(line) && *first.get_or_insert(indent(line)) == indent(line));
+    dashes.map(|(at, _)| at + 1).nth(nth)
 }

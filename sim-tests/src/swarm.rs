@@ -2,11 +2,11 @@
 //!
 //! Each kind of fault and of action is left out of half of the runs, since some hide what others would show.
 
-use crate::cluster::Cluster;
 use crate::disk::Unsynced;
+use crate::link::Quality;
 use crate::noise::Delay;
 use crate::plan::{self, Fault, Plan, Ratio, Weather};
-use crate::scenario::Story;
+use crate::scenario::{Nodes, Scenario, Spec, Sync};
 use miniku_core::api::kinds::Kind;
 use miniku_core::rng::Draw;
 use miniku_core::time::Duration;
@@ -32,20 +32,22 @@ impl Dice {
 /// How long things are done to the cluster.
 const ACTIVE: u64 = 180_000;
 
-/// The story of a seed.
-pub fn story(seed: u64) -> Story {
+/// The scenario of a seed.
+pub fn scenario(seed: u64) -> Scenario {
     let dice = Dice(Draw::new(seed).key("swarm"));
     let nodes = 1 + dice.below("nodes", 0, 5);
     let sets = 1 + dice.below("sets", 0, 3);
-    let mut cluster = Cluster::whole(seed, usize::try_from(nodes).expect("a few"));
-    cluster = cluster.with(|setup| {
-        let mean = [200, 2_000, 30_000][dice.below("delay", 0, 3) as usize];
-        setup.link.delay = Delay::micros(100, mean);
-        setup.link.timeout = Duration::from_secs([2, 10, 45][dice.below("timeout", 0, 3) as usize]);
-        setup.sync = Delay::micros(200, [200, 5_000, 50_000][dice.below("sync", 0, 3) as usize]);
-    });
-    let plan = plan(&dice, nodes, sets);
-    Story { plan, ..Story::of(cluster) }
+    let mean = [200, 2_000, 30_000][dice.below("delay", 0, 3) as usize];
+    let timeout = Duration::from_secs([2, 10, 45][dice.below("timeout", 0, 3) as usize]);
+    let cluster = Spec {
+        nodes: Nodes::ordinary(usize::try_from(nodes).expect("a few")),
+        network: Quality { delay: Delay::micros(100, mean), timeout },
+        sync: Sync(Delay::micros(200, [200, 5_000, 50_000][dice.below("sync", 0, 3) as usize])),
+        ..Spec::default()
+    };
+    let about = format!("Anything may happen: what seed {seed} drew.");
+    let timeline = plan(&dice, nodes, sets).entries;
+    Scenario { about, seed: Some(seed), cluster, timeline, ..Scenario::named("swarm") }
 }
 
 fn plan(dice: &Dice, nodes: u64, sets: u64) -> Plan {
@@ -65,7 +67,7 @@ fn plan(dice: &Dice, nodes: u64, sets: u64) -> Plan {
                 let again = plan::replica_set(&set, dice.below("again", nth, 6) as usize, "");
                 plan.ask(at + dice.millis("again at", nth, 1, 4_000), plan::create(again));
             }
-            _ => plan.ask(at, plan::scale(&set, dice.below("scale", nth, 10) as usize)),
+            _ => plan.ask(at, plan::scale(&set, dice.below("scale", nth, 10) as u32)),
         }
     }
     for nth in 0..dice.below("faults", 0, 9) {
@@ -99,7 +101,10 @@ fn fault(dice: &Dice, nth: u64, nodes: u64) -> Option<Fault> {
     let short = dice.millis("short", nth, 1, 5_000);
     let long = dice.millis("long", nth, 100, 90_000);
     let actor = actor(dice, nth, nodes);
-    let ratio = |what: &str| Ratio(dice.below(what, nth, 4) as u32, 4);
+    let ratio = |what: &str| match dice.below(what, nth, 4) as u32 {
+        0 => Ratio::NONE,
+        some => Ratio(some, 4),
+    };
     let (kind, fault) = match dice.below("fault", nth, 11) {
         0 => {
             let unsynced = if dice.below("unsynced", nth, 2) == 0 { Unsynced::Lost } else { Unsynced::Kept };

@@ -1,5 +1,13 @@
-//! The trace: one line for each event, readable without the code, and the same bytes for the same seed and plan.
+//! The trace: what happened, one entry for each event, with what led to it.
+//!
+//! Each entry has a number and names the entry that caused it, so that a trace is a graph: a step is caused by the
+//! message, wake or report it was given; a message by the step that sent it; a durable write by the step that asked for
+//! it. An entry can be written in two ways: as a line of a story for people, and as a line of JSON for tools. Both are
+//! the same bytes for the same seed and plan.
 
+use crate::plan::Plan;
+use crate::runtime::Process;
+use crate::truth::Who;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::lease::Lease;
 use miniku_core::api::node::Node;
@@ -8,13 +16,17 @@ use miniku_core::api::pod::{Pod, shown_status};
 use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::kubelet::runtime::{Command, ContainerState, Report};
 use miniku_core::program::{
-    Answer, Committed, Effect, Input, Level, Part, Query, Request, Verb, WatchEvent, WatchFrom,
+    Answer, Committed, Effect, Input, Level, Part, Query, Request, Revision, Verb, WatchEvent, WatchFrom,
 };
+use miniku_core::store::Change;
 use miniku_core::time::Instant;
-use std::collections::VecDeque;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
+use std::sync::Arc;
 
-/// Stands above every trace that is kept as a file.
+/// Stands above every story that is kept as a file.
 pub const LEGEND: &str = "\
 # One line an event: seconds, who (#life), what came in -> what came of it.
 # ns/x no/x po/x rs/x le/x ev/x are objects of these kinds, `@7` says at revision 7.
@@ -29,20 +41,144 @@ pub enum Mode {
     /// Nothing but a digest of their order, kind and time.
     #[default]
     Off,
-    /// All lines.
+    /// Everything.
     Full,
-    /// The lines that tell the story: no heartbeats, no steps that led to nothing.
+    /// What tells the story: no heartbeats, no steps that led to nothing.
     Story,
-    /// The last so many lines.
+    /// The last so many entries.
     Last(usize),
+}
+
+/// The number of an entry. 0 is before the first.
+pub type Seq = u64;
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its number; grows, with gaps where nothing was kept.
+    pub seq: Seq,
+    /// When, in the world's time.
+    pub at: Instant,
+    /// What led to it; 0 if nothing did.
+    pub cause: Seq,
+    /// What it was.
+    pub what: What,
+}
+
+/// What can happen.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// A program was given something, and did something.
+    Step {
+        /// The program.
+        who: Who,
+        /// What it was given.
+        input: String,
+        /// The object that this is about.
+        about: Option<About>,
+        /// What it did.
+        effects: Vec<String>,
+        /// A heartbeat, or nothing came of it.
+        beat: bool,
+    },
+    /// A write has become durable.
+    Write(Change),
+    /// A process began or ended.
+    Process {
+        /// Whether it began.
+        began: bool,
+        /// On this node.
+        node: Arc<str>,
+        /// The process.
+        process: Process,
+    },
+    /// A program was started, crashed, froze or went on.
+    Actor {
+        /// What became of it.
+        op: ActorOp,
+        /// The program.
+        who: Who,
+    },
+    /// A machine has power, or has none.
+    Node {
+        /// Whether it has.
+        up: bool,
+        /// Its name.
+        node: Arc<str>,
+    },
+    /// A fault strikes.
+    Fault {
+        /// Names it for its end.
+        id: usize,
+        /// What it is.
+        text: String,
+        /// What it strikes: an actor, a node, `apiserver`, `disk`.
+        target: String,
+    },
+    /// A fault is over.
+    Heal {
+        /// Which.
+        id: usize,
+        /// What is whole again.
+        text: String,
+    },
+    /// A statement was broken.
+    Violation {
+        /// The statement's name.
+        name: String,
+        /// The statement.
+        statement: String,
+        /// How it is broken.
+        text: String,
+        /// The objects it is about.
+        objects: Vec<Key>,
+    },
+}
+
+/// What can become of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ActorOp {
+    /// It starts on what is durable.
+    Start,
+    /// It is gone, with all it knew.
+    Crash,
+    /// It stands still.
+    Freeze,
+    /// It goes on as if no time had passed.
+    Thaw,
+}
+
+/// Which object, in which state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// Its key.
+    pub key: Key,
+    /// Its uid, if it is known.
+    pub uid: String,
+    /// Its revision; 0 if it has none yet.
+    pub revision: Revision,
+}
+
+impl From<&Object> for About {
+    fn from(object: &Object) -> Self {
+        About { key: object.key(), uid: object.meta().uid.clone(), revision: object.revision() }
+    }
+}
+
+impl From<&Key> for About {
+    fn from(key: &Key) -> Self {
+        About { key: key.clone(), uid: String::new(), revision: Revision(0) }
+    }
 }
 
 /// The events of a run.
 #[derive(Debug, Default)]
 pub struct Trace {
     mode: Mode,
-    lines: VecDeque<String>,
+    entries: VecDeque<Entry>,
     digest: u64,
+    last: Seq,
 }
 
 impl Trace {
@@ -51,8 +187,8 @@ impl Trace {
         Trace { mode, ..Trace::default() }
     }
 
-    /// Whether lines are kept, so that they have to be made.
-    pub fn wants_lines(&self) -> bool {
+    /// Whether entries are kept, so that they have to be made.
+    pub fn keeps(&self) -> bool {
         self.mode != Mode::Off
     }
 
@@ -62,36 +198,45 @@ impl Trace {
         self.digest = (self.digest.rotate_left(5) ^ event).wrapping_mul(0x517c_c1b7_2722_0a95);
     }
 
-    /// Adds a line, if it is wanted. `beat` tells that it is a heartbeat or a step that led to nothing.
-    pub fn line(&mut self, at: Instant, who: &str, what: &str, effects: &str, beat: bool) {
+    /// The next number, for what happens now. Numbers are the same whatever is kept.
+    pub fn number(&mut self) -> Seq {
+        self.last += 1;
+        self.last
+    }
+
+    /// Adds what happened, if it is wanted.
+    pub fn tell(&mut self, entry: Entry) {
         let keep = match self.mode {
             Mode::Off => false,
             Mode::Full | Mode::Last(_) => true,
-            Mode::Story => !beat,
+            Mode::Story => !entry.what.is_beat(),
         };
         if !keep {
             return;
         }
-        let (secs, micros) = (at.nanos() / 1_000_000_000, at.nanos() / 1_000 % 1_000_000);
-        let arrow = if effects.is_empty() { "" } else { " -> " };
-        self.lines.push_back(format!("{secs:>6}.{micros:06}  {who:<18} {what}{arrow}{effects}"));
+        self.entries.push_back(entry);
         if let Mode::Last(most) = self.mode
-            && self.lines.len() > most
+            && self.entries.len() > most
         {
-            self.lines.pop_front();
+            self.entries.pop_front();
         }
     }
 
-    /// The lines that were kept.
-    pub fn lines(&self) -> impl Iterator<Item = &str> {
-        self.lines.iter().map(String::as_str)
+    /// What was kept and has not been taken out.
+    pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.entries.iter()
     }
 
-    /// The kept lines as one text, with their legend.
-    pub fn text(&self) -> String {
+    /// Takes out what was kept so far, to be written somewhere while the run goes on.
+    pub fn take(&mut self) -> VecDeque<Entry> {
+        std::mem::take(&mut self.entries)
+    }
+
+    /// The kept entries as one story, with its legend.
+    pub fn story(&self) -> String {
         let mut text = String::from(LEGEND);
-        for line in &self.lines {
-            text.push_str(line);
+        for line in self.entries.iter().filter_map(Entry::line) {
+            text.push_str(&line);
             text.push('\n');
         }
         text
@@ -101,6 +246,267 @@ impl Trace {
     pub fn digest(&self) -> u64 {
         self.digest
     }
+
+    /// An entry and what led to it, the first cause first; as far as it was kept, and at most so many.
+    pub fn past(&self, seq: Seq, most: usize) -> Vec<&Entry> {
+        let find = |seq: Seq| {
+            let at = self.entries.binary_search_by_key(&seq, |entry| entry.seq);
+            at.ok().map(|at| &self.entries[at])
+        };
+        let mut past: Vec<&Entry> = std::iter::successors(find(seq), |entry| find(entry.cause)).take(most).collect();
+        past.reverse();
+        past
+    }
+}
+
+impl Entry {
+    /// Whether it is a heartbeat, or a step that led to nothing.
+    pub fn is_beat(&self) -> bool {
+        self.what.is_beat()
+    }
+
+    /// The entry as a line of a story; nothing if other lines tell of it.
+    pub fn line(&self) -> Option<String> {
+        let (who, what) = match &self.what {
+            What::Step { who, input, effects, .. } => {
+                let arrow = if effects.is_empty() { "" } else { " -> " };
+                (who.to_string(), format!("{input}{arrow}{}", effects.join("; ")))
+            }
+            What::Write(_) | What::Actor { op: ActorOp::Start, .. } => return None,
+            What::Process { began, node, process } => {
+                let Process { pod, container, attempt, pid } = process;
+                let verb = if *began { "runs" } else { "has ended" };
+                (node.to_string(), format!("process {pid} of {}/{container}.{attempt} {verb}", pod.name))
+            }
+            What::Actor { op: ActorOp::Crash, who } => (who.to_string(), "crashes".into()),
+            What::Actor { op: ActorOp::Freeze, who } => (who.to_string(), "stands still".into()),
+            What::Actor { op: ActorOp::Thaw, who } => (who.to_string(), "goes on".into()),
+            What::Node { up, node } => (node.to_string(), if *up { "boots" } else { "loses power" }.into()),
+            What::Fault { text, .. } => ("fault".into(), text.clone()),
+            What::Heal { text, .. } => ("healed".into(), text.clone()),
+            What::Violation { name, text, .. } => ("VIOLATION".into(), format!("{name}: {text}")),
+        };
+        let nanos = self.at.nanos();
+        let (secs, micros) = (nanos / 1_000_000_000, nanos / 1_000 % 1_000_000);
+        Some(format!("{secs:>6}.{micros:06}  {who:<18} {what}"))
+    }
+
+    /// The entry as a line of JSON.
+    pub fn json(&self) -> String {
+        let line = Line { seq: self.seq, t: self.at.nanos(), cause: self.cause, what: self.what.json() };
+        serde_json::to_string(&line).expect("entries are written without fail")
+    }
+}
+
+/// A line of a trace file. Its fields stand in this order.
+#[derive(Serialize)]
+struct Line<'a> {
+    seq: Seq,
+    t: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    cause: Seq,
+    #[serde(flatten)]
+    what: LineWhat<'a>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// See [`What`].
+#[derive(Serialize)]
+#[serde(tag = "what", rename_all = "lowercase")]
+enum LineWhat<'a> {
+    Step {
+        actor: &'a str,
+        life: u32,
+        r#in: &'a str,
+        #[serde(flatten)]
+        about: Option<LineAbout<'a>>,
+        #[serde(skip_serializing_if = "<[String]>::is_empty")]
+        out: &'a [String],
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        beat: bool,
+    },
+    Write {
+        op: &'a str,
+        #[serde(flatten)]
+        about: LineAbout<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        is: Option<Value>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        beat: bool,
+    },
+    Process {
+        op: &'a str,
+        node: &'a str,
+        pod: String,
+        uid: &'a str,
+        container: &'a str,
+        attempt: u32,
+        pid: u32,
+    },
+    Actor {
+        op: ActorOp,
+        actor: &'a str,
+        life: u32,
+    },
+    Node {
+        op: &'a str,
+        node: &'a str,
+    },
+    Fault {
+        id: usize,
+        text: &'a str,
+        target: &'a str,
+    },
+    Heal {
+        id: usize,
+    },
+    Violation {
+        name: &'a str,
+        statement: &'a str,
+        text: &'a str,
+        objects: Vec<String>,
+    },
+}
+
+/// See [`About`].
+#[derive(Serialize)]
+struct LineAbout<'a> {
+    about: String,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    uid: &'a str,
+    #[serde(skip_serializing_if = "is_zero")]
+    rv: u64,
+}
+
+impl What {
+    fn is_beat(&self) -> bool {
+        match self {
+            What::Step { beat, .. } => *beat,
+            What::Write(change) => change.key.kind == Kind::Lease,
+            _ => false,
+        }
+    }
+
+    fn json(&self) -> LineWhat<'_> {
+        match self {
+            What::Step { who, input, about, effects, beat } => LineWhat::Step {
+                actor: &who.name,
+                life: who.life,
+                r#in: input,
+                about: about.as_ref().map(|about| LineAbout {
+                    about: path(&about.key),
+                    uid: &about.uid,
+                    rv: about.revision.0,
+                }),
+                out: effects,
+                beat: *beat,
+            },
+            What::Write(change) => LineWhat::Write {
+                op: match (&change.old, &change.new) {
+                    (None, _) => "create",
+                    (Some(_), Some(_)) => "update",
+                    (Some(_), None) => "delete",
+                },
+                about: LineAbout {
+                    about: path(&change.key),
+                    uid: change.new.as_ref().or(change.old.as_ref()).map_or("", |object| &object.meta().uid),
+                    rv: change.revision.0,
+                },
+                is: change.new.as_ref().and_then(state_of),
+                beat: self.is_beat(),
+            },
+            What::Process { began, node, process } => LineWhat::Process {
+                op: if *began { "start" } else { "end" },
+                node,
+                pod: format!("{}/{}", process.pod.namespace, process.pod.name),
+                uid: &process.pod.uid,
+                container: &process.container,
+                attempt: process.attempt,
+                pid: process.pid,
+            },
+            What::Actor { op, who } => LineWhat::Actor { op: *op, actor: &who.name, life: who.life },
+            What::Node { up, node } => LineWhat::Node { op: if *up { "up" } else { "down" }, node },
+            What::Fault { id, text, target } => LineWhat::Fault { id: *id, text, target },
+            What::Heal { id, .. } => LineWhat::Heal { id: *id },
+            What::Violation { name, statement, text, objects } => {
+                LineWhat::Violation { name, statement, text, objects: objects.iter().map(path).collect() }
+            }
+        }
+    }
+}
+
+/// What a report draws of an object's state.
+fn state_of(object: &Object) -> Option<Value> {
+    if let Some(pod) = object.get::<Pod>() {
+        let owner = pod.metadata.controller().map(|owner| format!("{}/{}", owner.kind, owner.name));
+        let restarts: i32 = pod.status.container_statuses.iter().map(|one| one.restart_count).sum();
+        return Some(json!({
+            "phase": format!("{:?}", pod.status.phase), "status": shown_status(pod), "ready": pod.is_ready(),
+            "node": pod.node(), "deleting": pod.metadata.is_deleting(), "owner": owner, "restarts": restarts,
+        }));
+    }
+    if let Some(set) = object.get::<ReplicaSet>() {
+        let (wanted, status) = (set.wanted(), &set.status);
+        return Some(json!({
+            "wanted": wanted, "replicas": status.replicas, "ready": status.ready_replicas.unwrap_or(0),
+        }));
+    }
+    let node = object.get::<Node>()?;
+    let ready = node.ready().map_or("Unknown", |ready| ready.status.as_str());
+    Some(json!({"ready": ready, "cordoned": node.spec.unschedulable}))
+}
+
+/// `Pod/default/web-1`, `Node/node-1`.
+pub fn path(key: &Key) -> String {
+    match &*key.namespace {
+        "" => format!("{}/{}", key.kind.row().name, key.name),
+        namespace => format!("{}/{namespace}/{}", key.kind.row().name, key.name),
+    }
+}
+
+/// The first line of a trace file: what was run.
+pub fn header(
+    title: &str,
+    seed: u64,
+    cluster: &[String],
+    plan: &Plan,
+    actors: &[(Arc<str>, Option<Arc<str>>)],
+) -> String {
+    let actors = actors.iter().map(|(name, node)| match node {
+        Some(node) => json!({"name": name, "node": node}),
+        None => json!({"name": name}),
+    });
+    let plan: Vec<String> = plan.to_string().lines().map(str::to_owned).collect();
+    let header = Header { trace: "miniku", version: 1, title, seed, cluster, plan, actors: actors.collect() };
+    serde_json::to_string(&header).expect("headers are written without fail")
+}
+
+#[derive(Serialize)]
+struct Header<'a> {
+    trace: &'a str,
+    version: u32,
+    title: &'a str,
+    seed: u64,
+    cluster: &'a [String],
+    plan: Vec<String>,
+    actors: Vec<Value>,
+}
+
+/// The last line of a trace file: how far it came.
+pub fn footer(seq: Seq, at: Instant, digest: u64, events: u64) -> String {
+    let (t, digest) = (at.nanos(), format!("{digest:016x}"));
+    let fields = BTreeMap::from([
+        ("seq", json!(seq)),
+        ("t", json!(t)),
+        ("what", json!("end")),
+        ("digest", json!(digest)),
+        ("events", json!(events)),
+    ]);
+    serde_json::to_string(&fields).expect("footers are written without fail")
 }
 
 /// Whether an input or effect is about nothing but heartbeats.
@@ -320,7 +726,7 @@ pub fn input(input: &Input, from: &str) -> String {
 }
 
 /// The effects of a step as a trace shows them: what many watchers are told stands once. `name` tells who asked.
-pub fn effects(effects: &[Effect], mut name: impl FnMut(u64) -> String) -> String {
+pub fn effects(effects: &[Effect], mut name: impl FnMut(u64) -> String) -> Vec<String> {
     let mut told: Vec<(String, String)> = Vec::new();
     let mut last: Option<&WatchEvent> = None;
     for effect in effects {
@@ -352,5 +758,37 @@ pub fn effects(effects: &[Effect], mut name: impl FnMut(u64) -> String) -> Strin
         told.push((who, what));
     }
     let told = told.into_iter().map(|(who, what)| if who.is_empty() { what } else { format!("{who}: {what}") });
-    told.collect::<Vec<_>>().join("; ")
+    told.collect()
+}
+
+/// The object that an input is about, if it is one object.
+pub fn about(input: &Input) -> Option<About> {
+    match input {
+        Input::Reply { answer: Answer::Object { object, .. }, .. } => Some(object.into()),
+        Input::Event { event, .. } => match event {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) | WatchEvent::Deleted(object) => {
+                Some(object.into())
+            }
+            WatchEvent::Bookmark(_) | WatchEvent::Expired(_) => None,
+        },
+        Input::Request { request, .. } => match &request.verb {
+            Verb::Get { key } | Verb::Merge { key, .. } | Verb::Bind { key, .. } | Verb::Delete { key, .. } => {
+                Some(key.into())
+            }
+            Verb::Update { object, .. } | Verb::Create { object } => Some(object.into()),
+            Verb::List(_) | Verb::Watch { .. } => None,
+        },
+        Input::Runtime(report) => {
+            let pod = match report {
+                Report::Listed(_) => return None,
+                Report::Container { pod, .. }
+                | Report::SandboxGone { pod }
+                | Report::Removed { pod }
+                | Report::RemoveFailed { pod, .. } => pod,
+            };
+            let key = Key::new(Kind::Pod, &pod.namespace, &pod.name);
+            Some(About { key, uid: pod.uid.clone(), revision: Revision(0) })
+        }
+        Input::Reply { .. } | Input::Wake | Input::Ended { .. } | Input::Gone { .. } | Input::Committed { .. } => None,
+    }
 }

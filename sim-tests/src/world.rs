@@ -7,16 +7,16 @@
 //! What the world adds: links that delay and lose, a disk that syncs, nodes whose runtime owns the truth about
 //! processes, crashes and restarts. Checkers see every fact as it happens (see [`crate::invariants`]).
 
-use crate::disk::Unsynced;
+use crate::disk::{Outcome, Unsynced};
 use crate::invariants::{Broken, Judge, Violation};
 use crate::link::{Fate, Link, Message, Quality, subject};
 use crate::noise::{Counted, Delay};
 use crate::plan::{Fault, Weather};
 use crate::runtime::{Deed, Life, Results, Runtime, Speeds};
-use crate::trace::{self, Trace};
+use crate::trace::{self, ActorOp, Seq, Trace, What};
 use crate::truth::{Fact, NodeFacts, Role, Truth, Who};
 use miniku_core::api::kinds::Kind;
-use miniku_core::api::object::Key;
+use miniku_core::api::object::{Key, Object};
 use miniku_core::kubelet::runtime::Command;
 use miniku_core::program::{
     Answer, CallId, CommitId, Committed, Effect, Effects, Input, Program, Query, Request, RequestId, Revision, Verb,
@@ -151,9 +151,11 @@ enum Happening {
     },
     Clear {
         actor: usize,
-        weather: u64,
+        fault: usize,
     },
-    DiskHasRoom,
+    DiskHasRoom {
+        fault: usize,
+    },
 }
 
 /// A place in the order of events.
@@ -165,13 +167,15 @@ struct Turn {
     slot: usize,
 }
 
-/// Events to come.
+/// Events to come, each with what led to it.
 #[derive(Default)]
 struct Agenda {
     heap: BinaryHeap<Reverse<Turn>>,
-    slots: Vec<Option<Happening>>,
+    slots: Vec<Option<(Seq, Happening)>>,
     free: Vec<usize>,
     made: u64,
+    /// What leads to the events that are added now.
+    cause: Seq,
 }
 
 impl Agenda {
@@ -180,7 +184,7 @@ impl Agenda {
             self.slots.push(None);
             self.slots.len() - 1
         });
-        self.slots[slot] = Some(what);
+        self.slots[slot] = Some((self.cause, what));
         self.made += 1;
         self.heap.push(Reverse(Turn { at, tie, id: self.made, slot }));
     }
@@ -192,7 +196,8 @@ impl Agenda {
     fn pop(&mut self) -> Option<(Instant, Happening)> {
         let Reverse(turn) = self.heap.pop()?;
         self.free.push(turn.slot);
-        let what = self.slots[turn.slot].take().expect("a turn has its event");
+        let (cause, what) = self.slots[turn.slot].take().expect("a turn has its event");
+        self.cause = cause;
         Some((turn.at, what))
     }
 }
@@ -429,11 +434,28 @@ impl World {
     /// Ends the run with a violation that no checker found: an expectation that was not met.
     pub fn fail(&mut self, violation: Violation) {
         self.judge.violation.get_or_insert(violation);
+        // Nothing in particular led to what did not happen.
+        self.agenda.cause = 0;
+        self.tell_violation();
     }
 
     /// The events so far.
     pub fn trace(&self) -> &Trace {
         &self.trace
+    }
+
+    /// The events so far, to be taken out and written somewhere while the run goes on.
+    pub fn trace_mut(&mut self) -> &mut Trace {
+        &mut self.trace
+    }
+
+    /// The programs, the API server first, each with its node if it has one.
+    pub fn actors(&self) -> Vec<(Arc<str>, Option<Arc<str>>)> {
+        let clients = self
+            .actors
+            .iter()
+            .map(|actor| (actor.who.name.clone(), actor.node.map(|node| self.machines[node].name.clone())));
+        std::iter::once((self.server.who.name.clone(), None)).chain(clients).collect()
     }
 
     /// How much has happened.
@@ -486,6 +508,27 @@ impl World {
         self.counts.events += 1;
         self.let_time_pass();
         self.happen(what);
+        if self.judge.violation.is_some() {
+            self.tell_violation();
+        }
+    }
+
+    /// Tells what happened now. It leads to whatever is added to the agenda until the next thing is told.
+    fn tell(&mut self, what: impl FnOnce() -> What) {
+        let (seq, cause) = (self.trace.number(), self.agenda.cause);
+        if self.trace.keeps() {
+            self.trace.tell(trace::Entry { seq, at: self.truth.now, cause, what: what() });
+        }
+        self.agenda.cause = seq;
+    }
+
+    fn tell_violation(&mut self) {
+        let cause = self.agenda.cause;
+        let Some(violation) = self.judge.violation.as_mut().filter(|violation| violation.seq == 0) else { return };
+        violation.seq = cause.max(1);
+        let Violation { name, statement, broken, .. } = violation.clone();
+        let objects = broken.objects.iter().map(Object::key).collect();
+        self.tell(|| What::Violation { name, statement, text: broken.what, objects });
     }
 
     fn let_time_pass(&mut self) {
@@ -560,28 +603,28 @@ impl World {
             }
             Happening::Deed { node, boot, deed } => self.deed(node, boot, *deed),
             Happening::Strike { fault } => {
-                let fault = self.faults[fault].1.clone();
-                self.strike(&fault);
+                let what = self.faults[fault].1.clone();
+                self.strike(fault, &what);
             }
             Happening::StartNode { node, boot } => {
                 let machine = &mut self.machines[node];
                 if machine.boot == boot && !machine.up {
                     machine.up = true;
-                    let (kubelet, name) = (machine.kubelet, machine.name.clone());
-                    self.tell_world("boots", &name);
+                    let (kubelet, node) = (machine.kubelet, machine.name.clone());
+                    self.tell(|| What::Node { up: true, node });
                     let life = self.actors[kubelet].who.life;
                     self.start(kubelet, life);
                 }
             }
-            Happening::Clear { actor, weather } => {
-                self.actors[actor].link.clear(weather);
+            Happening::Clear { actor, fault } => {
+                self.actors[actor].link.clear(fault);
                 let name = self.actors[actor].who.name.clone();
-                self.tell_world("link is good again", &name);
+                self.tell(|| What::Heal { id: fault, text: format!("the link of {name} is good again") });
                 self.weather_changed_at(actor);
             }
-            Happening::DiskHasRoom => {
+            Happening::DiskHasRoom { fault } => {
                 self.truth.disk.broken = None;
-                self.tell_world("has room again", "disk");
+                self.tell(|| What::Heal { id: fault, text: "the disk has room again".into() });
             }
             // For an earlier life.
             Happening::Wake { .. }
@@ -610,6 +653,8 @@ impl World {
         one.program = Some((one.make)(birth));
         // A monotonic clock begins anywhere: no two lives can compare theirs.
         one.ahead = Duration::from_secs(draw.count(1).below(1_000_000));
+        let who = one.who.clone();
+        self.tell(|| What::Actor { op: ActorOp::Start, who });
         self.weather_changed_at(actor);
         self.step_actor(actor, Input::Wake);
     }
@@ -629,19 +674,15 @@ impl World {
         let program = one.program.as_mut().expect("it was just looked at");
         self.counts.steps += 1;
         self.trace.mark(self.truth.now, actor as u64, kind_of(&input));
-        if self.trace.wants_lines() {
-            let line = trace::input(&input, "");
-            let (shown, woken) = (input.clone(), matches!(input, Input::Wake));
-            step(&mut self.judge, self.truth.now, &one.who, program.as_mut(), now, input, &mut out);
-            let beat = trace::is_beat(&shown, &out.list);
-            let effects = trace::effects(&out.list, |_| String::new());
-            // A wake that leads to nothing tells nothing, not even in full.
-            if !(woken && out.list.is_empty()) {
-                self.trace.line(self.truth.now, &one.who.to_string(), &line, &effects, beat);
-            }
+        let told = self.trace.keeps().then(|| input.clone());
+        step(&mut self.judge, self.truth.now, &one.who, program.as_mut(), now, input, &mut out);
+        if let Some(input) = told {
+            let who = one.who.clone();
+            self.tell(|| step_told(who, &input, "", &out.list, |_| String::new()));
         } else {
-            step(&mut self.judge, self.truth.now, &one.who, program.as_mut(), now, input, &mut out);
+            self.agenda.cause = self.trace.number();
         }
+        let one = &mut self.actors[actor];
         let wanted = out.wake_at.map(|at| Instant::from_nanos(at.nanos().saturating_sub(nanos(one.ahead))));
         let life = one.who.life;
         if let Some((at, tie)) = one.alarm.set(self.truth.now, wanted) {
@@ -742,17 +783,18 @@ impl World {
             return;
         }
         self.judge.see(&self.truth, Fact::Died { who: &one.who });
-        let name = one.who.to_string();
+        let (who, name) = (one.who.clone(), one.who.to_string());
         one.who.life += 1;
         one.alarm.silence();
         one.doomed = None;
         let life = one.who.life;
-        for (_, id) in std::mem::take(&mut one.open) {
+        let open = std::mem::take(&mut one.open);
+        self.tell(|| What::Actor { op: ActorOp::Crash, who });
+        for (_, id) in open {
             if self.requests.get(&id).is_some_and(|asked| asked.watch.is_some()) {
                 self.hang_up(actor, id);
             }
         }
-        self.tell_world("crashes", &name);
         if let Some(down) = down {
             let tie = Draw::new(self.seed).key("restart").key(&name).u64();
             self.agenda.add(self.truth.now + down, tie, Happening::Start { actor, life });
@@ -772,6 +814,8 @@ impl World {
         self.judge.see(&self.truth, Fact::Recovered { objects, revision });
         self.server.program = Some((self.server.make)(birth, self.truth.disk.load()));
         self.server.ahead = Duration::from_secs(draw.count(1).below(1_000_000));
+        let who = self.server.who.clone();
+        self.tell(|| What::Actor { op: ActorOp::Start, who });
         self.weather_changed();
         self.step_server(Input::Wake);
     }
@@ -801,7 +845,9 @@ impl World {
         out.wake_at = None;
         self.counts.steps += 1;
         self.trace.mark(self.truth.now, SERVER, kind_of(&input));
-        if self.trace.wants_lines() {
+        let told = self.trace.keeps().then(|| input.clone());
+        step(&mut self.judge, self.truth.now, &self.server.who, program.as_mut(), now, input, &mut out);
+        if let Some(input) = told {
             let (requests, actors) = (&self.requests, &self.actors);
             let name = |id: RequestId| {
                 requests.get(&id).map_or_else(|| "nobody".to_owned(), |asked| actors[asked.actor].who.name.to_string())
@@ -810,15 +856,10 @@ impl World {
                 Input::Request { from, .. } | Input::Gone { from } => name(*from),
                 _ => String::new(),
             };
-            let (line, shown, woken) = (trace::input(&input, &from), input.clone(), matches!(input, Input::Wake));
-            step(&mut self.judge, self.truth.now, &self.server.who, program.as_mut(), now, input, &mut out);
-            let beat = trace::is_beat(&shown, &out.list);
-            let effects = trace::effects(&out.list, |id| name(RequestId(id)));
-            if !(woken && out.list.is_empty()) {
-                self.trace.line(self.truth.now, &self.server.who.to_string(), &line, &effects, beat);
-            }
+            let what = step_told(self.server.who.clone(), &input, &from, &out.list, |id| name(RequestId(id)));
+            self.tell(|| what);
         } else {
-            step(&mut self.judge, self.truth.now, &self.server.who, program.as_mut(), now, input, &mut out);
+            self.agenda.cause = self.trace.number();
         }
         let wanted = out.wake_at.map(|at| Instant::from_nanos(at.nanos().saturating_sub(nanos(self.server.ahead))));
         let life = self.server.who.life;
@@ -866,7 +907,7 @@ impl World {
                 }
             }
             Effect::Commit { commit, write } => {
-                if self.truth.disk.submit(commit, write) {
+                if self.truth.disk.submit(commit, write, self.agenda.cause) {
                     self.sync();
                 }
             }
@@ -947,7 +988,8 @@ impl World {
     }
 
     fn synced(&mut self, life: u32) {
-        for (commit, outcome, change) in self.truth.disk.synced() {
+        for Outcome { commit, outcome, change, cause } in self.truth.disk.synced() {
+            self.agenda.cause = cause;
             if let Some(change) = change {
                 self.durable(change);
             }
@@ -964,6 +1006,7 @@ impl World {
             self.counts.loud_writes += 1;
             self.last_noise = Noise::Write(change.key.clone(), change.revision);
         }
+        self.tell(|| What::Write(change.clone()));
         self.truth.durable(change);
         let change = self.truth.history.back().expect("one was just added");
         self.judge.see(&self.truth, Fact::Durable { change });
@@ -973,12 +1016,16 @@ impl World {
         if self.server.program.take().is_none() {
             return;
         }
-        self.tell_world("crashes", "apiserver");
+        let who = self.server.who.clone();
         self.server.who.life += 1;
         self.server.alarm.silence();
-        for change in self.truth.disk.crash(unsynced) {
+        let strike = self.agenda.cause;
+        for (change, cause) in self.truth.disk.crash(unsynced) {
+            self.agenda.cause = cause;
             self.durable(change);
         }
+        self.agenda.cause = strike;
+        self.tell(|| What::Actor { op: ActorOp::Crash, who });
         // Connections break at once; requests that have not arrived yet will find nobody.
         let cut: Vec<RequestId> =
             self.requests.iter().filter(|(_, asked)| asked.request.is_none()).map(|(id, _)| *id).collect();
@@ -1037,6 +1084,9 @@ impl World {
     }
 
     fn life(&mut self, node: &Arc<str>, life: &Life) {
+        let (Life::Started(process) | Life::Ended(process)) = life;
+        let (began, on, one) = (matches!(life, Life::Started(_)), node.clone(), process.clone());
+        self.tell(|| What::Process { began, node: on, process: one });
         let (process, verb) = match life {
             Life::Started(process) => {
                 self.counts.starts += 1;
@@ -1052,10 +1102,6 @@ impl World {
             }
         };
         let what = format!("{}/{}.{} {verb}", process.pod.name, process.container, process.attempt);
-        if self.trace.wants_lines() {
-            let what = format!("process {} of {what}", process.pid);
-            self.trace.line(self.truth.now, &format!("{node}"), &what, "", false);
-        }
         self.last_noise = Noise::Process(what);
     }
 
@@ -1069,7 +1115,7 @@ impl World {
         machine.boot += 1;
         let (name, boot) = (machine.name.clone(), machine.boot);
         let lives = machine.runtime.crash();
-        self.tell_world("loses power", &name);
+        self.tell(|| What::Node { up: false, node: name.clone() });
         for life in lives {
             self.life(&name, &life);
         }
@@ -1081,11 +1127,9 @@ impl World {
 
     // Faults.
 
-    /// Makes something go wrong, now.
-    pub fn strike(&mut self, fault: &Fault) {
-        if self.trace.wants_lines() {
-            self.trace.line(self.truth.now, "fault", &fault.to_string(), "", false);
-        }
+    /// Makes something go wrong, now. `id` names it until it is over.
+    fn strike(&mut self, id: usize, fault: &Fault) {
+        self.tell(|| What::Fault { id, text: fault.to_string(), target: fault.target().to_owned() });
         match fault {
             Fault::ApiServerCrash { down, unsynced } => self.crash_server(*down, *unsynced),
             Fault::Crash { actor, down } => {
@@ -1106,7 +1150,7 @@ impl World {
             }
             Fault::Link { actor, weather, lasts } => {
                 if let Some(actor) = self.named(actor) {
-                    self.spoil(actor, *weather, *lasts);
+                    self.spoil(id, actor, *weather, *lasts);
                 }
             }
             Fault::CutWatches { actor } => {
@@ -1130,7 +1174,7 @@ impl World {
             }
             Fault::DiskFull { lasts } => {
                 self.truth.disk.broken = Some("no space left on device".into());
-                self.agenda.add(self.truth.now + *lasts, 0, Happening::DiskHasRoom);
+                self.agenda.add(self.truth.now + *lasts, 0, Happening::DiskHasRoom { fault: id });
             }
             Fault::ProcessesEnd { pod, code } => self.end_processes(pod, *code),
         }
@@ -1140,10 +1184,9 @@ impl World {
         self.actors.iter().position(|actor| *actor.who.name == *name)
     }
 
-    fn spoil(&mut self, actor: usize, weather: Weather, lasts: Duration) {
-        let id = self.agenda.made;
+    fn spoil(&mut self, id: usize, actor: usize, weather: Weather, lasts: Duration) {
         self.actors[actor].link.spoil(id, weather);
-        self.agenda.add(self.truth.now + lasts, id, Happening::Clear { actor, weather: id });
+        self.agenda.add(self.truth.now + lasts, id as u64, Happening::Clear { actor, fault: id });
         self.weather_changed_at(actor);
     }
 
@@ -1188,12 +1231,13 @@ impl World {
         facts.up = machine.up;
         facts.in_touch = if good { facts.in_touch.or(Some(now)) } else { None };
     }
+}
 
-    fn tell_world(&mut self, what: &str, who: &str) {
-        if self.trace.wants_lines() {
-            self.trace.line(self.truth.now, who, what, "", false);
-        }
-    }
+/// A step as the trace tells it. `from` is who sent a request, `name` tells who asked.
+fn step_told(who: Who, input: &Input, from: &str, effects: &[Effect], name: impl FnMut(u64) -> String) -> What {
+    let beat = trace::is_beat(input, effects) || (matches!(input, Input::Wake) && effects.is_empty());
+    let (about, effects) = (trace::about(input), trace::effects(effects, name));
+    What::Step { who, input: trace::input(input, from), about, effects, beat }
 }
 
 /// One step of a program. A panic is a violation like any other, so that its seed and its past are told.
@@ -1213,6 +1257,7 @@ fn step(
         name: "P-total".into(),
         statement: "No input makes a program panic.".into(),
         at,
+        seq: 0,
         broken: Broken::by(format!("{who}: {}", text.unwrap_or("a panic without words"))),
     });
 }

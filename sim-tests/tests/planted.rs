@@ -1,7 +1,7 @@
 //! Programs that are wrong on purpose: each must be caught, and by the checker that is meant for it.
 
 use miniku_core::api::kinds::Kind;
-use miniku_core::api::object::{Key, Resource};
+use miniku_core::api::object::Resource;
 use miniku_core::api::pod::{Pod, PodPhase};
 use miniku_core::apiserver::{self, ApiServer};
 use miniku_core::controllers::node_lifecycle::{self, NodeLifecycle};
@@ -9,12 +9,12 @@ use miniku_core::controllers::replicaset::{self, ReplicaSetController};
 use miniku_core::kubelet::node::Facts;
 use miniku_core::kubelet::runtime::Command;
 use miniku_core::kubelet::{self, Kubelet};
-use miniku_core::program::{DeleteOptions, Effect, Effects, Input, Part, Program, Query, Verb};
+use miniku_core::program::{Effect, Effects, Input, Part, Program, Query, Verb};
 use miniku_core::scheduler::{Scheduler, SchedulerOptions};
 use miniku_core::time::{Duration, Now};
 use miniku_sim::cluster::Cluster;
-use miniku_sim::plan::{self, Fault};
-use miniku_sim::scenario::{Story, secs};
+use miniku_sim::plan::{self, Ask, Delete, Fault};
+use miniku_sim::story::{Story, secs};
 use miniku_sim::trace::Mode;
 use miniku_sim::truth::Role;
 use miniku_sim::world::Birth;
@@ -236,12 +236,13 @@ fn a_kubelet_that_does_not_hear_of_a_pod_that_was_removed_by_force() {
     let gentle = |_, effects: &mut Vec<Effect>| {
         effects.retain(|effect| !matches!(effect, Effect::Runtime(Command::Terminate { .. } | Command::Kill { .. })));
     };
-    let options = DeleteOptions { grace_seconds: Some(0), ..Default::default() };
+    let (kind, name, namespace) = (Kind::Pod, "a".into(), "default".into());
+    let delete = Delete { kind, name, namespace, grace_seconds: Some(0), propagation: None };
     let manifest = json!({"kind": "Pod", "metadata": {"name": "a"},
         "spec": {"containers": [{"name": "c", "image": "busybox"}], "terminationGracePeriodSeconds": 5}});
     let world = Story::of(with_kubelets(Cluster::whole(1, 2), gentle))
         .at(secs(1), plan::create(manifest))
-        .at(secs(20), Verb::Delete { key: Key::new(Kind::Pod, "default", "a"), options })
+        .at(secs(20), Ask::Delete(delete))
         .tell(Mode::Off);
     assert!(world.violation().is_some_and(|violation| violation.name == "S-zombie"), "{:?}", world.violation());
 }

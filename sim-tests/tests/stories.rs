@@ -2,18 +2,17 @@
 //!
 //! `MINIKU_WRITE_TRACES=1 cargo test -p miniku-sim --test stories` writes them anew.
 
-use miniku_sim::scenarios;
+use miniku_sim::library;
 use miniku_sim::trace::Mode;
 use std::fs;
 use std::path::Path;
 
 fn check(name: &str) {
-    let scenario = scenarios::named(name).expect("there is such a scenario");
-    let story = (scenario.story)(SEED);
-    let plan = story.plan.to_string();
-    let world = story.tell(Mode::Story);
+    let scenario = library::named(name).expect("there is such a scenario");
+    let world = scenario.trace(SEED, Mode::Story);
     assert_eq!(world.violation(), None);
-    let text = format!("# {}\n# Seed {SEED}. What is done:\n{}\n{}", scenario.about.trim(), plan, world.trace().text());
+    let (about, plan) = (&scenario.about, scenario.plan());
+    let text = format!("# {about}\n# Seed {SEED}. What is done:\n{plan}\n{}", world.trace().story());
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(format!("{name}.trace"));
     if std::env::var("MINIKU_WRITE_TRACES").is_ok() {
         return fs::write(file, text).expect("the trace can be written");
@@ -34,10 +33,10 @@ const SEED: u64 = 1;
 
 #[test]
 fn one_pod() {
-    check("one_pod");
+    check("one-pod");
 }
 
 #[test]
 fn node_reboot() {
-    check("node_reboot");
+    check("node-reboot");
 }

@@ -3,11 +3,12 @@
 //! The spellings of the programs before miniku are taken too: `--api-server` and its like for `--server`, `--db`,
 //! `--root-dir`, `--node-name`, and Go's single dash (see [`argv`](crate::cli::argv)).
 
+use crate::cli::DEFAULT_SERVER;
 use crate::cli::error::CliError;
-use crate::cli::{DEFAULT_SERVER, durations};
 use crate::client::connection::ServerUrl;
 use crate::daemons;
 use clap::{Args, Subcommand, ValueEnum};
+use miniku_core::durations;
 use miniku_core::scheduler::Strategy;
 use std::path::PathBuf;
 use std::str::FromStr;

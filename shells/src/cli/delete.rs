@@ -2,13 +2,13 @@
 
 use crate::cli::Session;
 use crate::cli::cluster::{name, selectors, text};
-use crate::cli::durations;
 use crate::cli::error::CliError;
 use crate::cli::manifest::{self, FileArgs};
 use crate::cli::print::Format;
 use crate::cli::resource::{self, full_name, singular};
 use clap::{Args, ValueEnum};
 use miniku_core::api::object::Key;
+use miniku_core::durations;
 use miniku_core::program::{DeleteOptions, Propagation};
 use std::io::Write;
 use std::thread;

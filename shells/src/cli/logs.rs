@@ -2,13 +2,13 @@
 
 use crate::cli::Session;
 use crate::cli::cluster::{Parameters, name, selectors, text};
-use crate::cli::durations;
 use crate::cli::error::CliError;
 use crate::cli::resource::one_kind;
 use crate::client::paths;
 use clap::Args;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::replicaset::ReplicaSet;
+use miniku_core::durations;
 use serde_json::Value;
 use std::io::{BufRead, Write};
 use std::time::Duration;

@@ -12,7 +12,6 @@ pub mod daemons;
 pub mod decisions;
 pub mod delete;
 pub mod describe;
-pub mod durations;
 pub mod edit;
 pub mod error;
 pub mod get;

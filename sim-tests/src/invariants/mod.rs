@@ -3,6 +3,7 @@
 //! A checker sees every [`Fact`] as it happens, together with the [`Truth`], and says what is wrong. It never looks
 //! into a program. The statements' names are those of the simulator's design.
 
+use crate::trace::Seq;
 use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::object::Object;
 use miniku_core::time::Instant;
@@ -102,6 +103,8 @@ pub struct Violation {
     pub statement: String,
     /// When it was found.
     pub at: Instant,
+    /// The entry of the trace at which it was found.
+    pub seq: Seq,
     /// How it is broken.
     pub broken: Broken,
 }
@@ -134,7 +137,7 @@ impl Judge {
             {
                 let row = &CHECKERS[*at];
                 let (name, statement) = (row.name.to_owned(), row.statement().to_owned());
-                self.violation = Some(Violation { name, statement, at: truth.now, broken });
+                self.violation = Some(Violation { name, statement, at: truth.now, seq: 0, broken });
             }
         }
         if matches!(fact, Fact::Durable { .. } | Fact::Weather | Fact::Time | Fact::Started { .. }) {
@@ -167,6 +170,7 @@ mod tests {
 #[cfg(test)]
 pub(crate) mod forged {
     use super::*;
+    use crate::disk::Outcome;
     use crate::truth::{Role, Who};
     use miniku_core::program::{CommitId, Committed, Write};
     use miniku_core::store::Change;
@@ -197,8 +201,8 @@ pub(crate) mod forged {
         pub fn write(&mut self, object: &Object, gone: bool) -> Result<Change, Broken> {
             let expect = self.truth.object(&object.key()).map_or_else(Default::default, Object::revision);
             let write = Write { key: object.key(), expect, object: (!gone).then(|| object.clone()) };
-            self.truth.disk.submit(CommitId(0), write);
-            let (_, outcome, change) = self.truth.disk.synced().remove(0);
+            self.truth.disk.submit(CommitId(0), write, 0);
+            let Outcome { outcome, change, .. } = self.truth.disk.synced().remove(0);
             assert!(matches!(outcome, Committed::At(_)), "{outcome:?}");
             let change = change.unwrap();
             self.truth.durable(change.clone());

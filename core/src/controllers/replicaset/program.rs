@@ -215,7 +215,9 @@ impl ReplicaSetController {
                 }
             }
         }
+        // What is told to stop and ends with an error has not failed.
         let failed_now = new.status.phase == PodPhase::Failed
+            && !new.metadata.is_deleting()
             && old.as_ref().and_then(Object::get::<Pod>).is_some_and(|old| old.status.phase != PodPhase::Failed);
         if failed_now && let Some(care) = owner.and_then(|set| self.care.get_mut(&set)) {
             care.failures.add(now.mono);

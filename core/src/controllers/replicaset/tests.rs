@@ -191,6 +191,29 @@ fn failed_pods_are_replaced_later_each_time() {
     assert!(desk.pods().len() <= 2);
 }
 
+/// Most processes end with 143 when they are told to: their pods are `Failed` for the moment until they are gone.
+#[test]
+fn pods_that_end_because_they_are_deleted_have_not_failed() {
+    let mut desk = Desk::new(0);
+    desk.world.node("n");
+    desk.set("web", 20);
+    desk.run(1);
+    for pod in desk.pods() {
+        let (key, uid) = (Key::new(Kind::Pod, "default", &pod.metadata.name), pod.metadata.uid.as_str().into());
+        desk.world.ask(Verb::Bind { key, uid, node: "n".into() });
+    }
+    desk.scale("web", 1);
+    desk.run(1);
+    for pod in desk.pods().iter().filter(|pod| pod.metadata.is_deleting()) {
+        desk.say(&pod.metadata.name, json!({"phase": "Failed"}));
+        desk.run(1);
+        desk.world.delete_at_once(Key::new(Kind::Pod, "default", &pod.metadata.name));
+    }
+    desk.scale("web", 4);
+    desk.run(1);
+    assert_eq!(desk.alive("web"), 4);
+}
+
 #[test]
 fn pods_without_an_owner_are_adopted_before_others_are_made() {
     for seed in SEEDS {

@@ -1,6 +1,6 @@
 //! Durations as Go writes and reads them: `10s`, `1m30s`, `500ms`, `1.5h`.
 
-use std::time::Duration;
+use crate::time::Duration;
 
 /// Reads a duration that is not negative.
 ///
@@ -35,6 +35,21 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         rest = after;
     }
     Ok(sum)
+}
+
+/// Writes a duration so that [`parse`] reads it back: whole, in the largest unit up to seconds that divides it.
+///
+/// ```
+/// use miniku_core::{durations::text, time::Duration};
+/// assert_eq!(text(Duration::from_millis(90_000)), "90s");
+/// assert_eq!(text(Duration::from_millis(1_500)), "1500ms");
+/// ```
+pub fn text(duration: Duration) -> String {
+    let nanos = duration.as_nanos();
+    let units = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")];
+    let unit = units.into_iter().find(|(unit, _)| nanos.is_multiple_of(*unit));
+    let (unit, name) = unit.unwrap_or((1, "ns"));
+    format!("{}{name}", nanos / unit)
 }
 
 /// `number`, which may have a fraction, times `nanos`; exactly, and not by way of floating point.

@@ -1,0 +1,49 @@
+//! The scenarios that come with the simulator: the files under `sim-tests/scenarios/`.
+
+use crate::scenario::Scenario;
+
+macro_rules! library {
+    ($($name:literal)+) => {
+        /// Their names and texts.
+        pub const LIBRARY: &[(&str, &str)] =
+            &[$(($name, include_str!(concat!("../scenarios/", $name, ".yaml")))),+];
+    };
+}
+
+library! {
+    "one-pod"
+    "scale"
+    "exits"
+    "no-image"
+    "crowded"
+    "same-name"
+    "collected"
+    "drain"
+    "kubelet-restart"
+    "node-death"
+    "node-death-while-scaling"
+    "node-gone"
+    "node-reboot"
+    "cut-off"
+    "disk-full"
+    "api-restart"
+    "api-away"
+    "power-loss-under-load"
+    "replies-lost"
+    "half-done"
+}
+
+/// The text of the scenario of this name.
+pub fn text(name: &str) -> Option<&'static str> {
+    LIBRARY.iter().find(|(one, _)| *one == name).map(|(_, text)| *text)
+}
+
+/// The scenario of this name.
+pub fn named(name: &str) -> Option<Scenario> {
+    text(name).map(|text| Scenario::read(text).expect("the library's scenarios are read by a test"))
+}
+
+/// All of them.
+pub fn all() -> impl Iterator<Item = Scenario> {
+    LIBRARY.iter().filter_map(|(name, _)| named(name))
+}
