@@ -103,6 +103,15 @@ impl Disk {
         batch.into_iter().filter_map(|one| Some((self.apply(one.write)?, one.cause))).collect()
     }
 
+    /// Keeps this copy of an object that is equal to the stored one.
+    pub fn share(&mut self, object: &Object) {
+        if let Some(stored) = self.objects.get_mut(&object.key())
+            && stored.revision() == object.revision()
+        {
+            *stored = object.clone();
+        }
+    }
+
     /// What an API server starts from, as every engine gives it.
     pub fn load(&self) -> Store {
         Store::load(self.objects.values().cloned(), self.revision)

@@ -20,7 +20,7 @@ use miniku_core::api::object::{Key, Object};
 use miniku_core::kubelet::runtime::Command;
 use miniku_core::program::{
     Answer, CallId, CommitId, Committed, Effect, Effects, Input, Program, Query, Request, RequestId, Revision, Verb,
-    WatchFrom,
+    WatchEvent, WatchFrom,
 };
 use miniku_core::rng::Draw;
 use miniku_core::store::Store;
@@ -877,6 +877,9 @@ impl World {
         match effect {
             Effect::Answer { to, answer } => self.answer(to, answer),
             Effect::Event { to, event } => {
+                if let WatchEvent::Added(object) | WatchEvent::Modified(object) = &event {
+                    self.truth.share(object);
+                }
                 self.judge.see(&self.truth, Fact::Streamed { id: to, event: &event });
                 let Some(asked) = self.requests.get_mut(&to) else { return };
                 let link = &mut self.actors[asked.actor].link;
@@ -919,6 +922,9 @@ impl World {
     }
 
     fn answer(&mut self, to: RequestId, answer: Answer) {
+        if let Answer::Object { object, .. } = &answer {
+            self.truth.share(object);
+        }
         let opened = matches!(answer, Answer::Watching);
         let Some(asked) = self.requests.get_mut(&to) else {
             if !opened {
