@@ -286,8 +286,10 @@ impl Truth {
     /// Takes in the start of a process.
     pub(crate) fn started(&mut self, node: &Arc<str>, process: &Process) {
         let key = (process.pod.uid.clone(), process.container.clone());
-        self.processes.entry(key).or_default().push((node.clone(), process.clone()));
-        self.running.entry(process.pod.name.as_str().into()).or_default().push(node.clone());
+        // Nearly always the only one, of very many.
+        self.processes.entry(key).or_insert_with(|| Vec::with_capacity(1)).push((node.clone(), process.clone()));
+        let name = process.pod.name.as_str().into();
+        self.running.entry(name).or_insert_with(|| Vec::with_capacity(1)).push(node.clone());
     }
 
     /// Takes in the end of a process.

@@ -44,7 +44,7 @@ pub struct ReplicaSetController {
     queue: Deadlines<Key>,
     selecting: Selecting,
     /// Pods by the uid of the set that owns them.
-    owned: BTreeMap<String, BTreeSet<Key>>,
+    owned: BTreeMap<String, BTreeMap<Key, Object>>,
     /// Pods that nobody owns.
     orphans: BTreeSet<Key>,
     creations: Expectations<Key, Key>,
@@ -129,7 +129,7 @@ impl ReplicaSetController {
                 let key = object.key();
                 let set: &ReplicaSet = object.get().expect("the view has replica sets only");
                 self.selecting.add(&key, set);
-                let own = self.owned.get(&set.metadata.uid).into_iter().flatten();
+                let own = self.owned.get(&set.metadata.uid).into_iter().flat_map(BTreeMap::keys);
                 let orphans = self.orphans.range(Key::new(Kind::Pod, &key.namespace, "")..);
                 let orphans = orphans.take_while(|pod| pod.namespace == key.namespace);
                 let uid = set.metadata.uid.clone();
@@ -196,11 +196,12 @@ impl ReplicaSetController {
         for set in concerned {
             self.queue.set(set, now.mono);
         }
-        let Some(new) = new.as_ref().and_then(Object::get::<Pod>) else { return };
+        let Some(object) = new else { return };
+        let Some(new) = object.get::<Pod>() else { return };
         let owner = self.owner(&new.metadata);
         match new.metadata.controller() {
             Some(by) => {
-                self.owned.entry(by.uid.clone()).or_default().insert(key.clone());
+                self.owned.entry(by.uid.clone()).or_default().insert(key.clone(), object.clone());
                 if let Some(care) = owner.as_ref().and_then(|set| self.care.get_mut(set)) {
                     care.unclaimed.insert(key);
                 }
@@ -357,13 +358,8 @@ impl ReplicaSetController {
         self.claim(now, key, set, out);
         self.delete_again(now, key, out);
 
-        let owned: Vec<Object> = self
-            .owned
-            .get(&set.metadata.uid)
-            .into_iter()
-            .flatten()
-            .filter_map(|pod| self.pods.object(pod).cloned())
-            .collect();
+        let owned: Vec<Object> =
+            self.owned.get(&set.metadata.uid).into_iter().flat_map(BTreeMap::values).cloned().collect();
         let pods: Vec<&Pod> = owned.iter().filter_map(Object::get).collect();
         let active: Vec<&Pod> = pods.iter().copied().filter(|pod| pod.is_active()).collect();
         let settled = self.creations.is_met(key) && self.deletions.is_met(key) && self.claims.is_met(key);
