@@ -6,6 +6,11 @@
 //! namespaces, or on a virtual clock.
 #![forbid(unsafe_code)]
 
+#[macro_use]
+pub mod coverage;
+#[macro_use]
+pub mod planted;
+
 pub mod api;
 pub mod apiserver;
 pub mod client;

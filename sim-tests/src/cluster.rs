@@ -14,11 +14,12 @@ use miniku_core::controllers::node_lifecycle::{self, NodeLifecycle};
 use miniku_core::controllers::replicaset::{self, ReplicaSetController};
 use miniku_core::kubelet::node::Facts;
 use miniku_core::kubelet::{Kubelet, Options as KubeletOptions};
-use miniku_core::program::Program;
+use miniku_core::program::{Effects, Input, Program};
 use miniku_core::rng::Draw;
 use miniku_core::scheduler::{Scheduler, SchedulerOptions, Strategy};
+use miniku_core::sometimes;
 use miniku_core::store::Store;
-use miniku_core::time::Duration;
+use miniku_core::time::{Duration, Now};
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
@@ -65,12 +66,34 @@ pub struct Settings {
     /// So long after that, and its pods are evicted.
     #[serde(with = "units::duration")]
     pub eviction_after: Duration,
+    /// How many changes the API server remembers for watches; as many as it likes if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<usize>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let strategy = Strategy::default();
-        Settings { strategy, node_grace: node_lifecycle::NODE_GRACE, eviction_after: node_lifecycle::EVICTION_AFTER }
+        Settings {
+            strategy,
+            node_grace: node_lifecycle::NODE_GRACE,
+            eviction_after: node_lifecycle::EVICTION_AFTER,
+            history: None,
+        }
+    }
+}
+
+/// A program on a machine whose wall clock is wrong.
+struct Askew {
+    inner: Box<dyn Program>,
+    ahead: Duration,
+    behind: Duration,
+}
+
+impl Program for Askew {
+    fn step(&mut self, now: Now, input: Input, out: &mut Effects) {
+        let wall = now.wall + self.ahead - self.behind;
+        self.inner.step(Now { wall, ..now }, input, out);
     }
 }
 
@@ -94,6 +117,8 @@ impl Cluster {
             link: Default::default(),
             sync: Delay::micros(300, 400),
             speeds: Default::default(),
+            any_image: false,
+            objects: Vec::new(),
             faults: Vec::new(),
             checked: true,
             trace: trace::Mode::Off,
@@ -117,24 +142,31 @@ impl Cluster {
 
     /// Adds the scheduler and all controllers, set like this.
     pub fn control_plane_with(self, settings: Settings) -> Self {
-        let Settings { strategy, node_grace, eviction_after } = settings;
-        self.program(Role::Scheduler, "scheduler", move |birth| {
-            Box::new(Scheduler::new(SchedulerOptions { seed: birth.seed, strategy, ..Default::default() }))
-        })
-        .program(Role::ReplicaSets, "replicaset", |birth| {
-            Box::new(ReplicaSetController::new(replicaset::Options { seed: birth.seed, ..Default::default() }))
-        })
-        .program(Role::NodeLifecycle, "node-lifecycle", move |birth| {
-            let options =
-                node_lifecycle::Options { grace: node_grace, eviction_after, ..node_lifecycle::Options::default() };
-            Box::new(NodeLifecycle::new(options, birth.seed))
-        })
-        .program(Role::Garbage, "garbage", |birth| {
-            Box::new(GarbageCollector::new(garbage::Options::default(), birth.seed))
-        })
-        .program(Role::Namespaces, "namespaces", |birth| {
-            Box::new(NamespaceController::new(namespaces::Options::default(), birth.seed))
-        })
+        let Settings { strategy, node_grace, eviction_after, history } = settings;
+        let cluster = match history {
+            None => self,
+            Some(history) => self.server(move |birth, store| {
+                Box::new(ApiServer::new(apiserver::Options::with_seed(birth.seed), store.remembering(history)))
+            }),
+        };
+        cluster
+            .program(Role::Scheduler, "scheduler", move |birth| {
+                Box::new(Scheduler::new(SchedulerOptions { seed: birth.seed, strategy, ..Default::default() }))
+            })
+            .program(Role::ReplicaSets, "replicaset", |birth| {
+                Box::new(ReplicaSetController::new(replicaset::Options { seed: birth.seed, ..Default::default() }))
+            })
+            .program(Role::NodeLifecycle, "node-lifecycle", move |birth| {
+                let options =
+                    node_lifecycle::Options { grace: node_grace, eviction_after, ..node_lifecycle::Options::default() };
+                Box::new(NodeLifecycle::new(options, birth.seed))
+            })
+            .program(Role::Garbage, "garbage", |birth| {
+                Box::new(GarbageCollector::new(garbage::Options::default(), birth.seed))
+            })
+            .program(Role::Namespaces, "namespaces", |birth| {
+                Box::new(NamespaceController::new(namespaces::Options::default(), birth.seed))
+            })
     }
 
     /// Adds a program, or replaces the one of this name: a wrong one, to see whether it is caught.
@@ -181,6 +213,21 @@ impl Cluster {
     /// The names of all programs but the API server.
     pub fn actors(&self) -> impl Iterator<Item = &str> {
         self.setup.parts.iter().map(|part| part.name.as_str())
+    }
+
+    /// Sets a node's wall clock wrong.
+    pub fn askew(self, node: &str, ahead: Duration, behind: Duration) -> Self {
+        sometimes!(ClockAskew);
+        self.wrap(&format!("kubelet/{node}"), move |inner| Box::new(Askew { inner, ahead, behind }))
+    }
+
+    /// Puts something between a program and the world, in all of its lives.
+    pub fn wrap(mut self, name: &str, around: impl Fn(Box<dyn Program>) -> Box<dyn Program> + 'static) -> Self {
+        if let Some(part) = self.setup.parts.iter_mut().find(|part| part.name == name) {
+            let make = part.make.clone();
+            part.make = Rc::new(move |birth: Birth<'_>| around(make(birth)));
+        }
+        self
     }
 
     /// Changes links, disk, runtimes.

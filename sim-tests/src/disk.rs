@@ -62,6 +62,11 @@ impl Disk {
         self.revision
     }
 
+    /// Stores an object that is there from the beginning; nothing if one of its name is there already.
+    pub fn preload(&mut self, object: Object) -> Option<Change> {
+        self.apply(Write { key: object.key(), expect: Revision(0), object: Some(object) })
+    }
+
     /// Takes in a write. Tells whether a sync has to be started for it now.
     pub fn submit(&mut self, commit: CommitId, write: Write, cause: Seq) -> bool {
         let idle = self.syncing.is_empty();

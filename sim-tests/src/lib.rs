@@ -18,21 +18,26 @@
 //!
 //! Where to look: [`world`] is the event loop, [`cluster`] puts programs together, [`plan`] says what is done to them
 //! and [`noise`] how long things take, [`runtime`] and [`disk`] are the machines, [`truth`] is what is really so,
-//! [`invariants`] what must always be so, [`trace`] what is told, [`scenario`] stories as files, [`library`] those
-//! that come with the simulator, [`swarm`] those that are drawn, [`run`](mod@run) the rest.
+//! [`invariants`] what must always be so, [`trace`] what is told, [`report`] the page of it, [`scenario`] stories as
+//! files, [`library`] those that come with the simulator, [`swarm`] those that are drawn, [`run`](mod@run) the rest.
 #![forbid(unsafe_code)]
 
 pub mod cluster;
+pub mod compare;
 pub mod disk;
+pub mod explore;
 pub mod invariants;
 pub mod library;
 pub mod link;
 pub mod noise;
 pub mod operator;
 pub mod plan;
+pub mod report;
 pub mod run;
 pub mod runtime;
 pub mod scenario;
+pub mod shrink;
+pub mod snapshot;
 pub mod story;
 pub mod swarm;
 pub mod trace;

@@ -73,11 +73,11 @@ impl Options {
         // Room for all, wherever they go.
         let room = u64::try_from(pods).unwrap_or(u64::MAX).max(110);
         let group = NodeGroup {
-            name: "node".into(),
             count: Some(nodes),
             cpu: Quantity::whole(64),
             memory: Quantity::whole(256 << 30),
             pods: room,
+            ..NodeGroup::one("node")
         };
         let about = format!("{pods} pods on {nodes} nodes.");
         let cluster = Spec { nodes: Nodes(vec![group]), ..Spec::default() };

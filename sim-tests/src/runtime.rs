@@ -5,9 +5,11 @@
 //! real nodes: `sleep 5`, `false`, `sh -c "trap '' TERM; sleep 9; exit 3"`. Anything else runs until it is stopped.
 
 use crate::noise::{Counted, Delay};
+use miniku_core::api::pod::Pod;
 use miniku_core::kubelet::runtime::{
     Command, ContainerReport, ContainerSpec, ContainerState, PodRef, PodReport, Report, StartError,
 };
+use miniku_core::kubelet::spec::container_spec;
 use miniku_core::rng::Draw;
 use miniku_core::time::{Duration, Wall};
 use std::collections::BTreeMap;
@@ -187,6 +189,7 @@ struct Container {
 #[derive(Debug)]
 pub struct Runtime {
     speeds: Speeds,
+    any_image: bool,
     draws: Counted,
     sandboxes: BTreeMap<String, Sandbox>,
     next_pid: u32,
@@ -208,10 +211,10 @@ mod purpose {
 
 impl Runtime {
     /// A node's runtime, with nothing on the node.
-    pub fn new(speeds: Speeds, draw: Draw) -> Self {
+    pub fn new(speeds: Speeds, any_image: bool, draw: Draw) -> Self {
         let next_pid = u32::try_from(draw.key("first pid").below(u64::from(PIDS))).expect("it is below");
         let draws = Counted::of(draw);
-        Runtime { speeds, draws, sandboxes: BTreeMap::new(), next_pid, pids: Default::default() }
+        Runtime { speeds, any_image, draws, sandboxes: BTreeMap::new(), next_pid, pids: Default::default() }
     }
 
     /// How long a command is on its way.
@@ -349,12 +352,44 @@ impl Runtime {
                 sandbox.containers.push(one);
             }
         }
-        let speed = if image_error(&container.image).is_some() { self.speeds.pull } else { self.speeds.start };
+        let speed = if self.image_error(&container.image).is_some() { self.speeds.pull } else { self.speeds.start };
         let delay = speed.of(self.draws.name(purpose::START, &pod.uid));
         out.later.push((delay, Deed::Start { pod: pod.clone(), container }));
     }
 
+    fn image_error(&self, image: &str) -> Option<StartError> {
+        if self.any_image { None } else { image_error(image) }
+    }
+
+    /// A pod that runs from the beginning.
+    pub fn preload(&mut self, wall: Wall, pod: &Pod, out: &mut Results) {
+        let name = PodRef {
+            uid: pod.metadata.uid.clone(),
+            namespace: pod.metadata.namespace.clone(),
+            name: pod.metadata.name.clone(),
+        };
+        let containers = pod.spec.containers.iter().map(|container| {
+            let status = pod.status.container_statuses.iter().find(|status| status.name == container.name);
+            let attempt = status.and_then(|status| u32::try_from(status.restart_count).ok()).unwrap_or(0);
+            container_spec(container, attempt)
+        });
+        let containers: Vec<ContainerSpec> = containers.collect();
+        let waiting =
+            |spec: &ContainerSpec| Container { spec: spec.clone(), state: ContainerState::Absent, starting: true };
+        let sandbox = Sandbox {
+            pod: name.clone(),
+            alive: true,
+            removing: false,
+            containers: containers.iter().map(waiting).collect(),
+        };
+        self.sandboxes.insert(name.uid.clone(), sandbox);
+        for spec in containers {
+            self.started(wall, &name, spec, out);
+        }
+    }
+
     fn started(&mut self, wall: Wall, pod: &PodRef, spec: ContainerSpec, out: &mut Results) {
+        let no_image = self.image_error(&spec.image);
         let Some(sandbox) = self.sandboxes.get_mut(&pod.uid).filter(|sandbox| sandbox.alive) else { return };
         let removing = sandbox.removing;
         let found = sandbox.containers.iter_mut().find(|one| one.spec.name == spec.name);
@@ -363,7 +398,7 @@ impl Runtime {
         if removing {
             return;
         }
-        if let Some(reason) = image_error(&spec.image) {
+        if let Some(reason) = no_image {
             let message = format!("pull image {:?}: not found", spec.image);
             one.state = ContainerState::NotStarted { reason, message, at: wall };
         } else {
@@ -478,7 +513,7 @@ mod tests {
 
     impl Node {
         fn new() -> Self {
-            let runtime = Runtime::new(Speeds::default(), Draw::new(1));
+            let runtime = Runtime::new(Speeds::default(), false, Draw::new(1));
             Node { runtime, now: Duration::ZERO, due: Vec::new(), log: Vec::new() }
         }
 

@@ -43,6 +43,7 @@ use crate::units;
 use crate::world::World;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::node::Node;
+use miniku_core::api::object::Object;
 use miniku_core::api::pod::{Pod, PodPhase};
 use miniku_core::api::quantity::Quantity;
 use miniku_core::durations;
@@ -95,6 +96,29 @@ pub struct Spec {
     /// How the programs are set.
     #[serde(skip_serializing_if = "is_default")]
     pub settings: Settings,
+    /// Whether every image can be had; busybox and alpine alone if not.
+    #[serde(skip_serializing_if = "is_default")]
+    pub any_image: bool,
+    /// What is stored at the beginning. Pods that run on a node do so from the beginning.
+    #[serde(skip_serializing_if = "Vec::is_empty", with = "objects")]
+    pub objects: Vec<Object>,
+}
+
+/// Objects as manifests.
+mod objects {
+    use crate::plan::try_object;
+    use miniku_core::api::object::Object;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+    use serde_json::Value;
+
+    pub fn serialize<S: Serializer>(objects: &[Object], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(objects)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Object>, D::Error> {
+        let manifests = Vec::<Value>::deserialize(from)?;
+        manifests.into_iter().map(|manifest| try_object(manifest).map_err(de::Error::custom)).collect()
+    }
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -134,6 +158,29 @@ pub struct NodeGroup {
     /// How many pods each takes.
     #[serde(default = "usual_pods")]
     pub pods: u64,
+    /// Their wall clocks are ahead by so much.
+    #[serde(default, with = "units::duration", skip_serializing_if = "Duration::is_zero")]
+    pub clock_ahead: Duration,
+    /// Their wall clocks are behind by so much.
+    #[serde(default, with = "units::duration", skip_serializing_if = "Duration::is_zero")]
+    pub clock_behind: Duration,
+}
+
+impl NodeGroup {
+    /// One ordinary node of this name.
+    pub fn one(name: impl Into<String>) -> Self {
+        let (cpu, memory, pods) = (four_processors(), eight_gibibytes(), usual_pods());
+        let (clock_ahead, clock_behind) = (Duration::ZERO, Duration::ZERO);
+        NodeGroup { name: name.into(), count: None, cpu, memory, pods, clock_ahead, clock_behind }
+    }
+
+    /// The names of its nodes.
+    pub fn names(&self) -> Vec<String> {
+        match self.count {
+            None => vec![self.name.clone()],
+            Some(count) => (1..=count).map(|nth| format!("{}-{nth}", self.name)).collect(),
+        }
+    }
 }
 
 fn four_processors() -> Quantity {
@@ -151,8 +198,7 @@ fn usual_pods() -> u64 {
 impl Nodes {
     /// So many ordinary nodes.
     pub fn ordinary(count: usize) -> Self {
-        let (cpu, memory, pods) = (four_processors(), eight_gibibytes(), usual_pods());
-        Nodes(vec![NodeGroup { name: "node".into(), count: Some(count), cpu, memory, pods }])
+        Nodes(vec![NodeGroup { count: Some(count), ..NodeGroup::one("node") }])
     }
 
     /// Each node.
@@ -164,10 +210,7 @@ impl Nodes {
                 memory_bytes: group.memory.value(),
                 pods: group.pods,
             };
-            match group.count {
-                None => vec![shape(group.name.clone())],
-                Some(count) => (1..=count).map(|nth| shape(format!("{}-{nth}", group.name))).collect(),
-            }
+            group.names().into_iter().map(shape)
         });
         groups.collect()
     }
@@ -372,6 +415,11 @@ impl Scenario {
         Ok(scenario)
     }
 
+    /// Says what is wrong with a scenario that was put together.
+    pub fn checked(&self) -> Result<(), NoScenario> {
+        self.check().map_err(|(place, what)| NoScenario(format!("{place}: {what}")))
+    }
+
     /// Writes YAML.
     pub fn text(&self) -> String {
         let options = serde_saphyr::ser_options! { compact_list_indent: true, folded_wrap_chars: usize::MAX };
@@ -379,7 +427,7 @@ impl Scenario {
     }
 
     /// What is wrong with it, and where: names of nodes, programs and objects that are not there, times out of order.
-    fn check(&self) -> Result<(), (String, String)> {
+    pub(crate) fn check(&self) -> Result<(), (String, String)> {
         let nodes: BTreeSet<String> = self.cluster.nodes.shapes().into_iter().map(|shape| shape.name).collect();
         let known = |what: &str, name: &str, all: &BTreeSet<String>| match all.contains(name) {
             true => Ok(()),
@@ -389,7 +437,8 @@ impl Scenario {
             return Err(("cluster.nodes".into(), "two nodes have one name".into()));
         }
         let actors: BTreeSet<String> = self.cluster.cluster(0).actors().map(str::to_owned).collect();
-        let mut made = BTreeSet::new();
+        let identity = |object: &Object| (object.kind(), object.meta().namespace.clone(), object.meta().name.clone());
+        let mut made: BTreeSet<_> = self.cluster.objects.iter().map(identity).collect();
         let mut entries: Vec<(usize, &Entry)> = self.timeline.iter().enumerate().collect();
         entries.sort_by_key(|(_, entry)| entry.at);
         for (nth, entry) in entries {
@@ -408,8 +457,7 @@ impl Scenario {
             };
             match &entry.act {
                 Act::Ask(Ask::Create(object)) => {
-                    let key = object.key();
-                    made.insert((key.kind, key.namespace.to_string(), key.name.to_string()));
+                    made.insert(identity(object));
                 }
                 Act::Ask(Ask::Scale(scale)) => {
                     is_there(Kind::ReplicaSet, &scale.namespace, &scale.replica_set).map_err(wrong)?;
@@ -481,15 +529,22 @@ impl Scenario {
 impl Spec {
     /// The cluster for a seed.
     pub fn cluster(&self, seed: u64) -> Cluster {
-        let Spec { nodes, network, sync, runtime, settings } = self;
+        let Spec { nodes, network, sync, runtime, settings, any_image, objects } = self;
         let mut cluster = Cluster::bare(seed).control_plane_with(*settings);
         for shape in nodes.shapes() {
             cluster = cluster.node(shape);
+        }
+        for group in nodes.0.iter().filter(|group| !group.clock_ahead.is_zero() || !group.clock_behind.is_zero()) {
+            for node in group.names() {
+                cluster = cluster.askew(&node, group.clock_ahead, group.clock_behind);
+            }
         }
         cluster.with(|setup| {
             setup.link = *network;
             setup.sync = sync.0;
             setup.speeds = *runtime;
+            setup.any_image = *any_image;
+            setup.objects.clone_from(objects);
         })
     }
 

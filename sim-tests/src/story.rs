@@ -8,7 +8,7 @@ use crate::invariants::{Broken, Violation, stable};
 use crate::plan::{Ask, Fault, Plan};
 use crate::trace::{Entry, Mode};
 use crate::truth::Truth;
-use crate::world::World;
+use crate::world::{Counts, World};
 use miniku_core::time::{Duration, Instant};
 use std::fmt;
 
@@ -89,14 +89,19 @@ impl Story {
 
     /// Tells it. The world is as the story left it, with the first violation if there was one.
     pub fn tell(self, trace: Mode) -> World {
-        let Story { cluster, plan, mut expectations, ending } = self;
-        let mut world = cluster.trace(trace).begin(&plan);
+        let world = self.cluster.clone().trace(trace).begin(&self.plan);
+        self.tell_in(world)
+    }
+
+    /// Tells it in a world that has just begun by its plan.
+    pub fn tell_in(self, mut world: World) -> World {
+        let Story { plan, mut expectations, ending, .. } = self;
         let start = Instant::default();
         expectations.sort_by_key(|one| one.from);
         for expectation in expectations {
             world.run_until(start + expectation.from);
             let until = start + expectation.from + expectation.within;
-            if world.violation().is_none() && !world.run_until_so(until, &expectation.so) {
+            if !world.is_over() && !world.run_until_so(until, &expectation.so) && !world.is_over() {
                 let what =
                     format!("not within {} s after {} s", expectation.within.as_secs(), expectation.from.as_secs());
                 let at = world.now();
@@ -109,7 +114,7 @@ impl Story {
                 });
             }
         }
-        if world.violation().is_some() {
+        if world.is_over() {
             return world;
         }
         match ending {
@@ -147,7 +152,7 @@ pub fn tell(make: impl Fn() -> Story) -> Result<World, Failure> {
     let mut last: Vec<Entry> = last.collect();
     last.reverse();
     let same = again.violation() == Some(&violation) && again.trace().digest() == world.trace().digest();
-    Err(Failure { violation, plan, past, last, same })
+    Err(Failure { violation, plan, past, last, counts: world.counts(), same })
 }
 
 /// So much of a failing run is kept to look for causes in.
@@ -168,13 +173,15 @@ pub struct Failure {
     pub past: Vec<Entry>,
     /// The last events before it.
     pub last: Vec<Entry>,
+    /// How much had happened.
+    pub counts: Counts,
     /// Whether it came out the same when it was run again.
     pub same: bool,
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Failure { violation, plan, past, last, same } = self;
+        let Failure { violation, plan, past, last, same, .. } = self;
         let Violation { name, statement, at, broken, .. } = violation;
         let millis = at.nanos() / 1_000_000;
         writeln!(f, "{name} is broken at {}.{:03} s", millis / 1000, millis % 1000)?;

@@ -114,7 +114,8 @@ macro_rules! sights {
 }
 
 sights![
-    Sent, Heard, Died, Durable, Told, Answered, Opened, Streamed, Closed, Served, Recovered, Started, Ended, Weather, Time,
+    Sent, Heard, Died, Durable, Told, Answered, Opened, Streamed, Closed, Served, Recovered, Started, Ended, Weather,
+    Time,
 ];
 
 /// What the world knows of a pod by its uid, also when it is gone from the store.
@@ -150,6 +151,8 @@ pub type Processes = BTreeMap<(String, String), Vec<(Arc<str>, Process)>>;
 pub struct Truth {
     /// The world's time.
     pub now: Instant,
+    /// Whether every image can be had.
+    pub any_image: bool,
     /// What is durable.
     pub disk: Disk,
     /// The newest changes, without gaps.

@@ -16,7 +16,9 @@ use crate::runtime::{Deed, Life, Results, Runtime, Speeds};
 use crate::trace::{self, ActorOp, Seq, Trace, What};
 use crate::truth::{Fact, NodeFacts, Role, Truth, Who};
 use miniku_core::api::kinds::Kind;
+use miniku_core::api::meta::Time;
 use miniku_core::api::object::{Key, Object};
+use miniku_core::api::pod::{Pod, PodPhase};
 use miniku_core::kubelet::runtime::Command;
 use miniku_core::program::{
     Answer, CallId, CommitId, Committed, Effect, Effects, Input, Program, Query, Request, RequestId, Revision, Verb,
@@ -78,6 +80,10 @@ pub struct Setup {
     pub sync: Delay,
     /// How fast the nodes are.
     pub speeds: Speeds,
+    /// Whether every image can be had.
+    pub any_image: bool,
+    /// What is stored at the beginning. Pods that run on a node do so from the beginning.
+    pub objects: Vec<Object>,
     /// What goes wrong, and when.
     pub faults: Vec<(Duration, Fault)>,
     /// Whether checkers look on.
@@ -326,6 +332,12 @@ pub struct Counts {
     pub ends: u64,
 }
 
+/// Somebody who looks on while a run goes on: what is so, how much has happened, and what was told since the last look.
+pub type Onlooker = Box<dyn FnMut(&Truth, Counts, &mut Trace)>;
+
+/// So many events from one look to the next.
+const LOOK_EVERY: u64 = 1 << 14;
+
 /// A cluster, its time, and what is really so.
 pub struct World {
     seed: u64,
@@ -342,6 +354,9 @@ pub struct World {
     counts: Counts,
     out: Effects,
     last_noise: Noise,
+    onlooker: Option<Onlooker>,
+    /// Nothing happens after it.
+    halt: Instant,
 }
 
 /// When the virtual world began: 2026-01-01T00:00:00Z.
@@ -352,7 +367,7 @@ const SERVER: u64 = u64::MAX;
 impl World {
     /// A world in which nothing has happened yet.
     pub fn new(setup: Setup) -> Self {
-        let Setup { seed, server, parts, link, sync, speeds, faults, checked, trace } = setup;
+        let Setup { seed, server, parts, link, sync, speeds, any_image, objects, faults, checked, trace } = setup;
         let draw = Draw::new(seed);
         let mut agenda = Agenda::default();
         let mut truth = Truth::default();
@@ -374,7 +389,7 @@ impl World {
             let machine = node.map(|node| {
                 let name: Arc<str> = node.as_str().into();
                 truth.nodes.insert(name.clone(), NodeFacts { up: true, in_touch: None });
-                let runtime = Runtime::new(speeds, draw.key("runtime").key(&node));
+                let runtime = Runtime::new(speeds, any_image, draw.key("runtime").key(&node));
                 let (commanded_at, told_at) = Default::default();
                 machines.push(Machine { name, runtime, up: true, boot: 1, kubelet: actor, commanded_at, told_at });
                 machines.len() - 1
@@ -398,7 +413,8 @@ impl World {
             let tie = draw.key("strike").count(fault as u64).u64();
             agenda.add(Instant::default() + *at, tie, Happening::Strike { fault });
         }
-        World {
+        truth.any_image = any_image;
+        let mut world = World {
             seed,
             agenda,
             truth,
@@ -413,7 +429,50 @@ impl World {
             counts: Counts::default(),
             out: Effects::default(),
             last_noise: Noise::None,
+            onlooker: None,
+            halt: Instant::from_nanos(u64::MAX),
+        };
+        world.preload(objects);
+        world
+    }
+
+    /// Stores what is there from the beginning, and starts what runs from the beginning.
+    fn preload(&mut self, objects: Vec<Object>) {
+        let wall = WALL_START;
+        for (nth, object) in (0..).zip(objects) {
+            let object = object.with_meta(|meta| {
+                if meta.uid.is_empty() {
+                    meta.uid = Draw::new(self.seed).key("uid").count(nth).uuid();
+                }
+                if meta.creation_timestamp.is_none() {
+                    meta.creation_timestamp = Some(Time::of(wall));
+                }
+            });
+            let Some(change) = self.truth.disk.preload(object.clone()) else { continue };
+            self.durable(change);
+            let Some(pod) = object.get::<Pod>().filter(|pod| pod.status.phase == PodPhase::Running) else { continue };
+            let node = pod.node().and_then(|node| self.machines.iter().position(|machine| *machine.name == *node));
+            if let Some(node) = node {
+                let mut results = Results::default();
+                self.machines[node].runtime.preload(wall, pod, &mut results);
+                self.results(node, results);
+            }
         }
+    }
+
+    /// Lets somebody look on, now and then. It changes nothing.
+    pub fn show(&mut self, onlooker: Onlooker) {
+        self.onlooker = Some(onlooker);
+    }
+
+    /// Lets nothing happen after this time.
+    pub fn halt_at(&mut self, halt: Instant) {
+        self.halt = halt;
+    }
+
+    /// Whether nothing happens any more: a statement was broken, or the time is over.
+    pub fn is_over(&self) -> bool {
+        self.judge.violation.is_some() || self.truth.now >= self.halt
     }
 
     /// What is really so.
@@ -482,6 +541,7 @@ impl World {
     pub fn run_until_so(&mut self, until: Instant, mut so: impl FnMut(&Truth) -> bool) -> bool {
         let loud = |counts: &Counts| counts.loud_writes + counts.starts + counts.ends;
         let mut seen = None;
+        let until = until.min(self.halt);
         loop {
             if self.judge.violation.is_some() {
                 return false;
@@ -508,6 +568,11 @@ impl World {
         self.counts.events += 1;
         self.let_time_pass();
         self.happen(what);
+        if self.counts.events.is_multiple_of(LOOK_EVERY)
+            && let Some(look) = &mut self.onlooker
+        {
+            look(&self.truth, self.counts, &mut self.trace);
+        }
         if self.judge.violation.is_some() {
             self.tell_violation();
         }

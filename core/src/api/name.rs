@@ -162,7 +162,9 @@ mod tests {
 
     #[test]
     fn long_and_short_ones_are_texts() {
-        for text in ["", "a", "default", "12345678901234567890123", "123456789012345678901234", "größer als man denkt …"] {
+        for text in
+            ["", "a", "default", "12345678901234567890123", "123456789012345678901234", "größer als man denkt …"]
+        {
             assert_eq!(Name::from(text).as_str(), text);
             assert_eq!(Name::from(text.to_owned()), Name::from(text));
         }

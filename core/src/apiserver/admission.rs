@@ -45,7 +45,7 @@ fn refuse(kind: Kind, name: &str, errors: &[FieldError]) -> Result<(), Status> {
 pub fn updated(stored: &Object, new: Object, part: Part) -> Result<Object, Status> {
     let (kind, row, name) = (stored.kind(), stored.kind().row(), &stored.meta().name);
     let (wanted, is) = (&new.meta().resource_version, &stored.meta().resource_version);
-    if !wanted.is_empty() && wanted != is {
+    if !wanted.is_empty() && wanted != is && !planted!(UpdateWithoutRevision) {
         return Err(Status::stale(kind, name));
     }
     if !new.meta().uid.is_empty() && new.meta().uid != stored.meta().uid {
@@ -74,7 +74,8 @@ pub fn updated(stored: &Object, new: Object, part: Part) -> Result<Object, Statu
         return Ok(object);
     }
     refuse(kind, name, &validate(&object, Some(stored)))?;
-    if row.has_generation && part == Part::Main && spec(&object) != spec(stored) {
+    let spec_changed = part == Part::Main && spec(&object) != spec(stored) || planted!(GenerationOnStatus);
+    if row.has_generation && spec_changed {
         object.edit_meta(|meta| meta.generation = Some(meta.generation.unwrap_or(0) + 1));
     }
     Ok(object)
@@ -135,13 +136,13 @@ pub fn bound(now: Now, stored: &Object, uid: &str, node: &str) -> Result<Object,
     let name = &stored.meta().name;
     let conflict = |why: String| Err(Status::conflict(Kind::Pod, name, &why));
     let Some(pod) = stored.get::<Pod>() else { return Err(Status::not_found(Kind::Pod, name)) };
-    if !uid.is_empty() && pod.metadata.uid != uid {
+    if !uid.is_empty() && pod.metadata.uid != uid && !planted!(BindWithoutUid) {
         return conflict(format!(
             "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
             pod.metadata.uid
         ));
     }
-    if let Some(bound) = pod.node() {
+    if let Some(bound) = pod.node().filter(|_| !planted!(BindTwice)) {
         return conflict(format!("pod {name} is already assigned to node {bound:?}"));
     }
     if pod.metadata.is_deleting() {
@@ -163,7 +164,7 @@ pub fn bound(now: Now, stored: &Object, uid: &str, node: &str) -> Result<Object,
 /// Whether something may be created in a namespace: `namespace` is what is stored under that name.
 pub fn namespace_takes(key: &Key, namespace: Option<&Object>) -> Result<(), Status> {
     let Some(namespace) = namespace else { return Err(Status::not_found(Kind::Namespace, &key.namespace)) };
-    if namespace.meta().is_deleting() {
+    if namespace.meta().is_deleting() && !planted!(CreateInEndingNamespace) {
         let (resource, within) = (key.kind.row().resource(), &key.namespace);
         let message = format!(
             "{resource} {:?} is forbidden: unable to create new content in namespace {within} because it is being terminated",

@@ -92,7 +92,7 @@ pub enum Outcome {
 /// all other kinds.
 pub fn delete(now: Now, stored: &Object, options: &DeleteOptions) -> Result<Outcome, Status> {
     let (kind, meta) = (stored.kind(), stored.meta());
-    if let Some(uid) = options.uid.as_ref().filter(|uid| **uid != meta.uid) {
+    if let Some(uid) = options.uid.as_ref().filter(|uid| **uid != meta.uid && !planted!(DeleteWithoutUid)) {
         let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", meta.uid);
         return Err(Status::conflict(kind, &meta.name, &why));
     }
@@ -113,14 +113,14 @@ pub fn delete(now: Now, stored: &Object, options: &DeleteOptions) -> Result<Outc
         None => 0,
     };
     let finalizers = finalizers(stored, options.propagation);
-    let waits = !finalizers.is_empty()
+    let waits = !finalizers.is_empty() && !planted!(FinalizersIgnored)
         || stored.get::<Namespace>().is_some_and(|namespace| !namespace.spec.finalizers.is_empty());
     let before = meta.deletion_grace_period_seconds.unwrap_or(i64::MAX);
     let row = deletion(
         if waits { Finalizers::Present } else { Finalizers::None },
         match seconds {
             0 => Grace::Zero,
-            _ if meta.is_deleting() && seconds >= before => Grace::NotShorter,
+            _ if meta.is_deleting() && seconds >= before && !planted!(DeletionPutOff) => Grace::NotShorter,
             _ => Grace::Shorter,
         },
         if meta.is_deleting() { Deleting::Already } else { Deleting::No },
@@ -131,7 +131,9 @@ pub fn delete(now: Now, stored: &Object, options: &DeleteOptions) -> Result<Outc
         Action::Mark | Action::Hasten => {
             let marked = stored.with_meta(|meta| {
                 let until = Time::of(now.wall + Duration::from_secs(seconds.unsigned_abs()));
-                let earlier = meta.deletion_timestamp.map_or(until, |before| before.min(until));
+                let earlier = meta
+                    .deletion_timestamp
+                    .map_or(until, |before| if planted!(DeletionPutOff) { until } else { before.min(until) });
                 meta.deletion_timestamp = Some(earlier);
                 meta.deletion_grace_period_seconds = Some(seconds);
                 meta.finalizers = finalizers;
@@ -150,6 +152,7 @@ fn finalizers(stored: &Object, propagation: Option<Propagation>) -> Vec<String> 
     let mut finalizers = stored.meta().finalizers.clone();
     let wanted = match propagation {
         Some(Propagation::Foreground) => Some(FOREGROUND),
+        Some(Propagation::Orphan) if planted!(OrphanIgnored) => None,
         Some(Propagation::Orphan) => Some(ORPHAN),
         Some(Propagation::Background) | None => None,
     };

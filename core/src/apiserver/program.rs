@@ -139,7 +139,8 @@ impl ApiServer {
     }
 
     fn draw(&self, what: &str, key: &Key) -> Draw {
-        Draw::new(self.options.seed).key(what).key(&key.to_string()).count(self.store.revision().0)
+        let revision = if planted!(UidKept) { 0 } else { self.store.revision().0 };
+        Draw::new(self.options.seed).key(what).key(&key.to_string()).count(revision)
     }
 
     fn request(&mut self, now: Now, from: RequestId, request: Request, out: &mut Effects) {
@@ -311,6 +312,13 @@ impl ApiServer {
         }
         out.push(Effect::Commit { commit, write: Write { key: key.clone(), expect, object: object.clone() } });
         self.busy.insert(key.clone(), VecDeque::new());
+        if planted!(AckBeforeDurable)
+            && let (Some(to), Some(object)) = (from, &object)
+        {
+            let early = Revision(self.store.revision().0 + self.on_their_way.len() as u64 + 1);
+            let answered = object.with_meta(|meta| meta.resource_version = early.to_string());
+            out.push(Effect::Answer { to, answer: said(answer, answered) });
+        }
         self.on_their_way.insert(commit, Pending { from, key, object, answer });
     }
 
@@ -400,7 +408,8 @@ impl ApiServer {
     fn bookmark(&mut self, now: Now, out: &mut Effects) {
         let due = self.bookmark_at.is_some_and(|at| at <= now.mono);
         if due {
-            let event = WatchEvent::Bookmark(self.store.revision());
+            let ahead = if planted!(BookmarkAhead) { self.on_their_way.len() as u64 } else { 0 };
+            let event = WatchEvent::Bookmark(Revision(self.store.revision().0 + ahead));
             out.list.extend(self.watchers.with_bookmarks().map(|to| Effect::Event { to, event: event.clone() }));
         }
         if self.watchers.is_empty() {

@@ -137,6 +137,9 @@ impl<K: Ord + Clone> Queue<K> {
         let failed = self.failures.entry(key.clone()).or_insert(Failed { times: 0, turn: now });
         failed.times = failed.times.saturating_add(1);
         failed.turn = now + self.backoff.delay(failed.times);
+        if planted!(QueueDropsFailed) {
+            return;
+        }
         self.due.set(key, failed.turn);
     }
 

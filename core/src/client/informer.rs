@@ -220,7 +220,12 @@ impl Informer {
                     changes.push(Change::Synced);
                     self.open(now, out);
                 }
-                other => self.fail(now, true, &format!("list: {}", told(other)), out),
+                other => {
+                    if planted!(FailedListIsEmpty) {
+                        self.replace_all(&[], changes);
+                    }
+                    self.fail(now, true, &format!("list: {}", told(other)), out);
+                }
             },
             (State::Opening { call, .. }, Input::Reply { call: of, answer }) if call == *of => match answer {
                 Answer::Watching => self.state = State::Watching { call, opened: now.mono },
@@ -231,7 +236,9 @@ impl Informer {
             {
                 match event {
                     WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                        self.revision = self.revision.max(object.revision());
+                        if !planted!(WatchesFromList) {
+                            self.revision = self.revision.max(object.revision());
+                        }
                         self.put(object.clone(), changes);
                     }
                     WatchEvent::Deleted(object) => {
@@ -242,7 +249,10 @@ impl Informer {
                         }
                     }
                     WatchEvent::Bookmark(revision) => self.revision = self.revision.max(*revision),
-                    WatchEvent::Expired(status) => self.fail(now, true, &format!("watch: {status}"), out),
+                    WatchEvent::Expired(status) => {
+                        let list = !planted!(NoRelistWhenExpired);
+                        self.fail(now, list, &format!("watch: {status}"), out);
+                    }
                 }
             }
             (State::Opening { call, .. }, Input::Ended { call: of }) if call == *of => {
@@ -298,7 +308,8 @@ impl Informer {
     fn open(&mut self, now: Now, out: &mut Effects) {
         let call = self.ids.draw();
         self.state = State::Opening { call, lost_at: now.mono + self.options.timeout };
-        let from = WatchFrom::After(self.revision);
+        let skipped = u64::from(planted!(SkipsAfterReconnect) && self.counts.sessions > 0);
+        let from = WatchFrom::After(Revision(self.revision.0 + skipped));
         out.push(Effect::Call {
             call,
             request: Verb::Watch { query: self.query.clone(), from, bookmarks: true }.into(),
@@ -327,7 +338,7 @@ impl Informer {
                 self.counts.added += 1;
                 changes.push(Change::Added(object));
             }
-            Some(old) if old.meta().uid != object.meta().uid => {
+            Some(old) if old.meta().uid != object.meta().uid && !planted!(RecreatedIsModified) => {
                 self.counts.added += 1;
                 changes.push(Change::Deleted(old));
                 changes.push(Change::Added(object));
@@ -342,7 +353,8 @@ impl Informer {
 
     fn replace_all(&mut self, items: &[Object], changes: &mut Vec<Change>) {
         let listed: std::collections::BTreeSet<Key> = items.iter().map(Object::key).collect();
-        let gone: Vec<Key> = self.objects.keys().filter(|key| !listed.contains(key)).cloned().collect();
+        let gone: Vec<Key> =
+            self.objects.keys().filter(|key| !listed.contains(key) && !planted!(RelistKeepsDeleted)).cloned().collect();
         for key in gone {
             self.counts.deleted += 1;
             changes.extend(self.objects.remove(&key).map(Change::Deleted));

@@ -3,6 +3,7 @@
 //! What a call did is not looked at again before the view shows it, so that one decision is not carried out twice.
 //! What failed comes again, later each time. Nothing here knows what is decided.
 
+use crate::api::status::Reason;
 use crate::client::Queue;
 use crate::program::{Answer, Effects, Level, Revision};
 use crate::time::{Instant, Now};
@@ -71,6 +72,9 @@ impl<K: Ord + Clone> Attempts<K> {
             Answer::Removed(_) => self.done(key, None, view, now.mono),
             Answer::Refused(status) => {
                 out.log(Level::Debug, format!("{key}: {status}"));
+                if planted!(ConflictIsDone) && status.reason == Some(Reason::Conflict) {
+                    return self.closed(key);
+                }
                 self.failed(key, now.mono);
             }
             Answer::Lost(why) => {

@@ -109,6 +109,9 @@ impl NodeAgent {
         for (asked, answer) in self.calls.ended(now, input) {
             if asked == Asked::Lease {
                 // The next beat says the same, and sooner than this one could be said again.
+                if planted!(HeartbeatStops) && matches!(answer, Answer::Lost(_)) {
+                    self.beat_at = now.mono + Duration::from_secs(1_000_000);
+                }
                 continue;
             }
             self.asked = false;
@@ -141,6 +144,7 @@ impl NodeAgent {
     /// Registers the node if it is not there; writes its status if it is not as it should be.
     fn check(&mut self, now: Now, out: &mut Effects) {
         match self.view.get::<Node>(&Key::new(Kind::Node, "", &self.name)) {
+            None if planted!(NodeNotMadeAgain) && self.renewed != Wall::default() => {}
             None => {
                 let object = self.wanted(now, None).into_object();
                 self.asked = true;

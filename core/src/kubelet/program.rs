@@ -220,7 +220,8 @@ impl Kubelet {
                 let uid = pod.metadata.uid.clone();
                 let worker = self.workers.entry(uid.clone()).or_insert_with(|| Worker::new(now, spec::pod_ref(pod)));
                 // A phase is final once, though a late view may still show the one before.
-                if !worker.phase.is_final() && (pod.status.phase.is_final() || pod.status.phase > worker.phase) {
+                let newer = pod.status.phase.is_final() || pod.status.phase > worker.phase;
+                if !worker.phase.is_final() && newer && !planted!(ForgetsFinished) {
                     worker.phase = pod.status.phase;
                 }
                 worker.see(&object, true);
@@ -249,7 +250,11 @@ impl Kubelet {
             // A second list is older than what was heard since the first.
             Report::Listed(_) if self.found => return,
             Report::Listed(pods) => {
-                for pod in pods {
+                for pod in pods.iter().filter(|_| !planted!(ForgetsWhatRuns)) {
+                    if planted!(StopsWhatItFinds) {
+                        out.push(Effect::Runtime(Command::RemovePod(pod.pod.clone())));
+                        continue;
+                    }
                     self.find(now, pod);
                 }
                 self.found = true;
@@ -366,6 +371,7 @@ impl Kubelet {
                     out.log(Level::Debug, format!("kubelet: {status}"));
                 }
                 let tries = match asked {
+                    Asked::Status(_) if planted!(StatusNotRetried) => return worker.asked = true,
                     Asked::Status(_) => &mut worker.status_writes,
                     Asked::Delete(_) => &mut worker.deletion,
                 };
@@ -429,17 +435,20 @@ impl Kubelet {
             return wake.set_if_earlier((), turn);
         }
         worker.asked = true;
-        let object = Pod { status, ..pod.clone() }.into_object();
+        let mut object = Pod { status, ..pod.clone() }.into_object();
+        if planted!(StatusToTwin) {
+            object = object.with_meta(|meta| (meta.uid, meta.resource_version) = Default::default());
+        }
         self.calls.call(now, Asked::Status(uid.into()), Verb::Update { object, part: Part::Status }, out);
     }
 
     /// What is left on the node of a pod that is gone or going is removed; then its record is.
     fn clean_up(&mut self, now: Now, uid: &str, wish: Wish, wake: &mut Deadlines<()>, out: &mut Effects) {
         let worker = self.workers.get_mut(uid).expect("the caller has just seen it");
-        if wish == Wish::Run || worker.is_alive() {
+        if wish == Wish::Run || worker.is_alive() && !planted!(RecordBeforeEnd) {
             return;
         }
-        if worker.on_node {
+        if worker.on_node && !planted!(RecordBeforeEnd) {
             return worker.remove(now, wake, out);
         }
         match &worker.object {
@@ -518,11 +527,13 @@ impl Worker {
             let attempt = u32::try_from(one.restart_count).unwrap_or(0);
             let earlier = if track.attempt > attempt { &one.state } else { &one.last_state };
             track.last = track.last.take().or_else(|| earlier.terminated.clone());
-            if !pod.status.phase.is_final() && attempt > track.attempt {
+            if !pod.status.phase.is_final() && attempt > track.attempt && !planted!(RestartsForgotten) {
                 // Nothing is left of that attempt here, so the next one must not repeat its number.
                 (track.attempt, track.state) = (attempt, ContainerState::Unknown);
             }
-            if matches!(track.state, ContainerState::Absent | ContainerState::NotStarted { .. }) {
+            if matches!(track.state, ContainerState::Absent | ContainerState::NotStarted { .. })
+                && !planted!(RetriesForgotten)
+            {
                 track.failed_starts = track.failed_starts.max(failed_starts);
             }
         }
@@ -566,6 +577,7 @@ impl Worker {
     ) {
         let mut start = Vec::new();
         self.next_retry = None;
+        let policy = if planted!(IgnoresPolicy) { RestartPolicy::Always } else { pod.spec.restart_policy };
         for container in &pod.spec.containers {
             let track = self.containers.entry(container.name.clone()).or_default();
             if track.starting_until.is_some_and(|until| until <= now.mono) {
@@ -573,7 +585,7 @@ impl Worker {
                 track.starting_until = None;
             }
             wake_if_later(wake, now, track.starting_until);
-            match container_action(self.phase, wish, track.seen(), pod.spec.restart_policy).then {
+            match container_action(self.phase, wish, track.seen(), policy).then {
                 Action::Keep => {}
                 Action::Start => start.push(container.name.clone()),
                 Action::Restart => {
@@ -725,6 +737,7 @@ impl Track {
         out: &mut Effects,
     ) {
         let (pod, container, attempt) = (pod.clone(), name.to_owned(), self.attempt);
+        let grace = if planted!(KillsAtOnce) { Duration::ZERO } else { grace };
         let kill_at = match self.kill_at {
             // A shortened grace counts from now; none moves the end to a later time.
             Some(at) => at.min(now.mono + grace),

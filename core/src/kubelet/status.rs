@@ -169,7 +169,7 @@ fn container_status(one: &Seen<'_>) -> ContainerStatus {
     ContainerStatus {
         name: one.spec.name.clone(),
         last_state: ContainerState { terminated: last, ..Default::default() },
-        ready: running,
+        ready: running || planted!(ReadyTooEarly),
         restart_count: i32::try_from(one.attempt).unwrap_or(i32::MAX),
         image: one.spec.image.clone(),
         image_id,

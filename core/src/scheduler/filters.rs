@@ -23,12 +23,13 @@ pub struct Filter {
 pub const FILTERS: &[Filter] = &[
     Filter {
         name: "NodeUnschedulable",
-        refuses: |_, node| node.unschedulable.then_some(Refusal::Cordoned),
+        refuses: |_, node| (node.unschedulable && !planted!(IgnoresCordon)).then_some(Refusal::Cordoned),
         why: "`spec.unschedulable`: somebody is about to work on the node",
     },
     Filter {
         name: "TaintToleration",
         refuses: |_, node| match node.ready {
+            _ if planted!(IgnoresReadiness) => None,
             Ready::True => None,
             Ready::False => Some(Refusal::NotReady),
             Ready::Unknown => Some(Refusal::Unreachable),
@@ -45,7 +46,7 @@ pub const FILTERS: &[Filter] = &[
         name: "NodeAffinity",
         refuses: |pod, node| {
             let missing = pod.selector.iter().any(|wanted| !node.labels.contains(wanted));
-            missing.then_some(Refusal::OtherLabels)
+            (missing && !planted!(IgnoresSelector)).then_some(Refusal::OtherLabels)
         },
         why: "`spec.nodeSelector`: the node has all these labels with these values",
     },

@@ -265,6 +265,7 @@ impl Scheduler {
                     self.gains.entry(self.nodes.name(at).clone()).or_default().extend(gain);
                 }
             }
+            Change::Deleted(_) if planted!(GhostNodes) => {}
             Change::Deleted(object) => self.nodes.remove(&object.meta().name),
             Change::Synced => {}
         }
@@ -368,6 +369,7 @@ impl Scheduler {
         }
         match next.then {
             AfterBind::Wait => self.bound(now, key, out),
+            AfterBind::DecideLater if planted!(BindNotRetried) => {}
             AfterBind::DecideLater => self.delay(now, key),
             AfterBind::Look => {
                 pod.assumed.bind = Bind::NotKnown;
@@ -507,8 +509,9 @@ impl Scheduler {
         match picked {
             Ok(node) => {
                 out.log(Level::Info, format!("scheduler: assigning pod {} to node {node}", key.name));
-                self.nodes.charge(&node, &facts.amount);
-                let assumed = Assumed { node: node.clone(), amount: facts.amount, bind: Bind::Asked };
+                let amount = if planted!(ForgetsAssumed) { Amount::default() } else { facts.amount };
+                self.nodes.charge(&node, &amount);
+                let assumed = Assumed { node: node.clone(), amount, bind: Bind::Asked };
                 self.enter(key, Stage::Assumed(assumed));
                 self.ask_bind(now, key, &node, out);
                 self.last = Some(node);
@@ -650,7 +653,7 @@ impl Scheduler {
 
     /// A pod does not count on a node any more.
     fn release(&mut self, node: &str, amount: &Amount) {
-        if self.nodes.release(node, amount) {
+        if self.nodes.release(node, amount) && !planted!(NotWokenByRoom) {
             match self.gains.get_mut(node) {
                 Some(gains) => gains.extend(Gain::PodLeft.removes()),
                 None => drop(self.gains.insert(node.into(), Gain::PodLeft.removes())),
@@ -670,7 +673,8 @@ impl Scheduler {
 /// The node that a pod counts on, as the view shows it, and what it counts there.
 fn counts(object: &Object) -> Option<(&str, Amount)> {
     let pod = object.get::<Pod>()?;
-    let node = pod.node().filter(|_| !pod.status.phase.is_final())?;
+    let freed = planted!(FreesAtDeletion) && pod.metadata.is_deleting();
+    let node = pod.node().filter(|_| !pod.status.phase.is_final() && !freed)?;
     Some((node, Amount::of(pod)))
 }
 

@@ -54,6 +54,7 @@ impl Change {
         match (before, after) {
             (None, Some(new)) => Some(WatchEvent::Added(new.clone())),
             (Some(_), Some(new)) => Some(WatchEvent::Modified(new.clone())),
+            (Some(_), None) if planted!(LeavingNotTold) && self.new.is_some() => None,
             (Some(old), None) => {
                 // The object as it left: the new one if it still exists, else its last state.
                 let last = self.new.as_ref().unwrap_or(old);
@@ -89,7 +90,16 @@ impl Store {
         for object in objects {
             store.put(&object.key(), Some(object));
         }
+        if planted!(RevisionFromObjects) {
+            let newest = store.scopes.values().flat_map(BTreeMap::values).map(Object::revision).max();
+            (store.revision, store.forgotten) = (newest.unwrap_or_default(), newest.unwrap_or_default());
+        }
         store
+    }
+
+    /// The same, remembering at most so many changes.
+    pub fn remembering(self, history_max: usize) -> Self {
+        Store { history_max, ..self }
     }
 
     /// The revision of the newest write.
@@ -168,9 +178,14 @@ impl Store {
     pub fn backlog(&self, query: &Query, from: WatchFrom) -> Option<Vec<WatchEvent>> {
         match from {
             WatchFrom::Start => Some(self.list(query).cloned().map(WatchEvent::Added).collect()),
-            WatchFrom::After(revision) if revision < self.forgotten => None,
+            WatchFrom::After(revision) if revision < self.forgotten && !planted!(ExpiredInSilence) => None,
             WatchFrom::After(revision) => {
-                let newer = self.history.partition_point(|change| change.revision <= revision);
+                let mut newer = self.history.partition_point(|change| change.revision <= revision);
+                if planted!(BacklogSkips) {
+                    newer = self.history.len().min(newer + 1);
+                } else if planted!(BacklogRepeats) {
+                    newer = newer.saturating_sub(1);
+                }
                 Some(self.history.range(newer..).filter_map(|change| change.seen_by(query)).collect())
             }
         }

@@ -90,8 +90,7 @@ impl Watchers {
     /// Those that may have to hear of a change, with their queries, oldest first.
     pub fn reached_by<'a>(&'a self, change: &Change) -> Vec<(RequestId, &'a Query)> {
         let scopes = Scope::reached_by(&change.key, change.old.as_ref(), change.new.as_ref());
-        let mut ids: Vec<RequestId> =
-            scopes.filter_map(|scope| self.by_scope.get(&scope)).flatten().copied().collect();
+        let mut ids: Vec<RequestId> = scopes.filter_map(|scope| self.by_scope.get(&scope)).flatten().copied().collect();
         // A watch stands in one scope, so none is there twice.
         ids.sort_unstable();
         ids.into_iter().map(|id| (id, &self.by_id[&id].query)).collect()

@@ -22,6 +22,7 @@ pub mod ps;
 pub mod register;
 pub mod resource;
 pub mod scale;
+pub mod sim;
 pub mod tabular;
 pub mod three_way;
 pub mod update;
@@ -106,6 +107,9 @@ pub enum Command {
     /// Print what miniku decides, when and why
     #[command(after_help = decisions::EXAMPLE)]
     Decisions(decisions::DecisionsArgs),
+    /// Simulate clusters: run them, hurt them, judge them, draw them
+    #[command(after_help = sim::EXAMPLE)]
+    Sim(sim::SimArgs),
     /// The daemons.
     #[command(flatten)]
     Daemon(daemons::Daemon),
@@ -130,6 +134,9 @@ pub fn main() -> ExitCode {
             return if usage.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         }
     };
+    if let Command::Sim(args) = cli.command {
+        return sim::main(args);
+    }
     match run(cli) {
         Ok(()) | Err(CliError::OutputClosed) => ExitCode::SUCCESS,
         Err(error) => {
@@ -157,6 +164,8 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Register(args) => register::run(&args, &mut session),
         Command::Version(args) => version::run(&args, &mut session),
         Command::Decisions(args) => decisions::run(&args, &mut session),
+        // It has exit codes of its own.
+        Command::Sim(_) => unreachable!("main runs it"),
         Command::Daemon(daemon) => {
             drop(session);
             return daemons::run(daemon);

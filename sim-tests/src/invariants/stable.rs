@@ -25,7 +25,7 @@ pub const SILENCE: Duration = Duration::from_secs(300);
 pub const BOUND: Duration = Duration::from_secs(400);
 
 /// Whether a container, once started, runs for ever, as far as is known.
-pub fn lasts(spec: &PodSpec) -> bool {
+pub fn lasts(spec: &PodSpec, any_image: bool) -> bool {
     spec.containers.iter().all(|container| {
         let spec = ContainerSpec {
             name: container.name.clone(),
@@ -37,7 +37,7 @@ pub fn lasts(spec: &PodSpec) -> bool {
             working_dir: None,
             limits: Limits::default(),
         };
-        Behaviour::of(&spec).ends.is_none() && crate::runtime::can_be_had(&container.image)
+        Behaviour::of(&spec).ends.is_none() && (any_image || crate::runtime::can_be_had(&container.image))
     })
 }
 
@@ -87,7 +87,7 @@ fn pods(truth: &Truth) -> Option<String> {
             }
             _ if !truth.nodes.contains_key(node) => Some("is bound to a node that does not exist"),
             _ if !is_up(truth, node) => Some("is bound to a dead node"),
-            _ if lasts(&pod.spec) => (!truth.really_runs(pod)).then_some("does not run"),
+            _ if lasts(&pod.spec, truth.any_image) => (!truth.really_runs(pod)).then_some("does not run"),
             _ if pod.spec.restart_policy == RestartPolicy::Never && living == 0 => {
                 Some("has ended, but is not finished")
             }
@@ -150,7 +150,7 @@ pub fn settle(world: &mut World, from: Instant, bound: Duration) -> Result<(), S
     let loud = |world: &World| (world.counts().loud_writes, world.counts().starts, world.counts().ends);
     loop {
         if !world.run_until_so(deadline, |truth| missing(truth).is_none()) {
-            if world.violation().is_some() {
+            if world.is_over() {
                 return Ok(());
             }
             let what = missing(world.truth()).unwrap_or_else(|| "nothing".into());
@@ -164,7 +164,7 @@ pub fn settle(world: &mut World, from: Instant, bound: Duration) -> Result<(), S
             looks += 1;
             looks > 1
         });
-        if world.violation().is_some() || !noisy {
+        if world.is_over() || !noisy {
             return Ok(());
         }
         assert_ne!(loud(world), before, "something was loud");

@@ -98,6 +98,7 @@ pub fn owners(standings: &[Standing]) -> Owners {
     let any = |one| standings.contains(&one);
     match () {
         () if standings.is_empty() => Owners::NoneNamed,
+        () if planted!(OneGoneIsEnough) && any(Standing::Gone) => Owners::AllGone,
         () if any(Standing::LettingGo) => Owners::OneLetsGo,
         () if any(Standing::NotSeen) => Owners::InDoubt,
         () if standings.iter().all(|one| *one == Standing::Live) => Owners::AllLive,

@@ -208,10 +208,15 @@ impl GarbageCollector {
             () if self.object(&Key::new(Kind::Node, "", name)).is_some() => Node::InView,
             () => Node::NotSeen,
         };
-        let word = if self.lost.contains(&object.meta().uid) { Word::NoSuchNode } else { Word::NotAsked };
+        let word = if self.lost.contains(&object.meta().uid) || planted!(NoQuarantine) {
+            Word::NoSuchNode
+        } else {
+            Word::NotAsked
+        };
         let row = bound_pod(node, word);
         match row.then {
             bound_pods::Action::Keep => false,
+            bound_pods::Action::Ask if planted!(LostPodsKept) => false,
             bound_pods::Action::Ask => {
                 self.nodes.add_at(name.to_owned(), now.mono + self.options.node_quarantine);
                 false
@@ -227,7 +232,11 @@ impl GarbageCollector {
     /// Looks at what an object that is being deleted waits for.
     fn as_owner(&mut self, now: Now, object: &Object, out: &mut Effects) -> bool {
         let finalizer = Finalizer::of(object.meta());
-        let row = dependents(life(object), finalizer, self.dependents_of(&object.meta().uid));
+        let children = match self.dependents_of(&object.meta().uid) {
+            Dependents::OneBlocks if planted!(ForegroundNotWaiting) => Dependents::NoneBlocks,
+            children => children,
+        };
+        let row = dependents(life(object), finalizer, children);
         match row.then {
             dependents::Action::Keep => return false,
             dependents::Action::Count => {
@@ -333,7 +342,7 @@ impl GarbageCollector {
             }
             return Standing::Live;
         };
-        if self.is_gone(&owner) { Standing::Gone } else { Standing::NotSeen }
+        if self.is_gone(&owner) || planted!(NotSeenIsGone) { Standing::Gone } else { Standing::NotSeen }
     }
 
     fn is_gone(&self, owner: &Owner) -> bool {

@@ -76,6 +76,9 @@ impl Contents {
     pub fn of(objects: &[Object]) -> Contents {
         match () {
             () if objects.is_empty() => Contents::Nothing,
+            () if planted!(FinalizedWhileLeaving) && objects.iter().all(|object| object.meta().is_deleting()) => {
+                Contents::Nothing
+            }
             () if objects.iter().all(|object| object.meta().is_deleting()) => Contents::AllLeave,
             () => Contents::SomeStay,
         }

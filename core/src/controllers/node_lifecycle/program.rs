@@ -1,12 +1,14 @@
 //! The node lifecycle controller: one deadline a node, and the writes that follow from silence.
 
 use crate::api::kinds::Kind;
+use crate::api::lease::Lease;
 use crate::api::meta::Time;
 use crate::api::name::Name;
 use crate::api::namespace::NODE_LEASES;
 use crate::api::node::Node;
 use crate::api::object::{Key, Object};
 use crate::api::pod::Pod;
+use crate::api::status::Status;
 use crate::client::events::{EventRecorder, Tone};
 use crate::client::informer;
 use crate::client::{Calls, Change, Deadlines, Informer};
@@ -190,7 +192,15 @@ impl NodeLifecycle {
 
     fn lease_changed(&mut self, now: Now, change: Change, out: &mut Effects) {
         let (Change::Added(lease) | Change::Modified { new: lease, .. }) = change else { return };
-        self.renewed(now, &lease.key().name, lease.revision(), out);
+        let name = lease.key().name;
+        self.renewed(now, &name, lease.revision(), out);
+        let renewed = lease.get::<Lease>().and_then(|lease| lease.spec.renew_time);
+        if planted!(NodesClock)
+            && let (Some(renewed), Some(_)) = (renewed, self.due.get(&name))
+        {
+            let left = self.options.grace.saturating_sub(now.wall.since(renewed.wall()));
+            self.due.set(name, now.mono + left);
+        }
     }
 
     fn pod_changed(&mut self, now: Now, change: Change, out: &mut Effects) {
@@ -260,10 +270,14 @@ impl NodeLifecycle {
     fn start_over(&mut self, now: Now, name: &Name) {
         let Some(member) = self.members.get_mut(name) else { return };
         member.question = None;
-        let before = std::mem::replace(&mut member.hearing, Hearing::Heard);
+        let before = member.hearing;
         if before == Hearing::Silent {
             self.waiting.retain(|(_, waiting)| waiting != name);
         }
+        if planted!(EvictionNotCancelled) && before == Hearing::Evicting {
+            return;
+        }
+        member.hearing = Hearing::Heard;
         if self.hearing {
             self.due.set(name.clone(), now.mono + self.options.grace);
         } else {
@@ -339,7 +353,7 @@ impl NodeLifecycle {
                 self.look_at_pods_on(name, now);
             }
             // Meanwhile the last of the others fell silent too.
-            silence::Action::Evict if self.zone == Zone::FullDisruption => {
+            silence::Action::Evict if self.zone == Zone::FullDisruption && !planted!(BrakeOff) => {
                 self.waiting.insert((now.mono, name.clone()));
             }
             silence::Action::Evict => {
@@ -351,6 +365,7 @@ impl NodeLifecycle {
                     self.renewed(now, name, object.revision(), out);
                 }
             }
+            silence::Action::StartOver if planted!(QuestionForgotten) => {}
             silence::Action::StartOver => self.start_over(now, name),
         }
     }
@@ -366,6 +381,11 @@ impl NodeLifecycle {
         self.questions += 1;
         member.question = Some(self.questions);
         let key = Key::new(Kind::Lease, NODE_LEASES, &name);
+        if planted!(EvictsUnconfirmed) {
+            member.question = None;
+            let nothing = Answer::Refused(Status::not_found(Kind::Lease, &name));
+            return self.judge(now, &name, question, &nothing, out);
+        }
         let asked = Asked::Lease { node: name, number: self.questions, question };
         self.calls.call(now, asked, Verb::Get { key }, out);
     }
@@ -396,7 +416,7 @@ impl NodeLifecycle {
             // As Kubernetes does: with nobody heard, it was most likely us. Source: `handleDisruption`.
             self.all_start_over(now);
         }
-        if zone == Zone::FullDisruption {
+        if zone == Zone::FullDisruption && !planted!(BrakeOff) {
             for (name, member) in &mut self.members {
                 if member.hearing == Hearing::Evicting {
                     member.hearing = Hearing::Silent;
@@ -408,6 +428,7 @@ impl NodeLifecycle {
 
     fn evictions(&mut self, now: Now, out: &mut Effects) {
         let every = match eviction_pace(self.zone, size(self.members.len())).then {
+            _ if planted!(BrakeOff) => self.options.steady_every,
             Pace::Steady => self.options.steady_every,
             Pace::Slow => self.options.slow_every,
             Pace::Hold | Pace::Stop => return,

@@ -67,12 +67,17 @@ decision_table! {
 pub fn standing(set: &ReplicaSet, pod: &Pod) -> Action {
     let owner = match pod.metadata.controller() {
         Some(owner) if owner.uid == set.metadata.uid => Owner::Us,
-        Some(_) => Owner::Other,
-        None => Owner::Nobody,
+        Some(owner) if planted!(IgnoresOwnerUid) && owner.name == set.metadata.name => Owner::Us,
+        Some(_) if !planted!(AdoptsFromOthers) => Owner::Other,
+        Some(_) | None => Owner::Nobody,
     };
     let labels = if set.spec.selector.matches(&pod.metadata.labels) { Labels::Match } else { Labels::Differ };
     let life = if pod.is_active() && !set.metadata.is_deleting() { Life::Alive } else { Life::Ending };
-    claim(owner, labels, life).then
+    match claim(owner, labels, life).then {
+        Action::Adopt if planted!(NeverAdopts) => Action::Ignore,
+        Action::Release if planted!(NeverReleases) => Action::Keep,
+        action => action,
+    }
 }
 
 /// The reference by which a pod belongs to a set.

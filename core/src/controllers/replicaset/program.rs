@@ -129,7 +129,11 @@ impl ReplicaSetController {
                 let key = object.key();
                 let set: &ReplicaSet = object.get().expect("the view has replica sets only");
                 self.selecting.add(&key, set);
-                let own = self.owned.get(&set.metadata.uid).into_iter().flat_map(BTreeMap::keys);
+                let own = self
+                    .owned
+                    .get(filed_under(&set.metadata.uid, &set.metadata.name))
+                    .into_iter()
+                    .flat_map(BTreeMap::keys);
                 let orphans = self.orphans.range(Key::new(Kind::Pod, &key.namespace, "")..);
                 let orphans = orphans.take_while(|pod| pod.namespace == key.namespace);
                 let uid = set.metadata.uid.clone();
@@ -201,7 +205,10 @@ impl ReplicaSetController {
         let owner = self.owner(&new.metadata);
         match new.metadata.controller() {
             Some(by) => {
-                self.owned.entry(by.uid.clone()).or_default().insert(key.clone(), object.clone());
+                self.owned
+                    .entry(filed_under(&by.uid, &by.name).to_owned())
+                    .or_default()
+                    .insert(key.clone(), object.clone());
                 if let Some(care) = owner.as_ref().and_then(|set| self.care.get_mut(set)) {
                     care.unclaimed.insert(key);
                 }
@@ -247,10 +254,11 @@ impl ReplicaSetController {
     fn unfile(&mut self, key: &Key, meta: &ObjectMeta) {
         match meta.controller() {
             Some(owner) => {
-                if let Some(pods) = self.owned.get_mut(&owner.uid) {
+                let owner = filed_under(&owner.uid, &owner.name);
+                if let Some(pods) = self.owned.get_mut(owner) {
                     pods.remove(key);
                     if pods.is_empty() {
-                        self.owned.remove(&owner.uid);
+                        self.owned.remove(owner);
                     }
                 }
             }
@@ -265,7 +273,7 @@ impl ReplicaSetController {
         let owner =
             pod.controller().filter(|owner| owner.kind == "ReplicaSet" && owner.api_version.starts_with("apps/"))?;
         let key = Key::new(Kind::ReplicaSet, &pod.namespace, &owner.name);
-        (self.sets.object(&key)?.meta().uid == owner.uid).then_some(key)
+        (self.sets.object(&key)?.meta().uid == owner.uid || planted!(IgnoresOwnerUid)).then_some(key)
     }
 
     fn ended(&mut self, now: Now, asked: Asked, answer: &Answer, out: &mut Effects) {
@@ -358,10 +366,19 @@ impl ReplicaSetController {
         self.claim(now, key, set, out);
         self.delete_again(now, key, out);
 
-        let owned: Vec<Object> =
-            self.owned.get(&set.metadata.uid).into_iter().flat_map(BTreeMap::values).cloned().collect();
+        let owned: Vec<Object> = self
+            .owned
+            .get(filed_under(&set.metadata.uid, &set.metadata.name))
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .cloned()
+            .collect();
         let pods: Vec<&Pod> = owned.iter().filter_map(Object::get).collect();
-        let active: Vec<&Pod> = pods.iter().copied().filter(|pod| pod.is_active()).collect();
+        let active: Vec<&Pod> = pods
+            .iter()
+            .copied()
+            .filter(|pod| pod.is_active() || planted!(CountsTerminating) && !pod.status.phase.is_final())
+            .collect();
         let settled = self.creations.is_met(key) && self.deletions.is_met(key) && self.claims.is_met(key);
         if settled && !set.metadata.is_deleting() {
             let decision = scale(&View { wanted: set.wanted(), active: &active });
@@ -371,7 +388,10 @@ impl ReplicaSetController {
             }
             match decision {
                 Scale::Keep => {}
-                Scale::Create(more) => self.create(now, key, set, more.min(BURST), out),
+                Scale::Create(more) => {
+                    let more = more + usize::from(planted!(OneTooMany));
+                    self.create(now, key, set, more.min(BURST), out);
+                }
                 Scale::Delete(victims) => {
                     for pod in victims.into_iter().take(BURST) {
                         self.delete(now, key, &pod.metadata, out);
@@ -398,7 +418,12 @@ impl ReplicaSetController {
             let mut owners = pod.metadata.owner_references.clone();
             match claim::standing(set, pod) {
                 Action::Keep | Action::Ignore => continue,
-                Action::Adopt => owners.push(claim::reference(&set.metadata)),
+                Action::Adopt => {
+                    if planted!(AdoptsFromOthers) {
+                        owners.clear();
+                    }
+                    owners.push(claim::reference(&set.metadata));
+                }
                 Action::Release => owners.retain(|owner| owner.uid != set.metadata.uid),
             }
             // On this revision only: the labels and owners that were looked at are those that are written on.
@@ -417,10 +442,14 @@ impl ReplicaSetController {
         // With a stale view of the set, which may be gone, pods would be made and collected in turns: refused statuses tell.
         let stale = care.status.waits_until(now.mono);
         if let Some(at) = care.creation.waits_until(now.mono).max(slowed).max(stale) {
+            if planted!(RetryNotArmed) {
+                return;
+            }
             return self.queue.set_if_earlier(key.clone(), at);
         }
         care.unsure.retain(|pod| self.pods.object(pod).is_none());
-        let names = (0..).map(|nth| names::child(&set.metadata.name, &set.metadata.uid, nth));
+        let first = if planted!(RandomNames) { now.mono.nanos() } else { 0 };
+        let names = (first..).map(|nth| names::child(&set.metadata.name, &set.metadata.uid, nth));
         let others = names
             .map(|name| Key::new(Kind::Pod, &set.metadata.namespace, &name))
             .filter(|pod| self.pods.object(pod).is_none() && !care.unsure.contains(pod));
@@ -472,7 +501,7 @@ impl ReplicaSetController {
             self.queue.set_if_earlier(key.clone(), now.mono + after);
         }
         let shown = Revision(set.metadata.resource_version.parse().unwrap_or(0));
-        if care.status_asked || status == set.status || shown < care.status_at {
+        if care.status_asked || status == set.status && !planted!(StatusEveryTime) || shown < care.status_at {
             return;
         }
         if let Some(turn) = care.status.waits_until(now.mono) {
@@ -482,6 +511,11 @@ impl ReplicaSetController {
         let object = ReplicaSet { status, ..set.clone() }.into_object();
         self.calls.call(now, Asked::Status { set: key.clone() }, Verb::Update { object, part: Part::Status }, out);
     }
+}
+
+/// Under what the pods of a set are found: names come back, uids do not.
+fn filed_under<'a>(uid: &'a str, name: &'a str) -> &'a str {
+    if planted!(IgnoresOwnerUid) { name } else { uid }
 }
 
 /// A new pod of a set.

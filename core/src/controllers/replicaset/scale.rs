@@ -72,7 +72,14 @@ pub struct Rank {
 pub const RANKS: &[Rank] = &[
     Rank { first: "not bound to a node", why: "nothing is lost", order: |a, b| a.bound().cmp(&b.bound()) },
     Rank { first: "Pending", why: "it does not serve yet", order: |a, b| a.begun().cmp(&b.begun()) },
-    Rank { first: "not ready", why: "it does not serve", order: |a, b| a.pod.is_ready().cmp(&b.pod.is_ready()) },
+    Rank {
+        first: "not ready",
+        why: "it does not serve",
+        order: |a, b| match a.pod.is_ready().cmp(&b.pod.is_ready()) {
+            order if planted!(ReadyVictims) => order.reverse(),
+            order => order,
+        },
+    },
     Rank {
         first: "on the node with more pods of the set",
         why: "the rest is spread better",

@@ -1,0 +1,204 @@
+//! Bugs planted on purpose, to see whether the simulator finds them. Absent without the feature `planted`.
+//!
+//! Each is a realistic mistake of a few lines at the place where somebody might make it, switched on for one run by
+//! [`set`]. A run is stepped by one thread, so the switch is that thread's. Without the feature `planted!(…)` is the
+//! constant `false`, and nothing of this file is compiled.
+
+/// Whether this bug is switched on. Constant false without the feature `planted`.
+#[cfg(feature = "planted")]
+macro_rules! planted {
+    ($bug:ident) => {
+        $crate::planted::is_on($crate::planted::Bug::$bug)
+    };
+}
+#[cfg(not(feature = "planted"))]
+macro_rules! planted {
+    ($bug:ident) => {
+        false
+    };
+}
+
+#[cfg(feature = "planted")]
+pub use table::{Bug, Group, Planted, TABLE, is_on, named, set};
+
+#[cfg(feature = "planted")]
+mod table {
+    use std::cell::Cell;
+
+    /// Whose mistake it is.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Group {
+        /// The API server and its store.
+        ApiServer,
+        /// What all clients of the API server have in common.
+        Client,
+        /// The scheduler.
+        Scheduler,
+        /// The ReplicaSet controller.
+        ReplicaSet,
+        /// The node lifecycle controller.
+        NodeLifecycle,
+        /// The garbage collector.
+        Garbage,
+        /// The namespace controller.
+        Namespaces,
+        /// The kubelet.
+        Kubelet,
+    }
+
+    /// A row of the table.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Planted {
+        /// Which.
+        pub bug: Bug,
+        /// Its name, in kebab-case.
+        pub name: &'static str,
+        /// Whose mistake it is.
+        pub group: Group,
+        /// The checkers that should catch it, the sharpest first.
+        pub expected: &'static [&'static str],
+        /// What is wrong.
+        pub wrong: &'static str,
+    }
+
+    macro_rules! bugs {
+        ($($group:ident: { $($bug:ident $name:literal by $($by:literal)+, $wrong:literal;)+ })+) => {
+            /// A planted bug.
+            #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+            pub enum Bug {
+                $($(#[doc = $wrong] $bug,)+)+
+            }
+
+            /// All planted bugs.
+            pub const TABLE: &[Planted] = &[$($(
+                Planted { bug: Bug::$bug, name: $name, group: Group::$group, expected: &[$($by),+], wrong: $wrong },
+            )+)+];
+        };
+    }
+
+    bugs! {
+        ApiServer: {
+            UpdateWithoutRevision "update-without-revision" by "S-cas", "an update is granted whatever revision it was made from";
+            BindWithoutUid "bind-without-uid" by "S-cas", "a bind for one pod is carried out on another of the same name";
+            BindTwice "bind-twice" by "S-cas" "S-bind", "a pod that has a node is bound to another";
+            DeleteWithoutUid "delete-without-uid" by "S-cas", "a deletion meant for one object removes its successor";
+            DeletionPutOff "deletion-put-off" by "S-meta", "a second deletion moves deletionTimestamp to a later time";
+            FinalizersIgnored "finalizers-ignored" by "S-final", "a deletion does not wait for finalizers";
+            GenerationOnStatus "generation-on-status" by "S-meta", "writing a status raises the generation";
+            UidKept "uid-kept" by "S-meta", "an object made again under its name gets the uid it had";
+            RevisionFromObjects "revision-from-objects" by "S-mono" "S-durable", "after a restart the revision is that of the newest object that is left";
+            AckBeforeDurable "ack-before-durable" by "S-durable", "a write is answered before it is on the disk";
+            LeavingNotTold "leaving-not-told" by "S-watch", "a watcher does not hear of objects that leave its selection";
+            BacklogSkips "backlog-skips" by "S-watch", "a watch that is opened again misses the first change";
+            BacklogRepeats "backlog-repeats" by "S-watch", "a watch that is opened again is told the last change twice";
+            ExpiredInSilence "expired-in-silence" by "S-watch", "a watch from a forgotten revision begins with what is remembered";
+            BookmarkAhead "bookmark-ahead" by "S-watch", "a bookmark counts writes that are still on their way";
+            CreateInEndingNamespace "create-in-ending-namespace" by "S-namespace", "objects can be made in a namespace that is being deleted";
+            OrphanIgnored "orphan-ignored" by "S-owner", "an owner deleted with Orphan is removed at once, and its children after it";
+        }
+        Client: {
+            SkipsAfterReconnect "skips-after-reconnect" by "S-mono", "a watch that is opened again starts one revision too late";
+            WatchesFromList "watches-from-list" by "S-mono", "a watch is opened again from the list's revision, not from the last event's";
+            NoRelistWhenExpired "no-relist-when-expired" by "L-stable", "an expired watch is opened again from the same revision";
+            FailedListIsEmpty "failed-list-is-empty" by "S-why" "S-count", "a list that fails is taken for an empty one";
+            RelistKeepsDeleted "relist-keeps-deleted" by "L-stable" "S-zombie", "what was deleted during a gap stays in the view after a list";
+            RecreatedIsModified "recreated-is-modified" by "L-stable" "P-total", "an object of the same name and another uid is taken for a change";
+            NoExpectations "no-expectations" by "S-victim" "S-count" "L-hot", "what was asked for and is not seen yet is asked for again";
+            QueueDropsFailed "queue-drops-failed" by "L-stable", "what failed once is not tried again";
+            ConflictIsDone "conflict-is-done" by "L-stable", "a write that met a conflict is not tried again";
+        }
+        Scheduler: {
+            FreesAtDeletion "frees-at-deletion" by "S-fit", "a pod's room is given away when its deletion begins";
+            ForgetsAssumed "forgets-assumed" by "S-fit", "a pod that is being bound takes no room";
+            IgnoresCordon "ignores-cordon" by "S-where", "pods are bound to nodes that are cordoned";
+            IgnoresSelector "ignores-selector" by "S-where", "spec.nodeSelector is not looked at";
+            IgnoresReadiness "ignores-readiness" by "S-where", "pods are bound to nodes that are not ready";
+            NotWokenByRoom "not-woken-by-room" by "expected", "a pod that waits for room does not hear that there is some";
+            GhostNodes "ghost-nodes" by "L-stable", "a node that was deleted stays in the cache";
+            BindNotRetried "bind-not-retried" by "L-stable", "a refused bind is not followed by a decision";
+        }
+        ReplicaSet: {
+            RandomNames "random-names" by "S-count", "child names differ in each life, so that a creation asked for twice makes twins";
+            OneTooMany "one-too-many" by "S-count", "one pod more than is missing is made";
+            ReadyVictims "ready-victims" by "S-victim", "ready pods are deleted before those that are not";
+            CountsTerminating "counts-terminating" by "L-stable" "S-victim", "pods that are being deleted count as active";
+            AdoptsFromOthers "adopts-from-others" by "S-owner", "pods of another controller are adopted";
+            NeverAdopts "never-adopts" by "L-stable", "pods with the set's labels and no owner are left alone";
+            NeverReleases "never-releases" by "L-stable", "pods that lost the set's labels are kept";
+            IgnoresOwnerUid "ignores-owner-uid" by "S-owner", "pods of a former set of the same name are taken for the set's own";
+            RetryNotArmed "retry-not-armed" by "L-stable", "a creation that has to wait for its turn is not woken";
+            StatusEveryTime "status-every-time" by "L-hot" "L-stable", "a status is written whether or not it has changed";
+        }
+        NodeLifecycle: {
+            EvictsUnconfirmed "evicts-unconfirmed" by "S-evict", "a node is called silent without asking the API server for its lease";
+            BrakeOff "brake-off" by "S-brake", "nodes are emptied at the same pace however many are silent";
+            NodesClock "nodes-clock" by "S-evict", "the age of a lease is reckoned from the node's own clock";
+            EvictionNotCancelled "eviction-not-cancelled" by "S-evict", "a node that is heard again goes on losing its pods";
+            QuestionForgotten "question-forgotten" by "L-stable", "when the API server does not answer, the node's deadline is not set again";
+        }
+        Garbage: {
+            NotSeenIsGone "not-seen-is-gone" by "S-owner", "an owner that the view does not show is taken to be gone";
+            OneGoneIsEnough "one-gone-is-enough" by "S-owner", "an object goes with the first of its owners";
+            ForegroundNotWaiting "foreground-not-waiting" by "S-final", "a foreground deletion does not wait for the children";
+            LostPodsKept "lost-pods-kept" by "L-stable", "pods of nodes that do not exist are left";
+            NoQuarantine "no-quarantine" by "S-lost", "pods are removed as soon as the view lacks their node";
+        }
+        Namespaces: {
+            FinalizedWhileLeaving "finalized-while-leaving" by "S-namespace", "a namespace goes while its contents are only on their way out";
+            ListsOnlyPods "lists-only-pods" by "S-namespace", "only pods are looked for in a namespace that is being deleted";
+        }
+        Kubelet: {
+            StopsWhatItFinds "stops-what-it-finds" by "S-why", "pods found at the start are removed and made anew";
+            ForgetsWhatRuns "forgets-what-runs" by "S-zombie" "L-stable", "pods found at the start are not looked at";
+            ForgetsFinished "forgets-finished" by "S-phase" "S-backoff", "a finished pod's phase is not taken from the API server";
+            NoBackoff "no-backoff" by "S-backoff", "a container that ends is started again at once, each time";
+            KillsAtOnce "kills-at-once" by "S-grace", "SIGKILL follows SIGTERM without a pause";
+            IgnoresPolicy "ignores-policy" by "S-backoff", "every container is restarted as if its policy were Always";
+            RetriesForgotten "retries-forgotten" by "S-phase", "how often a start has failed is not remembered over a restart";
+            RestartsForgotten "restarts-forgotten" by "S-phase", "the number of restarts begins at 0 when nothing is left on the node";
+            StatusToTwin "status-to-twin" by "S-status", "a status is written by name, whatever uid and revision have become";
+            ReadyTooEarly "ready-too-early" by "S-status", "a container is called ready before it runs";
+            RecordBeforeEnd "record-before-end" by "S-record", "a pod's record is removed while its processes live";
+            StatusNotRetried "status-not-retried" by "L-stable", "a status that was refused is not written again";
+            NodeNotMadeAgain "node-not-made-again" by "L-stable", "a node that somebody deleted is not registered again";
+            HeartbeatStops "heartbeat-stops" by "L-stable", "after a lost answer the lease is not renewed any more";
+        }
+    }
+
+    thread_local! {
+        static ON: Cell<Option<Bug>> = const { Cell::new(None) };
+    }
+
+    /// Switches a bug on for the runs of this thread; all off if absent.
+    pub fn set(bug: Option<Bug>) {
+        ON.set(bug);
+    }
+
+    /// Whether a bug is switched on.
+    pub fn is_on(bug: Bug) -> bool {
+        ON.get() == Some(bug)
+    }
+
+    /// The row of this name.
+    pub fn named(name: &str) -> Option<&'static Planted> {
+        TABLE.iter().find(|row| row.name == name)
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+        use std::collections::BTreeSet;
+
+        #[test]
+        fn names_are_unique_and_one_bug_is_on_at_a_time() {
+            let names: BTreeSet<&str> = TABLE.iter().map(|row| row.name).collect();
+            assert_eq!(names.len(), TABLE.len());
+            for row in TABLE {
+                set(Some(row.bug));
+                assert!(TABLE.iter().all(|other| is_on(other.bug) == (other.name == row.name)));
+            }
+            set(None);
+            assert!(TABLE.iter().all(|row| !is_on(row.bug)));
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Which scenario is meant, and for which seed.
+
+use crate::cli::sim::{SimError, read};
+use clap::Args;
+use miniku_core::durations;
+use miniku_core::time::Duration;
+use miniku_sim::plan::{Act, Entry};
+use miniku_sim::run::Options;
+use miniku_sim::scenario::Scenario;
+use miniku_sim::snapshot::Snapshot;
+use miniku_sim::{library, swarm};
+use std::path::{Path, PathBuf};
+
+/// Which scenario.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ScenarioArgs {
+    /// A scenario: a file, the name of one that comes with miniku, or swarm, which is another one for each seed
+    #[arg(long, value_name = "FILE|NAME")]
+    pub scenario: Option<String>,
+    /// Decides everything that is drawn; the scenario's own if it has one, else 1
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+}
+
+/// Which cluster, if no scenario says it.
+#[derive(Args, Clone, Debug, Default)]
+pub struct LoadArgs {
+    /// So many nodes
+    #[arg(long, value_name = "N")]
+    pub nodes: Option<usize>,
+    /// So many pods, in replica sets of up to a hundred
+    #[arg(long, value_name = "N")]
+    pub pods: Option<usize>,
+    /// For so long, in the simulated world
+    #[arg(long = "for", value_parser = durations::parse, value_name = "DURATION")]
+    pub duration: Option<Duration>,
+    /// What goes wrong: none, mild, swarm (drawn by the seed), or the faults of a scenario file
+    #[arg(long, value_name = "none|mild|swarm|FILE")]
+    pub faults: Option<String>,
+    /// Begin with a real cluster: kubectl get nodes,pods,replicasets,deployments,services -A -o json
+    #[arg(long, value_name = "FILE")]
+    pub snapshot: Option<PathBuf>,
+}
+
+/// A scenario and its seed.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    /// What is run.
+    pub scenario: Scenario,
+    /// For this seed.
+    pub seed: u64,
+    /// The flags that choose it again.
+    pub flags: String,
+}
+
+/// The scenario of the given name or file, for a seed; `swarm` has one for each.
+pub fn named(name: &str, seed: u64) -> Result<Scenario, SimError> {
+    if name == "swarm" {
+        return Ok(swarm::scenario(seed));
+    }
+    if let Some(scenario) = library::named(name) {
+        return Ok(scenario);
+    }
+    let path = Path::new(name);
+    if !path.exists() {
+        return Err(SimError(format!("there is no file and no scenario {name:?}; \"miniku sim list\" lists all")));
+    }
+    Scenario::read(&read(path)?).map_err(|error| SimError(format!("{name}: {error}")))
+}
+
+impl ScenarioArgs {
+    /// The scenario that is named; what the seed draws if none is.
+    pub fn chosen(&self) -> Result<Chosen, SimError> {
+        let name = self.scenario.as_deref().unwrap_or("swarm");
+        let scenario = named(name, self.seed.unwrap_or(1))?;
+        let seed = self.seed.or(scenario.seed).unwrap_or(1);
+        Ok(Chosen { scenario, seed, flags: format!("--scenario {name} --seed {seed}") })
+    }
+}
+
+/// The scenario that is named, or a cluster of some size under some load.
+pub fn choose(named: &ScenarioArgs, load: &LoadArgs) -> Result<Chosen, SimError> {
+    let snapshot = load.snapshot.as_deref().map(snapshot).transpose()?;
+    let mut flags = String::new();
+    let mut flag = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            flags += &format!("--{name} {value} ");
+        }
+    };
+    flag("nodes", load.nodes.map(|nodes| nodes.to_string()));
+    flag("pods", load.pods.map(|pods| pods.to_string()));
+    flag("for", load.duration.map(durations::text));
+    flag("faults", load.faults.clone());
+    flag("snapshot", load.snapshot.as_ref().map(|path| path.display().to_string()));
+    let mut chosen = match (&named.scenario, &snapshot) {
+        (Some(_), _) => named.chosen()?,
+        (None, Some(_)) => {
+            let mut scenario = Scenario::named("snapshot");
+            scenario.about = "A real cluster, as it was seen.".into();
+            Chosen { scenario, seed: named.seed.unwrap_or(1), flags: format!("--seed {}", named.seed.unwrap_or(1)) }
+        }
+        (None, None) => {
+            let defaults = Options::default();
+            let options = Options {
+                seed: named.seed.unwrap_or(1),
+                nodes: load.nodes.unwrap_or(defaults.nodes),
+                pods: load.pods.unwrap_or(defaults.pods),
+                duration: load.duration.unwrap_or(defaults.duration),
+                faults: matches!(load.faults.as_deref(), None | Some("mild")),
+                ..defaults
+            };
+            let seed = options.seed;
+            Chosen { scenario: options.scenario(), seed, flags: format!("--seed {seed}") }
+        }
+    };
+    if named.scenario.is_some() && (load.nodes.is_some() || load.pods.is_some()) {
+        return Err(SimError("--nodes and --pods make a cluster; a scenario has its own".into()));
+    }
+    if let Some(snapshot) = snapshot {
+        snapshot.into_scenario(&mut chosen.scenario);
+    }
+    if let Some(duration) = load.duration {
+        chosen.scenario.end = miniku_sim::scenario::Ending::RunsUntil(duration);
+    }
+    let faults = match load.faults.as_deref() {
+        None | Some("mild") => None,
+        Some("none") => Some(Vec::new()),
+        Some("swarm") => Some(swarm::scenario(chosen.seed).timeline),
+        Some(file) => Some(self::named(file, chosen.seed)?.timeline),
+    };
+    if let Some(faults) = faults {
+        let is_fault = |entry: &Entry| matches!(entry.act, Act::Strike(_));
+        chosen.scenario.timeline.retain(|entry| !is_fault(entry));
+        chosen.scenario.timeline.extend(faults.into_iter().filter(is_fault));
+    }
+    chosen.flags = format!("{flags}{}", chosen.flags);
+    chosen.scenario.checked().map_err(|error| SimError(error.to_string()))?;
+    Ok(chosen)
+}
+
+fn snapshot(path: &Path) -> Result<Snapshot, SimError> {
+    let snapshot = Snapshot::read(&read(path)?).map_err(|error| SimError(format!("{}: {error}", path.display())))?;
+    for note in &snapshot.notes {
+        eprintln!("{}: {note}", path.display());
+    }
+    Ok(snapshot)
+}
