@@ -6,19 +6,21 @@
 
 use crate::plan::{Filesystem, Hardening, Op, Resource};
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{AT_FDCWD, OFlag, open};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::resource;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod, umask};
-use nix::unistd::{Gid, Pid, Uid, chdir, execve, mkdir, pivot_root, setgroups, setresgid, setresuid, symlinkat};
+use nix::unistd::{
+    Gid, Pid, Uid, chdir, execve, fchdir, mkdir, pivot_root, setgroups, setresgid, setresuid, symlinkat,
+};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fmt;
 use std::mem::{size_of, zeroed};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -89,7 +91,8 @@ fn perform(op: &Op, slots: &mut BTreeMap<usize, OwnedFd>) -> nix::Result<()> {
         }
         Op::MakePrivate => mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE),
         Op::OpenTree { slot, source } => {
-            slots.insert(*slot, open_tree(source)?);
+            let path = CString::new(source.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
+            slots.insert(*slot, open_tree(AT_FDCWD, &path, 0)?);
             Ok(())
         }
         Op::MountOverlay { lower, upper, work, at } => {
@@ -103,12 +106,8 @@ fn perform(op: &Op, slots: &mut BTreeMap<usize, OwnedFd>) -> nix::Result<()> {
                 .or_else(|_| mount(Some("overlay"), at, Some("overlay"), flags, Some(plain)))
         }
         Op::PivotRoot { to } => {
-            // The old root is put on top of the new one and let go of from there: no directory is needed for
-            // it. See pivot_root(2), pivot_root(".", ".").
             chdir(to)?;
-            pivot_root(".", ".")?;
-            umount2(".", MntFlags::MNT_DETACH)?;
-            chdir("/")
+            swap_root()
         }
         Op::Mount { kind, at } => {
             let hard = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
@@ -145,7 +144,7 @@ fn perform(op: &Op, slots: &mut BTreeMap<usize, OwnedFd>) -> nix::Result<()> {
         Op::Mknod { path, major, minor } => {
             mknod(path, SFlag::S_IFCHR, Mode::from_bits_truncate(0o666), makedev(*major, *minor))
         }
-        Op::Symlink { to, path } => symlinkat(*to, nix::fcntl::AT_FDCWD, path),
+        Op::Symlink { to, path } => symlinkat(*to, AT_FDCWD, path),
         Op::Mask(path) => match mount(Some("/dev/null"), path, NONE, MsFlags::MS_BIND, NONE) {
             // It is a directory.
             Err(Errno::ENOTDIR) => {
@@ -358,15 +357,72 @@ pub fn pidfd_kill(pidfd: BorrowedFd, signal: Signal) -> nix::Result<()> {
 }
 
 /// A detached copy of a mount, or of the part of it at this path, with all below. open_tree(2).
-fn open_tree(path: &Path) -> nix::Result<OwnedFd> {
-    let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
-    let flags = libc::OPEN_TREE_CLONE as libc::c_long
+fn open_tree(from: impl AsFd, path: &CStr, flags: libc::c_int) -> nix::Result<OwnedFd> {
+    let flags = flags as libc::c_long
+        | libc::OPEN_TREE_CLONE as libc::c_long
         | libc::OPEN_TREE_CLOEXEC as libc::c_long
         | libc::AT_RECURSIVE as libc::c_long;
     // SAFETY: the path is a C string that lives until the call returns.
-    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) })?;
+    let tree = unsafe { libc::syscall(libc::SYS_open_tree, from.as_fd().as_raw_fd(), path.as_ptr(), flags) };
     // SAFETY: the kernel made it for us alone.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+    Ok(unsafe { OwnedFd::from_raw_fd(Errno::result(tree)? as RawFd) })
+}
+
+/// Makes the root of this process the root of its mount namespace, and every mount a slave: what the machine mounts
+/// and unmounts is followed, what is mounted here is seen nowhere else.
+///
+/// Where the machine is a chroot they are two. Then neither could be done to `/` what is done to mounts (propagation,
+/// pivot_root), and the rest of the machine would stay in the namespace, a few `..` away from a container that may
+/// chroot. So the namespace's own root is entered, which setns(2) does, a copy of the chroot put in its place, and
+/// the rest let go of.
+pub fn take_root(_: OneThread) -> Result<(), Failure> {
+    let directory = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let own = open("/", directory, Mode::empty()).map_err(failed("open /"))?;
+    let namespace = open("/proc/self/ns/mnt", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+        .map_err(failed("open /proc/self/ns/mnt"))?;
+    setns(namespace, CloneFlags::CLONE_NEWNS).map_err(failed("enter the root of the mount namespace"))?;
+    let outer = open("/", directory, Mode::empty()).map_err(failed("open /"))?;
+    let slaves = || {
+        mount(None::<&str>, ".", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)
+            .map_err(failed("make mounts slaves"))
+    };
+    slaves()?;
+    if place(&own).and_then(|own| Ok(own == place(&outer)?)).map_err(failed("statx /"))? {
+        return Ok(());
+    }
+    let inside = || -> nix::Result<OwnedFd> {
+        let tree = open_tree(&own, c"", libc::AT_EMPTY_PATH)?;
+        move_mount(&tree, Path::new("/"))?;
+        Ok(tree)
+    };
+    let tree = inside().map_err(failed("mount the chroot that this machine is over the root it is in"))?;
+    fchdir(&tree).map_err(failed("change to the root of the chroot that this machine is"))?;
+    slaves()?;
+    swap_root().map_err(failed("pivot root to the chroot that this machine is"))
+}
+
+/// What a directory is on which mount.
+fn place(directory: &OwnedFd) -> nix::Result<[u64; 4]> {
+    // SAFETY: all-zero is a valid value of a structure of numbers.
+    let mut found: libc::statx = unsafe { zeroed() };
+    let wanted = libc::STATX_INO | STATX_MNT_ID;
+    // SAFETY: the path is a C string, and the kernel writes one structure. statx(2).
+    let done = unsafe { libc::statx(directory.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH, wanted, &raw mut found) };
+    Errno::result(done)?;
+    Ok([found.stx_mnt_id, found.stx_ino, found.stx_dev_major.into(), found.stx_dev_minor.into()])
+}
+
+/// linux/stat.h; not in every libc's headers.
+const STATX_MNT_ID: libc::c_uint = 0x1000;
+
+/// Makes the mount at the current directory the root, and lets go of the old one.
+///
+/// The old root is put on top of the new one and let go of from there: no directory is needed for it. See
+/// pivot_root(2), pivot_root(".", ".").
+fn swap_root() -> nix::Result<()> {
+    pivot_root(".", ".")?;
+    umount2(".", MntFlags::MNT_DETACH)?;
+    chdir("/")
 }
 
 /// Mounts a detached tree here. move_mount(2).

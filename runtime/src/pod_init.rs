@@ -153,10 +153,7 @@ impl PodInit {
         primary: UnixStream,
         inbox: Inbox,
     ) -> Result<PodInit, Failure> {
-        const NONE: Option<&str> = None;
-        // Not private: a file system that the host unmounts shall not live on in here.
-        let slave = MsFlags::MS_REC | MsFlags::MS_SLAVE;
-        mount(NONE, "/", NONE, slave, NONE).map_err(failed("make mounts slaves"))?;
+        enter::take_root(one_thread)?;
         sethostname(&setup.hostname).map_err(failed(format!("set host name {:?}", setup.hostname)))?;
         enter::loopback_up()?;
         // Shared by the containers, as their IPC namespace is; seen from nowhere else.

@@ -65,8 +65,12 @@ impl Node {
     }
 
     fn in_dir(dir: Dir) -> Node {
+        Node::with_pod_init(dir, exe())
+    }
+
+    fn with_pod_init(dir: Dir, exe: PathBuf) -> Node {
         let (sender, reports) = mpsc::channel();
-        let config = Config { dir: dir.0.clone(), node: "node-1".into(), exe: exe() };
+        let config = Config { dir: dir.0.clone(), node: "node-1".into(), exe };
         let report = move |report| drop(sender.send(report));
         let runtime = Runtime::open(config, report).expect("open a runtime: root is needed");
         Node { runtime, reports, others: RefCell::default(), dir }
@@ -838,6 +842,52 @@ fn down_removes_everything() {
         fs::read_dir(&dir.0).unwrap().flatten().map(|entry| entry.file_name().into_string().unwrap()).collect();
     assert_eq!(left, ["not-ours"]);
     down(&dir.0).unwrap();
+}
+
+/// Runs a test on a thread whose root is a directory that is no mount, in a mount namespace of its own.
+fn in_chroot(test: impl FnOnce() + Send + 'static) {
+    use nix::mount::{MsFlags, mount};
+    use nix::sched::{CloneFlags, unshare};
+    let root = Dir::new("chroot");
+    let path = root.0.clone();
+    let run = move || {
+        const NONE: Option<&str> = None;
+        unshare(CloneFlags::CLONE_NEWNS).unwrap();
+        mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_SLAVE, NONE).unwrap();
+        for shared in ["proc", "sys", "dev"] {
+            fs::create_dir(path.join(shared)).unwrap();
+            let (from, at) = (Path::new("/").join(shared), path.join(shared));
+            mount(Some(&from), &at, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE).unwrap();
+        }
+        fs::create_dir(path.join("tmp")).unwrap();
+        fs::copy(exe(), path.join("pod-init")).unwrap();
+        nix::unistd::chroot(&path).unwrap();
+        std::env::set_current_dir("/").unwrap();
+        test();
+    };
+    if let Err(panic) = std::thread::spawn(run).join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+#[test]
+fn in_a_chroot_pods_run_and_nothing_leads_out_of_it() {
+    in_chroot(|| {
+        let node = Node::with_pod_init(Dir::new("inside"), "/pod-init".into());
+        node.run("p", "cat /etc/hostname; sleep 1000");
+        let pid = node.running("p", "c", 0);
+        node.wait_for_line("p", "host-p");
+        // Whoever enters a mount namespace comes to its root, above which there is nothing.
+        let root = std::thread::spawn(move || {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS).unwrap();
+            let namespace = fs::File::open(format!("/proc/{pid}/ns/mnt")).unwrap();
+            nix::sched::setns(namespace, nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+            fs::read_to_string("/etc/hostname").unwrap()
+        });
+        assert_eq!(root.join().unwrap(), "host-p\n");
+        node.remove("p");
+        assert_eq!(node.remains(), [""; 0]);
+    });
 }
 
 #[test]

@@ -9,6 +9,7 @@ use miniku_core::client::informer::Counts;
 use miniku_core::kubelet::runtime::Command;
 use miniku_core::program::{CallId, Effect, Effects, Input, Level, Program, Request};
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -46,6 +47,7 @@ impl Inbox {
 /// A program at work.
 pub struct Daemon {
     inbox: Inbox,
+    stopped: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     seen: Arc<Mutex<Seen>>,
 }
@@ -94,7 +96,8 @@ impl Letterbox {
     ) -> io::Result<Daemon> {
         let Letterbox { inbox, mail } = self;
         let seen = Arc::new(Mutex::new(Seen { name: name.into(), ..Seen::default() }));
-        let (own, shown) = (inbox.clone(), seen.clone());
+        let stopped = Arc::<AtomicBool>::default();
+        let (own, shown, told) = (inbox.clone(), seen.clone(), stopped.clone());
         let body = move || {
             let mut out = Effects::default();
             let mut input = Input::Wake;
@@ -107,13 +110,14 @@ impl Letterbox {
                     perform(effect, &mut *api, hands.as_deref_mut(), &own);
                 }
                 input = match next(&mail, clock, out.wake_at) {
-                    Some(input) => input,
-                    None => return,
+                    // What has piled up before it was told to stop can be thousands of inputs.
+                    Some(input) if !told.load(Ordering::Relaxed) => input,
+                    _ => return,
                 };
             }
         };
         let thread = std::thread::Builder::new().name(name.into()).stack_size(1 << 20).spawn(body)?;
-        Ok(Daemon { inbox, thread: Some(thread), seen })
+        Ok(Daemon { inbox, stopped, thread: Some(thread), seen })
     }
 }
 
@@ -177,6 +181,7 @@ impl Daemon {
 
     /// Stops it, after the step under way.
     pub fn stop(&mut self) {
+        self.stopped.store(true, Ordering::Relaxed);
         // It may have stopped already.
         let _ = self.inbox.0.send(Mail::Stop);
         if let Some(thread) = self.thread.take() {
@@ -189,5 +194,36 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use miniku_core::time::Now;
+
+    struct Slow;
+
+    impl Program for Slow {
+        fn step(&mut self, _now: Now, _input: Input, _out: &mut Effects) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    struct Nobody;
+
+    impl Api for Nobody {
+        fn call(&mut self, _call: CallId, _request: Request, _inbox: &Inbox) {}
+        fn cancel(&mut self, _call: CallId) {}
+    }
+
+    #[test]
+    fn a_program_stops_with_mail_unread() {
+        let letterbox = Letterbox::new();
+        (0..500).for_each(|_| assert!(letterbox.inbox().deliver(Input::Wake)));
+        let mut daemon = letterbox.run("slow", Clock::start(), Box::new(Slow), Box::new(Nobody), None).unwrap();
+        let began = Instant::now();
+        daemon.stop();
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     }
 }

@@ -6,6 +6,7 @@
 use crate::trace::Seq;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::program::{CommitId, Committed, Revision, Write};
+use miniku_core::sometimes;
 use miniku_core::store::{Change, Store};
 use std::collections::BTreeMap;
 
@@ -103,7 +104,13 @@ impl Disk {
         self.waiting.clear();
         let batch = std::mem::take(&mut self.syncing);
         if unsynced == Unsynced::Lost || self.broken.is_some() {
+            if !batch.is_empty() {
+                sometimes!(UnsyncedLost);
+            }
             return Vec::new();
+        }
+        if !batch.is_empty() {
+            sometimes!(UnsyncedKept);
         }
         batch.into_iter().filter_map(|one| Some((self.apply(one.write)?, one.cause))).collect()
     }

@@ -43,7 +43,7 @@ use crate::units;
 use crate::world::World;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::node::Node;
-use miniku_core::api::object::Object;
+use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::{Pod, PodPhase};
 use miniku_core::api::quantity::Quantity;
 use miniku_core::durations;
@@ -278,6 +278,9 @@ pub struct Expect {
     /// How nodes are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodes: Option<NodesAre>,
+    /// Objects that are not there: `ReplicaSet/default/web`, `Node/node-1`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub absent: Vec<String>,
 }
 
 /// Which pods are meant, and what is true of them. All that is said must be so.
@@ -479,8 +482,11 @@ impl Scenario {
         }
         for (nth, expect) in self.expect.iter().enumerate() {
             let wrong = |what: &str| Err((format!("expect[{nth}]"), what.to_owned()));
-            if expect.pods.is_none() && expect.nodes.is_none() {
-                return wrong("says nothing: pods or nodes is missing");
+            if expect.pods.is_none() && expect.nodes.is_none() && expect.absent.is_empty() {
+                return wrong("says nothing: pods, nodes or absent is missing");
+            }
+            if let Some(path) = expect.absent.iter().find(|path| key_of(path).is_none()) {
+                return wrong(&format!("absent: {path:?} is no KIND/NAMESPACE/NAME, nor KIND/NAME of a kind without"));
             }
             if let Some(name) = expect.nodes.as_ref().and_then(|nodes| nodes.name.as_ref()) {
                 known("node", name, &nodes).or_else(|what| wrong(&what))?;
@@ -503,8 +509,11 @@ impl Scenario {
         story.plan = self.plan();
         for expect in &self.expect {
             let (pods, nodes) = (expect.pods.clone(), expect.nodes.clone());
+            let absent: Vec<Key> = expect.absent.iter().filter_map(|path| key_of(path)).collect();
             story = story.expect(expect.from, expect.within, expect.that.clone(), move |truth| {
-                pods.as_ref().is_none_or(|pods| pods.so(truth)) && nodes.as_ref().is_none_or(|nodes| nodes.so(truth))
+                pods.as_ref().is_none_or(|pods| pods.so(truth))
+                    && nodes.as_ref().is_none_or(|nodes| nodes.so(truth))
+                    && absent.iter().all(|key| truth.object(key).is_none())
             });
         }
         story.ending = match self.end {
@@ -577,6 +586,17 @@ impl Fault {
             Fault::NodeCrash { node, .. } => vec![node],
             _ => vec![],
         }
+    }
+}
+
+/// The object of a path as [`crate::trace::path`] writes it.
+fn key_of(path: &str) -> Option<Key> {
+    let parts: Vec<&str> = path.split('/').collect();
+    let kind = Kind::meant(parts[0])?;
+    match (kind.row().namespaced, parts.as_slice()) {
+        (true, [_, namespace, name]) => Some(Key::new(kind, namespace, name)),
+        (false, [_, name]) => Some(Key::new(kind, "", name)),
+        _ => None,
     }
 }
 

@@ -68,9 +68,21 @@ impl Snapshot {
         if !snapshot.objects.iter().any(|object| object.kind() == Kind::Node) {
             return Err(NoSnapshot("there is no Node in it: kubectl get nodes,pods,replicasets -A -o json".into()));
         }
+        snapshot.make_namespaces();
         snapshot.let_go();
         snapshot.without_effect();
         Ok(snapshot)
+    }
+
+    /// Namespaces are often not asked for; without them nothing could be made there.
+    fn make_namespaces(&mut self) {
+        let mut names: BTreeSet<String> = self.objects.iter().map(|object| object.meta().namespace.clone()).collect();
+        names.remove("");
+        for object in self.objects.iter().filter(|object| object.kind() == Kind::Namespace) {
+            names.remove(&object.meta().name);
+        }
+        let made = names.into_iter().map(|name| Object::empty(Kind::Namespace).with_meta(|meta| meta.name = name));
+        self.objects.extend(made);
     }
 
     /// Owners of kinds that do not act cannot be found, and what they own would be collected: it is kept instead.
@@ -211,9 +223,22 @@ mod tests {
 
         let fault = Fault::NodeCrash { node: "a".into(), down: None };
         scenario.timeline.push(Entry { at: secs(10), act: Act::Strike(fault) });
-        let elsewhere = PodsAre { count: Some(3), running: Some(3), not_on: Some("a".into()), ..Default::default() };
+        let elsewhere = PodsAre {
+            of: Some("web".into()),
+            count: Some(3),
+            running: Some(3),
+            not_on: Some("a".into()),
+            ..Default::default()
+        };
         let (from, within, that) = (secs(10), secs(200), "three run on b".to_owned());
-        scenario.expect.push(crate::scenario::Expect { from, within, that, pods: Some(elsewhere), nodes: None });
+        scenario.expect.push(crate::scenario::Expect {
+            from,
+            within,
+            that,
+            pods: Some(elsewhere),
+            nodes: None,
+            absent: Vec::new(),
+        });
         scenario.end = Ending::default();
         scenario.run(1).unwrap();
         assert_eq!(Scenario::read(&scenario.text()).as_ref(), Ok(&scenario));

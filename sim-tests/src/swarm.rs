@@ -237,9 +237,10 @@ fn pod(dice: &Dice, nth: u64, sets: u64, plan: &mut Plan) {
         deleted += dice.millis("lives again", nth, 500, 40_000);
     }
     // What ends badly, or never starts, is tried for ever.
-    plan.ask(END, let_go(&key));
-    plan.ask(END + Duration::from_secs(5), plan::delete(Kind::Pod, &name));
-    plan.ask(END + Duration::from_secs(40), let_go(&key));
+    let end = END.max(deleted + Duration::from_secs(5));
+    plan.ask(end, let_go(&key));
+    plan.ask(end + Duration::from_secs(5), plan::delete(Kind::Pod, &name));
+    plan.ask(end + Duration::from_secs(40), let_go(&key));
 }
 
 /// A namespace with a set and a pod in it, ended, and perhaps made again.

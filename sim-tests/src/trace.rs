@@ -638,7 +638,8 @@ pub fn answer(answer: &Answer) -> String {
         Answer::Watching => "watching".into(),
         Answer::Removed(_) => "removed".into(),
         Answer::Refused(status) => {
-            format!("refused: {}", status.reason.map_or_else(String::new, |reason| format!("{reason:?}")))
+            let reason = status.reason.map_or_else(String::new, |reason| format!("{reason:?}: "));
+            format!("refused: {reason}{}", status.message)
         }
         Answer::Lost(why) => format!("lost: {why}"),
     }

@@ -10,6 +10,7 @@ use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object, Resource};
 use miniku_core::api::pod::Pod;
 use miniku_core::api::replicaset::ReplicaSet;
+use miniku_core::kubelet::runtime::Command;
 use miniku_core::program::{Answer, Input, Query, Request, RequestId, Revision, WatchEvent, WatchFrom};
 use miniku_core::store::Change;
 use miniku_core::time::Instant;
@@ -82,6 +83,8 @@ pub enum Fact<'a> {
     Served,
     /// An API server starts on what the disk has.
     Recovered { objects: &'a BTreeMap<Key, Object>, revision: Revision },
+    /// A command of a kubelet has reached the runtime of its node.
+    Commanded { node: &'a str, command: &'a Command },
     /// A process runs.
     Started { node: &'a str, process: &'a Process },
     /// A process runs no more.
@@ -114,8 +117,8 @@ macro_rules! sights {
 }
 
 sights![
-    Sent, Heard, Died, Durable, Told, Answered, Opened, Streamed, Closed, Served, Recovered, Started, Ended, Weather,
-    Time,
+    Sent, Heard, Died, Durable, Told, Answered, Opened, Streamed, Closed, Served, Recovered, Commanded, Started, Ended,
+    Weather, Time,
 ];
 
 /// What the world knows of a pod by its uid, also when it is gone from the store.

@@ -25,6 +25,7 @@ use miniku_core::program::{
     WatchEvent, WatchFrom,
 };
 use miniku_core::rng::Draw;
+use miniku_core::sometimes;
 use miniku_core::store::Store;
 use miniku_core::time::{Duration, Instant, Now, Wall};
 use std::cmp::Reverse;
@@ -440,7 +441,7 @@ impl World {
     fn preload(&mut self, objects: Vec<Object>) {
         let wall = WALL_START;
         for (nth, object) in (0..).zip(objects) {
-            let object = object.with_meta(|meta| {
+            let mut object = object.with_meta(|meta| {
                 if meta.uid.is_empty() {
                     meta.uid = Draw::new(self.seed).key("uid").count(nth).uuid();
                 }
@@ -448,6 +449,7 @@ impl World {
                     meta.creation_timestamp = Some(Time::of(wall));
                 }
             });
+            (object.kind().row().set_defaults)(&mut object);
             let Some(change) = self.truth.disk.preload(object.clone()) else { continue };
             self.durable(change);
             let Some(pod) = object.get::<Pod>().filter(|pod| pod.status.phase == PodPhase::Running) else { continue };
@@ -661,6 +663,7 @@ impl World {
                 let machine = &mut self.machines[node];
                 // What a killed kubelet had not handed over yet is gone with it.
                 if machine.boot == boot && machine.up && self.actors[machine.kubelet].who.life == life {
+                    self.judge.see(&self.truth, Fact::Commanded { node: &machine.name, command: &command });
                     let mut results = Results::default();
                     machine.runtime.command(*command, &mut results);
                     self.results(node, results);
@@ -689,6 +692,7 @@ impl World {
             }
             Happening::DiskHasRoom { fault } => {
                 self.truth.disk.broken = None;
+                sometimes!(DiskFullHealed);
                 self.tell(|| What::Heal { id: fault, text: "the disk has room again".into() });
             }
             // For an earlier life.
@@ -761,6 +765,7 @@ impl World {
                 && one.outputs >= outputs
             {
                 one.doomed = None;
+                sometimes!(HalfDone);
                 self.crash(actor, Some(down));
                 break;
             }
@@ -823,7 +828,10 @@ impl World {
                 self.requests.insert(id, Box::new(asked));
                 self.agenda.add(arrives, tie, Happening::Arrive { id });
             }
-            Fate::Lost => self.lose(actor, life, call, now + timeout, tie, "the request timed out"),
+            Fate::Lost => {
+                sometimes!(RequestLost);
+                self.lose(actor, life, call, now + timeout, tie, "the request timed out");
+            }
         }
     }
 
@@ -952,6 +960,7 @@ impl World {
                     return;
                 }
                 if link.is_deaf() {
+                    sometimes!(DeafWatch);
                     // The connection cannot deliver it, so it will break, and nothing later may come through.
                     asked.broken = true;
                     let at = self.truth.now + link.quality.timeout;
@@ -1028,11 +1037,15 @@ impl World {
                 self.agenda.add(now + delay, tie, Happening::Deliver { actor, life, input });
             }
             Fate::ArrivesTwice(delay, again) if !late(delay) => {
+                sometimes!(ReplyTwice);
                 let input = Input::Reply { call, answer };
                 self.agenda.add(now + again, tie, Happening::Deliver { actor, life, input: input.clone() });
                 self.agenda.add(now + delay, tie, Happening::Deliver { actor, life, input });
             }
             Fate::Arrives(_) | Fate::ArrivesTwice(..) | Fate::Lost => {
+                if matches!(answer, Answer::Object { .. } | Answer::Removed(_)) {
+                    sometimes!(ReplyLostButDone);
+                }
                 self.lose(actor, life, call, times_out.max(now), tie, "the request timed out");
             }
         }
@@ -1111,6 +1124,7 @@ impl World {
                     Fate::Arrives(delay) | Fate::ArrivesTwice(delay, _) => self.truth.now + delay,
                     Fate::Lost => (asked.sent + self.actors[actor].link.quality.timeout).max(self.truth.now),
                 };
+                sometimes!(ConnectionReset);
                 self.lose(actor, life, call, at, tie, "connection reset");
             }
         }
@@ -1186,6 +1200,9 @@ impl World {
         machine.boot += 1;
         let (name, boot) = (machine.name.clone(), machine.boot);
         let lives = machine.runtime.crash();
+        if !lives.is_empty() {
+            sometimes!(NodeLostPower);
+        }
         self.tell(|| What::Node { up: false, node: name.clone() });
         for life in lives {
             self.life(&name, &life);

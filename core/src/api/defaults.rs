@@ -68,8 +68,7 @@ fn pod_spec(spec: &mut Arc<PodSpec>) {
     }
     for container in &mut spec.containers {
         if container.image_pull_policy.is_empty() {
-            let (_, tag) = container.image.rsplit_once(':').unwrap_or((&container.image, "latest"));
-            container.image_pull_policy = if tag == "latest" { "Always" } else { "IfNotPresent" }.into();
+            container.image_pull_policy = container.usual_pull_policy().into();
         }
     }
 }

@@ -323,6 +323,18 @@ impl Object {
     pub fn fields_without_effect(&self) -> Vec<String> {
         let mut paths = Vec::new();
         self.0.visit_rest(&mut |path| paths.push(path.to_owned()));
+        let (prefix, containers) = match &self.0 {
+            Body::Pod(pod) => ("spec", &pod.body.spec.containers[..]),
+            Body::ReplicaSet(set) => ("spec.template.spec", &set.body.spec.template.spec.containers[..]),
+            Body::Namespace(_) | Body::Node(_) | Body::Lease(_) | Body::Event(_) => return paths,
+        };
+        for (at, container) in containers.iter().enumerate() {
+            // Stored objects have the usual one, so that who writes them back asks for nothing by it.
+            let policy = container.image_pull_policy.as_str();
+            if !policy.is_empty() && policy != container.usual_pull_policy() {
+                paths.push(format!("{prefix}.containers[{at}].imagePullPolicy"));
+            }
+        }
         paths
     }
 }
@@ -428,6 +440,7 @@ impl std::str::FromStr for Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     const POD: &str = r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a"},"spec":{"containers":[{"name":"c","image":"busybox","stdin":true}],"restartPolicy":"Never","affinity":{"x":1}},"status":{"phase":"Pending"}}"#;
 
@@ -438,6 +451,27 @@ mod tests {
         assert_eq!(pod.fields_without_effect(), ["spec.containers[0].stdin", "spec.affinity"]);
         assert!(pod.json_as_item().starts_with(b"\"metadata\""));
         assert_eq!(Object::from_value(Kind::Pod, pod.to_value()).unwrap(), pod);
+    }
+
+    #[test]
+    fn a_pull_policy_decides_nothing() {
+        let check = |image: &str, policy: &str, named: bool| {
+            let pod = json!({"containers": [{"name": "c", "image": image, "imagePullPolicy": policy}]});
+            let set = json!({"spec": {"template": {"spec": pod}}});
+            let told = |kind, value| Object::from_value(kind, value).unwrap().fields_without_effect();
+            let path = ["spec.containers[0].imagePullPolicy", "spec.template.spec.containers[0].imagePullPolicy"];
+            let want = path.map(|path| if named { vec![path.to_owned()] } else { Vec::new() });
+            assert_eq!([told(Kind::Pod, json!({"spec": pod})), told(Kind::ReplicaSet, set)], want, "{image} {policy}");
+        };
+        check("busybox", "", false);
+        check("busybox", "Always", false);
+        check("busybox:latest", "Always", false);
+        check("busybox", "IfNotPresent", true);
+        check("busybox:1.36", "IfNotPresent", false);
+        check("busybox:1.36", "Always", true);
+        check("busybox:1.36", "Never", true);
+        check("registry:5000/busybox", "Always", false);
+        check("busybox@sha256:00", "Always", true);
     }
 
     #[test]

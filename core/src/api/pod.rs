@@ -67,8 +67,20 @@ api_struct! {
         env "env": Vec<EnvVar>,
         /// Limits and requests.
         resources "resources": ResourceRequirements,
-        /// When the image is fetched. Images are built in so far, so this decides nothing but is understood.
+        /// When the image is fetched. Images are built in so far, so this decides nothing but is understood; another
+        /// than [`Container::usual_pull_policy`] is said to be without effect.
         image_pull_policy "imagePullPolicy": String,
+    }
+}
+
+impl Container {
+    /// When an image is fetched that nothing is said about: always if it may have changed under its tag.
+    ///
+    /// Source: Kubernetes documentation, "Images", default image pull policy.
+    pub fn usual_pull_policy(&self) -> &'static str {
+        // A colon before a slash is a registry's port.
+        let tag = self.image.rsplit_once(':').map(|(_, tag)| tag).filter(|tag| !tag.contains('/'));
+        if matches!(tag, None | Some("latest")) && !self.image.contains('@') { "Always" } else { "IfNotPresent" }
     }
 }
 

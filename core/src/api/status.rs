@@ -197,6 +197,11 @@ impl Status {
         }
     }
 
+    /// Something was made that has no object to show: a binding.
+    pub fn created() -> Self {
+        Status { status: "Success".into(), reason: None, code: Some(201), ..Status::failure(Reason::Unknown, "") }
+    }
+
     /// An object was removed.
     pub fn removed(kind: Kind, name: &str, uid: &str) -> Self {
         Status {

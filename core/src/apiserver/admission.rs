@@ -46,9 +46,11 @@ pub fn updated(stored: &Object, new: Object, part: Part) -> Result<Object, Statu
     let (kind, row, name) = (stored.kind(), stored.kind().row(), &stored.meta().name);
     let (wanted, is) = (&new.meta().resource_version, &stored.meta().resource_version);
     if !wanted.is_empty() && wanted != is && !planted!(UpdateWithoutRevision) {
+        sometimes!(UpdateConflict);
         return Err(Status::stale(kind, name));
     }
     if !new.meta().uid.is_empty() && new.meta().uid != stored.meta().uid {
+        sometimes!(UpdateOfTwin);
         let (wanted, is) = (&new.meta().uid, &stored.meta().uid);
         let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {is}");
         return Err(Status::conflict(kind, name, &why));
@@ -137,15 +139,18 @@ pub fn bound(now: Now, stored: &Object, uid: &str, node: &str) -> Result<Object,
     let conflict = |why: String| Err(Status::conflict(Kind::Pod, name, &why));
     let Some(pod) = stored.get::<Pod>() else { return Err(Status::not_found(Kind::Pod, name)) };
     if !uid.is_empty() && pod.metadata.uid != uid && !planted!(BindWithoutUid) {
+        sometimes!(BindOfTwin);
         return conflict(format!(
             "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
             pod.metadata.uid
         ));
     }
     if let Some(bound) = pod.node().filter(|_| !planted!(BindTwice)) {
+        sometimes!(BindLostRace);
         return conflict(format!("pod {name} is already assigned to node {bound:?}"));
     }
     if pod.metadata.is_deleting() {
+        sometimes!(BindOfLeaving);
         return conflict(format!("pod {name} is being deleted, cannot be assigned to a host"));
     }
     Ok(stored.with(|pod: &mut Pod| {
@@ -165,6 +170,7 @@ pub fn bound(now: Now, stored: &Object, uid: &str, node: &str) -> Result<Object,
 pub fn namespace_takes(key: &Key, namespace: Option<&Object>) -> Result<(), Status> {
     let Some(namespace) = namespace else { return Err(Status::not_found(Kind::Namespace, &key.namespace)) };
     if namespace.meta().is_deleting() && !planted!(CreateInEndingNamespace) {
+        sometimes!(CreateInEndingNamespace);
         let (resource, within) = (key.kind.row().resource(), &key.namespace);
         let message = format!(
             "{resource} {:?} is forbidden: unable to create new content in namespace {within} because it is being terminated",

@@ -93,10 +93,12 @@ pub enum Outcome {
 pub fn delete(now: Now, stored: &Object, options: &DeleteOptions) -> Result<Outcome, Status> {
     let (kind, meta) = (stored.kind(), stored.meta());
     if let Some(uid) = options.uid.as_ref().filter(|uid| **uid != meta.uid && !planted!(DeleteWithoutUid)) {
+        sometimes!(DeleteOfTwin);
         let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", meta.uid);
         return Err(Status::conflict(kind, &meta.name, &why));
     }
     if let Some(wanted) = options.resource_version.as_ref().filter(|wanted| **wanted != meta.resource_version) {
+        sometimes!(DeleteOfNewer);
         let (name, is) = (&meta.name, &meta.resource_version);
         let why = format!(
             "Precondition failed: ResourceVersion in precondition: {wanted}, ResourceVersion in object meta: {is}"
@@ -125,6 +127,12 @@ pub fn delete(now: Now, stored: &Object, options: &DeleteOptions) -> Result<Outc
         },
         if meta.is_deleting() { Deleting::Already } else { Deleting::No },
     );
+    match row.then {
+        Action::Mark => sometimes!(DeletionMarked),
+        Action::Hasten => sometimes!(DeletionHastened),
+        Action::Keep => sometimes!(DeletionAgain),
+        Action::Remove => {}
+    }
     Ok(match row.then {
         Action::Remove => Outcome::Remove,
         Action::Keep => Outcome::Keep,

@@ -2,10 +2,12 @@
 //!
 //! A request is answered from the store, or becomes a write. [`admission`] decides what a write makes of an object,
 //! [`deletion`] whether a deletion removes it or only begins to. A write is answered, and told to watchers, when the
-//! engine has made it durable. A second write to an object whose first is on its way waits for it.
+//! engine has made it durable. A second write to an object whose first is on its way waits for it. [`origin`] decides
+//! what is not even read.
 
 pub mod admission;
 pub mod deletion;
+pub mod origin;
 mod program;
 #[cfg(test)]
 mod tests;
@@ -24,5 +26,12 @@ pub fn pages() -> Vec<Page> {
                  nothing of it is left on the node.",
             )
             .decides(&deletion::DELETION),
+        Page::new("origin", "Whether a request may have been made by a web page", "every HTTP server of miniku")
+            .says(
+                "Nobody is asked who they are, and any page that a user has open can make the browser send requests \
+                 to 127.0.0.1. So what a browser tells of the page behind a request decides first of all whether it \
+                 is read. Programs send none of these headers but Host.",
+            )
+            .decides(&origin::ADMISSION),
     ]
 }

@@ -171,14 +171,19 @@ impl ApiServer {
         let unknown = matches!(from, WatchFrom::After(revision) if revision > self.store.revision());
         match self.store.backlog(&query, from).filter(|_| !unknown) {
             Some(backlog) => {
+                if matches!(from, WatchFrom::After(_)) && !backlog.is_empty() {
+                    sometimes!(WatchCaughtUp);
+                }
                 out.list.extend(backlog.into_iter().map(|event| Effect::Event { to, event }));
                 self.watchers.add(to, query, bookmarks);
             }
             None => {
                 let (is, oldest) = if let WatchFrom::After(is) = from { (is, self.store.oldest()) } else { return };
                 let why = if unknown {
+                    sometimes!(WatchOfFuture);
                     format!("too large resource version: {is}, current: {}", self.store.revision())
                 } else {
+                    sometimes!(WatchExpired);
                     format!("too old resource version: {is} ({oldest})")
                 };
                 let status = Status::failure(Reason::Expired, why);
@@ -196,6 +201,7 @@ impl ApiServer {
         let makes = matches!(request.verb, Verb::Create { .. } | Verb::Update { .. }) && self.store.get(&key).is_none();
         for waits_for in [Some(&key), Some(&within).filter(|_| makes)].into_iter().flatten() {
             if let Some(waiting) = self.busy.get_mut(waits_for) {
+                sometimes!(WriteWaits);
                 return waiting.push_back((from, request));
             }
         }
@@ -277,6 +283,7 @@ impl ApiServer {
         }
         // Checked only where something was taken away: a deletion that waits for its node is complete already.
         if deletion::is_complete(&object) && !deletion::is_complete(stored) {
+            sometimes!(DeletionCompleted);
             return Ok(Admitted::removal(key, &object));
         }
         Ok(Admitted::Write { key, expect: stored.revision(), object: Some(object), answer: Then::Changed })
@@ -344,6 +351,7 @@ impl ApiServer {
             }
             Committed::Failed(why) => {
                 self.try_again_later(now, &key, from);
+                sometimes!(WriteFailed);
                 out.log(Level::Error, format!("apiserver: {key}: {why}"));
                 Answer::Refused(Status::failure(Reason::InternalError, format!("the write could not be stored: {why}")))
             }
@@ -408,6 +416,7 @@ impl ApiServer {
     fn bookmark(&mut self, now: Now, out: &mut Effects) {
         let due = self.bookmark_at.is_some_and(|at| at <= now.mono);
         if due {
+            sometimes!(BookmarkSent);
             let ahead = if planted!(BookmarkAhead) { self.on_their_way.len() as u64 } else { 0 };
             let event = WatchEvent::Bookmark(Revision(self.store.revision().0 + ahead));
             out.list.extend(self.watchers.with_bookmarks().map(|to| Effect::Event { to, event: event.clone() }));

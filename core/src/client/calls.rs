@@ -53,6 +53,12 @@ impl<T> Calls<T> {
     /// The calls that this input, or the time, ends: what each was for, and its answer.
     pub fn ended(&mut self, now: Now, input: &Input) -> Vec<(T, Answer)> {
         let mut ended = Vec::new();
+        if let Input::Reply { call, .. } = input
+            && call.0 >> 48 == self.ids.space >> 48
+            && !self.open.contains_key(call)
+        {
+            sometimes!(LateAnswer);
+        }
         if let Input::Reply { call, answer } = input
             && let Some(what) = self.open.remove(call)
         {
@@ -60,6 +66,7 @@ impl<T> Calls<T> {
             ended.push((what, answer.clone()));
         }
         while let Some(call) = self.lost_at.pop_due(now.mono) {
+            sometimes!(CallTimedOut);
             let what = self.open.remove(&call).expect("a call has a deadline while it is open");
             ended.push((what, Answer::Lost(format!("no answer within {} s", CALL_TIMEOUT.as_secs()))));
         }

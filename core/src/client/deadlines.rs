@@ -137,6 +137,9 @@ impl<K: Ord + Clone> Queue<K> {
         let failed = self.failures.entry(key.clone()).or_insert(Failed { times: 0, turn: now });
         failed.times = failed.times.saturating_add(1);
         failed.turn = now + self.backoff.delay(failed.times);
+        if failed.times == 8 {
+            sometimes!(RetriedMany);
+        }
         if planted!(QueueDropsFailed) {
             return;
         }
@@ -145,7 +148,9 @@ impl<K: Ord + Clone> Queue<K> {
 
     /// Looking at the key succeeded: its next failure is the first again.
     pub fn succeeded(&mut self, key: &K) {
-        self.failures.remove(key);
+        if self.failures.remove(key).is_some() {
+            sometimes!(WorkAgainInTime);
+        }
     }
 
     /// The key is gone.

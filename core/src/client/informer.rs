@@ -214,13 +214,18 @@ impl Informer {
                     let began_at = self.began_at;
                     self.counts.lists += 1;
                     self.counts.list_nanos += nanos(now.mono.since(began_at));
+                    let again = self.synced;
                     self.replace_all(items, changes);
+                    if again && changes.is_empty() {
+                        sometimes!(RelistFoundNothing);
+                    }
                     self.revision = *revision;
                     self.synced = true;
                     changes.push(Change::Synced);
                     self.open(now, out);
                 }
                 other => {
+                    sometimes!(ListFailed);
                     if planted!(FailedListIsEmpty) {
                         self.replace_all(&[], changes);
                     }
@@ -250,6 +255,7 @@ impl Informer {
                     }
                     WatchEvent::Bookmark(revision) => self.revision = self.revision.max(*revision),
                     WatchEvent::Expired(status) => {
+                        sometimes!(ExpiredThenRelist);
                         let list = !planted!(NoRelistWhenExpired);
                         self.fail(now, list, &format!("watch: {status}"), out);
                     }
@@ -259,6 +265,7 @@ impl Informer {
                 self.fail(now, false, "the watch ended before it began", out);
             }
             (State::Watching { call, opened }, Input::Ended { call: of }) if call == *of => {
+                sometimes!(WatchEnded);
                 self.counts.sessions += 1;
                 self.counts.session_nanos += nanos(now.mono.since(opened));
                 if now.mono.since(opened) >= GOOD_WATCH {
@@ -326,6 +333,9 @@ impl Informer {
             1 => Duration::ZERO,
             failures => self.options.backoff.jittered(failures - 1, self.jitter.count(u64::from(failures))),
         };
+        if delay >= self.options.backoff.max / 2 {
+            sometimes!(BackoffAtCap);
+        }
         self.state = State::Waiting { until: now.mono + delay, list };
         let level = if self.failures > 1 { Level::Warn } else { Level::Debug };
         out.log(level, format!("{}: {why}; again in {} ms", self.query.kind.row().plural, delay.as_millis()));
@@ -339,6 +349,7 @@ impl Informer {
                 changes.push(Change::Added(object));
             }
             Some(old) if old.meta().uid != object.meta().uid && !planted!(RecreatedIsModified) => {
+                sometimes!(SameNameNewUid);
                 self.counts.added += 1;
                 changes.push(Change::Deleted(old));
                 changes.push(Change::Added(object));
@@ -356,6 +367,7 @@ impl Informer {
         let gone: Vec<Key> =
             self.objects.keys().filter(|key| !listed.contains(key) && !planted!(RelistKeepsDeleted)).cloned().collect();
         for key in gone {
+            sometimes!(RelistFoundDeletion);
             self.counts.deleted += 1;
             changes.extend(self.objects.remove(&key).map(Change::Deleted));
         }

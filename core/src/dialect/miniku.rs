@@ -13,6 +13,7 @@ use crate::api::replicaset::ReplicaSet;
 use crate::api::status::Reason;
 use crate::program::{Answer, Part, Verb};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -42,6 +43,9 @@ pub struct FlatSpec {
     /// What it can be selected by.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "or_default")]
     pub labels: Labels,
+    /// Fields that this dialect does not have.
+    #[serde(flatten, skip_serializing)]
+    pub unknown: BTreeMap<String, Value>,
 }
 
 /// A pod and what became of it.
@@ -62,6 +66,9 @@ pub struct FlatPod {
     pub retry_count: i32,
     /// When the next start is due.
     pub next_retry_at: String,
+    /// Fields that this dialect does not have.
+    #[serde(flatten, skip_serializing)]
+    pub unknown: BTreeMap<String, Value>,
 }
 
 /// A replica set.
@@ -78,6 +85,9 @@ pub struct FlatReplicaSet {
     pub selector: Labels,
     /// What its pods look like.
     pub template: FlatSpec,
+    /// Fields that this dialect does not have.
+    #[serde(flatten, skip_serializing)]
+    pub unknown: BTreeMap<String, Value>,
 }
 
 /// A node.
@@ -90,6 +100,9 @@ pub struct FlatNode {
     pub status: String,
     /// When it was last heard of, as far as its status tells.
     pub time: String,
+    /// Fields that this dialect does not have.
+    #[serde(flatten, skip_serializing)]
+    pub unknown: BTreeMap<String, Value>,
 }
 
 fn or_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
@@ -107,23 +120,30 @@ pub fn kind(segment: &str) -> Option<Kind> {
 }
 
 /// Reads a flat object of this kind. `name`, from the path, replaces the one in the body.
-pub fn read(kind: Kind, name: Option<&str>, body: &[u8]) -> Result<Object, String> {
+///
+/// With the paths of the fields that are left out, since this dialect has no such field.
+pub fn read(kind: Kind, name: Option<&str>, body: &[u8]) -> Result<(Object, Vec<String>), String> {
     let wrong = |error: serde_json::Error| format!("invalid request body: {error}");
+    let below = |prefix: &str, unknown: &BTreeMap<String, Value>| {
+        unknown.keys().map(|field| format!("{prefix}{field}")).collect::<Vec<_>>()
+    };
     Ok(match kind {
         Kind::Pod => {
             let mut flat: FlatPod = serde_json::from_slice(body).map_err(wrong)?;
             flat.spec.name = name.unwrap_or(&flat.spec.name).to_owned();
-            pod(&flat).into_object()
+            let unknown = [below("", &flat.unknown), below("spec.", &flat.spec.unknown)].concat();
+            (pod(&flat).into_object(), unknown)
         }
         Kind::ReplicaSet => {
             let mut flat: FlatReplicaSet = serde_json::from_slice(body).map_err(wrong)?;
             flat.name = name.unwrap_or(&flat.name).to_owned();
-            replica_set(&flat).into_object()
+            let unknown = [below("", &flat.unknown), below("template.", &flat.template.unknown)].concat();
+            (replica_set(&flat).into_object(), unknown)
         }
         _ => {
             let mut flat: FlatNode = serde_json::from_slice(body).map_err(wrong)?;
             flat.name = name.unwrap_or(&flat.name).to_owned();
-            node(&flat).into_object()
+            (node(&flat).into_object(), below("", &flat.unknown))
         }
     })
 }
@@ -300,6 +320,7 @@ fn flat_spec(name: &str, labels: &Labels, spec: &PodSpec, in_template: bool) -> 
         command,
         env: container.env.into_iter().map(|variable| (variable.name, variable.value)).collect(),
         labels: labels.clone(),
+        unknown: BTreeMap::new(),
     }
 }
 
@@ -319,6 +340,7 @@ fn flat_pod(pod: &Pod) -> FlatPod {
         message: message.into_iter().find(|message| !message.is_empty()).unwrap_or_default().into(),
         retry_count: pod.status.retry_count.unwrap_or(0),
         next_retry_at: shown(pod.status.next_retry_at),
+        unknown: BTreeMap::new(),
     }
 }
 
@@ -333,6 +355,7 @@ fn flat_replica_set(set: &ReplicaSet) -> FlatReplicaSet {
         current_count: set.status.replicas,
         selector: selector.clone(),
         template: flat_spec("", &labels, &set.spec.template.spec, true),
+        unknown: BTreeMap::new(),
     }
 }
 
@@ -342,6 +365,7 @@ fn flat_node(node: &Node) -> FlatNode {
         name: node.metadata.name.clone(),
         status: if node.is_ready() { "Ready" } else { "NotReady" }.into(),
         time: shown(ready.and_then(|ready| ready.last_heartbeat_time.or(ready.last_transition_time))),
+        unknown: BTreeMap::new(),
     }
 }
 
@@ -360,7 +384,8 @@ mod tests {
 
     #[test]
     fn answers_the_readme_s_lines_as_it_shows_them() {
-        let mut object = read(Kind::ReplicaSet, None, POSTED.as_bytes()).unwrap();
+        let (mut object, unknown) = read(Kind::ReplicaSet, None, POSTED.as_bytes()).unwrap();
+        assert_eq!(unknown, [""; 0]);
         (Kind::ReplicaSet.row().set_defaults)(&mut object);
         assert_eq!(validate(&object, None), []);
         let flat = flat_replica_set(object.get().unwrap());
@@ -368,11 +393,28 @@ mod tests {
     }
 
     #[test]
+    fn fields_it_does_not_have_are_told() {
+        let check = |kind, body: &str, want: &[&str]| assert_eq!(read(kind, None, body.as_bytes()).unwrap().1, want);
+        check(
+            Kind::Pod,
+            r#"{"spec":{"name":"a","imagePullPolicy":"Always"},"kind":"Pod"}"#,
+            &["kind", "spec.imagePullPolicy"],
+        );
+        check(
+            Kind::ReplicaSet,
+            r#"{"name":"a","replicas":3,"template":{"ports":[]}}"#,
+            &["replicas", "template.ports"],
+        );
+        check(Kind::Node, r#"{"name":"n","status":"Ready","taints":[]}"#, &["taints"]);
+        check(Kind::Pod, r#"{"spec":{"name":"a","env":null},"status":"Running","containerId":"x"}"#, &[]);
+    }
+
+    #[test]
     fn a_put_creates_or_changes() {
         let set = |count: i32| {
             let body =
                 format!(r#"{{"name":"a","desiredCount":{count},"selector":{{"app":"a"}},"template":{{"image":"x"}}}}"#);
-            read(Kind::ReplicaSet, None, body.as_bytes()).unwrap()
+            read(Kind::ReplicaSet, None, body.as_bytes()).unwrap().0
         };
         let is = |object: Object| Answer::Object { object, created: false };
         let conflict = || Answer::Refused(Status::stale(Kind::ReplicaSet, "a"));
@@ -396,7 +438,7 @@ mod tests {
 
     #[test]
     fn a_put_gives_way_only_so_often() {
-        let object = read(Kind::Node, Some("n"), b"{}").unwrap();
+        let (object, _) = read(Kind::Node, Some("n"), b"{}").unwrap();
         let (mut put, _) = Put::begin(object.clone());
         put.next(Answer::Refused(Status::already_exists(Kind::Node, "n")));
         for _ in 0..CONFLICTS_MAX {
@@ -410,7 +452,7 @@ mod tests {
     #[test]
     fn shows_a_pod_as_the_readme_does() {
         let body = r#"{"spec":{"name":"nginx-ca7f8c36","image":"nginx:latest","labels":{"app":"nginx"}}}"#;
-        let object = read(Kind::Pod, None, body.as_bytes()).unwrap();
+        let (object, _) = read(Kind::Pod, None, body.as_bytes()).unwrap();
         let shown = serde_json::to_string(&flat_pod(object.get().unwrap())).unwrap();
         let want = r#"{"spec":{"name":"nginx-ca7f8c36","image":"nginx:latest","node_name":"","labels":{"app":"nginx"}},"status":"Pending","retry_count":0,"next_retry_at":"0001-01-01T00:00:00Z"}"#;
         assert_eq!(shown, want);

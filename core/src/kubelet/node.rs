@@ -109,6 +109,9 @@ impl NodeAgent {
         for (asked, answer) in self.calls.ended(now, input) {
             if asked == Asked::Lease {
                 // The next beat says the same, and sooner than this one could be said again.
+                if matches!(answer, Answer::Lost(_)) {
+                    sometimes!(LeaseAnswerLost);
+                }
                 if planted!(HeartbeatStops) && matches!(answer, Answer::Lost(_)) {
                     self.beat_at = now.mono + Duration::from_secs(1_000_000);
                 }
@@ -146,6 +149,9 @@ impl NodeAgent {
         match self.view.get::<Node>(&Key::new(Kind::Node, "", &self.name)) {
             None if planted!(NodeNotMadeAgain) && self.renewed != Wall::default() => {}
             None => {
+                if self.renewed != Wall::default() {
+                    sometimes!(NodeMadeAgain);
+                }
                 let object = self.wanted(now, None).into_object();
                 self.asked = true;
                 self.calls.call(now, Asked::Node, Verb::Create { object }, out);

@@ -145,6 +145,7 @@ impl Track {
     fn take_in(&mut self, now: Now, attempt: u32, state: ContainerState) -> bool {
         use ContainerState::{Exited, NotStarted, Running, Unknown};
         if attempt < self.attempt {
+            sometimes!(LateReport);
             return false;
         }
         if attempt == self.attempt {
@@ -218,6 +219,14 @@ impl Kubelet {
             Change::Added(object) | Change::Modified { new: object, .. } => {
                 let pod: &Pod = object.get().expect("the view has pods only");
                 let uid = pod.metadata.uid.clone();
+                let twin =
+                    |other: &Worker| other.pod.name == pod.metadata.name && other.pod.uid != uid && other.is_alive();
+                if cfg!(feature = "coverage") && self.workers.values().any(twin) {
+                    sometimes!(TwinSeen);
+                }
+                if !self.workers.contains_key(&uid) && pod.status.phase.is_final() {
+                    sometimes!(FinishedPodSeen);
+                }
                 let worker = self.workers.entry(uid.clone()).or_insert_with(|| Worker::new(now, spec::pod_ref(pod)));
                 // A phase is final once, though a late view may still show the one before.
                 let newer = pod.status.phase.is_final() || pod.status.phase > worker.phase;
@@ -230,6 +239,9 @@ impl Kubelet {
             Change::Deleted(object) => {
                 let uid = object.meta().uid.clone();
                 if let Some(worker) = self.workers.get_mut(&uid) {
+                    if worker.is_alive() {
+                        sometimes!(PodSeenGone);
+                    }
                     // Removed while something runs: by force.
                     worker.last_grace = GRACE_MIN;
                     worker.object = None;
@@ -321,6 +333,12 @@ impl Kubelet {
         let worker = self.workers.entry(found.pod.uid.clone()).or_insert_with(|| Worker::new(now, found.pod.clone()));
         worker.on_node = true;
         worker.dead = !found.alive;
+        match (found.alive, &worker.object) {
+            (false, _) => sometimes!(FoundDead),
+            (true, Some(_)) => sometimes!(FoundRunning),
+            (true, None) if self.pods.is_synced() => sometimes!(FoundOrphan),
+            (true, None) => {}
+        }
         for one in &found.containers {
             let track = worker.containers.entry(one.name.clone()).or_default();
             track.take_in(now, one.attempt, one.state.clone());
@@ -368,6 +386,7 @@ impl Kubelet {
             (Asked::Delete(_), _) if gone => worker.let_go = true,
             (asked, answer) => {
                 if let Answer::Refused(status) = answer {
+                    sometimes!(StatusRefused);
                     out.log(Level::Debug, format!("kubelet: {status}"));
                 }
                 let tries = match asked {
@@ -541,6 +560,7 @@ impl Worker {
 
     /// Its init process is gone, and all others with it. What was being started may be started when it is made anew.
     fn lose_sandbox(&mut self, now: Now) {
+        sometimes!(SandboxLost);
         self.dead = true;
         if self.containers.values().any(|track| track.starting_until.is_some()) {
             self.sandbox.failed(now.mono, RETRY);
@@ -581,6 +601,7 @@ impl Worker {
         for container in &pod.spec.containers {
             let track = self.containers.entry(container.name.clone()).or_default();
             if track.starting_until.is_some_and(|until| until <= now.mono) {
+                sometimes!(StartReportLost);
                 // The report is lost, or the runtime hangs. Asking again finds out: commands are idempotent.
                 track.starting_until = None;
             }
@@ -590,8 +611,13 @@ impl Worker {
                 Action::Start => start.push(container.name.clone()),
                 Action::Restart => {
                     if track.not_before > now.mono {
+                        sometimes!(RestartDelayed);
                         wake.set_if_earlier((), track.not_before);
                     } else {
+                        if restart_delay(track.ends) >= Duration::from_secs(300) {
+                            sometimes!(RestartAtCap);
+                        }
+                        sometimes!(RestartPromised);
                         track.last = status::terminated(&track.state);
                         track.attempt += 1;
                         track.state = ContainerState::Absent;
@@ -602,6 +628,7 @@ impl Worker {
                     let retries = pod.start_retries().map(|retries| u32::try_from(retries).unwrap_or(0));
                     match after_failed_start(track.failed_starts, retries) {
                         AfterFailedStart::GiveUp => {
+                            sometimes!(StartGivenUp);
                             // The count is of retries: the last failure adds none.
                             track.failed_starts = track.failed_starts.saturating_sub(1);
                             track.given_up = true;
@@ -740,7 +767,12 @@ impl Track {
         let grace = if planted!(KillsAtOnce) { Duration::ZERO } else { grace };
         let kill_at = match self.kill_at {
             // A shortened grace counts from now; none moves the end to a later time.
-            Some(at) => at.min(now.mono + grace),
+            Some(at) => {
+                if now.mono + grace < at {
+                    sometimes!(GraceShortened);
+                }
+                at.min(now.mono + grace)
+            }
             None => {
                 let (pod, container) = (pod.clone(), container.clone());
                 out.push(Effect::Runtime(Command::Terminate { pod, container, attempt }));
@@ -754,6 +786,7 @@ impl Track {
         let again_at = self.killed_at.map(|killed_at| killed_at + KILL_AGAIN);
         if again_at.is_none_or(|at| at <= now.mono) {
             self.killed_at = Some(now.mono);
+            sometimes!(KilledAfterGrace);
             out.push(Effect::Runtime(Command::Kill { pod, container, attempt }));
         }
         wake.set_if_earlier((), self.killed_at.unwrap_or(now.mono) + KILL_AGAIN);

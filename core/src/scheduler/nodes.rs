@@ -229,6 +229,7 @@ impl Nodes {
         if let Some(NodeIndex(at)) = self.find(name) {
             let (name, facts) = (self.names.remove(at), self.facts.remove(at));
             if facts.usage.pods > 0 {
+                sometimes!(NodeGoneWithPods);
                 self.elsewhere.insert(name, facts.usage);
             }
         }

@@ -296,6 +296,7 @@ impl Scheduler {
                     self.release(node, &amount);
                 }
                 if let Some(Assumed { node, amount, .. }) = self.drop_pending(&old.key()) {
+                    sometimes!(PodGoneWhileBound);
                     self.release(&node, &amount);
                 }
             }
@@ -318,6 +319,9 @@ impl Scheduler {
                     // It counts as bound now. Nothing was gained.
                     self.nodes.release(node, &assumed.amount);
                 } else {
+                    if *assumed.node != *node {
+                        sometimes!(BoundElsewhere);
+                    }
                     self.release(&assumed.node, &assumed.amount);
                 }
                 if *assumed.node == *node && assumed.bind != Bind::Done {
@@ -372,6 +376,7 @@ impl Scheduler {
             AfterBind::DecideLater if planted!(BindNotRetried) => {}
             AfterBind::DecideLater => self.delay(now, key),
             AfterBind::Look => {
+                sometimes!(BindUnknown);
                 pod.assumed.bind = Bind::NotKnown;
                 *pod.earlier = Earlier::Unsettled;
                 *pod.failures = pod.failures.saturating_add(1);
@@ -407,13 +412,17 @@ impl Scheduler {
         });
         let node = if takes { binding::Node::Takes } else { binding::Node::Refuses };
         match binding::after_look(found, node).then {
-            AfterLook::Wait => self.bound(now, key, out),
+            AfterLook::Wait => {
+                sometimes!(BindFoundDone);
+                self.bound(now, key, out);
+            }
             AfterLook::BindAgain => {
                 pod.assumed.bind = Bind::Asked;
                 let node = pod.assumed.node.clone();
                 self.ask_bind(now, key, &node, out);
             }
             AfterLook::GiveUp => {
+                sometimes!(BindGivenUp);
                 let (node, amount, until) = (pod.assumed.node.clone(), pod.assumed.amount, now.mono + LATE_MAX);
                 self.nodes.charge(&node, &amount);
                 pod.reserved.push(Reserved { node, amount, until });
@@ -517,6 +526,11 @@ impl Scheduler {
                 self.last = Some(node);
             }
             Err(why) => {
+                if self.nodes.is_empty() {
+                    sometimes!(NoNodes);
+                } else {
+                    sometimes!(NoNodeFits);
+                }
                 self.park(now, key, why.obstacles);
                 self.report(now, key, &why, out);
             }
@@ -574,6 +588,7 @@ impl Scheduler {
             }
         }
         for key in woken {
+            sometimes!(WokenByRoom);
             self.enter(&key, Stage::Queued);
         }
     }

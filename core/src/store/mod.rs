@@ -52,10 +52,18 @@ impl Change {
         let before = self.old.as_ref().filter(|old| query.matches(old));
         let after = self.new.as_ref().filter(|new| query.matches(new));
         match (before, after) {
-            (None, Some(new)) => Some(WatchEvent::Added(new.clone())),
+            (None, Some(new)) => {
+                if self.old.is_some() {
+                    sometimes!(EnteredSelection);
+                }
+                Some(WatchEvent::Added(new.clone()))
+            }
             (Some(_), Some(new)) => Some(WatchEvent::Modified(new.clone())),
             (Some(_), None) if planted!(LeavingNotTold) && self.new.is_some() => None,
             (Some(old), None) => {
+                if self.new.is_some() {
+                    sometimes!(LeftSelection);
+                }
                 // The object as it left: the new one if it still exists, else its last state.
                 let last = self.new.as_ref().unwrap_or(old);
                 Some(WatchEvent::Deleted(last.with_meta(|meta| meta.resource_version = self.revision.to_string())))

@@ -23,16 +23,17 @@ pub fn serve(api: &Api, exchange: Exchange, kind: Kind, name: Option<&str>) {
             match api.host.ask(Verb::List(Query { namespace, ..Query::all(kind) })) {
                 Answer::List { items, .. } => {
                     let flat: Vec<String> = items.iter().filter_map(miniku::show).collect();
-                    json(exchange, 200, &format!("[{}]", flat.join(",")));
+                    json(exchange, 200, &format!("[{}]", flat.join(",")), &[]);
                 }
                 other => refused(exchange, kind, other),
             }
         }
-        ("GET" | "HEAD", Some(name)) => shown(exchange, kind, api.host.ask(Verb::Get { key: key(name) })),
+        ("GET" | "HEAD", Some(name)) => shown(exchange, kind, api.host.ask(Verb::Get { key: key(name) }), &[]),
         ("POST", None) | ("PUT", Some(_)) => match miniku::read(kind, name, exchange.body()) {
-            Ok(object) => {
+            Ok((object, unknown)) => {
+                let warnings = reply::warnings(&unknown, "not a field of this dialect, and left out");
                 let answer = put(api, object);
-                shown(exchange, kind, answer);
+                shown(exchange, kind, answer, &warnings);
             }
             Err(message) => text(exchange, 400, &message),
         },
@@ -59,10 +60,10 @@ fn put(api: &Api, object: Object) -> Answer {
     }
 }
 
-fn shown(exchange: Exchange, kind: Kind, answer: Answer) {
+fn shown(exchange: Exchange, kind: Kind, answer: Answer, warnings: &[String]) {
     match answer {
         Answer::Object { object, created } => match miniku::show(&object) {
-            Some(flat) => json(exchange, if created { 201 } else { 200 }, &flat),
+            Some(flat) => json(exchange, if created { 201 } else { 200 }, &flat, warnings),
             None => text(exchange, 404, &format!("{} not found", kind.row().singular)),
         },
         other => refused(exchange, kind, other),
@@ -79,8 +80,8 @@ fn refused(exchange: Exchange, kind: Kind, answer: Answer) {
     }
 }
 
-fn json(exchange: Exchange, code: u16, body: &str) {
-    reply::send(exchange, code, "application/json", &[], format!("{body}\n").as_bytes());
+fn json(exchange: Exchange, code: u16, body: &str, warnings: &[String]) {
+    reply::send(exchange, code, "application/json", warnings, format!("{body}\n").as_bytes());
 }
 
 fn text(exchange: Exchange, code: u16, message: &str) {

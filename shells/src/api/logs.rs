@@ -8,8 +8,8 @@ use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
 use miniku_core::api::status::{Reason, Status};
 use miniku_core::program::{Answer, Verb};
-use std::io::Read;
-use std::time::Duration;
+use std::io::{ErrorKind, Read};
+use std::time::{Duration, Instant};
 
 /// Calls kubelets. Without a bound on the whole call, since a followed log has none.
 pub fn agent() -> ureq::Agent {
@@ -21,17 +21,29 @@ pub fn agent() -> ureq::Agent {
         .into()
 }
 
+/// A kubelet of a Ready node that refuses connections is given this time to come back.
+const RESTART_MAX: Duration = Duration::from_secs(5);
+
 /// Answers a request for a container's log.
 pub fn serve(api: &Api, exchange: Exchange, key: &Key) {
-    let url = match where_it_is(api, &exchange, key) {
-        Ok(url) => url,
-        Err(status) => return reply::status(exchange, &status),
-    };
-    let answer = match api.nodes.get(&url).call() {
-        Ok(answer) => answer,
-        Err(error) => {
-            let message = format!("the node's kubelet cannot be reached: {error}");
-            return reply::status(exchange, &Status::failure(Reason::InternalError, message));
+    let deadline = Instant::now() + RESTART_MAX;
+    let answer = loop {
+        let (url, ready) = match where_it_is(api, &exchange, key) {
+            Ok(found) => found,
+            Err(status) => return reply::status(exchange, &status),
+        };
+        match api.nodes.get(&url).call() {
+            Ok(answer) => break answer,
+            // It is being started again, then perhaps at another port.
+            Err(ureq::Error::Io(error))
+                if error.kind() == ErrorKind::ConnectionRefused && ready && Instant::now() < deadline =>
+            {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(error) => {
+                let message = format!("the node's kubelet cannot be reached: {error}");
+                return reply::status(exchange, &Status::failure(Reason::InternalError, message));
+            }
         }
     };
     let code = answer.status().as_u16();
@@ -53,7 +65,8 @@ pub fn serve(api: &Api, exchange: Exchange, key: &Key) {
     }
 }
 
-fn where_it_is(api: &Api, exchange: &Exchange, key: &Key) -> Result<String, Status> {
+/// The log's URL, and whether its node is Ready.
+fn where_it_is(api: &Api, exchange: &Exchange, key: &Key) -> Result<(String, bool), Status> {
     let get = |key: Key| match api.host.ask(Verb::Get { key }) {
         Answer::Object { object, .. } => Ok(object),
         Answer::Refused(status) => Err(status),
@@ -90,7 +103,8 @@ fn where_it_is(api: &Api, exchange: &Exchange, key: &Key) -> Result<String, Stat
     // The attempt that runs, or that ran last: a container that waits for its restart has the log of the one before.
     let attempt = status.map_or(0, |status| status.restart_count);
     let query = exchange.query();
-    Ok(format!("{base}/containerLogs/{}/{container}/{attempt}?{query}", pod.metadata.uid))
+    let ready = object.get().is_some_and(Node::is_ready);
+    Ok((format!("{base}/containerLogs/{}/{container}/{attempt}?{query}", pod.metadata.uid), ready))
 }
 
 fn kubelet_url(object: &Object) -> Option<String> {

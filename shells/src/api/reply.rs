@@ -61,11 +61,24 @@ pub fn list(kind: Kind, revision: Revision, items: &[Object]) -> Vec<u8> {
     body
 }
 
-/// What a request named that has no effect here, as `Warning` headers. Source: RFC 9111, section 5.5; KEP-1693.
-pub fn warnings(object: &Object) -> Vec<String> {
-    let warning = |path: String| format!("299 - \"{path}: kept, but without effect in miniku\"");
-    object.fields_without_effect().into_iter().map(warning).collect()
+/// What a request named that has no effect here, as `Warning` headers.
+pub fn without_effect(object: &Object) -> Vec<String> {
+    warnings(&object.fields_without_effect(), "kept, but without effect in miniku")
 }
+
+/// `Warning` headers, one a field: its path, and what is to be said of it. Source: RFC 9111, section 5.5; KEP-1693.
+pub fn warnings(paths: &[String], what: &str) -> Vec<String> {
+    // It is a quoted string, and a field is named by whoever sends it.
+    let warning = |path: &String| format!("299 - \"{}: {what}\"", path.replace('\\', "\\\\").replace('"', "\\\""));
+    let mut warnings: Vec<String> = paths.iter().take(WARNINGS_MAX).map(warning).collect();
+    if paths.len() > WARNINGS_MAX {
+        warnings.push(format!("299 - \"{} more fields: {what}\"", paths.len() - WARNINGS_MAX));
+    }
+    warnings
+}
+
+/// So many fields are named. Clients bound the headers of an answer; ours takes 100.
+const WARNINGS_MAX: usize = 50;
 
 /// The refusal of a path that is not served. The words are Kubernetes'.
 pub fn no_such_path() -> Status {
@@ -80,6 +93,13 @@ pub fn no_such_method() -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn warnings_are_quoted_and_bounded() {
+        assert_eq!(warnings(&["a\"\\b".into()], "why"), [r#"299 - "a\"\\b: why""#]);
+        let many = warnings(&vec!["x".into(); 60], "why");
+        assert_eq!((many.len(), many[50].as_str()), (51, "299 - \"10 more fields: why\""));
+    }
 
     #[test]
     fn a_list_is_json() {

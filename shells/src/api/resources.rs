@@ -18,6 +18,9 @@ pub fn serve(api: &Api, exchange: Exchange, resource: Resource) {
         Ok(params) => params,
         Err(status) => return reply::status(exchange, &status),
     };
+    if resource.name.is_none() && resource.part.is_some() && exchange.method() != "POST" {
+        return reply::status(exchange, &reply::no_such_method());
+    }
     if exchange.method() == "GET" && resource.part.as_deref() == Some("log") {
         return logs::serve(api, exchange, &key(&resource));
     }
@@ -29,8 +32,11 @@ pub fn serve(api: &Api, exchange: Exchange, resource: Resource) {
     }
     match request(&exchange, &resource, &params) {
         Ok((request, warnings)) => {
-            let answer = api.host.ask(request);
-            reply::answer(exchange, resource.kind, answer, &warnings);
+            let binds = matches!(request.verb, Verb::Bind { .. });
+            match api.host.ask(request) {
+                Answer::Object { .. } if binds => reply::status(exchange, &Status::created()),
+                answer => reply::answer(exchange, resource.kind, answer, &warnings),
+            }
         }
         Err(status) => reply::status(exchange, &status),
     }
@@ -61,23 +67,24 @@ fn request(exchange: &Exchange, resource: &Resource, params: &Params) -> Result<
     let verb = match (exchange.method(), resource.name.as_deref(), part) {
         ("GET" | "HEAD", None, _) => Verb::List(params.query(kind, namespace)?),
         ("GET" | "HEAD", Some(_), None | Some("status")) => Verb::Get { key: key(resource) },
+        ("POST", _, Some("binding")) => binding(exchange, key(resource))?,
         ("POST", None, _) => {
             let object = body(exchange, kind)?;
-            warnings = reply::warnings(&object);
+            warnings = reply::without_effect(&object);
             Verb::Create { object: placed(object, namespace)? }
         }
-        ("POST", Some(_), Some("binding")) => binding(exchange, key(resource))?,
         ("PUT", Some(name), _) => {
             let object = body(exchange, kind)?;
-            warnings = reply::warnings(&object);
+            warnings = reply::without_effect(&object);
             let object = named(placed(object, namespace)?, name)?;
             Verb::Update { object, part: written(part)? }
         }
         ("PATCH", Some(_), _) => {
             let patch = patch(exchange)?;
             // A patch is the beginning of an object: its fields have effect or not as an object's do.
-            warnings =
-                Object::from_value(kind, patch.clone()).map(|object| reply::warnings(&object)).unwrap_or_default();
+            warnings = Object::from_value(kind, patch.clone())
+                .map(|object| reply::without_effect(&object))
+                .unwrap_or_default();
             Verb::Merge { key: key(resource), patch, part: written(part)? }
         }
         ("DELETE", Some(_), None) => {
@@ -130,7 +137,9 @@ fn media_type(exchange: &Exchange) -> &str {
 fn yaml(text: &[u8]) -> Result<Value, Status> {
     let wrong = |error: String| Status::failure(Reason::BadRequest, format!("the body is no YAML: {error}"));
     let text = std::str::from_utf8(text).map_err(|error| wrong(error.to_string()))?;
-    serde_saphyr::from_str(text).map_err(|error| wrong(error.to_string()))
+    // YAML 1.1, as everywhere in Kubernetes.
+    let options = serde_saphyr::options! { legacy_octal_numbers: true };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| wrong(error.to_string()))
 }
 
 fn patch(exchange: &Exchange) -> Result<Value, Status> {
@@ -176,14 +185,20 @@ fn named(object: Object, name: &str) -> Result<Object, Status> {
     }
 }
 
-fn binding(exchange: &Exchange, key: Key) -> Result<Verb, Status> {
+/// A bind of the pod that the path names, or else the Binding itself.
+fn binding(exchange: &Exchange, mut key: Key) -> Result<Verb, Status> {
     let value: Value = serde_json::from_slice(exchange.body())
         .map_err(|error| Status::failure(Reason::BadRequest, format!("the body is no Binding: {error}")))?;
     let text = |at: &str| value.pointer(at).and_then(Value::as_str).unwrap_or("");
+    if key.name.is_empty() {
+        key.name = text("/metadata/name").into();
+    }
     let node = text("/target/name");
-    if node.is_empty() {
-        let message = format!("Binding {:?} is invalid: target.name: Required value", &*key.name);
-        return Err(Status::failure(Reason::Invalid, message));
+    for (field, text) in [("metadata.name", &*key.name), ("target.name", node)] {
+        if text.is_empty() {
+            let message = format!("Binding {:?} is invalid: {field}: Required value", &*key.name);
+            return Err(Status::failure(Reason::Invalid, message));
+        }
     }
     Ok(Verb::Bind { key, uid: text("/metadata/uid").into(), node: node.into() })
 }

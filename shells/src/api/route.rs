@@ -33,7 +33,7 @@ pub struct Resource {
     pub kind: Kind,
     /// In this namespace; in all, or without one, if absent.
     pub namespace: Option<String>,
-    /// One of them; all if absent.
+    /// One of them; all if absent, or the one that the body names where a part is meant.
     pub name: Option<String>,
     /// A part of it, such as `status`.
     pub part: Option<String>,
@@ -52,6 +52,12 @@ pub fn target(segments: &[&str]) -> Option<Target> {
             let resource = within("apps", "v1", &[&["replicasets"], rest].concat())?;
             Some(Target::Resource(Resource { namespace: Some(namespace::DEFAULT.into()), ..resource }))
         }
+        ["api", "v1", "namespaces", namespace, "bindings"] => Some(Target::Resource(Resource {
+            kind: Kind::Pod,
+            namespace: Some((*namespace).into()),
+            name: None,
+            part: Some("binding".into()),
+        })),
         ["api", version, rest @ ..] => within("", version, rest).map(Target::Resource),
         ["apis", group, version, rest @ ..] => within(group, version, rest).map(Target::Resource),
         [kind] => Some(Target::Flat { kind: miniku::kind(kind)?, name: None }),
@@ -116,6 +122,7 @@ mod tests {
         check("/api/v1/namespaces/x/pods/", "Pod x None None");
         check("/api/v1/namespaces/x/pods/a/status", "Pod x a status");
         check("/api/v1/namespaces/x/pods/a/nonsense", "none");
+        check("/api/v1/namespaces/x/bindings", "Pod x None binding");
         check("/api/v1/namespaces", "Namespace None None None");
         check("/api/v1/namespaces/x", "Namespace None x None");
         check("/api/v1/namespaces/x/status", "Namespace None x status");

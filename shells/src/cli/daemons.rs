@@ -7,7 +7,7 @@ use crate::cli::DEFAULT_SERVER;
 use crate::cli::error::CliError;
 use crate::client::connection::ServerUrl;
 use crate::daemons;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Arg, Args, Subcommand, ValueEnum};
 use miniku_core::durations;
 use miniku_core::scheduler::Strategy;
 use std::path::PathBuf;
@@ -18,23 +18,33 @@ use std::time::Duration;
 #[derive(Debug, Subcommand)]
 pub enum Daemon {
     /// Run a whole cluster in this process
-    #[command(after_help = "Examples:\n  sudo miniku up\n  miniku up --nodes 3 --runtime fake --store memory")]
+    #[command(arg = no_server(), arg = no_namespace(), after_help = "Examples:\n  sudo miniku up\n  miniku up --nodes 3 --runtime fake --store memory")]
     Up(UpArgs),
     /// Stop the cluster that `up` started on this machine, and all of its pods
-    #[command(after_help = "Example:\n  sudo miniku down")]
+    #[command(arg = no_server(), arg = no_namespace(), after_help = "Example:\n  sudo miniku down")]
     Down(DownArgs),
     /// Run the API server alone
-    #[command(after_help = "Example:\n  miniku apiserver --port 8080 --data-dir /var/lib/miniku")]
+    #[command(arg = no_server(), arg = no_namespace(), after_help = "Example:\n  miniku apiserver --port 8080 --data-dir /var/lib/miniku")]
     Apiserver(ApiserverArgs),
     /// Run the scheduler alone
-    #[command(after_help = "Example:\n  miniku scheduler --server http://127.0.0.1:8080 --strategy round-robin")]
+    #[command(arg = no_namespace(), after_help = "Example:\n  miniku scheduler --server http://127.0.0.1:8080 --strategy round-robin")]
     Scheduler(SchedulerArgs),
     /// Run the controllers alone
-    #[command(after_help = "Example:\n  miniku controller --server http://127.0.0.1:8080")]
+    #[command(arg = no_namespace(), after_help = "Example:\n  miniku controller --server http://127.0.0.1:8080")]
     Controller(ControllerArgs),
     /// Run a node: its kubelet and its containers
-    #[command(after_help = "Example:\n  sudo miniku kubelet --name node-1 --server http://10.0.0.1:8080")]
+    #[command(arg = no_namespace(), after_help = "Example:\n  sudo miniku kubelet --name node-1 --server http://10.0.0.1:8080")]
     Kubelet(KubeletArgs),
+}
+
+/// The verbs' `--server`, of which a daemon that asks no server knows only that it means nothing.
+fn no_server() -> Arg {
+    Arg::new("server").short('s').long("server").value_parser(clap::value_parser!(ServerUrl)).hide(true)
+}
+
+/// The verbs' `--namespace`, of which a daemon knows only that it means nothing.
+fn no_namespace() -> Arg {
+    Arg::new("namespace").short('n').long("namespace").hide(true)
 }
 
 /// A whole cluster in one process.
@@ -343,6 +353,23 @@ mod tests {
         assert_eq!((args.name.as_str(), args.server.server.to_string().as_str()), ("d", "http://127.0.0.1:8081"));
         let Daemon::Up(args) = parse("m up --strategy RoundRobin").unwrap() else { panic!() };
         assert_eq!(args.strategy, Strategy::RoundRobin);
+    }
+
+    #[test]
+    fn help_shows_what_means_something() {
+        for (daemon, server) in [
+            ("up", false),
+            ("down", false),
+            ("apiserver", false),
+            ("scheduler", true),
+            ("controller", true),
+            ("kubelet", true),
+        ] {
+            let help = parse(&format!("m {daemon} --help")).unwrap_err().to_string();
+            assert_eq!(help.contains("--server <URL>"), server, "{help}");
+            assert!(!help.contains("--namespace"), "{help}");
+        }
+        assert!(parse("m -n x -s :1 up").is_ok() && parse("m up -n x -s :1").is_ok());
     }
 
     #[test]

@@ -105,10 +105,23 @@ fn take(text: &str, source: &str, cluster: &Cluster, manifests: &mut Vec<Manifes
     Ok(())
 }
 
+/// What is looked at here must be what it seems; the server looks at the rest.
+const STRINGS: [&str; 5] = ["/apiVersion", "/kind", "/metadata/name", "/metadata/namespace", "/metadata/generateName"];
+
 fn add(mut object: Value, source: &str, cluster: &Cluster, manifests: &mut Vec<Manifest>) -> Result<(), CliError> {
     let invalid = |what: &str| CliError::Usage(format!("error validating {source:?}: error validating data: {what}"));
     if !object.is_object() {
         return Err(invalid("an object was expected, with apiVersion and kind"));
+    }
+    for path in STRINGS {
+        let value = object.pointer(path).unwrap_or(&Value::Null);
+        if !value.is_string() && !value.is_null() {
+            let field = path[1..].replace('/', ".");
+            return Err(invalid(&format!(
+                "{field}: {value} where a string is expected; YAML takes yes, y, on, 1 and the like for something else \
+                 unless they are quoted"
+            )));
+        }
     }
     let (api_version, kind_name) = (text(&object["apiVersion"]), text(&object["kind"]));
     match (api_version.is_empty(), kind_name.is_empty()) {
@@ -187,5 +200,13 @@ mod tests {
             "the namespace from the provided object \"x\" does not match the namespace \"y\"",
         );
         check("{apiVersion: v1, kind: Pod}", None, "metadata is missing");
+        let pod = |name: &str| format!("{{apiVersion: v1, kind: Pod, metadata: {{name: {name}}}}}");
+        for (name, is) in [("y", "true"), ("on", "true"), ("No", "false"), ("1", "1"), ("0x1f", "31"), ("1.5", "1.5")] {
+            let want = format!("\"f.yaml\": error validating data: metadata.name: {is} where a string is expected");
+            check(&pod(name), None, &want);
+            assert_eq!(read_text(&pod(&format!("'{name}'")), None).unwrap(), [format!("pods/default/{name}")]);
+        }
+        check("{apiVersion: 1, kind: Pod, metadata: {name: a}}", None, "apiVersion: 1 where a string");
+        check("{apiVersion: v1, kind: Pod, metadata: {name: a, namespace: off}}", None, "metadata.namespace: false");
     }
 }

@@ -34,7 +34,7 @@ pub fn up(args: &UpArgs) -> Result<(), DaemonError> {
         daemons.push(parts::start(program, clock, Box::new(Local::new(host.clone())))?);
     }
 
-    let server = NodeServer::new();
+    let server = NodeServer::new(args.nodes);
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let logs = server.serve(SocketAddr::new(address, 0))?;
     for number in 1..=args.nodes {

@@ -57,7 +57,7 @@ pub fn scheduler(args: &SchedulerArgs) -> Result<(), DaemonError> {
 fn metrics(address: Option<&Address>, daemons: &[Daemon]) -> Result<Option<Serving>, DaemonError> {
     let Some(address) = address else { return Ok(None) };
     let listen = parts::resolve((&address.host, address.port.unwrap_or(0)))?;
-    let server = NodeServer::new();
+    let server = NodeServer::new(0);
     daemons.iter().for_each(|daemon| server.show(daemon.seen()));
     let serving = server.serve(listen).map_err(|error| DaemonError(format!("listening on {listen}: {error}")))?;
     log::info!("metrics: http://{}/metrics", serving.local_addr());
@@ -84,7 +84,7 @@ pub fn kubelet(args: &KubeletArgs) -> Result<(), DaemonError> {
     parts::check_privileges(args.runtime, "miniku kubelet")?;
     let signals = Signals::block()?;
     let address = parts::resolve(args.host_and_port())?;
-    let server = NodeServer::new();
+    let server = NodeServer::new(1);
     let logs = server.serve(address).map_err(|error| DaemonError(format!("listening on {address}: {error}")))?;
     let node = parts::NodeParts {
         name: &args.name,

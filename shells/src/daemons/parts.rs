@@ -142,11 +142,14 @@ pub fn kubelet(parts: &NodeParts<'_>, clock: Clock, api: Box<dyn Api>) -> Result
     let letterbox = Letterbox::new();
     let inbox = letterbox.inbox();
     let (hands, runtime): (Box<dyn Hands>, &str) = match parts.runtime {
-        Runtime::Fake => (Box::new(Fake::new(parts.name, inbox)), "fake"),
+        Runtime::Fake => {
+            parts.server.opened(None);
+            (Box::new(Fake::new(parts.name, inbox)), "fake")
+        }
         Runtime::Namespaces => {
             let namespaces = Namespaces::open(parts.data, parts.name, inbox)
                 .map_err(|error| DaemonError(format!("node {}: {error}", parts.name)))?;
-            parts.server.add(namespaces.runtime());
+            parts.server.opened(Some(namespaces.runtime()));
             (Box::new(namespaces), "miniku")
         }
     };

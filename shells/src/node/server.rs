@@ -16,23 +16,40 @@ use std::io;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// Serves for the nodes of one process.
 pub struct NodeServer {
-    runtimes: Mutex<Vec<Arc<Runtime>>>,
+    nodes: Mutex<Nodes>,
+    opened: Condvar,
     programs: Mutex<Vec<Arc<Mutex<Seen>>>>,
 }
 
+/// The nodes that are served for.
+struct Nodes {
+    /// What keeps their logs, of those that are open.
+    runtimes: Vec<Arc<Runtime>>,
+    /// How many are still to be opened.
+    opening: u32,
+}
+
+/// So long a log is waited for that a node may have which is still being opened. Finding the pods of an earlier life
+/// takes milliseconds.
+const OPENING_MAX: std::time::Duration = std::time::Duration::from_secs(10);
+
 impl NodeServer {
-    /// A server for no node yet.
-    pub fn new() -> Arc<Self> {
-        Arc::new(NodeServer { runtimes: Mutex::default(), programs: Mutex::default() })
+    /// A server for so many nodes, each of which will be told of as [`NodeServer::opened`].
+    pub fn new(nodes: u32) -> Arc<Self> {
+        let nodes = Mutex::new(Nodes { runtimes: Vec::new(), opening: nodes });
+        Arc::new(NodeServer { nodes, opened: Condvar::new(), programs: Mutex::default() })
     }
 
-    /// Serves a node's logs too.
-    pub fn add(&self, runtime: Arc<Runtime>) {
-        self.runtimes.lock().unwrap_or_else(PoisonError::into_inner).push(runtime);
+    /// A node is open, and its logs are served from now on if it keeps any.
+    pub fn opened(&self, runtime: Option<Arc<Runtime>>) {
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        nodes.runtimes.extend(runtime);
+        nodes.opening = nodes.opening.saturating_sub(1);
+        self.opened.notify_all();
     }
 
     /// Shows a program's counts on the metrics page.
@@ -69,8 +86,15 @@ impl NodeServer {
 
     fn log(&self, uid: &str, container: &str, attempt: &str) -> Option<PathBuf> {
         let attempt = attempt.parse().ok()?;
-        let runtimes = self.runtimes.lock().unwrap_or_else(PoisonError::into_inner);
-        runtimes.iter().filter_map(|runtime| runtime.log_path(uid, container, attempt)).find(|path| path.exists())
+        let find = |nodes: &Nodes| {
+            let paths = nodes.runtimes.iter().filter_map(|runtime| runtime.log_path(uid, container, attempt));
+            paths.into_iter().find(|path| path.exists())
+        };
+        let nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        let undecided = |nodes: &mut Nodes| nodes.opening > 0 && find(nodes).is_none();
+        let waited = self.opened.wait_timeout_while(nodes, OPENING_MAX, undecided);
+        let (nodes, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        find(&nodes)
     }
 }
 

@@ -84,17 +84,29 @@ fn a_binding_is_made_once_and_a_bound_pod_waits_for_its_node() {
         }
         server.post(PODS, &idle("a")).ok();
         let path = format!("{PODS}/a");
-        let bind = |node: &str| {
-            server.post(
-                &format!("{path}/binding"),
-                &json!({"metadata": {"name": "a"}, "target": {"kind": "Node", "name": node}}),
-            )
+        let bind_at = |path: &str, node: &str| {
+            server.post(path, &json!({"metadata": {"name": "a"}, "target": {"kind": "Node", "name": node}}))
         };
-        bind("n1").ok();
+        let bind = |node: &str| bind_at(&format!("{path}/binding"), node);
+        let done = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success","code":201}"#;
+        let told = bind_at(&format!("{path}/binding?dryRun=All"), "n1");
+        assert_eq!((told.code, told.text.trim_end()), (201, done));
+        let told = bind("n1");
+        assert_eq!((told.code, told.text.trim_end()), (201, done));
         let bound = server.get(&path).ok();
         assert_eq!(bound["spec"]["nodeName"], "n1");
         bind("n2").refused(409, "Conflict");
         assert!(bind("").code == 422);
+        // The same by the kind's own path, which has the name in the body alone.
+        let bindings = "/api/v1/namespaces/default/bindings";
+        bind_at(bindings, "n2").refused(409, "Conflict");
+        server.post(PODS, &idle("b")).ok();
+        let b = json!({"metadata": {"name": "b"}, "target": {"kind": "Node", "name": "n2"}});
+        let told = server.post(bindings, &b);
+        assert_eq!((told.code, told.text.trim_end()), (201, done));
+        assert_eq!(server.get(&format!("{PODS}/b")).ok()["spec"]["nodeName"], "n2");
+        server.get(bindings).refused(405, "MethodNotAllowed");
+        server.delete(bindings).refused(405, "MethodNotAllowed");
 
         let leaving = server.delete(&format!("{path}?gracePeriodSeconds=30")).ok();
         assert_eq!(leaving["metadata"]["deletionGracePeriodSeconds"], 30);
@@ -228,6 +240,24 @@ fn fields_without_effect_are_kept_and_named() {
         );
         assert_eq!(server.get(&format!("{PODS}/a")).ok()["spec"]["priorityClassName"], "high");
         assert_eq!(server.post(PODS, &idle("b")).warnings, [""; 0]);
+
+        // A policy that an image has anyhow is none that somebody wrote: stored objects go out and in with it.
+        let mut one = idle("c");
+        one["spec"]["containers"][0]["imagePullPolicy"] = json!("Never");
+        let told = r#"299 - "spec.containers[0].imagePullPolicy: kept, but without effect in miniku""#;
+        assert_eq!(server.post(PODS, &one).warnings, [told]);
+        let mut b = server.get(&format!("{PODS}/b")).ok();
+        b["metadata"]["labels"] = json!({"x": "y"});
+        let again = server.put(&format!("{PODS}/b"), &b);
+        assert_eq!((again.code, &again.warnings[..]), (200, &[][..]), "{again:?}");
+
+        // What the flat dialect has no field for is left out, and told.
+        let flat = json!({"spec": {"name": "d", "image": "busybox", "imagePullPolicy": "Always"}, "replicas": 2});
+        let left_out = |path: &str| format!("299 - \"{path}: not a field of this dialect, and left out\"");
+        let want = [left_out("replicas"), left_out("spec.imagePullPolicy")];
+        assert_eq!(server.post("/pods", &flat).warnings, want);
+        assert_eq!(server.put("/pods/d", &flat).warnings, want);
+        assert_eq!(server.get("/pods").warnings, [""; 0]);
     });
 }
 

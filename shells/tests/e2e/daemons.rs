@@ -18,6 +18,9 @@ fn kubelet(dir: &Dir, node: &str, port: &str, runtime: &str) -> Daemon {
     daemon("kubelet", &["--name", node, "--data-dir", dir.path(), "--port", port, "--runtime", runtime])
 }
 
+/// A daemon stops in some milliseconds, unless the machine is busy. Whoever waited for a tick of a second would not.
+const STOP: Duration = Duration::from_millis(900);
+
 /// A number of a metrics page: the sum of the lines that begin so.
 fn metric(page: &str, line: &str) -> f64 {
     let values = page.lines().filter(|one| one.starts_with(line)).map(|one| one.rsplit(' ').next().unwrap());
@@ -71,7 +74,7 @@ fn apart_with_pretending_nodes_over_a_killed_server() {
 
         for daemon in [scheduler, controller, one, two, apiserver] {
             let (status, took) = daemon.terminate();
-            assert!(status.success() && took < Duration::from_secs(2), "{status} after {took:?}");
+            assert!(status.success() && took < STOP, "{status} after {took:?}");
         }
     });
 }
@@ -107,15 +110,16 @@ fn a_killed_kubelet_comes_back_to_its_pods() {
 
         // Stopping is no end of containers, and takes no time.
         let (status, took) = second.terminate();
-        assert!(status.success() && took < Duration::from_secs(2), "{status} after {took:?}");
+        assert!(status.success() && took < STOP, "{status} after {took:?}");
         assert!(after.iter().all(|pid| alive(*pid)));
+        let pod = name(&server.running("app=a", 3)[0]);
         let third = kubelet();
+        // Logs are served again before it knows its pods, and before it listens.
+        let log = server.get(&format!("{PODS}/{pod}/log"));
+        assert_eq!(log.code, 200, "{log:?}");
         third.says("kubelet n: asking");
         server.nodes_ready(&[("n", "True")]);
         assert_eq!(processes(&server), after);
-        // Logs are found again too.
-        let pod = name(&server.running("app=a", 3)[0]);
-        until("its log is served", || server.get(&format!("{PODS}/{pod}/log")).code == 200);
     });
 }
 

@@ -113,6 +113,9 @@ fn a_killed_miniku_finds_its_pods_again() {
 
         let up = dir.up(&[]);
         let server = up.ready();
+        // At once: its nodes are still being opened.
+        let told = server.get(&log);
+        assert_eq!(told.code, 200, "{told:?}");
         let ended = server.pod_in_phase("counter", "Failed");
         assert_eq!(uid(&ended), uid(&counter));
         assert_eq!(ended["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"], 7);

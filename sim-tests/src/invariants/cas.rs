@@ -64,6 +64,11 @@ impl Checker for Cas {
             }
             Fact::Answered { id, answer } => {
                 let Some(condition) = self.open.remove(id) else { return Ok(()) };
+                if let (Answer::Removed(status), Some(wanted)) = (answer, &condition.uid)
+                    && let Some(details) = status.details.as_ref().filter(|details| details.uid != *wanted)
+                {
+                    return Err(Broken::by(format!("a deletion of uid {wanted} was granted, and removed {}", details.uid)));
+                }
                 let Answer::Object { object, created: false } = answer else { return Ok(()) };
                 let now = object.revision();
                 let old = truth.change(now).filter(|change| change.key == object.key()).and_then(|change| change.old.as_ref());

@@ -1,4 +1,4 @@
-//! S-evict: The node lifecycle controller deletes a pod only if it has heard no renewal of its node's lease for the whole grace period.
+//! S-evict: The node lifecycle controller calls a node silent, and deletes its pods, only if it has heard no renewal of its lease for the whole grace period, and the API server has confirmed it since.
 //!
 //! What it heard is what was delivered to it, by its own clock. Pods of nodes that are gone from the store may go.
 //! Catches: eviction of everything after the API server was away; a deadline that fires though the node came back.
@@ -9,7 +9,7 @@ use miniku_core::api::kinds::Kind;
 use miniku_core::api::name::Name;
 use miniku_core::api::object::Object;
 use miniku_core::api::pod::Pod;
-use miniku_core::program::{Answer, Input, Revision, Verb, WatchEvent};
+use miniku_core::program::{Answer, Input, Part, Revision, Verb, WatchEvent};
 use miniku_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
 
@@ -22,6 +22,8 @@ pub struct Evict {
     life: u32,
     since: Instant,
     heard: BTreeMap<Name, (Revision, Instant)>,
+    /// When the API server said last that it knows of no newer renewal.
+    confirmed: BTreeMap<Name, Instant>,
 }
 
 impl Evict {
@@ -44,28 +46,49 @@ impl Checker for Evict {
         match fact {
             Fact::Heard { who, input } if who.role == Role::NodeLifecycle => {
                 if who.life != self.life {
-                    *self = Evict { life: who.life, since: truth.now, heard: BTreeMap::new() };
+                    *self = Evict { life: who.life, since: truth.now, ..Evict::default() };
                 }
                 match input {
                     Input::Reply { answer: Answer::List { items, .. }, .. } => {
                         items.iter().for_each(|item| self.hears(truth.now, item));
                     }
-                    Input::Reply { answer: Answer::Object { object, .. }, .. }
-                    | Input::Event { event: WatchEvent::Added(object) | WatchEvent::Modified(object), .. } => {
+                    Input::Reply { answer: Answer::Object { object, .. }, .. } => {
+                        self.hears(truth.now, object);
+                        self.confirmed.insert(object.key().name, truth.now);
+                    }
+                    Input::Reply { answer: Answer::Refused(status), .. } => {
+                        if let Some(details) = &status.details {
+                            self.confirmed.insert(details.name.as_str().into(), truth.now);
+                        }
+                    }
+                    Input::Event { event: WatchEvent::Added(object) | WatchEvent::Modified(object), .. } => {
                         self.hears(truth.now, object);
                     }
                     _ => {}
                 }
             }
             Fact::Sent { who, request, .. } if who.role == Role::NodeLifecycle => {
-                let Verb::Delete { key, .. } = &request.verb else { return Ok(()) };
-                let Some(object) = truth.object(key).filter(|_| key.kind == Kind::Pod) else { return Ok(()) };
-                let Some(node) = object.get::<Pod>().and_then(Pod::node) else { return Ok(()) };
-                let last = self.heard.get(&Name::from(node)).map_or(self.since, |(_, at)| *at);
+                let (node, object) = match &request.verb {
+                    Verb::Delete { key, .. } => {
+                        let Some(object) = truth.object(key).filter(|_| key.kind == Kind::Pod) else { return Ok(()) };
+                        let Some(node) = object.get::<Pod>().and_then(Pod::node) else { return Ok(()) };
+                        (node, object)
+                    }
+                    Verb::Update { object, part: Part::Status } if object.kind() == Kind::Node => {
+                        (object.meta().name.as_str(), object)
+                    }
+                    _ => return Ok(()),
+                };
+                let name = Name::from(node);
+                let last = self.heard.get(&name).map_or(self.since, |(_, at)| *at);
                 let silent = truth.now.since(last);
-                if truth.node(node).is_some() && silent < GRACE {
-                    let what = format!("{key} is deleted though {node} was heard {} ms ago", silent.as_millis());
-                    return Err(Broken::by(what).with([object]));
+                let wrong = match self.confirmed.get(&name).filter(|confirmed| **confirmed >= last) {
+                    _ if silent < GRACE => format!("was heard {} ms ago", silent.as_millis()),
+                    None => "was not asked for".to_owned(),
+                    Some(_) => return Ok(()),
+                };
+                if truth.node(node).is_some() {
+                    return Err(Broken::by(format!("{} is written off though {node} {wrong}", object.key())).with([object]));
                 }
             }
             _ => {}
@@ -91,9 +114,14 @@ mod tests {
         let request = Verb::Delete { key: pod.key, options: DeleteOptions::default() }.into();
         let evict = |story: &mut Story<Evict>, after| {
             let lease = story.put(lease.clone()).unwrap().new.unwrap();
-            let input = Input::Event { call: CallId(1), event: WatchEvent::Modified(lease) };
+            let input = Input::Event { call: CallId(1), event: WatchEvent::Modified(lease.clone()) };
             story.see(Fact::Heard { who: &controller, input: &input }).unwrap();
             story.pass(after).unwrap();
+            let sent = Fact::Sent { who: &controller, id: RequestId(1), request: &request };
+            assert!(story.see(sent).is_err(), "nobody asked for its lease");
+            let answer = Answer::Object { object: lease, created: false };
+            let input = Input::Reply { call: CallId(2), answer };
+            story.see(Fact::Heard { who: &controller, input: &input }).unwrap();
             story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request })
         };
         evict(&mut story, 20).unwrap();

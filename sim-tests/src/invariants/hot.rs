@@ -1,15 +1,17 @@
-//! L-hot: No object is written, and no container started, more often than a bound allows within a minute.
+//! L-hot: No object is written, no container started, and nothing asked for by one client, more often than a bound allows within a minute.
 //!
 //! The bound of a replica set grows with its pods, each of which may change its counts. Leases have their own rhythm.
 //! Catches: two programs that undo each other's writes; a start that is tried again without a pause.
 
 use super::{Broken, Checker};
+use crate::link::subject;
 use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 const WINDOW: Duration = Duration::from_secs(60);
 /// Writes of one object.
@@ -19,12 +21,16 @@ const WRITES_A_POD: u64 = 8;
 /// Starts of one container: back-off allows far fewer.
 const STARTS: u64 = 12;
 
+/// Requests of one client about one object.
+const REQUESTS: u64 = 600;
+
 /// Counts since the current minute began.
 #[derive(Default)]
 pub struct Hot {
     since: Instant,
     writes: BTreeMap<Key, u64>,
     starts: BTreeMap<(String, String), u64>,
+    requests: BTreeMap<(Arc<str>, Key), u64>,
 }
 
 fn count<K: Ord>(map: &mut BTreeMap<K, u64>, key: K) -> u64 {
@@ -35,7 +41,7 @@ fn count<K: Ord>(map: &mut BTreeMap<K, u64>, key: K) -> u64 {
 
 impl Checker for Hot {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Durable, Sight::Started]
+        &[Sight::Sent, Sight::Durable, Sight::Started]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
@@ -49,6 +55,13 @@ impl Checker for Hot {
                 if times > WRITES + pods * WRITES_A_POD {
                     let what = format!("{} is written {times} times in a minute", change.key);
                     return Err(Broken::by(what).with(change.old.iter().chain(&change.new)));
+                }
+            }
+            Fact::Sent { who, request, .. } => {
+                let key = subject(request);
+                let times = count(&mut self.requests, (who.name.clone(), key.clone()));
+                if times > REQUESTS {
+                    return Err(Broken::by(format!("{who} asks {times} times in a minute about {key}")));
                 }
             }
             Fact::Started { process, .. } => {
@@ -67,8 +80,22 @@ impl Checker for Hot {
 
 #[cfg(test)]
 mod tests {
-    use super::super::forged::{Story, node};
+    use super::super::forged::{Story, node, who};
     use super::*;
+    use crate::truth::Role;
+    use miniku_core::program::{RequestId, Verb};
+
+    #[test]
+    fn fires_on_somebody_who_asks_and_asks() {
+        let (mut story, client) = (Story::<Hot>::new(), who(Role::Other, "client"));
+        let request = Verb::Get { key: Key::new(Kind::Node, "", "n") }.into();
+        let mut ask = |times: u64| {
+            let sent = Fact::Sent { who: &client, id: RequestId(1), request: &request };
+            (0..times).try_for_each(|_| story.see(sent))
+        };
+        ask(REQUESTS).unwrap();
+        assert!(ask(1).unwrap_err().what.contains("601 times"));
+    }
 
     #[test]
     fn fires_on_a_quarrel_but_not_on_a_slow_talk() {

@@ -1,13 +1,17 @@
-//! S-meta: Uid and creation time of an object never change, its deletion is never taken back nor put off, its generation never falls.
+//! S-meta: Uid and creation time of an object never change, and no uid comes again; its deletion is never taken back nor put off; its generation never falls, and a replica set's counts just the changes of its spec.
 //!
 //! Catches: an API server that takes from a client what only it may set.
 
 use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
+use miniku_core::api::replicaset::ReplicaSet;
+use std::collections::BTreeSet;
 
-/// Needs no memory: a change has what was before.
+/// The uids of objects that are gone.
 #[derive(Default)]
-pub struct Meta;
+pub struct Meta {
+    gone: BTreeSet<String>,
+}
 
 impl Checker for Meta {
     fn sights(&self) -> &'static [Sight] {
@@ -16,18 +20,36 @@ impl Checker for Meta {
 
     fn see(&mut self, _: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         let Fact::Durable { change } = fact else { return Ok(()) };
-        let (Some(before), Some(after)) = (&change.old, &change.new) else { return Ok(()) };
+        let (before, after) = match (&change.old, &change.new) {
+            (Some(before), Some(after)) => (before, after),
+            (Some(old), None) => {
+                self.gone.insert(old.meta().uid.clone());
+                return Ok(());
+            }
+            (None, Some(new)) if self.gone.contains(&new.meta().uid) => {
+                return Err(Broken::by(format!("{} has a uid that was another's", change.key)).with([new]));
+            }
+            (None, _) => return Ok(()),
+        };
         let (old, new) = (before.meta(), after.meta());
         let put_off = match (old.deletion_timestamp, new.deletion_timestamp) {
             (Some(old), Some(new)) => new > old,
             (Some(_), None) => true,
             (None, _) => false,
         };
+        let miscounted = match (before.get::<ReplicaSet>(), after.get::<ReplicaSet>()) {
+            (Some(was), Some(is)) => {
+                let counts = was.spec != is.spec || old.is_deleting() != new.is_deleting();
+                old.generation.map(|generation| generation + i64::from(counts)) != new.generation
+            }
+            _ => false,
+        };
         let wrong = match () {
             _ if old.uid != new.uid => "uid changed",
             _ if old.creation_timestamp != new.creation_timestamp => "creation time changed",
             _ if put_off => "deletion was put off",
             _ if old.generation > new.generation => "generation fell",
+            _ if miscounted => "generation does not count the changes of its spec",
             _ => return Ok(()),
         };
         Err(Broken::by(format!("{}: {wrong}", change.key)).with([before, after]))
@@ -39,6 +61,27 @@ mod tests {
     use super::super::forged::{Story, pod};
     use super::*;
     use serde_json::Value;
+
+    #[test]
+    fn fires_on_a_uid_that_comes_again() {
+        let mut story = Story::<Meta>::new();
+        let object = story.put(pod("a", "n", "Running")).unwrap().new.unwrap();
+        story.write(&object, true).unwrap();
+        assert!(story.put(pod("a", "n", "Running")).is_err());
+    }
+
+    #[test]
+    fn fires_on_a_generation_that_counts_something_else() {
+        let set = |generation: i64, replicas| {
+            let mut set = crate::plan::replica_set("web", replicas, "");
+            set["metadata"]["generation"] = generation.into();
+            set
+        };
+        let mut story = Story::<Meta>::new();
+        for (generation, replicas, right) in [(1, 2, true), (1, 2, true), (2, 3, true), (3, 3, false), (3, 4, false)] {
+            assert_eq!(story.put(set(generation, replicas)).is_ok(), right, "{generation} {replicas}");
+        }
+    }
 
     #[test]
     fn fires_on_each_of_them() {

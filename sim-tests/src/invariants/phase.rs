@@ -1,4 +1,4 @@
-//! S-phase: A pod that has Succeeded or Failed stays so, and restart counts never fall within one uid.
+//! S-phase: A pod that has Succeeded or Failed stays so; within one uid restart counts never fall, nor the count of failed starts before a start succeeds.
 //!
 //! Catches: a kubelet that forgets over a restart; a late status that overwrites a newer one.
 
@@ -6,24 +6,40 @@ use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::object::Object;
 use miniku_core::api::pod::Pod;
+use std::collections::BTreeSet;
 
-/// Needs no memory: a change has what was before.
+/// Pods of which a process has started.
 #[derive(Default)]
-pub struct Phase;
+pub struct Phase {
+    started: BTreeSet<String>,
+}
 
 impl Checker for Phase {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Durable]
+        &[Sight::Durable, Sight::Started]
     }
 
     fn see(&mut self, _: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
-        let Fact::Durable { change } = fact else { return Ok(()) };
+        let change = match fact {
+            Fact::Started { process, .. } => {
+                self.started.insert(process.pod.uid.clone());
+                return Ok(());
+            }
+            Fact::Durable { change } => change,
+            _ => return Ok(()),
+        };
         let pods = change.old.as_ref().and_then(Object::get::<Pod>).zip(change.new.as_ref().and_then(Object::get::<Pod>));
         let Some((old, new)) = pods.filter(|(old, new)| old.metadata.uid == new.metadata.uid) else { return Ok(()) };
         let broken = |what: String| Err(Broken::by(what).with(change.old.iter().chain(&change.new)));
         let (was, is) = (old.status.phase, new.status.phase);
         if was.is_final() && was != is {
             return broken(format!("{} was {was} and is {is}", new.metadata.full_name()));
+        }
+        if let (Some(was), Some(is)) = (old.status.retry_count, new.status.retry_count)
+            && is < was
+            && !self.started.contains(&new.metadata.uid)
+        {
+            return broken(format!("{} had {was} failed starts and has {is}", new.metadata.full_name()));
         }
         for after in &new.status.container_statuses {
             let before = old.status.container_statuses.iter().find(|before| before.name == after.name);
@@ -48,6 +64,19 @@ mod tests {
         story.put(pod("a", "n", "Running")).unwrap();
         story.put(pod("a", "n", "Failed")).unwrap();
         assert!(story.put(pod("a", "n", "Running")).unwrap_err().what.contains("was Failed and is Running"));
+    }
+
+    #[test]
+    fn fires_on_failed_starts_that_are_forgotten() {
+        let with = |failed: i32| {
+            let mut pod = pod("a", "n", "Pending");
+            pod["status"]["retryCount"] = failed.into();
+            pod
+        };
+        let mut story = Story::<Phase>::new();
+        story.put(with(0)).unwrap();
+        story.put(with(2)).unwrap();
+        assert!(story.put(with(1)).unwrap_err().what.contains("2 failed starts"));
     }
 
     #[test]

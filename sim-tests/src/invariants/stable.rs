@@ -44,9 +44,19 @@ pub fn lasts(spec: &PodSpec, any_image: bool) -> bool {
 /// What is not as it should be, if anything.
 pub fn missing(truth: &Truth) -> Option<String> {
     nodes(truth).or_else(|| pods(truth)).or_else(|| sets(truth)).or_else(|| processes(truth)).or_else(|| {
-        let ending = truth.all::<Namespace>().find(|namespace| namespace.metadata.is_deleting())?;
+        let ending = |namespace: &&Namespace| {
+            let name = &namespace.metadata.name;
+            namespace.metadata.is_deleting() && !is_held(truth, |pod| pod.metadata.namespace == *name)
+        };
+        let ending = truth.all::<Namespace>().find(ending)?;
         Some(format!("namespace {} is still there", ending.metadata.name))
     })
+}
+
+/// Whether a pod that cannot go, since the node is dead that would have to confirm its end, is among these.
+fn is_held(truth: &Truth, among: impl Fn(&Pod) -> bool) -> bool {
+    let cannot_go = |pod: &Pod| pod.metadata.is_deleting() && pod.node().is_some_and(|node| !is_up(truth, node));
+    truth.all::<Pod>().any(|pod| cannot_go(pod) && among(pod))
 }
 
 fn is_up(truth: &Truth, node: &str) -> bool {
@@ -96,7 +106,8 @@ fn pods(truth: &Truth) -> Option<String> {
         if let Some(wrong) = wrong {
             return Some(format!("pod {name} on {node:?} {wrong}"));
         }
-        if let Some(owner) = pod.metadata.controller().filter(|owner| owner.kind == "ReplicaSet") {
+        let controller = pod.metadata.controller().filter(|_| !pod.metadata.is_deleting());
+        if let Some(owner) = controller.filter(|owner| owner.kind == "ReplicaSet") {
             let is_there = truth.all::<ReplicaSet>().any(|set| set.metadata.uid == owner.uid);
             if !is_there {
                 return Some(format!("pod {name} outlives its owner {}", owner.name));
@@ -110,10 +121,23 @@ fn sets(truth: &Truth) -> Option<String> {
     for set in truth.all::<ReplicaSet>() {
         let name = &set.metadata.name;
         if set.metadata.is_deleting() {
+            let own = |pod: &Pod| pod.metadata.owner_references.iter().any(|owner| owner.uid == set.metadata.uid);
+            if is_held(truth, own) {
+                continue;
+            }
             return Some(format!("replica set {name} is still being deleted"));
         }
         let own = |pod: &&Pod| pod.metadata.controller().is_some_and(|owner| owner.uid == set.metadata.uid);
         let active: Vec<&Pod> = truth.all::<Pod>().filter(own).filter(|pod| pod.is_active()).collect();
+        let selected = |pod: &Pod| set.spec.selector.matches(&pod.metadata.labels);
+        if let Some(stranger) = active.iter().find(|pod| !selected(pod)) {
+            return Some(format!("replica set {name} keeps {}, which it does not select", stranger.metadata.name));
+        }
+        let within = |pod: &&Pod| pod.metadata.namespace == set.metadata.namespace && pod.is_active();
+        let nobodys = |pod: &&Pod| pod.metadata.controller().is_none() && selected(pod);
+        if let Some(orphan) = truth.all::<Pod>().filter(within).find(nobodys) {
+            return Some(format!("replica set {name} does not adopt {}", orphan.metadata.name));
+        }
         let ready = active.iter().filter(|pod| pod.is_ready()).count();
         let told = |count: Option<i32>| usize::try_from(count.unwrap_or(0)).unwrap_or(usize::MAX);
         if active.len() != set.wanted() {

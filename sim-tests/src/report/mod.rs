@@ -361,6 +361,25 @@ mod tests {
     }
 
     #[test]
+    fn the_verdict_promises_no_more_than_was_looked_at() {
+        let check = |title: &str, lines: &str, want: &str| {
+            let header = serde_json::json!({"trace": "miniku", "version": 1, "title": title, "actors": []});
+            let page = html(&format!("{header}\n{lines}\n")).expect("it is a trace");
+            let verdict =
+                page.split_once("<p class=\"verdict ").expect("there is one").1.split_once("</p>").expect("it ends").0;
+            assert!(verdict.contains(want), "{lines}: {verdict}");
+        };
+        let end = r#"{"seq":9,"t":9,"what":"end","digest":"d","events":9}"#;
+        let broken = r#"{"seq":8,"t":8,"what":"violation","name":"S-count","statement":"a","text":"b"}"#;
+        check("drain", end, "All held");
+        check("drain", "", "the end is missing");
+        check("drain", r#"{"seq":7,"t":7,"cause":2,"what":"heal","id":1}"#, "the end is missing");
+        check("recording", end, "no checkers looked on");
+        check("recording", broken, "Violated: S-count");
+        check("drain", &format!("{broken}\n{end}"), "Violated: S-count");
+    }
+
+    #[test]
     fn names_cannot_leave_their_place() {
         let hostile = "</script><script>alert(1)</script>{{data}}<!--";
         let header =

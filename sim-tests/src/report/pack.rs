@@ -123,7 +123,8 @@ fn told(entries: &[Entry], seqs: &[u64]) -> (Vec<bool>, LeftOut) {
         _ => false,
     };
     let crowded = entries.iter().filter(|entry| !beats(entry)).count() > CROWD;
-    let mut told: Vec<bool> = entries.iter().map(|entry| !beats(entry) && !(crowded && chats(entry))).collect();
+    let quiet = |entry: &Entry| beats(entry) || (crowded && chats(entry));
+    let mut told: Vec<bool> = entries.iter().map(|entry| !quiet(entry)).collect();
     for at in 0..entries.len() {
         if told[at]
             && let Some(cause) = entries[at].cause

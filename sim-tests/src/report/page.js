@@ -1253,7 +1253,8 @@ function rowPanel(i) {
   return [
     el('h3', {}, violation ? `Violated: ${violation.name}` : fault ? 'A fault' : `Event ${seq[i]}`),
     violation ? el('div', { class: 'violation' }, el('p', {}, 'Must always hold: ', el('q', {}, violation.statement)), el('p', {}, 'But: ', el('strong', {}, textOf(i)))) : null,
-    violation ? el('div', { class: 'row' }, ...violation.objects.map(id => objects[id]).map(object => object.pod ? podLink(object.pod) : object.key)) : null,
+    violation ? el('div', { class: 'row' }, ...violation.objects.map(id => objects[id]).map(object => object.pod ? podLink(object.pod)
+      : el('button', { type: 'button', onclick: () => choose({ object }) }, object.shown))) : null,
     fault ? el('p', {}, fault.text) : null,
     fault ? el('p', { class: 'hint' }, `hits ${fault.target} from ${secs(fault.from)} to ${fault.heal === undefined ? 'the end' : secs(fault.to)}`) : null,
     buttons(),
@@ -1444,6 +1445,8 @@ function take(thing, where) {
   if (thing.pod && where) revealBar(where);
   else { const lane = laneOf(where); if (lane) reveal(lane.y + 10); }
 }
+// An event may be the document's own, which is no element.
+const targetOf = event => event.target instanceof Element ? event.target : document.body;
 $('find').oninput = event => find(event.target.value);
 $('find').onkeydown = event => {
   if (event.key === 'Enter') { const first = $('found').querySelector('button'); if (first) first.click(); }
@@ -1456,7 +1459,7 @@ $('found').onkeydown = event => {
   if (event.key === 'ArrowUp') { (all[at - 1] || $('find')).focus(); event.preventDefault(); }
   event.stopPropagation();
 };
-document.addEventListener('pointerdown', event => { if (!event.target.closest('.search')) $('found').hidden = true; });
+document.addEventListener('pointerdown', event => { if (!targetOf(event).closest('.search')) $('found').hidden = true; });
 $('scale').onchange = event => setScale(event.target.value);
 $('density').onchange = event => setDensity(event.target.value);
 $('in').onclick = () => zoom(.5);
@@ -1517,12 +1520,13 @@ const KEYS = {
 };
 const pan = part => { const shift = part * (view.to - view.from); look(view.from + shift, view.to + shift); };
 document.addEventListener('keydown', event => {
+  const target = targetOf(event);
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target.closest('input, select, textarea')) return;
+  if (target.closest('input, select, textarea')) return;
   // A focused button keeps the keys that press it.
-  if (event.target.closest('button, a, summary') && (event.key === ' ' || event.key === 'Enter')) return;
+  if (target.closest('button, a, summary') && (event.key === ' ' || event.key === 'Enter')) return;
   // Outside of the timeline arrows scroll the page, as everywhere.
-  if (event.key.startsWith('Arrow') && !event.target.closest('#timeline') && event.target !== document.body) return;
+  if (event.key.startsWith('Arrow') && !target.closest('#timeline') && target !== document.body) return;
   const act = KEYS[event.key];
   if (act) { event.preventDefault(); act(); }
 });

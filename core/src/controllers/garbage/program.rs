@@ -218,10 +218,12 @@ impl GarbageCollector {
             bound_pods::Action::Keep => false,
             bound_pods::Action::Ask if planted!(LostPodsKept) => false,
             bound_pods::Action::Ask => {
+                sometimes!(NodeQuarantined);
                 self.nodes.add_at(name.to_owned(), now.mono + self.options.node_quarantine);
                 false
             }
             bound_pods::Action::Remove => {
+                sometimes!(LostPodRemoved);
                 tell(object, row.name, row.why, out);
                 self.write(now, object, deletion(object, Some(0), None), out);
                 true
@@ -238,7 +240,12 @@ impl GarbageCollector {
         };
         let row = dependents(life(object), finalizer, children);
         match row.then {
-            dependents::Action::Keep => return false,
+            dependents::Action::Keep => {
+                if row.name == "foreground" {
+                    sometimes!(ForegroundBlocked);
+                }
+                return false;
+            }
             dependents::Action::Count => {
                 let owner = Owner { key: object.key(), uid: object.meta().uid.clone() };
                 let namespaced = object.kind().row().namespaced;
@@ -247,7 +254,10 @@ impl GarbageCollector {
                 self.objects.begun(owner.key.clone(), object.revision());
                 self.count_children(now, owner, of, out);
             }
-            dependents::Action::Release => self.release(now, object, finalizer, out),
+            dependents::Action::Release => {
+                sometimes!(ForegroundReleased);
+                self.release(now, object, finalizer, out);
+            }
         }
         tell(object, row.name, row.why, out);
         true
@@ -313,6 +323,11 @@ impl GarbageCollector {
                 return false;
             }
             owners::Action::Strip => {
+                if standings.contains(&Standing::LettingGo) {
+                    sometimes!(Orphaned);
+                } else {
+                    sometimes!(SomeOwnerLives);
+                }
                 let left = kept(references, &standings);
                 let stripped = object.with_meta(|meta| meta.owner_references = left);
                 Verb::Update { object: stripped, part: Part::Main }
@@ -372,6 +387,7 @@ impl GarbageCollector {
         if known || !self.relations.has_children(&owner.uid) {
             return self.owners.settled(&owner);
         }
+        sometimes!(OwnerNotInView);
         self.owners.begun(owner.clone(), Revision(0));
         let key = owner.key.clone();
         self.calls.call(now, Asked::Owner(owner), Verb::Get { key }, out);
@@ -382,6 +398,7 @@ impl GarbageCollector {
         let with_uid = |key: &Key| Some((key.clone(), self.object(key)?.meta().uid.clone()));
         let pods: Vec<(Key, String)> = self.relations.pods_on(&name).filter_map(with_uid).collect();
         if pods.is_empty() || self.object(&key).is_some() {
+            sometimes!(NodeCameBack);
             return self.nodes.settled(&name);
         }
         self.nodes.begun(name.clone(), Revision(0));
@@ -398,7 +415,10 @@ impl GarbageCollector {
                 Found::Nothing => self.owner_is_gone(now, owner),
                 Found::Object(uid) if uid != owner.uid => self.owner_is_gone(now, owner),
                 // The view is behind. It is asked again, lest the owner goes before the view has ever shown it.
-                Found::Object(_) | Found::NoAnswer => self.owners.failed(&owner, now.mono),
+                Found::Object(_) | Found::NoAnswer => {
+                    sometimes!(OwnerWasThere);
+                    self.owners.failed(&owner, now.mono);
+                }
             },
             Asked::Node { name, pods } => match Found::of(&answer) {
                 Found::Nothing if self.object(&Key::new(Kind::Node, "", &name)).is_none() => {
@@ -426,6 +446,7 @@ impl GarbageCollector {
     }
 
     fn owner_is_gone(&mut self, now: Now, owner: Owner) {
+        sometimes!(OwnerGone);
         self.owners.closed(&owner);
         if self.relations.has_children(&owner.uid) {
             self.look_at_children(now, &owner.uid);

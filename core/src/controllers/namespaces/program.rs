@@ -115,11 +115,13 @@ impl NamespaceController {
                 self.start_round(now, &object, Asked::List(key.clone()), kinds.map(verb).collect(), out);
             }
             Action::DeleteContents => {
+                sometimes!(NamespaceEmptied);
                 let stay = found.iter().filter(|object| !object.meta().is_deleting());
                 let verbs = stay.take(self.options.deletions_at_once).map(deletion).collect();
                 self.start_round(now, &object, Asked::Deletion(key), verbs, out);
             }
             Action::LookAgain => {
+                sometimes!(NamespaceWaits);
                 let before = self.left.insert(key.clone(), found.len());
                 if before.is_some_and(|before| found.len() < before) {
                     self.namespaces.settled(&key);
@@ -127,6 +129,7 @@ impl NamespaceController {
                 self.namespaces.failed(&key, now.mono);
             }
             Action::Release => {
+                sometimes!(NamespaceReleased);
                 let object = object.with(|namespace: &mut Namespace| {
                     namespace.spec.finalizers.retain(|finalizer| finalizer != FINALIZER);
                 });

@@ -261,6 +261,7 @@ impl NodeLifecycle {
     /// The node lives: its next deadline is counted from now, on our own clock.
     fn hear(&mut self, now: Now, name: &Name, out: &mut Effects) {
         if self.members.get(name).is_some_and(|member| member.hearing != Hearing::Heard) {
+            sometimes!(NodeHeardAgain);
             out.log(Level::Info, format!("node {name} is heard again"));
         }
         self.start_over(now, name);
@@ -272,7 +273,11 @@ impl NodeLifecycle {
         member.question = None;
         let before = member.hearing;
         if before == Hearing::Silent {
+            let waiting = self.waiting.len();
             self.waiting.retain(|(_, waiting)| waiting != name);
+            if self.waiting.len() < waiting {
+                sometimes!(EvictionCancelled);
+            }
         }
         if planted!(EvictionNotCancelled) && before == Hearing::Evicting {
             return;
@@ -346,6 +351,7 @@ impl NodeLifecycle {
         out.log(Level::Info, format!("node {name}: {} ({})", row.name, row.why));
         match row.then {
             silence::Action::CallSilent => {
+                sometimes!(NodeCalledSilent);
                 member.hearing = Hearing::Silent;
                 self.due.set(name.clone(), now.mono + self.options.eviction_after);
                 self.count(name);
@@ -361,12 +367,16 @@ impl NodeLifecycle {
                 self.look_at_pods_on(name, now);
             }
             silence::Action::Hear => {
+                sometimes!(LateRenewal);
                 if let Answer::Object { object, .. } = answer {
                     self.renewed(now, name, object.revision(), out);
                 }
             }
             silence::Action::StartOver if planted!(QuestionForgotten) => {}
-            silence::Action::StartOver => self.start_over(now, name),
+            silence::Action::StartOver => {
+                sometimes!(StoreNotReached);
+                self.start_over(now, name);
+            }
         }
     }
 
@@ -411,8 +421,14 @@ impl NodeLifecycle {
         }
         let of = self.members.len();
         out.log(Level::Info, format!("zone: {zone:?}, {} of {of} nodes are ready", self.ready));
+        match zone {
+            Zone::FullDisruption => sometimes!(FullDisruption),
+            Zone::PartialDisruption => sometimes!(PartialDisruption),
+            Zone::Normal => {}
+        }
         let before = std::mem::replace(&mut self.zone, zone);
         if before == Zone::FullDisruption {
+            sometimes!(BrakeReleased);
             // As Kubernetes does: with nobody heard, it was most likely us. Source: `handleDisruption`.
             self.all_start_over(now);
         }
@@ -485,6 +501,7 @@ impl NodeLifecycle {
                     Verb::Update { object: changed, part: Part::Status }
                 }
                 silent_pods::Action::Evict => {
+                    sometimes!(PodEvicted);
                     self.evicted.insert(key.clone(), object.meta().uid.clone());
                     let options = DeleteOptions {
                         uid: Some(object.meta().uid.clone()),
@@ -532,6 +549,9 @@ impl Program for NodeLifecycle {
         }
         let hearing = self.nodes.is_connected() && self.leases.is_connected();
         if hearing != self.hearing {
+            if !hearing {
+                sometimes!(HearingLost);
+            }
             self.hearing = hearing;
             self.all_start_over(now);
         }

@@ -1,7 +1,7 @@
 //! The ReplicaSet controller's state: two views, a queue of sets, and what it waits to see.
 
 use crate::api::kinds::Kind;
-use crate::api::meta::{ObjectMeta, Time};
+use crate::api::meta::{ObjectMeta, OwnerReference, Time};
 use crate::api::names;
 use crate::api::object::{Key, Object, Resource};
 use crate::api::pod::{Pod, PodPhase, PodSpec};
@@ -81,10 +81,28 @@ struct Care {
 /// What an open call is for; each names the set.
 #[derive(Clone, Debug)]
 enum Asked {
-    Create { set: Key, set_uid: String, pod: Key },
-    Delete { set: Key, pod: Key, uid: String },
-    Claim { set: Key, pod: Key },
-    Status { set: Key },
+    Create {
+        set: Key,
+        set_uid: String,
+        pod: Key,
+    },
+    Delete {
+        set: Key,
+        pod: Key,
+        uid: String,
+    },
+    Claim {
+        set: Key,
+        pod: Key,
+    },
+    /// Whether the set still is what the view shows, before it adopts these pods as they are at these revisions.
+    MayAdopt {
+        set: Key,
+        pods: Vec<(Key, Revision)>,
+    },
+    Status {
+        set: Key,
+    },
 }
 
 impl Asked {
@@ -93,6 +111,7 @@ impl Asked {
             Asked::Create { set, .. }
             | Asked::Delete { set, .. }
             | Asked::Claim { set, .. }
+            | Asked::MayAdopt { set, .. }
             | Asked::Status { set } => set,
         }
     }
@@ -243,6 +262,7 @@ impl ReplicaSetController {
         let answered = self.creations.all().filter(|(_, pod)| !open.contains(pod));
         let answered: Vec<(Key, Key)> = answered.map(|(set, pod)| (set.clone(), pod.clone())).collect();
         for (set, pod) in answered {
+            sometimes!(CountSettledByList);
             self.creations.met(&set, &pod);
             if let Some(care) = self.care.get_mut(&set) {
                 care.unsure.insert(pod);
@@ -301,6 +321,7 @@ impl ReplicaSetController {
                 self.recorder.tell(now, &object, Tone::Normal, "SuccessfulCreate", message, out);
             }
             (Asked::Create { set, pod, .. }, Answer::Refused(_)) if reason == Some(Reason::AlreadyExists) => {
+                sometimes!(CreateExists);
                 // Made by a call whose answer was lost, or by somebody else: in both cases the view shows it.
                 if self.pods.object(&pod).is_some() {
                     self.creations.met(&set, &pod);
@@ -309,12 +330,14 @@ impl ReplicaSetController {
             }
             (Asked::Create { set, pod, .. }, Answer::Refused(status)) => {
                 self.creations.met(&set, &pod);
+                sometimes!(CreateRefused);
                 let message = format!("Error creating: {status}");
                 self.recorder.tell(now, &object, Tone::Warning, "FailedCreate", message, out);
                 care.refused = Some(status.message.clone());
                 fail(&mut care.creation);
             }
             (Asked::Create { set, pod, .. }, _) => {
+                sometimes!(CreateLost);
                 // Whether it was made is not known. The next try has the same name, so there will be no twin.
                 self.creations.met(&set, &pod);
                 care.unsure.insert(pod);
@@ -334,6 +357,7 @@ impl ReplicaSetController {
                 fail(&mut care.deletion);
             }
             (Asked::Delete { pod, uid, .. }, answer) => {
+                sometimes!(DeleteLost);
                 // Whether it is being deleted is not known. It is asked for again, and no other in its place.
                 out.log(Level::Warn, format!("replicaset: deletion of {pod}: {}", told(answer)));
                 care.undeleted.insert(uid, pod);
@@ -346,6 +370,38 @@ impl ReplicaSetController {
                 care.unclaimed.insert(pod);
                 fail(&mut care.claiming);
             }
+            (Asked::MayAdopt { set, pods }, Answer::Object { object: live, .. })
+                if live.meta().uid == care.uid && !live.meta().is_deleting() =>
+            {
+                for (pod, revision) in pods {
+                    // If it has changed since, it is looked at anew.
+                    let known = self.pods.object(&pod).filter(|known| known.revision() == revision);
+                    let Some(body) = known.and_then(Object::get::<Pod>) else { continue };
+                    sometimes!(PodAdopted);
+                    let mut owners = body.metadata.owner_references.clone();
+                    if planted!(AdoptsFromOthers) {
+                        owners.clear();
+                    }
+                    owners.push(claim::reference(live.meta()));
+                    let verb = owned_by(body, &owners);
+                    self.calls.call(now, Asked::Claim { set: set.clone(), pod }, verb, out);
+                }
+            }
+            (Asked::MayAdopt { set, pods }, answer) => {
+                // A set that is gone or going adopts nobody; the view will show it.
+                let gone = matches!(answer, Answer::Object { .. }) || reason == Some(Reason::NotFound);
+                for (pod, _) in pods {
+                    self.claims.met(&set, &pod);
+                    if !gone {
+                        care.unclaimed.insert(pod);
+                    }
+                }
+                if gone {
+                    sometimes!(AdoptionForgone);
+                } else {
+                    fail(&mut care.claiming);
+                }
+            }
             (Asked::Status { .. }, answer) => {
                 care.status_asked = false;
                 match answer {
@@ -354,7 +410,12 @@ impl ReplicaSetController {
                         care.status_at = object.revision();
                     }
                     // On a conflict the view brings the news that the next try needs.
-                    _ => fail(&mut care.status),
+                    _ => {
+                        if reason == Some(Reason::Conflict) {
+                            sometimes!(StatusConflict);
+                        }
+                        fail(&mut care.status);
+                    }
                 }
             }
         }
@@ -394,6 +455,9 @@ impl ReplicaSetController {
                 }
                 Scale::Delete(victims) => {
                     for pod in victims.into_iter().take(BURST) {
+                        if pod.is_ready() {
+                            sometimes!(ReadyVictim);
+                        }
                         self.delete(now, key, &pod.metadata, out);
                     }
                 }
@@ -413,32 +477,36 @@ impl ReplicaSetController {
         if let Some(turn) = care.claiming.waits_until(now.mono).filter(|_| !care.unclaimed.is_empty()) {
             return self.queue.set_if_earlier(key.clone(), turn);
         }
+        let mut adopted = Vec::new();
         for pod_key in std::mem::take(&mut care.unclaimed) {
-            let Some(pod) = self.pods.get::<Pod>(&pod_key) else { continue };
-            let mut owners = pod.metadata.owner_references.clone();
-            match claim::standing(set, pod) {
+            let Some(pod) = self.pods.object(&pod_key) else { continue };
+            let Some(body) = pod.get::<Pod>() else { continue };
+            match claim::standing(set, body) {
                 Action::Keep | Action::Ignore => continue,
-                Action::Adopt => {
-                    if planted!(AdoptsFromOthers) {
-                        owners.clear();
-                    }
-                    owners.push(claim::reference(&set.metadata));
+                Action::Adopt => adopted.push((pod_key.clone(), pod.revision())),
+                Action::Release => {
+                    sometimes!(PodReleased);
+                    let mut owners = body.metadata.owner_references.clone();
+                    owners.retain(|owner| owner.uid != set.metadata.uid);
+                    let asked = Asked::Claim { set: key.clone(), pod: pod_key.clone() };
+                    self.calls.call(now, asked, owned_by(body, &owners), out);
                 }
-                Action::Release => owners.retain(|owner| owner.uid != set.metadata.uid),
             }
-            // On this revision only: the labels and owners that were looked at are those that are written on.
-            let meta = &pod.metadata;
-            let owners = if owners.is_empty() { json!(null) } else { json!(owners) };
-            let patch = json!({"metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version, "ownerReferences": owners}});
-            self.claims.expect(key, pod_key.clone());
-            let verb = Verb::Merge { key: pod_key.clone(), patch, part: Part::Main };
-            self.calls.call(now, Asked::Claim { set: key.clone(), pod: pod_key }, verb, out);
+            self.claims.expect(key, pod_key);
+        }
+        if !adopted.is_empty() {
+            // The view of the set may be behind: an orphan that a set has let go must not be given back to it.
+            let asked = Asked::MayAdopt { set: key.clone(), pods: adopted };
+            self.calls.call(now, asked, Verb::Get { key: key.clone() }, out);
         }
     }
 
     fn create(&mut self, now: Now, key: &Key, set: &ReplicaSet, more: usize, out: &mut Effects) {
         let Some(care) = self.care.get_mut(key) else { return };
         let slowed = Some(care.failures.replace_at(set.wanted())).filter(|at| *at > now.mono);
+        if slowed.is_some() {
+            sometimes!(ReplacedLater);
+        }
         // With a stale view of the set, which may be gone, pods would be made and collected in turns: refused statuses tell.
         let stale = care.status.waits_until(now.mono);
         if let Some(at) = care.creation.waits_until(now.mono).max(slowed).max(stale) {
@@ -511,6 +579,15 @@ impl ReplicaSetController {
         let object = ReplicaSet { status, ..set.clone() }.into_object();
         self.calls.call(now, Asked::Status { set: key.clone() }, Verb::Update { object, part: Part::Status }, out);
     }
+}
+
+/// Gives a pod these owners. On this revision only: the labels and owners that were looked at are those that are written on.
+fn owned_by(pod: &Pod, owners: &[OwnerReference]) -> Verb {
+    let meta = &pod.metadata;
+    let owners = if owners.is_empty() { json!(null) } else { json!(owners) };
+    let patch =
+        json!({"metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version, "ownerReferences": owners}});
+    Verb::Merge { key: Key::new(Kind::Pod, &meta.namespace, &meta.name), patch, part: Part::Main }
 }
 
 /// Under what the pods of a set are found: names come back, uids do not.
@@ -714,6 +791,20 @@ mod tests {
         let event = WatchEvent::Deleted(pod.with_meta(|meta| meta.resource_version = "10".into()));
         desk.step(Input::Event { call: watch, event });
         assert!(desk.take(Kind::Pod, deletion).is_none());
+    }
+
+    #[test]
+    fn a_set_that_is_going_adopts_nobody() {
+        let going = set(1).with_meta(|meta| meta.deletion_timestamp = Some(Time::default()));
+        let other = set(1).with_meta(|meta| meta.uid = "v".into());
+        for (live, adopts) in [(set(1), true), (going, false), (other, false)] {
+            let mut desk = desk();
+            desk.list(Kind::ReplicaSet, vec![set(1)]);
+            desk.list(Kind::Pod, vec![first_pod(&set(1)).with_meta(|meta| meta.owner_references.clear())]);
+            let (call, _) = desk.take(Kind::ReplicaSet, |verb| matches!(verb, Verb::Get { .. })).unwrap();
+            desk.answer(call, Answer::Object { object: live, created: false });
+            assert_eq!(desk.take(Kind::Pod, |verb| matches!(verb, Verb::Merge { .. })).is_some(), adopts);
+        }
     }
 
     #[test]

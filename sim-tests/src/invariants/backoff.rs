@@ -1,0 +1,129 @@
+//! S-backoff: A container that ends again and again is started again after 0, 10, 20, 40 and so on up to 300 s; under Never it is started once, and under OnFailure not after a good end.
+//!
+//! Ends are counted since its kubelet started, which keeps no count over a restart; a run of ten minutes is forgiven. A
+//! good end is one that is stored. Catches: a back-off that is not kept; a restart policy that is not looked at.
+
+use super::{Broken, Checker};
+use crate::truth::{Fact, Role, Sight, Truth};
+use miniku_core::api::pod::RestartPolicy;
+use miniku_core::time::{Duration, Instant};
+use std::collections::BTreeMap;
+
+const FIRST: Duration = Duration::from_secs(10);
+const MOST: Duration = Duration::from_secs(300);
+const FORGIVEN_AFTER: Duration = Duration::from_secs(600);
+const SLACK: Duration = Duration::from_secs(1);
+
+/// Each container's ends.
+#[derive(Default)]
+pub struct Backoff {
+    runs: BTreeMap<(String, String), Runs>,
+}
+
+#[derive(Default)]
+struct Runs {
+    node: String,
+    starts: u32,
+    started: Instant,
+    /// In a row, as its kubelet could count them.
+    ends: u32,
+    ended: Instant,
+}
+
+impl Runs {
+    fn delay(&self) -> Duration {
+        match self.ends {
+            0 | 1 => Duration::ZERO,
+            ends => FIRST.saturating_mul(1 << (ends - 2).min(16)).min(MOST),
+        }
+    }
+}
+
+impl Checker for Backoff {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Died, Sight::Started, Sight::Ended]
+    }
+
+    fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
+        match fact {
+            Fact::Started { node, process } => {
+                let key = (process.pod.uid.clone(), process.container.clone());
+                let runs = self.runs.entry(key).or_default();
+                runs.node = (*node).to_owned();
+                runs.starts += 1;
+                runs.started = truth.now;
+                let Some(facts) = truth.pods.get(&process.pod.uid) else { return Ok(()) };
+                let name = format!("{}/{}", process.pod.name, process.container);
+                let broken = |what: String| Err(Broken::by(format!("{name} {what}")).with([&facts.last]));
+                let policy = facts.pod().spec.restart_policy;
+                let mut statuses = facts.pod().status.container_statuses.iter();
+                let stored = statuses.find(|one| one.name == process.container);
+                let ended_well = stored.and_then(|one| one.state.terminated.as_ref()).is_some_and(|end| end.exit_code == 0);
+                match policy {
+                    RestartPolicy::Never if runs.starts > 1 => broken(format!("is started {} times", runs.starts)),
+                    RestartPolicy::OnFailure if ended_well => broken("is started after a good end".into()),
+                    _ if facts.pod().status.phase.is_final() => broken("is started though its pod has finished".into()),
+                    _ if truth.now.since(runs.ended) + SLACK < runs.delay() => {
+                        let (waited, due) = (truth.now.since(runs.ended).as_millis(), runs.delay().as_secs());
+                        broken(format!("is started {waited} ms after end {} in a row, not {due} s", runs.ends))
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Fact::Ended { process, .. } => {
+                let runs = self.runs.entry((process.pod.uid.clone(), process.container.clone())).or_default();
+                let long = truth.now.since(runs.started) >= FORGIVEN_AFTER;
+                runs.ends = if long { 1 } else { runs.ends + 1 };
+                runs.ended = truth.now;
+                Ok(())
+            }
+            Fact::Died { who } if who.role == Role::Kubelet => {
+                let node = who.name.trim_start_matches("kubelet/");
+                for runs in self.runs.values_mut().filter(|runs| runs.node == node) {
+                    runs.ends = 0;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::forged::{Story, pod};
+    use super::*;
+    use crate::runtime::Process;
+    use miniku_core::kubelet::runtime::PodRef;
+
+    fn run(story: &mut Story<Backoff>, name: &str) -> Result<(), Broken> {
+        let pod = PodRef { uid: format!("{name}-uid"), namespace: "default".into(), name: name.into() };
+        let process = Process { pod, container: "c".into(), attempt: 0, pid: 7 };
+        story.see(Fact::Started { node: "n", process: &process })?;
+        story.see(Fact::Ended { node: "n", process: &process })
+    }
+
+    #[test]
+    fn fires_on_haste() {
+        let mut story = Story::<Backoff>::new();
+        story.put(pod("a", "n", "Running")).unwrap();
+        for pause in [0, 10, 20] {
+            run(&mut story, "a").unwrap();
+            story.pass(pause).unwrap();
+        }
+        run(&mut story, "a").unwrap();
+        story.pass(30).unwrap();
+        assert!(run(&mut story, "a").unwrap_err().what.contains("not 40 s"));
+    }
+
+    #[test]
+    fn fires_on_a_policy_that_is_not_kept() {
+        let mut story = Story::<Backoff>::new();
+        let mut once = pod("b", "n", "Running");
+        once["spec"]["restartPolicy"] = "Never".into();
+        story.put(once).unwrap();
+        run(&mut story, "b").unwrap();
+        story.pass(1_000).unwrap();
+        assert!(run(&mut story, "b").unwrap_err().what.contains("2 times"));
+    }
+}

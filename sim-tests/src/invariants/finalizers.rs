@@ -1,0 +1,126 @@
+//! S-final: An object with finalizers stays until somebody takes them away; and the collector takes foregroundDeletion away only if, as far as it was told, no child blocks.
+//!
+//! Catches: a deletion that does not look at finalizers; a foreground deletion that does not wait.
+
+use super::told::Told;
+use super::{Broken, Checker};
+use crate::truth::{Fact, Role, Sight, Truth};
+use miniku_core::api::namespace::Namespace;
+use miniku_core::api::object::{Key, Object};
+use miniku_core::apiserver::deletion::FOREGROUND;
+use miniku_core::program::Verb;
+use std::collections::BTreeSet;
+
+/// Objects of which somebody asked to take finalizers away, and what the collector was told.
+#[derive(Default)]
+pub struct Final {
+    released: BTreeSet<Key>,
+    collector: Told,
+}
+
+fn held(object: &Object) -> bool {
+    let namespace = object.get::<Namespace>();
+    !object.meta().finalizers.is_empty() || namespace.is_some_and(|namespace| !namespace.spec.finalizers.is_empty())
+}
+
+impl Final {
+    fn releases(&self, truth: &Truth, object: &Object) -> Result<(), Broken> {
+        let has = |object: &Object| object.meta().finalizers.iter().any(|one| one == FOREGROUND);
+        let (key, uid) = (object.key(), &object.meta().uid);
+        if has(object) || !self.collector.object(&key).is_some_and(|known| has(known) && known.meta().uid == *uid) {
+            return Ok(());
+        }
+        let blocks = |child: &&Object| {
+            let mut owners = child.meta().owner_references.iter();
+            owners.any(|owner| owner.uid == *uid && owner.block_owner_deletion == Some(true))
+        };
+        let still = |child: &&Object| truth.object(&child.key()).is_some_and(|now| now.meta().uid == child.meta().uid);
+        match self.collector.objects().filter(blocks).find(still) {
+            Some(child) => Err(Broken::by(format!("{key} is let go, {} is still there", child.key())).with([child])),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Checker for Final {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Sent, Sight::Heard, Sight::Durable]
+    }
+
+    fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
+        match fact {
+            Fact::Heard { who, input } if who.role == Role::Garbage => {
+                self.collector.hear(who, input);
+            }
+            Fact::Sent { who, request, .. } => match &request.verb {
+                Verb::Update { object, .. } => {
+                    if !held(object) {
+                        self.released.insert(object.key());
+                    }
+                    if who.role == Role::Garbage {
+                        return self.releases(truth, object);
+                    }
+                }
+                Verb::Merge { key, patch, .. } if patch.pointer("/metadata/finalizers").is_some() => {
+                    self.released.insert(key.clone());
+                }
+                _ => {}
+            },
+            Fact::Durable { change } if change.new.is_none() => {
+                let Some(old) = change.old.as_ref().filter(|old| held(old)) else { return Ok(()) };
+                if !self.released.contains(&change.key) {
+                    return Err(Broken::by(format!("{} is gone, and nobody let it go", change.key)).with([old]));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::forged::{Story, pod, who};
+    use super::*;
+    use miniku_core::program::{CallId, Input, Part, RequestId, WatchEvent};
+    use serde_json::{Value, json};
+
+    fn with(mut pod: Value, field: &str, value: Value) -> Value {
+        pod["metadata"][field] = value;
+        pod
+    }
+
+    #[test]
+    fn fires_on_an_object_that_nobody_let_go() {
+        let mut story = Story::<Final>::new();
+        let held = story.put(with(pod("a", "", "Pending"), "finalizers", json!(["x/y"]))).unwrap().new.unwrap();
+        assert!(story.write(&held, true).is_err());
+        let again = story.put(with(pod("a", "", "Pending"), "finalizers", json!(["x/y"]))).unwrap().new.unwrap();
+        let object = again.with_meta(|meta| meta.finalizers.clear());
+        let request = Verb::Update { object, part: Part::Main }.into();
+        story.see(Fact::Sent { who: &who(Role::Other, "client"), id: RequestId(1), request: &request }).unwrap();
+        story.write(&again, true).unwrap();
+    }
+
+    #[test]
+    fn fires_on_a_foreground_deletion_that_does_not_wait() {
+        let mut story = Story::<Final>::new();
+        let collector = who(Role::Garbage, "garbage");
+        let owner = with(pod("a", "", "Pending"), "finalizers", json!([FOREGROUND]));
+        let reference = json!([{"apiVersion": "v1", "kind": "Pod", "name": "a", "uid": "a-uid", "blockOwnerDeletion": true}]);
+        let child = with(pod("b", "", "Pending"), "ownerReferences", reference);
+        let mut told = Vec::new();
+        for manifest in [owner, child] {
+            let object = story.put(manifest).unwrap().new.unwrap();
+            let input = Input::Event { call: CallId(1), event: WatchEvent::Added(object.clone()) };
+            story.see(Fact::Heard { who: &collector, input: &input }).unwrap();
+            told.push(object);
+        }
+        let object = told[0].with_meta(|meta| meta.finalizers.clear());
+        let request = Verb::Update { object, part: Part::Main }.into();
+        let sent = Fact::Sent { who: &collector, id: RequestId(1), request: &request };
+        assert!(story.see(sent).unwrap_err().what.contains("still there"));
+        story.write(&told[1], true).unwrap();
+        story.see(sent).unwrap();
+    }
+}

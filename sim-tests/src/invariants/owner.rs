@@ -1,0 +1,154 @@
+//! S-owner: A pod's controller is never replaced by another; a replica set's controller deletes no pod of a former set of that name; the collector deletes nothing that an owner holds or has let go.
+//!
+//! An owner holds what names it while it exists and does not wait for its children to go; kinds that nobody knows are
+//! taken to exist. A pod of a missing node is no matter of owners.
+//! Catches: an owner that is absent from a cache taken for gone; adoption by force; an orphan that is collected.
+
+use super::told::Told;
+use super::{Broken, Checker};
+use crate::truth::{Fact, Role, Sight, Truth};
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::meta::OwnerReference;
+use miniku_core::api::object::{Key, Object};
+use miniku_core::apiserver::deletion::FOREGROUND;
+use miniku_core::program::{Answer, DeleteOptions, Propagation, RequestId, Verb};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Owners that let their children go, and what the ReplicaSet controller was told.
+#[derive(Default)]
+pub struct Owner {
+    told: Told,
+    letting_go: BTreeMap<RequestId, String>,
+    let_go: BTreeSet<String>,
+}
+
+fn holds(truth: &Truth, child: &Key, owner: &OwnerReference) -> bool {
+    let Some(kind) = Kind::named(&owner.api_version, &owner.kind) else { return true };
+    let namespace = if kind.row().namespaced { &*child.namespace } else { "" };
+    let stored = truth.object(&Key::new(kind, namespace, &owner.name)).map(Object::meta);
+    stored.is_some_and(|meta| {
+        let waits = meta.is_deleting() && meta.finalizers.iter().any(|finalizer| finalizer == FOREGROUND);
+        meta.uid == owner.uid && !waits
+    })
+}
+
+impl Owner {
+    fn collects(&self, truth: &Truth, key: &Key, options: &DeleteOptions) -> Result<(), Broken> {
+        let Some(object) = truth.object(key) else { return Ok(()) };
+        let meta = object.meta();
+        let other = options.uid.as_ref().is_some_and(|uid| *uid != meta.uid)
+            || options.resource_version.as_ref().is_some_and(|revision| *revision != meta.resource_version);
+        if other || options.grace_seconds == Some(0) {
+            return Ok(());
+        }
+        let broken = |what: &str, name: &str| Err(Broken::by(format!("{key} is collected, {what} {name}")).with([object]));
+        if let Some(owner) = meta.owner_references.iter().find(|owner| holds(truth, key, owner)) {
+            return broken("though it is held by", &owner.name);
+        }
+        match meta.owner_references.iter().find(|owner| self.let_go.contains(&owner.uid)) {
+            Some(owner) => broken("though it was let go by", &owner.name),
+            None => Ok(()),
+        }
+    }
+
+    fn scales_down(&self, truth: &Truth, key: &Key, uid: Option<&String>) -> Result<(), Broken> {
+        let Some(object) = truth.object(key).filter(|object| Some(&object.meta().uid) == uid) else { return Ok(()) };
+        let Some(owner) = object.meta().controller() else { return Ok(()) };
+        let set = self.told.object(&Key::new(Kind::ReplicaSet, &key.namespace, &owner.name));
+        match set.filter(|set| set.meta().uid != owner.uid) {
+            Some(set) => {
+                let what = format!("{key} belongs to {}, and is deleted for {}", owner.uid, set.meta().uid);
+                Err(Broken::by(what).with([object]))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Checker for Owner {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Sent, Sight::Heard, Sight::Durable, Sight::Answered]
+    }
+
+    fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
+        match fact {
+            Fact::Heard { who, input } if who.role == Role::ReplicaSets => {
+                self.told.hear(who, input);
+            }
+            Fact::Sent { who, id, request } => {
+                let Verb::Delete { key, options } = &request.verb else { return Ok(()) };
+                match (who.role, options.propagation) {
+                    (Role::Garbage, _) => return self.collects(truth, key, options),
+                    (Role::ReplicaSets, _) => return self.scales_down(truth, key, options.uid.as_ref()),
+                    (_, Some(Propagation::Orphan)) => {
+                        if let Some(owner) = truth.object(key).filter(|owner| !owner.meta().is_deleting()) {
+                            self.letting_go.insert(*id, owner.meta().uid.clone());
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            Fact::Answered { id, answer } => {
+                if let Some(uid) = self.letting_go.remove(id)
+                    && matches!(answer, Answer::Object { .. } | Answer::Removed(_))
+                {
+                    self.let_go.insert(uid);
+                }
+            }
+            Fact::Durable { change } => {
+                let (Some(old), Some(new)) = (&change.old, &change.new) else { return Ok(()) };
+                if let (Some(before), Some(after)) = (old.meta().controller(), new.meta().controller())
+                    && before.uid != after.uid
+                {
+                    let what = format!("{} was controlled by {}, and is by {}", change.key, before.name, after.name);
+                    return Err(Broken::by(what).with([old, new]));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::forged::{Story, pod, who};
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn owned(name: &str, owner: &str) -> Value {
+        let mut pod = pod(name, "", "Pending");
+        pod["metadata"]["ownerReferences"] =
+            json!([{"apiVersion": "v1", "kind": "Pod", "name": owner, "uid": format!("{owner}-uid"), "controller": true}]);
+        pod
+    }
+
+    fn ask(story: &mut Story<Owner>, role: Role, name: &str, propagation: Option<Propagation>) -> Result<(), Broken> {
+        let options = DeleteOptions { uid: Some(format!("{name}-uid")), propagation, ..Default::default() };
+        let request = Verb::Delete { key: Key::new(Kind::Pod, "default", name), options }.into();
+        story.see(Fact::Sent { who: &who(role, "x"), id: RequestId(1), request: &request })
+    }
+
+    #[test]
+    fn fires_on_what_an_owner_holds() {
+        let mut story = Story::<Owner>::new();
+        let owner = story.put(pod("a", "", "Pending")).unwrap().new.unwrap();
+        story.put(owned("b", "a")).unwrap();
+        assert!(ask(&mut story, Role::Garbage, "b", None).unwrap_err().what.contains("held by a"));
+        story.write(&owner, true).unwrap();
+        ask(&mut story, Role::Garbage, "b", None).unwrap();
+        assert!(story.put(owned("b", "c")).unwrap_err().what.contains("was controlled by a"));
+    }
+
+    #[test]
+    fn fires_on_what_was_let_go() {
+        let mut story = Story::<Owner>::new();
+        let owner = story.put(pod("a", "", "Pending")).unwrap().new.unwrap();
+        story.put(owned("b", "a")).unwrap();
+        ask(&mut story, Role::Operator, "a", Some(Propagation::Orphan)).unwrap();
+        let answer = Answer::Object { object: owner.clone(), created: false };
+        story.see(Fact::Answered { id: RequestId(1), answer: &answer }).unwrap();
+        story.write(&owner, true).unwrap();
+        assert!(ask(&mut story, Role::Garbage, "b", None).unwrap_err().what.contains("let go by a"));
+    }
+}

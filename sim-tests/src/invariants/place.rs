@@ -1,0 +1,83 @@
+//! S-where: The scheduler binds a pod to a node only if that takes it, as far as the scheduler was told: ready, not cordoned, not being deleted, with the labels that the pod selects.
+//!
+//! Catches: a filter that is left out; a decision on a node's former state.
+
+use super::told::Told;
+use super::{Broken, Checker};
+use crate::truth::{Fact, Role, Sight, Truth};
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::node::Node;
+use miniku_core::api::object::{Key, Object};
+use miniku_core::api::pod::Pod;
+use miniku_core::program::Verb;
+
+/// What the scheduler was told.
+#[derive(Default)]
+pub struct Place {
+    told: Told,
+}
+
+impl Checker for Place {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Sent, Sight::Heard]
+    }
+
+    fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
+        match fact {
+            Fact::Heard { who, input } if who.role == Role::Scheduler => {
+                self.told.hear(who, input);
+            }
+            Fact::Sent { who, request, .. } if who.role == Role::Scheduler => {
+                let Verb::Bind { key, uid, node } = &request.verb else { return Ok(()) };
+                let Some(known) = self.told.object(&Key::new(Kind::Node, "", node)) else { return Ok(()) };
+                let Some(facts) = known.get::<Node>() else { return Ok(()) };
+                let pod = truth.object(key).filter(|pod| *pod.meta().uid == **uid).and_then(Object::get::<Pod>);
+                let selected = pod.is_none_or(|pod| {
+                    pod.spec.node_selector.iter().all(|(name, value)| facts.metadata.labels.get(name) == Some(value))
+                });
+                let wrong = match () {
+                    () if facts.spec.unschedulable => "is cordoned",
+                    () if !facts.is_ready() => "is not ready",
+                    () if facts.metadata.is_deleting() => "is being deleted",
+                    () if !selected => "does not have the labels",
+                    () => return Ok(()),
+                };
+                return Err(Broken::by(format!("{key} is bound to {node}, which {wrong}")).with([known]));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::forged::{Story, node, pod, who};
+    use super::*;
+    use miniku_core::program::{CallId, Input, RequestId, WatchEvent};
+    use serde_json::{Value, json};
+
+    #[test]
+    fn fires_on_a_node_that_does_not_take_the_pod() {
+        let mut story = Story::<Place>::new();
+        let scheduler = who(Role::Scheduler, "scheduler");
+        let mut selective = pod("a", "", "Pending");
+        selective["spec"]["nodeSelector"] = json!({"zone": "a"});
+        let key = story.put(selective).unwrap().key;
+        let mut bind = |change: &dyn Fn(&mut Value)| {
+            let mut node = node("n");
+            node["metadata"]["labels"] = json!({"zone": "a"});
+            node["status"]["conditions"] = json!([{"type": "Ready", "status": "True"}]);
+            change(&mut node);
+            let object = story.put(node).unwrap().new.unwrap();
+            let input = Input::Event { call: CallId(1), event: WatchEvent::Modified(object) };
+            story.see(Fact::Heard { who: &scheduler, input: &input }).unwrap();
+            let request = Verb::Bind { key: key.clone(), uid: "a-uid".into(), node: "n".into() }.into();
+            story.see(Fact::Sent { who: &scheduler, id: RequestId(1), request: &request })
+        };
+        bind(&|_| {}).unwrap();
+        assert!(bind(&|node| node["spec"] = json!({"unschedulable": true})).is_err());
+        assert!(bind(&|node| node["status"]["conditions"][0]["status"] = "Unknown".into()).is_err());
+        assert!(bind(&|node| node["metadata"]["labels"]["zone"] = "b".into()).is_err());
+    }
+}

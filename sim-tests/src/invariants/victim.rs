@@ -1,0 +1,147 @@
+//! S-victim: A replica set's controller deletes no more active pods than are too many as far as it was told, and no ready one while one that is not ready stays.
+//!
+//! Pods whose deletion it has asked for already do not count. Blamed is only what the store shows as well.
+//! Catches: a ranking upside down; a controller that forgets what it has asked for and chooses again.
+
+use super::told::Told;
+use super::{Broken, Checker};
+use crate::truth::{Fact, Role, Sight, Truth};
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::object::{Key, Object};
+use miniku_core::api::pod::Pod;
+use miniku_core::api::replicaset::ReplicaSet;
+use miniku_core::program::{Answer, RequestId, Verb};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the controller was told, and which deletions it has asked for.
+#[derive(Default)]
+pub struct Victim {
+    told: Told,
+    /// By uid. Refused ones are no longer asked for.
+    asked: BTreeSet<String>,
+    open: BTreeMap<RequestId, String>,
+}
+
+fn owner(pod: &Pod) -> Option<&str> {
+    pod.metadata.controller().filter(|owner| owner.kind == "ReplicaSet").map(|owner| owner.uid.as_str())
+}
+
+/// The active pods of a set, as this source shows them, whose deletion was not asked for.
+fn left<'a>(objects: impl Iterator<Item = &'a Object>, set: &str, asked: &BTreeSet<String>) -> Vec<&'a Pod> {
+    let pods = objects.filter_map(Object::get::<Pod>);
+    pods.filter(|pod| pod.is_active() && owner(pod) == Some(set) && !asked.contains(&pod.metadata.uid)).collect()
+}
+
+impl Victim {
+    fn deletes(&self, truth: &Truth, key: &Key, uid: &str) -> Result<(), Broken> {
+        let same = |object: &&Object| object.meta().uid == uid;
+        let known = self.told.object(key).filter(same).and_then(Object::get::<Pod>).filter(|pod| pod.is_active());
+        let (Some(known), Some(stored)) = (known, truth.object(key).filter(same)) else { return Ok(()) };
+        let Some(set) = owner(known) else { return Ok(()) };
+        let wanted = |set: &ReplicaSet| set.wanted();
+        let of = |object: &Object| object.get::<ReplicaSet>().filter(|one| one.metadata.uid == set).map(wanted);
+        let Some(wanted) = self.told.objects().find_map(of) else { return Ok(()) };
+        let as_told = left(self.told.objects(), set, &self.asked);
+        let start = Key::new(Kind::Pod, &key.namespace, "");
+        let pods = truth.disk.objects().range(start..).take_while(|(key, _)| key.kind == Kind::Pod);
+        let really = left(pods.map(|(_, object)| object), set, &self.asked);
+        if as_told.len() <= wanted && really.len() <= wanted {
+            let what = format!("{} is deleted, though {wanted} are wanted and {} are left", key.name, as_told.len());
+            return Err(Broken::by(what).with([stored]));
+        }
+        let is_ready = stored.get::<Pod>().is_some_and(Pod::is_ready) && known.is_ready();
+        let stays = |pod: &&&Pod| {
+            !pod.is_ready() && really.iter().any(|one| one.metadata.uid == pod.metadata.uid && !one.is_ready())
+        };
+        match as_told.iter().find(stays).filter(|_| is_ready) {
+            Some(other) => {
+                let what = format!("{} is ready and deleted, {} is not and stays", key.name, other.metadata.name);
+                Err(Broken::by(what).with([stored]))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Checker for Victim {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Sent, Sight::Heard, Sight::Answered]
+    }
+
+    fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
+        match fact {
+            Fact::Heard { who, input } if who.role == Role::ReplicaSets => {
+                if self.told.hear(who, input) {
+                    (self.asked, self.open) = Default::default();
+                }
+            }
+            Fact::Sent { who, id, request } if who.role == Role::ReplicaSets => {
+                if let Verb::Delete { key, options } = &request.verb
+                    && let Some(uid) = options.uid.as_ref().filter(|_| key.kind == Kind::Pod)
+                {
+                    if !self.asked.contains(uid) {
+                        self.deletes(truth, key, uid)?;
+                    }
+                    self.asked.insert(uid.clone());
+                    self.open.insert(*id, uid.clone());
+                }
+            }
+            Fact::Answered { id, answer } => {
+                if let Some(uid) = self.open.remove(id)
+                    && matches!(answer, Answer::Refused(_))
+                {
+                    self.asked.remove(&uid);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::forged::{Story, pod, who};
+    use super::*;
+    use miniku_core::program::{CallId, DeleteOptions, Input, WatchEvent};
+    use serde_json::{Value, json};
+
+    fn story() -> (Story<Victim>, crate::truth::Who) {
+        let (mut story, controller) = (Story::<Victim>::new(), who(Role::ReplicaSets, "replicaset"));
+        let owned = |name: &str, ready: &str| {
+            let mut pod = pod(name, "n", "Running");
+            pod["metadata"]["ownerReferences"] =
+                json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "web-uid", "controller": true}]);
+            pod["status"]["conditions"] = json!([{"type": "Ready", "status": ready}]);
+            pod
+        };
+        let mut set: Value = crate::plan::replica_set("web", 2, "");
+        set["metadata"]["uid"] = "web-uid".into();
+        for manifest in [set, owned("a", "True"), owned("b", "False"), owned("c", "True")] {
+            let object = story.put(manifest).unwrap().new.unwrap();
+            let input = Input::Event { call: CallId(1), event: WatchEvent::Added(object) };
+            story.see(Fact::Heard { who: &controller, input: &input }).unwrap();
+        }
+        (story, controller)
+    }
+
+    fn delete(story: &mut Story<Victim>, who: &crate::truth::Who, name: &str) -> Result<(), Broken> {
+        let options = DeleteOptions { uid: Some(format!("{name}-uid")), ..Default::default() };
+        let request = Verb::Delete { key: Key::new(Kind::Pod, "default", name), options }.into();
+        story.see(Fact::Sent { who, id: RequestId(1), request: &request })
+    }
+
+    #[test]
+    fn fires_on_the_wrong_victim() {
+        let (mut story, controller) = story();
+        assert!(delete(&mut story, &controller, "a").unwrap_err().what.contains("is not and stays"));
+    }
+
+    #[test]
+    fn fires_on_one_victim_too_many() {
+        let (mut story, controller) = story();
+        delete(&mut story, &controller, "b").unwrap();
+        delete(&mut story, &controller, "b").unwrap();
+        assert!(delete(&mut story, &controller, "a").unwrap_err().what.contains("2 are wanted"));
+    }
+}
