@@ -3,11 +3,12 @@
 //! ```text
 //! cargo run --release -p miniku-bench                  # everything
 //! cargo run --release -p miniku-bench -- MemStore http # what has one of these words in its name
+//! cargo run --release -p miniku-bench -- sim-day       # the simulator's day in full, which takes minutes
 //! cargo run --release -p miniku-bench -- --readme      # everything, and the table of README.md anew
 //! ```
 //!
 //! [`seed`] has the benchmarks of MiniKu, the Go program that miniku grew from, under their names and doing the same
-//! work; [`decisions`] measures programs without I/O; [`cluster`] and [`load`] measure the release binary from
+//! work; [`decisions`] measures programs without I/O, [`simulator`] many of them together; [`cluster`] and [`load`] measure the release binary from
 //! outside, and [`peers`] runs crun and etcd the same way where they are installed. Everything is bounded in count
 //! and time and stays on loopback. What needs root is left out without it.
 
@@ -21,6 +22,7 @@ mod peers;
 mod process;
 mod seed;
 mod server;
+mod simulator;
 mod table;
 
 use process::Fail;
@@ -43,15 +45,19 @@ fn main() -> ExitCode {
     if let Some("crun-starts") = arguments.first().map(String::as_str) {
         return peers::crun_starts(&arguments[1..]);
     }
+    if let Some("sim-peak") = arguments.first().map(String::as_str) {
+        return simulator::peak_of(&arguments[1..]);
+    }
     let (flags, words): (Vec<_>, Vec<_>) = arguments.into_iter().partition(|argument| argument.starts_with('-'));
     if let Some(unknown) = flags.iter().find(|flag| *flag != "--readme") {
         eprintln!("{unknown}: the only flag is --readme; other words choose benchmarks by name");
         return ExitCode::FAILURE;
     }
     let chosen = Chosen(words);
-    let mut report = Report { rows: Vec::new(), outside: Vec::new() };
+    let mut report = Report { rows: Vec::new(), outside: Vec::new(), simulated: Vec::new() };
     seed::run(&chosen, &mut report.rows);
     decisions::run(&chosen, &mut report.rows);
+    simulator::run_all(&chosen, &mut report.simulated);
     if let Err(fail) = from_outside(&chosen, &mut report.outside) {
         eprintln!("left out: {fail}");
     }

@@ -29,6 +29,8 @@ pub struct Outside {
 pub struct Report {
     pub rows: Vec<Row>,
     pub outside: Vec<Outside>,
+    /// Of the simulator; in the place of a peer stands the goal.
+    pub simulated: Vec<Outside>,
 }
 
 /// A number with three digits, and an ending where it is large.
@@ -78,6 +80,11 @@ impl fmt::Display for Report {
             writeln!(f, "\n| The program from outside | p50 (min–max) | p99, or rate | peer |")?;
             writeln!(f, "| --- | --- | --- | --- |")?;
             self.outside.iter().try_for_each(|row| writeln!(f, "{row}"))?;
+        }
+        if !self.simulated.is_empty() {
+            writeln!(f, "\n| The simulator, one thread, all checkers on | median (min–max) | in parts | goal |")?;
+            writeln!(f, "| --- | --- | --- | --- |")?;
+            self.simulated.iter().try_for_each(|row| writeln!(f, "{row}"))?;
         }
         Ok(())
     }

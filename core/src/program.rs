@@ -8,6 +8,7 @@
 
 use crate::api::kinds::Kind;
 use crate::api::meta::MicroTime;
+use crate::api::name::Name;
 use crate::api::object::{Key, Object};
 use crate::api::selector::{FieldSelector, LabelSelector};
 use crate::api::status::Status;
@@ -177,7 +178,7 @@ pub struct Query {
     /// Of this kind.
     pub kind: Kind,
     /// In this namespace; in all if absent.
-    pub namespace: Option<Arc<str>>,
+    pub namespace: Option<Name>,
     /// With these labels.
     pub labels: LabelSelector,
     /// With these fields.

@@ -115,6 +115,15 @@ impl Disk {
         batch.into_iter().filter_map(|one| Some((self.apply(one.write)?, one.cause))).collect()
     }
 
+    /// Keeps this copy of an object that is equal to the stored one.
+    pub fn share(&mut self, object: &Object) {
+        if let Some(stored) = self.objects.get_mut(&object.key())
+            && stored.revision() == object.revision()
+        {
+            *stored = object.clone();
+        }
+    }
+
     /// What an API server starts from, as every engine gives it.
     pub fn load(&self) -> Store {
         Store::load(self.objects.values().cloned(), self.revision)
@@ -122,16 +131,18 @@ impl Disk {
 
     fn apply(&mut self, write: Write) -> Option<Change> {
         let Write { key, expect, object } = write;
-        let old = self.objects.get(&key).cloned();
-        if old.as_ref().map_or(Revision(0), Object::revision) != expect {
+        let stored = self.objects.get_mut(&key);
+        if stored.as_ref().map_or(Revision(0), |stored| stored.revision()) != expect {
             return None;
         }
-        self.revision = Revision(self.revision.0 + 1);
-        let revision = self.revision;
+        let revision = Revision(self.revision.0 + 1);
+        self.revision = revision;
         let new = object.map(|object| object.with_meta(|meta| meta.resource_version = revision.to_string()));
-        match &new {
-            Some(object) => self.objects.insert(key.clone(), object.clone()),
-            None => self.objects.remove(&key),
+        let old = match (stored, new.clone()) {
+            (Some(stored), Some(new)) => Some(std::mem::replace(stored, new)),
+            (Some(_), None) => self.objects.remove(&key),
+            (None, Some(new)) => self.objects.insert(key.clone(), new),
+            (None, None) => None,
         };
         Some(Change { revision, key, old, new })
     }

@@ -8,7 +8,6 @@ use miniku_core::api::object::Key;
 use miniku_core::rng::Draw;
 use miniku_core::time::Duration;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// At least `min`, and on top of it a time that is exponentially distributed around `mean`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,23 +67,79 @@ const LOG2: [u32; 256] = {
 };
 
 /// Draws that count how often each key was drawn.
+///
+/// Of keys that were not drawn for long it forgets, in the end, how often they were: a link of years keeps as much as
+/// one of a day. Such a key begins again with its first draw.
 #[derive(Clone, Debug)]
 pub struct Counted {
     draw: Draw,
-    nth: BTreeMap<u64, u32>,
+    times: Times,
+    /// What `times` was when it last became full.
+    before: Times,
+}
+
+/// So many keys at least are remembered.
+const REMEMBERED: usize = 1 << 16;
+
+/// How often each key was drawn: a table with open addressing, its places chosen by a number that is random already.
+/// Nobody walks over it, so it has no order that a run could depend on.
+#[derive(Clone, Debug, Default)]
+struct Times {
+    /// A power of two of them, or none. A place that is free has 0 times.
+    places: Vec<(u64, u32)>,
+    used: usize,
+}
+
+impl Times {
+    /// The place of a key, or the free one where it would go. There must be one.
+    fn place(&self, key: u64, random: u64) -> usize {
+        let mask = self.places.len() - 1;
+        let mut at = random as usize & mask;
+        while self.places[at].1 > 0 && self.places[at].0 != key {
+            at = (at + 1) & mask;
+        }
+        at
+    }
+
+    fn get(&self, key: u64, random: u64) -> u32 {
+        if self.places.is_empty() { 0 } else { self.places[self.place(key, random)].1 }
+    }
+
+    fn set(&mut self, key: u64, random: u64, times: u32, random_of: impl Fn(u64) -> u64) {
+        if self.used * 4 >= self.places.len() * 3 {
+            let larger = vec![(0, 0); (self.places.len() * 2).max(4)];
+            for (key, times) in std::mem::replace(&mut self.places, larger).into_iter().filter(|one| one.1 > 0) {
+                let at = self.place(key, random_of(key));
+                self.places[at] = (key, times);
+            }
+        }
+        let at = self.place(key, random);
+        self.used += usize::from(self.places[at].1 == 0);
+        self.places[at] = (key, times);
+    }
 }
 
 impl Counted {
     /// Draws of one domain: a link, a disk, a node's runtime.
     pub fn of(draw: Draw) -> Self {
-        Counted { draw, nth: BTreeMap::new() }
+        Counted { draw, times: Times::default(), before: Times::default() }
     }
 
     /// The next draw of this key, which has no name.
     pub fn number(&mut self, key: u64) -> Draw {
-        let nth = self.nth.entry(key).or_insert(0);
-        *nth += 1;
-        self.draw.count(key).count(u64::from(*nth))
+        let draw = self.draw;
+        let of = |key: u64| draw.count(key);
+        let random = of(key).u64();
+        let times = match self.times.get(key, random) {
+            0 => self.before.get(key, random),
+            times => times,
+        };
+        let nth = times.saturating_add(1);
+        if self.times.used >= REMEMBERED {
+            self.before = std::mem::take(&mut self.times);
+        }
+        self.times.set(key, random, nth, |key| of(key).u64());
+        of(key).count(u64::from(nth))
     }
 
     /// The next draw for a purpose, about an object.
@@ -122,6 +177,24 @@ mod tests {
         assert_eq!([nanos(0), nanos(1 << 32), nanos(1 << 63), nanos(u64::MAX)], FROZEN);
     }
     const FROZEN: [u64; 4] = [44_359_382, 22_178_717, 691_199, 983];
+
+    #[test]
+    fn draws_are_counted_however_many_keys_there_are() {
+        let draw = Draw::new(1);
+        let mut counted = Counted::of(draw);
+        for nth in 1..=5 {
+            for key in 0..10_000 {
+                assert_eq!(counted.number(key).u64(), draw.count(key).count(nth).u64(), "{key}");
+            }
+        }
+        for other in 0..3 * REMEMBERED as u64 {
+            counted.number(1 << 32 | other);
+            counted.number(7);
+        }
+        assert!(counted.times.used + counted.before.used <= 2 * REMEMBERED + 1);
+        assert_eq!(counted.number(7).u64(), draw.count(7).count(6 + 3 * REMEMBERED as u64).u64(), "drawn all the time");
+        assert_eq!(counted.number(8).u64(), draw.count(8).count(1).u64(), "forgotten");
+    }
 
     #[test]
     fn a_key_has_its_own_draws() {

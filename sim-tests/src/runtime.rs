@@ -280,7 +280,8 @@ impl Runtime {
         match deed {
             Deed::Tell(report) => return Some(report),
             Deed::Make { pod, containers } => {
-                let sandbox = Sandbox { pod: pod.clone(), alive: true, removing: false, containers: Vec::new() };
+                let places = Vec::with_capacity(containers.len());
+                let sandbox = Sandbox { pod: pod.clone(), alive: true, removing: false, containers: places };
                 self.sandboxes.entry(pod.uid.clone()).or_insert(sandbox);
                 for container in containers {
                     self.start(&pod, container, out);

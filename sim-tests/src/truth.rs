@@ -5,6 +5,7 @@
 use crate::disk::Disk;
 use crate::runtime::Process;
 use miniku_core::api::kinds::Kind;
+use miniku_core::api::name::Name;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object, Resource};
 use miniku_core::api::pod::Pod;
@@ -94,6 +95,32 @@ pub enum Fact<'a> {
     Time,
 }
 
+macro_rules! sights {
+    ($($sight:ident),+ $(,)?) => {
+        /// The kinds of [`Fact`]s, for checkers to say which of them they look at.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[allow(missing_docs)]
+        pub enum Sight { $($sight),+ }
+
+        impl Sight {
+            /// All of them.
+            pub const ALL: &'static [Sight] = &[$(Sight::$sight),+];
+        }
+
+        impl Fact<'_> {
+            /// Its kind.
+            pub fn sight(&self) -> Sight {
+                match self { $(Fact::$sight { .. } => Sight::$sight),+ }
+            }
+        }
+    };
+}
+
+sights![
+    Sent, Heard, Died, Durable, Told, Answered, Opened, Streamed, Closed, Served, Recovered, Commanded, Started, Ended,
+    Weather, Time,
+];
+
 /// What the world knows of a pod by its uid, also when it is gone from the store.
 #[derive(Clone, Debug)]
 pub struct PodFacts {
@@ -135,10 +162,14 @@ pub struct Truth {
     pub history: VecDeque<Change>,
     /// Every pod there ever was, by uid; but for those long gone.
     pub pods: BTreeMap<String, PodFacts>,
+    /// The revision that was shown last.
+    shared: Revision,
     /// The pods that are gone from the store, oldest first.
     removed: VecDeque<String>,
     /// Processes that live, each with its node, by pod uid and container.
     pub processes: Processes,
+    /// The node of each of them, by the name of their pod.
+    running: BTreeMap<Name, Vec<Arc<str>>>,
     /// The machines, by the name of their node.
     pub nodes: BTreeMap<Arc<str>, NodeFacts>,
 }
@@ -189,6 +220,12 @@ impl Truth {
         self.processes.range(start..).take_while(move |((of, _), _)| of == uid).flat_map(|(_, all)| all)
     }
 
+    /// The first pod by name that has processes and whose name begins like this, and the nodes they are on.
+    pub fn first_running(&self, beginning: &str) -> Option<(&str, &[Arc<str>])> {
+        let (name, nodes) = self.running.range(Name::from(beginning)..).next()?;
+        name.starts_with(beginning).then_some((name, nodes))
+    }
+
     /// Whether a pod is ready in the store, and each of its containers has one process, on its node.
     pub fn really_runs(&self, pod: &Pod) -> bool {
         pod.is_ready()
@@ -229,10 +266,36 @@ impl Truth {
         self.history.push_back(change);
     }
 
+    /// Takes in what the API server shows. If it is what was stored, the two share one copy from now on: it is half of
+    /// all memory, and the other half need not be fetched again only to be freed.
+    pub(crate) fn share(&mut self, object: &Object) {
+        let revision = object.revision();
+        if std::mem::replace(&mut self.shared, revision) == revision {
+            return;
+        }
+        let first = self.history.front().map_or(revision, |change| change.revision);
+        let at = revision.0.checked_sub(first.0).and_then(|at| usize::try_from(at).ok());
+        let Some(stored) = at.and_then(|at| self.history.get_mut(at)?.new.as_mut()) else { return };
+        if stored.is_same_copy(object) || stored != object {
+            return;
+        }
+        *stored = object.clone();
+        self.disk.share(object);
+        if object.kind() == Kind::Pod
+            && let Some(facts) = self.pods.get_mut(&object.meta().uid)
+            && facts.last.revision() == revision
+        {
+            facts.last = object.clone();
+        }
+    }
+
     /// Takes in the start of a process.
     pub(crate) fn started(&mut self, node: &Arc<str>, process: &Process) {
         let key = (process.pod.uid.clone(), process.container.clone());
-        self.processes.entry(key).or_default().push((node.clone(), process.clone()));
+        // Nearly always the only one, of very many.
+        self.processes.entry(key).or_insert_with(|| Vec::with_capacity(1)).push((node.clone(), process.clone()));
+        let name = process.pod.name.as_str().into();
+        self.running.entry(name).or_insert_with(|| Vec::with_capacity(1)).push(node.clone());
     }
 
     /// Takes in the end of a process.
@@ -242,6 +305,15 @@ impl Truth {
             living.retain(|(on, one)| on != node || one != process);
             if living.is_empty() {
                 self.processes.remove(&key);
+            }
+        }
+        let name = process.pod.name.as_str().into();
+        if let Some(nodes) = self.running.get_mut(&name) {
+            if let Some(at) = nodes.iter().position(|on| on == node) {
+                nodes.swap_remove(at);
+            }
+            if nodes.is_empty() {
+                self.running.remove(&name);
             }
         }
     }

@@ -22,7 +22,7 @@ use miniku_core::api::pod::{Pod, PodPhase};
 use miniku_core::kubelet::runtime::Command;
 use miniku_core::program::{
     Answer, CallId, CommitId, Committed, Effect, Effects, Input, Program, Query, Request, RequestId, Revision, Verb,
-    WatchFrom,
+    WatchEvent, WatchFrom,
 };
 use miniku_core::rng::Draw;
 use miniku_core::sometimes;
@@ -141,12 +141,13 @@ enum Happening {
         node: usize,
         boot: u32,
         life: u32,
-        command: Command,
+        // The largest ones, and rare: they would make all others as large.
+        command: Box<Command>,
     },
     Deed {
         node: usize,
         boot: u32,
-        deed: Deed,
+        deed: Box<Deed>,
     },
     Strike {
         fault: usize,
@@ -308,6 +309,13 @@ struct Asked {
     broken: bool,
 }
 
+/// Something that a quiet cluster would not do.
+enum Noise {
+    None,
+    Write(Key, Revision),
+    Process(String),
+}
+
 /// How much has happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -341,13 +349,12 @@ pub struct World {
     server: Server,
     actors: Vec<Actor>,
     machines: Vec<Machine>,
-    requests: BTreeMap<RequestId, Asked>,
+    requests: BTreeMap<RequestId, Box<Asked>>,
     next_request: u64,
     faults: Vec<(Duration, Fault)>,
     counts: Counts,
     out: Effects,
-    /// The last thing that a quiet cluster would not do.
-    last_noise: String,
+    last_noise: Noise,
     onlooker: Option<Onlooker>,
     /// Nothing happens after it.
     halt: Instant,
@@ -422,7 +429,7 @@ impl World {
             faults,
             counts: Counts::default(),
             out: Effects::default(),
-            last_noise: String::new(),
+            last_noise: Noise::None,
             onlooker: None,
             halt: Instant::from_nanos(u64::MAX),
         };
@@ -518,8 +525,12 @@ impl World {
     }
 
     /// What happened last that a quiet cluster would not do: a write but of leases, a process that started or ended.
-    pub fn last_noise(&self) -> &str {
-        &self.last_noise
+    pub fn last_noise(&self) -> String {
+        match &self.last_noise {
+            Noise::None => "nothing happened".into(),
+            Noise::Write(key, revision) => format!("{key} was written @{revision}"),
+            Noise::Process(what) => what.clone(),
+        }
     }
 
     /// Everything that happens until then, or until a violation.
@@ -654,11 +665,11 @@ impl World {
                 if machine.boot == boot && machine.up && self.actors[machine.kubelet].who.life == life {
                     self.judge.see(&self.truth, Fact::Commanded { node: &machine.name, command: &command });
                     let mut results = Results::default();
-                    machine.runtime.command(command, &mut results);
+                    machine.runtime.command(*command, &mut results);
                     self.results(node, results);
                 }
             }
-            Happening::Deed { node, boot, deed } => self.deed(node, boot, deed),
+            Happening::Deed { node, boot, deed } => self.deed(node, boot, *deed),
             Happening::Strike { fault } => {
                 let what = self.faults[fault].1.clone();
                 self.strike(fault, &what);
@@ -677,7 +688,7 @@ impl World {
                 self.actors[actor].link.clear(fault);
                 let name = self.actors[actor].who.name.clone();
                 self.tell(|| What::Heal { id: fault, text: format!("the link of {name} is good again") });
-                self.weather_changed();
+                self.weather_changed_at(actor);
             }
             Happening::DiskHasRoom { fault } => {
                 self.truth.disk.broken = None;
@@ -713,7 +724,7 @@ impl World {
         one.ahead = Duration::from_secs(draw.count(1).below(1_000_000));
         let who = one.who.clone();
         self.tell(|| What::Actor { op: ActorOp::Start, who });
-        self.weather_changed();
+        self.weather_changed_at(actor);
         self.step_actor(actor, Input::Wake);
     }
 
@@ -776,7 +787,7 @@ impl World {
                 let (life, machine) = (self.actors[actor].who.life, &mut self.machines[node]);
                 let at = (self.truth.now + machine.runtime.way()).max(machine.commanded_at + TICK);
                 machine.commanded_at = at;
-                let boot = machine.boot;
+                let (boot, command) = (machine.boot, Box::new(command));
                 self.agenda.add(at, node as u64, Happening::Command { node, boot, life, command });
             }
             Effect::Log { .. } => {}
@@ -814,7 +825,7 @@ impl World {
                     last: now,
                     broken: false,
                 };
-                self.requests.insert(id, asked);
+                self.requests.insert(id, Box::new(asked));
                 self.agenda.add(arrives, tie, Happening::Arrive { id });
             }
             Fate::Lost => {
@@ -861,7 +872,7 @@ impl World {
             let tie = Draw::new(self.seed).key("restart").key(&name).u64();
             self.agenda.add(self.truth.now + down, tie, Happening::Start { actor, life });
         }
-        self.weather_changed();
+        self.weather_changed_at(actor);
     }
 
     // The API server.
@@ -939,6 +950,9 @@ impl World {
         match effect {
             Effect::Answer { to, answer } => self.answer(to, answer),
             Effect::Event { to, event } => {
+                if let WatchEvent::Added(object) | WatchEvent::Modified(object) = &event {
+                    self.truth.share(object);
+                }
                 self.judge.see(&self.truth, Fact::Streamed { id: to, event: &event });
                 let Some(asked) = self.requests.get_mut(&to) else { return };
                 let link = &mut self.actors[asked.actor].link;
@@ -982,6 +996,9 @@ impl World {
     }
 
     fn answer(&mut self, to: RequestId, answer: Answer) {
+        if let Answer::Object { object, .. } = &answer {
+            self.truth.share(object);
+        }
         let opened = matches!(answer, Answer::Watching);
         let Some(asked) = self.requests.get_mut(&to) else {
             if !opened {
@@ -1071,7 +1088,7 @@ impl World {
         self.counts.writes += 1;
         if change.key.kind != Kind::Lease {
             self.counts.loud_writes += 1;
-            self.last_noise = format!("{} was written @{}", change.key, change.revision);
+            self.last_noise = Noise::Write(change.key.clone(), change.revision);
         }
         self.tell(|| What::Write(change.clone()));
         self.truth.durable(change);
@@ -1146,7 +1163,7 @@ impl World {
                 at = at.max(machine.told_at + TICK);
                 machine.told_at = at;
             }
-            let boot = machine.boot;
+            let (boot, deed) = (machine.boot, Box::new(deed));
             self.agenda.add(at, node as u64, Happening::Deed { node, boot, deed });
         }
     }
@@ -1169,7 +1186,8 @@ impl World {
                 (process, "has ended")
             }
         };
-        self.last_noise = format!("{}/{}.{} {verb}", process.pod.name, process.container, process.attempt);
+        let what = format!("{}/{}.{} {verb}", process.pod.name, process.container, process.attempt);
+        self.last_noise = Noise::Process(what);
     }
 
     fn crash_node(&mut self, node: usize, down: Option<Duration>) {
@@ -1192,7 +1210,7 @@ impl World {
         if let Some(down) = down {
             self.agenda.add(self.truth.now + down, node as u64, Happening::StartNode { node, boot });
         }
-        self.weather_changed();
+        self.weather_changed_at(self.machines[node].kubelet);
     }
 
     // Faults.
@@ -1230,7 +1248,7 @@ impl World {
                     for id in cut {
                         let open =
                             |asked: &&Asked| asked.watch.is_some() && asked.request.is_none() && asked.life == life;
-                        if self.requests.get(&id).filter(open).is_some() {
+                        if self.requests.get(&id).map(|asked| &**asked).filter(open).is_some() {
                             let asked = self.requests.get_mut(&id).expect("it was just looked at");
                             let (call, last) = (asked.call, asked.last);
                             // What is on its way still arrives; what the API server sends from now on does not.
@@ -1257,13 +1275,16 @@ impl World {
     fn spoil(&mut self, id: usize, actor: usize, weather: Weather, lasts: Duration) {
         self.actors[actor].link.spoil(id, weather);
         self.agenda.add(self.truth.now + lasts, id as u64, Happening::Clear { actor, fault: id });
-        self.weather_changed();
+        self.weather_changed_at(actor);
     }
 
     fn end_processes(&mut self, pod: &str, code: i32) {
-        let found = self.truth.processes.values().flatten().filter(|(_, process)| process.pod.name.starts_with(pod));
-        let Some(name) = found.map(|(_, process)| process.pod.name.clone()).min() else { return };
+        let Some((name, nodes)) = self.truth.first_running(pod) else { return };
+        let (name, nodes) = (name.to_owned(), nodes.to_vec());
         for node in 0..self.machines.len() {
+            if !nodes.contains(&self.machines[node].name) {
+                continue;
+            }
             let processes: Vec<_> =
                 self.machines[node].runtime.processes().filter(|process| process.pod.name == name).collect();
             for process in processes {
@@ -1273,17 +1294,30 @@ impl World {
         }
     }
 
-    /// Something was started, stopped, cut or healed: which nodes are in touch with the API server is found anew.
+    /// The API server was started or stopped: which nodes are in touch with it is found anew.
     fn weather_changed(&mut self) {
-        let (now, serving) = (self.truth.now, self.server.program.is_some());
-        for machine in &self.machines {
-            let kubelet = &self.actors[machine.kubelet];
-            let good = serving && machine.up && kubelet.program.is_some() && kubelet.link.is_fair();
-            let facts = self.truth.nodes.get_mut(&machine.name).expect("every machine has facts");
-            facts.up = machine.up;
-            facts.in_touch = if good { facts.in_touch.or(Some(now)) } else { None };
+        for machine in 0..self.machines.len() {
+            self.look_at_touch(machine);
         }
         self.judge.see(&self.truth, Fact::Weather);
+    }
+
+    /// A client or its link was started, stopped, cut or healed.
+    fn weather_changed_at(&mut self, actor: usize) {
+        if let Some(machine) = self.actors[actor].node {
+            self.look_at_touch(machine);
+        }
+        self.judge.see(&self.truth, Fact::Weather);
+    }
+
+    fn look_at_touch(&mut self, machine: usize) {
+        let (now, machine) = (self.truth.now, &self.machines[machine]);
+        let kubelet = &self.actors[machine.kubelet];
+        let serving = self.server.program.is_some();
+        let good = serving && machine.up && kubelet.program.is_some() && kubelet.link.is_fair();
+        let facts = self.truth.nodes.get_mut(&machine.name).expect("every machine has facts");
+        facts.up = machine.up;
+        facts.in_touch = if good { facts.in_touch.or(Some(now)) } else { None };
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// Objects in a namespace are found by its name as a label.
 pub fn namespace(object: &mut Object) {
-    *object = object.with(|namespace: &mut Namespace| {
+    object.edit_as(|namespace: &mut Namespace| {
         let name = namespace.metadata.name.clone();
         namespace.metadata.labels.insert("kubernetes.io/metadata.name".into(), name);
         if !namespace.metadata.is_deleting() && namespace.spec.finalizers.is_empty() {
@@ -23,7 +23,7 @@ pub fn namespace(object: &mut Object) {
 
 /// A node can be found by its host name; what it has is what it offers.
 pub fn node(object: &mut Object) {
-    *object = object.with(|node: &mut Node| {
+    object.edit_as(|node: &mut Node| {
         let name = node.metadata.name.clone();
         node.metadata.labels.entry("kubernetes.io/hostname".into()).or_insert(name);
         if node.status.allocatable.is_empty() {
@@ -34,7 +34,7 @@ pub fn node(object: &mut Object) {
 
 /// Restart always, 30 s of grace, the default scheduler.
 pub fn pod(object: &mut Object) {
-    *object = object.with(|pod: &mut Pod| {
+    object.edit_as(|pod: &mut Pod| {
         pod_spec(&mut pod.spec);
         if pod.status.qos_class.is_empty() {
             pod.status.qos_class = pod.spec.qos_class().into();
@@ -44,7 +44,7 @@ pub fn pod(object: &mut Object) {
 
 /// One replica; the selector and the set's own labels come from the template's.
 pub fn replica_set(object: &mut Object) {
-    *object = object.with(|set: &mut ReplicaSet| {
+    object.edit_as(|set: &mut ReplicaSet| {
         set.spec.replicas.get_or_insert(1);
         let labels: &Labels = &set.spec.template.metadata.labels;
         if set.metadata.labels.is_empty() {

@@ -5,6 +5,7 @@ pub mod event;
 pub mod kinds;
 pub mod lease;
 pub mod meta;
+pub mod name;
 pub mod names;
 pub mod namespace;
 pub mod node;

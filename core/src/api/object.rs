@@ -6,6 +6,7 @@
 use crate::api::event::Event;
 use crate::api::lease::Lease;
 use crate::api::meta::ObjectMeta;
+use crate::api::name::Name;
 use crate::api::namespace::Namespace;
 use crate::api::node::Node;
 use crate::api::pod::Pod;
@@ -20,11 +21,14 @@ use std::sync::{Arc, OnceLock};
 
 /// An object of some kind.
 #[derive(Clone)]
-pub struct Object(Arc<Inner>);
+pub struct Object(Body);
 
-struct Inner {
-    body: Body,
+/// What is asked of every object again and again stands beside the body.
+struct Inner<T> {
+    key: Key,
+    revision: Revision,
     json: OnceLock<Box<[u8]>>,
+    body: T,
 }
 
 /// A type that has a row in the table of kinds.
@@ -45,6 +49,8 @@ pub trait Resource:
     fn take_status(&mut self, from: &Self);
     #[doc(hidden)]
     fn rest_mut(&mut self) -> &mut Rest;
+    #[doc(hidden)]
+    fn edit(object: &mut Object, change: impl FnOnce(&mut Self));
 }
 
 macro_rules! resources {
@@ -59,30 +65,55 @@ macro_rules! resources {
             pub const ALL: &'static [Kind] = &[$(Kind::$kind),+];
         }
 
-        #[derive(Clone, PartialEq)]
-        enum Body { $($kind($kind)),+ }
+        /// One size each: a lease must not take the room of a node.
+        #[derive(Clone)]
+        enum Body { $($kind(Arc<Inner<$kind>>)),+ }
 
         impl Body {
             fn kind(&self) -> Kind {
                 match self { $(Body::$kind(_) => Kind::$kind),+ }
             }
-            fn meta(&self) -> &ObjectMeta {
-                match self { $(Body::$kind(body) => &body.metadata),+ }
+            fn key(&self) -> &Key {
+                match self { $(Body::$kind(one) => &one.key),+ }
             }
-            fn meta_mut(&mut self) -> &mut ObjectMeta {
-                match self { $(Body::$kind(body) => &mut body.metadata),+ }
+            fn revision(&self) -> Revision {
+                match self { $(Body::$kind(one) => one.revision),+ }
+            }
+            fn json(&self) -> &OnceLock<Box<[u8]>> {
+                match self { $(Body::$kind(one) => &one.json),+ }
+            }
+            fn meta(&self) -> &ObjectMeta {
+                match self { $(Body::$kind(one) => &one.body.metadata),+ }
+            }
+            fn edit_meta(&mut self, change: impl FnOnce(&mut ObjectMeta)) {
+                match self { $(Body::$kind(one) => edit(one, |body| change(&mut body.metadata))),+ }
             }
             fn serialize_fields<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-                match self { $(Body::$kind(body) => body.serialize_fields(map)),+ }
+                match self { $(Body::$kind(one) => one.body.serialize_fields(map)),+ }
             }
             fn take_status(&mut self, from: &Body) {
                 match (self, from) {
-                    $((Body::$kind(body), Body::$kind(from)) => body.take_status(from),)+
+                    $((Body::$kind(one), Body::$kind(from)) => edit(one, |body| body.take_status(&from.body)),)+
                     _ => {}
                 }
             }
             fn visit_rest(&self, visit: &mut dyn FnMut(&str)) {
-                match self { $(Body::$kind(body) => body.visit_rest(&mut String::new(), visit)),+ }
+                match self { $(Body::$kind(one) => one.body.visit_rest(&mut String::new(), visit)),+ }
+            }
+            fn is_same_copy(&self, other: &Body) -> bool {
+                match (self, other) {
+                    $((Body::$kind(one), Body::$kind(other)) => Arc::ptr_eq(one, other),)+
+                    _ => false,
+                }
+            }
+        }
+
+        impl PartialEq for Body {
+            fn eq(&self, other: &Body) -> bool {
+                match (self, other) {
+                    $((Body::$kind(one), Body::$kind(other)) => Arc::ptr_eq(one, other) || one.body == other.body,)+
+                    _ => false,
+                }
             }
         }
 
@@ -115,19 +146,24 @@ macro_rules! resources {
                 &mut self.metadata
             }
             fn of(object: &Object) -> Option<&Self> {
-                match &object.0.body {
-                    Body::$kind(body) => Some(body),
+                match &object.0 {
+                    Body::$kind(one) => Some(&one.body),
                     _ => None,
                 }
             }
             fn into_object(self) -> Object {
-                Object::of_body(Body::$kind(self))
+                Object(Body::$kind(Arc::new(Inner::of(self))))
             }
             fn take_status(&mut self, _from: &Self) {
                 $(self.$status.clone_from(&_from.$status);)?
             }
             fn rest_mut(&mut self) -> &mut Rest {
                 &mut self.rest
+            }
+            fn edit(object: &mut Object, change: impl FnOnce(&mut Self)) {
+                if let Body::$kind(one) = &mut object.0 {
+                    edit(one, change);
+                }
             }
         })+
     };
@@ -203,18 +239,14 @@ fn checked<T: Resource>(mut body: T) -> Result<Object, DecodeError> {
 }
 
 impl Object {
-    fn of_body(body: Body) -> Self {
-        Object(Arc::new(Inner { body, json: OnceLock::new() }))
-    }
-
     /// Its kind.
     pub fn kind(&self) -> Kind {
-        self.0.body.kind()
+        self.0.kind()
     }
 
     /// Its metadata.
     pub fn meta(&self) -> &ObjectMeta {
-        self.0.body.meta()
+        self.0.meta()
     }
 
     /// Its body, if it is of this type.
@@ -224,44 +256,53 @@ impl Object {
 
     /// Which object this is.
     pub fn key(&self) -> Key {
-        let meta = self.meta();
-        Key { kind: self.kind(), namespace: meta.namespace.as_str().into(), name: meta.name.as_str().into() }
+        self.0.key().clone()
     }
 
     /// The same object with other metadata.
     pub fn with_meta(&self, change: impl FnOnce(&mut ObjectMeta)) -> Object {
-        let mut body = self.0.body.clone();
-        change(body.meta_mut());
-        Object::of_body(body)
+        let mut object = self.clone();
+        object.edit_meta(change);
+        object
+    }
+
+    /// Changes the metadata. Costs no copy if nobody else has this object.
+    pub fn edit_meta(&mut self, change: impl FnOnce(&mut ObjectMeta)) {
+        self.0.edit_meta(change);
     }
 
     /// The same object with another body, if it is of this type; else as it is.
     pub fn with<T: Resource>(&self, change: impl FnOnce(&mut T)) -> Object {
-        match self.get::<T>() {
-            Some(body) => {
-                let mut body = body.clone();
-                change(&mut body);
-                body.into_object()
-            }
-            None => self.clone(),
-        }
+        let mut object = self.clone();
+        object.edit_as(change);
+        object
+    }
+
+    /// Changes the body, if it is of this type. Costs no copy if nobody else has this object.
+    pub fn edit_as<T: Resource>(&mut self, change: impl FnOnce(&mut T)) {
+        T::edit(self, change);
     }
 
     /// The same object with the `status` of another of its kind.
     pub fn with_status_of(&self, other: &Object) -> Object {
-        let mut body = self.0.body.clone();
-        body.take_status(&other.0.body);
-        Object::of_body(body)
+        let mut object = self.clone();
+        object.0.take_status(&other.0);
+        object
+    }
+
+    /// Whether this is not only equal but the same copy in memory.
+    pub fn is_same_copy(&self, other: &Object) -> bool {
+        self.0.is_same_copy(&other.0)
     }
 
     /// The revision of its last write; 0 if it was never stored.
     pub fn revision(&self) -> Revision {
-        Revision(self.meta().resource_version.parse().unwrap_or(0))
+        self.0.revision()
     }
 
     /// Its JSON text, compact, `kind` and `apiVersion` first. Made at the first call.
     pub fn json(&self) -> &[u8] {
-        self.0.json.get_or_init(|| {
+        self.0.json().get_or_init(|| {
             serde_json::to_vec(self).expect("API structs have string keys and finite numbers").into_boxed_slice()
         })
     }
@@ -281,10 +322,10 @@ impl Object {
     /// The paths of the fields that are kept but have no effect here.
     pub fn fields_without_effect(&self) -> Vec<String> {
         let mut paths = Vec::new();
-        self.0.body.visit_rest(&mut |path| paths.push(path.to_owned()));
-        let (prefix, containers) = match &self.0.body {
-            Body::Pod(pod) => ("spec", &pod.spec.containers[..]),
-            Body::ReplicaSet(set) => ("spec.template.spec", &set.spec.template.spec.containers[..]),
+        self.0.visit_rest(&mut |path| paths.push(path.to_owned()));
+        let (prefix, containers) = match &self.0 {
+            Body::Pod(pod) => ("spec", &pod.body.spec.containers[..]),
+            Body::ReplicaSet(set) => ("spec.template.spec", &set.body.spec.template.spec.containers[..]),
             Body::Namespace(_) | Body::Node(_) | Body::Lease(_) | Body::Event(_) => return paths,
         };
         for (at, container) in containers.iter().enumerate() {
@@ -298,20 +339,51 @@ impl Object {
     }
 }
 
+impl<T: Resource> Inner<T> {
+    fn of(body: T) -> Self {
+        Inner { key: key_of(&body), revision: revision_of(&body), json: OnceLock::new(), body }
+    }
+}
+
+/// Changes a body: in place, if nobody else has it.
+fn edit<T: Resource>(one: &mut Arc<Inner<T>>, change: impl FnOnce(&mut T)) {
+    match Arc::get_mut(one) {
+        Some(inner) => {
+            change(&mut inner.body);
+            inner.json.take();
+            (inner.key, inner.revision) = (key_of(&inner.body), revision_of(&inner.body));
+        }
+        None => {
+            let mut body = one.body.clone();
+            change(&mut body);
+            *one = Arc::new(Inner::of(body));
+        }
+    }
+}
+
+fn key_of<T: Resource>(body: &T) -> Key {
+    let meta = body.meta();
+    Key::new(T::KIND, &meta.namespace, &meta.name)
+}
+
+fn revision_of<T: Resource>(body: &T) -> Revision {
+    Revision(body.meta().resource_version.parse().unwrap_or(0))
+}
+
 impl Serialize for Object {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let mut map = to.serialize_map(None)?;
         let row = self.kind().row();
         map.serialize_entry("kind", row.name)?;
         map.serialize_entry("apiVersion", &row.api_version())?;
-        self.0.body.serialize_fields(&mut map)?;
+        self.0.serialize_fields(&mut map)?;
         map.end()
     }
 }
 
 impl PartialEq for Object {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || self.0.body == other.0.body
+        self.0 == other.0
     }
 }
 
@@ -327,9 +399,9 @@ pub struct Key {
     /// Its kind.
     pub kind: Kind,
     /// Its namespace; empty for kinds without.
-    pub namespace: Arc<str>,
+    pub namespace: Name,
     /// Its name.
-    pub name: Arc<str>,
+    pub name: Name,
 }
 
 impl Key {

@@ -16,17 +16,16 @@ use serde_json::Value;
 use std::sync::Arc;
 
 /// A new object as it will be stored. Its name is chosen already.
-pub fn created(now: Now, object: &Object, uid: String) -> Result<Object, Status> {
+pub fn created(now: Now, mut object: Object, uid: String) -> Result<Object, Status> {
     let (kind, row) = (object.kind(), object.kind().row());
     if !object.meta().resource_version.is_empty() {
         return Err(Status::failure(Reason::BadRequest, "resourceVersion should not be set on objects to be created"));
     }
-    let mut object = match row.has_status && kind != Kind::Node {
-        // A node's kubelet knows its status before the node exists; all others' is written by their controllers.
-        true => object.with_status_of(&Object::empty(kind)),
-        false => object.clone(),
-    };
-    object = object.with_meta(|meta| {
+    // A node's kubelet knows its status before the node exists; all others' is written by their controllers.
+    if row.has_status && kind != Kind::Node {
+        object = object.with_status_of(&Object::empty(kind));
+    }
+    object.edit_meta(|meta| {
         meta.uid = uid;
         meta.creation_timestamp = Some(Time::of(now.wall));
         meta.generation = row.has_generation.then_some(1);
@@ -43,7 +42,7 @@ fn refuse(kind: Kind, name: &str, errors: &[FieldError]) -> Result<(), Status> {
 }
 
 /// What `new` makes of the stored object, if it may: the part it is about is taken from it, all else stays.
-pub fn updated(stored: &Object, new: &Object, part: Part) -> Result<Object, Status> {
+pub fn updated(stored: &Object, new: Object, part: Part) -> Result<Object, Status> {
     let (kind, row, name) = (stored.kind(), stored.kind().row(), &stored.meta().name);
     let (wanted, is) = (&new.meta().resource_version, &stored.meta().resource_version);
     if !wanted.is_empty() && wanted != is && !planted!(UpdateWithoutRevision) {
@@ -57,15 +56,15 @@ pub fn updated(stored: &Object, new: &Object, part: Part) -> Result<Object, Stat
         return Err(Status::conflict(kind, name, &why));
     }
     let mut object = match part {
-        Part::Status => stored.with_status_of(new),
+        Part::Status => stored.with_status_of(&new),
         Part::Finalize => {
             let finalizers =
                 new.get::<Namespace>().map(|namespace| namespace.spec.finalizers.clone()).unwrap_or_default();
             stored.with(|namespace: &mut Namespace| namespace.spec.finalizers = finalizers)
         }
         Part::Main => {
-            let merged = if row.has_status { new.with_status_of(stored) } else { new.clone() };
-            let merged = merged.with_meta(|meta| keep_what_the_server_sets(meta, stored.meta()));
+            let mut merged = if row.has_status { new.with_status_of(stored) } else { new };
+            merged.edit_meta(|meta| keep_what_the_server_sets(meta, stored.meta()));
             match stored.get::<Namespace>() {
                 Some(old) => merged.with(|new: &mut Namespace| new.spec.finalizers.clone_from(&old.spec.finalizers)),
                 None => merged,
@@ -79,7 +78,7 @@ pub fn updated(stored: &Object, new: &Object, part: Part) -> Result<Object, Stat
     refuse(kind, name, &validate(&object, Some(stored)))?;
     let spec_changed = part == Part::Main && spec(&object) != spec(stored) || planted!(GenerationOnStatus);
     if row.has_generation && spec_changed {
-        object = object.with_meta(|meta| meta.generation = Some(meta.generation.unwrap_or(0) + 1));
+        object.edit_meta(|meta| meta.generation = Some(meta.generation.unwrap_or(0) + 1));
     }
     Ok(object)
 }
@@ -223,9 +222,9 @@ mod tests {
     fn each_part_is_written_by_itself() {
         let stored = pod(json!({}));
         let new = pod(json!({"metadata": {"labels": {"a": "b"}}, "status": {"phase": "Running"}}));
-        let main = updated(&stored, &new, Part::Main).unwrap();
+        let main = updated(&stored, new.clone(), Part::Main).unwrap();
         assert_eq!((main.meta().labels.len(), main.get::<Pod>().unwrap().status.phase), (1, PodPhase::Pending));
-        let status = updated(&stored, &new, Part::Status).unwrap();
+        let status = updated(&stored, new.clone(), Part::Status).unwrap();
         assert_eq!((status.meta().labels.len(), status.get::<Pod>().unwrap().status.phase), (0, PodPhase::Running));
     }
 
@@ -233,11 +232,11 @@ mod tests {
     fn a_write_on_an_old_revision_is_refused() {
         let stored = pod(json!({}));
         let old = pod(json!({"metadata": {"resourceVersion": "4"}}));
-        assert_eq!(updated(&stored, &old, Part::Main).unwrap_err().reason, Some(Reason::Conflict));
+        assert_eq!(updated(&stored, old.clone(), Part::Main).unwrap_err().reason, Some(Reason::Conflict));
         let other = pod(json!({"metadata": {"uid": "v"}}));
-        assert_eq!(updated(&stored, &other, Part::Status).unwrap_err().reason, Some(Reason::Conflict));
+        assert_eq!(updated(&stored, other.clone(), Part::Status).unwrap_err().reason, Some(Reason::Conflict));
         let moved = pod(json!({"spec": {"nodeName": "n"}}));
-        assert_eq!(updated(&stored, &moved, Part::Main).unwrap_err().reason, Some(Reason::Invalid));
+        assert_eq!(updated(&stored, moved.clone(), Part::Main).unwrap_err().reason, Some(Reason::Invalid));
     }
 
     #[test]

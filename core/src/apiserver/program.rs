@@ -64,7 +64,7 @@ struct Pending {
     /// Who waits; nobody, where the server writes for itself.
     from: Option<RequestId>,
     key: Key,
-    /// What it becomes; absent if it is removed.
+    /// What it becomes, without a revision yet; absent if it is removed.
     object: Option<Object>,
     answer: Then,
 }
@@ -130,7 +130,7 @@ impl ApiServer {
                 let mut namespace = Namespace::default();
                 namespace.metadata.name = (*name).into();
                 let uid = self.draw("uid", &key).uuid();
-                match admission::created(now, &namespace.into_object(), uid) {
+                match admission::created(now, namespace.into_object(), uid) {
                     Ok(object) => self.commit(None, key, Revision(0), Some(object), Then::Created, out),
                     Err(status) => out.log(Level::Error, format!("apiserver: namespace {name}: {status}")),
                 }
@@ -205,10 +205,11 @@ impl ApiServer {
                 return waiting.push_back((from, request));
             }
         }
-        match self.admit(now, key, &request.verb) {
+        let dry_run = request.dry_run;
+        match self.admit(now, key, request.verb) {
             Err(status) => out.push(Effect::Answer { to: from, answer: Answer::Refused(status) }),
             Ok(Admitted::Done(answer)) => out.push(Effect::Answer { to: from, answer }),
-            Ok(Admitted::Write { object, answer, .. }) if request.dry_run => {
+            Ok(Admitted::Write { object, answer, .. }) if dry_run => {
                 let object = object.expect("a removal is answered with the object's last state");
                 out.push(Effect::Answer { to: from, answer: said(answer, object) });
             }
@@ -240,7 +241,7 @@ impl ApiServer {
         }
     }
 
-    fn admit(&self, now: Now, key: Key, verb: &Verb) -> Result<Admitted, Status> {
+    fn admit(&self, now: Now, key: Key, verb: Verb) -> Result<Admitted, Status> {
         let stored = self.store.get(&key);
         let found = || stored.ok_or_else(|| Status::not_found(key.kind, &key.name));
         let object = match verb {
@@ -254,22 +255,22 @@ impl ApiServer {
                 }
                 return self.create(now, key, object);
             }
-            Verb::Update { object, part } => admission::updated(found()?, object, *part)?,
+            Verb::Update { object, part } => admission::updated(found()?, object, part)?,
             Verb::Merge { patch, part, .. } => {
                 let stored = found()?;
-                admission::updated(stored, &admission::merged(stored, patch)?, *part)?
+                admission::updated(stored, admission::merged(stored, &patch)?, part)?
             }
             Verb::Bind { uid, node, .. } => {
                 // Stricter than Kubernetes, which lets a pod wait for ever on a node that is not there.
-                let there = self.store.get(&Key::new(Kind::Node, "", node)).is_some();
+                let there = self.store.get(&Key::new(Kind::Node, "", &node)).is_some();
                 admission::bound(
                     now,
                     found()?,
-                    uid,
-                    there.then_some(node).ok_or_else(|| Status::not_found(Kind::Node, node))?,
+                    &uid,
+                    there.then_some(&*node).ok_or_else(|| Status::not_found(Kind::Node, &node))?,
                 )?
             }
-            Verb::Delete { options, .. } => match deletion::delete(now, found()?, options)? {
+            Verb::Delete { options, .. } => match deletion::delete(now, found()?, &options)? {
                 Outcome::Remove => return Ok(Admitted::removal(key.clone(), found()?)),
                 Outcome::Keep => found()?.clone(),
                 Outcome::Store(object) => object,
@@ -288,7 +289,7 @@ impl ApiServer {
         Ok(Admitted::Write { key, expect: stored.revision(), object: Some(object), answer: Then::Changed })
     }
 
-    fn create(&self, now: Now, key: Key, object: &Object) -> Result<Admitted, Status> {
+    fn create(&self, now: Now, key: Key, mut object: Object) -> Result<Admitted, Status> {
         if key.kind.row().namespaced {
             let namespace = Key::new(Kind::Namespace, "", &key.namespace);
             admission::namespace_takes(&key, self.store.get(&namespace))?;
@@ -296,8 +297,8 @@ impl ApiServer {
         if self.store.get(&key).is_some() {
             return Err(Status::already_exists(key.kind, &key.name));
         }
-        let named = object.with_meta(|meta| meta.name = (*key.name).into());
-        let object = admission::created(now, &named, self.draw("uid", &key).uuid())?;
+        object.edit_meta(|meta| meta.name = (*key.name).into());
+        let object = admission::created(now, object, self.draw("uid", &key).uuid())?;
         Ok(Admitted::Write { key, expect: Revision(0), object: Some(object), answer: Then::Created })
     }
 
@@ -312,9 +313,11 @@ impl ApiServer {
     ) {
         self.commits += 1;
         let commit = CommitId(self.commits);
-        let object = if answer == Then::Removed { None } else { object };
-        let bare = object.as_ref().map(|object| object.with_meta(|meta| meta.resource_version.clear()));
-        out.push(Effect::Commit { commit, write: Write { key: key.clone(), expect, object: bare } });
+        let mut object = if answer == Then::Removed { None } else { object };
+        if let Some(object) = &mut object {
+            object.edit_meta(|meta| meta.resource_version.clear());
+        }
+        out.push(Effect::Commit { commit, write: Write { key: key.clone(), expect, object: object.clone() } });
         self.busy.insert(key.clone(), VecDeque::new());
         if planted!(AckBeforeDurable)
             && let (Some(to), Some(object)) = (from, &object)
@@ -328,12 +331,14 @@ impl ApiServer {
 
     fn committed(&mut self, now: Now, commit: CommitId, outcome: Committed, out: &mut Effects) {
         let Some(pending) = self.on_their_way.remove(&commit) else { return };
-        let Pending { from, key, object, answer } = pending;
+        let Pending { from, key, mut object, answer } = pending;
         let mut waiting = self.busy.remove(&key).unwrap_or_default();
         let told = match outcome {
             Committed::At(revision) => {
                 let last = self.store.get(&key).cloned();
-                let object = object.map(|object| object.with_meta(|meta| meta.resource_version = revision.to_string()));
+                if let Some(object) = &mut object {
+                    object.edit_meta(|meta| meta.resource_version = revision.to_string());
+                }
                 self.apply(now, &key, object.clone(), revision, out);
                 match object.or(last) {
                     Some(object) => said(answer, object),

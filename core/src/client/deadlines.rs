@@ -20,9 +20,18 @@ impl<K> Default for Deadlines<K> {
 impl<K: Ord + Clone> Deadlines<K> {
     /// Sets the key's deadline, in place of the one it had.
     pub fn set(&mut self, key: K, at: Instant) {
-        self.remove(&key);
-        self.by_key.insert(key.clone(), at);
-        self.by_time.insert((at, key));
+        let Some(before) = self.by_key.get_mut(&key) else {
+            self.by_key.insert(key.clone(), at);
+            self.by_time.insert((at, key));
+            return;
+        };
+        let before = std::mem::replace(before, at);
+        if before != at {
+            let mut place = (before, key);
+            self.by_time.remove(&place);
+            place.0 = at;
+            self.by_time.insert(place);
+        }
     }
 
     /// Sets the key's deadline if it has none.

@@ -70,7 +70,8 @@ struct Worker {
     object: Option<Object>,
     /// Its phase by our own account; never behind the stored one.
     phase: PodPhase,
-    containers: BTreeMap<String, Track>,
+    /// Boxed: most pods have one container, and a map makes room for eleven.
+    containers: BTreeMap<String, Box<Track>>,
     /// Something of it exists on the node, or may.
     on_node: bool,
     /// Its init process is gone; what is left must be removed before anything can start.
@@ -719,7 +720,7 @@ impl Worker {
 
     fn status(&self, now: Now, pod: &Pod, host_ip: &str) -> PodStatus {
         let unknown = Track::default();
-        let track = |name: &str| self.containers.get(name).unwrap_or(&unknown);
+        let track = |name: &str| self.containers.get(name).map_or(&unknown, |track| &**track);
         let will_restart = |track: &Track| {
             let again =
                 container_action(self.phase, Wish::Run, track.seen(), pod.spec.restart_policy).then == Action::Restart;

@@ -8,10 +8,10 @@ mod watchers;
 pub use watchers::Watchers;
 
 use crate::api::kinds::Kind;
+use crate::api::name::Name;
 use crate::api::object::{Key, Object};
 use crate::program::{Query, Revision, WatchEvent, WatchFrom};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 /// How many changes a watch can be behind. Beyond it, it starts again with a list.
 ///
@@ -22,7 +22,7 @@ pub const HISTORY: usize = 4096;
 #[derive(Debug)]
 pub struct Store {
     /// By kind and namespace, then by name. There is no empty one.
-    scopes: BTreeMap<(Kind, Arc<str>), BTreeMap<Arc<str>, Object>>,
+    scopes: BTreeMap<(Kind, Name), BTreeMap<Name, Object>>,
     /// How many there are in all scopes.
     len: usize,
     revision: Revision,
@@ -137,7 +137,7 @@ impl Store {
     }
 
     /// The objects of a kind: those of one namespace, or namespace by namespace.
-    fn scopes(&self, kind: Kind, namespace: Option<&Arc<str>>) -> impl Iterator<Item = &BTreeMap<Arc<str>, Object>> {
+    fn scopes(&self, kind: Kind, namespace: Option<&Name>) -> impl Iterator<Item = &BTreeMap<Name, Object>> {
         let first = (kind, namespace.cloned().unwrap_or_else(|| "".into()));
         let scopes = self.scopes.range(first..);
         let within = scopes.take_while(move |((of, at), _)| *of == kind && namespace.is_none_or(|one| *one == *at));

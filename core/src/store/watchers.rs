@@ -1,6 +1,7 @@
 //! Who watches what: an event costs what it reaches, not who listens.
 
 use crate::api::kinds::Kind;
+use crate::api::name::Name;
 use crate::api::object::{Key, Object};
 use crate::api::pod::Pod;
 use crate::program::{Query, RequestId};
@@ -24,10 +25,10 @@ struct Watcher {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Scope {
     Kind(Kind),
-    Namespace(Kind, String),
-    Name(Kind, String),
+    Namespace(Kind, Name),
+    Name(Kind, Name),
     /// Pods bound to a node; the empty name means those bound to none.
-    Node(String),
+    Node(Name),
 }
 
 impl Scope {
@@ -37,20 +38,23 @@ impl Scope {
         }
         match (query.kind, query.fields.required("spec.nodeName"), &query.namespace) {
             (Kind::Pod, Some(node), _) => Scope::Node(node.into()),
-            (kind, _, Some(namespace)) => Scope::Namespace(kind, (**namespace).into()),
+            (kind, _, Some(namespace)) => Scope::Namespace(kind, namespace.clone()),
             (kind, _, None) => Scope::Kind(kind),
         }
     }
 
-    fn reached_by(key: &Key, old: Option<&Object>, new: Option<&Object>) -> BTreeSet<Scope> {
-        let node = |object: Option<&Object>| object?.get::<Pod>().map(|pod| Scope::Node(pod.spec.node_name.clone()));
-        let mut scopes = BTreeSet::from([
+    /// The scopes that an object was in or is in; each once.
+    fn reached_by(key: &Key, old: Option<&Object>, new: Option<&Object>) -> impl Iterator<Item = Scope> {
+        let node = |object: Option<&Object>| object?.get::<Pod>().map(|pod| Name::from(pod.spec.node_name.as_str()));
+        let (before, after) = (node(old), node(new));
+        let after = after.filter(|after| before.as_ref() != Some(after));
+        let nodes = [before, after].map(|node| node.map(Scope::Node));
+        let scopes = [
             Scope::Kind(key.kind),
-            Scope::Namespace(key.kind, (*key.namespace).into()),
-            Scope::Name(key.kind, (*key.name).into()),
-        ]);
-        scopes.extend([node(old), node(new)].into_iter().flatten());
-        scopes
+            Scope::Namespace(key.kind, key.namespace.clone()),
+            Scope::Name(key.kind, key.name.clone()),
+        ];
+        scopes.into_iter().chain(nodes.into_iter().flatten())
     }
 }
 
@@ -86,8 +90,9 @@ impl Watchers {
     /// Those that may have to hear of a change, with their queries, oldest first.
     pub fn reached_by<'a>(&'a self, change: &Change) -> Vec<(RequestId, &'a Query)> {
         let scopes = Scope::reached_by(&change.key, change.old.as_ref(), change.new.as_ref());
-        let ids: BTreeSet<RequestId> =
-            scopes.iter().filter_map(|scope| self.by_scope.get(scope)).flatten().copied().collect();
+        let mut ids: Vec<RequestId> = scopes.filter_map(|scope| self.by_scope.get(&scope)).flatten().copied().collect();
+        // A watch stands in one scope, so none is there twice.
+        ids.sort_unstable();
         ids.into_iter().map(|id| (id, &self.by_id[&id].query)).collect()
     }
 

@@ -4,7 +4,7 @@
 //! good end is one that is stored. Catches: a back-off that is not kept; a restart policy that is not looked at.
 
 use super::{Broken, Checker};
-use crate::truth::{Fact, Role, Truth};
+use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::pod::RestartPolicy;
 use miniku_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
@@ -40,6 +40,10 @@ impl Runs {
 }
 
 impl Checker for Backoff {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Died, Sight::Started, Sight::Ended]
+    }
+
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
             Fact::Started { node, process } => {

@@ -5,7 +5,7 @@
 //! Catches: an API server that binds twice; a scheduler that keeps deleted nodes in its cache.
 
 use super::{Broken, Checker};
-use crate::truth::{Fact, Truth};
+use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::pod::Pod;
 use miniku_core::time::{Duration, Instant};
@@ -20,6 +20,10 @@ pub struct Bind {
 }
 
 impl Checker for Bind {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Durable]
+    }
+
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         let Fact::Durable { change } = fact else { return Ok(()) };
         if change.key.kind == Kind::Node && change.new.is_none() {

@@ -4,7 +4,7 @@
 
 use super::told::Told;
 use super::{Broken, Checker};
-use crate::truth::{Fact, Role, Truth};
+use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::Object;
@@ -17,6 +17,10 @@ pub struct Brake {
 }
 
 impl Checker for Brake {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Sent, Sight::Heard]
+    }
+
     fn see(&mut self, _: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
             Fact::Heard { who, input } if who.role == Role::NodeLifecycle => {

@@ -3,7 +3,7 @@
 //! Catches: an API server that checks a condition and then lets another write pass in between.
 
 use super::{Broken, Checker};
-use crate::truth::{Fact, Truth};
+use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::pod::Pod;
 use miniku_core::program::{Answer, Request, RequestId, Revision, Verb};
 use std::collections::BTreeMap;
@@ -47,6 +47,10 @@ fn condition(request: &Request) -> Condition {
 }
 
 impl Checker for Cas {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Sent, Sight::Answered]
+    }
+
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
             Fact::Sent { id, request, .. } => {

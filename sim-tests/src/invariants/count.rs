@@ -5,7 +5,7 @@
 //! Catches: a controller that counts its stale view and creates again; twins after a lost reply or a restart.
 
 use super::{Broken, Checker};
-use crate::truth::{Fact, Role, Truth};
+use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
@@ -50,6 +50,10 @@ impl Count {
 }
 
 impl Checker for Count {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Heard, Sight::Sent, Sight::Durable]
+    }
+
     fn see(&mut self, _: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
             Fact::Heard { who, input } if who.role == Role::ReplicaSets => match input {

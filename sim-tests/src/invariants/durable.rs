@@ -3,7 +3,7 @@
 //! Catches: an API server that answers before the disk does; one that starts on something else than the disk has.
 
 use super::{Broken, Checker};
-use crate::truth::{Fact, Truth};
+use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::object::Object;
 use miniku_core::program::{Answer, Revision, WatchEvent};
 
@@ -32,6 +32,10 @@ impl Durable {
 }
 
 impl Checker for Durable {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Answered, Sight::Streamed, Sight::Recovered]
+    }
+
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
             Fact::Answered { answer: Answer::Object { object, .. }, .. }

@@ -4,8 +4,9 @@
 //! Catches: eviction of everything after the API server was away; a deadline that fires though the node came back.
 
 use super::{Broken, Checker};
-use crate::truth::{Fact, Role, Truth};
+use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
+use miniku_core::api::name::Name;
 use miniku_core::api::object::Object;
 use miniku_core::api::pod::Pod;
 use miniku_core::program::{Answer, Input, Part, Revision, Verb, WatchEvent};
@@ -20,15 +21,15 @@ const GRACE: Duration = Duration::from_secs(15);
 pub struct Evict {
     life: u32,
     since: Instant,
-    heard: BTreeMap<String, (Revision, Instant)>,
+    heard: BTreeMap<Name, (Revision, Instant)>,
     /// When the API server said last that it knows of no newer renewal.
-    confirmed: BTreeMap<String, Instant>,
+    confirmed: BTreeMap<Name, Instant>,
 }
 
 impl Evict {
     fn hears(&mut self, now: Instant, object: &Object) {
         if object.kind() == Kind::Lease {
-            let last = self.heard.entry(object.meta().name.clone()).or_insert((Revision(0), now));
+            let last = self.heard.entry(object.key().name).or_insert((Revision(0), now));
             if object.revision() > last.0 {
                 *last = (object.revision(), now);
             }
@@ -37,6 +38,10 @@ impl Evict {
 }
 
 impl Checker for Evict {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Heard, Sight::Sent]
+    }
+
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
             Fact::Heard { who, input } if who.role == Role::NodeLifecycle => {
@@ -49,11 +54,11 @@ impl Checker for Evict {
                     }
                     Input::Reply { answer: Answer::Object { object, .. }, .. } => {
                         self.hears(truth.now, object);
-                        self.confirmed.insert(object.meta().name.clone(), truth.now);
+                        self.confirmed.insert(object.key().name, truth.now);
                     }
                     Input::Reply { answer: Answer::Refused(status), .. } => {
                         if let Some(details) = &status.details {
-                            self.confirmed.insert(details.name.clone(), truth.now);
+                            self.confirmed.insert(details.name.as_str().into(), truth.now);
                         }
                     }
                     Input::Event { event: WatchEvent::Added(object) | WatchEvent::Modified(object), .. } => {
@@ -74,9 +79,10 @@ impl Checker for Evict {
                     }
                     _ => return Ok(()),
                 };
-                let last = self.heard.get(node).map_or(self.since, |(_, at)| *at);
+                let name = Name::from(node);
+                let last = self.heard.get(&name).map_or(self.since, |(_, at)| *at);
                 let silent = truth.now.since(last);
-                let wrong = match self.confirmed.get(node).filter(|confirmed| **confirmed >= last) {
+                let wrong = match self.confirmed.get(&name).filter(|confirmed| **confirmed >= last) {
                     _ if silent < GRACE => format!("was heard {} ms ago", silent.as_millis()),
                     None => "was not asked for".to_owned(),
                     Some(_) => return Ok(()),

@@ -4,7 +4,7 @@
 
 use super::told::Told;
 use super::{Broken, Checker};
-use crate::truth::{Fact, Role, Truth};
+use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::namespace::Namespace;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::apiserver::deletion::FOREGROUND;
@@ -43,6 +43,10 @@ impl Final {
 }
 
 impl Checker for Final {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Sent, Sight::Heard, Sight::Durable]
+    }
+
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
             Fact::Heard { who, input } if who.role == Role::Garbage => {

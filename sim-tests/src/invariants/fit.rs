@@ -5,7 +5,7 @@
 //! binds that are still on their way.
 
 use super::{Broken, Checker};
-use crate::truth::{Fact, Truth};
+use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::object::Object;
 use miniku_core::api::pod::Pod;
 use std::collections::BTreeMap;
@@ -24,6 +24,10 @@ fn counted(object: Option<&Object>) -> Option<(&str, [u64; 3])> {
 }
 
 impl Checker for Fit {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Durable]
+    }
+
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         let Fact::Durable { change } = fact else { return Ok(()) };
         let (old, new) = (counted(change.old.as_ref()), counted(change.new.as_ref()));

@@ -4,7 +4,7 @@
 //! also what is left to a pod whose record is gone. Catches: a kubelet that kills at once.
 
 use super::{Broken, Checker};
-use crate::truth::{Fact, Truth};
+use crate::truth::{Fact, Sight, Truth};
 use miniku_core::kubelet::runtime::Command;
 use miniku_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
@@ -29,6 +29,10 @@ fn period(truth: &Truth, uid: &str) -> Duration {
 }
 
 impl Checker for Grace {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Commanded]
+    }
+
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
             Fact::Commanded { command: Command::Terminate { pod, container, attempt }, .. } => {

@@ -5,7 +5,7 @@
 
 use super::{Broken, Checker};
 use crate::link::subject;
-use crate::truth::{Fact, Truth};
+use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::replicaset::ReplicaSet;
@@ -40,6 +40,10 @@ fn count<K: Ord>(map: &mut BTreeMap<K, u64>, key: K) -> u64 {
 }
 
 impl Checker for Hot {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Sent, Sight::Durable, Sight::Started]
+    }
+
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         if truth.now.since(self.since) >= WINDOW {
             *self = Hot { since: truth.now, ..Hot::default() };

@@ -4,7 +4,7 @@
 //! Catches: a collector that takes absence from its view for absence.
 
 use super::{Broken, Checker};
-use crate::truth::{Fact, Role, Truth};
+use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::pod::Pod;
 use miniku_core::program::Verb;
@@ -24,6 +24,10 @@ pub struct Lost {
 }
 
 impl Checker for Lost {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Sent, Sight::Durable]
+    }
+
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
             Fact::Durable { change } if change.key.kind == Kind::Node => {

@@ -3,7 +3,7 @@
 //! Catches: an API server that takes from a client what only it may set.
 
 use super::{Broken, Checker};
-use crate::truth::{Fact, Truth};
+use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::replicaset::ReplicaSet;
 use std::collections::BTreeSet;
 
@@ -14,6 +14,10 @@ pub struct Meta {
 }
 
 impl Checker for Meta {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Durable]
+    }
+
     fn see(&mut self, _: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         let Fact::Durable { change } = fact else { return Ok(()) };
         let (before, after) = match (&change.old, &change.new) {

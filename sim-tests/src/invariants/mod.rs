@@ -4,7 +4,7 @@
 //! into a program. The statements' names are those of the simulator's design.
 
 use crate::trace::Seq;
-use crate::truth::{Fact, Truth};
+use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::object::Object;
 use miniku_core::time::Instant;
 
@@ -12,6 +12,11 @@ use miniku_core::time::Instant;
 pub trait Checker {
     /// Takes in a fact.
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken>;
+
+    /// Which facts it looks at. Each fact costs only those who look at it, and most facts are about heartbeats.
+    fn sights(&self) -> &'static [Sight] {
+        Sight::ALL
+    }
 
     /// When it wants to see [`Fact::Time`].
     fn due(&self) -> Option<Instant> {
@@ -121,6 +126,8 @@ pub struct Violation {
 /// All checkers together, and the first violation.
 pub struct Judge {
     checkers: Vec<Box<dyn Checker>>,
+    /// By [`Sight`]: the places of those who look at it.
+    lookers: Vec<Vec<usize>>,
     /// What was found.
     pub violation: Option<Violation>,
     due: Option<Instant>,
@@ -129,22 +136,27 @@ pub struct Judge {
 impl Judge {
     /// With these checkers.
     pub fn new(on: bool) -> Self {
-        let checkers = if on { CHECKERS.iter().map(|row| (row.make)()).collect() } else { Vec::new() };
-        Judge { checkers, violation: None, due: None }
+        let checkers: Vec<Box<dyn Checker>> =
+            if on { CHECKERS.iter().map(|row| (row.make)()).collect() } else { Vec::new() };
+        let looks = |at: &usize, sight| checkers[*at].sights().contains(&sight);
+        let lookers = Sight::ALL.iter().map(|sight| (0..checkers.len()).filter(|at| looks(at, *sight)).collect());
+        Judge { lookers: lookers.collect(), checkers, violation: None, due: None }
     }
 
-    /// Shows a fact to all.
+    /// Shows a fact to all who look at its kind.
     pub fn see(&mut self, truth: &Truth, fact: Fact<'_>) {
-        for (checker, row) in self.checkers.iter_mut().zip(CHECKERS) {
-            if let Err(broken) = checker.see(truth, &fact)
+        for at in &self.lookers[fact.sight() as usize] {
+            if let Err(broken) = self.checkers[*at].see(truth, &fact)
                 && self.violation.is_none()
             {
+                let row = &CHECKERS[*at];
                 let (name, statement) = (row.name.to_owned(), row.statement().to_owned());
                 self.violation = Some(Violation { name, statement, at: truth.now, seq: 0, broken });
             }
         }
         if matches!(fact, Fact::Durable { .. } | Fact::Weather | Fact::Time | Fact::Started { .. }) {
-            self.due = self.checkers.iter().filter_map(|checker| checker.due()).min();
+            let lookers = &self.lookers[Sight::Time as usize];
+            self.due = lookers.iter().filter_map(|at| self.checkers[*at].due()).min();
         }
     }
 
@@ -157,6 +169,22 @@ impl Judge {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_checker_sees_the_facts_that_it_names() {
+        for row in CHECKERS {
+            let code = row.source.split("#[cfg(test)]").next().unwrap_or_default();
+            let sights = (row.make)().sights();
+            for sight in Sight::ALL {
+                let fact = format!("Fact::{sight:?}");
+                let named = code.match_indices(&fact).any(|(at, _)| {
+                    let next = code[at + fact.len()..].chars().next();
+                    next.is_none_or(|next| !next.is_alphanumeric())
+                });
+                assert!(!named || sights.contains(sight), "{} is blind to {fact}", row.name);
+            }
+        }
+    }
 
     #[test]
     fn every_file_begins_with_its_statement() {
@@ -190,8 +218,12 @@ pub(crate) mod forged {
             Story { truth: Truth::default(), checker: C::default() }
         }
 
+        /// As [`Judge::see`] does it: a checker that does not say what it looks at is blind here, too.
         pub fn see(&mut self, fact: Fact<'_>) -> Result<(), Broken> {
-            self.checker.see(&self.truth, &fact)
+            match self.checker.sights().contains(&fact.sight()) {
+                true => self.checker.see(&self.truth, &fact),
+                false => Ok(()),
+            }
         }
 
         pub fn pass(&mut self, secs: u64) -> Result<(), Broken> {

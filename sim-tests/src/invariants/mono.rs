@@ -5,7 +5,7 @@
 //! Catches: an informer that skips what happened while it was away, or that sees it twice; a server that forgets.
 
 use super::{Broken, Checker};
-use crate::truth::{Fact, Truth, Who};
+use crate::truth::{Fact, Sight, Truth, Who};
 use miniku_core::api::kinds::Kind;
 use miniku_core::program::{Answer, CallId, Input, Revision, Verb, WatchEvent, WatchFrom};
 use miniku_core::time::{Duration, Instant};
@@ -91,6 +91,10 @@ impl Client {
 }
 
 impl Checker for Mono {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Sent, Sight::Heard]
+    }
+
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
             Fact::Heard { who, input: input @ (Input::Reply { .. } | Input::Event { .. }) } => {

@@ -3,18 +3,22 @@
 //! Catches: a namespace that is let go while its contents are on their way out, or half of them were looked for.
 
 use super::{Broken, Checker};
-use crate::truth::{Fact, Truth};
+use crate::truth::{Fact, Sight, Truth};
+use miniku_core::api::name::Name;
 use miniku_core::api::kinds::Kind;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 /// The namespaces that are being deleted.
 #[derive(Default)]
 pub struct Namespace {
-    ending: BTreeSet<Arc<str>>,
+    ending: BTreeSet<Name>,
 }
 
 impl Checker for Namespace {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Durable]
+    }
+
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         let Fact::Durable { change } = fact else { return Ok(()) };
         if change.key.kind == Kind::Namespace {

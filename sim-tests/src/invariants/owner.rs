@@ -6,7 +6,7 @@
 
 use super::told::Told;
 use super::{Broken, Checker};
-use crate::truth::{Fact, Role, Truth};
+use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::meta::OwnerReference;
 use miniku_core::api::object::{Key, Object};
@@ -66,6 +66,10 @@ impl Owner {
 }
 
 impl Checker for Owner {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Sent, Sight::Heard, Sight::Durable, Sight::Answered]
+    }
+
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
             Fact::Heard { who, input } if who.role == Role::ReplicaSets => {

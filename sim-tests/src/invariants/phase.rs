@@ -3,7 +3,7 @@
 //! Catches: a kubelet that forgets over a restart; a late status that overwrites a newer one.
 
 use super::{Broken, Checker};
-use crate::truth::{Fact, Truth};
+use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::object::Object;
 use miniku_core::api::pod::Pod;
 use std::collections::BTreeSet;
@@ -15,6 +15,10 @@ pub struct Phase {
 }
 
 impl Checker for Phase {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Durable, Sight::Started]
+    }
+
     fn see(&mut self, _: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         let change = match fact {
             Fact::Started { process, .. } => {

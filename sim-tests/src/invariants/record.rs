@@ -4,7 +4,7 @@
 //! order.
 
 use super::{Broken, Checker};
-use crate::truth::{Fact, Role, Truth};
+use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::program::Verb;
 
 /// Needs no memory: the truth has it all.
@@ -12,6 +12,10 @@ use miniku_core::program::Verb;
 pub struct Record;
 
 impl Checker for Record {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Sent]
+    }
+
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         let Fact::Sent { who, request, .. } = fact else { return Ok(()) };
         let Verb::Delete { key, options } = &request.verb else { return Ok(()) };

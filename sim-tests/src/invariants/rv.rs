@@ -3,7 +3,7 @@
 //! Catches: an engine that gives a revision again after a crash.
 
 use super::{Broken, Checker};
-use crate::truth::{Fact, Truth};
+use crate::truth::{Fact, Sight, Truth};
 use miniku_core::program::Revision;
 
 /// The newest revision.
@@ -13,6 +13,10 @@ pub struct Rv {
 }
 
 impl Checker for Rv {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Durable]
+    }
+
     fn see(&mut self, _: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         let Fact::Durable { change } = fact else { return Ok(()) };
         if change.revision <= self.last {

@@ -3,13 +3,17 @@
 //! Catches: a kubelet that starts again what it has forgotten; one that acts on another node's pods.
 
 use super::{Broken, Checker};
-use crate::truth::{Fact, Truth};
+use crate::truth::{Fact, Sight, Truth};
 
 /// Needs no memory: the truth has it all.
 #[derive(Default)]
 pub struct Single;
 
 impl Checker for Single {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Started]
+    }
+
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         let Fact::Started { node, process } = fact else { return Ok(()) };
         let name = format!("{}/{}.{}", process.pod.name, process.container, process.attempt);

@@ -3,7 +3,7 @@
 //! Catches: a status that is written to a successor of the same name; a container that is called ready too early.
 
 use super::{Broken, Checker};
-use crate::truth::{Fact, Truth};
+use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::object::Object;
 use miniku_core::api::pod::{ContainerStatus, Pod};
 use miniku_core::time::{Duration, Instant};
@@ -24,6 +24,10 @@ fn seen(one: &ContainerStatus) -> bool {
 }
 
 impl Checker for Status {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Durable, Sight::Started, Sight::Ended]
+    }
+
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
             Fact::Started { process, .. } => {

@@ -5,8 +5,9 @@
 //! Catches: gaps around a reconnect; a watcher filed under the wrong name; a bookmark ahead of its events.
 
 use super::{Broken, Checker};
-use crate::truth::{Fact, Truth};
+use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::kinds::Kind;
+use miniku_core::api::name::Name;
 use miniku_core::api::object::Object;
 use miniku_core::api::pod::Pod;
 use miniku_core::program::{Query, RequestId, Revision, WatchEvent, WatchFrom};
@@ -18,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 pub struct Watch {
     open: BTreeMap<RequestId, Stream>,
     /// By kind, and for pods by the node they are selected by.
-    listening: BTreeMap<(Kind, Option<String>), BTreeSet<RequestId>>,
+    listening: BTreeMap<(Kind, Option<Name>), BTreeSet<RequestId>>,
     owing: BTreeSet<RequestId>,
     /// What the API server was told last.
     told: Revision,
@@ -50,9 +51,9 @@ fn news(change: &Change, query: &Query) -> Option<News> {
     }
 }
 
-fn place(query: &Query) -> (Kind, Option<String>) {
+fn place(query: &Query) -> (Kind, Option<Name>) {
     let node = query.fields.required("spec.nodeName").filter(|_| query.kind == Kind::Pod);
-    (query.kind, node.map(str::to_owned))
+    (query.kind, node.map(Name::from))
 }
 
 impl Watch {
@@ -66,12 +67,12 @@ impl Watch {
     }
 
     fn owe(&mut self, change: &Change) {
-        let node = |object: &Option<Object>| object.as_ref()?.get::<Pod>().map(|pod| pod.spec.node_name.clone());
-        let mut places = BTreeSet::from([(change.key.kind, None)]);
-        if change.key.kind == Kind::Pod {
-            places.extend([node(&change.old), node(&change.new)].into_iter().flatten().map(|node| (Kind::Pod, Some(node))));
-        }
-        for id in places.iter().filter_map(|place| self.listening.get(place)).flatten() {
+        let node = |object: &Option<Object>| object.as_ref()?.get::<Pod>().map(|pod| pod.spec.node_name.as_str().into());
+        let (before, after) = (node(&change.old), node(&change.new));
+        let after = after.filter(|after: &Name| before.as_ref() != Some(after));
+        let nodes = [before, after].into_iter().flatten().map(|node| (Kind::Pod, Some(node)));
+        let places = std::iter::once((change.key.kind, None)).chain(nodes);
+        for id in places.filter_map(|place| self.listening.get(&place)).flatten() {
             let stream = self.open.get_mut(id).expect("who listens is open");
             if let Some(news) = news(change, &stream.query) {
                 stream.owed.push_back((news, change.revision));
@@ -134,6 +135,10 @@ impl Watch {
 }
 
 impl Checker for Watch {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Recovered, Sight::Opened, Sight::Told, Sight::Streamed, Sight::Closed, Sight::Served]
+    }
+
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
             Fact::Recovered { revision, .. } => {

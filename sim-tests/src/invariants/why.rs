@@ -5,7 +5,7 @@
 //! Catches: a kubelet that does not take over what runs when it starts; a failed list taken for an empty one.
 
 use super::{Broken, Checker};
-use crate::truth::{Fact, Truth};
+use crate::truth::{Fact, Sight, Truth};
 use miniku_core::kubelet::runtime::Command;
 
 /// Needs no memory: the truth has it all.
@@ -13,6 +13,10 @@ use miniku_core::kubelet::runtime::Command;
 pub struct Why;
 
 impl Checker for Why {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Commanded]
+    }
+
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         let Fact::Commanded { node, command } = fact else { return Ok(()) };
         let (Command::Terminate { pod, .. } | Command::Kill { pod, .. } | Command::RemovePod(pod)) = command else {

@@ -3,7 +3,8 @@
 //! Catches: a kubelet that misses a deletion; one that forgets what it started before its restart.
 
 use super::{Broken, Checker};
-use crate::truth::{Fact, Truth};
+use crate::truth::{Fact, Sight, Truth};
+use miniku_core::api::kinds::Kind;
 use miniku_core::client::Deadlines;
 use miniku_core::time::{Duration, Instant};
 
@@ -25,10 +26,14 @@ fn allowed(truth: &Truth, uid: &str) -> Duration {
 }
 
 impl Checker for Zombie {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Durable, Sight::Started, Sight::Time]
+    }
+
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
             Fact::Durable { change } => {
-                if let Some(old) = &change.old
+                if let Some(old) = change.old.as_ref().filter(|_| change.key.kind == Kind::Pod)
                     && truth.pods.get(&old.meta().uid).is_some_and(|facts| facts.removed.is_some())
                 {
                     let uid = &old.meta().uid;

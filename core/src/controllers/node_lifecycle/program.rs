@@ -3,6 +3,7 @@
 use crate::api::kinds::Kind;
 use crate::api::lease::Lease;
 use crate::api::meta::Time;
+use crate::api::name::Name;
 use crate::api::namespace::NODE_LEASES;
 use crate::api::node::Node;
 use crate::api::object::{Key, Object};
@@ -76,21 +77,21 @@ pub struct NodeLifecycle {
     pods: Informer,
     recorder: EventRecorder,
     calls: Calls<Asked>,
-    members: BTreeMap<String, Member>,
+    members: BTreeMap<Name, Member>,
     /// How many members are counted as ready.
     ready: usize,
     /// When a node that is heard would be silent, and when one that is silent may be evicted. Empty while we could not
     /// hear anybody.
-    due: Deadlines<String>,
+    due: Deadlines<Name>,
     /// Silent for long enough; they wait for the brake, longest first.
-    waiting: BTreeSet<(Instant, String)>,
+    waiting: BTreeSet<(Instant, Name)>,
     /// When the last node's eviction was begun.
     last_eviction: Option<Instant>,
     zone: Zone,
     /// Whether renewals would reach us now.
     hearing: bool,
     questions: u64,
-    pods_on: BTreeMap<String, BTreeSet<Key>>,
+    pods_on: BTreeMap<Name, BTreeSet<Key>>,
     node_writes: Attempts<Key>,
     pod_writes: Attempts<Key>,
     /// Pods whose eviction was asked for and not seen yet, with their uids.
@@ -112,7 +113,7 @@ struct Member {
 /// What a call is for.
 #[derive(Debug)]
 enum Asked {
-    Lease { node: String, number: u64, question: Question },
+    Lease { node: Name, number: u64, question: Question },
     NodeStatus(Key),
     Pod(Key),
 }
@@ -159,7 +160,8 @@ impl NodeLifecycle {
             Change::Synced => return,
         };
         let Some(object) = new.as_ref().or(old.as_ref()) else { return };
-        let (key, name) = (object.key(), object.meta().name.clone());
+        let key = object.key();
+        let name = key.name.clone();
         self.node_writes.seen(&key, new.as_ref().map(Object::revision), now.mono);
         let Some(node) = new.as_ref().and_then(Object::get::<Node>) else {
             self.forget(&name);
@@ -190,13 +192,14 @@ impl NodeLifecycle {
 
     fn lease_changed(&mut self, now: Now, change: Change, out: &mut Effects) {
         let (Change::Added(lease) | Change::Modified { new: lease, .. }) = change else { return };
-        self.renewed(now, &lease.meta().name, lease.revision(), out);
+        let name = lease.key().name;
+        self.renewed(now, &name, lease.revision(), out);
         let renewed = lease.get::<Lease>().and_then(|lease| lease.spec.renew_time);
         if planted!(NodesClock)
-            && let (Some(renewed), Some(_)) = (renewed, self.due.get(&lease.meta().name))
+            && let (Some(renewed), Some(_)) = (renewed, self.due.get(&name))
         {
             let left = self.options.grace.saturating_sub(now.wall.since(renewed.wall()));
-            self.due.set(lease.meta().name.clone(), now.mono + left);
+            self.due.set(name, now.mono + left);
         }
     }
 
@@ -212,7 +215,7 @@ impl NodeLifecycle {
         self.pod_writes.seen(&key, new.as_ref().map(Object::revision), now.mono);
         let node_of = |object: &Option<Object>| {
             let pod = object.as_ref()?.get::<Pod>()?;
-            pod.node().map(str::to_owned)
+            pod.node().map(Name::from)
         };
         let (before, after) = (node_of(&old), node_of(&new));
         if before != after
@@ -247,7 +250,7 @@ impl NodeLifecycle {
     }
 
     /// News of the lease of a node.
-    fn renewed(&mut self, now: Now, name: &str, revision: Revision, out: &mut Effects) {
+    fn renewed(&mut self, now: Now, name: &Name, revision: Revision, out: &mut Effects) {
         let Some(member) = self.members.get_mut(name) else { return };
         if revision > member.renewed {
             member.renewed = revision;
@@ -256,7 +259,7 @@ impl NodeLifecycle {
     }
 
     /// The node lives: its next deadline is counted from now, on our own clock.
-    fn hear(&mut self, now: Now, name: &str, out: &mut Effects) {
+    fn hear(&mut self, now: Now, name: &Name, out: &mut Effects) {
         if self.members.get(name).is_some_and(|member| member.hearing != Hearing::Heard) {
             sometimes!(NodeHeardAgain);
             out.log(Level::Info, format!("node {name} is heard again"));
@@ -265,47 +268,50 @@ impl NodeLifecycle {
     }
 
     /// The whole grace period begins anew. Whatever was meant to happen to its pods is off.
-    fn start_over(&mut self, now: Now, name: &str) {
+    fn start_over(&mut self, now: Now, name: &Name) {
         let Some(member) = self.members.get_mut(name) else { return };
         member.question = None;
-        if member.hearing == Hearing::Silent {
-            let before = self.waiting.len();
+        let before = member.hearing;
+        if before == Hearing::Silent {
+            let waiting = self.waiting.len();
             self.waiting.retain(|(_, waiting)| waiting != name);
-            if self.waiting.len() < before {
+            if self.waiting.len() < waiting {
                 sometimes!(EvictionCancelled);
             }
         }
-        if planted!(EvictionNotCancelled) && member.hearing == Hearing::Evicting {
+        if planted!(EvictionNotCancelled) && before == Hearing::Evicting {
             return;
         }
         member.hearing = Hearing::Heard;
         if self.hearing {
-            self.due.set(name.to_owned(), now.mono + self.options.grace);
+            self.due.set(name.clone(), now.mono + self.options.grace);
         } else {
-            self.due.remove(&name.to_owned());
+            self.due.remove(name);
         }
-        self.count(name);
+        if before != Hearing::Heard {
+            self.count(name);
+        }
     }
 
     /// What was silence may have been ours.
     fn all_start_over(&mut self, now: Now) {
         self.waiting.clear();
-        let names: Vec<String> = self.members.keys().cloned().collect();
+        let names: Vec<Name> = self.members.keys().cloned().collect();
         for name in names {
             self.start_over(now, &name);
         }
     }
 
-    fn forget(&mut self, name: &str) {
+    fn forget(&mut self, name: &Name) {
         if self.members.remove(name).is_some_and(|member| member.ready) {
             self.ready -= 1;
         }
-        self.due.remove(&name.to_owned());
+        self.due.remove(name);
         self.waiting.retain(|(_, waiting)| waiting != name);
     }
 
     /// Brings the number of ready nodes up to date with one of them.
-    fn count(&mut self, name: &str) {
+    fn count(&mut self, name: &Name) {
         let is_ready = self.nodes.get::<Node>(&node_key(name)).is_some_and(Node::is_ready);
         let Some(member) = self.members.get_mut(name) else { return };
         let ready = is_ready && member.hearing == Hearing::Heard;
@@ -339,7 +345,7 @@ impl NodeLifecycle {
         }
     }
 
-    fn judge(&mut self, now: Now, name: &str, question: Question, answer: &Answer, out: &mut Effects) {
+    fn judge(&mut self, now: Now, name: &Name, question: Question, answer: &Answer, out: &mut Effects) {
         let Some(member) = self.members.get_mut(name) else { return };
         let row = silence(question, LeaseNow::of(answer, member.renewed));
         out.log(Level::Info, format!("node {name}: {} ({})", row.name, row.why));
@@ -347,14 +353,14 @@ impl NodeLifecycle {
             silence::Action::CallSilent => {
                 sometimes!(NodeCalledSilent);
                 member.hearing = Hearing::Silent;
-                self.due.set(name.to_owned(), now.mono + self.options.eviction_after);
+                self.due.set(name.clone(), now.mono + self.options.eviction_after);
                 self.count(name);
                 self.node_writes.add(node_key(name), now.mono);
                 self.look_at_pods_on(name, now);
             }
             // Meanwhile the last of the others fell silent too.
             silence::Action::Evict if self.zone == Zone::FullDisruption && !planted!(BrakeOff) => {
-                self.waiting.insert((now.mono, name.to_owned()));
+                self.waiting.insert((now.mono, name.clone()));
             }
             silence::Action::Evict => {
                 member.hearing = Hearing::Evicting;
@@ -374,13 +380,13 @@ impl NodeLifecycle {
         }
     }
 
-    fn look_at_pods_on(&mut self, name: &str, now: Now) {
+    fn look_at_pods_on(&mut self, name: &Name, now: Now) {
         for pod in self.pods_on.get(name).into_iter().flatten() {
             self.pod_writes.add(pod.clone(), now.mono);
         }
     }
 
-    fn ask(&mut self, now: Now, name: String, question: Question, out: &mut Effects) {
+    fn ask(&mut self, now: Now, name: Name, question: Question, out: &mut Effects) {
         let Some(member) = self.members.get_mut(&name) else { return };
         self.questions += 1;
         member.question = Some(self.questions);
@@ -456,7 +462,7 @@ impl NodeLifecycle {
 
     fn write_nodes(&mut self, now: Now, out: &mut Effects) {
         while let Some(key) = self.node_writes.pop_due(now.mono) {
-            let (Some(object), Some(member)) = (self.nodes.object(&key), self.members.get(&*key.name)) else {
+            let (Some(object), Some(member)) = (self.nodes.object(&key), self.members.get(&key.name)) else {
                 self.node_writes.settled(&key);
                 continue;
             };
@@ -481,7 +487,7 @@ impl NodeLifecycle {
                 self.pod_writes.settled(&key);
                 continue;
             };
-            let member = pod.node().and_then(|node| self.members.get(node));
+            let member = pod.node().and_then(|node| self.members.get(&Name::from(node)));
             let (standing, serving) = classify(pod);
             let row = silent_pod(member.map_or(Hearing::Heard, |member| member.hearing), standing, serving);
             let verb = match row.then {

@@ -44,7 +44,7 @@ pub struct ReplicaSetController {
     queue: Deadlines<Key>,
     selecting: Selecting,
     /// Pods by the uid of the set that owns them.
-    owned: BTreeMap<String, BTreeSet<Key>>,
+    owned: BTreeMap<String, BTreeMap<Key, Object>>,
     /// Pods that nobody owns.
     orphans: BTreeSet<Key>,
     creations: Expectations<Key, Key>,
@@ -148,7 +148,11 @@ impl ReplicaSetController {
                 let key = object.key();
                 let set: &ReplicaSet = object.get().expect("the view has replica sets only");
                 self.selecting.add(&key, set);
-                let own = self.owned.get(filed_under(&set.metadata.uid, &set.metadata.name)).into_iter().flatten();
+                let own = self
+                    .owned
+                    .get(filed_under(&set.metadata.uid, &set.metadata.name))
+                    .into_iter()
+                    .flat_map(BTreeMap::keys);
                 let orphans = self.orphans.range(Key::new(Kind::Pod, &key.namespace, "")..);
                 let orphans = orphans.take_while(|pod| pod.namespace == key.namespace);
                 let uid = set.metadata.uid.clone();
@@ -215,11 +219,15 @@ impl ReplicaSetController {
         for set in concerned {
             self.queue.set(set, now.mono);
         }
-        let Some(new) = new.as_ref().and_then(Object::get::<Pod>) else { return };
+        let Some(object) = new else { return };
+        let Some(new) = object.get::<Pod>() else { return };
         let owner = self.owner(&new.metadata);
         match new.metadata.controller() {
             Some(by) => {
-                self.owned.entry(filed_under(&by.uid, &by.name).to_owned()).or_default().insert(key.clone());
+                self.owned
+                    .entry(filed_under(&by.uid, &by.name).to_owned())
+                    .or_default()
+                    .insert(key.clone(), object.clone());
                 if let Some(care) = owner.as_ref().and_then(|set| self.care.get_mut(set)) {
                     care.unclaimed.insert(key);
                 }
@@ -423,8 +431,8 @@ impl ReplicaSetController {
             .owned
             .get(filed_under(&set.metadata.uid, &set.metadata.name))
             .into_iter()
-            .flatten()
-            .filter_map(|pod| self.pods.object(pod).cloned())
+            .flat_map(BTreeMap::values)
+            .cloned()
             .collect();
         let pods: Vec<&Pod> = owned.iter().filter_map(Object::get).collect();
         let active: Vec<&Pod> = pods

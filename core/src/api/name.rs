@@ -1,0 +1,182 @@
+//! A name as part of a key: compared far more often than it is read.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::cmp::Ordering;
+use std::fmt;
+use std::num::NonZeroU8;
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// A text that does not change. A short one, as nearly all names are, lies where it is used.
+///
+/// Finding a key among ten thousand takes some thirty comparisons. Behind a pointer each of them waits for memory; in
+/// place it is one of two numbers. Ordered like `str`, by bytes.
+#[derive(Clone)]
+pub struct Name(Repr);
+
+#[derive(Clone)]
+enum Repr {
+    Short(Short),
+    /// Longer than [`SHORT`].
+    Long(Arc<str>),
+}
+
+/// So many bytes lie in place.
+const SHORT: usize = 23;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Short {
+    bytes: [u8; SHORT],
+    /// The length and one, which leaves room to tell this from the other representation.
+    end: NonZeroU8,
+}
+
+const _: () = assert!(size_of::<Name>() == 24);
+
+impl Short {
+    fn of(text: &str) -> Option<Self> {
+        let end = NonZeroU8::new(u8::try_from(text.len() + 1).ok()?)?;
+        let mut bytes = [0; SHORT];
+        bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        Some(Short { bytes, end })
+    }
+
+    fn text(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.end.get()) - 1]
+    }
+
+    /// As numbers that are ordered like the text: what is missing counts as zeros, then the length decides.
+    fn numbers(&self) -> (u64, u64, u64, NonZeroU8) {
+        let number = |from: usize| {
+            let eight = self.bytes[from..].first_chunk().expect("there are eight bytes from here on");
+            u64::from_be_bytes(*eight)
+        };
+        (number(0), number(8), number(SHORT - 8), self.end)
+    }
+}
+
+impl Name {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        match &self.0 {
+            Repr::Short(short) => std::str::from_utf8(short.text()).expect("it was made of a text"),
+            Repr::Long(text) => text,
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Repr::Short(short) => short.text(),
+            Repr::Long(text) => text.as_bytes(),
+        }
+    }
+}
+
+impl Deref for Name {
+    type Target = str;
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl From<&str> for Name {
+    fn from(text: &str) -> Self {
+        Name(Short::of(text).map_or_else(|| Repr::Long(text.into()), Repr::Short))
+    }
+}
+
+impl From<String> for Name {
+    fn from(text: String) -> Self {
+        Name(Short::of(&text).map_or_else(|| Repr::Long(text.into()), Repr::Short))
+    }
+}
+
+impl Default for Name {
+    fn default() -> Self {
+        Name::from("")
+    }
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Repr::Short(one), Repr::Short(other)) => one == other,
+            (Repr::Long(one), Repr::Long(other)) => one == other,
+            // Their lengths differ.
+            (Repr::Short(_), Repr::Long(_)) | (Repr::Long(_), Repr::Short(_)) => false,
+        }
+    }
+}
+
+impl Eq for Name {}
+
+impl PartialEq<str> for Name {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl Ord for Name {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (&self.0, &other.0) {
+            (Repr::Short(one), Repr::Short(other)) => one.numbers().cmp(&other.numbers()),
+            _ => self.as_bytes().cmp(other.as_bytes()),
+        }
+    }
+}
+
+impl PartialOrd for Name {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self)
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl Serialize for Name {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from).map(Name::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quickcheck::quickcheck;
+
+    #[test]
+    fn long_and_short_ones_are_texts() {
+        for text in
+            ["", "a", "default", "12345678901234567890123", "123456789012345678901234", "größer als man denkt …"]
+        {
+            assert_eq!(Name::from(text).as_str(), text);
+            assert_eq!(Name::from(text.to_owned()), Name::from(text));
+        }
+        assert_eq!(format!("{:>3}|{:?}", Name::from("a"), Name::from("b")), "  a|\"b\"");
+    }
+
+    quickcheck! {
+        fn ordered_like_texts(one: String, other: String, shared: String) -> bool {
+            let ordered = |one: &str, other: &str| Name::from(one).cmp(&Name::from(other)) == one.cmp(other);
+            ordered(&one, &other)
+                && ordered(&format!("{shared}{one}"), &format!("{shared}{other}"))
+                && ordered(&shared, &format!("{shared}{one}"))
+        }
+    }
+}
