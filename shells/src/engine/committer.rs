@@ -18,12 +18,7 @@ pub const BATCH_BYTES: usize = 8 << 20;
 /// Writes that may wait. Beyond it the caller is told at once.
 pub const QUEUE: usize = 4096;
 
-/// Learns what became of a write, on the committer's thread. Must be short.
-pub type Done = Box<dyn FnOnce(Outcome) + Send>;
-
-type Job = (Write, Done);
-
-/// Why a write was not taken. Nothing happened, and `Done` will not be called.
+/// Why a write was not taken. Nothing happened, and nothing will be told of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejected {
     /// [`QUEUE`] writes wait already.
@@ -32,9 +27,10 @@ pub enum Rejected {
     Stopped,
 }
 
-/// Hands writes to an engine. Dropping it commits what waits, then drops the engine.
-pub struct Committer {
-    jobs: Option<Sender<Job>>,
+/// Hands writes to an engine, each under a name by which its outcome is told. Dropping it commits what waits, then drops
+/// the engine.
+pub struct Committer<N> {
+    jobs: Option<Sender<(Write, N)>>,
     thread: Option<JoinHandle<()>>,
     counts: Arc<Counts>,
 }
@@ -48,21 +44,25 @@ pub struct Counts {
     pub writes: AtomicU64,
 }
 
-impl Committer {
-    /// Starts the thread. The engine should have been loaded before.
-    pub fn start(engine: Box<dyn Engine>) -> std::io::Result<Self> {
+impl<N: Send + 'static> Committer<N> {
+    /// Starts the thread. The engine should have been loaded before. `tell` learns what became of the writes of one
+    /// commit, in the order of their submission. It is called on the thread, and the next commit waits for it.
+    pub fn start(
+        engine: Box<dyn Engine>,
+        tell: impl FnMut(Vec<(N, Outcome)>) + Send + 'static,
+    ) -> std::io::Result<Self> {
         let (jobs, waiting) = bounded(QUEUE);
         let counts = Arc::new(Counts::default());
         let counted = counts.clone();
-        let thread =
-            std::thread::Builder::new().name("committer".into()).spawn(move || run(engine, &waiting, &counted))?;
+        let work = move || run(engine, &waiting, &counted, tell);
+        let thread = std::thread::Builder::new().name("committer".into()).spawn(work)?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread), counts })
     }
 
-    /// Queues a write; never waits. Outcomes come in the order of submission.
-    pub fn submit(&self, write: Write, done: impl FnOnce(Outcome) + Send + 'static) -> Result<(), Rejected> {
+    /// Queues a write; never waits.
+    pub fn submit(&self, write: Write, name: N) -> Result<(), Rejected> {
         let jobs = self.jobs.as_ref().ok_or(Rejected::Stopped)?;
-        jobs.try_send((write, Box::new(done))).map_err(|error| match error {
+        jobs.try_send((write, name)).map_err(|error| match error {
             TrySendError::Full(_) => Rejected::Full,
             TrySendError::Disconnected(_) => Rejected::Stopped,
         })
@@ -74,7 +74,7 @@ impl Committer {
     }
 }
 
-impl Drop for Committer {
+impl<N> Drop for Committer<N> {
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
@@ -84,11 +84,16 @@ impl Drop for Committer {
     }
 }
 
-fn run(mut engine: Box<dyn Engine>, waiting: &Receiver<Job>, counts: &Counts) {
+fn run<N>(
+    mut engine: Box<dyn Engine>,
+    waiting: &Receiver<(Write, N)>,
+    counts: &Counts,
+    mut tell: impl FnMut(Vec<(N, Outcome)>),
+) {
     let mut held = None;
     while let Some(first) = held.take().or_else(|| waiting.recv().ok()) {
         let mut bytes = size(&first.0);
-        let (mut writes, mut dones) = (vec![first.0], vec![first.1]);
+        let (mut writes, mut names) = (vec![first.0], vec![first.1]);
         while writes.len() < BATCH_WRITES
             && let Ok(job) = waiting.try_recv()
         {
@@ -98,15 +103,13 @@ fn run(mut engine: Box<dyn Engine>, waiting: &Receiver<Job>, counts: &Counts) {
                 break;
             }
             writes.push(job.0);
-            dones.push(job.1);
+            names.push(job.1);
         }
         counts.commits.fetch_add(1, Relaxed);
         counts.writes.fetch_add(writes.len() as u64, Relaxed);
         let outcomes = engine.commit(&writes);
-        assert_eq!(outcomes.len(), dones.len(), "an engine answers every write");
-        for (done, outcome) in dones.into_iter().zip(outcomes) {
-            done(outcome);
-        }
+        assert_eq!(outcomes.len(), names.len(), "an engine answers every write");
+        tell(names.into_iter().zip(outcomes).collect());
     }
 }
 
@@ -148,11 +151,9 @@ mod tests {
         let (let_go, go) = bounded(100);
         let (sizes, batches) = bounded(100);
         let (done, outcomes) = bounded(10_000);
-        let committer = Committer::start(Box::new(Slow { memory: Memory::default(), go, sizes })).unwrap();
-        let submit = |key, bytes| {
-            let done = done.clone();
-            committer.submit(write(key, bytes), move |outcome| done.send((key, outcome)).unwrap())
-        };
+        let tell = move |all: Vec<_>| all.into_iter().for_each(|one| done.send(one).unwrap());
+        let committer = Committer::start(Box::new(Slow { memory: Memory::default(), go, sizes }), tell).unwrap();
+        let submit = |key, bytes| committer.submit(write(key, bytes), key);
         submit(0, 1).unwrap();
         assert_eq!(batches.recv(), Ok(1));
         // All of these wait now, and the queue is full.
@@ -172,11 +173,9 @@ mod tests {
         let (let_go, go) = bounded(100);
         let (sizes, batches) = bounded(100);
         let (done, outcomes) = bounded(100);
-        let committer = Committer::start(Box::new(Slow { memory: Memory::default(), go, sizes })).unwrap();
-        for key in 0..6 {
-            let done = done.clone();
-            committer.submit(write(key, 3 << 20), move |outcome| done.send(outcome).unwrap()).unwrap();
-        }
+        let tell = move |all: Vec<_>| all.into_iter().for_each(|one| done.send(one).unwrap());
+        let committer = Committer::start(Box::new(Slow { memory: Memory::default(), go, sizes }), tell).unwrap();
+        (0..6).for_each(|key| committer.submit(write(key, 3 << 20), key).unwrap());
         (0..10).for_each(|_| let_go.send(()).unwrap());
         drop(committer);
         assert_eq!(outcomes.len(), 6);
