@@ -146,12 +146,15 @@ impl Store {
             self.len -= 1;
             return Some(old);
         };
-        // Most writes replace: then nothing of the key is kept.
-        if let Some(place) = namespaces.get_mut(&key.namespace).and_then(|objects| objects.get_mut(&key.name)) {
-            return Some(std::mem::replace(place, object));
-        }
-        self.len += 1;
-        namespaces.entry(key.namespace.clone()).or_default().insert(key.name.clone(), object)
+        let old = match namespaces.get_mut(&key.namespace) {
+            Some(objects) => objects.insert(key.name.clone(), object),
+            None => {
+                namespaces.insert(key.namespace.clone(), BTreeMap::from([(key.name.clone(), object)]));
+                None
+            }
+        };
+        self.len += usize::from(old.is_none());
+        old
     }
 
     /// Takes in a durable write: `object` carries its revision; absent means removed. Returns the change.

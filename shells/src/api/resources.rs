@@ -45,9 +45,9 @@ const LIST_AT_ONCE_MAX: usize = 1000;
 pub fn at_once(api: &Api, asked: Asked, reply: Reply, resource: &Resource) -> Option<Reply> {
     let Ok(params) = Params::of(asked) else { return Some(reply) };
     let waits = params.watch || resource.part.as_deref() == Some("log");
-    let is_collection = resource.name.is_none() && matches!(asked.method, "DELETE");
+    let is_many = asked.method == "DELETE" && resource.name.is_none();
     // YAML can be a lot of work.
-    if waits || is_collection || media_type(asked).ends_with("yaml") {
+    if waits || is_many || media_type(asked).ends_with("yaml") {
         return Some(reply);
     }
     let Ok((request, warnings)) = request(asked, resource, &params) else { return Some(reply) };

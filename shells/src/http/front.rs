@@ -1,9 +1,11 @@
 //! The acceptor before tiny_http: one thread, epoll, bounded in every direction.
 //!
-//! What is small is offered to [`AtOnce`] first, see `at_once.rs`; all else is forwarded. Each client connection owns at
-//! most one inner connection, opened with the first request that needs it. A request is offered or forwarded only after the answer before it was delivered, so pipelined requests wait in the kernel and an error can never
-//! overtake an answer. Bytes are passed on as they come; what a slow side does not take stays in one bounded buffer,
-//! and nothing more is read from the other side until it is gone. So a stuck client costs its own connection only.
+//! What is small is offered to [`AtOnce`] first, see `at_once.rs`; all else is forwarded. Each client connection owns
+//! at most one inner connection, opened with the first request that needs it. A request is offered or forwarded only
+//! after the answer before it was delivered, so pipelined requests wait in the kernel and an error can never overtake
+//! an answer. Bytes are passed on as they come; what a slow side does not take stays in one bounded buffer, or in the
+//! one answer that was given at once, and nothing more is read from the other side until it is gone. So a stuck client
+//! costs its own connection only.
 //!
 //! The inner listener is a Unix socket without a name: it is bound in a private directory, opened, and unlinked at
 //! once. Only a process that may look into this one's descriptors can reach it, and `client.rs` refuses even those.
