@@ -24,7 +24,7 @@ use miniku_core::controllers::replicaset::{self, ReplicaSetController};
 use miniku_core::program::{DeleteOptions, Query, Revision, Verb, WatchEvent, WatchFrom};
 use miniku_core::scheduler::{Nodes, Turn, pick};
 use miniku_core::store::Store;
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::{PoisonError, RwLock, mpsc};
 use std::time::{Duration, Instant};
 
 /// Runs those that were chosen.
@@ -245,23 +245,23 @@ fn shared_store(chosen: &Chosen, rows: &mut Vec<Row>) {
         rows.push(measure_parallel("MemStoreConcurrentReads", Some(157.0), |nth| drop(read(nth))));
     }
     let object = at(&pod("pod", "test"), 1);
-    let write = |store: &Mutex<Store>, nth: u64| {
+    let write = |store: &RwLock<Store>, nth: u64| {
         let key = key(nth % 1000);
-        let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut store = store.write().unwrap_or_else(PoisonError::into_inner);
         let revision = Revision(store.revision().0 + 1);
         store.apply(&key, Some(object.clone()), revision);
     };
     if chosen.has("MemStoreConcurrentWrites") {
-        let store = Mutex::new(filled(1000));
+        let store = RwLock::new(filled(1000));
         rows.push(measure_parallel("MemStoreConcurrentWrites", Some(194.0), |nth| write(&store, nth)));
     }
     if chosen.has("MemStoreConcurrentMixed") {
-        let store = Mutex::new(filled(1000));
+        let store = RwLock::new(filled(1000));
         rows.push(measure_parallel("MemStoreConcurrentMixed", Some(179.0), |nth| match nth / 2 % 2 {
             0 => write(&store, nth),
             _ => {
                 let key = key(nth % 1000);
-                drop(store.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned());
+                drop(store.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned());
             }
         }));
     }

@@ -28,7 +28,10 @@ impl Served {
             put(&host, object);
         }
         let api = Api::new(host.clone());
-        let config = Config { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), ..Config::default() };
+        let at_once = api.clone();
+        let at_once: http::AtOnce = Arc::new(move |asked, reply| at_once.at_once(asked, reply));
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let config = Config { listen, at_once: Some(at_once), ..Config::default() };
         let serving = http::serve(config, Arc::new(move |exchange| api.handle(exchange))).expect("loopback is free");
         let url: ServerUrl = serving.local_addr().to_string().parse().expect("an address is a server's");
         Served { host, remote: Remote::new(url.clone()), url, _serving: serving }

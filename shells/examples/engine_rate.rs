@@ -62,7 +62,10 @@ fn main() {
     }
     println!("100,000 keys of 1 KiB in commits of 1,000: {:.2?}", began.elapsed());
     // Writers that each wait for their answer.
-    let committer = Arc::new(Committer::start(Box::new(redb)).expect("a thread"));
+    let tell = |all: Vec<(crossbeam_channel::Sender<Outcome>, Outcome)>| {
+        all.into_iter().for_each(|(writer, outcome)| writer.send(outcome).expect("the writer waits"));
+    };
+    let committer = Arc::new(Committer::start(Box::new(redb), tell).expect("a thread"));
     for writers in [1, 16, 64] {
         let began = Instant::now();
         let commits = committer.counts().commits.load(std::sync::atomic::Ordering::Relaxed);
@@ -73,10 +76,8 @@ fn main() {
                 scope.spawn(move || {
                     let (sender, answer) = crossbeam_channel::bounded(1);
                     for count in 0..each {
-                        let sender = sender.clone();
                         let key = 10_000_000 * writers + writer * 100_000 + count;
-                        let done = move |outcome| sender.send(outcome).expect("the writer waits");
-                        committer.submit(write(key, 0), done).expect("room in the queue");
+                        committer.submit(write(key, 0), sender.clone()).expect("room in the queue");
                         answer.recv().expect("an outcome");
                     }
                 });

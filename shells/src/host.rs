@@ -1,8 +1,9 @@
 //! The API server's shell: who asked, the engine behind it, its clock.
 //!
-//! Requests are stepped on the thread that brings them, under one lock; nobody waits for a hand-over. Answers and events
-//! leave under the same lock, so that each watcher sees them in the store's order, and therefore a [`Route`] must not
-//! block. Writes go to the committer, whose outcomes are stepped on its thread.
+//! Requests are stepped on the thread that brings them, under one lock; nobody waits for a hand-over. Events leave under
+//! the same lock, so that each watcher sees them in the store's order, and therefore a [`Route`] must not block. Answers
+//! leave after it. Reads share the lock with each other. Writes go to the committer, whose outcomes are stepped on its
+//! thread, those of one commit together.
 
 use crate::clock::Clock;
 use crate::driver::log_line;
@@ -18,7 +19,7 @@ use miniku_core::store::Store;
 use miniku_core::time::Instant;
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 /// What the API server says to one who asked.
@@ -32,22 +33,26 @@ pub enum FromServer {
     End,
 }
 
-/// Takes what the server says to one who asked. Called under the server's lock: it must be short and never block.
+/// Takes what the server says to one who asked. Called under the server's lock, but for a last answer: it must be short
+/// and never block.
 /// False means that nobody listens any more.
 pub type Route = Box<dyn FnMut(FromServer) -> bool + Send>;
 
 /// An API server at work in this process.
 pub struct ApiHost {
     clock: Clock,
-    state: Mutex<State>,
-    committer: Committer,
+    server: RwLock<ApiServer>,
+    /// Locked after the server, where both are.
+    routes: Mutex<Routes>,
+    committer: Committer<CommitId>,
     alarm: Arc<Alarm>,
 }
 
-struct State {
-    server: ApiServer,
-    routes: BTreeMap<RequestId, Route>,
-    next: u64,
+/// Who waits for something, and for what.
+#[derive(Default)]
+struct Routes {
+    by_id: BTreeMap<RequestId, Route>,
+    last: u64,
 }
 
 /// When the server wants to be woken.
@@ -85,11 +90,20 @@ impl ApiHost {
     pub fn start(clock: Clock, seed: u64, mut engine: Box<dyn Engine>) -> Result<Arc<Self>, StartError> {
         let store = load(&mut *engine)?;
         let server = ApiServer::new(Options::with_seed(seed), store);
-        let committer = Committer::start(engine).map_err(StartError::Thread)?;
+        let home = Arc::new(OnceLock::<Weak<ApiHost>>::new());
+        let heard = home.clone();
+        let tell = move |outcomes| {
+            // Without a host there is nobody to tell.
+            if let Some(host) = heard.get().and_then(Weak::upgrade) {
+                host.committed(outcomes);
+            }
+        };
+        let committer = Committer::start(engine, tell).map_err(StartError::Thread)?;
         let alarm = Arc::<Alarm>::default();
-        let state = Mutex::new(State { server, routes: BTreeMap::new(), next: 0 });
-        let host = Arc::new(ApiHost { clock, state, committer, alarm: alarm.clone() });
-        host.step(Input::Wake);
+        let (server, routes) = (RwLock::new(server), Mutex::default());
+        let host = Arc::new(ApiHost { clock, server, routes, committer, alarm: alarm.clone() });
+        home.set(Arc::downgrade(&host)).expect("it is set here only");
+        host.step([Input::Wake]);
         let weak = Arc::downgrade(&host);
         let ring = move || alarm.run(clock, &weak);
         std::thread::Builder::new()
@@ -102,36 +116,44 @@ impl ApiHost {
 
     /// Asks for something on behalf of `route`, which hears the answer, perhaps before this returns.
     pub fn submit(self: &Arc<Self>, request: Request, route: Route) -> RequestId {
-        let mut state = self.lock();
-        state.next += 1;
-        let from = RequestId(state.next);
-        state.routes.insert(from, route);
-        self.step_locked(state, Input::Request { from, request });
+        let from = {
+            let mut routes = self.routes();
+            routes.last += 1;
+            let from = RequestId(routes.last);
+            routes.by_id.insert(from, route);
+            from
+        };
+        self.step([Input::Request { from, request }]);
         from
     }
 
     /// Asks and waits for the answer. Not for watches.
     pub fn ask(self: &Arc<Self>, request: impl Into<Request>) -> Answer {
+        let request = request.into();
+        if let Some(answer) = self.look(|server| server.read(&request.verb)) {
+            return answer;
+        }
         let (sender, receiver) = crossbeam_channel::bounded(1);
         let route = move |said| match said {
             FromServer::Answer(answer) => sender.send(answer).is_ok(),
             FromServer::Event(_) | FromServer::End => false,
         };
-        self.submit(request.into(), Box::new(route));
+        self.submit(request, Box::new(route));
         receiver.recv().unwrap_or_else(|_| Answer::Lost("the server stopped".into()))
     }
 
     /// Who asked under this id wants no more.
     pub fn gone(self: &Arc<Self>, from: RequestId) {
-        let mut state = self.lock();
-        if state.routes.remove(&from).is_some() {
-            self.step_locked(state, Input::Gone { from });
+        let removed = self.routes().by_id.remove(&from);
+        if removed.is_some() {
+            self.step([Input::Gone { from }]);
         }
     }
 
-    /// Looks at the server's state: for metrics.
+    /// Looks at the server's state, at the same time as others do.
     pub fn look<T>(&self, at: impl FnOnce(&ApiServer) -> T) -> T {
-        at(&self.lock().server)
+        // A panic in a step ends the process in release builds, and the test in others.
+        at(&self.server.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// How much was committed.
@@ -139,58 +161,60 @@ impl ApiHost {
         self.committer.counts()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic in a step ends the process in release builds, and the test in others.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn routes(&self) -> MutexGuard<'_, Routes> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn step(self: &Arc<Self>, input: Input) {
-        let state = self.lock();
-        self.step_locked(state, input);
-    }
-
-    fn step_locked(self: &Arc<Self>, mut state: MutexGuard<'_, State>, input: Input) {
-        let mut out = Effects::default();
-        state.server.step(self.clock.now(), input, &mut out);
-        let (mut commits, mut left) = (Vec::new(), Vec::new());
-        for effect in out.list {
-            match effect {
-                Effect::Answer { to, answer } => {
-                    let watching = matches!(answer, Answer::Watching);
-                    let hears = state.routes.get_mut(&to).is_none_or(|route| route(FromServer::Answer(answer)));
-                    if !watching {
-                        state.routes.remove(&to);
-                    } else if !hears {
-                        left.push(to);
+    /// Steps the server with these inputs, one after the other, and sees to the effects.
+    fn step(self: &Arc<Self>, inputs: impl IntoIterator<Item = Input>) {
+        let (mut commits, mut answers, mut left) = (Vec::new(), Vec::new(), Vec::new());
+        let mut server = self.server.write().unwrap_or_else(PoisonError::into_inner);
+        let mut wake_at = None;
+        for input in inputs {
+            let mut out = Effects::default();
+            server.step(self.clock.now(), input, &mut out);
+            wake_at = out.wake_at;
+            let mut routes = self.routes();
+            for effect in out.list {
+                match effect {
+                    Effect::Answer { to, answer: Answer::Watching } => {
+                        let watching = FromServer::Answer(Answer::Watching);
+                        if routes.by_id.get_mut(&to).is_some_and(|route| !route(watching)) {
+                            left.push(to);
+                        }
                     }
-                }
-                Effect::Event { to, event } => {
-                    if let Some(route) = state.routes.get_mut(&to)
-                        && !route(FromServer::Event(event))
-                    {
-                        state.routes.remove(&to);
-                        left.push(to);
+                    Effect::Answer { to, answer } => answers.extend(routes.by_id.remove(&to).map(|it| (it, answer))),
+                    Effect::Event { to, event } => {
+                        if let Some(route) = routes.by_id.get_mut(&to)
+                            && !route(FromServer::Event(event))
+                        {
+                            routes.by_id.remove(&to);
+                            left.push(to);
+                        }
                     }
-                }
-                Effect::End { to } => {
-                    if let Some(mut route) = state.routes.remove(&to) {
-                        route(FromServer::End);
+                    Effect::End { to } => {
+                        if let Some(mut route) = routes.by_id.remove(&to) {
+                            route(FromServer::End);
+                        }
                     }
-                }
-                Effect::Commit { commit, write } => commits.push((commit, write)),
-                Effect::Log { level, line } => log_line(level, &line),
-                Effect::Call { .. } | Effect::Cancel { .. } | Effect::Runtime(_) => {
-                    unreachable!("an API server asks nobody else")
+                    Effect::Commit { commit, write } => commits.push((commit, write)),
+                    Effect::Log { level, line } => log_line(level, &line),
+                    Effect::Call { .. } | Effect::Cancel { .. } | Effect::Runtime(_) => {
+                        unreachable!("an API server asks nobody else")
+                    }
                 }
             }
         }
         for from in left {
-            state.server.step(self.clock.now(), Input::Gone { from }, &mut Effects::default());
+            server.step(self.clock.now(), Input::Gone { from }, &mut Effects::default());
         }
-        drop(state);
-        self.alarm.set(out.wake_at);
+        drop(server);
+        self.alarm.set(wake_at);
         for (commit, write) in commits {
             self.commit(commit, write);
+        }
+        for (mut route, answer) in answers {
+            route(FromServer::Answer(answer));
         }
     }
 
@@ -200,24 +224,24 @@ impl ApiHost {
             expect: write.expect.0,
             value: write.object.map(|object| Arc::from(object.json())),
         };
-        let host = Arc::downgrade(self);
-        let done = move |outcome| {
-            if let Some(host) = host.upgrade() {
-                let outcome = match outcome {
-                    Outcome::Committed { revision } => Committed::At(Revision(revision)),
-                    Outcome::Conflict { .. } => Committed::Conflict,
-                    Outcome::Failed { message } => Committed::Failed(message),
-                };
-                host.step(Input::Committed { commit, outcome });
-            }
-        };
-        if let Err(rejected) = self.committer.submit(entry, done) {
+        if let Err(rejected) = self.committer.submit(entry, commit) {
             let why = match rejected {
                 Rejected::Full => "too many writes are waiting for the disk",
                 Rejected::Stopped => "the store is closed",
             };
-            self.step(Input::Committed { commit, outcome: Committed::Failed(why.into()) });
+            self.step([Input::Committed { commit, outcome: Committed::Failed(why.into()) }]);
         }
+    }
+
+    fn committed(self: &Arc<Self>, outcomes: Vec<(CommitId, Outcome)>) {
+        self.step(outcomes.into_iter().map(|(commit, outcome)| {
+            let outcome = match outcome {
+                Outcome::Committed { revision } => Committed::At(Revision(revision)),
+                Outcome::Conflict { .. } => Committed::Conflict,
+                Outcome::Failed { message } => Committed::Failed(message),
+            };
+            Input::Committed { commit, outcome }
+        }));
     }
 }
 
@@ -254,7 +278,7 @@ impl Alarm {
                 alarm.0 = None;
                 drop(alarm);
                 match host.upgrade() {
-                    Some(host) => host.step(Input::Wake),
+                    Some(host) => host.step([Input::Wake]),
                     None => return,
                 }
                 alarm = self.at.lock().unwrap_or_else(PoisonError::into_inner);

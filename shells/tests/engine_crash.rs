@@ -39,7 +39,9 @@ fn child(directory: &Path) {
     .unwrap();
     // Counts go on, over deletions as well.
     let mut count = std::env::var("MINIKU_TEST_CRASH_COUNT").unwrap().parse::<u64>().unwrap();
-    let committer = Committer::start(Box::new(redb)).unwrap();
+    type Done = Box<dyn FnOnce(Outcome) + Send>;
+    let tell = |all: Vec<(Done, Outcome)>| all.into_iter().for_each(|(done, outcome)| done(outcome));
+    let committer = Committer::start(Box::new(redb), tell).unwrap();
     let known = Arc::new(Mutex::new(known));
     loop {
         let (sender, answers) = crossbeam_channel::bounded(KEYS);
@@ -63,7 +65,7 @@ fn child(directory: &Path) {
                 };
                 sender.send(()).unwrap();
             };
-            committer.submit(write, done).unwrap();
+            assert!(committer.submit(write, Box::new(done)).is_ok());
         }
         drop(sender);
         while answers.recv().is_ok() {}

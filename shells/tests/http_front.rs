@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
-use miniku::http::{Config, Exchange, Limits, Refusal, Serving, Upgrade, serve};
+use miniku::http::{Asked, Config, Exchange, Limits, Refusal, Reply, Respond, Serving, Upgrade, serve};
 
 /// No condition in this file takes longer on an idle machine; a loaded one gets its time.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -551,6 +551,97 @@ fn a_handler_without_an_answer_answers_500() {
 }
 
 /// A request for another protocol is handed over with its socket, and counted until its handler is done.
+/// Answers some paths on the front's thread, or lets another thread answer them.
+fn at_once(asked: Asked, reply: Reply) -> Option<Reply> {
+    match asked.path() {
+        "/once" => reply.respond(200, "text/plain", &[("X-Once", "yes")], asked.body).unwrap(),
+        "/later" => drop(std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            reply.respond(200, "text/plain", &[], b"later").unwrap();
+        })),
+        "/forgotten" => drop(reply),
+        _ => return Some(reply),
+    }
+    None
+}
+
+fn bed_at_once() -> Bed {
+    let config = Config { listen: ([127, 0, 0, 1], 0).into(), at_once: Some(Arc::new(at_once)), ..Config::default() };
+    let world = World::default();
+    let serving = serve(config, Arc::new(move |exchange| world.handle(exchange))).unwrap();
+    Bed { serving, world: Arc::default() }
+}
+
+#[test]
+fn what_is_answered_at_once_keeps_its_place_among_the_rest() {
+    let bed = bed_at_once();
+    let post = |path: &str, body: &str| {
+        format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    };
+    let large = "x".repeat(20_000);
+    let requests = [
+        get("/slow"),
+        post("/once", "abc"),
+        get("/later"),
+        post("/echo", "def"),
+        post("/once", ""),
+        // Too large to be gathered, so it gets a thread.
+        post("/once", &large),
+        get("/forgotten"),
+        post("/once", "ghi"),
+    ];
+    let mut stream = bed.connect();
+    stream.write_all(requests.concat().as_bytes()).unwrap();
+    let answers: Vec<(String, String)> = requests.iter().map(|_| answer(&mut stream)).collect();
+    let bodies: Vec<&str> = answers.iter().map(|(_, body)| body.as_str()).collect();
+    let forgotten = bodies[6];
+    assert_eq!(bodies, ["slow", "abc", "later", "def", "", "hello", forgotten, "ghi"]);
+    assert!(answers[6].0.starts_with("HTTP/1.1 500 ") && forgotten.contains("without an answer"), "{forgotten}");
+    assert!(answers[1].0.contains("\r\nX-Once: yes\r\n") && !answers[1].0.contains("Connection"), "{}", answers[1].0);
+    assert_eq!(bed.serving.metrics().requests.load(Ordering::Relaxed), requests.len() as u64);
+    // Also byte by byte, with a body that was announced, and at the end of a connection.
+    for byte in post("/once", "bytes").as_bytes() {
+        stream.write_all(&[*byte]).unwrap();
+    }
+    assert_eq!(answer(&mut stream).1, "bytes");
+    stream
+        .write_all(b"POST /once HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+        .unwrap();
+    assert_eq!(read_until(&mut stream, "\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(b"ok").unwrap();
+    assert_eq!(answer(&mut stream).1, "ok");
+    stream.write_all(b"HEAD /later HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let last = rest(&mut stream);
+    assert!(last.contains("\r\nConnection: close\r\n"), "{last}");
+    assert!(last.ends_with("\r\n\r\n"), "{last}");
+}
+
+#[test]
+fn an_answer_for_a_client_that_left_reaches_nobody_else() {
+    let bed = bed_at_once();
+    for _ in 0..20 {
+        let mut stream = bed.connect();
+        stream.write_all(get("/later").as_bytes()).unwrap();
+        drop(stream);
+        let mut next = bed.connect();
+        next.write_all(get("/once").as_bytes()).unwrap();
+        assert_eq!(answer(&mut next).1, "");
+        next.write_all(get("/slow").as_bytes()).unwrap();
+        assert_eq!(answer(&mut next).1, "slow");
+    }
+    eventually("all are gone", || bed.serving.metrics().connections_open.load(Ordering::Relaxed) == 0);
+}
+
+#[test]
+fn a_promised_answer_is_waited_for_when_the_server_stops() {
+    let bed = bed_at_once();
+    let mut stream = bed.connect();
+    stream.write_all(get("/later").as_bytes()).unwrap();
+    eventually("it is taken up", || bed.serving.metrics().bytes_in.load(Ordering::Relaxed) > 0);
+    assert!(bed.serving.stop(PATIENCE));
+    assert!(rest(&mut stream).ends_with("later"));
+}
+
 #[test]
 fn hands_over_upgrades() {
     let echo = |mut upgrade: Upgrade| {

@@ -2,7 +2,7 @@
 //!
 //! Source: Kubernetes API conventions, "Metadata"; `meta/v1.ObjectMeta`.
 
-use crate::api::structs::Field;
+use crate::api::structs::{Field, Key};
 use crate::api_struct;
 use crate::time::Wall;
 use jiff::Timestamp;
@@ -156,7 +156,7 @@ macro_rules! time_serde {
         }
         impl<'de> Deserialize<'de> for $time {
             fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(from)?;
+                let Key(text) = Key::deserialize(from)?;
                 parse_rfc3339(&text).map($time::of).map_err(de::Error::custom)
             }
         }

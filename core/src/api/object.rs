@@ -13,10 +13,12 @@ use crate::api::pod::Pod;
 use crate::api::replicaset::ReplicaSet;
 use crate::api::structs::{Field, Rest};
 use crate::program::Revision;
+use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
 
 /// An object of some kind.
@@ -137,6 +139,14 @@ macro_rules! resources {
             }
         }
 
+        impl<'de> DeserializeSeed<'de> for ItemsOf {
+            type Value = Vec<Object>;
+
+            fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Vec<Object>, D::Error> {
+                match self.0 { $(Kind::$kind => from.deserialize_any(Items::<$kind>(PhantomData))),+ }
+            }
+        }
+
         $(impl Resource for $kind {
             const KIND: Kind = Kind::$kind;
             fn meta(&self) -> &ObjectMeta {
@@ -236,6 +246,31 @@ fn checked<T: Resource>(mut body: T) -> Result<Object, DecodeError> {
         return Err(DecodeError::Other(api_version, kind));
     }
     Ok(body.into_object())
+}
+
+/// Reads the items of a list, which are objects of this kind. `null` is a list without items.
+pub struct ItemsOf(pub Kind);
+
+struct Items<T>(PhantomData<T>);
+
+impl<'de, T: Resource> Visitor<'de> for Items<T> {
+    type Value = Vec<Object>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of objects")
+    }
+
+    fn visit_unit<E>(self) -> Result<Vec<Object>, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Object>, A::Error> {
+        let mut items = Vec::new();
+        while let Some(body) = seq.next_element::<T>()? {
+            items.push(checked(body).map_err(serde::de::Error::custom)?);
+        }
+        Ok(items)
+    }
 }
 
 impl Object {

@@ -96,12 +96,14 @@ impl std::str::FromStr for Quantity {
                 }
             }
         };
-        let digits: i128 = format!("{whole}{fraction}").parse().map_err(|_| wrong())?;
+        // At most 30 digits: no overflow.
+        let digits =
+            whole.bytes().chain(fraction.bytes()).fold(0, |sum: i128, digit| sum * 10 + i128::from(digit - b'0'));
         let scale =
             10_i128.checked_pow(fraction.len() as u32).ok_or_else(wrong)?.checked_mul(divisor).ok_or_else(wrong)?;
         let scaled = digits.checked_mul(multiplier).and_then(|units| units.checked_mul(NANOS)).ok_or_else(wrong)?;
         // Rounded away from zero: a request is never made smaller than it was.
-        let nanos = (scaled + scale - 1) / scale;
+        let nanos = if scale == 1 { scaled } else { (scaled + scale - 1) / scale };
         Ok(Quantity { nanos: if text.starts_with('-') { -nanos } else { nanos }, text: text.to_owned() })
     }
 }

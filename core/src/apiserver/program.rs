@@ -143,23 +143,31 @@ impl ApiServer {
         Draw::new(self.options.seed).key(what).key(&key.to_string()).count(revision)
     }
 
-    fn request(&mut self, now: Now, from: RequestId, request: Request, out: &mut Effects) {
-        let Request { verb, dry_run } = request;
-        let answer = match verb {
-            Verb::Get { key } => match self.store.get(&key) {
+    /// The answer to a read, which changes nothing; absent if something else is asked.
+    pub fn read(&self, verb: &Verb) -> Option<Answer> {
+        match verb {
+            Verb::Get { key } => Some(match self.store.get(key) {
                 Some(object) => Answer::Object { object: object.clone(), created: false },
                 None => Answer::Refused(Status::not_found(key.kind, &key.name)),
-            },
-            Verb::List(query) => match unknown_field(&query) {
+            }),
+            Verb::List(query) => Some(match unknown_field(query) {
                 Some(status) => Answer::Refused(status),
                 None => {
-                    Answer::List { revision: self.store.revision(), items: self.store.list(&query).cloned().collect() }
+                    Answer::List { revision: self.store.revision(), items: self.store.list(query).cloned().collect() }
                 }
-            },
-            Verb::Watch { query, from: start, bookmarks } => return self.watch(from, query, start, bookmarks, out),
-            verb => return self.write(now, from, Request { verb, dry_run }, out),
-        };
-        out.push(Effect::Answer { to: from, answer });
+            }),
+            _ => None,
+        }
+    }
+
+    fn request(&mut self, now: Now, from: RequestId, request: Request, out: &mut Effects) {
+        if let Some(answer) = self.read(&request.verb) {
+            return out.push(Effect::Answer { to: from, answer });
+        }
+        match request.verb {
+            Verb::Watch { query, from: start, bookmarks } => self.watch(from, query, start, bookmarks, out),
+            _ => self.write(now, from, request, out),
+        }
     }
 
     fn watch(&mut self, to: RequestId, query: Query, from: WatchFrom, bookmarks: bool, out: &mut Effects) {

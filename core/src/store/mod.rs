@@ -21,9 +21,8 @@ pub const HISTORY: usize = 4096;
 /// Objects by key, at a revision, with the changes that led there.
 #[derive(Debug)]
 pub struct Store {
-    /// By kind and namespace, then by name. There is no empty one.
-    scopes: BTreeMap<(Kind, Name), BTreeMap<Name, Object>>,
-    /// How many there are in all scopes.
+    objects: BTreeMap<Kind, Namespaces>,
+    /// How many there are in all.
     len: usize,
     revision: Revision,
     history: VecDeque<Change>,
@@ -31,6 +30,9 @@ pub struct Store {
     /// The revision before the oldest change in the history.
     forgotten: Revision,
 }
+
+/// The objects of a kind: by namespace, then by name. No namespace is empty.
+type Namespaces = BTreeMap<Name, BTreeMap<Name, Object>>;
 
 /// One write.
 #[derive(Clone, Debug)]
@@ -83,7 +85,7 @@ impl Store {
     /// An empty store that remembers at most so many changes.
     pub fn with_history(history_max: usize) -> Self {
         Store {
-            scopes: BTreeMap::new(),
+            objects: BTreeMap::new(),
             len: 0,
             revision: Revision(0),
             history: VecDeque::new(),
@@ -99,7 +101,13 @@ impl Store {
             store.put(&object.key(), Some(object));
         }
         if planted!(RevisionFromObjects) {
-            let newest = store.scopes.values().flat_map(BTreeMap::values).map(Object::revision).max();
+            let newest = store
+                .objects
+                .values()
+                .flat_map(BTreeMap::values)
+                .flat_map(BTreeMap::values)
+                .map(Object::revision)
+                .max();
             (store.revision, store.forgotten) = (newest.unwrap_or_default(), newest.unwrap_or_default());
         }
         store
@@ -127,41 +135,48 @@ impl Store {
 
     /// One object. Costs O(log objects).
     pub fn get(&self, key: &Key) -> Option<&Object> {
-        self.scopes.get(&(key.kind, key.namespace.clone()))?.get(&key.name)
+        self.objects.get(&key.kind)?.get(&key.namespace)?.get(&key.name)
     }
 
     /// All objects that match, in the order of their keys. Costs what the kind has in that namespace.
     pub fn list<'a>(&'a self, query: &'a Query) -> impl Iterator<Item = &'a Object> {
-        let scopes = self.scopes(query.kind, query.namespace.as_ref());
-        scopes.flat_map(BTreeMap::values).filter(|object| query.selects(object))
+        self.within(query.kind, query.namespace.as_ref())
+            .flat_map(BTreeMap::values)
+            .filter(|object| query.selects(object))
     }
 
     /// The objects of a kind: those of one namespace, or namespace by namespace.
-    fn scopes(&self, kind: Kind, namespace: Option<&Name>) -> impl Iterator<Item = &BTreeMap<Name, Object>> {
-        let first = (kind, namespace.cloned().unwrap_or_else(|| "".into()));
-        let scopes = self.scopes.range(first..);
-        let within = scopes.take_while(move |((of, at), _)| *of == kind && namespace.is_none_or(|one| *one == *at));
-        within.map(|(_, objects)| objects)
+    fn within(&self, kind: Kind, namespace: Option<&Name>) -> impl Iterator<Item = &BTreeMap<Name, Object>> {
+        let namespaces = self.objects.get(&kind).into_iter();
+        let one = namespaces.clone().filter_map(move |all| all.get(namespace?));
+        let all = namespaces.filter(move |_| namespace.is_none()).flat_map(BTreeMap::values);
+        one.chain(all)
     }
 
     /// How many objects of a kind there are. Costs a step a namespace.
     pub fn count(&self, kind: Kind) -> usize {
-        self.scopes(kind, None).map(BTreeMap::len).sum()
+        self.within(kind, None).map(BTreeMap::len).sum()
     }
 
     /// Puts an object in its place, or empties that. Returns what was there.
     fn put(&mut self, key: &Key, object: Option<Object>) -> Option<Object> {
-        let scope = (key.kind, key.namespace.clone());
+        let namespaces = self.objects.entry(key.kind).or_default();
         let Some(object) = object else {
-            let objects = self.scopes.get_mut(&scope)?;
+            let objects = namespaces.get_mut(&key.namespace)?;
             let old = objects.remove(&key.name)?;
             if objects.is_empty() {
-                self.scopes.remove(&scope);
+                namespaces.remove(&key.namespace);
             }
             self.len -= 1;
             return Some(old);
         };
-        let old = self.scopes.entry(scope).or_default().insert(key.name.clone(), object);
+        let old = match namespaces.get_mut(&key.namespace) {
+            Some(objects) => objects.insert(key.name.clone(), object),
+            None => {
+                namespaces.insert(key.namespace.clone(), BTreeMap::from([(key.name.clone(), object)]));
+                None
+            }
+        };
         self.len += usize::from(old.is_none());
         old
     }

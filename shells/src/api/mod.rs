@@ -15,7 +15,7 @@ mod watch;
 
 use crate::driver::Seen;
 use crate::host::ApiHost;
-use crate::http::{Exchange, Metrics};
+use crate::http::{Asked, Exchange, Metrics, Reply};
 use miniku_core::api::status::{Reason, Status};
 use route::Target;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -49,7 +49,17 @@ impl Api {
         let _ = self.http.set(metrics);
     }
 
-    /// Answers one request.
+    /// Answers a request for objects, now or when its write is durable, or gives it back: [`crate::http::AtOnce`].
+    pub fn at_once(&self, asked: Asked, reply: Reply) -> Option<Reply> {
+        let segments = asked.segments().unwrap_or_default();
+        let segments: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
+        match route::target(&segments) {
+            Some(Target::Resource(resource)) => resources::at_once(self, asked, reply, &resource),
+            _ => Some(reply),
+        }
+    }
+
+    /// Answers one request, on a thread that may wait.
     pub fn handle(&self, exchange: Exchange) {
         let Some(segments) = exchange.segments() else {
             let status = Status::failure(Reason::BadRequest, "the path is not valid UTF-8 or has a broken escape");

@@ -1,6 +1,6 @@
 //! What a query means.
 
-use crate::http::Exchange;
+use crate::http::Asked;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::selector::{parse_field_selector, parse_label_selector};
 use miniku_core::api::status::{Reason, Status};
@@ -25,8 +25,8 @@ pub struct Params {
 
 impl Params {
     /// Reads a request's query.
-    pub fn of(exchange: &Exchange) -> Result<Params, Status> {
-        Params::read(exchange.query_pairs())
+    pub fn of(asked: Asked) -> Result<Params, Status> {
+        Params::read(asked.query_pairs())
     }
 
     fn read<N: AsRef<str>, V: AsRef<str>>(pairs: impl Iterator<Item = (N, V)>) -> Result<Params, Status> {

@@ -1,6 +1,6 @@
 //! Answers as bytes.
 
-use crate::http::Exchange;
+use crate::http::Respond;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::Object;
 use miniku_core::api::status::{Reason, Status};
@@ -12,34 +12,34 @@ pub const VERSION: &str = "v1.32.0";
 const JSON: &str = "application/json";
 
 /// Sends a `Status`.
-pub fn status(exchange: Exchange, status: &Status) {
+pub fn status(to: impl Respond, status: &Status) {
     let mut body = serde_json::to_vec(status).expect("a Status has string keys");
     body.push(b'\n');
-    send(exchange, status.http_code(), JSON, &[], &body);
+    send(to, status.http_code(), JSON, &[], &body);
 }
 
 /// Sends what the server answered, with a warning a line.
-pub fn answer(exchange: Exchange, kind: Kind, answer: Answer, warnings: &[String]) {
+pub fn answer(to: impl Respond, kind: Kind, answer: Answer, warnings: &[String]) {
     match answer {
         Answer::Object { object, created } => {
             let code = if created { 201 } else { 200 };
-            send(exchange, code, JSON, warnings, object.json());
+            send(to, code, JSON, warnings, object.json());
         }
-        Answer::List { revision, items } => send(exchange, 200, JSON, warnings, &list(kind, revision, &items)),
-        Answer::Removed(removed) => status(exchange, &removed),
-        Answer::Refused(refused) => status(exchange, &refused),
-        Answer::Lost(why) => status(exchange, &Status::failure(Reason::Timeout, why)),
+        Answer::List { revision, items } => send(to, 200, JSON, warnings, &list(kind, revision, &items)),
+        Answer::Removed(removed) => status(to, &removed),
+        Answer::Refused(refused) => status(to, &refused),
+        Answer::Lost(why) => status(to, &Status::failure(Reason::Timeout, why)),
         Answer::Watching => {
-            status(exchange, &Status::failure(Reason::InternalError, "a watch began where none was asked for"))
+            status(to, &Status::failure(Reason::InternalError, "a watch began where none was asked for"))
         }
     }
 }
 
 /// Sends bytes, with a warning a line.
-pub fn send(exchange: Exchange, code: u16, content_type: &str, warnings: &[String], body: &[u8]) {
+pub fn send(to: impl Respond, code: u16, content_type: &str, warnings: &[String], body: &[u8]) {
     let headers: Vec<(&str, &str)> = warnings.iter().map(|warning| ("Warning", warning.as_str())).collect();
     // An error means that the client has left, and there is nobody to tell.
-    let _ = exchange.respond(code, content_type, &headers, body);
+    let _ = to.respond(code, content_type, &headers, body);
 }
 
 /// A list's JSON text, made of its items' texts.

@@ -3,7 +3,9 @@
 use crate::api::params::{self, Params};
 use crate::api::route::Resource;
 use crate::api::{Api, logs, reply, watch};
-use crate::http::Exchange;
+use crate::host::FromServer;
+use crate::http::Respond;
+use crate::http::{Asked, Exchange, Reply};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::namespace;
 use miniku_core::api::object::{DecodeError, Key, Object};
@@ -14,7 +16,7 @@ use serde_json::Value;
 
 /// Answers a request for a resource.
 pub fn serve(api: &Api, exchange: Exchange, resource: Resource) {
-    let params = match Params::of(&exchange) {
+    let params = match Params::of(exchange.asked()) {
         Ok(params) => params,
         Err(status) => return reply::status(exchange, &status),
     };
@@ -30,16 +32,53 @@ pub fn serve(api: &Api, exchange: Exchange, resource: Resource) {
     if exchange.method() == "DELETE" && resource.name.is_none() {
         return delete_collection(api, exchange, &resource, &params);
     }
-    match request(&exchange, &resource, &params) {
+    match request(exchange.asked(), &resource, &params) {
         Ok((request, warnings)) => {
             let binds = matches!(request.verb, Verb::Bind { .. });
-            match api.host.ask(request) {
-                Answer::Object { .. } if binds => reply::status(exchange, &Status::created()),
-                answer => reply::answer(exchange, resource.kind, answer, &warnings),
-            }
+            answered(exchange, resource.kind, binds, api.host.ask(request), &warnings);
         }
         Err(status) => reply::status(exchange, &status),
     }
+}
+
+/// Answers. Who binds a pod is told that it is done, and not what the pod is now.
+fn answered(to: impl Respond, kind: Kind, binds: bool, answer: Answer, warnings: &[String]) {
+    match answer {
+        Answer::Object { .. } if binds => reply::status(to, &Status::created()),
+        answer => reply::answer(to, kind, answer, warnings),
+    }
+}
+
+/// A list of a kind with more objects than this gets a thread: it takes some milliseconds.
+const LIST_AT_ONCE_MAX: usize = 1000;
+
+/// Answers what needs nothing but the server, without waiting for it, or gives it back. What is wrong with a request
+/// is said by [`serve`].
+pub fn at_once(api: &Api, asked: Asked, reply: Reply, resource: &Resource) -> Option<Reply> {
+    let Ok(params) = Params::of(asked) else { return Some(reply) };
+    let waits = params.watch || resource.part.as_deref() == Some("log");
+    let is_many = asked.method == "DELETE" && resource.name.is_none();
+    // YAML can be a lot of work.
+    if waits || is_many || media_type(asked).ends_with("yaml") {
+        return Some(reply);
+    }
+    let Ok((request, warnings)) = request(asked, resource, &params) else { return Some(reply) };
+    let (kind, binds) = (resource.kind, matches!(request.verb, Verb::Bind { .. }));
+    match &request.verb {
+        Verb::List(_) if api.host.look(|server| server.store().count(kind)) > LIST_AT_ONCE_MAX => return Some(reply),
+        Verb::List(_) | Verb::Get { .. } => reply::answer(reply, kind, api.host.ask(request), &warnings),
+        _ => {
+            let mut reply = Some(reply);
+            let route = move |said| {
+                if let (FromServer::Answer(answer), Some(reply)) = (said, reply.take()) {
+                    answered(reply, kind, binds, answer, &warnings);
+                }
+                false
+            };
+            api.host.submit(request, Box::new(route));
+        }
+    }
+    None
 }
 
 /// GoKube's `/api/v1/pods/unassigned`.
@@ -59,28 +98,28 @@ fn key(resource: &Resource) -> Key {
     Key::new(resource.kind, resource.namespace.as_deref().unwrap_or(""), resource.name.as_deref().unwrap_or(""))
 }
 
-fn request(exchange: &Exchange, resource: &Resource, params: &Params) -> Result<(Request, Vec<String>), Status> {
+fn request(asked: Asked, resource: &Resource, params: &Params) -> Result<(Request, Vec<String>), Status> {
     let (kind, namespace) = (resource.kind, resource.namespace.as_deref());
     let part = resource.part.as_deref();
     let mut warnings = Vec::new();
     let mut dry_run = params.dry_run;
-    let verb = match (exchange.method(), resource.name.as_deref(), part) {
+    let verb = match (asked.method, resource.name.as_deref(), part) {
         ("GET" | "HEAD", None, _) => Verb::List(params.query(kind, namespace)?),
         ("GET" | "HEAD", Some(_), None | Some("status")) => Verb::Get { key: key(resource) },
-        ("POST", _, Some("binding")) => binding(exchange, key(resource))?,
+        ("POST", _, Some("binding")) => binding(asked, key(resource))?,
         ("POST", None, _) => {
-            let object = body(exchange, kind)?;
+            let object = body(asked, kind)?;
             warnings = reply::without_effect(&object);
             Verb::Create { object: placed(object, namespace)? }
         }
         ("PUT", Some(name), _) => {
-            let object = body(exchange, kind)?;
+            let object = body(asked, kind)?;
             warnings = reply::without_effect(&object);
             let object = named(placed(object, namespace)?, name)?;
             Verb::Update { object, part: written(part)? }
         }
         ("PATCH", Some(_), _) => {
-            let patch = patch(exchange)?;
+            let patch = patch(asked)?;
             // A patch is the beginning of an object: its fields have effect or not as an object's do.
             warnings = Object::from_value(kind, patch.clone())
                 .map(|object| reply::without_effect(&object))
@@ -88,7 +127,7 @@ fn request(exchange: &Exchange, resource: &Resource, params: &Params) -> Result<
             Verb::Merge { key: key(resource), patch, part: written(part)? }
         }
         ("DELETE", Some(_), None) => {
-            let (options, dry) = params::delete_options(exchange.body(), params)?;
+            let (options, dry) = params::delete_options(asked.body, params)?;
             dry_run |= dry;
             Verb::Delete { key: key(resource), options }
         }
@@ -107,15 +146,15 @@ fn written(part: Option<&str>) -> Result<Part, Status> {
 }
 
 /// The object in a body: JSON unless it says that it is YAML. curl's form type counts as not saying anything.
-fn body(exchange: &Exchange, kind: Kind) -> Result<Object, Status> {
-    let media = media_type(exchange);
+fn body(asked: Asked, kind: Kind) -> Result<Object, Status> {
+    let media = media_type(asked);
     let decoded = match media {
-        "application/yaml" | "application/x-yaml" | "text/yaml" => Object::from_value(kind, yaml(exchange.body())?),
+        "application/yaml" | "application/x-yaml" | "text/yaml" => Object::from_value(kind, yaml(asked.body)?),
         "application/vnd.kubernetes.protobuf" => {
             let message = "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml";
             return Err(Status::failure(Reason::UnsupportedMediaType, message));
         }
-        _ => Object::decode(kind, exchange.body()),
+        _ => Object::decode(kind, asked.body),
     };
     decoded.map_err(|error| match error {
         DecodeError::Other(api_version, name) => {
@@ -130,8 +169,8 @@ fn body(exchange: &Exchange, kind: Kind) -> Result<Object, Status> {
     })
 }
 
-fn media_type(exchange: &Exchange) -> &str {
-    exchange.header("Content-Type").unwrap_or("").split(';').next().unwrap_or("").trim()
+fn media_type(asked: Asked<'_>) -> &str {
+    asked.content_type.split(';').next().unwrap_or("").trim()
 }
 
 fn yaml(text: &[u8]) -> Result<Value, Status> {
@@ -142,9 +181,9 @@ fn yaml(text: &[u8]) -> Result<Value, Status> {
     serde_saphyr::from_str_with_options(text, options).map_err(|error| wrong(error.to_string()))
 }
 
-fn patch(exchange: &Exchange) -> Result<Value, Status> {
-    match media_type(exchange) {
-        "application/merge-patch+json" | "application/json" | "" => serde_json::from_slice(exchange.body())
+fn patch(asked: Asked) -> Result<Value, Status> {
+    match media_type(asked) {
+        "application/merge-patch+json" | "application/json" | "" => serde_json::from_slice(asked.body)
             .map_err(|error| Status::failure(Reason::BadRequest, format!("the patch is no JSON: {error}"))),
         other => {
             let message = format!(
@@ -186,8 +225,8 @@ fn named(object: Object, name: &str) -> Result<Object, Status> {
 }
 
 /// A bind of the pod that the path names, or else the Binding itself.
-fn binding(exchange: &Exchange, mut key: Key) -> Result<Verb, Status> {
-    let value: Value = serde_json::from_slice(exchange.body())
+fn binding(asked: Asked, mut key: Key) -> Result<Verb, Status> {
+    let value: Value = serde_json::from_slice(asked.body)
         .map_err(|error| Status::failure(Reason::BadRequest, format!("the body is no Binding: {error}")))?;
     let text = |at: &str| value.pointer(at).and_then(Value::as_str).unwrap_or("");
     if key.name.is_empty() {
@@ -206,7 +245,7 @@ fn binding(exchange: &Exchange, mut key: Key) -> Result<Verb, Status> {
 /// Deletes each object that matches, and answers with what they were.
 fn delete_collection(api: &Api, exchange: Exchange, resource: &Resource, params: &Params) {
     let deleted = params.query(resource.kind, resource.namespace.as_deref()).and_then(|query| {
-        let (options, dry_run) = params::delete_options(exchange.body(), params)?;
+        let (options, dry_run) = params::delete_options(exchange.asked().body, params)?;
         let (revision, items) = match api.host.ask(Verb::List(query)) {
             Answer::List { revision, items } => (revision, items),
             Answer::Refused(status) => return Err(status),

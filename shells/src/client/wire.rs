@@ -2,14 +2,17 @@
 
 use crate::client::paths;
 use miniku_core::api::kinds::Kind;
-use miniku_core::api::object::{Key, Object};
+use miniku_core::api::object::{self, ItemsOf, Object};
 use miniku_core::api::selector::{FieldSelector, LabelSelector};
 use miniku_core::api::status::{Reason, Status};
+use miniku_core::api::structs::Key;
 use miniku_core::program::{Answer, DeleteOptions, Part, Query, Request, Revision, Verb, WatchEvent, WatchFrom};
 use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
+use std::fmt;
 
 /// One HTTP request, but for the server it goes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -205,13 +208,16 @@ pub fn answer(request: &Request, code: u16, bytes: &[u8]) -> Answer {
         return refusal(code, bytes).map_or_else(Answer::Lost, Answer::Refused);
     }
     let kind = kind_of(request);
-    let decoded = match (&request.verb, status(bytes)) {
-        (_, Some(status)) if status.status == "Success" => Ok(Answer::Removed(status)),
-        (_, Some(status)) => Ok(Answer::Refused(status)),
-        (Verb::List(_), None) => list(kind, bytes),
-        (_, None) => object(kind, bytes).map(|object| Answer::Object { object, created: code == 201 }),
+    let decoded = match &request.verb {
+        Verb::List(_) => list(kind, bytes),
+        _ => object(kind, bytes).map(|object| Answer::Object { object, created: code == 201 }),
     };
-    decoded.unwrap_or_else(|what| Answer::Lost(format!("the server's answer makes no sense: {what}")))
+    // What names itself a Status is none of the above.
+    decoded.unwrap_or_else(|what| match status(bytes) {
+        Some(status) if status.status == "Success" => Answer::Removed(status),
+        Some(status) => Answer::Refused(status),
+        None => Answer::Lost(format!("the server's answer makes no sense: {what}")),
+    })
 }
 
 /// What an answer with an error code says: the server's own words, or what the code means.
@@ -265,14 +271,6 @@ fn object(kind: Kind, bytes: &[u8]) -> Result<Object, String> {
     Object::decode(kind, bytes).map_err(|error| error.to_string())
 }
 
-#[derive(Deserialize)]
-struct Items<'a> {
-    #[serde(default, borrow)]
-    metadata: ListMeta<'a>,
-    #[serde(default, borrow)]
-    items: Option<Vec<&'a RawValue>>,
-}
-
 #[derive(Default, Deserialize)]
 struct ListMeta<'a> {
     #[serde(default, rename = "resourceVersion", borrow)]
@@ -280,11 +278,45 @@ struct ListMeta<'a> {
 }
 
 fn list(kind: Kind, bytes: &[u8]) -> Result<Answer, String> {
-    let list: Items = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    let revision = revision(&list.metadata.resource_version)?;
-    let items = list.items.unwrap_or_default();
-    let items = items.into_iter().map(|item| object(kind, item.get().as_bytes())).collect::<Result<_, _>>()?;
-    Ok(Answer::List { revision, items })
+    let mut from = serde_json::Deserializer::from_slice(bytes);
+    let list = List { kind }.deserialize(&mut from).and_then(|list| from.end().map(|()| list));
+    let (revision_text, items) = list.map_err(|error| error.to_string())?;
+    Ok(Answer::List { revision: revision(&revision_text)?, items })
+}
+
+/// Reads a list in one pass: the text of its revision, and its items.
+struct List {
+    kind: Kind,
+}
+
+impl<'de> DeserializeSeed<'de> for List {
+    type Value = (Cow<'de, str>, Vec<Object>);
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        from.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for List {
+    type Value = (Cow<'de, str>, Vec<Object>);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (mut meta, mut items) = (ListMeta::default(), Vec::new());
+        while let Some(Key(key)) = map.next_key()? {
+            match &*key {
+                "kind" if map.next_value::<Key>()?.0 == "Status" => return Err(A::Error::custom("it is a Status")),
+                "kind" => {}
+                "metadata" => meta = map.next_value()?,
+                "items" => items = map.next_value_seed(ItemsOf(self.kind))?,
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok((meta.resource_version, items))
+    }
 }
 
 fn revision(text: &str) -> Result<Revision, String> {
@@ -337,13 +369,14 @@ pub fn warning(header: &str) -> Option<String> {
 }
 
 /// The key of an object by its kind's scope: kinds without namespaces have none, whatever is said.
-pub fn key(kind: Kind, namespace: &str, name: &str) -> Key {
-    Key::new(kind, if kind.row().namespaced { namespace } else { "" }, name)
+pub fn key(kind: Kind, namespace: &str, name: &str) -> object::Key {
+    object::Key::new(kind, if kind.row().namespaced { namespace } else { "" }, name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use miniku_core::api::object::Key;
     use miniku_core::api::selector::{parse_field_selector, parse_label_selector};
     use miniku_core::program::Propagation;
 

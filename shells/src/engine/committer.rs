@@ -1,11 +1,13 @@
 //! The thread that commits: everything that waits becomes one commit.
 //!
 //! A durable commit costs a flush of the disk, whatever it holds, so writers that arrive during one share the next.
-//! There is no timer: a lone write is committed at once.
+//! A lone writer's write is committed at once. Several writers write again when they are told; so that they do not fall
+//! into two groups, of which one always waits for the other's flush, the next commit waits a little for them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
@@ -18,12 +20,12 @@ pub const BATCH_BYTES: usize = 8 << 20;
 /// Writes that may wait. Beyond it the caller is told at once.
 pub const QUEUE: usize = 4096;
 
-/// Learns what became of a write, on the committer's thread. Must be short.
-pub type Done = Box<dyn FnOnce(Outcome) + Send>;
+/// The next commit waits for those who were told of the last one for at most this part of the time that one took.
+///
+/// A quarter, since waiting in vain then costs a quarter more, and falling apart costs twice the time.
+const PATIENCE: u32 = 4;
 
-type Job = (Write, Done);
-
-/// Why a write was not taken. Nothing happened, and `Done` will not be called.
+/// Why a write was not taken. Nothing happened, and nothing will be told of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejected {
     /// [`QUEUE`] writes wait already.
@@ -32,9 +34,10 @@ pub enum Rejected {
     Stopped,
 }
 
-/// Hands writes to an engine. Dropping it commits what waits, then drops the engine.
-pub struct Committer {
-    jobs: Option<Sender<Job>>,
+/// Hands writes to an engine, each under a name by which its outcome is told. Dropping it commits what waits, then drops
+/// the engine.
+pub struct Committer<N> {
+    jobs: Option<Sender<(Write, N)>>,
     thread: Option<JoinHandle<()>>,
     counts: Arc<Counts>,
 }
@@ -48,21 +51,25 @@ pub struct Counts {
     pub writes: AtomicU64,
 }
 
-impl Committer {
-    /// Starts the thread. The engine should have been loaded before.
-    pub fn start(engine: Box<dyn Engine>) -> std::io::Result<Self> {
+impl<N: Send + 'static> Committer<N> {
+    /// Starts the thread. The engine should have been loaded before. `tell` learns what became of the writes of one
+    /// commit, in the order of their submission. It is called on the thread, and the next commit waits for it.
+    pub fn start(
+        engine: Box<dyn Engine>,
+        tell: impl FnMut(Vec<(N, Outcome)>) + Send + 'static,
+    ) -> std::io::Result<Self> {
         let (jobs, waiting) = bounded(QUEUE);
         let counts = Arc::new(Counts::default());
         let counted = counts.clone();
-        let thread =
-            std::thread::Builder::new().name("committer".into()).spawn(move || run(engine, &waiting, &counted))?;
+        let work = move || run(engine, &waiting, &counted, tell);
+        let thread = std::thread::Builder::new().name("committer".into()).spawn(work)?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread), counts })
     }
 
-    /// Queues a write; never waits. Outcomes come in the order of submission.
-    pub fn submit(&self, write: Write, done: impl FnOnce(Outcome) + Send + 'static) -> Result<(), Rejected> {
+    /// Queues a write; never waits.
+    pub fn submit(&self, write: Write, name: N) -> Result<(), Rejected> {
         let jobs = self.jobs.as_ref().ok_or(Rejected::Stopped)?;
-        jobs.try_send((write, Box::new(done))).map_err(|error| match error {
+        jobs.try_send((write, name)).map_err(|error| match error {
             TrySendError::Full(_) => Rejected::Full,
             TrySendError::Disconnected(_) => Rejected::Stopped,
         })
@@ -74,7 +81,7 @@ impl Committer {
     }
 }
 
-impl Drop for Committer {
+impl<N> Drop for Committer<N> {
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
@@ -84,13 +91,25 @@ impl Drop for Committer {
     }
 }
 
-fn run(mut engine: Box<dyn Engine>, waiting: &Receiver<Job>, counts: &Counts) {
+fn run<N>(
+    mut engine: Box<dyn Engine>,
+    waiting: &Receiver<(Write, N)>,
+    counts: &Counts,
+    mut tell: impl FnMut(Vec<(N, Outcome)>),
+) {
     let mut held = None;
+    // How many writes are expected for the next commit, and until when.
+    let (mut expected, mut until) = (1, Instant::now());
     while let Some(first) = held.take().or_else(|| waiting.recv().ok()) {
         let mut bytes = size(&first.0);
-        let (mut writes, mut dones) = (vec![first.0], vec![first.1]);
+        let (mut writes, mut names) = (vec![first.0], vec![first.1]);
+        // Asked first, since to wait until a time that is past begins with spinning.
+        let next = |have: usize| match have < expected && Instant::now() < until {
+            true => waiting.recv_deadline(until).ok(),
+            false => waiting.try_recv().ok(),
+        };
         while writes.len() < BATCH_WRITES
-            && let Ok(job) = waiting.try_recv()
+            && let Some(job) = next(writes.len())
         {
             bytes += size(&job.0);
             if bytes > BATCH_BYTES {
@@ -98,15 +117,17 @@ fn run(mut engine: Box<dyn Engine>, waiting: &Receiver<Job>, counts: &Counts) {
                 break;
             }
             writes.push(job.0);
-            dones.push(job.1);
+            names.push(job.1);
         }
         counts.commits.fetch_add(1, Relaxed);
         counts.writes.fetch_add(writes.len() as u64, Relaxed);
+        let began = Instant::now();
         let outcomes = engine.commit(&writes);
-        assert_eq!(outcomes.len(), dones.len(), "an engine answers every write");
-        for (done, outcome) in dones.into_iter().zip(outcomes) {
-            done(outcome);
-        }
+        let took = began.elapsed();
+        assert_eq!(outcomes.len(), names.len(), "an engine answers every write");
+        expected = writes.len() + waiting.len();
+        tell(names.into_iter().zip(outcomes).collect());
+        until = Instant::now() + took / PATIENCE;
     }
 }
 
@@ -119,6 +140,7 @@ mod tests {
     use super::*;
     use crate::engine::EngineError;
     use crate::engine::memory::Memory;
+    use std::time::Duration;
 
     /// Commits only when it is let, and says how large each batch was.
     struct Slow {
@@ -148,11 +170,9 @@ mod tests {
         let (let_go, go) = bounded(100);
         let (sizes, batches) = bounded(100);
         let (done, outcomes) = bounded(10_000);
-        let committer = Committer::start(Box::new(Slow { memory: Memory::default(), go, sizes })).unwrap();
-        let submit = |key, bytes| {
-            let done = done.clone();
-            committer.submit(write(key, bytes), move |outcome| done.send((key, outcome)).unwrap())
-        };
+        let tell = move |all: Vec<_>| all.into_iter().for_each(|one| done.send(one).unwrap());
+        let committer = Committer::start(Box::new(Slow { memory: Memory::default(), go, sizes }), tell).unwrap();
+        let submit = |key, bytes| committer.submit(write(key, bytes), key);
         submit(0, 1).unwrap();
         assert_eq!(batches.recv(), Ok(1));
         // All of these wait now, and the queue is full.
@@ -168,15 +188,32 @@ mod tests {
     }
 
     #[test]
+    fn writers_that_write_again_share_the_next_commit() {
+        let (let_go, go) = bounded(100);
+        let (sizes, batches) = bounded(100);
+        let (done, told) = bounded(100);
+        let tell = move |all: Vec<_>| all.into_iter().for_each(|(key, _)| done.send(key).unwrap());
+        let committer = Committer::start(Box::new(Slow { memory: Memory::default(), go, sizes }), tell).unwrap();
+        committer.submit(write(0, 1), 0).unwrap();
+        assert_eq!(batches.recv(), Ok(1));
+        committer.submit(write(1, 1), 1).unwrap();
+        // It takes so long that waiting for a quarter of it leaves time to write again.
+        std::thread::sleep(Duration::from_secs(2));
+        let_go.send(()).unwrap();
+        assert_eq!(told.recv(), Ok(0));
+        committer.submit(write(2, 1), 2).unwrap();
+        assert_eq!(batches.recv(), Ok(2));
+        let_go.send(()).unwrap();
+    }
+
+    #[test]
     fn large_values_make_smaller_commits_and_stopping_commits_the_rest() {
         let (let_go, go) = bounded(100);
         let (sizes, batches) = bounded(100);
         let (done, outcomes) = bounded(100);
-        let committer = Committer::start(Box::new(Slow { memory: Memory::default(), go, sizes })).unwrap();
-        for key in 0..6 {
-            let done = done.clone();
-            committer.submit(write(key, 3 << 20), move |outcome| done.send(outcome).unwrap()).unwrap();
-        }
+        let tell = move |all: Vec<_>| all.into_iter().for_each(|one| done.send(one).unwrap());
+        let committer = Committer::start(Box::new(Slow { memory: Memory::default(), go, sizes }), tell).unwrap();
+        (0..6).for_each(|key| committer.submit(write(key, 3 << 20), key).unwrap());
         (0..10).for_each(|_| let_go.send(()).unwrap());
         drop(committer);
         assert_eq!(outcomes.len(), 6);

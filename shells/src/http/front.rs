@@ -1,9 +1,11 @@
 //! The acceptor before tiny_http: one thread, epoll, bounded in every direction.
 //!
-//! Each client connection owns at most one inner connection, opened with its first request. A request is forwarded
-//! only after the answer before it was delivered, so pipelined requests wait in the kernel and an error can never
-//! overtake an answer. Bytes are passed on as they come; what a slow side does not take stays in one bounded buffer,
-//! and nothing more is read from the other side until it is gone. So a stuck client costs its own connection only.
+//! What is small is offered to [`AtOnce`] first, see `at_once.rs`; all else is forwarded. Each client connection owns
+//! at most one inner connection, opened with the first request that needs it. A request is offered or forwarded only
+//! after the answer before it was delivered, so pipelined requests wait in the kernel and an error can never overtake
+//! an answer. Bytes are passed on as they come; what a slow side does not take stays in one bounded buffer, or in the
+//! one answer that was given at once, and nothing more is read from the other side until it is gone. So a stuck client
+//! costs its own connection only.
 //!
 //! The inner listener is a Unix socket without a name: it is bound in a private directory, opened, and unlinked at
 //! once. Only a process that may look into this one's descriptors can reach it, and `client.rs` refuses even those.
@@ -26,11 +28,14 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, connect, socket};
 
+use super::asked::Asked;
+use super::at_once::{self, AtOnce, Replies, Reply};
 use super::client::{CLIENT_HEADER, Client, Clients};
 use super::framing::{BodyLength, Event, Framing, FramingLimits, Head};
 use super::metrics::{Metrics, add, sub};
 use super::origin::{self, AllowedHosts};
 use super::refusal::Refusal;
+use super::wording::Manner;
 
 /// What one client, and all of them, may use.
 #[derive(Clone, Debug)]
@@ -115,6 +120,7 @@ pub(super) struct Parts {
     pub limits: Limits,
     pub allowed_hosts: AllowedHosts,
     pub upgrade: Option<UpgradeHandler>,
+    pub at_once: Option<AtOnce>,
 }
 
 /// How others reach the running loop.
@@ -188,6 +194,9 @@ pub(super) struct Front {
     again: Vec<u32>,
     scratch: Vec<u8>,
     compose: Vec<u8>,
+    replies: Arc<Replies>,
+    /// More answers may have come than were taken.
+    more_answers: bool,
     upgrades: (crossbeam_channel::Sender<IpAddr>, crossbeam_channel::Receiver<IpAddr>),
     upgraded: usize,
     now: Instant,
@@ -202,12 +211,16 @@ struct Slot {
 
 struct Conn {
     outer: TcpStream,
+    /// The address it arrived at.
+    local: IpAddr,
     inner: Option<UnixStream>,
     client: Arc<Client>,
     name: String,
     framing: Framing,
     phase: Phase,
     ready: Ready,
+    /// A request that is gathered to be offered as a whole, rather than passed on as it comes.
+    gathered: Option<Box<Gathered>>,
     /// Answer bytes the client has not taken.
     to_outer: Pending,
     /// Request bytes tiny_http has not taken.
@@ -242,6 +255,10 @@ enum Phase {
     Body,
     /// The request is complete, its answer is not.
     Answer,
+    /// Somebody has the [`Reply`] to the request.
+    Promised,
+    /// That answer is under way.
+    Delivered,
     /// The last answer is under way; then the sending side is closed.
     Farewell,
     /// Everything is said; input is dropped until the client closes.
@@ -258,6 +275,11 @@ struct Ready {
     inner_out: bool,
     inner_fin: bool,
     dead: bool,
+}
+
+struct Gathered {
+    head: Head,
+    body: Vec<u8>,
 }
 
 /// Bytes that wait, from `at` on.
@@ -286,6 +308,14 @@ impl Pending {
 
     fn put(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The same without copying, where nothing waits.
+    fn put_whole(&mut self, bytes: Vec<u8>) {
+        match self.is_empty() {
+            true => *self = Self { bytes, at: 0 },
+            false => self.put(&bytes),
+        }
     }
 }
 
@@ -329,6 +359,8 @@ impl Front {
             again: Vec::new(),
             scratch: vec![0; BUFFER],
             compose: Vec::new(),
+            replies: Arc::new(Replies::new(remote.wake.clone())),
+            more_answers: false,
             upgrades: crossbeam_channel::unbounded(),
             upgraded: 0,
             now: Instant::now(),
@@ -349,6 +381,7 @@ impl Front {
                 }
             };
             self.now = Instant::now();
+            self.replies.front_wakes();
             let mut touched = std::mem::take(&mut self.again);
             for event in &events[..count] {
                 match event.data() {
@@ -361,6 +394,7 @@ impl Front {
                 self.drive(index);
             }
             self.expire();
+            self.deliver();
             if self.remote.abort.load(Ordering::Acquire) || (self.accepting.is_none() && self.open == 0) {
                 break;
             }
@@ -373,7 +407,7 @@ impl Front {
     }
 
     fn timeout(&self) -> EpollTimeout {
-        if !self.again.is_empty() {
+        if !self.again.is_empty() || self.more_answers {
             return EpollTimeout::ZERO;
         }
         let next = self.timers.first().map(|(at, _)| *at).into_iter().chain(self.accept_again).min();
@@ -465,6 +499,7 @@ impl Front {
         }
         let client = self.parts.clients.open(peer);
         let mut conn = Conn {
+            local: stream.local_addr().map_or(peer.ip(), |address| address.ip()),
             outer: stream,
             inner: None,
             name: self.parts.clients.name(&client),
@@ -472,6 +507,7 @@ impl Front {
             framing: Framing::new(self.parts.limits.framing),
             phase: Phase::Head,
             ready: Ready { outer_out: true, ..Ready::default() },
+            gathered: None,
             to_outer: Pending::default(),
             to_inner: Pending::default(),
             carry: Pending::default(),
@@ -506,7 +542,7 @@ impl Front {
 
     /// Notes what the kernel says about a socket, and names the connection if it is still the same one.
     fn note(&mut self, token: u64, events: EpollFlags) -> Option<u32> {
-        let (index, generation) = ((token as u32) >> 1, (token >> 32) as u32);
+        let (index, generation) = slot_of(token);
         let slot = self.slots.get_mut(index as usize).filter(|slot| slot.generation == generation)?;
         let ready = &mut slot.conn.as_mut()?.ready;
         let (readable, writable) = (events.contains(EpollFlags::EPOLLIN), events.contains(EpollFlags::EPOLLOUT));
@@ -568,7 +604,13 @@ impl Front {
                 conn.since = self.now;
                 on = true;
             }
-            Phase::Farewell => {}
+            Phase::Farewell | Phase::Promised => {}
+            Phase::Delivered if conn.to_outer.is_empty() => {
+                conn.since = self.now;
+                conn.phase = if conn.close { Phase::Farewell } else { Phase::Head };
+                on = true;
+            }
+            Phase::Delivered => {}
             Phase::Linger => return self.linger(conn),
             Phase::Head | Phase::Body | Phase::Answer => {
                 match self.pump_answer(conn) {
@@ -723,12 +765,15 @@ impl Front {
             match event {
                 Event::More => break,
                 Event::Refused(refusal) => return self.refuse(conn, refusal),
-                Event::Body(part) if conn.chunked => {
-                    write!(out, "{:x}\r\n", part.len()).expect("a Vec takes every write");
-                    out.extend_from_slice(part);
-                    out.extend_from_slice(b"\r\n");
-                }
-                Event::Body(part) => out.extend_from_slice(part),
+                Event::Body(part) => match &mut conn.gathered {
+                    Some(gathered) => gathered.body.extend_from_slice(part),
+                    None if conn.chunked => {
+                        write!(out, "{:x}\r\n", part.len()).expect("a Vec takes every write");
+                        out.extend_from_slice(part);
+                        out.extend_from_slice(b"\r\n");
+                    }
+                    None => out.extend_from_slice(part),
+                },
                 Event::End => {
                     if conn.chunked {
                         out.extend_from_slice(b"0\r\n\r\n");
@@ -736,6 +781,9 @@ impl Front {
                     conn.phase = Phase::Answer;
                     // What follows is another request's, and that one's turn comes after this answer.
                     conn.carry.put(&bytes[at..]);
+                    if let Some(gathered) = conn.gathered.take() {
+                        self.offer(index, conn, &gathered, out);
+                    }
                     break;
                 }
                 Event::Head(head) => match self.begin_request(index, conn, *head, &bytes[at..], out) {
@@ -753,8 +801,7 @@ impl Front {
     fn begin_request(&mut self, index: u32, conn: &mut Conn, head: Head, rest: &[u8], out: &mut Vec<u8>) -> Flow {
         conn.head_only = head.method() == "HEAD";
         conn.close |= head.close;
-        let local = conn.outer.local_addr().map_or(conn.client.peer().ip(), |address| address.ip());
-        if let Some(refusal) = origin::refusal(&head, local, &self.parts.allowed_hosts) {
+        if let Some(refusal) = origin::refusal(&head, conn.local, &self.parts.allowed_hosts) {
             return self.refuse(conn, refusal);
         }
         if let Some(protocol) = head.upgrade()
@@ -765,7 +812,6 @@ impl Front {
         {
             return self.hand_over(index, conn, head, rest, handler);
         }
-        compose_head(&head, &conn.name, out);
         conn.chunked = head.body == BodyLength::Chunked;
         conn.phase = Phase::Body;
         conn.answered_before = conn.answered;
@@ -773,7 +819,61 @@ impl Front {
         if head.expects_continue && rest.is_empty() {
             conn.to_outer.put(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
+        let small = match head.body {
+            BodyLength::None => true,
+            BodyLength::Known(length) => length <= at_once::BODY_MAX,
+            BodyLength::Chunked => false,
+        };
+        if small && self.parts.at_once.is_some() {
+            conn.gathered = Some(Box::new(Gathered { head, body: Vec::new() }));
+        } else {
+            compose_head(&head, &conn.name, out);
+        }
         Flow::On
+    }
+
+    /// Offers a whole request to who answers at once. What is given back goes to tiny_http.
+    fn offer(&mut self, index: u32, conn: &mut Conn, request: &Gathered, out: &mut Vec<u8>) {
+        let Gathered { head, body } = request;
+        let content_type = head.all("content-type").next().unwrap_or("");
+        let asked = Asked { method: head.method(), target: head.target(), content_type, body };
+        let manner = Manner { head_only: conn.head_only, close: conn.close };
+        let to = token(index, self.slots[index as usize].generation);
+        let reply = Reply::new(to, manner, self.replies.clone(), self.parts.metrics.clone());
+        let given_back = match &self.parts.at_once {
+            Some(at_once) => at_once(asked, reply),
+            None => Some(reply),
+        };
+        match given_back {
+            None => conn.phase = Phase::Promised,
+            Some(reply) => {
+                reply.forget();
+                compose_head(head, &conn.name, out);
+                out.extend_from_slice(body);
+            }
+        }
+    }
+
+    /// Takes the answers that have come, and goes on with their connections. New requests on these may be answered
+    /// meanwhile; after some rounds the other connections have their turn.
+    fn deliver(&mut self) {
+        for _ in 0..TURN {
+            let answers = self.replies.take();
+            self.more_answers = !answers.is_empty();
+            for (to, answer) in answers {
+                let (index, generation) = slot_of(to);
+                let slot = &mut self.slots[index as usize];
+                // Another generation: the client has left before its answer came.
+                let Some(conn) = slot.conn.as_mut().filter(|_| slot.generation == generation) else { continue };
+                conn.to_outer.put_whole(answer);
+                conn.phase = Phase::Delivered;
+                conn.progress = self.now;
+                self.drive(index);
+            }
+            if !self.more_answers {
+                return;
+            }
+        }
     }
 
     /// Gives the client's socket to a handler and forgets about it, except that it counts.
@@ -936,7 +1036,7 @@ impl Front {
             Phase::Body if conn.to_inner.is_empty() => Some(conn.body_until.min(conn.progress + limits.body_stall)),
             Phase::Body | Phase::Answer if !conn.client.met() => Some(conn.push_at),
             // The server is at work; how long it may take is its own matter.
-            Phase::Body | Phase::Answer => None,
+            Phase::Body | Phase::Answer | Phase::Promised | Phase::Delivered => None,
         }
     }
 
@@ -993,6 +1093,7 @@ impl Front {
                 }
             }
             Phase::Body if conn.to_inner.is_empty() => self.refuse(conn, Refusal::BodyTimeout),
+            Phase::Promised | Phase::Delivered => Flow::Wait,
             Phase::Body | Phase::Answer => {
                 let hasty = conn.pushes < PUSHES_HASTY;
                 conn.push_at = self.now + if hasty { PUSH_FIRST } else { PUSH_LATER };
@@ -1041,6 +1142,11 @@ impl Front {
 /// Which slot, in which generation; the lowest bit says which side.
 fn token(index: u32, generation: u32) -> u64 {
     u64::from(generation) << 32 | u64::from(index) << 1
+}
+
+/// The slot and the generation in a token.
+fn slot_of(token: u64) -> (u32, u32) {
+    ((token as u32) >> 1, (token >> 32) as u32)
 }
 
 /// Headers that concern one connection only, or that the front decides (RFC 9110 section 7.6.1).

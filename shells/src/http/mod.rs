@@ -12,6 +12,8 @@
 //! in the front, which also notices when a client leaves. TLS is not here. Why it is built so, and what it
 //! costs: `docs/why/http-front.md`.
 
+mod asked;
+mod at_once;
 mod client;
 mod exchange;
 mod framing;
@@ -20,7 +22,10 @@ mod metrics;
 pub mod origin;
 mod refusal;
 mod server;
+mod wording;
 
+pub use asked::Asked;
+pub use at_once::{AtOnce, Reply, Respond};
 pub use client::{Client, Departure};
 pub use exchange::{Exchange, Stream};
 pub use framing::{BodyLength, Event, Framing, FramingLimits, Head};

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, bounded};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use super::at_once::AtOnce;
 use super::client::{CLIENT_HEADER, Clients};
 use super::exchange::Exchange;
 use super::front::{Front, Limits, Parts, Remote, UpgradeHandler, unnamed_listener};
@@ -37,6 +38,8 @@ pub struct Config {
     pub limits: Limits,
     /// Who takes requests for other protocols; without one they are ordinary requests.
     pub upgrade: Option<UpgradeHandler>,
+    /// Who answers what needs no thread; without one everything gets a thread.
+    pub at_once: Option<AtOnce>,
 }
 
 impl Default for Config {
@@ -46,6 +49,7 @@ impl Default for Config {
             allowed_hosts: AllowedHosts::new(),
             limits: Limits::default(),
             upgrade: None,
+            at_once: None,
         }
     }
 }
@@ -141,6 +145,7 @@ pub fn serve(config: Config, handler: Handler) -> io::Result<Serving> {
         limits,
         allowed_hosts: config.allowed_hosts,
         upgrade: config.upgrade,
+        at_once: config.at_once,
     })?;
     let pool = Arc::new(Pool {
         server,
