@@ -14,6 +14,7 @@ pub mod dialect;
 pub mod kubelet;
 pub mod pages;
 pub mod program;
+pub mod record;
 pub mod rng;
 pub mod scheduler;
 pub mod store;

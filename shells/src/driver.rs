@@ -4,6 +4,7 @@
 //! [`Api`]'s business.
 
 use crate::clock::Clock;
+use crate::recording::{self, Notes};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use miniku_core::client::informer::Counts;
 use miniku_core::kubelet::runtime::Command;
@@ -83,7 +84,7 @@ impl Letterbox {
         self.inbox.clone()
     }
 
-    /// Starts a program on a thread of its own.
+    /// Starts a program on a thread of its own, noting what it is told and what it wants if there are notes.
     pub fn run(
         self,
         name: &str,
@@ -91,6 +92,7 @@ impl Letterbox {
         mut program: Box<dyn Program>,
         mut api: Box<dyn Api>,
         mut hands: Option<Box<dyn Hands>>,
+        notes: Option<Notes>,
     ) -> io::Result<Daemon> {
         let Letterbox { inbox, mail } = self;
         let seen = Arc::new(Mutex::new(Seen { name: name.into(), ..Seen::default() }));
@@ -101,7 +103,7 @@ impl Letterbox {
             loop {
                 let began = matches!(input, Input::Event { .. }).then(Instant::now);
                 out.wake_at = None;
-                program.step(clock.now(), input, &mut out);
+                recording::step(notes.as_ref(), &mut *program, clock.now(), input, &mut out);
                 show(&shown, &*program, began);
                 for effect in out.list.drain(..) {
                     perform(effect, &mut *api, hands.as_deref_mut(), &own);

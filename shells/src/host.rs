@@ -3,18 +3,21 @@
 //! Requests are stepped on the thread that brings them, under one lock; nobody waits for a hand-over. Answers and events
 //! leave under the same lock, so that each watcher sees them in the store's order, and therefore a [`Route`] must not
 //! block. Writes go to the committer, whose outcomes are stepped on its thread.
+//!
+//! A server that is recorded is the one exception: with very many steps that wait to be written, it waits for the recorder.
 
 use crate::clock::Clock;
 use crate::driver::log_line;
 use crate::engine::committer::{Committer, Rejected};
 use crate::engine::{self, Engine, EngineError, Outcome};
+use crate::recording::{self, Notes, Recorder};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::apiserver::{ApiServer, Options};
 use miniku_core::program::{
-    Answer, CommitId, Committed, Effect, Effects, Input, Program, Request, RequestId, Revision, WatchEvent, Write,
+    Answer, CommitId, Committed, Effect, Effects, Input, Request, RequestId, Revision, WatchEvent, Write,
 };
-use miniku_core::store::Store;
+use miniku_core::record::{Birth, ServerBirth};
 use miniku_core::time::Instant;
 use std::collections::BTreeMap;
 use std::io;
@@ -46,6 +49,7 @@ pub struct ApiHost {
 
 struct State {
     server: ApiServer,
+    notes: Option<Notes>,
     routes: BTreeMap<RequestId, Route>,
     next: u64,
 }
@@ -66,6 +70,8 @@ pub enum StartError {
     Content(String),
     /// A thread could not be started.
     Thread(io::Error),
+    /// It cannot be recorded.
+    Recording(io::Error),
 }
 
 impl std::fmt::Display for StartError {
@@ -74,6 +80,7 @@ impl std::fmt::Display for StartError {
             StartError::Engine(error) => error.fmt(f),
             StartError::Content(what) => write!(f, "the store holds what is no object: {what}"),
             StartError::Thread(error) => write!(f, "starting a thread: {error}"),
+            StartError::Recording(error) => write!(f, "recording: {error}"),
         }
     }
 }
@@ -81,13 +88,21 @@ impl std::fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 impl ApiHost {
-    /// Loads what the engine keeps and starts to serve it.
-    pub fn start(clock: Clock, seed: u64, mut engine: Box<dyn Engine>) -> Result<Arc<Self>, StartError> {
-        let store = load(&mut *engine)?;
-        let server = ApiServer::new(Options::with_seed(seed), store);
+    /// Loads what the engine keeps and starts to serve it; recorded, if there is a recorder.
+    pub fn start(
+        clock: Clock,
+        seed: u64,
+        mut engine: Box<dyn Engine>,
+        recorder: Option<&Recorder>,
+    ) -> Result<Arc<Self>, StartError> {
+        let (stored, revision) = load(&mut *engine)?;
+        let birth = ServerBirth { options: Options::with_seed(seed), revision, stored };
+        let begin = |recorder: &Recorder| recorder.begin(&Birth::ApiServer(birth.clone()), clock.now().wall);
+        let notes = recorder.map(begin).transpose().map_err(StartError::Recording)?;
+        let server = birth.server();
         let committer = Committer::start(engine).map_err(StartError::Thread)?;
         let alarm = Arc::<Alarm>::default();
-        let state = Mutex::new(State { server, routes: BTreeMap::new(), next: 0 });
+        let state = Mutex::new(State { server, notes, routes: BTreeMap::new(), next: 0 });
         let host = Arc::new(ApiHost { clock, state, committer, alarm: alarm.clone() });
         host.step(Input::Wake);
         let weak = Arc::downgrade(&host);
@@ -139,6 +154,12 @@ impl ApiHost {
         self.committer.counts()
     }
 
+    /// Closes the recording, if there is one. What is stepped afterwards is in none.
+    pub fn close_recording(&self) {
+        let notes = self.lock().notes.take();
+        drop(notes);
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic in a step ends the process in release builds, and the test in others.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -150,8 +171,7 @@ impl ApiHost {
     }
 
     fn step_locked(self: &Arc<Self>, mut state: MutexGuard<'_, State>, input: Input) {
-        let mut out = Effects::default();
-        state.server.step(self.clock.now(), input, &mut out);
+        let out = state.step(self.clock, input);
         let (mut commits, mut left) = (Vec::new(), Vec::new());
         for effect in out.list {
             match effect {
@@ -185,7 +205,8 @@ impl ApiHost {
             }
         }
         for from in left {
-            state.server.step(self.clock.now(), Input::Gone { from }, &mut Effects::default());
+            // Nothing is due to one who has gone.
+            state.step(self.clock, Input::Gone { from });
         }
         drop(state);
         self.alarm.set(out.wake_at);
@@ -218,6 +239,14 @@ impl ApiHost {
             };
             self.step(Input::Committed { commit, outcome: Committed::Failed(why.into()) });
         }
+    }
+}
+
+impl State {
+    fn step(&mut self, clock: Clock, input: Input) -> Effects {
+        let mut out = Effects::default();
+        recording::step(self.notes.as_ref(), &mut self.server, clock.now(), input, &mut out);
+        out
     }
 }
 
@@ -265,8 +294,8 @@ impl Alarm {
     }
 }
 
-/// Reads all objects that an engine keeps.
-fn load(engine: &mut dyn Engine) -> Result<Store, StartError> {
+/// Reads all objects that an engine keeps, and the revision of its last write.
+fn load(engine: &mut dyn Engine) -> Result<(Vec<Object>, Revision), StartError> {
     let (mut objects, mut wrong) = (Vec::new(), None);
     let mut each = |key: &str, revision: u64, value: &[u8]| match read(key, revision, value) {
         Ok(object) => objects.push(object),
@@ -277,7 +306,7 @@ fn load(engine: &mut dyn Engine) -> Result<Store, StartError> {
     let revision = engine.load(&mut each).map_err(StartError::Engine)?;
     match wrong {
         Some(why) => Err(StartError::Content(why)),
-        None => Ok(Store::load(objects, Revision(revision))),
+        None => Ok((objects, Revision(revision))),
     }
 }
 

@@ -11,4 +11,5 @@ pub mod host;
 pub mod http;
 pub mod local;
 pub mod node;
+pub mod recording;
 pub mod remote;

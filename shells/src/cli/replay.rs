@@ -1,0 +1,227 @@
+//! `replay`: does again what daemons with `--record` did, and compares. Asks no server.
+
+use crate::cli::Session;
+use crate::cli::error::CliError;
+use crate::cli::tabular::Widths;
+use crate::recording::{Recording, Unreadable, recordings};
+use clap::Args;
+use miniku_core::api::meta::{parse_rfc3339, rfc3339_nanos};
+use miniku_core::record::{Difference, Ending, Event, Playback, Played, Replayed};
+use miniku_core::time::Wall;
+use miniku_sim::trace;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// The end of `--help`.
+pub const EXAMPLE: &str = "\
+It ends with 0 if everything came out as it was recorded, with 1 if something did not, and with 2 if a recording cannot be read.
+
+Example:
+  miniku up --record flight &
+  miniku replay flight --trace story.txt";
+
+/// Which recordings, and how far.
+#[derive(Args, Debug)]
+pub struct ReplayArgs {
+    /// What `--record` was given, or one file of it
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+    /// Go only so far: to this event, by its number in the trace, or to this time (2026-02-04T15:27:54Z)
+    #[arg(long, value_name = "SEQ|TIME")]
+    pub until: Option<Until>,
+    /// Write what happened into this file, one line an event
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+}
+
+/// How far a replay goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// To the event of this number.
+    Seq(u64),
+    /// To what was done at this time.
+    Time(Wall),
+}
+
+impl FromStr for Until {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Until::Seq).or_else(|_| parse_rfc3339(text).map(Until::Time))
+    }
+}
+
+/// What became of one program's lives.
+#[derive(Default)]
+struct Tally {
+    lives: u64,
+    steps: u64,
+    effects: u64,
+    killed: u64,
+    full: u64,
+    /// Lives that did not come out as they were recorded.
+    differ: u64,
+}
+
+/// The first difference of a life.
+struct Found {
+    tape: usize,
+    step: Box<Replayed>,
+    difference: Difference,
+}
+
+/// Replays, and tells what came out.
+pub fn run(args: &ReplayArgs, session: &mut Session) -> Result<(), CliError> {
+    let tapes = recordings(&args.directory).map_err(unreadable)?;
+    let mut lives: BTreeMap<String, u64> = BTreeMap::new();
+    // Which life of its program each one is.
+    let named: Vec<(String, u64)> = tapes.iter().map(|tape| life(tape, &mut lives)).collect();
+    let mut trace = args.trace.as_deref().map(|path| Story::begin(path, &tapes)).transpose()?;
+    let mut playback = Playback::new(tapes);
+    let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
+    let mut found: Vec<Found> = Vec::new();
+    while let Some(played) = playback.next() {
+        let played = played.map_err(unreadable)?;
+        let beyond = match (args.until, &played.event) {
+            (Some(Until::Seq(last)), _) => played.seq > last,
+            (Some(Until::Time(last)), Event::Step(step)) => step.at.wall > last,
+            (Some(Until::Time(_)) | None, _) => false,
+        };
+        if beyond {
+            break;
+        }
+        let (program, life) = &named[played.tape];
+        if let Some(trace) = &mut trace {
+            trace.tell(&played, program, *life)?;
+        }
+        let tally = tallies.entry(program.clone()).or_default();
+        match played.event {
+            Event::Born => tally.lives += 1,
+            Event::Step(mut step) => {
+                tally.steps += 1;
+                tally.effects += step.effects.len() as u64;
+                let before = found.iter().any(|one| one.tape == played.tape);
+                if let Some(difference) = step.difference.take().filter(|_| !before) {
+                    tally.differ += 1;
+                    found.push(Found { tape: played.tape, step, difference });
+                }
+            }
+            Event::Ended(Ending::Stopped) => {}
+            Event::Ended(Ending::Full) => tally.full += 1,
+            Event::Ended(Ending::Killed { .. }) => tally.killed += 1,
+        }
+    }
+    if let Some(trace) = trace {
+        trace.end()?;
+    }
+    table(&tallies, &mut session.out)?;
+    let tapes: Vec<&Recording> = playback.tapes().collect();
+    found.iter().try_for_each(|found| tell(found, tapes[found.tape], &named[found.tape], &mut session.out))?;
+    match found.len() {
+        0 => Ok(()),
+        differ => Err(CliError::Plain(format!("error: {differ} of {} lives did not come out as recorded", tapes.len()))),
+    }
+}
+
+fn table(tallies: &BTreeMap<String, Tally>, out: &mut impl Write) -> io::Result<()> {
+    let mut rows = vec![["PROGRAM", "LIVES", "KILLED", "FULL", "STEPS", "EFFECTS", "RESULT"].map(str::to_owned)];
+    rows.extend(tallies.iter().map(|(program, tally)| {
+        let result = match tally.differ {
+            0 => "exact".to_owned(),
+            lives => format!("{lives} differ"),
+        };
+        let Tally { lives, killed, full, steps, effects, .. } = tally;
+        let [lives, killed, full, steps, effects] = [lives, killed, full, steps, effects].map(u64::to_string);
+        [program.clone(), lives, killed, full, steps, effects, result]
+    }));
+    let mut widths = Widths::default();
+    rows.iter().for_each(|row| widths.fit(row));
+    rows.iter().try_for_each(|row| writeln!(out, "{}", widths.line(row)))
+}
+
+fn unreadable(error: Unreadable) -> CliError {
+    CliError::BadRecording(format!("error: {error}"))
+}
+
+fn life(tape: &Recording, lives: &mut BTreeMap<String, u64>) -> (String, u64) {
+    let program = tape.opening().program.clone();
+    let life = lives.entry(program.clone()).or_default();
+    *life += 1;
+    (program, *life)
+}
+
+fn tell(found: &Found, tape: &Recording, (program, life): &(String, u64), out: &mut impl Write) -> io::Result<()> {
+    let Found { step, difference, .. } = found;
+    let (opening, path) = (tape.opening(), tape.path().display());
+    writeln!(out, "\n{program}, life {life}, step {}, at {}: {difference}", step.number, rfc3339_nanos(step.at.wall))?;
+    writeln!(out, "  input: {}", serde_json::to_string(&step.input).map_err(io::Error::other)?)?;
+    if let Difference::Effect { nth, .. } = difference
+        && let Some(effect) = step.effects.get(nth - 1)
+    {
+        writeln!(out, "  whole: {}", serde_json::to_string(effect).map_err(io::Error::other)?)?;
+    }
+    let (version, build) = (env!("CARGO_PKG_VERSION"), crate::recording::build());
+    if (opening.version.as_str(), &opening.build) != (version, &build) {
+        let recorded = format!("miniku {} (build {})", opening.version, opening.build);
+        writeln!(out, "  recorded by {recorded}, replayed by miniku {version} (build {build})")?;
+    }
+    writeln!(out, "  in {path}")
+}
+
+/// What happened, a line an event, as the simulator tells it.
+struct Story<'a> {
+    path: &'a Path,
+    out: BufWriter<File>,
+    began: Wall,
+}
+
+impl<'a> Story<'a> {
+    fn begin(path: &'a Path, tapes: &[Recording]) -> Result<Self, CliError> {
+        let began = tapes.iter().map(|tape| tape.opening().started).min().unwrap_or_default();
+        let story = Story { path, out: BufWriter::new(File::create(path).map_err(|error| failed(path, error))?), began };
+        Ok(story)
+    }
+
+    fn tell(&mut self, played: &Played, program: &str, life: u64) -> Result<(), CliError> {
+        self.line(played, program, life).map_err(|error| failed(self.path, error))
+    }
+
+    fn line(&mut self, played: &Played, program: &str, life: u64) -> io::Result<()> {
+        if played.seq == 1 {
+            write!(self.out, "{}# The number before each is what --until takes. ", trace::LEGEND)?;
+            writeln!(self.out, "Seconds are counted from {}.", rfc3339_nanos(self.began))?;
+        }
+        let who = format!("{program}#{life}");
+        let (at, what, effects) = match &played.event {
+            Event::Born => (None, "begins".to_owned(), String::new()),
+            Event::Step(step) => {
+                let name = |from: u64| format!("#{from}");
+                let from = match &step.input {
+                    miniku_core::program::Input::Request { from, .. } | miniku_core::program::Input::Gone { from } => name(from.0),
+                    _ => String::new(),
+                };
+                (Some(step.at.wall), trace::input(&step.input, &from), trace::effects(&step.effects, name))
+            }
+            Event::Ended(Ending::Stopped) => (None, "stops".to_owned(), String::new()),
+            Event::Ended(Ending::Full) => (None, "is recorded no longer".to_owned(), String::new()),
+            Event::Ended(Ending::Killed { .. }) => (None, "is killed".to_owned(), String::new()),
+        };
+        let since = at.map_or_else(String::new, |at| {
+            let since = at.since(self.began);
+            format!("{}.{:06}", since.as_secs(), since.subsec_micros())
+        });
+        let arrow = if effects.is_empty() { "" } else { " -> " };
+        writeln!(self.out, "{:>7} {since:>13}  {who:<18} {what}{arrow}{effects}", played.seq)
+    }
+
+    fn end(mut self) -> Result<(), CliError> {
+        self.out.flush().map_err(|error| failed(self.path, error))
+    }
+}
+
+fn failed(path: &Path, source: io::Error) -> CliError {
+    CliError::Io { what: "write".into(), path: path.into(), source }
+}
