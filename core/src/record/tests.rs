@@ -81,7 +81,8 @@ fn meta(g: &mut Gen) -> Value {
 
 fn object(g: &mut Gen) -> Object {
     let pod = |g: &mut Gen| json!({"containers": some(g, container), "nodeName": text(g), "affinity": value(g, 2)});
-    let condition = |g: &mut Gen| json!({"type": "Ready", "status": "True", "lastTransitionTime": time(g), "z": value(g, 1)});
+    let condition =
+        |g: &mut Gen| json!({"type": "Ready", "status": "True", "lastTransitionTime": time(g), "z": value(g, 1)});
     let kind = one_of(g, Kind::ALL);
     let (spec, status) = match kind {
         Kind::Pod => (pod(g), json!({"phase": "Running", "conditions": some(g, condition), "q": value(g, 1)})),
@@ -114,7 +115,11 @@ fn status(g: &mut Gen) -> Status {
     match any::<u8>(g) % 3 {
         0 => Status::failure(one_of(g, &reasons), any::<String>(g)),
         1 => Status::removed(one_of(g, Kind::ALL), &any::<String>(g), &any::<String>(g)),
-        _ => Status::invalid(one_of(g, Kind::ALL), &any::<String>(g), &[FieldError::required("spec.x", any::<String>(g))]),
+        _ => Status::invalid(
+            one_of(g, Kind::ALL),
+            &any::<String>(g),
+            &[FieldError::required("spec.x", any::<String>(g))],
+        ),
     }
 }
 
@@ -289,7 +294,9 @@ impl Arbitrary for AnyEffect {
                 let write = Write { key: key(g), expect: Revision(any(g)), object: maybe(g, object) };
                 Effect::Commit { commit: CommitId(any(g)), write }
             }
-            _ => Effect::Log { level: one_of(g, &[Level::Error, Level::Warn, Level::Info, Level::Debug]), line: any(g) },
+            _ => {
+                Effect::Log { level: one_of(g, &[Level::Error, Level::Warn, Level::Info, Level::Debug]), line: any(g) }
+            }
         })
     }
 }
@@ -364,10 +371,13 @@ fn story(seed: u64, pods: u64) -> Vec<Step> {
         at.wall = at.wall + std::time::Duration::from_millis(1);
         program.step(at, input.clone(), &mut out);
         steps.push(Step { number, at, input, outcome: Some(Outcome::of(&out)) });
-        out.list.into_iter().filter_map(|effect| match effect {
-            Effect::Commit { commit, .. } => Some(commit),
-            _ => None,
-        }).collect::<Vec<_>>()
+        out.list
+            .into_iter()
+            .filter_map(|effect| match effect {
+                Effect::Commit { commit, .. } => Some(commit),
+                _ => None,
+            })
+            .collect::<Vec<_>>()
     };
     let mut revision = 0;
     let mut done = |first: Input| {
@@ -407,7 +417,9 @@ fn a_replay_says_where_it_differs() {
     assert!(matches!(first.1, Difference::Effect { .. }), "{first:?}");
     // An input less, or two in another order.
     let last = steps.len() - 1;
-    assert!(matches!(steps[last - 1].input, Input::Request { .. }) && matches!(steps[last].input, Input::Committed { .. }));
+    assert!(
+        matches!(steps[last - 1].input, Input::Request { .. }) && matches!(steps[last].input, Input::Committed { .. })
+    );
     let mut less = steps.clone();
     less.remove(last - 1);
     assert!(!differences(7, less).is_empty());

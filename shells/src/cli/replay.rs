@@ -122,7 +122,9 @@ pub fn run(args: &ReplayArgs, session: &mut Session) -> Result<(), CliError> {
     found.iter().try_for_each(|found| tell(found, tapes[found.tape], &named[found.tape], &mut session.out))?;
     match found.len() {
         0 => Ok(()),
-        differ => Err(CliError::Plain(format!("error: {differ} of {} lives did not come out as recorded", tapes.len()))),
+        differ => {
+            Err(CliError::Plain(format!("error: {differ} of {} lives did not come out as recorded", tapes.len())))
+        }
     }
 }
 
@@ -181,7 +183,8 @@ struct Story<'a> {
 impl<'a> Story<'a> {
     fn begin(path: &'a Path, tapes: &[Recording]) -> Result<Self, CliError> {
         let began = tapes.iter().map(|tape| tape.opening().started).min().unwrap_or_default();
-        let story = Story { path, out: BufWriter::new(File::create(path).map_err(|error| failed(path, error))?), began };
+        let story =
+            Story { path, out: BufWriter::new(File::create(path).map_err(|error| failed(path, error))?), began };
         Ok(story)
     }
 
@@ -200,7 +203,9 @@ impl<'a> Story<'a> {
             Event::Step(step) => {
                 let name = |from: u64| format!("#{from}");
                 let from = match &step.input {
-                    miniku_core::program::Input::Request { from, .. } | miniku_core::program::Input::Gone { from } => name(from.0),
+                    miniku_core::program::Input::Request { from, .. } | miniku_core::program::Input::Gone { from } => {
+                        name(from.0)
+                    }
                     _ => String::new(),
                 };
                 (Some(step.at.wall), trace::input(&step.input, &from), trace::effects(&step.effects, name))

@@ -115,7 +115,11 @@ impl<R: Read> FrameReader<R> {
         let magic = up_to(&mut from, MAGIC.len() as u64).map_err(|error| damage(error.to_string()))?;
         if magic != MAGIC {
             let torn = MAGIC.starts_with(&magic);
-            return if torn { Ok(None) } else { Err(damage("it does not begin as a recording that is read here".into())) };
+            return if torn {
+                Ok(None)
+            } else {
+                Err(damage("it does not begin as a recording that is read here".into()))
+            };
         }
         let unpacker = DeflateDecoder::new(Vec::new());
         Ok(Some(FrameReader { from, unpacker, check: crc(0, &[MAGIC]), offset: MAGIC.len() as u64 }))
@@ -139,7 +143,8 @@ impl<R: Read> FrameReader<R> {
             return if zeros { Ok(killed(12 + rest.len())) } else { Err("the head of a frame is damaged".into()) };
         }
         let body = up_to(&mut self.from, u64::from(length) + 4).map_err(said)?;
-        let Some((bytes, after)) = body.split_last_chunk::<4>().filter(|(bytes, _)| bytes.len() == length as usize) else {
+        let Some((bytes, after)) = body.split_last_chunk::<4>().filter(|(bytes, _)| bytes.len() == length as usize)
+        else {
             return Ok(killed(12 + body.len()));
         };
         if u32::from_le_bytes(*after) != crc(check, &[bytes]) {

@@ -114,7 +114,9 @@ impl Tape for Recording {
                 Ok(Record::Stored(object)) => stored.push(object),
                 Ok(Record::Opening(_) | Record::Step(_)) => {
                     let (found, said) = (stored.len(), self.opening.stored);
-                    return Err(lines.damaged(format!("only {found} of the {said} objects that it began with are there")));
+                    return Err(
+                        lines.damaged(format!("only {found} of the {said} objects that it began with are there"))
+                    );
                 }
                 // It was killed, or full, before it began: there are no steps.
                 Err(_) => break,

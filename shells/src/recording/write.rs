@@ -13,7 +13,6 @@ use miniku_core::api::object::Object;
 use miniku_core::program::{Effects, Input, Program};
 use miniku_core::record::{Birth, Ending, FORMAT, Opening, Outcome, Record, Step};
 use miniku_core::time::{Duration, Now, Wall};
-use nix::fcntl::{Flock, FlockArg};
 use std::cell::RefCell;
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -62,8 +61,7 @@ impl Recorder {
         let made = File::options().write(true).create_new(true).mode(0o600).open(&path);
         let file = made.map_err(|error| failed("create", &path, error))?;
         // Held as long as it is written; see `make_room`.
-        let file = Flock::lock(file, FlockArg::LockExclusiveNonblock)
-            .map_err(|(_, errno)| failed("lock", &path, errno.into()))?;
+        file.try_lock().map_err(|error| failed("lock", &path, error.into()))?;
         let frames = FrameWriter::begin(file, self.limit / 2).map_err(|error| failed("write", &path, error))?;
         let opening = Opening {
             format: FORMAT,
@@ -102,7 +100,7 @@ impl Recorder {
                 break;
             }
             // One that is being written belongs to a program that lives, in another process.
-            if Flock::lock(File::open(&path)?, FlockArg::LockExclusiveNonblock).is_ok() {
+            if File::open(&path)?.try_lock().is_ok() {
                 fs::remove_file(&path)?;
                 used -= length;
             }
@@ -181,7 +179,7 @@ impl Drop for Notes {
 struct Scribe {
     path: PathBuf,
     program: String,
-    frames: FrameWriter<Flock<File>>,
+    frames: FrameWriter<File>,
     text: Vec<u8>,
     records: u32,
     steps: u64,
@@ -198,7 +196,9 @@ impl Scribe {
         match closed {
             Ok(Ending::Full) => {
                 let path = path.display();
-                log::warn!("{program}: the recording {path} is full after {steps} steps; --record-limit allows no more");
+                log::warn!(
+                    "{program}: the recording {path} is full after {steps} steps; --record-limit allows no more"
+                );
             }
             Ok(Ending::Stopped | Ending::Killed { .. }) => {}
             Err(error) => log::error!("{program}: recording to {} ends here: {error}", path.display()),
@@ -216,7 +216,7 @@ impl Scribe {
         if !self.flush()? {
             return Ok(Ending::Full);
         }
-        let mut told = Vec::new();
+        let mut told: Vec<Sender<()>> = Vec::new();
         while let Ok(noted) = mail.recv() {
             self.note(noted, &mut told)?;
             while self.text.len() < BATCH
@@ -227,8 +227,10 @@ impl Scribe {
             if !self.flush()? {
                 return Ok(Ending::Full);
             }
-            // Who waits for it may have given up.
-            told.drain(..).for_each(|written: Sender<()>| drop(written.send(())));
+            for written in told.drain(..) {
+                // Who waits for it may have given up.
+                let _ = written.send(());
+            }
         }
         Ok(Ending::Stopped)
     }
