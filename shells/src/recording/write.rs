@@ -24,8 +24,9 @@ use std::thread::JoinHandle;
 /// So many steps of a program may wait to be written.
 const WAITING: usize = 4096;
 
-/// So many bytes of text are written at once, if so many wait.
-const BATCH: usize = 1 << 20;
+/// So many bytes of text are written at once, if so many wait; less where little may be written, since the batch that is
+/// too large for what is left is written not at all.
+const BATCH: u64 = 1 << 20;
 
 /// A program that panics waits so long for its last step to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -73,7 +74,8 @@ impl Recorder {
             stored: birth.stored().len() as u64,
         };
         let (sender, mail) = bounded(WAITING);
-        let scribe = Scribe { path, program, frames, text: Vec::new(), records: 0, steps: 0 };
+        let batch = usize::try_from(BATCH.min(self.limit / 16)).expect("no more than the constant");
+        let scribe = Scribe { path, program, frames, batch, text: Vec::new(), records: 0, steps: 0 };
         let stored = birth.stored().to_vec();
         let body = move || scribe.run(opening, stored, &mail);
         let thread = std::thread::Builder::new().name("recorder".into()).stack_size(512 << 10).spawn(body)?;
@@ -180,6 +182,7 @@ struct Scribe {
     path: PathBuf,
     program: String,
     frames: FrameWriter<File>,
+    batch: usize,
     text: Vec<u8>,
     records: u32,
     steps: u64,
@@ -209,7 +212,7 @@ impl Scribe {
         self.add(&Record::Opening(Box::new(opening)))?;
         for object in stored {
             self.add(&Record::Stored(object))?;
-            if self.text.len() >= BATCH && !self.flush()? {
+            if self.text.len() >= self.batch && !self.flush()? {
                 return Ok(Ending::Full);
             }
         }
@@ -219,7 +222,7 @@ impl Scribe {
         let mut told: Vec<Sender<()>> = Vec::new();
         while let Ok(noted) = mail.recv() {
             self.note(noted, &mut told)?;
-            while self.text.len() < BATCH
+            while self.text.len() < self.batch
                 && let Ok(noted) = mail.try_recv()
             {
                 self.note(noted, &mut told)?;
@@ -257,5 +260,89 @@ impl Scribe {
         self.text.clear();
         self.records = 0;
         Ok(kept)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recording::recordings;
+    use miniku_core::program::{CallId, Effect};
+    use miniku_core::record::Tape;
+    use miniku_core::scheduler::SchedulerOptions;
+
+    /// Repeats what it hears, but for one thing that it cannot stand.
+    struct Parrot;
+
+    impl Program for Parrot {
+        fn step(&mut self, _now: Now, input: Input, out: &mut Effects) {
+            match input {
+                Input::Ended { call } => out.push(Effect::Cancel { call }),
+                _ => panic!("this is a test"),
+            }
+        }
+    }
+
+    fn directory(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("mkrec{}-{name}", std::process::id()))
+    }
+
+    fn birth() -> Birth {
+        Birth::Scheduler(SchedulerOptions::default())
+    }
+
+    fn heard(number: u64) -> Input {
+        Input::Ended { call: CallId(number) }
+    }
+
+    #[test]
+    fn the_step_that_a_program_panics_in_is_noted() {
+        let directory = directory("panic");
+        let recorder = Recorder::open(&directory, 1 << 20).unwrap();
+        let notes = recorder.begin(&birth(), Wall::from_secs(1)).unwrap();
+        let life = std::thread::spawn(move || {
+            let mut out = Effects::default();
+            step(Some(&notes), &mut Parrot, Now::default(), heard(1), &mut out);
+            out.list.clear();
+            step(Some(&notes), &mut Parrot, Now::default(), Input::Wake, &mut out);
+        });
+        assert!(life.join().is_err());
+        let mut tape = recordings(&directory).unwrap().remove(0);
+        tape.birth().unwrap();
+        let first = tape.next().unwrap().unwrap();
+        assert_eq!((first.number, first.input, first.outcome.unwrap().effects.len()), (1, heard(1), 1));
+        let last = tape.next().unwrap().unwrap();
+        assert_eq!((last.number, last.input, last.outcome), (2, Input::Wake, None));
+        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn the_oldest_lives_make_room_and_a_living_one_stays() {
+        let directory = directory("room");
+        let recorder = Recorder::open(&directory, 40 << 10).unwrap();
+        let begin = |life: i64, steps: u64| {
+            let notes = recorder.begin(&birth(), Wall::from_secs(life)).unwrap();
+            // What cannot be packed.
+            for number in 0..steps {
+                let at = miniku_core::rng::Draw::new(number).count(u64::try_from(life).unwrap()).u64();
+                step(Some(&notes), &mut Parrot, Now::default(), heard(at), &mut Effects::default());
+            }
+            notes
+        };
+        let lives =
+            || -> Vec<i64> { recordings(&directory).unwrap().iter().map(|tape| tape.started().secs()).collect() };
+        let size =
+            || -> u64 { fs::read_dir(&directory).unwrap().map(|one| one.unwrap().metadata().unwrap().len()).sum() };
+        let living = begin(1, 10);
+        for life in 2..6 {
+            drop(begin(life, 2_000));
+            assert!(size() <= 40 << 10, "{}", size());
+        }
+        assert_eq!(lives(), [1, 5]);
+        drop(living);
+        drop(begin(6, 2_000));
+        assert_eq!(lives(), [5, 6]);
+        assert!(size() <= 40 << 10, "{}", size());
+        fs::remove_dir_all(&directory).unwrap();
     }
 }
