@@ -45,6 +45,7 @@ impl<W: Write> FrameWriter<W> {
     /// Adds a frame with so many lines of text. False if there is no place for it: then only [`close`](Self::close) may
     /// follow, since the packer has seen what no reader will.
     pub fn append(&mut self, text: &[u8], records: u32) -> io::Result<bool> {
+        assert!(records > 0, "a frame of no records is the end");
         self.packer.write_all(text)?;
         self.packer.flush()?;
         let packed = std::mem::take(self.packer.get_mut());

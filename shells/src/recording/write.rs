@@ -256,6 +256,9 @@ impl Scribe {
 
     /// Writes what was added. False if there is no place for it.
     fn flush(&mut self) -> io::Result<bool> {
+        if self.records == 0 {
+            return Ok(true);
+        }
         let kept = self.frames.append(&self.text, self.records)?;
         self.text.clear();
         self.records = 0;
