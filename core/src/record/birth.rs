@@ -29,7 +29,7 @@ pub enum Birth {
     /// The controller of namespaces.
     Namespaces { options: namespaces::Options, seed: u64 },
     /// A node's kubelet.
-    Kubelet(kubelet::Options),
+    Kubelet(Box<kubelet::Options>),
 }
 
 /// What an API server begins with.
@@ -74,7 +74,7 @@ impl Birth {
             Birth::NodeLifecycle { options, seed } => Box::new(NodeLifecycle::new(options, seed)),
             Birth::Garbage { options, seed } => Box::new(GarbageCollector::new(options, seed)),
             Birth::Namespaces { options, seed } => Box::new(NamespaceController::new(options, seed)),
-            Birth::Kubelet(options) => Box::new(Kubelet::new(options)),
+            Birth::Kubelet(options) => Box::new(Kubelet::new(*options)),
         }
     }
 

@@ -3,19 +3,20 @@
 //! [`Playback`] plays any number of recordings as one story, in the order of the wall clock that all of them were told.
 //! What is told of each step is what the program did now: the inputs as they were recorded, the effects whole.
 
-use super::{Birth, Ending, Outcome, Step, Told};
+use super::{Birth, Ending, Opening, Outcome, Step, Told};
 use crate::program::{Effect, Effects, Input, Program};
 use crate::time::{Instant, Now, Wall};
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt;
+use std::sync::Arc;
 
 /// A recording that can be read from its beginning to its end.
 pub trait Tape {
     /// Why it cannot be read on.
     type Error;
-    /// When the life began that is on it. Known before anything else is read.
-    fn started(&self) -> Wall;
+    /// Whose life is on it. Known before anything else is read.
+    fn opening(&self) -> &Opening;
     /// What the program was made of. Read first, and once.
     fn birth(&mut self) -> Result<Birth, Self::Error>;
     /// The next step, or how the recording ends.
@@ -29,6 +30,10 @@ pub struct Played {
     pub seq: u64,
     /// Whose life: its place among the tapes that the playback was given.
     pub tape: usize,
+    /// The program's name.
+    pub program: Arc<str>,
+    /// Which of the program's lives, from 1, by the time they began.
+    pub life: u64,
     /// What happened.
     pub event: Event,
 }
@@ -128,6 +133,8 @@ pub struct Playback<T: Tape> {
 
 struct Life<T: Tape> {
     tape: T,
+    name: Arc<str>,
+    nth: u64,
     /// Made when its turn comes.
     program: Option<Box<dyn Program>>,
     next: Next<T::Error>,
@@ -145,15 +152,26 @@ enum Next<E> {
 impl<T: Tape> Playback<T> {
     /// Of these recordings, in any order.
     pub fn new(tapes: impl IntoIterator<Item = T>) -> Self {
-        let begin = |tape| Life { tape, program: None, next: Next::Birth };
-        let lives: Vec<Life<T>> = tapes.into_iter().map(begin).collect();
-        let due = lives.iter().enumerate().map(|(at, life)| Reverse((life.tape.started(), at))).collect();
-        Playback { lives, due, seq: 0 }
+        let begin = |tape: T| {
+            let name = tape.opening().program.as_str().into();
+            Life { tape, name, nth: 0, program: None, next: Next::Birth }
+        };
+        let mut lives: Vec<Life<T>> = tapes.into_iter().map(begin).collect();
+        let started = |(at, life): (usize, &Life<T>)| (life.tape.opening().started, at);
+        let mut order: Vec<(Wall, usize)> = lives.iter().enumerate().map(started).collect();
+        order.sort_unstable();
+        let mut counts: BTreeMap<Arc<str>, u64> = BTreeMap::new();
+        for (_, at) in &order {
+            let count = counts.entry(lives[*at].name.clone()).or_default();
+            *count += 1;
+            lives[*at].nth = *count;
+        }
+        Playback { lives, due: order.into_iter().map(Reverse).collect(), seq: 0 }
     }
 
-    /// The recordings, in the order they were given.
-    pub fn tapes(&self) -> impl Iterator<Item = &T> {
-        self.lives.iter().map(|life| &life.tape)
+    /// The recording of this place, see [`Played::tape`].
+    pub fn tape(&self, at: usize) -> &T {
+        &self.lives[at].tape
     }
 
     fn play(&mut self, since: Wall, at: usize) -> Result<Event, T::Error> {
@@ -194,6 +212,8 @@ impl<T: Tape> Iterator for Playback<T> {
         let Reverse((since, tape)) = self.due.pop()?;
         let event = self.play(since, tape);
         self.seq += 1;
-        Some(event.map(|event| Played { seq: self.seq, tape, event }))
+        let life = &self.lives[tape];
+        let (program, life) = (life.name.clone(), life.nth);
+        Some(event.map(|event| Played { seq: self.seq, tape, program, life, event }))
     }
 }

@@ -107,6 +107,9 @@ pub enum Command {
     #[command(after_help = version::EXAMPLE)]
     Version(version::VersionArgs),
     /// Do again what daemons with --record did, and compare
+    ///
+    /// It ends with 0 if everything came out as it was recorded, with 1 if something did not, and with 2 if a recording
+    /// is damaged.
     #[command(after_help = replay::EXAMPLE)]
     Replay(replay::ReplayArgs),
     /// Print what miniku decides, when and why

@@ -6,7 +6,8 @@ use crate::cli::tabular::Widths;
 use crate::recording::{Recording, Unreadable, recordings};
 use clap::Args;
 use miniku_core::api::meta::{parse_rfc3339, rfc3339_nanos};
-use miniku_core::record::{Difference, Ending, Event, Playback, Played, Replayed};
+use miniku_core::program::Input;
+use miniku_core::record::{Difference, Ending, Event, Playback, Played, Replayed, Tape};
 use miniku_core::time::Wall;
 use miniku_sim::trace;
 use std::collections::BTreeMap;
@@ -14,14 +15,10 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// The end of `--help`.
-pub const EXAMPLE: &str = "\
-It ends with 0 if everything came out as it was recorded, with 1 if something did not, and with 2 if a recording cannot be read.
-
-Example:
-  miniku up --record flight &
-  miniku replay flight --trace story.txt";
+pub const EXAMPLE: &str = "Examples:\n  miniku up --record flight\n  miniku replay flight --trace story.txt";
 
 /// Which recordings, and how far.
 #[derive(Args, Debug)]
@@ -69,6 +66,8 @@ struct Tally {
 /// The first difference of a life.
 struct Found {
     tape: usize,
+    program: Arc<str>,
+    life: u64,
     step: Box<Replayed>,
     difference: Difference,
 }
@@ -76,28 +75,25 @@ struct Found {
 /// Replays, and tells what came out.
 pub fn run(args: &ReplayArgs, session: &mut Session) -> Result<(), CliError> {
     let tapes = recordings(&args.directory).map_err(unreadable)?;
-    let mut lives: BTreeMap<String, u64> = BTreeMap::new();
-    // Which life of its program each one is.
-    let named: Vec<(String, u64)> = tapes.iter().map(|tape| life(tape, &mut lives)).collect();
     let mut trace = args.trace.as_deref().map(|path| Story::begin(path, &tapes)).transpose()?;
     let mut playback = Playback::new(tapes);
-    let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
+    let mut tallies: BTreeMap<Arc<str>, Tally> = BTreeMap::new();
     let mut found: Vec<Found> = Vec::new();
     while let Some(played) = playback.next() {
         let played = played.map_err(unreadable)?;
         let beyond = match (args.until, &played.event) {
             (Some(Until::Seq(last)), _) => played.seq > last,
             (Some(Until::Time(last)), Event::Step(step)) => step.at.wall > last,
-            (Some(Until::Time(_)) | None, _) => false,
+            (Some(Until::Time(last)), Event::Born) => playback.tape(played.tape).opening().started > last,
+            (Some(Until::Time(_)), Event::Ended(_)) | (None, _) => false,
         };
         if beyond {
             break;
         }
-        let (program, life) = &named[played.tape];
         if let Some(trace) = &mut trace {
-            trace.tell(&played, program, *life)?;
+            trace.tell(&played)?;
         }
-        let tally = tallies.entry(program.clone()).or_default();
+        let tally = tallies.entry(played.program.clone()).or_default();
         match played.event {
             Event::Born => tally.lives += 1,
             Event::Step(mut step) => {
@@ -106,7 +102,8 @@ pub fn run(args: &ReplayArgs, session: &mut Session) -> Result<(), CliError> {
                 let before = found.iter().any(|one| one.tape == played.tape);
                 if let Some(difference) = step.difference.take().filter(|_| !before) {
                     tally.differ += 1;
-                    found.push(Found { tape: played.tape, step, difference });
+                    let Played { tape, program, life, .. } = played;
+                    found.push(Found { tape, program, life, step, difference });
                 }
             }
             Event::Ended(Ending::Stopped) => {}
@@ -118,17 +115,17 @@ pub fn run(args: &ReplayArgs, session: &mut Session) -> Result<(), CliError> {
         trace.end()?;
     }
     table(&tallies, &mut session.out)?;
-    let tapes: Vec<&Recording> = playback.tapes().collect();
-    found.iter().try_for_each(|found| tell(found, tapes[found.tape], &named[found.tape], &mut session.out))?;
+    found.iter().try_for_each(|found| tell(found, playback.tape(found.tape), &mut session.out))?;
     match found.len() {
         0 => Ok(()),
         differ => {
-            Err(CliError::Plain(format!("error: {differ} of {} lives did not come out as recorded", tapes.len())))
+            let lives: u64 = tallies.values().map(|tally| tally.lives).sum();
+            Err(CliError::Plain(format!("error: {differ} of {lives} lives did not come out as recorded")))
         }
     }
 }
 
-fn table(tallies: &BTreeMap<String, Tally>, out: &mut impl Write) -> io::Result<()> {
+fn table(tallies: &BTreeMap<Arc<str>, Tally>, out: &mut impl Write) -> io::Result<()> {
     let mut rows = vec![["PROGRAM", "LIVES", "KILLED", "FULL", "STEPS", "EFFECTS", "RESULT"].map(str::to_owned)];
     rows.extend(tallies.iter().map(|(program, tally)| {
         let result = match tally.differ {
@@ -137,7 +134,7 @@ fn table(tallies: &BTreeMap<String, Tally>, out: &mut impl Write) -> io::Result<
         };
         let Tally { lives, killed, full, steps, effects, .. } = tally;
         let [lives, killed, full, steps, effects] = [lives, killed, full, steps, effects].map(u64::to_string);
-        [program.clone(), lives, killed, full, steps, effects, result]
+        [program.to_string(), lives, killed, full, steps, effects, result]
     }));
     let mut widths = Widths::default();
     rows.iter().for_each(|row| widths.fit(row));
@@ -148,15 +145,8 @@ fn unreadable(error: Unreadable) -> CliError {
     CliError::BadRecording(format!("error: {error}"))
 }
 
-fn life(tape: &Recording, lives: &mut BTreeMap<String, u64>) -> (String, u64) {
-    let program = tape.opening().program.clone();
-    let life = lives.entry(program.clone()).or_default();
-    *life += 1;
-    (program, *life)
-}
-
-fn tell(found: &Found, tape: &Recording, (program, life): &(String, u64), out: &mut impl Write) -> io::Result<()> {
-    let Found { step, difference, .. } = found;
+fn tell(found: &Found, tape: &Recording, out: &mut impl Write) -> io::Result<()> {
+    let Found { program, life, step, difference, .. } = found;
     let (opening, path) = (tape.opening(), tape.path().display());
     writeln!(out, "\n{program}, life {life}, step {}, at {}: {difference}", step.number, rfc3339_nanos(step.at.wall))?;
     writeln!(out, "  input: {}", serde_json::to_string(&step.input).map_err(io::Error::other)?)?;
@@ -188,24 +178,22 @@ impl<'a> Story<'a> {
         Ok(story)
     }
 
-    fn tell(&mut self, played: &Played, program: &str, life: u64) -> Result<(), CliError> {
-        self.line(played, program, life).map_err(|error| failed(self.path, error))
+    fn tell(&mut self, played: &Played) -> Result<(), CliError> {
+        self.line(played).map_err(|error| failed(self.path, error))
     }
 
-    fn line(&mut self, played: &Played, program: &str, life: u64) -> io::Result<()> {
+    fn line(&mut self, played: &Played) -> io::Result<()> {
         if played.seq == 1 {
             write!(self.out, "{}# The number before each is what --until takes. ", trace::LEGEND)?;
             writeln!(self.out, "Seconds are counted from {}.", rfc3339_nanos(self.began))?;
         }
-        let who = format!("{program}#{life}");
+        let who = format!("{}#{}", played.program, played.life);
         let (at, what, effects) = match &played.event {
             Event::Born => (None, "begins".to_owned(), String::new()),
             Event::Step(step) => {
                 let name = |from: u64| format!("#{from}");
                 let from = match &step.input {
-                    miniku_core::program::Input::Request { from, .. } | miniku_core::program::Input::Gone { from } => {
-                        name(from.0)
-                    }
+                    Input::Request { from, .. } | Input::Gone { from } => name(from.0),
                     _ => String::new(),
                 };
                 (Some(step.at.wall), trace::input(&step.input, &from), trace::effects(&step.effects, name))

@@ -170,7 +170,7 @@ pub fn kubelet(parts: &NodeParts<'_>, clock: Clock, api: Box<dyn Api>) -> Result
     };
     let facts = facts(parts.name, runtime, &parts.address.to_string(), Some(parts.port), parts.share);
     let options = kubelet::Options { node: parts.name.into(), facts, seed: clock::seed(), informer: parts.informer };
-    let daemon = start_in(letterbox, Birth::Kubelet(options), clock, api, Some(hands), parts.recorder)?;
+    let daemon = start_in(letterbox, Birth::Kubelet(Box::new(options)), clock, api, Some(hands), parts.recorder)?;
     parts.server.show(daemon.seen());
     Ok(daemon)
 }

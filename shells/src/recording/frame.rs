@@ -127,7 +127,7 @@ impl<R: Read> FrameReader<R> {
     }
 
     /// The next frame. After [`Frame::End`] there is none.
-    pub fn next(&mut self) -> Result<Frame, Damage> {
+    pub fn next_frame(&mut self) -> Result<Frame, Damage> {
         let offset = self.offset;
         self.read().map_err(|what| Damage { offset, what })
     }
@@ -207,7 +207,7 @@ mod tests {
             return Ok((texts, Ending::Killed { torn: file.len() as u64 }));
         };
         loop {
-            match reader.next()? {
+            match reader.next_frame()? {
                 Frame::Records { text, .. } => texts.push(text),
                 Frame::End(ending) => return Ok((texts, ending)),
             }

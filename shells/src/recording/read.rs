@@ -3,7 +3,6 @@
 use super::EXTENSION;
 use super::frame::{Frame, FrameReader};
 use miniku_core::record::{Birth, Ending, FORMAT, Opening, Record, Step, Tape};
-use miniku_core::time::Wall;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufReader};
@@ -59,7 +58,7 @@ pub fn recordings(path: &Path) -> Result<Vec<Recording>, Unreadable> {
     }
     let found = files.iter().filter_map(|file| Recording::open(file).transpose());
     let mut found = found.collect::<Result<Vec<_>, _>>()?;
-    found.sort_by(|one, other| (one.started(), &one.path).cmp(&(other.started(), &other.path)));
+    found.sort_by(|one, other| (one.opening.started, &one.path).cmp(&(other.opening.started, &other.path)));
     if found.is_empty() { Err(Unreadable::Nothing(path.into())) } else { Ok(found) }
 }
 
@@ -90,18 +89,13 @@ impl Recording {
     pub fn path(&self) -> &Path {
         &self.path
     }
-
-    /// Whose it is.
-    pub fn opening(&self) -> &Opening {
-        &self.opening
-    }
 }
 
 impl Tape for Recording {
     type Error = Unreadable;
 
-    fn started(&self) -> Wall {
-        self.opening.started
+    fn opening(&self) -> &Opening {
+        &self.opening
     }
 
     fn birth(&mut self) -> Result<Birth, Unreadable> {
@@ -186,7 +180,7 @@ impl Lines {
             if self.left > 0 {
                 return Err(self.damaged(format!("{} records are missing after it", self.left)));
             }
-            let frame = self.frames.next().map_err(|damage| Unreadable::Damaged {
+            let frame = self.frames.next_frame().map_err(|damage| Unreadable::Damaged {
                 path: self.path.clone(),
                 record: self.record,
                 offset: damage.offset,

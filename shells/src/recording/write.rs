@@ -332,8 +332,9 @@ mod tests {
             }
             notes
         };
-        let lives =
-            || -> Vec<i64> { recordings(&directory).unwrap().iter().map(|tape| tape.started().secs()).collect() };
+        let lives = || -> Vec<i64> {
+            recordings(&directory).unwrap().iter().map(|tape| tape.opening().started.secs()).collect()
+        };
         let size =
             || -> u64 { fs::read_dir(&directory).unwrap().map(|one| one.unwrap().metadata().unwrap().len()).sum() };
         let living = begin(1, 10);

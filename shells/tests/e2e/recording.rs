@@ -211,7 +211,7 @@ fn rewrite(file: &Path, change: impl FnOnce(&mut Vec<Record>)) {
     let bytes = fs::read(file).unwrap();
     let mut reader = FrameReader::begin(&bytes[..]).unwrap().unwrap();
     let mut records: Vec<Record> = Vec::new();
-    while let Frame::Records { text, .. } = reader.next().unwrap() {
+    while let Frame::Records { text, .. } = reader.next_frame().unwrap() {
         let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         records.extend(lines.map(|line| serde_json::from_slice(line).unwrap()));
     }
@@ -313,7 +313,7 @@ fn a_recording_is_played_as_one_story() {
         let tapes = miniku::recording::recordings(Path::new(&flight.1)).unwrap();
         let programs: Vec<String> = tapes.iter().map(|tape| tape.opening().program.clone()).collect();
         assert_eq!(programs[0], "apiserver");
-        assert!(tapes.is_sorted_by_key(Tape::started));
+        assert!(tapes.is_sorted_by_key(|tape| tape.opening().started));
         let played: Vec<_> = Playback::new(tapes).map(|played| played.unwrap()).collect();
         assert_eq!(played.len(), events(&whole));
         let ends = played.iter().filter(|played| matches!(played.event, Event::Ended(Ending::Stopped))).count();
