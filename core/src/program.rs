@@ -1,10 +1,10 @@
 //! What every program is: a state machine stepped with the time and one input, which pushes effects.
 //!
-//! [`Input`] and [`Effect`] are one closed pair for all programs, so that a driver, the simulator and a [recording](crate::record)
-//! match them exhaustively. A program owns no thread, no socket and no clock; it never blocks and never calls another
-//! program. Three rules hold for all of them, and are tested for all at once: stepping with [`Input::Wake`] for
-//! nothing adds nothing; the order of simultaneous inputs does not matter; any one effect may be lost, and the program
-//! still gets there.
+//! [`Input`] and [`Effect`] are one closed pair for all programs, so that a driver, the simulator and a
+//! [recording](crate::record) match them exhaustively. A program owns no thread, no socket and no clock; it never
+//! blocks and never calls another program. Three rules hold for all of them, and are tested for all at once: stepping
+//! with [`Input::Wake`] for nothing adds nothing; the order of simultaneous inputs does not matter; any one effect
+//! may be lost, and the program still gets there.
 
 use crate::api::kinds::Kind;
 use crate::api::meta::MicroTime;

@@ -24,7 +24,8 @@ use serde::{Deserialize, Serialize};
 /// What recordings look like. A recording of another format is not read.
 pub const FORMAT: u32 = 1;
 
-/// One record, as it is written: the first is an [`Opening`], then come the objects that a server began with, then steps.
+/// One record, as it is written: the first is an [`Opening`], then come the objects that a server began with, then
+/// steps.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Record {
     /// Whose life it is.
@@ -79,7 +80,7 @@ pub struct Outcome {
 impl Outcome {
     /// What is kept of the effects of a step.
     pub fn of(out: &Effects) -> Self {
-        Outcome { effects: out.list.iter().map(Told::of).collect(), wake_at: out.wake_at }
+        Outcome { effects: Told::all(&out.list), wake_at: out.wake_at }
     }
 }
 

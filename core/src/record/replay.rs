@@ -122,8 +122,8 @@ fn replay(program: &mut dyn Program, step: Step) -> Replayed {
 
 /// Many recordings, played as one story.
 ///
-/// It is ordered by wall time, as far as a life's own order allows: steps of one life stay in their order though a clock
-/// was set back. Programs exist from their first step to their last.
+/// It is ordered by wall time, as far as a life's own order allows: steps of one life stay in their order though a
+/// clock was set back. Programs exist from their first step to their last.
 pub struct Playback<T: Tape> {
     lives: Vec<Life<T>>,
     /// Which life is next, and why.

@@ -326,6 +326,14 @@ fn two_effects_are_told_apart() {
 }
 
 #[test]
+fn what_many_watchers_are_told_is_kept_once() {
+    let event = |to, revision| Effect::Event { to: RequestId(to), event: WatchEvent::Bookmark(Revision(revision)) };
+    let told = Told::all(&[event(1, 7), event(2, 7), event(3, 8)]);
+    assert!(matches!(told[..], [Told::Whole(_), Told::Again { to: RequestId(2) }, Told::Whole(_)]), "{told:?}");
+    assert_ne!(told, Told::all(&[event(1, 7), event(3, 7), event(3, 8)]));
+}
+
+#[test]
 fn a_large_effect_is_told_in_a_line() {
     let lost = |why: String| Told::of(&Effect::Answer { to: RequestId(3), answer: Answer::Lost(why) });
     assert_eq!(lost("x".into()).to_string(), r#"{"Answer":{"to":3,"answer":{"Lost":"x"}}}"#);

@@ -1,6 +1,6 @@
 //! What is kept of an effect.
 
-use crate::program::{Answer, Effect, Request, Verb, WatchEvent};
+use crate::program::{Answer, Effect, Request, RequestId, Verb, WatchEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -11,15 +11,36 @@ use std::fmt::{self, Write};
 pub enum Told {
     /// The effect's JSON text.
     Whole(Box<RawValue>),
-    /// What it is about, and the length and the SHA-256 of its JSON text. One write becomes an answer and an event for each
-    /// watcher, and one list is all objects again; kept whole, they would be most of a recording.
+    /// What it is about, and the length and the SHA-256 of its JSON text. One write becomes an answer and an event
+    /// for each watcher, and one list is all objects again; kept whole, they would be most of a recording.
     Digest { what: String, bytes: usize, sha256: String },
+    /// An event on another watch, which is the same as the event before it.
+    Again { to: RequestId },
 }
 
 /// Effects of at most so many bytes are kept whole.
 const WHOLE: usize = 512;
 
 impl Told {
+    /// What is kept of these effects.
+    pub fn all(effects: &[Effect]) -> Vec<Self> {
+        let before = std::iter::once(None).chain(effects.iter().map(Some));
+        effects
+            .iter()
+            .zip(before)
+            .map(|(effect, before)| Told::again(effect, before).unwrap_or_else(|| Told::of(effect)))
+            .collect()
+    }
+
+    fn again(effect: &Effect, before: Option<&Effect>) -> Option<Self> {
+        match (effect, before) {
+            (Effect::Event { to, event }, Some(Effect::Event { event: same, .. })) if event == same => {
+                Some(Told::Again { to: *to })
+            }
+            _ => None,
+        }
+    }
+
     /// What is kept of this effect.
     pub fn of(effect: &Effect) -> Self {
         let json = serde_json::value::to_raw_value(effect).expect("effects have string keys and finite numbers");
@@ -41,7 +62,8 @@ impl PartialEq for Told {
             (Told::Digest { what, bytes, sha256 }, Told::Digest { what: other, bytes: length, sha256: digest }) => {
                 (what, bytes, sha256) == (other, length, digest)
             }
-            (Told::Whole(_), Told::Digest { .. }) | (Told::Digest { .. }, Told::Whole(_)) => false,
+            (Told::Again { to }, Told::Again { to: other }) => to == other,
+            (Told::Whole(_) | Told::Digest { .. } | Told::Again { .. }, _) => false,
         }
     }
 }
@@ -53,6 +75,7 @@ impl fmt::Display for Told {
             Told::Digest { what, bytes, sha256 } => {
                 write!(f, "{what} ({bytes} bytes, SHA-256 {}…)", sha256.get(..16).unwrap_or(sha256))
             }
+            Told::Again { to } => write!(f, "the same event to {}", to.0),
         }
     }
 }

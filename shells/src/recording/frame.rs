@@ -5,10 +5,11 @@
 //! frame:  length u32 | records u32 | check u32 | length bytes | check u32        (little-endian)
 //! ```
 //!
-//! The text of all frames is one deflate stream (RFC 1951), flushed at the end of each frame, so that a frame can be read when the
-//! next one was never written. The text is one JSON record a line. A frame of 0 records is the last; its bytes are an [`Ending`], not
-//! packed. Both checks are CRC-32, the first of the last check of the frame before, the length and the count; the second goes on
-//! with the bytes. A length can be believed before it is followed, and a frame fits behind no other than its own predecessor.
+//! The text of all frames is one deflate stream (RFC 1951), flushed at the end of each frame, so that a frame can be
+//! read when the next one was never written. The text is one JSON record a line. A frame of 0 records is the last;
+//! its bytes are an [`Ending`], not packed. Both checks are CRC-32, the first of the last check of the frame before,
+//! the length and the count; the second goes on with the bytes. A length can be believed before it is followed, and a
+//! frame fits behind no other than its own predecessor.
 
 use flate2::Compression;
 use flate2::Crc;

@@ -1,7 +1,7 @@
 //! Recordings on disk: `--record DIR` writes one a life of a program, `miniku replay DIR` reads them.
 //!
-//! What is in them is core's ([`miniku_core::record`]). [`frame`] says which bytes they are, [`write`] who writes them and how much,
-//! [`read`] how they are found and read back.
+//! What is in them is core's ([`miniku_core::record`]). [`frame`] says which bytes they are, [`write`] who writes
+//! them and how much, [`read`] how they are found and read back.
 
 pub mod frame;
 pub mod read;

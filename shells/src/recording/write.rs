@@ -1,9 +1,9 @@
 //! Writing recordings: a thread for each program that is recorded.
 //!
-//! The program's thread copies the input and the effects, which are mostly counted references, and goes on; packing and writing
-//! are the other thread's. Between them is a channel of [`WAITING`] steps. Only if that is full does the program wait: a
-//! recording with a hole would be none. What is written is handed to the kernel step by step, or all that waits at once: it
-//! survives the process, whatever ends that.
+//! The program's thread copies the input and the effects, which are mostly counted references, and goes on; packing
+//! and writing are the other thread's. Between them is a channel of [`WAITING`] steps. Only if that is full does the
+//! program wait: a recording with a hole would be none. What waits is handed to the kernel some hundredths of a
+//! second after it happened: from then on it survives the process, whatever ends that.
 
 use super::frame::FrameWriter;
 use super::{EXTENSION, build};
@@ -24,9 +24,16 @@ use std::thread::JoinHandle;
 /// So many steps of a program may wait to be written.
 const WAITING: usize = 4096;
 
-/// So many bytes of text are written at once, if so many wait; less where little may be written, since the batch that is
-/// too large for what is left is written not at all.
+/// So many bytes of text are written at once, if so many wait; less where little may be written, since the batch that
+/// is too large for what is left is written not at all.
 const BATCH: u64 = 1 << 20;
+
+/// What happens within this time is written at once: a wake-up for each step would cost more than the step. So much
+/// is lost when the process is killed.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// With so many steps that wait already, nothing more is waited for.
+const MANY: usize = WAITING / 8;
 
 /// A program that panics waits so long for its last step to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -49,8 +56,8 @@ impl Recorder {
         Ok(Recorder { directory: directory.into(), limit, build: build() })
     }
 
-    /// Begins to record a life. A life gets half of what its program may have: when it has used that up, it is recorded no
-    /// longer, and the lives before it are still there. The oldest are removed to make the other half.
+    /// Begins to record a life. A life gets half of what its program may have: when it has used that up, it is
+    /// recorded no longer, and the lives before it are still there. The oldest are removed to make the other half.
     pub fn begin(&self, birth: &Birth, started: Wall) -> io::Result<Notes> {
         let program = birth.name();
         // A node may be called anything until the API server has seen it.
@@ -222,6 +229,9 @@ impl Scribe {
         let mut told: Vec<Sender<()>> = Vec::new();
         while let Ok(noted) = mail.recv() {
             self.note(noted, &mut told)?;
+            if mail.len() < MANY {
+                std::thread::sleep(GATHER);
+            }
             while self.text.len() < self.batch
                 && let Ok(noted) = mail.try_recv()
             {
