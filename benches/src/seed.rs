@@ -86,8 +86,9 @@ fn reconcile() -> Row {
     let served = Served::with([]);
     let program = ReplicaSetController::new(replicaset::Options { seed: 1, informer: informer::Options::default() });
     let api = Box::new(OverHttp::new(served.url.clone(), Duration::from_secs(300)));
-    let _controller =
-        Letterbox::new().run("replicaset", Clock::start(), Box::new(program), api, None).expect("a thread starts");
+    let _controller = Letterbox::new()
+        .run("replicaset", Clock::start(), Box::new(program), api, None, None)
+        .expect("a thread starts");
     let (sender, added) = mpsc::channel();
     let route = move |said| match said {
         FromServer::Event(WatchEvent::Added(pod)) => sender.send(pod.key()).is_ok(),

@@ -23,7 +23,8 @@ pub struct Served {
 impl Served {
     /// A server with these objects.
     pub fn with(objects: impl IntoIterator<Item = Object>) -> Self {
-        let host = ApiHost::start(Clock::start(), 1, Box::new(Memory::default())).expect("an empty store can be read");
+        let host =
+            ApiHost::start(Clock::start(), 1, Box::new(Memory::default()), None).expect("an empty store can be read");
         for object in objects {
             put(&host, object);
         }

@@ -20,6 +20,7 @@ pub mod durations;
 pub mod kubelet;
 pub mod pages;
 pub mod program;
+pub mod record;
 pub mod rng;
 pub mod scheduler;
 pub mod store;

@@ -1,10 +1,10 @@
 //! What every program is: a state machine stepped with the time and one input, which pushes effects.
 //!
-//! [`Input`] and [`Effect`] are one closed pair for all programs, so that a driver, the simulator and a recorder
-//! match them exhaustively. A program owns no thread, no socket and no clock; it never blocks and never calls another
-//! program. Three rules hold for all of them, and are tested for all at once: stepping with [`Input::Wake`] for
-//! nothing adds nothing; the order of simultaneous inputs does not matter; any one effect may be lost, and the program
-//! still gets there.
+//! [`Input`] and [`Effect`] are one closed pair for all programs, so that a driver, the simulator and a
+//! [recording](crate::record) match them exhaustively. A program owns no thread, no socket and no clock; it never
+//! blocks and never calls another program. Three rules hold for all of them, and are tested for all at once: stepping
+//! with [`Input::Wake`] for nothing adds nothing; the order of simultaneous inputs does not matter; any one effect
+//! may be lost, and the program still gets there.
 
 use crate::api::kinds::Kind;
 use crate::api::meta::MicroTime;
@@ -15,6 +15,7 @@ use crate::api::status::Status;
 use crate::client::Informer;
 use crate::kubelet::runtime;
 use crate::time::{Instant, Now};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ pub trait Program: Send {
 }
 
 /// What can happen to a program.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Input {
     /// It starts, or the time it asked for has come. May come for nothing.
     Wake,
@@ -52,7 +53,7 @@ pub enum Input {
 }
 
 /// What a program wants done. Nothing is left to choose: uid, revision, grace period and delay are in it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Effect {
     /// Ask the API server. The answer comes back as [`Input::Reply`] with the same id.
     Call { call: CallId, request: Request },
@@ -102,7 +103,7 @@ impl Effects {
 }
 
 /// How much a line matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Level {
     /// Something is wrong and needs a person.
     Error,
@@ -115,19 +116,19 @@ pub enum Level {
 }
 
 /// Names a call of one program; never used twice in the life of a program.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CallId(pub u64);
 
 /// Names a request to the API server; given by its shell, never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RequestId(pub u64);
 
 /// Names a write on its way to the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CommitId(pub u64);
 
 /// A point in the history of the store. 0 is before the first write.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Revision(pub u64);
 
 impl fmt::Display for Revision {
@@ -137,7 +138,7 @@ impl fmt::Display for Revision {
 }
 
 /// Who asks, and what for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Request {
     /// What is asked.
     pub verb: Verb,
@@ -152,7 +153,7 @@ impl From<Verb> for Request {
 }
 
 /// What can be asked of the API server.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Verb {
     /// One object.
     Get { key: Key },
@@ -173,7 +174,7 @@ pub enum Verb {
 }
 
 /// Which objects are meant by a list or a watch.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Query {
     /// Of this kind.
     pub kind: Kind,
@@ -230,7 +231,7 @@ fn field<'a>(object: &'a Object, name: &str) -> Option<&'a str> {
 }
 
 /// Where a watch begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WatchFrom {
     /// With every object there is, as added; then the changes.
     Start,
@@ -239,7 +240,7 @@ pub enum WatchFrom {
 }
 
 /// Which part of an object a write is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Part {
     /// Everything but `status`, where `status` is written by itself.
     Main,
@@ -250,7 +251,7 @@ pub enum Part {
 }
 
 /// How an object is to be deleted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeleteOptions {
     /// Seconds until it is gone by force; the pod's own if absent, and 0 means now.
     pub grace_seconds: Option<i64>,
@@ -263,7 +264,7 @@ pub struct DeleteOptions {
 }
 
 /// What becomes of the objects that a deleted one owns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Propagation {
     /// They are deleted after it.
     Background,
@@ -274,7 +275,7 @@ pub enum Propagation {
 }
 
 /// What the API server says.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Answer {
     /// The object as it is now, or as it was removed. `created` tells whether it is new.
     Object { object: Object, created: bool },
@@ -291,7 +292,7 @@ pub enum Answer {
 }
 
 /// News on a watch.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum WatchEvent {
     /// An object is new among those that match.
     Added(Object),
@@ -306,7 +307,7 @@ pub enum WatchEvent {
 }
 
 /// A write to the durable store.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Write {
     /// Which object.
     pub key: Key,
@@ -317,7 +318,7 @@ pub struct Write {
 }
 
 /// What became of a write.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Committed {
     /// It is durable, at this revision.
     At(Revision),

@@ -84,7 +84,7 @@ impl Sub<Duration> for Wall {
 }
 
 /// Both clocks, read once by the driver at the start of a step.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Now {
     /// For deadlines.
     pub mono: Instant,

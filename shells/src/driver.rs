@@ -4,6 +4,7 @@
 //! [`Api`]'s business.
 
 use crate::clock::Clock;
+use crate::recording::{self, Notes};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use miniku_core::client::informer::Counts;
 use miniku_core::kubelet::runtime::Command;
@@ -85,7 +86,7 @@ impl Letterbox {
         self.inbox.clone()
     }
 
-    /// Starts a program on a thread of its own.
+    /// Starts a program on a thread of its own, noting what it is told and what it wants if there are notes.
     pub fn run(
         self,
         name: &str,
@@ -93,6 +94,7 @@ impl Letterbox {
         mut program: Box<dyn Program>,
         mut api: Box<dyn Api>,
         mut hands: Option<Box<dyn Hands>>,
+        notes: Option<Notes>,
     ) -> io::Result<Daemon> {
         let Letterbox { inbox, mail } = self;
         let seen = Arc::new(Mutex::new(Seen { name: name.into(), ..Seen::default() }));
@@ -104,7 +106,7 @@ impl Letterbox {
             loop {
                 let began = matches!(input, Input::Event { .. }).then(Instant::now);
                 out.wake_at = None;
-                program.step(clock.now(), input, &mut out);
+                recording::step(notes.as_ref(), &mut *program, clock.now(), input, &mut out);
                 show(&shown, &*program, began);
                 for effect in out.list.drain(..) {
                     perform(effect, &mut *api, hands.as_deref_mut(), &own);
@@ -221,7 +223,7 @@ mod tests {
     fn a_program_stops_with_mail_unread() {
         let letterbox = Letterbox::new();
         (0..500).for_each(|_| assert!(letterbox.inbox().deliver(Input::Wake)));
-        let mut daemon = letterbox.run("slow", Clock::start(), Box::new(Slow), Box::new(Nobody), None).unwrap();
+        let mut daemon = letterbox.run("slow", Clock::start(), Box::new(Slow), Box::new(Nobody), None, None).unwrap();
         let began = Instant::now();
         daemon.stop();
         assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());

@@ -4,18 +4,22 @@
 //! the same lock, so that each watcher sees them in the store's order, and therefore a [`Route`] must not block. Answers
 //! leave after it. Reads share the lock with each other. Writes go to the committer, whose outcomes are stepped on its
 //! thread, those of one commit together.
+//!
+//! A server that is recorded is the one exception: with very many steps that wait to be written, it waits for the recorder.
+//! Reads are not recorded, since they change nothing.
 
 use crate::clock::Clock;
 use crate::driver::log_line;
 use crate::engine::committer::{Committer, Rejected};
 use crate::engine::{self, Engine, EngineError, Outcome};
+use crate::recording::{self, Notes, Recorder};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::apiserver::{ApiServer, Options};
 use miniku_core::program::{
-    Answer, CommitId, Committed, Effect, Effects, Input, Program, Request, RequestId, Revision, WatchEvent, Write,
+    Answer, CommitId, Committed, Effect, Effects, Input, Request, RequestId, Revision, WatchEvent, Write,
 };
-use miniku_core::store::Store;
+use miniku_core::record::{Birth, ServerBirth};
 use miniku_core::time::Instant;
 use std::collections::BTreeMap;
 use std::io;
@@ -41,11 +45,25 @@ pub type Route = Box<dyn FnMut(FromServer) -> bool + Send>;
 /// An API server at work in this process.
 pub struct ApiHost {
     clock: Clock,
-    server: RwLock<ApiServer>,
+    server: RwLock<Recorded>,
     /// Locked after the server, where both are.
     routes: Mutex<Routes>,
     committer: Committer<CommitId>,
     alarm: Arc<Alarm>,
+}
+
+/// The server, and what is noted of its steps.
+struct Recorded {
+    server: ApiServer,
+    notes: Option<Notes>,
+}
+
+impl Recorded {
+    fn step(&mut self, clock: Clock, input: Input) -> Effects {
+        let mut out = Effects::default();
+        recording::step(self.notes.as_ref(), &mut self.server, clock.now(), input, &mut out);
+        out
+    }
 }
 
 /// Who waits for something, and for what.
@@ -71,6 +89,8 @@ pub enum StartError {
     Content(String),
     /// A thread could not be started.
     Thread(io::Error),
+    /// It cannot be recorded.
+    Recording(io::Error),
 }
 
 impl std::fmt::Display for StartError {
@@ -79,6 +99,7 @@ impl std::fmt::Display for StartError {
             StartError::Engine(error) => error.fmt(f),
             StartError::Content(what) => write!(f, "the store holds what is no object: {what}"),
             StartError::Thread(error) => write!(f, "starting a thread: {error}"),
+            StartError::Recording(error) => write!(f, "recording: {error}"),
         }
     }
 }
@@ -86,10 +107,18 @@ impl std::fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 impl ApiHost {
-    /// Loads what the engine keeps and starts to serve it.
-    pub fn start(clock: Clock, seed: u64, mut engine: Box<dyn Engine>) -> Result<Arc<Self>, StartError> {
-        let store = load(&mut *engine)?;
-        let server = ApiServer::new(Options::with_seed(seed), store);
+    /// Loads what the engine keeps and starts to serve it; recorded, if there is a recorder.
+    pub fn start(
+        clock: Clock,
+        seed: u64,
+        mut engine: Box<dyn Engine>,
+        recorder: Option<&Recorder>,
+    ) -> Result<Arc<Self>, StartError> {
+        let (stored, revision) = load(&mut *engine)?;
+        let birth = ServerBirth { options: Options::with_seed(seed), revision, stored };
+        let begin = |recorder: &Recorder| recorder.begin(&Birth::ApiServer(birth.clone()), clock.now().wall);
+        let notes = recorder.map(begin).transpose().map_err(StartError::Recording)?;
+        let server = Recorded { server: birth.server(), notes };
         let home = Arc::new(OnceLock::<Weak<ApiHost>>::new());
         let heard = home.clone();
         let tell = move |outcomes| {
@@ -153,7 +182,13 @@ impl ApiHost {
     /// Looks at the server's state, at the same time as others do.
     pub fn look<T>(&self, at: impl FnOnce(&ApiServer) -> T) -> T {
         // A panic in a step ends the process in release builds, and the test in others.
-        at(&self.server.read().unwrap_or_else(PoisonError::into_inner))
+        at(&self.server.read().unwrap_or_else(PoisonError::into_inner).server)
+    }
+
+    /// Closes the recording, if there is one. What is stepped afterwards is in none.
+    pub fn close_recording(&self) {
+        let notes = self.server.write().unwrap_or_else(PoisonError::into_inner).notes.take();
+        drop(notes);
     }
 
     /// How much was committed.
@@ -171,8 +206,7 @@ impl ApiHost {
         let mut server = self.server.write().unwrap_or_else(PoisonError::into_inner);
         let mut wake_at = None;
         for input in inputs {
-            let mut out = Effects::default();
-            server.step(self.clock.now(), input, &mut out);
+            let out = server.step(self.clock, input);
             wake_at = out.wake_at;
             let mut routes = self.routes();
             for effect in out.list {
@@ -206,7 +240,8 @@ impl ApiHost {
             }
         }
         for from in left {
-            server.step(self.clock.now(), Input::Gone { from }, &mut Effects::default());
+            // Nothing is due to one who has gone.
+            server.step(self.clock, Input::Gone { from });
         }
         drop(server);
         self.alarm.set(wake_at);
@@ -290,7 +325,7 @@ impl Alarm {
 }
 
 /// Reads all objects that an engine keeps.
-fn load(engine: &mut dyn Engine) -> Result<Store, StartError> {
+fn load(engine: &mut dyn Engine) -> Result<(Vec<Object>, Revision), StartError> {
     let (mut objects, mut wrong) = (Vec::new(), None);
     let mut each = |key: &str, revision: u64, value: &[u8]| match read(key, revision, value) {
         Ok(object) => objects.push(object),
@@ -301,7 +336,7 @@ fn load(engine: &mut dyn Engine) -> Result<Store, StartError> {
     let revision = engine.load(&mut each).map_err(StartError::Engine)?;
     match wrong {
         Some(why) => Err(StartError::Content(why)),
-        None => Ok(Store::load(objects, Revision(revision))),
+        None => Ok((objects, Revision(revision))),
     }
 }
 

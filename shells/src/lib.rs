@@ -12,4 +12,5 @@ pub mod http;
 pub mod local;
 pub mod node;
 pub mod panics;
+pub mod recording;
 pub mod remote;

@@ -32,6 +32,7 @@ pub mod link;
 pub mod noise;
 pub mod operator;
 pub mod plan;
+pub mod recorded;
 pub mod report;
 pub mod run;
 pub mod runtime;

@@ -509,6 +509,13 @@ pub fn footer(seq: Seq, at: Instant, digest: u64, events: u64) -> String {
     serde_json::to_string(&fields).expect("footers are written without fail")
 }
 
+/// A step as the trace tells it. `from` is who sent a request, `name` tells who asked.
+pub fn step_told(who: Who, input: &Input, from: &str, effects: &[Effect], name: impl FnMut(u64) -> String) -> What {
+    let beat = is_beat(input, effects) || (matches!(input, Input::Wake) && effects.is_empty());
+    let (about, effects) = (about(input), self::effects(effects, name));
+    What::Step { who, input: self::input(input, from), about, effects, beat }
+}
+
 /// Whether an input or effect is about nothing but heartbeats.
 pub fn is_beat(input: &Input, effects: &[Effect]) -> bool {
     let effects_beat = effects.iter().all(|effect| match effect {

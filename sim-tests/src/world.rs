@@ -747,7 +747,7 @@ impl World {
         step(&mut self.judge, self.truth.now, &one.who, program.as_mut(), now, input, &mut out);
         if let Some(input) = told {
             let who = one.who.clone();
-            self.tell(|| step_told(who, &input, "", &out.list, |_| String::new()));
+            self.tell(|| trace::step_told(who, &input, "", &out.list, |_| String::new()));
         } else {
             self.agenda.cause = self.trace.number();
         }
@@ -929,7 +929,7 @@ impl World {
                 Input::Request { from, .. } | Input::Gone { from } => name(*from),
                 _ => String::new(),
             };
-            let what = step_told(self.server.who.clone(), &input, &from, &out.list, |id| name(RequestId(id)));
+            let what = trace::step_told(self.server.who.clone(), &input, &from, &out.list, |id| name(RequestId(id)));
             self.tell(|| what);
         } else {
             self.agenda.cause = self.trace.number();
@@ -1319,13 +1319,6 @@ impl World {
         facts.up = machine.up;
         facts.in_touch = if good { facts.in_touch.or(Some(now)) } else { None };
     }
-}
-
-/// A step as the trace tells it. `from` is who sent a request, `name` tells who asked.
-fn step_told(who: Who, input: &Input, from: &str, effects: &[Effect], name: impl FnMut(u64) -> String) -> What {
-    let beat = trace::is_beat(input, effects) || (matches!(input, Input::Wake) && effects.is_empty());
-    let (about, effects) = (trace::about(input), trace::effects(effects, name));
-    What::Step { who, input: trace::input(input, from), about, effects, beat }
 }
 
 /// One step of a program. A panic is a violation like any other, so that its seed and its past are told.

@@ -13,9 +13,10 @@ use crate::api::pod::Pod;
 use crate::api::replicaset::ReplicaSet;
 use crate::api::structs::{Field, Rest};
 use crate::program::Revision;
-use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::SerializeMap;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use std::fmt;
 use std::marker::PhantomData;
@@ -128,6 +129,13 @@ macro_rules! resources {
             /// Reads an object of this kind from JSON text.
             pub fn decode(kind: Kind, json: &[u8]) -> Result<Object, DecodeError> {
                 match kind { $(Kind::$kind => decode::<$kind>(json)),+ }
+            }
+
+            /// Reads the fields of an object of this kind.
+            fn of_fields<'de, A: MapAccess<'de>>(kind: Kind, fields: A) -> Result<Object, A::Error> {
+                match kind {
+                    $(Kind::$kind => Ok($kind::deserialize(MapAccessDeserializer::new(fields))?.into_object()),)+
+                }
             }
 
             /// Reads an object of this kind from a JSON value.
@@ -413,6 +421,33 @@ impl Serialize for Object {
         map.serialize_entry("apiVersion", &row.api_version())?;
         self.0.serialize_fields(&mut map)?;
         map.end()
+    }
+}
+
+/// Reads what [`Object`] writes: `kind` and `apiVersion` come first, so that the rest is read once, as what it is.
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Object;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with its kind and apiVersion first")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+                let mut first = |wanted: &'static str| match map.next_entry::<String, String>()? {
+                    Some((name, value)) if name == wanted => Ok(value),
+                    _ => Err(A::Error::missing_field(wanted)),
+                };
+                let (name, api_version) = (first("kind")?, first("apiVersion")?);
+                let kind = Kind::ALL.iter().copied().find(|kind| {
+                    let row = kind.row();
+                    row.name == name && row.api_version() == api_version
+                });
+                let kind = kind.ok_or_else(|| A::Error::custom(format!("there is no {name} of {api_version}")))?;
+                Object::of_fields(kind, map)
+            }
+        }
+        from.deserialize_map(Fields)
     }
 }
 

@@ -4,6 +4,7 @@
 
 use crate::api::meta::Labels;
 use crate::{api_enum, api_struct};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 api_struct! {
@@ -172,11 +173,11 @@ pub fn is_label_value(value: &str) -> bool {
 }
 
 /// The `fieldSelector` of a request: every requirement must hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldSelector(pub Vec<FieldRequirement>);
 
 /// One requirement of a [`FieldSelector`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldRequirement {
     /// The field's path, for example `spec.nodeName`.
     pub field: String,

@@ -17,10 +17,11 @@ use crate::program::{
 use crate::rng::Draw;
 use crate::store::{Store, Watchers};
 use crate::time::{Duration, Instant, Now};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
 /// How an API server behaves.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Options {
     /// Decides uids and generated names. Differs between any two lives of API servers on one store.
     pub seed: u64,

@@ -2,9 +2,10 @@
 
 use crate::rng::Draw;
 use crate::time::{Duration, Instant};
+use serde::{Deserialize, Serialize};
 
 /// Delays that grow by doubling: `initial`, then twice that, up to `max`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backoff {
     /// After the first failure.
     pub initial: Duration,

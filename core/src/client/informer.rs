@@ -9,10 +9,11 @@ use crate::client::{Backoff, Ids};
 use crate::program::{Answer, CallId, Effect, Effects, Input, Level, Query, Revision, Verb, WatchEvent, WatchFrom};
 use crate::rng::Draw;
 use crate::time::{Duration, Instant, Now};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// How a list-watch behaves when the API server goes away. The defaults are GoKube's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
     /// Delays between tries.
     pub backoff: Backoff,

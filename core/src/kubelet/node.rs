@@ -12,6 +12,7 @@ use crate::api::quantity::Quantity;
 use crate::client::{Calls, Informer, informer};
 use crate::program::{Answer, Effects, Input, Level, Part, Query, Verb};
 use crate::time::{Duration, Instant, Now, Wall};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// How often a node says that it lives. Source: MiniKu's heartbeat; Kubernetes renews every 10 s.
@@ -21,7 +22,7 @@ pub const HEARTBEAT: Duration = Duration::from_secs(5);
 const LEASE_SECONDS: i32 = 15;
 
 /// What a node is, as its shell found it.
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub struct Facts {
     /// Where it is reached: type and address.
     pub addresses: Vec<(String, String)>,

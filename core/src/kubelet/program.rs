@@ -14,10 +14,11 @@ use crate::kubelet::runtime::{Command, ContainerState, PodRef, PodReport, REPORT
 use crate::kubelet::{spec, status};
 use crate::program::{Answer, DeleteOptions, Effect, Effects, Input, Level, Part, Program, Query, Verb};
 use crate::time::{Duration, Instant, Now, Wall};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// How a kubelet behaves.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Options {
     /// The node's name.
     pub node: String,

@@ -19,12 +19,13 @@ use crate::client::events::{EventRecorder, Tone};
 use crate::client::{Backoff, Calls, Change, Deadlines, Informer, informer};
 use crate::program::{Answer, Effects, Input, Level, Part, Program, Query, Verb};
 use crate::time::{Duration, Instant, Now};
+use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How a scheduler is set up.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SchedulerOptions {
     /// How a node is chosen.
     pub strategy: Strategy,

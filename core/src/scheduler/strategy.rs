@@ -7,11 +7,12 @@ use super::filters::{Unschedulable, feasible};
 use super::nodes::{NodeFacts, NodeIndex, Nodes, PodFacts};
 use crate::pages::Page;
 use crate::rng::Draw;
+use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::fmt;
 
 /// How a node is chosen among those that take a pod. Set once, at start-up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Strategy {
     /// The node with the most left.
     #[default]

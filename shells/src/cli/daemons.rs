@@ -8,6 +8,7 @@ use crate::cli::error::CliError;
 use crate::client::connection::ServerUrl;
 use crate::daemons;
 use clap::{Arg, Args, Subcommand, ValueEnum};
+use miniku_core::api::quantity::Quantity;
 use miniku_core::durations;
 use miniku_core::scheduler::Strategy;
 use std::path::PathBuf;
@@ -71,6 +72,9 @@ pub struct UpArgs {
     /// How often what nothing was heard of is looked at again
     #[command(flatten)]
     pub sync: SyncArgs,
+    /// Whether its programs are recorded.
+    #[command(flatten)]
+    pub record: RecordArgs,
 }
 
 /// What to stop.
@@ -93,6 +97,9 @@ pub struct ApiserverArgs {
     /// Where state is kept.
     #[command(flatten)]
     pub state: StateArgs,
+    /// Whether its programs are recorded.
+    #[command(flatten)]
+    pub record: RecordArgs,
 }
 
 /// The scheduler alone.
@@ -113,6 +120,9 @@ pub struct SchedulerArgs {
     /// How often what nothing was heard of is looked at again
     #[command(flatten)]
     pub sync: SyncArgs,
+    /// Whether its programs are recorded.
+    #[command(flatten)]
+    pub record: RecordArgs,
 }
 
 /// The controllers alone.
@@ -133,6 +143,9 @@ pub struct ControllerArgs {
     /// How often what nothing was heard of is looked at again
     #[command(flatten)]
     pub sync: SyncArgs,
+    /// Whether its programs are recorded.
+    #[command(flatten)]
+    pub record: RecordArgs,
 }
 
 /// One node.
@@ -162,6 +175,9 @@ pub struct KubeletArgs {
     /// How often what nothing was heard of is looked at again
     #[command(flatten)]
     pub sync: SyncArgs,
+    /// Whether its programs are recorded.
+    #[command(flatten)]
+    pub record: RecordArgs,
 }
 
 /// Where objects and containers are kept, if the user says nothing else.
@@ -239,6 +255,30 @@ pub struct SyncArgs {
     #[arg(long, value_parser = durations::parse, value_name = "DURATION")]
     #[arg(aliases = ["interval", "scheduling-rate"])]
     pub sync_interval: Option<Duration>,
+}
+
+/// Recording what programs are told and what they want, for `miniku replay`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct RecordArgs {
+    /// Record each program into this directory, for `miniku replay`
+    #[arg(long, value_name = "DIR")]
+    pub record: Option<PathBuf>,
+    /// The most that recordings of one program take
+    #[arg(long, default_value = "64Mi", value_name = "SIZE")]
+    pub record_limit: Size,
+}
+
+/// So many bytes, written as a quantity: `64Mi`, `1G`, `500000`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let size: Quantity = text.parse()?;
+        if size.value() == 0 { Err(format!("{text:?} is no size")) } else { Ok(Size(size.value())) }
+    }
 }
 
 /// How objects are stored.
@@ -323,6 +363,7 @@ mod tests {
         assert_eq!((up.state.store, up.state.data_dir.to_str()), (Store::Redb, Some("/var/lib/miniku")));
         assert_eq!((up.eviction_timeout, up.sync.sync_interval), (Duration::from_secs(30), None));
         assert_eq!((up.strategy, up.runtime), (Strategy::LeastAllocated, Runtime::Namespaces));
+        assert_eq!(up.record, RecordArgs { record: None, record_limit: Size(64 << 20) });
     }
 
     #[test]
@@ -383,5 +424,6 @@ mod tests {
         check("m up --strategy best", "is no strategy");
         check("m up --nodes many", "invalid digit");
         check("m apiserver --address a:b", "is no port");
+        check("m up --record-limit 0", "is no size");
     }
 }

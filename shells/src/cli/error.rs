@@ -4,6 +4,7 @@ use miniku_core::api::status::{Reason, Status};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 /// Why a command failed. Its text is whole lines, ready for standard error.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub enum CliError {
     Plain(String),
     /// No kind is called this.
     NoSuchKind(String),
+    /// A recording is damaged, or is none.
+    BadRecording(String),
     /// A file or a stream.
     Io { what: String, path: PathBuf, source: io::Error },
     /// A manifest cannot be read: which file, and what is wrong at which line and column.
@@ -45,6 +48,15 @@ impl CliError {
         match self {
             CliError::Server { status, .. } => CliError::Server { status, when: Some(doing.into()) },
             other => other,
+        }
+    }
+
+    /// What the process ends with.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            // Whoever replays in a script must tell it from a replay that differs.
+            CliError::BadRecording(_) => ExitCode::from(2),
+            _ => ExitCode::FAILURE,
         }
     }
 
@@ -87,7 +99,7 @@ impl fmt::Display for CliError {
             }
             CliError::Lost(what) => write!(f, "Unable to connect to the server: {what}"),
             CliError::Usage(what) => write!(f, "error: {what}"),
-            CliError::Plain(what) => f.write_str(what),
+            CliError::Plain(what) | CliError::BadRecording(what) => f.write_str(what),
             CliError::NoSuchKind(word) => write!(f, "error: the server doesn't have a resource type {word:?}"),
             CliError::Io { what, path, source } if source.kind() == io::ErrorKind::NotFound && what == "read" => {
                 write!(f, "error: the path {:?} does not exist", path.display().to_string())

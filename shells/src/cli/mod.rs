@@ -2,7 +2,8 @@
 //!
 //! A verb is a file: its arguments, its requests, its printing. What they share is named after what it knows:
 //! [`cluster`] asks the server, [`resource`] reads `pods`, `po/x` and `all`, [`manifest`] reads files, [`print`]
-//! writes objects, [`error`] holds kubectl's words for what went wrong. All exit with 0 or 1, as kubectl does.
+//! writes objects, [`error`] holds kubectl's words for what went wrong. All exit with 0 or 1, as kubectl does;
+//! [`replay`] has another code for what cannot be replayed.
 
 pub mod apply;
 pub mod argv;
@@ -20,6 +21,7 @@ pub mod manifest;
 pub mod print;
 pub mod ps;
 pub mod register;
+pub mod replay;
 pub mod resource;
 pub mod scale;
 pub mod sim;
@@ -104,6 +106,12 @@ pub enum Command {
     /// Print the versions of client and server
     #[command(after_help = version::EXAMPLE)]
     Version(version::VersionArgs),
+    /// Do again what daemons with --record did, and compare
+    ///
+    /// It ends with 0 if everything came out as it was recorded, with 1 if something did not, and with 2 if a recording
+    /// is damaged.
+    #[command(after_help = replay::EXAMPLE)]
+    Replay(replay::ReplayArgs),
     /// Print what miniku decides, when and why
     #[command(after_help = decisions::EXAMPLE)]
     Decisions(decisions::DecisionsArgs),
@@ -141,7 +149,7 @@ pub fn main() -> ExitCode {
         Ok(()) | Err(CliError::OutputClosed) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
-            ExitCode::FAILURE
+            error.exit_code()
         }
     }
 }
@@ -163,6 +171,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Ps(args) => ps::run(&args, &mut session),
         Command::Register(args) => register::run(&args, &mut session),
         Command::Version(args) => version::run(&args, &mut session),
+        Command::Replay(args) => replay::run(&args, &mut session),
         Command::Decisions(args) => decisions::run(&args, &mut session),
         // It has exit codes of its own.
         Command::Sim(_) => unreachable!("main runs it"),

@@ -24,14 +24,16 @@ pub fn up(args: &UpArgs) -> Result<(), DaemonError> {
     if let Err(error) = crate::http::raise_open_files() {
         log::warn!("the limit on open files stays as it is: {error}");
     }
-    let (host, api, serving) = parts::serve(clock, &args.state, &args.listen)?;
+    let recorder = parts::recorder(&args.record)?;
+    let recorder = recorder.as_ref();
+    let (host, api, serving) = parts::serve(clock, &args.state, &args.listen, recorder)?;
     let informer = parts::informer_options(None, args.sync.sync_interval);
 
     let mut daemons: Vec<Daemon> = Vec::new();
     let mut programs = parts::controllers(args.eviction_timeout, informer);
     programs.push(parts::scheduler(args.strategy, informer));
     for program in programs {
-        daemons.push(parts::start(program, clock, Box::new(Local::new(host.clone())))?);
+        daemons.push(parts::start(program, clock, Box::new(Local::new(host.clone())), recorder)?);
     }
 
     let server = NodeServer::new(args.nodes);
@@ -47,6 +49,7 @@ pub fn up(args: &UpArgs) -> Result<(), DaemonError> {
             port: logs.local_addr().port(),
             share: Share { of: args.nodes },
             informer,
+            recorder,
         };
         daemons.push(parts::kubelet(&node, clock, Box::new(Local::new(host.clone())))?);
     }
@@ -61,5 +64,6 @@ pub fn up(args: &UpArgs) -> Result<(), DaemonError> {
     serving.stop(STOP_GRACE);
     logs.stop(Duration::ZERO);
     daemons.iter_mut().for_each(Daemon::stop);
+    host.close_recording();
     Ok(())
 }

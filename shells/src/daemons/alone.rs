@@ -32,11 +32,13 @@ pub fn apiserver(args: &ApiserverArgs) -> Result<(), DaemonError> {
     if let Err(error) = crate::http::raise_open_files() {
         log::warn!("the limit on open files stays as it is: {error}");
     }
-    let (_host, _api, serving) = parts::serve(Clock::start(), &args.state, &args.listen)?;
+    let recorder = parts::recorder(&args.record)?;
+    let (host, _api, serving) = parts::serve(Clock::start(), &args.state, &args.listen, recorder.as_ref())?;
     log::info!("apiserver: ready at http://{}", serving.local_addr());
     let signal = signals.wait()?;
     log::info!("apiserver: {signal}: stopping");
     serving.stop(STOP_GRACE);
+    host.close_recording();
     Ok(())
 }
 
@@ -46,8 +48,9 @@ pub fn scheduler(args: &SchedulerArgs) -> Result<(), DaemonError> {
     let signals = Signals::block()?;
     let informer = parts::informer_options(Some(&args.watch), args.sync.sync_interval);
     let program = parts::scheduler(args.strategy, informer);
+    let recorder = parts::recorder(&args.record)?;
     log::info!("scheduler: asking {}", args.server.server);
-    let daemon = parts::start(program, Clock::start(), over_http(&args.server, &args.watch))?;
+    let daemon = parts::start(program, Clock::start(), over_http(&args.server, &args.watch), recorder.as_ref())?;
     let daemons = vec![daemon];
     let _metrics = metrics(args.metrics_address.as_ref(), &daemons)?;
     run("scheduler", &signals, daemons)
@@ -70,8 +73,9 @@ pub fn controller(args: &ControllerArgs) -> Result<(), DaemonError> {
     let signals = Signals::block()?;
     let clock = Clock::start();
     let informer = parts::informer_options(Some(&args.watch), args.sync.sync_interval);
+    let recorder = parts::recorder(&args.record)?;
     log::info!("controller: asking {}", args.server.server);
-    let start = |program| parts::start(program, clock, over_http(&args.server, &args.watch));
+    let start = |program| parts::start(program, clock, over_http(&args.server, &args.watch), recorder.as_ref());
     let daemons = parts::controllers(args.eviction_timeout, informer).into_iter().map(start);
     let daemons = daemons.collect::<Result<Vec<_>, _>>()?;
     let _metrics = metrics(args.metrics_address.as_ref(), &daemons)?;
@@ -84,6 +88,7 @@ pub fn kubelet(args: &KubeletArgs) -> Result<(), DaemonError> {
     parts::check_privileges(args.runtime, "miniku kubelet")?;
     let signals = Signals::block()?;
     let address = parts::resolve(args.host_and_port())?;
+    let recorder = parts::recorder(&args.record)?;
     let server = NodeServer::new(1);
     let logs = server.serve(address).map_err(|error| DaemonError(format!("listening on {address}: {error}")))?;
     let node = parts::NodeParts {
@@ -95,6 +100,7 @@ pub fn kubelet(args: &KubeletArgs) -> Result<(), DaemonError> {
         port: logs.local_addr().port(),
         share: Share { of: 1 },
         informer: parts::informer_options(Some(&args.watch), args.sync.sync_interval),
+        recorder: recorder.as_ref(),
     };
     log::info!("kubelet {}: asking {}", args.name, args.server.server);
     let daemon = parts::kubelet(&node, Clock::start(), over_http(&args.server, &args.watch))?;

@@ -1,7 +1,7 @@
 //! What daemons are put together from.
 
 use crate::api::Api as HttpApi;
-use crate::cli::daemons::{ListenArgs, Runtime, StateArgs, Store, WatchArgs};
+use crate::cli::daemons::{ListenArgs, RecordArgs, Runtime, StateArgs, Store, WatchArgs};
 use crate::clock::{self, Clock};
 use crate::daemons::DaemonError;
 use crate::driver::{Api, Daemon, Hands, Letterbox};
@@ -12,16 +12,12 @@ use crate::engine::redb::Redb;
 use crate::host::ApiHost;
 use crate::http::{self, Serving};
 use crate::node::{Fake, Namespaces, NodeServer, Share, facts};
+use crate::recording::Recorder;
 use miniku_core::client::{Backoff, informer};
-use miniku_core::controllers::garbage::GarbageCollector;
-use miniku_core::controllers::namespaces::NamespaceController;
-use miniku_core::controllers::node_lifecycle::NodeLifecycle;
-use miniku_core::controllers::replicaset::ReplicaSetController;
 use miniku_core::controllers::{garbage, namespaces, node_lifecycle, replicaset};
-use miniku_core::kubelet::{self, Kubelet};
-use miniku_core::program::Program;
-use miniku_core::scheduler::{Scheduler, SchedulerOptions, Strategy};
-use std::io;
+use miniku_core::kubelet;
+use miniku_core::record::Birth;
+use miniku_core::scheduler::{SchedulerOptions, Strategy};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -52,14 +48,23 @@ pub fn store_directory(state: &StateArgs) -> PathBuf {
     state.db.clone().unwrap_or_else(|| state.data_dir.join("store"))
 }
 
+/// Where programs are recorded, if the flags say so.
+pub fn recorder(record: &RecordArgs) -> Result<Option<Recorder>, DaemonError> {
+    let open = |directory: &PathBuf| Recorder::open(directory, record.record_limit.0);
+    let recorder = record.record.as_ref().map(open).transpose();
+    recorder.map_err(|error| DaemonError(format!("recording: {error}")))
+}
+
 /// Starts an API server and serves it over HTTP.
 pub fn serve(
     clock: Clock,
     state: &StateArgs,
     listen: &ListenArgs,
+    recorder: Option<&Recorder>,
 ) -> Result<(Arc<ApiHost>, Arc<HttpApi>, Serving), DaemonError> {
     let address = resolve(listen.host_and_port())?;
-    let host = ApiHost::start(clock, clock::seed(), engine(state)?).map_err(|error| DaemonError(error.to_string()))?;
+    let host = ApiHost::start(clock, clock::seed(), engine(state)?, recorder)
+        .map_err(|error| DaemonError(error.to_string()))?;
     let api = HttpApi::new(host.clone());
     let allowed_hosts = listen.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
     let (handler, at_once) = (api.clone(), api.clone());
@@ -87,35 +92,46 @@ pub fn informer_options(watch: Option<&WatchArgs>, resync: Option<Duration>) -> 
     informer::Options { backoff, resync: resync.filter(|every| !every.is_zero()), ..usual }
 }
 
-/// A program and its name.
-pub type Named = (&'static str, Box<dyn Program>);
-
 /// The scheduler.
-pub fn scheduler(strategy: Strategy, informer: informer::Options) -> Named {
-    let options = SchedulerOptions { strategy, seed: clock::seed(), informer, ..SchedulerOptions::default() };
-    ("scheduler", Box::new(Scheduler::new(options)))
+pub fn scheduler(strategy: Strategy, informer: informer::Options) -> Birth {
+    Birth::Scheduler(SchedulerOptions { strategy, seed: clock::seed(), informer, ..SchedulerOptions::default() })
 }
 
 /// All controllers.
-pub fn controllers(eviction_after: Duration, informer: informer::Options) -> Vec<Named> {
+pub fn controllers(eviction_after: Duration, informer: informer::Options) -> Vec<Birth> {
     let lifecycle = node_lifecycle::Options { eviction_after, informer, ..Default::default() };
+    let garbage = garbage::Options { informer, ..Default::default() };
+    let namespaces = namespaces::Options { informer, ..Default::default() };
     vec![
-        ("replicaset", Box::new(ReplicaSetController::new(replicaset::Options { seed: clock::seed(), informer }))),
-        ("node-lifecycle", Box::new(NodeLifecycle::new(lifecycle, clock::seed()))),
-        (
-            "garbage",
-            Box::new(GarbageCollector::new(garbage::Options { informer, ..Default::default() }, clock::seed())),
-        ),
-        (
-            "namespaces",
-            Box::new(NamespaceController::new(namespaces::Options { informer, ..Default::default() }, clock::seed())),
-        ),
+        Birth::ReplicaSet(replicaset::Options { seed: clock::seed(), informer }),
+        Birth::NodeLifecycle { options: lifecycle, seed: clock::seed() },
+        Birth::Garbage { options: garbage, seed: clock::seed() },
+        Birth::Namespaces { options: namespaces, seed: clock::seed() },
     ]
 }
 
 /// Starts a program.
-pub fn start((name, program): Named, clock: Clock, api: Box<dyn Api>) -> io::Result<Daemon> {
-    Letterbox::new().run(name, clock, program, api, None)
+pub fn start(
+    birth: Birth,
+    clock: Clock,
+    api: Box<dyn Api>,
+    recorder: Option<&Recorder>,
+) -> Result<Daemon, DaemonError> {
+    start_in(Letterbox::new(), birth, clock, api, None, recorder)
+}
+
+fn start_in(
+    letterbox: Letterbox,
+    birth: Birth,
+    clock: Clock,
+    api: Box<dyn Api>,
+    hands: Option<Box<dyn Hands>>,
+    recorder: Option<&Recorder>,
+) -> Result<Daemon, DaemonError> {
+    let notes = recorder.map(|recorder| recorder.begin(&birth, clock.now().wall)).transpose();
+    let notes = notes.map_err(|error| DaemonError(format!("recording: {error}")))?;
+    let name = birth.name();
+    Ok(letterbox.run(&name, clock, birth.program(), api, hands, notes)?)
 }
 
 /// What a node is made of.
@@ -136,6 +152,8 @@ pub struct NodeParts<'a> {
     pub share: Share,
     /// How its list-watches behave.
     pub informer: informer::Options,
+    /// Where it is recorded, if it is.
+    pub recorder: Option<&'a Recorder>,
 }
 
 /// Starts a kubelet.
@@ -156,8 +174,7 @@ pub fn kubelet(parts: &NodeParts<'_>, clock: Clock, api: Box<dyn Api>) -> Result
     };
     let facts = facts(parts.name, runtime, &parts.address.to_string(), Some(parts.port), parts.share);
     let options = kubelet::Options { node: parts.name.into(), facts, seed: clock::seed(), informer: parts.informer };
-    let daemon =
-        letterbox.run(&format!("kubelet-{}", parts.name), clock, Box::new(Kubelet::new(options)), api, Some(hands))?;
+    let daemon = start_in(letterbox, Birth::Kubelet(Box::new(options)), clock, api, Some(hands), parts.recorder)?;
     parts.server.show(daemon.seen());
     Ok(daemon)
 }

@@ -12,4 +12,5 @@ mod durability;
 mod http;
 mod pods;
 mod quickstart;
+mod recording;
 mod world;

@@ -13,11 +13,12 @@ use crate::controllers::garbage::owners::{self, Children, Life, Standing, garbag
 use crate::controllers::garbage::relations::{Relations, node_of};
 use crate::program::{Answer, DeleteOptions, Effects, Input, Level, Part, Program, Propagation, Query, Revision, Verb};
 use crate::time::{Duration, Now};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// How the controller behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
     /// A node must be missing for so long before its pods are removed: a kubelet whose node object was deleted
     /// registers again, and its pods have done nothing wrong.

@@ -10,10 +10,11 @@ use crate::controllers::attempts::Attempts;
 use crate::controllers::namespaces::emptying::{Action, Contents, Stage, emptying};
 use crate::program::{Answer, DeleteOptions, Effects, Input, Level, Part, Program, Propagation, Query, Verb};
 use crate::time::Now;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// How the controller behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
     /// So many objects of a namespace are deleted before it is listed again.
     pub deletions_at_once: usize,

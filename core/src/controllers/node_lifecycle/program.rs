@@ -19,6 +19,7 @@ use crate::controllers::node_lifecycle::silence::{self, LeaseNow, Question, sile
 use crate::controllers::node_lifecycle::silent_pods::{self, classify, say_not_ready, silent_pod};
 use crate::program::{Answer, DeleteOptions, Effects, Input, Level, Part, Program, Propagation, Query, Revision, Verb};
 use crate::time::{Duration, Instant, Now};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A node that stays silent for this long becomes NotReady.
@@ -35,7 +36,7 @@ pub const NODE_GRACE: Duration = Duration::from_secs(15);
 pub const EVICTION_AFTER: Duration = Duration::from_secs(30);
 
 /// How the controller behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
     /// See [`NODE_GRACE`].
     pub grace: Duration,

@@ -15,12 +15,13 @@ use crate::controllers::replicaset::scale::{Scale, View, scale};
 use crate::controllers::replicaset::selecting::Selecting;
 use crate::program::{Answer, DeleteOptions, Effects, Input, Level, Part, Program, Query, Revision, Verb};
 use crate::time::{Duration, Now};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How the controller behaves.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Options {
     /// Decides the jitter of its list-watches.
     pub seed: u64,

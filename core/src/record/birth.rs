@@ -1,0 +1,101 @@
+//! What a program is made of.
+
+use crate::api::object::Object;
+use crate::apiserver::{self, ApiServer};
+use crate::controllers::garbage::{self, GarbageCollector};
+use crate::controllers::namespaces::{self, NamespaceController};
+use crate::controllers::node_lifecycle::{self, NodeLifecycle};
+use crate::controllers::replicaset::{self, ReplicaSetController};
+use crate::kubelet::{self, Kubelet};
+use crate::program::{Program, Revision};
+use crate::scheduler::{Scheduler, SchedulerOptions};
+use crate::store::Store;
+use serde::{Deserialize, Serialize};
+
+/// All that a program is given before its first input: daemons and replays make their programs of these, and of nothing
+/// else.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Birth {
+    /// An API server.
+    ApiServer(ServerBirth),
+    /// A scheduler.
+    Scheduler(SchedulerOptions),
+    /// The controller of replica sets.
+    ReplicaSet(replicaset::Options),
+    /// The controller of nodes that fall silent.
+    NodeLifecycle { options: node_lifecycle::Options, seed: u64 },
+    /// The garbage collector.
+    Garbage { options: garbage::Options, seed: u64 },
+    /// The controller of namespaces.
+    Namespaces { options: namespaces::Options, seed: u64 },
+    /// A node's kubelet.
+    Kubelet(Box<kubelet::Options>),
+}
+
+/// What an API server begins with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ServerBirth {
+    /// How it behaves.
+    pub options: apiserver::Options,
+    /// The revision of what an engine kept.
+    pub revision: Revision,
+    /// What the engine kept. Written and read apart, since they may be many.
+    #[serde(skip)]
+    pub stored: Vec<Object>,
+}
+
+impl ServerBirth {
+    /// The server itself, as its host needs it.
+    pub fn server(self) -> ApiServer {
+        ApiServer::new(self.options, Store::load(self.stored, self.revision))
+    }
+}
+
+impl Birth {
+    /// The program's name, which no other program of a cluster has.
+    pub fn name(&self) -> String {
+        match self {
+            Birth::ApiServer(_) => "apiserver".into(),
+            Birth::Scheduler(_) => "scheduler".into(),
+            Birth::ReplicaSet(_) => "replicaset".into(),
+            Birth::NodeLifecycle { .. } => "node-lifecycle".into(),
+            Birth::Garbage { .. } => "garbage".into(),
+            Birth::Namespaces { .. } => "namespaces".into(),
+            Birth::Kubelet(options) => format!("kubelet-{}", options.node),
+        }
+    }
+
+    /// The program.
+    pub fn program(self) -> Box<dyn Program> {
+        match self {
+            Birth::ApiServer(birth) => Box::new(birth.server()),
+            Birth::Scheduler(options) => Box::new(Scheduler::new(options)),
+            Birth::ReplicaSet(options) => Box::new(ReplicaSetController::new(options)),
+            Birth::NodeLifecycle { options, seed } => Box::new(NodeLifecycle::new(options, seed)),
+            Birth::Garbage { options, seed } => Box::new(GarbageCollector::new(options, seed)),
+            Birth::Namespaces { options, seed } => Box::new(NamespaceController::new(options, seed)),
+            Birth::Kubelet(options) => Box::new(Kubelet::new(*options)),
+        }
+    }
+
+    /// The objects that it begins with: an API server's.
+    pub fn stored(&self) -> &[Object] {
+        match self {
+            Birth::ApiServer(birth) => &birth.stored,
+            Birth::Scheduler(_)
+            | Birth::ReplicaSet(_)
+            | Birth::NodeLifecycle { .. }
+            | Birth::Garbage { .. }
+            | Birth::Namespaces { .. }
+            | Birth::Kubelet(_) => &[],
+        }
+    }
+
+    /// The same, beginning with these objects if it is an API server.
+    pub fn with_stored(self, stored: Vec<Object>) -> Self {
+        match self {
+            Birth::ApiServer(birth) => Birth::ApiServer(ServerBirth { stored, ..birth }),
+            other => other,
+        }
+    }
+}
