@@ -9,11 +9,14 @@ use crate::disk::Unsynced;
 use crate::noise::Delay;
 use crate::plan::{self, Fault, Plan, Ratio, Weather};
 use crate::scenario::Story;
+use crate::truth::Role;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::Key;
 use miniku_core::api::pod::START_RETRIES;
 use miniku_core::apiserver::{self, ApiServer};
-use miniku_core::program::{DeleteOptions, Effects, Input, Part, Program, Propagation, Verb};
+use miniku_core::api::selector::parse_label_selector;
+use miniku_core::client::{Informer, informer};
+use miniku_core::program::{DeleteOptions, Effects, Input, Part, Program, Propagation, Query, Verb};
 use miniku_core::rng::Draw;
 use miniku_core::sometimes;
 use miniku_core::time::{Duration, Now};
@@ -79,6 +82,13 @@ fn cluster(dice: &Dice, seed: u64, nodes: u64) -> Cluster {
             });
         }
     }
+    if dice.has("watcher") {
+        cluster = cluster.program(Role::Other, "watcher", |birth| {
+            let labels = parse_label_selector("app=set-0").expect("it is a selector");
+            let query = Query { labels, ..Query::all(Kind::Pod) };
+            Box::new(Watcher(Informer::new(query, 1, birth.seed, informer::Options::default())))
+        });
+    }
     if dice.has("short history") {
         let history = dice.one("history", 0, &[1, 10, 50]);
         cluster = cluster.server(move |birth, store| {
@@ -86,6 +96,15 @@ fn cluster(dice: &Dice, seed: u64, nodes: u64) -> Cluster {
         });
     }
     cluster
+}
+
+/// Somebody who looks at the pods with a label, as `kubectl get --watch` does.
+struct Watcher(Informer);
+
+impl Program for Watcher {
+    fn step(&mut self, now: Now, input: Input, out: &mut Effects) {
+        self.0.step(now, &input, out);
+    }
 }
 
 /// A program on a machine whose wall clock is wrong.
@@ -136,7 +155,28 @@ fn plan(dice: &Dice, nodes: u64, sets: u64) -> Plan {
     }
     for nth in 0..dice.below("faults", 0, 9) {
         if let Some(fault) = fault(dice, nth, nodes) {
-            plan.strike(dice.millis("fault at", nth, 500, ACTIVE), fault);
+            let at = dice.millis("fault at", nth, 500, ACTIVE);
+            if let Fault::NodeCrash { node, down: None } = &fault
+                && dice.has("nodes deleted")
+            {
+                // Perhaps before anybody has noticed that it is silent.
+                plan.ask(at + dice.millis("node deleted", nth, 500, 40_000), plan::delete(Kind::Node, node));
+            }
+            plan.strike(at, fault);
+        }
+    }
+    if dice.has("slow crash") {
+        // What a dead life has asked for arrives in the next one.
+        for nth in 0..1 + dice.below("slow crashes", 0, 3) {
+            let actor = actor(dice, nth + 200, nodes);
+            let at = dice.millis("slow crash at", nth, 500, ACTIVE);
+            let slow = Some(Delay { min: Duration::ZERO, mean: dice.millis("slowly", nth, 200, 3_000) });
+            let (weather, lasts) = (Weather { slow, ..Weather::FAIR }, dice.millis("slow for", nth, 5_000, 20_000));
+            plan.strike(at, Fault::Link { actor: actor.clone(), weather, lasts });
+            let name = name(dice.below("slow set", nth, sets));
+            plan.ask(at, plan::scale(&name, dice.below("slow scale", nth, 10) as usize));
+            let crash = Fault::Crash { actor, down: dice.millis("down", nth, 1, 2_000) };
+            plan.strike(at + dice.millis("then", nth, 100, 5_000), crash);
         }
     }
     if dice.has("blackout") && dice.below("blackout", 0, 3) == 0 {
@@ -321,6 +361,7 @@ fn actor(dice: &Dice, nth: u64, nodes: u64) -> String {
         3 => "node-lifecycle".into(),
         4 => "garbage".into(),
         5 => "namespaces".into(),
+        6 if dice.has("watcher") => "watcher".into(),
         _ => format!("kubelet/{}", node(dice, nth, nodes)),
     }
 }
