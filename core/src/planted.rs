@@ -125,7 +125,7 @@ mod table {
             AdoptsFromOthers "adopts-from-others" by "S-owner", "pods of another controller are adopted";
             NeverAdopts "never-adopts" by "L-stable", "pods with the set's labels and no owner are left alone";
             NeverReleases "never-releases" by "L-stable", "pods that lost the set's labels are kept";
-            IgnoresOwnerUid "ignores-owner-uid" by "S-owner", "pods of a former set of the same name are taken for the set's own";
+            IgnoresOwnerUid "ignores-owner-uid" by "S-owner" "S-victim", "pods of a former set of the same name are taken for the set's own";
             RetryNotArmed "retry-not-armed" by "L-stable", "a creation that has to wait for its turn is not woken";
             StatusEveryTime "status-every-time" by "L-hot" "L-stable", "a status is written whether or not it has changed";
         }
@@ -149,13 +149,13 @@ mod table {
         }
         Kubelet: {
             StopsWhatItFinds "stops-what-it-finds" by "S-why", "pods found at the start are removed and made anew";
-            ForgetsWhatRuns "forgets-what-runs" by "S-zombie" "L-stable", "pods found at the start are not looked at";
+            ForgetsWhatRuns "forgets-what-runs" by "S-zombie" "S-record" "L-stable", "pods found at the start are not looked at";
             ForgetsFinished "forgets-finished" by "S-phase" "S-backoff", "a finished pod's phase is not taken from the API server";
             NoBackoff "no-backoff" by "S-backoff", "a container that ends is started again at once, each time";
             KillsAtOnce "kills-at-once" by "S-grace", "SIGKILL follows SIGTERM without a pause";
             IgnoresPolicy "ignores-policy" by "S-backoff", "every container is restarted as if its policy were Always";
             RetriesForgotten "retries-forgotten" by "S-phase", "how often a start has failed is not remembered over a restart";
-            RestartsForgotten "restarts-forgotten" by "S-phase", "the number of restarts begins at 0 when nothing is left on the node";
+            RestartsForgotten "restarts-forgotten" by "S-phase" "S-backoff", "the number of restarts begins at 0 when the kubelet starts";
             StatusToTwin "status-to-twin" by "S-status", "a status is written by name, whatever uid and revision have become";
             ReadyTooEarly "ready-too-early" by "S-status", "a container is called ready before it runs";
             RecordBeforeEnd "record-before-end" by "S-record", "a pod's record is removed while its processes live";

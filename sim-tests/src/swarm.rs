@@ -13,8 +13,8 @@ use crate::truth::Role;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::Key;
 use miniku_core::api::pod::START_RETRIES;
-use miniku_core::apiserver::{self, ApiServer};
 use miniku_core::api::selector::parse_label_selector;
+use miniku_core::apiserver::{self, ApiServer};
 use miniku_core::client::{Informer, informer};
 use miniku_core::program::{DeleteOptions, Effects, Input, Part, Program, Propagation, Query, Verb};
 use miniku_core::rng::Draw;
@@ -162,7 +162,31 @@ fn plan(dice: &Dice, nodes: u64, sets: u64) -> Plan {
                 // Perhaps before anybody has noticed that it is silent.
                 plan.ask(at + dice.millis("node deleted", nth, 500, 40_000), plan::delete(Kind::Node, node));
             }
+            if matches!(fault, Fault::NodeCrash { down: None, .. }) && dice.has("unanswered") {
+                // Whoever asks whether it lives has no answer, though news still come.
+                let weather = Weather { requests_lost: Ratio(3, 4), ..Weather::FAIR };
+                let lossy = Fault::Link { actor: "node-lifecycle".into(), weather, lasts: Duration::from_secs(20) };
+                plan.strike(at + Duration::from_secs(5), lossy);
+            }
             plan.strike(at, fault);
+        }
+    }
+    if dice.has("twins") {
+        // A bind is still on its way to one pod when another has its name.
+        let (at, slow) = (dice.millis("twins at", 0, 6_000, ACTIVE), dice.millis("twins slow", 0, 300, 2_000));
+        let slow = Some(Delay { min: Duration::ZERO, mean: slow });
+        let weather = Weather { slow, ..Weather::FAIR };
+        plan.strike(at, Fault::Link { actor: "scheduler".into(), weather, lasts: Duration::from_secs(15) });
+        let twin = || {
+            plan::create(json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "twin"}, "spec": {
+                "terminationGracePeriodSeconds": 1,
+                "containers": [{"name": "main", "image": "busybox", "command": ["sleep", "infinity"]}]
+            }}))
+        };
+        for nth in 0..4 {
+            let at = at + Duration::from_millis(nth * 2_500);
+            plan.ask(at, twin());
+            plan.ask(at + dice.millis("twin lives", nth, 300, 2_400), plan::delete(Kind::Pod, "twin"));
         }
     }
     if dice.has("slow crash") {
@@ -236,7 +260,7 @@ fn pod(dice: &Dice, nth: u64, sets: u64, plan: &mut Plan) {
     if dice.has("bad images") && dice.below("image", nth, 3) == 0 {
         manifest["spec"]["containers"][0]["image"] = "nowhere/nothing:1".into();
         if dice.below("limited", nth, 3) > 0 {
-            manifest["metadata"]["annotations"] = json!({START_RETRIES: "4"});
+            manifest["metadata"]["annotations"] = json!({START_RETRIES: "8"});
         }
     }
     if dice.has("selectors") && dice.below("pod selects", nth, 3) == 0 {
@@ -285,6 +309,11 @@ fn pod(dice: &Dice, nth: u64, sets: u64, plan: &mut Plan) {
         deleted += dice.millis("made again", nth, pause.0, pause.1);
         plan.ask(deleted, plan::create(manifest.clone()));
         deleted += dice.millis("lives again", nth, 500, 40_000);
+    }
+    let spec = &manifest["spec"]["containers"][0];
+    let runs = spec["command"][2].as_str().is_some_and(|script| script.ends_with("infinity"));
+    if runs && spec["image"] == "busybox" && !held {
+        return;
     }
     // What ends badly, or never starts, is tried for ever.
     let end = END.max(deleted + Duration::from_secs(5));

@@ -218,13 +218,13 @@ impl ReplicaSetController {
         let Some(new) = new.as_ref().and_then(Object::get::<Pod>) else { return };
         let owner = self.owner(&new.metadata);
         match new.metadata.controller() {
-            Some(by) => {
+            Some(by) if owner.is_some() || !planted!(AdoptsFromOthers) => {
                 self.owned.entry(filed_under(&by.uid, &by.name).to_owned()).or_default().insert(key.clone());
                 if let Some(care) = owner.as_ref().and_then(|set| self.care.get_mut(set)) {
                     care.unclaimed.insert(key);
                 }
             }
-            None => {
+            _ => {
                 self.orphans.insert(key.clone());
                 for set in self.selecting.candidates(&new.metadata) {
                     if let Some(care) = self.care.get_mut(&set) {
