@@ -438,7 +438,10 @@ fn fault(dice: &Dice, nth: u64, nodes: u64) -> Option<Fault> {
         10 => {
             // Dies long after its pods were made, so that it finds them.
             let kubelet = format!("kubelet/{}", node(dice, nth, nodes));
-            ("kubelet crash", Fault::Crash { actor: kubelet, down: if nth % 2 == 0 { short } else { long / 2 } })
+            (
+                "kubelet crash",
+                Fault::Crash { actor: kubelet, down: if nth.is_multiple_of(2) { short } else { long / 2 } },
+            )
         }
         _ => ("ends", Fault::ProcessesEnd { pod: name(dice.below("ends", nth, 3)), code: 1 }),
     };
