@@ -102,7 +102,7 @@ mod table {
             NoRelistWhenExpired "no-relist-when-expired" by "L-stable", "an expired watch is opened again from the same revision";
             FailedListIsEmpty "failed-list-is-empty" by "S-why" "S-count", "a list that fails is taken for an empty one";
             RelistKeepsDeleted "relist-keeps-deleted" by "L-stable" "S-zombie", "what was deleted during a gap stays in the view after a list";
-            RecreatedIsModified "recreated-is-modified" by "L-stable" "P-total", "an object of the same name and another uid is taken for a change";
+            RecreatedIsModified "recreated-is-modified" by "L-stable" "S-zombie" "P-total", "an object of the same name and another uid is taken for a change";
             NoExpectations "no-expectations" by "S-victim" "S-count" "L-hot", "what was asked for and is not seen yet is asked for again";
             QueueDropsFailed "queue-drops-failed" by "L-stable" "expected", "what failed once is not tried again";
             ConflictIsDone "conflict-is-done" by "L-stable", "a write that met a conflict is not tried again";
@@ -122,7 +122,7 @@ mod table {
             OneTooMany "one-too-many" by "S-count", "one pod more than is missing is made";
             ReadyVictims "ready-victims" by "S-victim", "ready pods are deleted before those that are not";
             CountsTerminating "counts-terminating" by "L-stable" "expected" "S-victim", "pods that are being deleted count as active";
-            AdoptsFromOthers "adopts-from-others" by "S-owner", "pods of another controller are adopted";
+            AdoptsFromOthers "adopts-from-others" by "S-owner" "S-count", "pods of another controller are adopted";
             NeverAdopts "never-adopts" by "L-stable", "pods with the set's labels and no owner are left alone";
             NeverReleases "never-releases" by "L-stable", "pods that lost the set's labels are kept";
             IgnoresOwnerUid "ignores-owner-uid" by "S-owner" "S-victim", "pods of a former set of the same name are taken for the set's own";
