@@ -83,7 +83,7 @@ mod table {
             BindTwice "bind-twice" by "S-cas" "S-bind", "a pod that has a node is bound to another";
             DeleteWithoutUid "delete-without-uid" by "S-cas", "a deletion meant for one object removes its successor";
             DeletionPutOff "deletion-put-off" by "S-meta", "a second deletion moves deletionTimestamp to a later time";
-            FinalizersIgnored "finalizers-ignored" by "S-final", "a deletion does not wait for finalizers";
+            FinalizersIgnored "finalizers-ignored" by "S-final" "S-owner", "a deletion does not wait for finalizers";
             GenerationOnStatus "generation-on-status" by "S-meta", "writing a status raises the generation";
             UidKept "uid-kept" by "S-meta", "an object made again under its name gets the uid it had";
             RevisionFromObjects "revision-from-objects" by "S-mono" "S-durable", "after a restart the revision is that of the newest object that is left";
@@ -92,7 +92,7 @@ mod table {
             BacklogSkips "backlog-skips" by "S-watch", "a watch that is opened again misses the first change";
             BacklogRepeats "backlog-repeats" by "S-watch", "a watch that is opened again is told the last change twice";
             ExpiredInSilence "expired-in-silence" by "S-watch", "a watch from a forgotten revision begins with what is remembered";
-            BookmarkAhead "bookmark-ahead" by "S-watch", "a bookmark counts writes that are still on their way";
+            BookmarkAhead "bookmark-ahead" by "S-watch" "S-durable", "a bookmark counts writes that are still on their way";
             CreateInEndingNamespace "create-in-ending-namespace" by "S-namespace", "objects can be made in a namespace that is being deleted";
             OrphanIgnored "orphan-ignored" by "S-owner", "an owner deleted with Orphan is removed at once, and its children after it";
         }
@@ -102,9 +102,9 @@ mod table {
             NoRelistWhenExpired "no-relist-when-expired" by "L-stable", "an expired watch is opened again from the same revision";
             FailedListIsEmpty "failed-list-is-empty" by "S-why" "S-count", "a list that fails is taken for an empty one";
             RelistKeepsDeleted "relist-keeps-deleted" by "L-stable" "S-zombie", "what was deleted during a gap stays in the view after a list";
-            RecreatedIsModified "recreated-is-modified" by "L-stable" "P-total", "an object of the same name and another uid is taken for a change";
+            RecreatedIsModified "recreated-is-modified" by "L-stable" "S-zombie" "P-total", "an object of the same name and another uid is taken for a change";
             NoExpectations "no-expectations" by "S-victim" "S-count" "L-hot", "what was asked for and is not seen yet is asked for again";
-            QueueDropsFailed "queue-drops-failed" by "L-stable", "what failed once is not tried again";
+            QueueDropsFailed "queue-drops-failed" by "L-stable" "expected", "what failed once is not tried again";
             ConflictIsDone "conflict-is-done" by "L-stable", "a write that met a conflict is not tried again";
         }
         Scheduler: {
@@ -121,11 +121,11 @@ mod table {
             RandomNames "random-names" by "S-count", "child names differ in each life, so that a creation asked for twice makes twins";
             OneTooMany "one-too-many" by "S-count", "one pod more than is missing is made";
             ReadyVictims "ready-victims" by "S-victim", "ready pods are deleted before those that are not";
-            CountsTerminating "counts-terminating" by "L-stable" "S-victim", "pods that are being deleted count as active";
-            AdoptsFromOthers "adopts-from-others" by "S-owner", "pods of another controller are adopted";
+            CountsTerminating "counts-terminating" by "L-stable" "expected" "S-victim", "pods that are being deleted count as active";
+            AdoptsFromOthers "adopts-from-others" by "S-owner" "S-count", "pods of another controller are adopted";
             NeverAdopts "never-adopts" by "L-stable", "pods with the set's labels and no owner are left alone";
             NeverReleases "never-releases" by "L-stable", "pods that lost the set's labels are kept";
-            IgnoresOwnerUid "ignores-owner-uid" by "S-owner", "pods of a former set of the same name are taken for the set's own";
+            IgnoresOwnerUid "ignores-owner-uid" by "S-owner" "S-victim", "pods of a former set of the same name are taken for the set's own";
             RetryNotArmed "retry-not-armed" by "L-stable", "a creation that has to wait for its turn is not woken";
             StatusEveryTime "status-every-time" by "L-hot" "L-stable", "a status is written whether or not it has changed";
         }
@@ -149,13 +149,13 @@ mod table {
         }
         Kubelet: {
             StopsWhatItFinds "stops-what-it-finds" by "S-why", "pods found at the start are removed and made anew";
-            ForgetsWhatRuns "forgets-what-runs" by "S-zombie" "L-stable", "pods found at the start are not looked at";
+            ForgetsWhatRuns "forgets-what-runs" by "S-zombie" "S-record" "L-stable", "pods found at the start are not looked at";
             ForgetsFinished "forgets-finished" by "S-phase" "S-backoff", "a finished pod's phase is not taken from the API server";
             NoBackoff "no-backoff" by "S-backoff", "a container that ends is started again at once, each time";
             KillsAtOnce "kills-at-once" by "S-grace", "SIGKILL follows SIGTERM without a pause";
             IgnoresPolicy "ignores-policy" by "S-backoff", "every container is restarted as if its policy were Always";
             RetriesForgotten "retries-forgotten" by "S-phase", "how often a start has failed is not remembered over a restart";
-            RestartsForgotten "restarts-forgotten" by "S-phase", "the number of restarts begins at 0 when nothing is left on the node";
+            RestartsForgotten "restarts-forgotten" by "S-phase" "S-backoff", "the number of restarts begins at 0 when the kubelet starts";
             StatusToTwin "status-to-twin" by "S-status", "a status is written by name, whatever uid and revision have become";
             ReadyTooEarly "ready-too-early" by "S-status", "a container is called ready before it runs";
             RecordBeforeEnd "record-before-end" by "S-record", "a pod's record is removed while its processes live";

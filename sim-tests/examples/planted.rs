@@ -3,6 +3,8 @@
 //!
 //! With the profile `release` a program's panic ends the whole table instead of a run.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "how long a search takes is real time")]
+
 use miniku_core::planted::{Planted, TABLE};
 use miniku_sim::explore;
 use std::io::Write;

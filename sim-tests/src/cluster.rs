@@ -7,14 +7,17 @@ use crate::trace;
 use crate::truth::Role;
 use crate::units;
 use crate::world::{Birth, Maker, Part, ServerMaker, Setup, World};
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::selector::LabelSelector;
 use miniku_core::apiserver::{self, ApiServer};
+use miniku_core::client::{Informer, informer};
 use miniku_core::controllers::garbage::{self, GarbageCollector};
 use miniku_core::controllers::namespaces::{self, NamespaceController};
 use miniku_core::controllers::node_lifecycle::{self, NodeLifecycle};
 use miniku_core::controllers::replicaset::{self, ReplicaSetController};
 use miniku_core::kubelet::node::Facts;
 use miniku_core::kubelet::{Kubelet, Options as KubeletOptions};
-use miniku_core::program::{Effects, Input, Program};
+use miniku_core::program::{Effects, Input, Program, Query};
 use miniku_core::rng::Draw;
 use miniku_core::scheduler::{Scheduler, SchedulerOptions, Strategy};
 use miniku_core::sometimes;
@@ -80,6 +83,15 @@ impl Default for Settings {
             eviction_after: node_lifecycle::EVICTION_AFTER,
             history: None,
         }
+    }
+}
+
+/// Somebody who looks at the pods with a label, as `kubectl get --watch` does.
+struct Watcher(Informer);
+
+impl Program for Watcher {
+    fn step(&mut self, now: Now, input: Input, out: &mut Effects) {
+        self.0.step(now, &input, out);
     }
 }
 
@@ -213,6 +225,14 @@ impl Cluster {
     /// The names of all programs but the API server.
     pub fn actors(&self) -> impl Iterator<Item = &str> {
         self.setup.parts.iter().map(|part| part.name.as_str())
+    }
+
+    /// Adds somebody who watches the pods with these labels.
+    pub fn watcher(self, name: &str, labels: LabelSelector) -> Self {
+        self.program(Role::Other, name, move |birth| {
+            let query = Query { labels: labels.clone(), ..Query::all(Kind::Pod) };
+            Box::new(Watcher(Informer::new(query, 1, birth.seed, informer::Options::default())))
+        })
     }
 
     /// Sets a node's wall clock wrong.

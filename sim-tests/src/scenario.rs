@@ -46,6 +46,7 @@ use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::{Pod, PodPhase};
 use miniku_core::api::quantity::Quantity;
+use miniku_core::api::selector::parse_label_selector;
 use miniku_core::durations;
 use miniku_core::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -96,6 +97,9 @@ pub struct Spec {
     /// How the programs are set.
     #[serde(skip_serializing_if = "is_default")]
     pub settings: Settings,
+    /// People who watch the pods with these labels: `app=web`, as `kubectl get --watch -l` takes them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub watchers: Vec<String>,
     /// Whether every image can be had; busybox and alpine alone if not.
     #[serde(skip_serializing_if = "is_default")]
     pub any_image: bool,
@@ -439,6 +443,9 @@ impl Scenario {
         if nodes.len() < self.cluster.nodes.0.iter().map(|group| group.count.unwrap_or(1)).sum() {
             return Err(("cluster.nodes".into(), "two nodes have one name".into()));
         }
+        for (nth, labels) in self.cluster.watchers.iter().enumerate() {
+            parse_label_selector(labels).map_err(|error| (format!("cluster.watchers[{nth}]"), error.to_string()))?;
+        }
         let actors: BTreeSet<String> = self.cluster.cluster(0).actors().map(str::to_owned).collect();
         let identity = |object: &Object| (object.kind(), object.meta().namespace.clone(), object.meta().name.clone());
         let mut made: BTreeSet<_> = self.cluster.objects.iter().map(identity).collect();
@@ -538,10 +545,16 @@ impl Scenario {
 impl Spec {
     /// The cluster for a seed.
     pub fn cluster(&self, seed: u64) -> Cluster {
-        let Spec { nodes, network, sync, runtime, settings, any_image, objects } = self;
+        let Spec { nodes, network, sync, runtime, settings, watchers, any_image, objects } = self;
         let mut cluster = Cluster::bare(seed).control_plane_with(*settings);
         for shape in nodes.shapes() {
             cluster = cluster.node(shape);
+        }
+        for (nth, labels) in watchers.iter().enumerate() {
+            // What is no selector was refused when the scenario was read.
+            if let Ok(labels) = parse_label_selector(labels) {
+                cluster = cluster.watcher(&format!("watcher-{}", nth + 1), labels);
+            }
         }
         for group in nodes.0.iter().filter(|group| !group.clock_ahead.is_zero() || !group.clock_behind.is_zero()) {
             for node in group.names() {

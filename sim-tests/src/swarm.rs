@@ -68,6 +68,9 @@ fn cluster(dice: &Dice, nodes: u64) -> Spec {
         cluster.runtime.start = Delay::micros(1_000, dice.one("start", 0, &[100_000, 2_000_000]));
     }
     cluster.nodes = Nodes((1..=nodes).map(|nth| node_group(dice, nth)).collect());
+    if dice.has("watcher") {
+        cluster.watchers = vec!["app=set-0".into()];
+    }
     if dice.has("short history") {
         cluster.settings.history = Some(dice.one("history", 0, &[1, 10, 50]));
     }
@@ -126,7 +129,52 @@ fn plan(dice: &Dice, nodes: u64, sets: u64) -> Plan {
     }
     for nth in 0..dice.below("faults", 0, 9) {
         if let Some(fault) = fault(dice, nth, nodes) {
-            plan.strike(dice.millis("fault at", nth, 500, ACTIVE), fault);
+            let at = dice.millis("fault at", nth, 500, ACTIVE);
+            if let Fault::NodeCrash { node, down: None } = &fault
+                && dice.has("nodes deleted")
+            {
+                // Perhaps before anybody has noticed that it is silent.
+                plan.ask(at + dice.millis("node deleted", nth, 500, 40_000), plan::delete(Kind::Node, node));
+            }
+            if matches!(fault, Fault::NodeCrash { down: None, .. }) && dice.has("unanswered") {
+                // Whoever asks whether it lives has no answer, though news still come.
+                let weather = Weather { requests_lost: Ratio(3, 4), ..Weather::FAIR };
+                let lossy = Fault::Link { actor: "node-lifecycle".into(), weather, lasts: Duration::from_secs(20) };
+                plan.strike(at + Duration::from_secs(5), lossy);
+            }
+            plan.strike(at, fault);
+        }
+    }
+    if dice.has("twins") {
+        // A bind is still on its way to one pod when another has its name.
+        let (at, slow) = (dice.millis("twins at", 0, 6_000, ACTIVE), dice.millis("twins slow", 0, 300, 2_000));
+        let slow = Some(Delay { min: Duration::ZERO, mean: slow });
+        let weather = Weather { slow, ..Weather::FAIR };
+        plan.strike(at, Fault::Link { actor: "scheduler".into(), weather, lasts: Duration::from_secs(15) });
+        let twin = || {
+            plan::create(json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "twin"}, "spec": {
+                "terminationGracePeriodSeconds": 1,
+                "containers": [{"name": "main", "image": "busybox", "command": ["sleep", "infinity"]}]
+            }}))
+        };
+        for nth in 0..4 {
+            let at = at + Duration::from_millis(nth * 2_500);
+            plan.ask(at, twin());
+            plan.ask(at + dice.millis("twin lives", nth, 300, 2_400), plan::delete(Kind::Pod, "twin"));
+        }
+    }
+    if dice.has("slow crash") {
+        // What a dead life has asked for arrives in the next one.
+        for nth in 0..1 + dice.below("slow crashes", 0, 3) {
+            let actor = actor(dice, nth + 200, nodes);
+            let at = dice.millis("slow crash at", nth, 500, ACTIVE);
+            let slow = Some(Delay { min: Duration::ZERO, mean: dice.millis("slowly", nth, 200, 3_000) });
+            let (weather, lasts) = (Weather { slow, ..Weather::FAIR }, dice.millis("slow for", nth, 5_000, 20_000));
+            plan.strike(at, Fault::Link { actor: actor.clone(), weather, lasts });
+            let name = name(dice.below("slow set", nth, sets));
+            plan.ask(at, plan::scale(&name, dice.below("slow scale", nth, 10) as u32));
+            let crash = Fault::Crash { actor, down: dice.millis("down", nth, 1, 2_000) };
+            plan.strike(at + dice.millis("then", nth, 100, 5_000), crash);
         }
     }
     if dice.has("blackout") && dice.below("blackout", 0, 3) == 0 {
@@ -186,7 +234,7 @@ fn pod(dice: &Dice, nth: u64, sets: u64, plan: &mut Plan) {
     if dice.has("bad images") && dice.below("image", nth, 3) == 0 {
         manifest["spec"]["containers"][0]["image"] = "nowhere/nothing:1".into();
         if dice.below("limited", nth, 3) > 0 {
-            manifest["metadata"]["annotations"] = json!({START_RETRIES: "4"});
+            manifest["metadata"]["annotations"] = json!({START_RETRIES: "8"});
         }
     }
     if dice.has("selectors") && dice.below("pod selects", nth, 3) == 0 {
@@ -235,6 +283,11 @@ fn pod(dice: &Dice, nth: u64, sets: u64, plan: &mut Plan) {
         deleted += dice.millis("made again", nth, pause.0, pause.1);
         plan.ask(deleted, plan::create(manifest.clone()));
         deleted += dice.millis("lives again", nth, 500, 40_000);
+    }
+    let spec = &manifest["spec"]["containers"][0];
+    let runs = spec["command"][2].as_str().is_some_and(|script| script.ends_with("infinity"));
+    if runs && spec["image"] == "busybox" && !held {
+        return;
     }
     // What ends badly, or never starts, is tried for ever.
     let end = END.max(deleted + Duration::from_secs(5));
@@ -315,6 +368,7 @@ fn actor(dice: &Dice, nth: u64, nodes: u64) -> String {
         3 => "node-lifecycle".into(),
         4 => "garbage".into(),
         5 => "namespaces".into(),
+        6 if dice.has("watcher") => "watcher".into(),
         _ => format!("kubelet/{}", node(dice, nth, nodes)),
     }
 }

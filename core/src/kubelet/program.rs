@@ -342,7 +342,8 @@ impl Kubelet {
         }
         for one in &found.containers {
             let track = worker.containers.entry(one.name.clone()).or_default();
-            track.take_in(now, one.attempt, one.state.clone());
+            let attempt = if planted!(RestartsForgotten) { 0 } else { one.attempt };
+            track.take_in(now, attempt, one.state.clone());
         }
     }
 

@@ -1,6 +1,6 @@
 //! S-count: When a pod of a replica set is created, the set has no more pods than some spec.replicas since the one its controller knew when it asked.
 //!
-//! Pods that finished or are being deleted do not count. What the controller knew is what was delivered to it. The
+//! Pods that finished or are being deleted do not count, nor do adopted ones: they may come while a request is on its way. What the controller knew is what was delivered to it. The
 //! request may have been on its way for long; so the versions are counted from the one known when it was sent.
 //! Catches: a controller that counts its stale view and creates again; twins after a lost reply or a restart.
 
@@ -24,6 +24,8 @@ pub struct Count {
     asked: BTreeMap<Key, Revision>,
     /// By uid of the set.
     pods: BTreeMap<String, BTreeSet<Key>>,
+    /// Pods that were not made for the set that has them.
+    adopted: BTreeSet<Key>,
 }
 
 fn owner(object: &Object) -> Option<&str> {
@@ -87,7 +89,14 @@ impl Checker for Count {
                 }
                 let Some(uid) = counted(change.new.as_ref()) else { return Ok(()) };
                 let pods = self.pods.entry(uid.to_owned()).or_default();
-                pods.insert(change.key.clone());
+                match &change.old {
+                    None => drop(self.adopted.remove(&change.key)),
+                    Some(old) if owner(old) != Some(uid) => drop(self.adopted.insert(change.key.clone())),
+                    Some(_) => {}
+                }
+                if !self.adopted.contains(&change.key) {
+                    pods.insert(change.key.clone());
+                }
                 let have = pods.len();
                 if change.old.is_some() {
                     return Ok(());

@@ -1,20 +1,32 @@
 //! S-fit: When a pod is bound, the requests of all unfinished pods of its node are within what the node has.
 //!
 //! Terminating pods count until they are gone from the store. A node that shrinks, or a pod whose author chose the
-//! node, breaks nothing. Catches: a scheduler that frees capacity when a deletion starts, or that forgets its own
-//! binds that are still on their way.
+//! node, breaks nothing. Nor does a bind that a former life of the scheduler had asked for and that arrives late:
+//! neither life can know of the other's, and kubelets do not refuse pods, so such a node stays overbooked.
+//! Catches: a scheduler that frees capacity when a deletion starts, or that forgets its own binds that are still on
+//! their way.
 
 use super::{Broken, Checker};
-use crate::truth::{Fact, Sight, Truth};
-use miniku_core::api::object::Object;
+use crate::truth::{Fact, Role, Sight, Truth};
+use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
+use miniku_core::program::Verb;
+use miniku_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
 
 /// Sums by node: thousandths of a processor, bytes, pods.
 #[derive(Default)]
 pub struct Fit {
     sums: BTreeMap<String, [u64; 3]>,
+    /// The scheduler's life, and in which the bind of a pod was asked for last.
+    life: u32,
+    asked: BTreeMap<Key, u32>,
+    /// When a bind of a former life was carried out on a node.
+    late: BTreeMap<String, Instant>,
 }
+
+/// So long after such a bind the present life may decide without knowing of it.
+const NEWS: Duration = Duration::from_secs(60);
 
 fn counted(object: Option<&Object>) -> Option<(&str, [u64; 3])> {
     let pod = object?.get::<Pod>()?;
@@ -25,11 +37,21 @@ fn counted(object: Option<&Object>) -> Option<(&str, [u64; 3])> {
 
 impl Checker for Fit {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Durable]
+        &[Sight::Durable, Sight::Sent]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
-        let Fact::Durable { change } = fact else { return Ok(()) };
+        let change = match fact {
+            Fact::Durable { change } => change,
+            Fact::Sent { who, request, .. } if who.role == Role::Scheduler => {
+                self.life = who.life;
+                if let Verb::Bind { key, .. } = &request.verb {
+                    self.asked.entry(key.clone()).or_insert(who.life);
+                }
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
         let (old, new) = (counted(change.old.as_ref()), counted(change.new.as_ref()));
         if old == new {
             return Ok(());
@@ -42,6 +64,12 @@ impl Checker for Fit {
         let sum = self.sums.entry(node.into()).or_default();
         (0..3).for_each(|at| sum[at] += amount[at]);
         let bound_now = change.old.as_ref().and_then(Object::get::<Pod>).is_some_and(|old| old.node().is_none());
+        if bound_now && self.asked.remove(&change.key).is_some_and(|life| life < self.life) {
+            self.late.insert(node.into(), truth.now);
+        }
+        if self.late.get(node).is_some_and(|at| truth.now.since(*at) < NEWS) {
+            return Ok(());
+        }
         let Some(stored) = truth.node(node).filter(|_| bound_now) else { return Ok(()) };
         let has = |name: &str| stored.status.allocatable.get(name);
         let limits = [
@@ -60,8 +88,24 @@ impl Checker for Fit {
 
 #[cfg(test)]
 mod tests {
-    use super::super::forged::{Story, node, pod};
+    use super::super::forged::{Story, node, pod, who};
     use super::*;
+    use crate::truth::Who;
+    use miniku_core::program::RequestId;
+
+    #[test]
+    fn a_bind_of_a_former_life_may_come_late() {
+        let mut story = Story::<Fit>::new();
+        story.put(node("n")).unwrap();
+        for name in ["a", "b"] {
+            let key = story.put(pod(name, "", "Pending")).unwrap().key;
+            let request = Verb::Bind { key, uid: format!("{name}-uid").into(), node: "n".into() }.into();
+            let scheduler = Who { life: if name == "a" { 1 } else { 2 }, ..who(Role::Scheduler, "scheduler") };
+            story.see(Fact::Sent { who: &scheduler, id: RequestId(1), request: &request }).unwrap();
+        }
+        story.put(pod("a", "n", "Running")).unwrap();
+        story.put(pod("b", "n", "Running")).unwrap();
+    }
 
     #[test]
     fn fires_when_a_node_is_booked_twice() {

@@ -25,14 +25,16 @@ impl Told {
         match input {
             Input::Reply { answer: Answer::List { items, .. }, .. } => items.iter().for_each(|item| self.put(item)),
             Input::Event { event: WatchEvent::Added(object) | WatchEvent::Modified(object), .. } => self.put(object),
-            Input::Event { event: WatchEvent::Deleted(object), .. } => {
-                if self.objects.get(&object.key()).is_some_and(|known| known.revision() <= object.revision()) {
-                    self.objects.remove(&object.key());
-                }
+            Input::Event { event: WatchEvent::Deleted(object), .. } if self.knows_up_to(object) => {
+                self.objects.remove(&object.key());
             }
             _ => {}
         }
         new
+    }
+
+    fn knows_up_to(&self, object: &Object) -> bool {
+        self.objects.get(&object.key()).is_some_and(|known| known.revision() <= object.revision())
     }
 
     fn put(&mut self, object: &Object) {

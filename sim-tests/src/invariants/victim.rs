@@ -70,10 +70,8 @@ impl Checker for Victim {
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
-            Fact::Heard { who, input } if who.role == Role::ReplicaSets => {
-                if self.told.hear(who, input) {
-                    (self.asked, self.open) = Default::default();
-                }
+            Fact::Heard { who, input } if who.role == Role::ReplicaSets && self.told.hear(who, input) => {
+                (self.asked, self.open) = Default::default();
             }
             Fact::Sent { who, id, request } if who.role == Role::ReplicaSets => {
                 if let Verb::Delete { key, options } = &request.verb

@@ -224,7 +224,7 @@ impl ReplicaSetController {
         let Some(new) = object.get::<Pod>() else { return };
         let owner = self.owner(&new.metadata);
         match new.metadata.controller() {
-            Some(by) => {
+            Some(by) if owner.is_some() || !planted!(AdoptsFromOthers) => {
                 self.owned
                     .entry(filed_under(&by.uid, &by.name).to_owned())
                     .or_default()
@@ -233,7 +233,7 @@ impl ReplicaSetController {
                     care.unclaimed.insert(key);
                 }
             }
-            None => {
+            _ => {
                 self.orphans.insert(key.clone());
                 for set in self.selecting.candidates(&new.metadata) {
                     if let Some(care) = self.care.get_mut(&set) {
@@ -441,7 +441,9 @@ impl ReplicaSetController {
             .copied()
             .filter(|pod| pod.is_active() || planted!(CountsTerminating) && !pod.status.phase.is_final())
             .collect();
-        let settled = self.creations.is_met(key) && self.deletions.is_met(key) && self.claims.is_met(key);
+        // A pod that still is to be claimed may be one of those that seem to be missing.
+        let claimed = self.care.get(key).is_none_or(|care| care.unclaimed.is_empty());
+        let settled = claimed && self.creations.is_met(key) && self.deletions.is_met(key) && self.claims.is_met(key);
         if settled && !set.metadata.is_deleting() {
             let decision = scale(&View { wanted: set.wanted(), active: &active });
             if let (Scale::Keep | Scale::Delete(_), Some(care)) = (&decision, self.care.get_mut(key)) {
@@ -806,6 +808,21 @@ mod tests {
             desk.answer(call, Answer::Object { object: live, created: false });
             assert_eq!(desk.take(Kind::Pod, |verb| matches!(verb, Verb::Merge { .. })).is_some(), adopts);
         }
+    }
+
+    #[test]
+    fn none_is_made_while_one_is_to_be_claimed() {
+        let mut desk = desk();
+        desk.list(Kind::ReplicaSet, vec![set(1)]);
+        desk.list(Kind::Pod, vec![first_pod(&set(1)).with_meta(|meta| meta.owner_references.clear())]);
+        let get = |verb: &Verb| matches!(verb, Verb::Get { .. });
+        let (call, _) = desk.take(Kind::ReplicaSet, get).unwrap();
+        desk.answer(call, Answer::Lost("nobody answers".into()));
+        assert_eq!(desk.created(), None);
+        desk.now.mono = desk.now.mono + Duration::from_secs(1);
+        desk.step(Input::Wake);
+        assert!(desk.take(Kind::ReplicaSet, get).is_some(), "it is asked again");
+        assert_eq!(desk.created(), None);
     }
 
     #[test]
