@@ -191,7 +191,8 @@ impl Store {
                 let mut newer = self.history.partition_point(|change| change.revision <= revision);
                 if planted!(BacklogSkips) {
                     newer = self.history.len().min(newer + 1);
-                } else if planted!(BacklogRepeats) {
+                }
+                if planted!(BacklogRepeats) {
                     newer = newer.saturating_sub(1);
                 }
                 Some(self.history.range(newer..).filter_map(|change| change.seen_by(query)).collect())

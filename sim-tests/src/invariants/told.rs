@@ -26,8 +26,10 @@ impl Told {
             Input::Reply { answer: Answer::List { items, .. }, .. } => items.iter().for_each(|item| self.put(item)),
             Input::Event { event: WatchEvent::Added(object) | WatchEvent::Modified(object), .. } => self.put(object),
             Input::Event { event: WatchEvent::Deleted(object), .. } => {
-                if self.objects.get(&object.key()).is_some_and(|known| known.revision() <= object.revision()) {
-                    self.objects.remove(&object.key());
+                let key = object.key();
+                let old = self.objects.get(&key).is_some_and(|known| known.revision() <= object.revision());
+                if old {
+                    self.objects.remove(&key);
                 }
             }
             _ => {}

@@ -71,7 +71,8 @@ impl Checker for Victim {
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
             Fact::Heard { who, input } if who.role == Role::ReplicaSets => {
-                if self.told.hear(who, input) {
+                let reborn = self.told.hear(who, input);
+                if reborn {
                     (self.asked, self.open) = Default::default();
                 }
             }
