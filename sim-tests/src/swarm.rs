@@ -368,7 +368,7 @@ fn actor(dice: &Dice, nth: u64, nodes: u64) -> String {
         3 => "node-lifecycle".into(),
         4 => "garbage".into(),
         5 => "namespaces".into(),
-        6 if dice.has("watcher") => "watcher".into(),
+        6 if dice.has("watcher") => "watcher-1".into(),
         _ => format!("kubelet/{}", node(dice, nth, nodes)),
     }
 }
