@@ -149,7 +149,7 @@ impl ApiServer {
                 Some(object) => Answer::Object { object: object.clone(), created: false },
                 None => Answer::Refused(Status::not_found(key.kind, &key.name)),
             },
-            Verb::List(query) => match unknown_field(&query) {
+            Verb::List(query) => match unknown_field(&query).or_else(|| self.unknown_revision(&query)) {
                 Some(status) => Answer::Refused(status),
                 None => {
                     Answer::List { revision: self.store.revision(), items: self.store.list(&query).cloned().collect() }
@@ -159,6 +159,13 @@ impl ApiServer {
             verb => return self.write(now, from, Request { verb, dry_run }, out),
         };
         out.push(Effect::Answer { to: from, answer });
+    }
+
+    /// A list that is to be at least as new as a store that knew more than this one.
+    fn unknown_revision(&self, query: &Query) -> Option<Status> {
+        let current = self.store.revision();
+        let asked = query.not_older_than.filter(|asked| *asked > current)?;
+        Some(Status::too_large_revision(asked.0, current.0))
     }
 
     fn watch(&mut self, to: RequestId, query: Query, from: WatchFrom, bookmarks: bool, out: &mut Effects) {

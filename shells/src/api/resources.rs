@@ -59,7 +59,7 @@ fn request(exchange: &Exchange, resource: &Resource, params: &Params) -> Result<
     let mut warnings = Vec::new();
     let mut dry_run = params.dry_run;
     let verb = match (exchange.method(), resource.name.as_deref(), part) {
-        ("GET" | "HEAD", None, _) => Verb::List(params.query(kind, namespace)?),
+        ("GET" | "HEAD", None, _) => Verb::List(params.list_query(kind, namespace)?),
         ("GET" | "HEAD", Some(_), None | Some("status")) => Verb::Get { key: key(resource) },
         ("POST", None, _) => {
             let object = body(exchange, kind)?;
