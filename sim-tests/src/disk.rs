@@ -17,6 +17,18 @@ pub enum Unsynced {
     Lost,
     /// It is on the disk, but nobody was told.
     Kept,
+    /// The disk has so many of its writes, the first ones; it is torn after them.
+    First(usize),
+}
+
+impl std::fmt::Display for Unsynced {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Unsynced::Lost => f.write_str("lost"),
+            Unsynced::Kept => f.write_str("kept"),
+            Unsynced::First(many) => write!(f, "kept up to the first {many}"),
+        }
+    }
 }
 
 /// A disk with an engine on it.
@@ -97,10 +109,13 @@ impl Disk {
     pub fn crash(&mut self, unsynced: Unsynced) -> Vec<(Change, Seq)> {
         self.waiting.clear();
         let batch = std::mem::take(&mut self.syncing);
-        if unsynced == Unsynced::Lost || self.broken.is_some() {
-            return Vec::new();
-        }
-        batch.into_iter().filter_map(|one| Some((self.apply(one.write)?, one.cause))).collect()
+        let kept = match unsynced {
+            _ if self.broken.is_some() => 0,
+            Unsynced::Lost => 0,
+            Unsynced::Kept => batch.len(),
+            Unsynced::First(many) => many,
+        };
+        batch.into_iter().take(kept).filter_map(|one| Some((self.apply(one.write)?, one.cause))).collect()
     }
 
     /// What an API server starts from, as every engine gives it.
@@ -150,12 +165,15 @@ mod tests {
 
     #[test]
     fn a_crash_keeps_what_was_synced() {
-        for (unsynced, kept) in [(Unsynced::Lost, 1), (Unsynced::Kept, 2)] {
+        let checks = [(Unsynced::Lost, 1), (Unsynced::First(1), 2), (Unsynced::First(9), 4), (Unsynced::Kept, 4)];
+        for (unsynced, kept) in checks {
             let mut disk = Disk::default();
-            disk.submit(CommitId(1), write("a", 0), 0);
+            for (nth, name) in (1..).zip(["a", "b", "c", "d"]) {
+                disk.submit(CommitId(nth), write(name, 0), 0);
+            }
             disk.synced();
-            disk.submit(CommitId(2), write("b", 0), 0);
-            disk.submit(CommitId(3), write("c", 0), 0);
+            // b, c and d are being synced; e waits.
+            disk.submit(CommitId(5), write("e", 0), 0);
             disk.crash(unsynced);
             assert_eq!((disk.load().len(), disk.load().revision()), (kept, Revision(kept as u64)));
         }

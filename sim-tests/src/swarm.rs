@@ -2,6 +2,8 @@
 //!
 //! Each kind of fault and of action is left out of half of the runs, since some hide what others would show.
 
+mod faults;
+
 use crate::disk::Unsynced;
 use crate::link::Quality;
 use crate::noise::Delay;
@@ -75,6 +77,7 @@ fn plan(dice: &Dice, nodes: u64, sets: u64) -> Plan {
             plan.strike(dice.millis("fault at", nth, 500, ACTIVE), fault);
         }
     }
+    faults::draw(dice, nodes, ACTIVE, &mut plan);
     plan
 }
 
@@ -122,7 +125,7 @@ fn fault(dice: &Dice, nth: u64, nodes: u64) -> Option<Fault> {
                 requests_lost: ratio("requests"),
                 replies_lost: ratio("replies"),
                 doubled: ratio("doubled"),
-                slow: None,
+                ..Weather::FAIR
             };
             ("lossy", Fault::Link { actor, weather, lasts: long })
         }

@@ -11,19 +11,25 @@ use miniku_core::api::pod::Pod;
 use miniku_core::program::{Answer, Input, Revision, Verb, WatchEvent};
 use miniku_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Source: the controller's own grace period.
 const GRACE: Duration = Duration::from_secs(15);
 
-/// When the controller last heard of which renewal.
+/// When each controller, of which there may be two, last heard of which renewal.
 #[derive(Default)]
 pub struct Evict {
+    by: BTreeMap<Arc<str>, Observer>,
+}
+
+#[derive(Default)]
+struct Observer {
     life: u32,
     since: Instant,
     heard: BTreeMap<String, (Revision, Instant)>,
 }
 
-impl Evict {
+impl Observer {
     fn hears(&mut self, now: Instant, object: &Object) {
         if object.kind() == Kind::Lease {
             let last = self.heard.entry(object.meta().name.clone()).or_insert((Revision(0), now));
@@ -38,16 +44,17 @@ impl Checker for Evict {
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
             Fact::Heard { who, input } if who.role == Role::NodeLifecycle => {
-                if who.life != self.life {
-                    *self = Evict { life: who.life, since: truth.now, heard: BTreeMap::new() };
+                let observer = self.by.entry(who.name.clone()).or_default();
+                if who.life != observer.life {
+                    *observer = Observer { life: who.life, since: truth.now, heard: BTreeMap::new() };
                 }
                 match input {
                     Input::Reply { answer: Answer::List { items, .. }, .. } => {
-                        items.iter().for_each(|item| self.hears(truth.now, item));
+                        items.iter().for_each(|item| observer.hears(truth.now, item));
                     }
                     Input::Reply { answer: Answer::Object { object, .. }, .. }
                     | Input::Event { event: WatchEvent::Added(object) | WatchEvent::Modified(object), .. } => {
-                        self.hears(truth.now, object);
+                        observer.hears(truth.now, object);
                     }
                     _ => {}
                 }
@@ -56,7 +63,8 @@ impl Checker for Evict {
                 let Verb::Delete { key, .. } = &request.verb else { return Ok(()) };
                 let Some(object) = truth.object(key).filter(|_| key.kind == Kind::Pod) else { return Ok(()) };
                 let Some(node) = object.get::<Pod>().and_then(Pod::node) else { return Ok(()) };
-                let last = self.heard.get(node).map_or(self.since, |(_, at)| *at);
+                let Some(observer) = self.by.get(&who.name) else { return Ok(()) };
+                let last = observer.heard.get(node).map_or(observer.since, |(_, at)| *at);
                 let silent = truth.now.since(last);
                 if truth.node(node).is_some() && silent < GRACE {
                     let what = format!("{key} is deleted though {node} was heard {} ms ago", silent.as_millis());
