@@ -445,9 +445,13 @@ impl Runtime {
         }
         let found = sandbox.containers.iter_mut().find(|one| one.spec.name == container.name);
         match found {
-            // Done already, or a late command of an earlier attempt: it is told what is there.
+            // Done already, or a late command of an earlier attempt: it is told what is there. An attempt that came to
+            // nothing may be repeated.
             Some(one)
-                if one.spec.attempt >= container.attempt || matches!(one.state, ContainerState::Running { .. }) =>
+                if one.spec.attempt > container.attempt
+                    || one.spec.attempt == container.attempt
+                        && !matches!(one.state, ContainerState::NotStarted { .. })
+                    || matches!(one.state, ContainerState::Running { .. }) =>
             {
                 if !one.starting {
                     let (attempt, state) = (one.spec.attempt, one.state.clone());
