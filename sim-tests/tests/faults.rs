@@ -157,7 +157,7 @@ fn half_a_partition_is_of_two_kinds() {
 - {at: 11s, scale: {replicaSet: web, replicas: 6}}";
     let world = run(mute);
     assert!(between(&world, "scheduler#", "+po/", 10, 15) >= 2);
-    assert_eq!(between(&world, "apiserver#", "scheduler", 10, 15), 0);
+    assert_eq!(between(&world, "apiserver#", " scheduler: ", 10, 15), 0);
     // What it asks is done, and it hears nothing of it.
     let world = at("- {at: 10s, fault: {link: {actor: kubelet/node-1, weather: {repliesLost: 1/1}, lasts: 40s}}}", 45);
     assert!(ready(&world, "node-1"), "its heartbeats arrive");
@@ -173,7 +173,7 @@ fn who_stands_still_does_nothing_and_then_everything() {
     let world = at("- {at: 10s, fault: {nodeFreeze: {node: node-1, lasts: 40s}}}", 45);
     assert!(!ready(&world, "node-1") && ready(&world, "node-2"));
     let world = run("- {at: 10s, fault: {freeze: {actor: apiserver, lasts: 5s}}}");
-    assert_eq!(between(&world, "apiserver#", " ", 10, 15), 0);
+    assert_eq!(between(&world, "apiserver#", " ", 11, 15), 0);
 }
 
 #[test]

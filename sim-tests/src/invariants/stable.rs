@@ -96,6 +96,10 @@ fn pods(truth: &Truth) -> Option<String> {
         if let Some(wrong) = wrong {
             return Some(format!("pod {name} on {node:?} {wrong}"));
         }
+        if pod.metadata.is_deleting() {
+            // What it waits for is a node that does not come back.
+            continue;
+        }
         if let Some(owner) = pod.metadata.controller().filter(|owner| owner.kind == "ReplicaSet") {
             let is_there = truth.all::<ReplicaSet>().any(|set| set.metadata.uid == owner.uid);
             if !is_there {
