@@ -206,9 +206,8 @@ impl Cluster {
         }
         for (nth, (at, when, ask)) in (1..).zip(plan.asks_when()) {
             let name = format!("operator/{nth}");
-            self = self.program(Role::Operator, &name, move |_| {
-                Box::new(Operator::new(vec![(Duration::ZERO, ask.clone())]))
-            });
+            self = self
+                .program(Role::Operator, &name, move |_| Box::new(Operator::new(vec![(Duration::ZERO, ask.clone())])));
             self.setup.parts.last_mut().expect("it was just added").starts = None;
             self.setup.calls.push((at, when, name));
         }

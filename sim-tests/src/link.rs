@@ -272,7 +272,8 @@ mod tests {
     fn a_few_are_very_late() {
         let by = Delay { min: Duration::from_secs(100), mean: Duration::ZERO };
         let mut link = link(Weather { spikes: Some(Spikes { share: Ratio(1, 10), by }), ..Weather::FAIR });
-        let late = delays(&mut link, 2_000, Message::Reply).iter().filter(|at| at.is_some_and(|at| at > 100_000)).count();
+        let late =
+            delays(&mut link, 2_000, Message::Reply).iter().filter(|at| at.is_some_and(|at| at > 100_000)).count();
         assert!((3..20).contains(&late), "{late}");
     }
 }

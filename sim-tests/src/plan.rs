@@ -11,10 +11,11 @@ use crate::units;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::durations;
-use miniku_core::program::{DeleteOptions, Part, Propagation, Verb};
+use miniku_core::program::{DeleteOptions, Part, Propagation, Query, Verb};
 use miniku_core::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// What is done to a cluster, in the order of time.
@@ -119,6 +120,12 @@ pub enum Ask {
     Scale(Scale),
     /// `kubectl patch --type=merge`.
     Patch(Patch),
+    /// `kubectl replace`: whatever others have written since is overwritten.
+    Replace(Object),
+    /// Other labels for a pod that has no name of its own: in or out of somebody's selector.
+    Relabel(Relabel),
+    /// A pod that has no name of its own goes.
+    Evict(Evict),
     /// `kubectl delete`.
     Delete(Delete),
     /// `kubectl cordon`: no new pods for a node.
@@ -155,6 +162,33 @@ pub struct Patch {
     pub namespace: String,
     /// What is merged into it.
     pub merge: Value,
+}
+
+/// Other labels for one pod: the first, by name, that starts like this.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Relabel {
+    /// The beginning of its name.
+    pub pod: String,
+    /// Its namespace.
+    #[serde(default = "default_namespace", skip_serializing_if = "is_default")]
+    pub namespace: String,
+    /// The labels; null takes one away.
+    pub labels: BTreeMap<String, Option<String>>,
+}
+
+/// The end of one pod: the first, by name, that starts like this.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Evict {
+    /// The beginning of its name.
+    pub pod: String,
+    /// Its namespace.
+    #[serde(default = "default_namespace", skip_serializing_if = "is_default")]
+    pub namespace: String,
+    /// Seconds until it is gone by force, 0 for at once; its own if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_seconds: Option<i64>,
 }
 
 /// The end of an object.
@@ -204,6 +238,10 @@ impl Ask {
             Ask::Patch(Patch { kind, name, namespace, merge }) => {
                 Verb::Merge { key: key(*kind, namespace, name), patch: merge.clone(), part: Part::Main }
             }
+            Ask::Replace(object) => Verb::Update { object: object.clone(), part: Part::Main },
+            Ask::Relabel(Relabel { namespace, .. }) | Ask::Evict(Evict { namespace, .. }) => {
+                Verb::List(Query { namespace: Some(namespace.as_str().into()), ..Query::all(Kind::Pod) })
+            }
             Ask::Delete(Delete { kind, name, namespace, grace_seconds, propagation }) => {
                 let (grace_seconds, propagation) = (*grace_seconds, *propagation);
                 let options = DeleteOptions { grace_seconds, propagation, ..Default::default() };
@@ -230,6 +268,12 @@ struct Line {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     patch: Option<Patch>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    replace: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    relabel: Option<Relabel>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    evict: Option<Evict>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     delete: Option<Delete>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cordon: Option<String>,
@@ -248,6 +292,9 @@ impl Serialize for Entry {
             Act::Ask(Ask::Create(object)) => line.create = Some(object.to_value()),
             Act::Ask(Ask::Scale(scale)) => line.scale = Some(scale),
             Act::Ask(Ask::Patch(patch)) => line.patch = Some(patch),
+            Act::Ask(Ask::Replace(object)) => line.replace = Some(object.to_value()),
+            Act::Ask(Ask::Relabel(relabel)) => line.relabel = Some(relabel),
+            Act::Ask(Ask::Evict(evict)) => line.evict = Some(evict),
             Act::Ask(Ask::Delete(delete)) => line.delete = Some(delete),
             Act::Ask(Ask::Cordon(node)) => line.cordon = Some(node),
             Act::Ask(Ask::Uncordon(node)) => line.uncordon = Some(node),
@@ -260,12 +307,19 @@ impl Serialize for Entry {
 
 impl<'de> Deserialize<'de> for Entry {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let Line { at, when, create, scale, patch, delete, cordon, uncordon, drain, fault } = Line::deserialize(from)?;
-        let create = create.map(|manifest| try_object(manifest).map_err(de::Error::custom)).transpose()?;
+        let Line { at, when, create, scale, patch, replace, relabel, evict, delete, cordon, uncordon, drain, fault } =
+            Line::deserialize(from)?;
+        let object = |manifest: Option<Value>| {
+            manifest.map(|manifest| try_object(manifest).map_err(de::Error::custom)).transpose()
+        };
+        let (create, replace) = (object(create)?, object(replace)?);
         let acts = [
             create.map(|object| Act::Ask(Ask::Create(object))),
             scale.map(|scale| Act::Ask(Ask::Scale(scale))),
             patch.map(|patch| Act::Ask(Ask::Patch(patch))),
+            replace.map(|object| Act::Ask(Ask::Replace(object))),
+            relabel.map(|relabel| Act::Ask(Ask::Relabel(relabel))),
+            evict.map(|evict| Act::Ask(Ask::Evict(evict))),
             delete.map(|delete| Act::Ask(Ask::Delete(delete))),
             cordon.map(|node| Act::Ask(Ask::Cordon(node))),
             uncordon.map(|node| Act::Ask(Ask::Uncordon(node))),
@@ -276,7 +330,7 @@ impl<'de> Deserialize<'de> for Entry {
         match (acts.next(), acts.next()) {
             (Some(act), None) => Ok(Entry { at, when, act }),
             (None, _) => Err(de::Error::custom(
-                "an entry needs one of create, scale, patch, delete, cordon, uncordon, drain, fault",
+                "an entry needs one of create, scale, patch, replace, relabel, evict, delete, cordon, uncordon, drain, fault",
             )),
             (Some(_), Some(_)) => Err(de::Error::custom("an entry does one thing; write two entries for two")),
         }
@@ -745,10 +799,7 @@ impl Fault {
 
     /// Whether the API server can be struck like this.
     pub fn strikes_server(&self) -> bool {
-        matches!(
-            self,
-            Fault::CrashLoop { .. } | Fault::Freeze { .. } | Fault::WallClock { .. } | Fault::Drift { .. }
-        )
+        matches!(self, Fault::CrashLoop { .. } | Fault::Freeze { .. } | Fault::WallClock { .. } | Fault::Drift { .. })
     }
 
     /// How long its effects last, until everything is started and connected again.
@@ -940,6 +991,13 @@ impl fmt::Display for Entry {
         }
         match &self.act {
             Act::Ask(Ask::Drain(node)) => write!(f, "operator: drain no/{node}"),
+            Act::Ask(Ask::Evict(Evict { pod, grace_seconds: None, .. })) => write!(f, "operator: evict po/{pod}*"),
+            Act::Ask(Ask::Evict(Evict { pod, grace_seconds: Some(grace), .. })) => {
+                write!(f, "operator: evict po/{pod}* within {grace}s")
+            }
+            Act::Ask(Ask::Relabel(Relabel { pod, labels, .. })) => {
+                write!(f, "operator: label po/{pod}* {}", json!(labels))
+            }
             Act::Ask(ask) => write!(f, "operator: {}", trace::request(&ask.verb().into())),
             Act::Strike(fault) => write!(f, "{fault}"),
         }

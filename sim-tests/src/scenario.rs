@@ -417,22 +417,29 @@ impl Scenario {
                 Act::Ask(Ask::Scale(scale)) => {
                     is_there(Kind::ReplicaSet, &scale.namespace, &scale.replica_set).map_err(wrong)?;
                 }
+                Act::Ask(Ask::Replace(object)) => {
+                    let key = object.key();
+                    is_there(key.kind, &key.namespace, &key.name).map_err(wrong)?;
+                }
+                // Pods have names that nobody knows before.
+                Act::Ask(Ask::Relabel(_) | Ask::Evict(_)) => {}
                 Act::Ask(Ask::Patch(patch)) => is_there(patch.kind, &patch.namespace, &patch.name).map_err(wrong)?,
                 Act::Ask(Ask::Delete(one)) => is_there(one.kind, &one.namespace, &one.name).map_err(wrong)?,
                 Act::Ask(Ask::Cordon(node) | Ask::Uncordon(node) | Ask::Drain(node)) => {
                     known("node", node, &nodes).map_err(wrong)?;
                 }
                 Act::Strike(fault) => {
-                    let is_program = |actor: &&str| {
-                        !(GROUPS.contains(actor) || *actor == "apiserver" && fault.strikes_server())
-                    };
+                    let is_program =
+                        |actor: &&str| !(GROUPS.contains(actor) || *actor == "apiserver" && fault.strikes_server());
                     if let Some(actor) = fault.actor().filter(is_program) {
                         known("program", actor, &actors).map_err(wrong)?;
                     }
                     if let Fault::Overload { code, .. } = fault
                         && !matches!(code, 429 | 500 | 503)
                     {
-                        return Err(wrong(format!("an API server does not refuse with {code}, but with 429, 500 or 503")));
+                        return Err(wrong(format!(
+                            "an API server does not refuse with {code}, but with 429, 500 or 503"
+                        )));
                     }
                     if let Some(node) = fault.node() {
                         known("node", node, &nodes).map_err(wrong)?;

@@ -19,9 +19,8 @@ use std::fmt;
 use std::sync::Arc;
 
 /// The library's scenarios that are short enough to be swept.
-pub const CANONICAL: &[&str] = &[
-    "one-pod", "scale", "exits", "same-name", "collected", "drain", "kubelet-restart", "node-gone", "api-restart",
-];
+pub const CANONICAL: &[&str] =
+    &["one-pod", "scale", "exits", "same-name", "collected", "drain", "kubelet-restart", "node-gone", "api-restart"];
 
 /// What goes wrong once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,10 +39,8 @@ pub enum What {
     WatchCut,
     /// All watches expire after an event, and the next list is the newest.
     Expired,
-    /// The same, and the next list is as old as it may be.
-    Stale,
-    /// The same, and the next list is half as old as it may be.
-    HalfStale,
+    /// The same, and the next list is so many revisions older, as far as it may be.
+    Stale(u64),
     /// Somebody changes the object that a request is about, right before that arrives.
     Conflict,
 }
@@ -58,8 +55,11 @@ impl What {
         What::ReplyLost,
         What::WatchCut,
         What::Expired,
-        What::Stale,
-        What::HalfStale,
+        What::Stale(1),
+        What::Stale(2),
+        What::Stale(4),
+        What::Stale(8),
+        What::Stale(u64::MAX),
         What::Conflict,
     ];
 
@@ -68,7 +68,7 @@ impl What {
             What::Crash => seen.outputs,
             What::RequestLost | What::RequestDoubled | What::RequestLate | What::Conflict => seen.requests,
             What::ReplyLost => seen.replies,
-            What::WatchCut | What::Expired | What::Stale | What::HalfStale => seen.events,
+            What::WatchCut | What::Expired | What::Stale(_) => seen.events,
         }
     }
 }
@@ -145,12 +145,12 @@ impl Variation {
             What::ReplyLost => vec![now(message(Mishap::ReplyLost))],
             What::WatchCut => vec![now(message(Mishap::WatchCut))],
             What::Expired => vec![expires()],
-            What::Stale => vec![expires(), old(u64::MAX)],
-            What::HalfStale => vec![expires(), old(2)],
+            What::Stale(by) => vec![expires(), old(by)],
             What::Conflict => vec![now(message(Mishap::Conflict))],
         };
         let mut scenario = Scenario::clone(&self.scenario);
-        let entries = faults.into_iter().map(|(when, fault)| Entry { at: Duration::ZERO, when, act: Act::Strike(fault) });
+        let entries =
+            faults.into_iter().map(|(when, fault)| Entry { at: Duration::ZERO, when, act: Act::Strike(fault) });
         scenario.timeline.extend(entries);
         // When things come true is told of the clean run alone: here, each may take a time-out longer.
         scenario.expect.clear();

@@ -161,7 +161,10 @@ fn half_a_partition_is_of_two_kinds() {
     // What it asks is done, and it hears nothing of it.
     let world = at("- {at: 10s, fault: {link: {actor: kubelet/node-1, weather: {repliesLost: 1/1}, lasts: 40s}}}", 45);
     assert!(ready(&world, "node-1"), "its heartbeats arrive");
-    assert!(!ready(&at("- {at: 10s, fault: {link: {actor: all nodes, weather: {requestsLost: 1/1}, lasts: 40s}}}", 45), "node-1"));
+    assert!(!ready(
+        &at("- {at: 10s, fault: {link: {actor: all nodes, weather: {requestsLost: 1/1}, lasts: 40s}}}", 45),
+        "node-1"
+    ));
 }
 
 #[test]
@@ -187,7 +190,8 @@ fn a_watch_that_is_too_old_is_followed_by_a_list_that_may_be_old() {
 
 #[test]
 fn a_slow_consumer_is_dropped() {
-    let world = run("- {at: 10s, fault: {link: {actor: scheduler, weather: {consumer: {each: 2s, buffer: 2}}, lasts: 30s}}}
+    let world =
+        run("- {at: 10s, fault: {link: {actor: scheduler, weather: {consumer: {each: 2s, buffer: 2}}, lasts: 30s}}}
 - {at: 11s, scale: {replicaSet: web, replicas: 12}}");
     assert!(!seconds(&world, "scheduler#", "ended").is_empty());
 }
@@ -239,7 +243,8 @@ fn clocks_are_wrong_by_themselves() {
     let world = at("- {at: 10s, fault: {wallClock: {actor: kubelet/node-1, off: {behind: 1h}, lasts: 60s}}}", 65);
     assert!(ready(&world, "node-1"));
     let beats = |per_mille: i32| {
-        let drift = format!("- {{at: 10s, fault: {{drift: {{actor: kubelet/node-1, perMille: {per_mille}, lasts: 500s}}}}}}");
+        let drift =
+            format!("- {{at: 10s, fault: {{drift: {{actor: kubelet/node-1, perMille: {per_mille}, lasts: 500s}}}}}}");
         let world = at(&drift, 500);
         world.seen().into_iter().find(|(name, _)| **name == *"kubelet/node-1").unwrap().1.requests
     };
@@ -253,11 +258,42 @@ fn what_waits_for_an_occasion_strikes_right_then() {
 - {at: 1h, when: {event: {actor: scheduler, nth: 100000}}, delete: {kind: ReplicaSet, name: web}}");
     let entries: Vec<&Entry> = world.trace().entries().collect();
     let struck = entries.iter().position(|entry| matches!(entry.what, What::Fault { .. })).unwrap();
-    let writes = entries[..struck].iter().filter(|entry| {
-        matches!(&entry.what, What::Write(change) if change.key.kind == Kind::Pod)
-    });
+    let writes = entries[..struck]
+        .iter()
+        .filter(|entry| matches!(&entry.what, What::Write(change) if change.key.kind == Kind::Pod));
     assert_eq!(writes.count(), 3);
     assert_eq!(world.truth().active("web").count(), 1, "who waits in vain does nothing");
+}
+
+#[test]
+fn operators_mean_pods_whose_names_nobody_knows() {
+    // A pod that is labelled away is replaced by another, and lives on.
+    let world = run("- {at: 10s, relabel: {pod: web, labels: {app: other, tier: null}}}");
+    assert_eq!((world.truth().active("web").count(), world.truth().all::<Pod>().count()), (4, 5));
+    let other = |pod: &&Pod| pod.metadata.labels.get("app").is_some_and(|app| app == "other");
+    assert_eq!(world.truth().all::<Pod>().filter(other).count(), 1);
+    // One that is gone by force is replaced at once, whatever still runs.
+    let evict = |grace: &str| run(&format!("- {{at: 10s, evict: {{pod: web{grace}}}}}"));
+    assert_eq!(between(&evict(", graceSeconds: 0"), "operator", "delete po/web", 10, 11), 1);
+    evict("");
+    // What others wrote is overwritten, and they write it again.
+    let replace = "- at: 10s
+  replace:
+    kind: ReplicaSet
+    metadata: {name: web}
+    spec:
+      replicas: 2
+      selector: {matchLabels: {app: web}}
+      template:
+        metadata: {labels: {app: web}}
+        spec: {terminationGracePeriodSeconds: 5, containers: [{name: main, image: busybox}]}";
+    assert_eq!(run(replace).truth().active("web").count(), 2);
+}
+
+#[test]
+fn a_node_that_is_deleted_registers_again() {
+    let world = run("- {at: 10s, delete: {kind: Node, name: node-1}}");
+    assert!(ready(&world, "node-1"), "its machine lives");
 }
 
 #[test]

@@ -76,7 +76,8 @@ impl Params {
                 return Err(Status::failure(Reason::Expired, why));
             }
             other => {
-                let why = format!("resourceVersionMatch: Invalid value: {other:?}: needs a resourceVersion that it fits");
+                let why =
+                    format!("resourceVersionMatch: Invalid value: {other:?}: needs a resourceVersion that it fits");
                 return Err(Status::failure(Reason::BadRequest, why));
             }
         }

@@ -36,7 +36,8 @@ fn occasion(dice: &Dice, nth: u64, nodes: u64) -> When {
 }
 
 fn controller(dice: &Dice, nth: u64) -> String {
-    ["replicaset", "replicaset", "scheduler", "node-lifecycle", "garbage"][dice.below("controller", nth, 5) as usize].into()
+    ["replicaset", "replicaset", "scheduler", "node-lifecycle", "garbage"][dice.below("controller", nth, 5) as usize]
+        .into()
 }
 
 fn fault(dice: &Dice, nth: u64, nodes: u64) -> Option<Fault> {
@@ -93,7 +94,9 @@ fn fault(dice: &Dice, nth: u64, nodes: u64) -> Option<Fault> {
             };
             ("message", Fault::Message { actor, nth: 1 + below("message", 30), mishap })
         }
-        14 => ("torn", Fault::ApiServerCrash { down: short, unsynced: Unsynced::First(1 + below("first", 4) as usize) }),
+        14 => {
+            ("torn", Fault::ApiServerCrash { down: short, unsynced: Unsynced::First(1 + below("first", 4) as usize) })
+        }
         15 => {
             let code = [429, 500, 503][below("code", 3) as usize];
             ("overload", Fault::Overload { share, code, lasts: lasts / 2 })

@@ -96,7 +96,10 @@ mod tests {
         assert_eq!(clock.now(at(120)).mono, at(1_125));
         assert_eq!(clock.world(at(1_125)), at(120));
         clock.shift(2, -3_600_000_000_000);
-        assert_eq!((clock.now(at(120)).wall + Duration::from_secs(3_600)).nanos(), (WALL_START + Duration::from_secs(120)).nanos());
+        assert_eq!(
+            (clock.now(at(120)).wall + Duration::from_secs(3_600)).nanos(),
+            (WALL_START + Duration::from_secs(120)).nanos()
+        );
         clock.heal(at(120), 1);
         assert_eq!(clock.now(at(130)).mono, at(1_135), "it has gained five seconds and keeps them");
         clock.heal(at(120), 2);

@@ -68,9 +68,8 @@ impl ServerTrouble {
             return None;
         }
         let draw = self.refusals.number(0);
-        let fails = |(nth, (_, share)): (u64, &(usize, Ratio))| {
-            draw.count(nth).chance(u64::from(share.0), u64::from(share.1))
-        };
+        let fails =
+            |(nth, (_, share)): (u64, &(usize, Ratio))| draw.count(nth).chance(u64::from(share.0), u64::from(share.1));
         (1..).zip(&self.errors).any(fails).then(|| "input/output error".into())
     }
 
@@ -423,7 +422,8 @@ impl World {
         let slot = lasts / u32::try_from(2 * actors.len().max(1)).unwrap_or(u32::MAX);
         let by = |draw: Draw| move |actor: &usize| (draw.count(*actor as u64).u64(), *actor);
         actors.sort_by_key(by(draw.key("clog")));
-        let from: BTreeMap<usize, Instant> = (0..).zip(&actors).map(|(nth, actor)| (*actor, now + slot * nth)).collect();
+        let from: BTreeMap<usize, Instant> =
+            (0..).zip(&actors).map(|(nth, actor)| (*actor, now + slot * nth)).collect();
         actors.sort_by_key(by(draw.key("clear")));
         for (nth, actor) in (1..).zip(actors) {
             self.actors[actor].link.spoil(id, from[&actor], now + lasts / 2 + slot * nth, Weather::CLOG);
@@ -528,9 +528,10 @@ impl World {
         };
         let one = &mut self.actors[actor];
         let draw = one.link.draw("intruder", &key);
-        let comes = one.ambushed.take_if(|of| *of == id).is_some() || (0..).zip(&one.intruders).any(|(nth, (_, share))| {
-            draw.count(nth).chance(u64::from(share.0), u64::from(share.1))
-        });
+        let comes = one.ambushed.take_if(|of| *of == id).is_some()
+            || (0..)
+                .zip(&one.intruders)
+                .any(|(nth, (_, share))| draw.count(nth).chance(u64::from(share.0), u64::from(share.1)));
         if !comes {
             return;
         }
