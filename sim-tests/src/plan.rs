@@ -579,6 +579,9 @@ pub enum Fault {
         lasts: Duration,
     },
     /// A second life of a program runs beside the first: two leaders. Never of kubelets, of which a node has one.
+    ///
+    /// All controllers stand it. Two schedulers do not: a bind is conditional on its pod alone, so both can give away
+    /// the last room of a node, and S-fit is broken.
     Twin {
         /// Its name.
         actor: String,
