@@ -580,8 +580,10 @@ pub enum Fault {
     },
     /// A second life of a program runs beside the first: two leaders. Never of kubelets, of which a node has one.
     ///
-    /// All controllers stand it. Two schedulers do not: a bind is conditional on its pod alone, so both can give away
-    /// the last room of a node, and S-fit is broken.
+    /// Nothing is lost by it for good, and nothing runs twice. But two schedulers can both give away the last room of a
+    /// node, since a bind is conditional on its pod alone (S-fit). Two replica set controllers that see different
+    /// things at one time fill one gap under two names, as long as a name is free for one and not yet for the other
+    /// (S-count), and write what each of them counts over the other's count (L-hot). The others stand it.
     Twin {
         /// Its name.
         actor: String,

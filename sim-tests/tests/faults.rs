@@ -190,8 +190,11 @@ fn a_watch_that_is_too_old_is_followed_by_a_list_that_may_be_old() {
     let old = lines(&world, "scheduler#", " items@").into_iter().filter(|(at, _)| (11..50).contains(at));
     let revision = |line: &str| line.split(" items@").nth(1)?.split(' ').next()?.parse::<u64>().ok();
     let given: Vec<u64> = old.filter_map(|(_, line)| revision(&line)).collect();
+    let asked = lines(&world, "scheduler#", "or later").into_iter();
+    let least = |line: &str| line.split(" at ").nth(1)?.split(' ').next()?.parse::<u64>().ok();
+    let asked: Vec<u64> = asked.filter_map(|(_, line)| least(&line)).collect();
     let newest = world.truth().disk.revision().0;
-    assert!(given.is_sorted() && given.iter().any(|one| *one < newest), "{given:?}");
+    assert!(given.iter().all(|one| asked.contains(one) && *one < newest), "{given:?} {asked:?}");
 }
 
 #[test]
