@@ -174,7 +174,8 @@ enum Happening {
     Leave {
         actor: usize,
         life: u32,
-        effects: Vec<Effect>,
+        /// What it asks for has its name already: checkers hear of it when it is decided.
+        effects: Vec<(Effect, Option<RequestId>)>,
     },
     StartNode {
         node: usize,
@@ -694,7 +695,7 @@ impl World {
             Happening::Leave { actor, life, effects } => {
                 let one = &self.actors[actor];
                 if one.who.life == life && one.program.is_some() {
-                    self.perform_all(actor, effects);
+                    self.perform_late(actor, effects);
                 }
             }
             Happening::StartNode { node, boot } => {
@@ -774,10 +775,15 @@ impl World {
         self.out = out;
     }
 
-    fn perform_all(&mut self, actor: usize, effects: Vec<Effect>) {
+    /// What a slow program decided to do leaves it.
+    fn perform_late(&mut self, actor: usize, effects: Vec<(Effect, Option<RequestId>)>) {
         let life = self.actors[actor].who.life;
-        for effect in effects {
-            if !self.perform_one(actor, life, effect) {
+        for (effect, id) in effects {
+            match (effect, id) {
+                (Effect::Call { call, request }, Some(id)) => self.call(actor, call, request, id),
+                (effect, _) => self.perform(actor, effect),
+            }
+            if !self.has_done_one(actor, life) {
                 break;
             }
         }
@@ -786,6 +792,11 @@ impl World {
     /// Does what a program wants done. Tells whether it lives on.
     fn perform_one(&mut self, actor: usize, life: u32, effect: Effect) -> bool {
         self.perform(actor, effect);
+        self.has_done_one(actor, life)
+    }
+
+    /// A program has done something. Tells whether it lives on.
+    fn has_done_one(&mut self, actor: usize, life: u32) -> bool {
         self.count(actor, Occasion::Output);
         let one = &self.actors[actor];
         one.who.life == life && one.program.is_some()
@@ -793,7 +804,10 @@ impl World {
 
     fn perform(&mut self, actor: usize, effect: Effect) {
         match effect {
-            Effect::Call { call, request } => self.call(actor, call, request),
+            Effect::Call { call, request } => {
+                let id = self.decide(actor, &request);
+                self.call(actor, call, request, id);
+            }
             Effect::Cancel { call } => {
                 if let Some(id) = self.actors[actor].open.remove(&call) {
                     self.hang_up(actor, id);
@@ -814,11 +828,18 @@ impl World {
         }
     }
 
-    fn call(&mut self, actor: usize, call: CallId, request: Request) {
+    /// A program has decided to ask for something; the request gets its name.
+    fn decide(&mut self, actor: usize, request: &Request) -> RequestId {
         self.next_request += 1;
-        let (id, now) = (RequestId(self.next_request), self.truth.now);
+        let id = RequestId(self.next_request);
+        self.judge.see(&self.truth, Fact::Sent { who: &self.actors[actor].who, id, request });
+        id
+    }
+
+    /// A request goes on its way.
+    fn call(&mut self, actor: usize, call: CallId, request: Request, id: RequestId) {
+        let now = self.truth.now;
         let one = &mut self.actors[actor];
-        self.judge.see(&self.truth, Fact::Sent { who: &one.who, id, request: &request });
         let about = subject(&request);
         let (mut fate, tie) = one.link.send(now, Message::Request, &about);
         one.open.insert(call, id);

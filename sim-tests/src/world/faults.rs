@@ -487,6 +487,14 @@ impl World {
         at = at.max(one.leaves_at + TICK);
         one.leaves_at = at;
         let life = one.who.life;
+        let named = effects.into_iter().map(|effect| {
+            let id = match &effect {
+                Effect::Call { request, .. } => Some(self.decide(actor, request)),
+                _ => None,
+            };
+            (effect, id)
+        });
+        let effects = named.collect();
         self.agenda.add(at, actor as u64, Happening::Leave { actor, life, effects });
     }
 
