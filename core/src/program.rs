@@ -184,12 +184,18 @@ pub struct Query {
     pub labels: LabelSelector,
     /// With these fields.
     pub fields: FieldSelector,
+    /// For a list: as they were at this revision or a later one, which a server may tell from what it remembers; as
+    /// they are now if absent. A watch says by itself where it begins.
+    ///
+    /// Source: Kubernetes API concepts, "Resource versions", `resourceVersionMatch=NotOlderThan`.
+    pub not_older_than: Option<Revision>,
 }
 
 impl Query {
     /// All objects of a kind.
     pub fn all(kind: Kind) -> Self {
-        Query { kind, namespace: None, labels: LabelSelector::default(), fields: FieldSelector::default() }
+        let (labels, fields) = Default::default();
+        Query { kind, namespace: None, labels, fields, not_older_than: None }
     }
 
     /// The same, with a field selector.

@@ -132,6 +132,7 @@ impl Cluster {
             any_image: false,
             objects: Vec::new(),
             faults: Vec::new(),
+            calls: Vec::new(),
             checked: true,
             trace: trace::Mode::Off,
         };
@@ -215,7 +216,7 @@ impl Cluster {
 
     fn part(&mut self, role: Role, name: &str, node: Option<String>, make: Maker) {
         let starts = Duration::from_micros(self.draw.key("start").key(name).below(200_000));
-        let part = Part { role, name: name.to_owned(), node, starts, make };
+        let part = Part { role, name: name.to_owned(), node, starts: Some(starts), make };
         match self.setup.parts.iter_mut().find(|one| one.name == name) {
             Some(one) => *one = part,
             None => self.setup.parts.push(part),
@@ -268,7 +269,14 @@ impl Cluster {
         if !asks.is_empty() {
             self = self.program(Role::Operator, "operator", move |_| Box::new(Operator::new(asks.clone())));
             let operator = self.setup.parts.last_mut().expect("it was just added");
-            operator.starts = Duration::ZERO;
+            operator.starts = Some(Duration::ZERO);
+        }
+        for (nth, (at, when, ask)) in (1..).zip(plan.asks_when()) {
+            let name = format!("operator/{nth}");
+            self = self
+                .program(Role::Operator, &name, move |_| Box::new(Operator::new(vec![(Duration::ZERO, ask.clone())])));
+            self.setup.parts.last_mut().expect("it was just added").starts = None;
+            self.setup.calls.push((at, when, name));
         }
         World::new(self.setup)
     }

@@ -18,6 +18,18 @@ pub enum Unsynced {
     Lost,
     /// It is on the disk, but nobody was told.
     Kept,
+    /// The disk has so many of its writes, the first ones; it is torn after them.
+    First(usize),
+}
+
+impl std::fmt::Display for Unsynced {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Unsynced::Lost => f.write_str("lost"),
+            Unsynced::Kept => f.write_str("kept"),
+            Unsynced::First(many) => write!(f, "kept up to the first {many}"),
+        }
+    }
 }
 
 /// A disk with an engine on it.
@@ -103,16 +115,19 @@ impl Disk {
     pub fn crash(&mut self, unsynced: Unsynced) -> Vec<(Change, Seq)> {
         self.waiting.clear();
         let batch = std::mem::take(&mut self.syncing);
-        if unsynced == Unsynced::Lost || self.broken.is_some() {
-            if !batch.is_empty() {
-                sometimes!(UnsyncedLost);
-            }
-            return Vec::new();
+        let kept = match unsynced {
+            _ if self.broken.is_some() => 0,
+            Unsynced::Lost => 0,
+            Unsynced::Kept => batch.len(),
+            Unsynced::First(many) => many.min(batch.len()),
+        };
+        if kept < batch.len() {
+            sometimes!(UnsyncedLost);
         }
-        if !batch.is_empty() {
+        if kept > 0 {
             sometimes!(UnsyncedKept);
         }
-        batch.into_iter().filter_map(|one| Some((self.apply(one.write)?, one.cause))).collect()
+        batch.into_iter().take(kept).filter_map(|one| Some((self.apply(one.write)?, one.cause))).collect()
     }
 
     /// Keeps this copy of an object that is equal to the stored one.
@@ -173,12 +188,15 @@ mod tests {
 
     #[test]
     fn a_crash_keeps_what_was_synced() {
-        for (unsynced, kept) in [(Unsynced::Lost, 1), (Unsynced::Kept, 2)] {
+        let checks = [(Unsynced::Lost, 1), (Unsynced::First(1), 2), (Unsynced::First(9), 4), (Unsynced::Kept, 4)];
+        for (unsynced, kept) in checks {
             let mut disk = Disk::default();
-            disk.submit(CommitId(1), write("a", 0), 0);
+            for (nth, name) in (1..).zip(["a", "b", "c", "d"]) {
+                disk.submit(CommitId(nth), write(name, 0), 0);
+            }
             disk.synced();
-            disk.submit(CommitId(2), write("b", 0), 0);
-            disk.submit(CommitId(3), write("c", 0), 0);
+            // b, c and d are being synced; e waits.
+            disk.submit(CommitId(5), write("e", 0), 0);
             disk.crash(unsynced);
             assert_eq!((disk.load().len(), disk.load().revision()), (kept, Revision(kept as u64)));
         }

@@ -35,6 +35,15 @@ library! {
     "power-loss-under-load"
     "replies-lost"
     "half-done"
+    "two-leaders"
+    "frozen-observer"
+    "not-heard"
+    "stale-list"
+    "swizzle"
+    "torn-disk"
+    "wrong-clocks"
+    "worst-moment"
+    "node-full"
 }
 
 /// The text of the scenario of this name.

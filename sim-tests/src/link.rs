@@ -3,12 +3,12 @@
 //! Each request has a connection of its own: requests and answers overtake each other, events of one watch do not.
 
 use crate::noise::{Counted, Delay};
-use crate::plan::{Ratio, Weather};
+use crate::plan::{Consumer, Mishap, Ratio, Stale, Weather};
 use crate::units;
 use miniku_core::api::object::Key;
 use miniku_core::program::{Request, Verb};
 use miniku_core::rng::Draw;
-use miniku_core::time::Duration;
+use miniku_core::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 /// How good the links of a cluster are.
@@ -39,14 +39,54 @@ pub enum Fate {
     Lost,
 }
 
+impl Fate {
+    /// The same with a mishap on top.
+    pub fn with(self, mishap: Mishap) -> Fate {
+        match (self, mishap) {
+            (_, Mishap::RequestLost | Mishap::ReplyLost) => Fate::Lost,
+            (Fate::Arrives(delay), Mishap::RequestDoubled) => Fate::ArrivesTwice(delay, delay * 3),
+            (Fate::Arrives(delay), Mishap::RequestLate(by)) => Fate::Arrives(delay + by),
+            (fate, _) => fate,
+        }
+    }
+}
+
 /// One client's link.
 #[derive(Debug)]
 pub struct Link {
     /// How good it is in fair weather.
     pub quality: Quality,
     draws: Counted,
-    weather: Vec<(usize, Weather)>,
+    weather: Vec<Spell>,
+    /// When the last message that was held is let go, by its direction.
+    let_go: [Instant; 2],
 }
+
+/// Weather with its time.
+#[derive(Clone, Copy, Debug)]
+struct Spell {
+    id: usize,
+    from: Instant,
+    until: Instant,
+    weather: Weather,
+}
+
+impl Spell {
+    /// Until when it is bad, if it is now.
+    fn bad_until(&self, now: Instant) -> Option<Instant> {
+        if now < self.from || now >= self.until {
+            return None;
+        }
+        let Some(flaps) = self.weather.flaps.filter(|flaps| !flaps.is_zero()) else { return Some(self.until) };
+        let (passed, flaps) = (now.since(self.from).as_nanos(), flaps.as_nanos());
+        let gust = passed / flaps;
+        let end = u64::try_from((gust + 1) * flaps).unwrap_or(u64::MAX);
+        (gust % 2 == 0).then(|| (self.from + Duration::from_nanos(end)).min(self.until))
+    }
+}
+
+/// The least time between two messages that were held together.
+const GAP: Duration = Duration::from_nanos(100);
 
 /// What is drawn: part of a draw's key.
 #[derive(Clone, Copy, Debug)]
@@ -64,17 +104,19 @@ pub enum Message {
 impl Link {
     /// A link in fair weather.
     pub fn new(quality: Quality, draw: Draw) -> Self {
-        Link { quality, draws: Counted::of(draw), weather: Vec::new() }
+        Link { quality, draws: Counted::of(draw), weather: Vec::new(), let_go: Default::default() }
     }
 
-    /// Bad weather begins; `id` names it.
-    pub fn spoil(&mut self, id: usize, weather: Weather) {
-        self.weather.push((id, weather));
+    /// Bad weather for a time; `id` names it.
+    pub fn spoil(&mut self, id: usize, from: Instant, until: Instant, weather: Weather) {
+        self.weather.push(Spell { id, from, until, weather });
     }
 
-    /// This bad weather is over.
-    pub fn clear(&mut self, id: usize) {
-        self.weather.retain(|(one, _)| *one != id);
+    /// This bad weather is over. Tells whether there was one.
+    pub fn clear(&mut self, id: usize) -> bool {
+        let before = self.weather.len();
+        self.weather.retain(|spell| spell.id != id);
+        self.weather.len() < before
     }
 
     /// Whether nothing is wrong.
@@ -82,42 +124,84 @@ impl Link {
         self.weather.is_empty()
     }
 
+    fn bad(&self, now: Instant) -> impl Iterator<Item = &Weather> {
+        self.weather.iter().filter(move |spell| spell.bad_until(now).is_some()).map(|spell| &spell.weather)
+    }
+
     /// Whether nothing comes from the API server, so that watches break.
-    pub fn is_deaf(&self) -> bool {
-        self.weather.iter().any(|(_, weather)| weather.replies_lost.is_all())
+    pub fn is_deaf(&self, now: Instant) -> bool {
+        self.bad(now).any(|weather| weather.replies_lost.is_all())
+    }
+
+    /// Whether bookmarks get lost.
+    pub fn drops_bookmarks(&self, now: Instant) -> bool {
+        self.bad(now).any(|weather| weather.no_bookmarks)
+    }
+
+    /// How slowly events are taken in, if they are.
+    pub fn consumer(&self, now: Instant) -> Option<Consumer> {
+        self.bad(now).find_map(|weather| weather.consumer)
+    }
+
+    /// How far the server of its lists lags behind, if it does.
+    pub fn stale(&self, now: Instant) -> Option<Stale> {
+        self.bad(now).find_map(|weather| weather.stale)
+    }
+
+    /// A draw for a purpose of its own.
+    pub fn draw(&mut self, purpose: &str, key: &Key) -> Draw {
+        let name = Draw::new(0).key(purpose).count(key.kind as u64).key(&key.namespace).key(&key.name);
+        self.draws.number(name.u64())
     }
 
     /// What becomes of a message about an object.
-    pub fn send(&mut self, message: Message, key: &Key) -> (Fate, u64) {
+    pub fn send(&mut self, now: Instant, message: Message, key: &Key) -> (Fate, u64) {
         let draw = self.draws.object(message as u8, key);
-        (self.fate(message, draw), draw.count(9).u64())
+        (self.fate(now, message, draw), draw.count(9).u64())
     }
 
     /// The same for a message about no object in particular.
-    pub fn signal(&mut self, message: Message, about: u64) -> (Fate, u64) {
+    pub fn signal(&mut self, now: Instant, message: Message, about: u64) -> (Fate, u64) {
         let draw = self.draws.number(message as u64 ^ about.rotate_left(8));
-        (self.fate(message, draw), draw.count(9).u64())
+        (self.fate(now, message, draw), draw.count(9).u64())
     }
 
-    fn fate(&self, message: Message, draw: Draw) -> Fate {
+    fn fate(&mut self, now: Instant, message: Message, draw: Draw) -> Fate {
         let mut delay = self.quality.delay.of(draw);
-        for (nth, (_, weather)) in (0..).zip(&self.weather) {
-            let draw = draw.count(100 + nth);
-            let lost = match message {
-                Message::Request => weather.requests_lost,
-                Message::Reply => weather.replies_lost,
-                Message::Event | Message::Hangup => Ratio::NONE,
+        let mut again = None;
+        let mut held: Option<Instant> = None;
+        for (nth, spell) in (0..).zip(&self.weather) {
+            let Some(bad_until) = spell.bad_until(now) else { continue };
+            let (weather, draw) = (&spell.weather, draw.count(100 + nth));
+            let (lost, doubled) = match message {
+                Message::Request => (weather.requests_lost, weather.requests_doubled),
+                Message::Reply => (weather.replies_lost, weather.doubled),
+                Message::Event | Message::Hangup => (Ratio::NONE, Ratio::NONE),
             };
             let happens = |ratio: Ratio, draw: Draw| draw.chance(u64::from(ratio.0), u64::from(ratio.1));
             if happens(lost, draw.count(1)) {
                 return Fate::Lost;
             }
             delay += weather.slow.map_or(Duration::ZERO, |slow| slow.of(draw.count(2)));
-            if matches!(message, Message::Reply) && happens(weather.doubled, draw.count(3)) {
-                return Fate::ArrivesTwice(delay, delay + self.quality.delay.of(draw.count(4)) * 4);
+            if let Some(spikes) = weather.spikes
+                && happens(spikes.share, draw.count(5))
+            {
+                delay += spikes.by.of(draw.count(6));
+            }
+            if happens(doubled, draw.count(3)) {
+                again = Some(self.quality.delay.of(draw.count(4)) * 4);
+            }
+            if weather.clogged || weather.stalled && matches!(message, Message::Event) {
+                held = held.max(Some(bad_until));
             }
         }
-        Fate::Arrives(delay)
+        if let Some(until) = held {
+            // What is held here was sent in this order, so it comes in this order.
+            let way = usize::from(!matches!(message, Message::Request));
+            self.let_go[way] = until.max(self.let_go[way] + GAP);
+            delay = delay.max(self.let_go[way].since(now));
+        }
+        again.map_or(Fate::Arrives(delay), |after| Fate::ArrivesTwice(delay, delay + after))
     }
 }
 
@@ -127,5 +211,69 @@ pub fn subject(request: &Request) -> Key {
         Verb::Get { key } | Verb::Merge { key, .. } | Verb::Bind { key, .. } | Verb::Delete { key, .. } => key.clone(),
         Verb::Update { object, .. } | Verb::Create { object } => object.key(),
         Verb::List(query) | Verb::Watch { query, .. } => Key::new(query.kind, "", ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Spikes;
+    use miniku_core::api::kinds::Kind;
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_nanos(millis * 1_000_000)
+    }
+
+    fn link(weather: Weather) -> Link {
+        let mut link = Link::new(Quality::default(), Draw::new(1));
+        link.spoil(1, at(1_000), at(9_000), weather);
+        link
+    }
+
+    fn delays(link: &mut Link, from: u64, message: Message) -> Vec<Option<u128>> {
+        let key = Key::new(Kind::Pod, "default", "a");
+        let sent = (0..100).map(|nth| {
+            let now = at(from + nth);
+            match link.send(now, message, &key).0 {
+                Fate::Arrives(delay) | Fate::ArrivesTwice(delay, _) => Some((now + delay).since(at(0)).as_millis()),
+                Fate::Lost => None,
+            }
+        });
+        sent.collect()
+    }
+
+    #[test]
+    fn a_clogged_way_lets_everything_go_at_once_and_in_order() {
+        let mut link = link(Weather::CLOG);
+        assert!(delays(&mut link, 0, Message::Request).iter().all(|at| at.is_some_and(|at| at < 1_000)));
+        let held = delays(&mut link, 2_000, Message::Request);
+        assert!(held.iter().all(|at| *at == Some(9_000)) && held.is_sorted(), "{held:?}");
+        assert!(delays(&mut link, 9_000, Message::Request).iter().all(|at| at.is_some_and(|at| at < 9_200)));
+    }
+
+    #[test]
+    fn only_watches_stall() {
+        let mut link = link(Weather { stalled: true, ..Weather::FAIR });
+        assert!(delays(&mut link, 2_000, Message::Event).iter().all(|at| *at == Some(9_000)));
+        assert!(delays(&mut link, 2_000, Message::Reply).iter().all(|at| at.is_some_and(|at| at < 2_200)));
+    }
+
+    #[test]
+    fn weather_comes_and_goes() {
+        let flaps = Some(Duration::from_secs(1));
+        let mut link = link(Weather { flaps, ..Weather::CUT });
+        for (from, lost) in [(0, false), (1_000, true), (2_000, false), (3_000, true), (8_000, false), (9_000, false)] {
+            let all = delays(&mut link, from, Message::Reply);
+            assert_eq!((all.iter().all(Option::is_none), link.is_deaf(at(from))), (lost, lost), "{from}");
+        }
+    }
+
+    #[test]
+    fn a_few_are_very_late() {
+        let by = Delay { min: Duration::from_secs(100), mean: Duration::ZERO };
+        let mut link = link(Weather { spikes: Some(Spikes { share: Ratio(1, 10), by }), ..Weather::FAIR });
+        let late =
+            delays(&mut link, 2_000, Message::Reply).iter().filter(|at| at.is_some_and(|at| at > 100_000)).count();
+        assert!((3..20).contains(&late), "{late}");
     }
 }

@@ -1,11 +1,12 @@
 //! Somebody at a keyboard: asks for what the plan says, and again until there is an answer.
 
-use crate::plan::Ask;
+use crate::plan::{Ask, Evict, Relabel};
 use miniku_core::api::kinds::Kind;
-use miniku_core::api::object::Key;
+use miniku_core::api::object::{Key, Object};
 use miniku_core::client::{Calls, Deadlines};
-use miniku_core::program::{Answer, DeleteOptions, Effects, Input, Level, Program, Query, Verb};
+use miniku_core::program::{Answer, DeleteOptions, Effects, Input, Level, Part, Program, Query, Verb};
 use miniku_core::time::{Duration, Instant, Now};
+use serde_json::json;
 
 /// An operator, as a program of its own. It counts time from its first step.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ enum Task {
     Pods(usize),
     /// Of a drain: this pod goes.
     Remove(Key),
+    /// Of what is asked about a pod that has no name of its own: this one is meant.
+    Chosen(usize, Key),
 }
 
 /// After a refusal or a loss.
@@ -50,6 +53,17 @@ impl Operator {
                 let Ask::Drain(node) = &self.asks[*ask].1 else { unreachable!("only a drain lists pods") };
                 Verb::List(Query::all(Kind::Pod).with_field("spec.nodeName", node))
             }
+            Task::Chosen(ask, key) => match &self.asks[*ask].1 {
+                Ask::Relabel(relabel) => {
+                    let patch = json!({"metadata": {"labels": relabel.labels}});
+                    Verb::Merge { key: key.clone(), patch, part: Part::Main }
+                }
+                Ask::Evict(Evict { grace_seconds, .. }) => {
+                    let options = DeleteOptions { grace_seconds: *grace_seconds, ..DeleteOptions::default() };
+                    Verb::Delete { key: key.clone(), options }
+                }
+                other => unreachable!("{other:?} names what it is about"),
+            },
             Task::Remove(key) => Verb::Delete { key: key.clone(), options: DeleteOptions::default() },
         }
     }
@@ -58,6 +72,15 @@ impl Operator {
         match (task, answer) {
             (Task::First(ask), Answer::Object { .. }) if matches!(self.asks[*ask].1, Ask::Drain(_)) => {
                 self.due.set(Task::Pods(*ask), now.mono);
+            }
+            (Task::First(ask), Answer::List { items, .. }) => {
+                let (Ask::Relabel(Relabel { pod, .. }) | Ask::Evict(Evict { pod, .. })) = &self.asks[*ask].1 else {
+                    unreachable!("only they begin with a list")
+                };
+                let chosen = items.iter().map(Object::key).filter(|key| key.name.starts_with(pod.as_str())).min();
+                if let Some(key) = chosen {
+                    self.due.set(Task::Chosen(*ask, key), now.mono);
+                }
             }
             (Task::Pods(_), Answer::List { items, .. }) => {
                 for pod in items {

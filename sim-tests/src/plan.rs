@@ -5,15 +5,17 @@
 
 use crate::disk::Unsynced;
 use crate::noise::Delay;
+use crate::runtime::Trouble;
 use crate::trace;
 use crate::units;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::durations;
-use miniku_core::program::{DeleteOptions, Part, Propagation, Verb};
+use miniku_core::program::{DeleteOptions, Part, Propagation, Query, Verb};
 use miniku_core::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// What is done to a cluster, in the order of time.
@@ -28,8 +30,83 @@ pub struct Plan {
 pub struct Entry {
     /// How long after the start.
     pub at: Duration,
+    /// If there is one, what happens waits for it: the first time that it is so from then on.
+    pub when: Option<When>,
     /// What happens then.
     pub act: Act,
+}
+
+impl Entry {
+    /// An entry that waits for nothing but its time.
+    pub fn new(at: Duration, act: Act) -> Self {
+        Entry { at, when: None, act }
+    }
+}
+
+/// A place in a run that has no time of its own: right after the n-th of something, counted from the entry's time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum When {
+    /// A program has done so many things: asked, cancelled, told its runtime or people.
+    Output {
+        /// Its name.
+        actor: String,
+        /// How many.
+        nth: u64,
+    },
+    /// A program has sent so many requests.
+    Request {
+        /// Its name.
+        actor: String,
+        /// How many.
+        nth: u64,
+    },
+    /// So many answers were sent to a program.
+    Reply {
+        /// Its name.
+        actor: String,
+        /// How many.
+        nth: u64,
+    },
+    /// So many events were sent to a program, on all its watches.
+    Event {
+        /// Its name.
+        actor: String,
+        /// How many.
+        nth: u64,
+    },
+    /// So many writes of a kind have become durable.
+    Written {
+        /// The kind.
+        kind: Kind,
+        /// How many.
+        nth: u64,
+    },
+}
+
+impl When {
+    /// Whose doing is counted, if it is a program's.
+    pub fn actor(&self) -> Option<&str> {
+        match self {
+            When::Output { actor, .. }
+            | When::Request { actor, .. }
+            | When::Reply { actor, .. }
+            | When::Event { actor, .. } => Some(actor),
+            When::Written { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for When {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            When::Output { actor, nth } => write!(f, "after output {nth} of {actor}"),
+            When::Request { actor, nth } => write!(f, "after request {nth} of {actor}"),
+            When::Reply { actor, nth } => write!(f, "after answer {nth} to {actor}"),
+            When::Event { actor, nth } => write!(f, "after event {nth} for {actor}"),
+            When::Written { kind, nth } => write!(f, "after write {nth} of a {}", kind.row().name),
+        }
+    }
 }
 
 /// What happens.
@@ -50,6 +127,12 @@ pub enum Ask {
     Scale(Scale),
     /// `kubectl patch --type=merge`.
     Patch(Patch),
+    /// `kubectl replace`: whatever others have written since is overwritten.
+    Replace(Object),
+    /// Other labels for a pod that has no name of its own: in or out of somebody's selector.
+    Relabel(Relabel),
+    /// A pod that has no name of its own goes.
+    Evict(Evict),
     /// `kubectl delete`.
     Delete(Delete),
     /// `kubectl cordon`: no new pods for a node.
@@ -86,6 +169,33 @@ pub struct Patch {
     pub namespace: String,
     /// What is merged into it.
     pub merge: Value,
+}
+
+/// Other labels for one pod: the first, by name, that starts like this.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Relabel {
+    /// The beginning of its name.
+    pub pod: String,
+    /// Its namespace.
+    #[serde(default = "default_namespace", skip_serializing_if = "is_default")]
+    pub namespace: String,
+    /// The labels; null takes one away.
+    pub labels: BTreeMap<String, Option<String>>,
+}
+
+/// The end of one pod: the first, by name, that starts like this.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Evict {
+    /// The beginning of its name.
+    pub pod: String,
+    /// Its namespace.
+    #[serde(default = "default_namespace", skip_serializing_if = "is_default")]
+    pub namespace: String,
+    /// Seconds until it is gone by force, 0 for at once; its own if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_seconds: Option<i64>,
 }
 
 /// The end of an object.
@@ -135,6 +245,10 @@ impl Ask {
             Ask::Patch(Patch { kind, name, namespace, merge }) => {
                 Verb::Merge { key: key(*kind, namespace, name), patch: merge.clone(), part: Part::Main }
             }
+            Ask::Replace(object) => Verb::Update { object: object.clone(), part: Part::Main },
+            Ask::Relabel(Relabel { namespace, .. }) | Ask::Evict(Evict { namespace, .. }) => {
+                Verb::List(Query { namespace: Some(namespace.as_str().into()), ..Query::all(Kind::Pod) })
+            }
             Ask::Delete(Delete { kind, name, namespace, grace_seconds, propagation }) => {
                 let (grace_seconds, propagation) = (*grace_seconds, *propagation);
                 let options = DeleteOptions { grace_seconds, propagation, ..Default::default() };
@@ -150,14 +264,22 @@ impl Ask {
 #[derive(Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Line {
-    #[serde(with = "units::duration")]
+    #[serde(with = "units::duration", default)]
     at: Duration,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    when: Option<When>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     create: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     scale: Option<Scale>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     patch: Option<Patch>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    replace: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    relabel: Option<Relabel>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    evict: Option<Evict>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     delete: Option<Delete>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -172,11 +294,14 @@ struct Line {
 
 impl Serialize for Entry {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let mut line = Line { at: self.at, ..Line::default() };
+        let mut line = Line { at: self.at, when: self.when.clone(), ..Line::default() };
         match self.act.clone() {
             Act::Ask(Ask::Create(object)) => line.create = Some(object.to_value()),
             Act::Ask(Ask::Scale(scale)) => line.scale = Some(scale),
             Act::Ask(Ask::Patch(patch)) => line.patch = Some(patch),
+            Act::Ask(Ask::Replace(object)) => line.replace = Some(object.to_value()),
+            Act::Ask(Ask::Relabel(relabel)) => line.relabel = Some(relabel),
+            Act::Ask(Ask::Evict(evict)) => line.evict = Some(evict),
             Act::Ask(Ask::Delete(delete)) => line.delete = Some(delete),
             Act::Ask(Ask::Cordon(node)) => line.cordon = Some(node),
             Act::Ask(Ask::Uncordon(node)) => line.uncordon = Some(node),
@@ -189,12 +314,19 @@ impl Serialize for Entry {
 
 impl<'de> Deserialize<'de> for Entry {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let Line { at, create, scale, patch, delete, cordon, uncordon, drain, fault } = Line::deserialize(from)?;
-        let create = create.map(|manifest| try_object(manifest).map_err(de::Error::custom)).transpose()?;
+        let Line { at, when, create, scale, patch, replace, relabel, evict, delete, cordon, uncordon, drain, fault } =
+            Line::deserialize(from)?;
+        let object = |manifest: Option<Value>| {
+            manifest.map(|manifest| try_object(manifest).map_err(de::Error::custom)).transpose()
+        };
+        let (create, replace) = (object(create)?, object(replace)?);
         let acts = [
             create.map(|object| Act::Ask(Ask::Create(object))),
             scale.map(|scale| Act::Ask(Ask::Scale(scale))),
             patch.map(|patch| Act::Ask(Ask::Patch(patch))),
+            replace.map(|object| Act::Ask(Ask::Replace(object))),
+            relabel.map(|relabel| Act::Ask(Ask::Relabel(relabel))),
+            evict.map(|evict| Act::Ask(Ask::Evict(evict))),
             delete.map(|delete| Act::Ask(Ask::Delete(delete))),
             cordon.map(|node| Act::Ask(Ask::Cordon(node))),
             uncordon.map(|node| Act::Ask(Ask::Uncordon(node))),
@@ -203,9 +335,9 @@ impl<'de> Deserialize<'de> for Entry {
         ];
         let mut acts = acts.into_iter().flatten();
         match (acts.next(), acts.next()) {
-            (Some(act), None) => Ok(Entry { at, act }),
+            (Some(act), None) => Ok(Entry { at, when, act }),
             (None, _) => Err(de::Error::custom(
-                "an entry needs one of create, scale, patch, delete, cordon, uncordon, drain, fault",
+                "an entry needs one of create, scale, patch, replace, relabel, evict, delete, cordon, uncordon, drain, fault",
             )),
             (Some(_), Some(_)) => Err(de::Error::custom("an entry does one thing; write two entries for two")),
         }
@@ -268,6 +400,9 @@ pub struct Weather {
     /// Requests that do not arrive. The caller hears of it after the time-out.
     #[serde(skip_serializing_if = "Ratio::is_none")]
     pub requests_lost: Ratio,
+    /// Requests that arrive twice, as where something on the way tries again by itself. Never those that open watches.
+    #[serde(skip_serializing_if = "Ratio::is_none")]
+    pub requests_doubled: Ratio,
     /// Answers that do not arrive, to requests that were carried out. If all are lost, watches break too.
     #[serde(skip_serializing_if = "Ratio::is_none")]
     pub replies_lost: Ratio,
@@ -277,17 +412,108 @@ pub struct Weather {
     /// What is added to every message's delay.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slow: Option<Delay>,
+    /// A few messages are much slower than all others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spikes: Option<Spikes>,
+    /// Nothing comes through, and nothing is lost: what was held arrives in the order in which it was sent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub clogged: bool,
+    /// The same for events of watches alone. The watches stay open.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub stalled: bool,
+    /// No watch is told how far it has come.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub no_bookmarks: bool,
+    /// Events of a watch are taken in one by one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consumer: Option<Consumer>,
+    /// Lists come from a server that lags behind, as far as they may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stale: Option<Stale>,
+    /// It comes and goes: bad for so long, good for so long, and so on.
+    #[serde(with = "units::maybe_duration", skip_serializing_if = "Option::is_none")]
+    pub flaps: Option<Duration>,
+}
+
+/// Delays that are rare and long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Spikes {
+    /// How many of the messages.
+    pub share: Ratio,
+    /// What is added to them.
+    pub by: Delay,
+}
+
+/// Who takes events in slowly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Consumer {
+    /// From one event to the next.
+    #[serde(with = "units::duration")]
+    pub each: Duration,
+    /// With more events than that waiting for it, the watch ends.
+    pub buffer: usize,
+}
+
+/// How far a server lags behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Stale {
+    /// So many revisions.
+    Revisions(u64),
+    /// So long.
+    Time(#[serde(with = "units::duration")] Duration),
 }
 
 impl Weather {
     /// Nothing is wrong.
-    pub const FAIR: Weather =
-        Weather { requests_lost: Ratio::NONE, replies_lost: Ratio::NONE, doubled: Ratio::NONE, slow: None };
+    pub const FAIR: Weather = Weather {
+        requests_lost: Ratio::NONE,
+        requests_doubled: Ratio::NONE,
+        replies_lost: Ratio::NONE,
+        doubled: Ratio::NONE,
+        slow: None,
+        spikes: None,
+        clogged: false,
+        stalled: false,
+        no_bookmarks: false,
+        consumer: None,
+        stale: None,
+        flaps: None,
+    };
     /// Nothing comes through, in either direction.
     pub const CUT: Weather = Weather { requests_lost: Ratio::ALL, replies_lost: Ratio::ALL, ..Weather::FAIR };
+    /// Nothing comes through as long as it lasts.
+    pub const CLOG: Weather = Weather { clogged: true, ..Weather::FAIR };
 }
 
+/// What happens to one message of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Mishap {
+    /// The request does not arrive.
+    RequestLost,
+    /// The request arrives twice; one that opens a watch, once.
+    RequestDoubled,
+    /// The request arrives so much later.
+    RequestLate(#[serde(with = "units::duration")] Duration),
+    /// Right before the request arrives, somebody annotates the object that it is about.
+    Conflict,
+    /// The answer does not arrive.
+    ReplyLost,
+    /// The watch on which the event came ends right after it.
+    WatchCut,
+    /// The list within a life comes from a server that lags behind by so many revisions, as far as it may.
+    Stale(u64),
+}
+
+/// Groups of programs, by the words that stand for them where a program's name can stand.
+pub const GROUPS: &[&str] = &["all nodes", "all controllers", "everybody", "a random half"];
+
 /// Something that goes wrong. Whatever `lasts` or is `down` for a time is whole again afterwards.
+///
+/// Where a program is named, one of [`GROUPS`] can be named as well: each of the group is struck.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Fault {
@@ -317,6 +543,61 @@ pub enum Fault {
         #[serde(with = "units::duration")]
         down: Duration,
     },
+    /// A program is killed again and again, soon after each start. `apiserver` can be named.
+    CrashLoop {
+        /// Its name.
+        actor: String,
+        /// How often in all.
+        times: u32,
+        /// How long it is up in between; right after its first step if this is 0.
+        #[serde(with = "units::duration")]
+        up: Duration,
+        /// How long it is away each time.
+        #[serde(with = "units::duration")]
+        down: Duration,
+    },
+    /// A program stands still, as in a virtual machine that is paused: what comes waits, then comes at once, and its
+    /// clocks have gone on. `apiserver` can be named.
+    Freeze {
+        /// Its name.
+        actor: String,
+        /// How long.
+        #[serde(with = "units::duration")]
+        lasts: Duration,
+    },
+    /// What a program does leaves it late.
+    Slow {
+        /// Its name.
+        actor: String,
+        /// How late.
+        delay: Delay,
+        /// How long.
+        #[serde(with = "units::duration")]
+        lasts: Duration,
+    },
+    /// Somebody annotates objects right before writes of a program to them arrive.
+    Intruder {
+        /// The program's name.
+        actor: String,
+        /// Of how many of its writes.
+        share: Ratio,
+        /// How long.
+        #[serde(with = "units::duration")]
+        lasts: Duration,
+    },
+    /// A second life of a program runs beside the first: two leaders. Never of kubelets, of which a node has one.
+    ///
+    /// Nothing is lost by it for good, and nothing runs twice. But two schedulers can both give away the last room of a
+    /// node, since a bind is conditional on its pod alone (S-fit). Two replica set controllers that see different
+    /// things at one time fill one gap under two names, as long as a name is free for one and not yet for the other
+    /// (S-count), and write what each of them counts over the other's count (L-hot). The others stand it.
+    Twin {
+        /// Its name.
+        actor: String,
+        /// How long, until the second is killed.
+        #[serde(with = "units::duration")]
+        lasts: Duration,
+    },
     /// A machine loses power, with all its processes.
     NodeCrash {
         /// The node's name.
@@ -324,6 +605,24 @@ pub enum Fault {
         /// How long it is away; for ever if absent.
         #[serde(with = "units::maybe_duration", default, skip_serializing_if = "Option::is_none")]
         down: Option<Duration>,
+    },
+    /// A machine stands still, with all its processes.
+    NodeFreeze {
+        /// The node's name.
+        node: String,
+        /// How long.
+        #[serde(with = "units::duration")]
+        lasts: Duration,
+    },
+    /// A node's container runtime is in trouble.
+    Runtime {
+        /// The node's name.
+        node: String,
+        /// Which.
+        trouble: Trouble,
+        /// How long.
+        #[serde(with = "units::duration")]
+        lasts: Duration,
     },
     /// The way between a program and the API server is bad.
     Link {
@@ -335,13 +634,89 @@ pub enum Fault {
         #[serde(with = "units::duration")]
         lasts: Duration,
     },
+    /// Programs' ways are clogged one by one, in a drawn order, and cleared one by one in another.
+    Swizzle {
+        /// The programs: a group.
+        actor: String,
+        /// From the first that is clogged to the last that is cleared.
+        #[serde(with = "units::duration")]
+        lasts: Duration,
+    },
+    /// One of a program's next messages meets with something.
+    Message {
+        /// The program's name.
+        actor: String,
+        /// Which one of those that this can happen to: requests, answers, events or lists within its life.
+        nth: u64,
+        /// What happens.
+        mishap: Mishap,
+    },
+    /// All connections of a program break: what it asked is lost to it, carried out or not, and all watches end.
+    Reset {
+        /// The program's name.
+        actor: String,
+    },
     /// All watches of a program end.
     CutWatches {
         /// The program's name.
         actor: String,
     },
+    /// All watches of a program end as too old.
+    ExpireWatches {
+        /// The program's name.
+        actor: String,
+    },
+    /// All history is forgotten: every watch ends as too old, and none begins in the past.
+    Compact {},
+    /// The API server refuses what it is asked.
+    Overload {
+        /// How much of it.
+        share: Ratio,
+        /// With which HTTP status: 429, 500, 503.
+        code: u16,
+        /// How long.
+        #[serde(with = "units::duration")]
+        lasts: Duration,
+    },
     /// Nothing can be written.
     DiskFull {
+        /// How long.
+        #[serde(with = "units::duration")]
+        lasts: Duration,
+    },
+    /// The API server's disk is slow.
+    SlowDisk {
+        /// What is added to each sync.
+        sync: Delay,
+        /// How long.
+        #[serde(with = "units::duration")]
+        lasts: Duration,
+    },
+    /// Syncs of the API server's disk fail, and nothing of them is written.
+    SyncErrors {
+        /// How many.
+        share: Ratio,
+        /// How long.
+        #[serde(with = "units::duration")]
+        lasts: Duration,
+    },
+    /// A program's wall clock shows another time, and then jumps back. A kubelet's is its node's. `apiserver` can be
+    /// named.
+    WallClock {
+        /// The program's name.
+        actor: String,
+        /// How far it is off.
+        off: Off,
+        /// How long.
+        #[serde(with = "units::duration")]
+        lasts: Duration,
+    },
+    /// A program's monotonic clock runs at another speed. `apiserver` can be named.
+    Drift {
+        /// The program's name.
+        actor: String,
+        /// How much faster than the world's, in thousandths; negative if slower.
+        per_mille: i32,
         /// How long.
         #[serde(with = "units::duration")]
         lasts: Duration,
@@ -353,21 +728,90 @@ pub enum Fault {
         /// Their exit status.
         code: i32,
     },
+    /// The kernel kills the processes of such a pod for lack of memory.
+    OutOfMemory {
+        /// The beginning of the pod's name.
+        pod: String,
+    },
+    /// The processes of such pods end again and again.
+    CrashingContainers {
+        /// The beginning of the pods' names.
+        pod: String,
+        /// How often one such pod is struck.
+        #[serde(with = "units::duration")]
+        every: Duration,
+        /// How long.
+        #[serde(with = "units::duration")]
+        lasts: Duration,
+    },
+}
+
+/// How far a wall clock is off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Off {
+    /// It shows a time to come.
+    Ahead(#[serde(with = "units::duration")] Duration),
+    /// It shows a time that has passed.
+    Behind(#[serde(with = "units::duration")] Duration),
 }
 
 impl Fault {
     /// What it strikes, as reports draw it: an actor, a node, `apiserver`, `disk`, the beginning of a pod's name.
     pub fn target(&self) -> &str {
         match self {
-            Fault::ApiServerCrash { .. } => "apiserver",
+            Fault::ApiServerCrash { .. } | Fault::Compact {} | Fault::Overload { .. } => "apiserver",
             Fault::Crash { actor, .. }
             | Fault::CrashAfterOutput { actor, .. }
+            | Fault::CrashLoop { actor, .. }
+            | Fault::Freeze { actor, .. }
+            | Fault::Slow { actor, .. }
+            | Fault::Intruder { actor, .. }
+            | Fault::Twin { actor, .. }
             | Fault::Link { actor, .. }
-            | Fault::CutWatches { actor } => actor,
-            Fault::NodeCrash { node, .. } => node,
-            Fault::DiskFull { .. } => "disk",
-            Fault::ProcessesEnd { pod, .. } => pod,
+            | Fault::Swizzle { actor, .. }
+            | Fault::Message { actor, .. }
+            | Fault::Reset { actor }
+            | Fault::CutWatches { actor }
+            | Fault::ExpireWatches { actor }
+            | Fault::WallClock { actor, .. }
+            | Fault::Drift { actor, .. } => actor,
+            Fault::NodeCrash { node, .. } | Fault::NodeFreeze { node, .. } | Fault::Runtime { node, .. } => node,
+            Fault::DiskFull { .. } | Fault::SlowDisk { .. } | Fault::SyncErrors { .. } => "disk",
+            Fault::ProcessesEnd { pod, .. } | Fault::OutOfMemory { pod } | Fault::CrashingContainers { pod, .. } => pod,
         }
+    }
+
+    /// The program or group that it names.
+    pub fn actor(&self) -> Option<&str> {
+        match self {
+            Fault::ApiServerCrash { .. }
+            | Fault::Compact {}
+            | Fault::Overload { .. }
+            | Fault::NodeCrash { .. }
+            | Fault::NodeFreeze { .. }
+            | Fault::Runtime { .. }
+            | Fault::DiskFull { .. }
+            | Fault::SlowDisk { .. }
+            | Fault::SyncErrors { .. }
+            | Fault::ProcessesEnd { .. }
+            | Fault::OutOfMemory { .. }
+            | Fault::CrashingContainers { .. } => None,
+            _ => Some(self.target()),
+        }
+    }
+
+    /// The node that it names.
+    pub fn node(&self) -> Option<&str> {
+        match self {
+            Fault::NodeCrash { node, .. } | Fault::NodeFreeze { node, .. } | Fault::Runtime { node, .. } => Some(node),
+            _ => None,
+        }
+    }
+
+    /// Whether the API server can be struck like this.
+    pub fn strikes_server(&self) -> bool {
+        matches!(self, Fault::CrashLoop { .. } | Fault::Freeze { .. } | Fault::WallClock { .. } | Fault::Drift { .. })
     }
 
     /// How long its effects last, until everything is started and connected again.
@@ -376,22 +820,77 @@ impl Fault {
             Fault::ApiServerCrash { down, .. } | Fault::Crash { down, .. } | Fault::CrashAfterOutput { down, .. } => {
                 *down
             }
+            Fault::CrashLoop { times, up, down, .. } => (*up + *down) * *times,
             Fault::NodeCrash { down, .. } => down.unwrap_or_default(),
-            Fault::Link { lasts, .. } | Fault::DiskFull { lasts } => *lasts,
-            Fault::CutWatches { .. } | Fault::ProcessesEnd { .. } => Duration::ZERO,
+            Fault::Link { lasts, .. }
+            | Fault::DiskFull { lasts }
+            | Fault::Freeze { lasts, .. }
+            | Fault::Slow { lasts, .. }
+            | Fault::Intruder { lasts, .. }
+            | Fault::Twin { lasts, .. }
+            | Fault::NodeFreeze { lasts, .. }
+            | Fault::Runtime { lasts, .. }
+            | Fault::Swizzle { lasts, .. }
+            | Fault::Overload { lasts, .. }
+            | Fault::SlowDisk { lasts, .. }
+            | Fault::SyncErrors { lasts, .. }
+            | Fault::WallClock { lasts, .. }
+            | Fault::Drift { lasts, .. }
+            | Fault::CrashingContainers { lasts, .. } => *lasts,
+            Fault::Message { mishap: Mishap::RequestLate(by), .. } => *by,
+            Fault::CutWatches { .. }
+            | Fault::ExpireWatches { .. }
+            | Fault::Reset { .. }
+            | Fault::Compact {}
+            | Fault::Message { .. }
+            | Fault::ProcessesEnd { .. }
+            | Fault::OutOfMemory { .. } => Duration::ZERO,
         }
+    }
+
+    /// What is so again when it is over, for those that are told to end.
+    pub fn healed(&self) -> Option<String> {
+        Some(match self {
+            Fault::Link { actor, .. } => format!("the link of {actor} is good again"),
+            Fault::Swizzle { actor, .. } => format!("the links of {actor} are good again"),
+            Fault::DiskFull { .. } => "the disk has room again".into(),
+            Fault::SlowDisk { .. } => "the disk is fast again".into(),
+            Fault::SyncErrors { .. } => "the disk is sound again".into(),
+            Fault::Overload { .. } => "the API server has time again".into(),
+            Fault::Freeze { actor, .. } => format!("{actor} goes on"),
+            Fault::NodeFreeze { node, .. } => format!("{node} goes on"),
+            Fault::Slow { actor, .. } => format!("{actor} is fast again"),
+            Fault::Intruder { actor, .. } => format!("nobody is in the way of {actor}"),
+            Fault::Twin { actor, .. } => format!("there is one {actor} again"),
+            Fault::Runtime { node, .. } => format!("the runtime of {node} is well again"),
+            Fault::WallClock { actor, .. } => format!("the clock of {actor} is right again"),
+            Fault::Drift { actor, .. } => format!("the clock of {actor} runs as it should"),
+            Fault::CrashingContainers { pod, .. } => format!("pods {pod}* are left alone"),
+            Fault::ApiServerCrash { .. }
+            | Fault::Crash { .. }
+            | Fault::CrashAfterOutput { .. }
+            | Fault::CrashLoop { .. }
+            | Fault::NodeCrash { .. }
+            | Fault::Message { .. }
+            | Fault::Reset { .. }
+            | Fault::CutWatches { .. }
+            | Fault::ExpireWatches { .. }
+            | Fault::Compact {}
+            | Fault::ProcessesEnd { .. }
+            | Fault::OutOfMemory { .. } => return None,
+        })
     }
 }
 
 impl Plan {
     /// Adds something an operator asks for.
     pub fn ask(&mut self, at: Duration, ask: Ask) {
-        self.entries.push(Entry { at, act: Act::Ask(ask) });
+        self.entries.push(Entry { at, when: None, act: Act::Ask(ask) });
     }
 
     /// Adds a fault.
     pub fn strike(&mut self, at: Duration, fault: Fault) {
-        self.entries.push(Entry { at, act: Act::Strike(fault) });
+        self.entries.push(Entry { at, when: None, act: Act::Strike(fault) });
     }
 
     /// When the last entry has been carried out and all faults are over.
@@ -403,25 +902,36 @@ impl Plan {
         self.entries.iter().map(end).max().unwrap_or_default()
     }
 
-    /// What operators ask for, in order.
+    /// What operators ask for at a time, in order.
     pub fn asks(&self) -> Vec<(Duration, Ask)> {
         let asks = self.entries.iter().filter_map(|entry| match &entry.act {
-            Act::Ask(ask) => Some((entry.at, ask.clone())),
-            Act::Strike(_) => None,
+            Act::Ask(ask) if entry.when.is_none() => Some((entry.at, ask.clone())),
+            Act::Ask(_) | Act::Strike(_) => None,
         });
         let mut asks: Vec<_> = asks.collect();
         asks.sort_by_key(|(at, _)| *at);
         asks
     }
 
+    /// What operators ask for when something has happened, in the order of the times from which on that counts.
+    pub fn asks_when(&self) -> Vec<(Duration, When, Ask)> {
+        let asks = self.entries.iter().filter_map(|entry| match &entry.act {
+            Act::Ask(ask) => Some((entry.at, entry.when.clone()?, ask.clone())),
+            Act::Strike(_) => None,
+        });
+        let mut asks: Vec<_> = asks.collect();
+        asks.sort_by_key(|(at, ..)| *at);
+        asks
+    }
+
     /// The faults, in order.
-    pub fn faults(&self) -> Vec<(Duration, Fault)> {
+    pub fn faults(&self) -> Vec<(Duration, Option<When>, Fault)> {
         let faults = self.entries.iter().filter_map(|entry| match &entry.act {
-            Act::Strike(fault) => Some((entry.at, fault.clone())),
+            Act::Strike(fault) => Some((entry.at, entry.when.clone(), fault.clone())),
             Act::Ask(_) => None,
         });
         let mut faults: Vec<_> = faults.collect();
-        faults.sort_by_key(|(at, _)| *at);
+        faults.sort_by_key(|(at, ..)| *at);
         faults
     }
 }
@@ -488,8 +998,18 @@ impl fmt::Display for Plan {
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:>10}  ", Millis(self.at))?;
+        if let Some(when) = &self.when {
+            write!(f, "{when}: ")?;
+        }
         match &self.act {
             Act::Ask(Ask::Drain(node)) => write!(f, "operator: drain no/{node}"),
+            Act::Ask(Ask::Evict(Evict { pod, grace_seconds: None, .. })) => write!(f, "operator: evict po/{pod}*"),
+            Act::Ask(Ask::Evict(Evict { pod, grace_seconds: Some(grace), .. })) => {
+                write!(f, "operator: evict po/{pod}* within {grace}s")
+            }
+            Act::Ask(Ask::Relabel(Relabel { pod, labels, .. })) => {
+                write!(f, "operator: label po/{pod}* {}", json!(labels))
+            }
             Act::Ask(ask) => write!(f, "operator: {}", trace::request(&ask.verb().into())),
             Act::Strike(fault) => write!(f, "{fault}"),
         }
@@ -509,30 +1029,108 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::ApiServerCrash { down, unsynced } => {
-                let writes = if *unsynced == Unsynced::Lost { "lost" } else { "kept" };
-                write!(f, "API server crashes for {}s, unsynced writes are {writes}", Millis(*down))
+                write!(f, "API server crashes for {}s, unsynced writes are {unsynced}", Millis(*down))
             }
             Fault::Crash { actor, down } => write!(f, "{actor} crashes for {}s", Millis(*down)),
             Fault::CrashAfterOutput { actor, outputs, down } => {
                 write!(f, "{actor} crashes after output {outputs} for {}s", Millis(*down))
             }
+            Fault::CrashLoop { actor, times, up, down } => {
+                write!(f, "{actor} crashes {times} times for {}s, {}s apart", Millis(*down), Millis(*up))
+            }
+            Fault::Freeze { actor, lasts } => write!(f, "{actor} stands still for {}s", Millis(*lasts)),
+            Fault::Slow { actor, delay, lasts } => {
+                write!(f, "{actor} is {} slower for {}s", Added(delay), Millis(*lasts))
+            }
+            Fault::Intruder { actor, share, lasts } => {
+                write!(f, "{share} of the writes of {actor} meet an intruder for {}s", Millis(*lasts))
+            }
+            Fault::Twin { actor, lasts } => write!(f, "there are two {actor} for {}s", Millis(*lasts)),
             Fault::NodeCrash { node, down: Some(down) } => write!(f, "{node} loses power for {}s", Millis(*down)),
             Fault::NodeCrash { node, down: None } => write!(f, "{node} loses power for ever"),
-            Fault::Link { actor, weather, lasts } => {
-                write!(f, "{actor} <-> API server for {}s: ", Millis(*lasts))?;
-                if *weather == Weather::CUT {
-                    return f.write_str("cut");
-                }
-                let (requests, replies, doubled) = (weather.requests_lost, weather.replies_lost, weather.doubled);
-                write!(f, "{}/{} requests lost, {}/{} replies lost", requests.0, requests.1, replies.0, replies.1)?;
-                write!(f, ", {}/{} doubled", doubled.0, doubled.1)?;
-                weather.slow.map_or(Ok(()), |slow| {
-                    write!(f, ", {} + {} slower", durations::text(slow.min), durations::text(slow.mean))
-                })
+            Fault::NodeFreeze { node, lasts } => write!(f, "{node} stands still for {}s", Millis(*lasts)),
+            Fault::Runtime { node, trouble, lasts } => {
+                write!(f, "runtime of {node} for {}s: {trouble}", Millis(*lasts))
             }
+            Fault::Link { actor, weather, lasts } => {
+                write!(f, "{actor} <-> API server for {}s: {weather}", Millis(*lasts))
+            }
+            Fault::Swizzle { actor, lasts } => {
+                write!(f, "{actor} <-> API server for {}s: clogged and cleared one by one", Millis(*lasts))
+            }
+            Fault::Message { actor, nth, mishap } => match mishap {
+                Mishap::RequestLost => write!(f, "request {nth} of {actor} is lost"),
+                Mishap::RequestDoubled => write!(f, "request {nth} of {actor} arrives twice"),
+                Mishap::RequestLate(by) => write!(f, "request {nth} of {actor} is {}s late", Millis(*by)),
+                Mishap::Conflict => write!(f, "request {nth} of {actor} meets an intruder"),
+                Mishap::ReplyLost => write!(f, "answer {nth} to {actor} is lost"),
+                Mishap::WatchCut => write!(f, "a watch of {actor} ends after event {nth}"),
+                Mishap::Stale(by) => write!(f, "list {nth} of {actor} is {by} revisions old"),
+            },
+            Fault::Reset { actor } => write!(f, "all connections of {actor} break"),
             Fault::CutWatches { actor } => write!(f, "all watches of {actor} end"),
+            Fault::ExpireWatches { actor } => write!(f, "all watches of {actor} end as too old"),
+            Fault::Compact {} => f.write_str("API server forgets all history"),
+            Fault::Overload { share, code, lasts } => {
+                write!(f, "API server refuses {share} of all with {code} for {}s", Millis(*lasts))
+            }
             Fault::DiskFull { lasts } => write!(f, "disk full for {}s", Millis(*lasts)),
+            Fault::SlowDisk { sync, lasts } => write!(f, "disk {} slower for {}s", Added(sync), Millis(*lasts)),
+            Fault::SyncErrors { share, lasts } => write!(f, "{share} of all syncs fail for {}s", Millis(*lasts)),
+            Fault::WallClock { actor, off, lasts } => {
+                let (off, which) = match off {
+                    Off::Ahead(off) => (off, "ahead"),
+                    Off::Behind(off) => (off, "behind"),
+                };
+                write!(f, "clock of {actor} is {} {which} for {}s", durations::text(*off), Millis(*lasts))
+            }
+            Fault::Drift { actor, per_mille, lasts } => {
+                write!(f, "clock of {actor} runs {per_mille:+}/1000 faster for {}s", Millis(*lasts))
+            }
             Fault::ProcessesEnd { pod, code } => write!(f, "the processes of pod {pod}* exit with {code}"),
+            Fault::OutOfMemory { pod } => write!(f, "the processes of pod {pod}* are out of memory"),
+            Fault::CrashingContainers { pod, every, lasts } => {
+                write!(f, "the processes of pods {pod}* end every {}s for {}s", Millis(*every), Millis(*lasts))
+            }
         }
+    }
+}
+
+impl fmt::Display for Weather {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Weather::CUT {
+            return f.write_str("cut");
+        }
+        let share = |ratio: Ratio, what: &str| (!ratio.is_none()).then(|| format!("{ratio} {what}"));
+        let word = |is: bool, what: &str| is.then(|| what.to_owned());
+        let told = [
+            share(self.requests_lost, "requests lost"),
+            share(self.requests_doubled, "requests doubled"),
+            share(self.replies_lost, "replies lost"),
+            share(self.doubled, "doubled"),
+            self.slow.map(|slow| format!("{} slower", Added(&slow))),
+            self.spikes.map(|Spikes { share, by }| format!("{share} {} slower", Added(&by))),
+            word(self.clogged, "clogged"),
+            word(self.stalled, "watches stall"),
+            word(self.no_bookmarks, "no bookmarks"),
+            self.consumer.map(|Consumer { each, buffer }| {
+                format!("an event every {}, {buffer} may wait", durations::text(each))
+            }),
+            self.stale.map(|stale| match stale {
+                Stale::Revisions(by) => format!("lists {by} revisions old"),
+                Stale::Time(by) => format!("lists {} old", durations::text(by)),
+            }),
+            self.flaps.map(|flaps| format!("on and off every {}", durations::text(flaps))),
+        ];
+        f.write_str(&told.into_iter().flatten().collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// What is added to a delay.
+pub(crate) struct Added<'a>(pub(crate) &'a Delay);
+
+impl fmt::Display for Added<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} + {}", durations::text(self.0.min), durations::text(self.0.mean))
     }
 }

@@ -5,6 +5,7 @@
 //! real nodes: `sleep 5`, `false`, `sh -c "trap '' TERM; sleep 9; exit 3"`. Anything else runs until it is stopped.
 
 use crate::noise::{Counted, Delay};
+use crate::plan::{Added, Ratio};
 use miniku_core::api::pod::Pod;
 use miniku_core::kubelet::runtime::{
     Command, ContainerReport, ContainerSpec, ContainerState, PodRef, PodReport, Report, StartError,
@@ -44,6 +45,37 @@ impl Default for Speeds {
             kill: Delay::micros(100, 1_000),
             pull: Delay::micros(50_000, 500_000),
             remove: Delay::micros(2_000, 5_000),
+        }
+    }
+}
+
+/// What can be wrong with a node's runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Trouble {
+    /// Sandboxes and processes take so much longer to make, to start and to remove.
+    Slow(Delay),
+    /// Processes do not heed SIGTERM, as where they hang.
+    IgnoresTerm,
+    /// No image can be had.
+    NoImages,
+    /// The node's disk is full: nothing can be made for a pod.
+    DiskFull,
+    /// So many starts and removals are done without a word: whoever asked takes them for lost.
+    TimesOut(Ratio),
+    /// It lists what there was when the trouble began.
+    StaleLists,
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Trouble::Slow(by) => write!(f, "{} slower", Added(by)),
+            Trouble::IgnoresTerm => f.write_str("processes ignore SIGTERM"),
+            Trouble::NoImages => f.write_str("no image can be had"),
+            Trouble::DiskFull => f.write_str("disk full"),
+            Trouble::TimesOut(share) => write!(f, "{share} of what is done is not told"),
+            Trouble::StaleLists => f.write_str("it lists what there was"),
         }
     }
 }
@@ -153,11 +185,22 @@ pub enum Deed {
     /// Start a process.
     Start { pod: PodRef, container: ContainerSpec },
     /// End a process, if it still lives.
-    End { process: Process, code: i32, signal: Option<i32> },
+    End { process: Process, code: i32, end: End },
     /// Remove all that was made for a pod.
     Remove { pod: PodRef },
     /// Tell the kubelet.
     Tell(Report),
+}
+
+/// What ends a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It exits.
+    Exit,
+    /// This signal.
+    Signal(i32),
+    /// The kernel, for lack of memory.
+    OutOfMemory,
 }
 
 /// What came of a command or a deed.
@@ -194,6 +237,9 @@ pub struct Runtime {
     sandboxes: BTreeMap<String, Sandbox>,
     next_pid: u32,
     pids: std::collections::BTreeSet<u32>,
+    troubles: Vec<(usize, Trouble)>,
+    /// What is listed instead of what there is.
+    stale: Option<Vec<PodReport>>,
 }
 
 /// Process numbers of a node: few, so that they are soon given again.
@@ -207,6 +253,7 @@ mod purpose {
     pub const REMOVE: u8 = 4;
     pub const TELL: u8 = 5;
     pub const ID: u8 = 6;
+    pub const TROUBLE: u8 = 7;
 }
 
 impl Runtime {
@@ -214,7 +261,66 @@ impl Runtime {
     pub fn new(speeds: Speeds, any_image: bool, draw: Draw) -> Self {
         let next_pid = u32::try_from(draw.key("first pid").below(u64::from(PIDS))).expect("it is below");
         let draws = Counted::of(draw);
-        Runtime { speeds, any_image, draws, sandboxes: BTreeMap::new(), next_pid, pids: Default::default() }
+        let (sandboxes, pids, troubles) = Default::default();
+        Runtime { speeds, any_image, draws, sandboxes, next_pid, pids, troubles, stale: None }
+    }
+
+    /// Something is wrong with it from now on; `id` names it.
+    pub fn spoil(&mut self, id: usize, trouble: Trouble) {
+        if trouble == Trouble::StaleLists {
+            self.stale = Some(self.listed());
+        }
+        self.troubles.push((id, trouble));
+    }
+
+    /// This is not wrong any more.
+    pub fn heal(&mut self, id: usize) {
+        self.troubles.retain(|(one, _)| *one != id);
+        if !self.has(Trouble::StaleLists) {
+            self.stale = None;
+        }
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_well(&self) -> bool {
+        self.troubles.is_empty()
+    }
+
+    fn has(&self, trouble: Trouble) -> bool {
+        self.troubles.iter().any(|(_, one)| *one == trouble)
+    }
+
+    fn listed(&self) -> Vec<PodReport> {
+        self.sandboxes.values().map(Sandbox::report).collect()
+    }
+
+    /// How long something takes.
+    fn takes(&mut self, speed: Delay, purpose: u8, uid: &str) -> Duration {
+        let draw = self.draws.name(purpose, uid);
+        let mut delay = speed.of(draw);
+        for (nth, (_, trouble)) in (1..).zip(&self.troubles) {
+            if let Trouble::Slow(by) = trouble {
+                delay += by.of(draw.count(nth));
+            }
+        }
+        delay
+    }
+
+    /// Whether somebody hears that this was done.
+    fn is_told(&mut self, uid: &str) -> bool {
+        if self.troubles.is_empty() {
+            return true;
+        }
+        let draw = self.draws.name(purpose::TROUBLE, uid);
+        !(0..).zip(&self.troubles).any(|(nth, (_, trouble))| {
+            matches!(trouble, Trouble::TimesOut(share)
+                if draw.count(nth).chance(u64::from(share.0), u64::from(share.1)))
+        })
+    }
+
+    fn image_error(&self, image: &str) -> Option<StartError> {
+        let found = if self.any_image { None } else { image_error(image) };
+        found.or_else(|| self.has(Trouble::NoImages).then_some(StartError::ErrImagePull))
     }
 
     /// How long a command is on its way.
@@ -236,12 +342,12 @@ impl Runtime {
     pub fn command(&mut self, command: Command, out: &mut Results) {
         match command {
             Command::List => {
-                let listed = self.sandboxes.values().map(Sandbox::report).collect();
+                let listed = self.stale.clone().unwrap_or_else(|| self.listed());
                 self.tell("", Report::Listed(listed), out);
             }
             Command::RunPod(spec) => match self.sandboxes.get(&spec.pod.uid) {
                 None => {
-                    let delay = self.speeds.sandbox.of(self.draws.name(purpose::MAKE, &spec.pod.uid));
+                    let delay = self.takes(self.speeds.sandbox, purpose::MAKE, &spec.pod.uid);
                     out.later.push((delay, Deed::Make { pod: spec.pod, containers: spec.containers }));
                 }
                 Some(_) => {
@@ -254,22 +360,23 @@ impl Runtime {
             Command::Terminate { pod, container, attempt } => {
                 if let Some((process, behaviour)) = self.living(&pod, &container, attempt)
                     && !behaviour.ignores_term
+                    && !self.has(Trouble::IgnoresTerm)
                 {
                     let delay = self.speeds.terminate.of(self.draws.name(purpose::END, &pod.uid));
-                    out.later.push((delay, Deed::End { process, code: 143, signal: Some(15) }));
+                    out.later.push((delay, Deed::End { process, code: 143, end: End::Signal(15) }));
                 }
             }
             Command::Kill { pod, container, attempt } => {
                 if let Some((process, _)) = self.living(&pod, &container, attempt) {
                     let delay = self.speeds.kill.of(self.draws.name(purpose::END, &pod.uid));
-                    out.later.push((delay, Deed::End { process, code: 137, signal: Some(9) }));
+                    out.later.push((delay, Deed::End { process, code: 137, end: End::Signal(9) }));
                 }
             }
             Command::RemovePod(pod) => {
                 if let Some(sandbox) = self.sandboxes.get_mut(&pod.uid) {
                     sandbox.removing = true;
                 }
-                let delay = self.speeds.remove.of(self.draws.name(purpose::REMOVE, &pod.uid));
+                let delay = self.takes(self.speeds.remove, purpose::REMOVE, &pod.uid);
                 out.later.push((delay, Deed::Remove { pod }));
             }
         }
@@ -279,6 +386,14 @@ impl Runtime {
     pub fn act(&mut self, wall: Wall, deed: Deed, out: &mut Results) -> Option<Report> {
         match deed {
             Deed::Tell(report) => return Some(report),
+            Deed::Make { pod, containers } if self.has(Trouble::DiskFull) => {
+                for ContainerSpec { name: container, attempt, .. } in containers {
+                    let reason = StartError::CreatePodSandboxError;
+                    let message = format!("make sandbox of pod {}: no space left on device", pod.name);
+                    let state = ContainerState::NotStarted { reason, message, at: wall };
+                    self.tell(&pod.uid, Report::Container { pod: pod.clone(), container, attempt, state }, out);
+                }
+            }
             Deed::Make { pod, containers } => {
                 let places = Vec::with_capacity(containers.len());
                 let sandbox = Sandbox { pod: pod.clone(), alive: true, removing: false, containers: places };
@@ -288,13 +403,15 @@ impl Runtime {
                 }
             }
             Deed::Start { pod, container } => self.started(wall, &pod, container, out),
-            Deed::End { process, code, signal } => self.ended(wall, &process, code, signal, out),
+            Deed::End { process, code, end } => self.ended(wall, &process, code, end, out),
             Deed::Remove { pod } => {
                 for process in self.sandboxes.remove(&pod.uid).iter().flat_map(Sandbox::processes) {
                     self.pids.remove(&process.pid);
                     out.lives.push(Life::Ended(process));
                 }
-                self.tell(&pod.uid.clone(), Report::Removed { pod }, out);
+                if self.is_told(&pod.uid) {
+                    self.tell(&pod.uid.clone(), Report::Removed { pod }, out);
+                }
             }
         }
         None
@@ -333,9 +450,13 @@ impl Runtime {
         }
         let found = sandbox.containers.iter_mut().find(|one| one.spec.name == container.name);
         match found {
-            // Done already, or a late command of an earlier attempt: it is told what is there.
+            // Done already, or a late command of an earlier attempt: it is told what is there. An attempt that came to
+            // nothing may be repeated.
             Some(one)
-                if one.spec.attempt >= container.attempt || matches!(one.state, ContainerState::Running { .. }) =>
+                if one.spec.attempt > container.attempt
+                    || one.spec.attempt == container.attempt
+                        && !matches!(one.state, ContainerState::NotStarted { .. })
+                    || matches!(one.state, ContainerState::Running { .. }) =>
             {
                 if !one.starting {
                     let (attempt, state) = (one.spec.attempt, one.state.clone());
@@ -353,12 +474,8 @@ impl Runtime {
             }
         }
         let speed = if self.image_error(&container.image).is_some() { self.speeds.pull } else { self.speeds.start };
-        let delay = speed.of(self.draws.name(purpose::START, &pod.uid));
+        let delay = self.takes(speed, purpose::START, &pod.uid);
         out.later.push((delay, Deed::Start { pod: pod.clone(), container }));
-    }
-
-    fn image_error(&self, image: &str) -> Option<StartError> {
-        if self.any_image { None } else { image_error(image) }
     }
 
     /// A pod that runs from the beginning.
@@ -390,6 +507,7 @@ impl Runtime {
 
     fn started(&mut self, wall: Wall, pod: &PodRef, spec: ContainerSpec, out: &mut Results) {
         let no_image = self.image_error(&spec.image);
+        let no_room = self.has(Trouble::DiskFull);
         let Some(sandbox) = self.sandboxes.get_mut(&pod.uid).filter(|sandbox| sandbox.alive) else { return };
         let removing = sandbox.removing;
         let found = sandbox.containers.iter_mut().find(|one| one.spec.name == spec.name);
@@ -400,6 +518,10 @@ impl Runtime {
         }
         if let Some(reason) = no_image {
             let message = format!("pull image {:?}: not found", spec.image);
+            one.state = ContainerState::NotStarted { reason, message, at: wall };
+        } else if no_room {
+            let reason = StartError::CreateContainerError;
+            let message = format!("make root of {}: no space left on device", spec.name);
             one.state = ContainerState::NotStarted { reason, message, at: wall };
         } else {
             while !self.pids.insert(self.next_pid + 2) {
@@ -417,16 +539,18 @@ impl Runtime {
             };
             let process = Process { pod: pod.clone(), container: spec.name.clone(), attempt: spec.attempt, pid };
             if let Some((after, code)) = Behaviour::of(&spec).ends {
-                out.later.push((after, Deed::End { process: process.clone(), code, signal: None }));
+                out.later.push((after, Deed::End { process: process.clone(), code, end: End::Exit }));
             }
             out.lives.push(Life::Started(process));
         }
         let state = one.state.clone();
         let report = Report::Container { pod: pod.clone(), container: spec.name.clone(), attempt: spec.attempt, state };
-        self.tell(&pod.uid, report, out);
+        if self.is_told(&pod.uid) {
+            self.tell(&pod.uid, report, out);
+        }
     }
 
-    fn ended(&mut self, wall: Wall, process: &Process, code: i32, signal: Option<i32>, out: &mut Results) {
+    fn ended(&mut self, wall: Wall, process: &Process, code: i32, end: End, out: &mut Results) {
         let Process { pod, container, attempt, pid } = process;
         let Some(sandbox) = self.sandboxes.get_mut(&pod.uid) else { return };
         let found = sandbox.containers.iter_mut().find(|one| one.spec.name == *container);
@@ -436,7 +560,12 @@ impl Runtime {
             return;
         }
         let (id, image_id, started) = (id.clone(), image_id.clone(), *started);
-        one.state = ContainerState::Exited { id, image_id, code, signal, oom: false, started, finished: wall };
+        let (signal, oom) = match end {
+            End::Exit => (None, false),
+            End::Signal(signal) => (Some(signal), false),
+            End::OutOfMemory => (Some(9), true),
+        };
+        one.state = ContainerState::Exited { id, image_id, code, signal, oom, started, finished: wall };
         let state = one.state.clone();
         self.pids.remove(pid);
         out.lives.push(Life::Ended(process.clone()));
@@ -622,6 +751,45 @@ mod tests {
         assert!(node.pass(100).is_empty());
         node.command(Command::Kill { pod: pod(), container: "c".into(), attempt: 0 });
         assert_eq!(node.pass(1), ["0 ended", "exited 137"]);
+    }
+
+    #[test]
+    fn a_runtime_has_troubles_for_a_time() {
+        let node = |trouble| {
+            let mut node = Node::new();
+            node.runtime.spoil(1, trouble);
+            node.run("busybox", &[]);
+            node
+        };
+        let again = |node: &mut Node| {
+            node.runtime.heal(1);
+            assert!(node.runtime.is_well());
+            node.run("busybox", &[]);
+            node.command(Command::StartContainer { pod: pod(), container: container(1, "busybox", &[]) });
+            node.pass(30)
+        };
+        let mut one = node(Trouble::NoImages);
+        assert_eq!(one.pass(20), ["ErrImagePull"]);
+        assert!(again(&mut one).contains(&"1 started".into()));
+        let mut one = node(Trouble::DiskFull);
+        assert_eq!(one.pass(20), ["CreatePodSandboxError"]);
+        assert!(again(&mut one).contains(&"0 started".into()), "nothing of it is left in the way");
+        let mut one = node(Trouble::TimesOut(Ratio::ALL));
+        assert_eq!(one.pass(20), ["0 started"], "it is done, and nobody is told");
+        assert_eq!(again(&mut one), ["running", "running"]);
+        let mut one = node(Trouble::Slow(Delay { min: Duration::from_secs(5), mean: Duration::ZERO }));
+        assert!(one.pass(9).is_empty());
+        assert_eq!(one.pass(2), ["0 started", "running"]);
+        let mut one = node(Trouble::StaleLists);
+        one.pass(1);
+        one.command(Command::List);
+        assert_eq!(one.pass(1), ["0 pods, alive: None"]);
+        let mut one = node(Trouble::IgnoresTerm);
+        one.pass(1);
+        one.command(Command::Terminate { pod: pod(), container: "c".into(), attempt: 0 });
+        assert!(one.pass(100).is_empty());
+        one.command(Command::Kill { pod: pod(), container: "c".into(), attempt: 0 });
+        assert_eq!(one.pass(1), ["0 ended", "exited 137"]);
     }
 
     #[test]

@@ -34,7 +34,7 @@ use crate::cluster::{Cluster, NodeShape, Settings};
 use crate::invariants::stable;
 use crate::link::Quality;
 use crate::noise::Delay;
-use crate::plan::{Act, Ask, Entry, Fault, Plan};
+use crate::plan::{Act, Ask, Entry, Fault, GROUPS, Plan, When};
 use crate::runtime::Speeds;
 use crate::story::{self, Failure, Story};
 use crate::trace::Mode;
@@ -465,6 +465,9 @@ impl Scenario {
                     }
                 }
             };
+            if let Some(actor) = entry.when.as_ref().and_then(When::actor) {
+                known("program", actor, &actors).map_err(wrong)?;
+            }
             match &entry.act {
                 Act::Ask(Ask::Create(object)) => {
                     made.insert(identity(object));
@@ -472,16 +475,31 @@ impl Scenario {
                 Act::Ask(Ask::Scale(scale)) => {
                     is_there(Kind::ReplicaSet, &scale.namespace, &scale.replica_set).map_err(wrong)?;
                 }
+                Act::Ask(Ask::Replace(object)) => {
+                    let key = object.key();
+                    is_there(key.kind, &key.namespace, &key.name).map_err(wrong)?;
+                }
+                // Pods have names that nobody knows before.
+                Act::Ask(Ask::Relabel(_) | Ask::Evict(_)) => {}
                 Act::Ask(Ask::Patch(patch)) => is_there(patch.kind, &patch.namespace, &patch.name).map_err(wrong)?,
                 Act::Ask(Ask::Delete(one)) => is_there(one.kind, &one.namespace, &one.name).map_err(wrong)?,
                 Act::Ask(Ask::Cordon(node) | Ask::Uncordon(node) | Ask::Drain(node)) => {
                     known("node", node, &nodes).map_err(wrong)?;
                 }
                 Act::Strike(fault) => {
-                    for actor in fault.actors() {
+                    let is_program =
+                        |actor: &&str| !(GROUPS.contains(actor) || *actor == "apiserver" && fault.strikes_server());
+                    if let Some(actor) = fault.actor().filter(is_program) {
                         known("program", actor, &actors).map_err(wrong)?;
                     }
-                    for node in fault.nodes() {
+                    if let Fault::Overload { code, .. } = fault
+                        && !matches!(code, 429 | 500 | 503)
+                    {
+                        return Err(wrong(format!(
+                            "an API server does not refuse with {code}, but with 429, 500 or 503"
+                        )));
+                    }
+                    if let Some(node) = fault.node() {
                         known("node", node, &nodes).map_err(wrong)?;
                     }
                 }
@@ -575,30 +593,6 @@ impl Spec {
         let options = serde_saphyr::ser_options! { compact_list_indent: true, folded_wrap_chars: usize::MAX };
         let text = serde_saphyr::to_string_with_options(self, options).expect("clusters are written without fail");
         text.lines().map(str::to_owned).collect()
-    }
-}
-
-impl Fault {
-    /// The programs it names.
-    fn actors(&self) -> Vec<&str> {
-        match self {
-            Fault::Crash { actor, .. }
-            | Fault::CrashAfterOutput { actor, .. }
-            | Fault::Link { actor, .. }
-            | Fault::CutWatches { actor } => vec![actor],
-            Fault::ApiServerCrash { .. }
-            | Fault::NodeCrash { .. }
-            | Fault::DiskFull { .. }
-            | Fault::ProcessesEnd { .. } => vec![],
-        }
-    }
-
-    /// The nodes it names.
-    fn nodes(&self) -> Vec<&str> {
-        match self {
-            Fault::NodeCrash { node, .. } => vec![node],
-            _ => vec![],
-        }
     }
 }
 

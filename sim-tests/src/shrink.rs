@@ -215,12 +215,33 @@ impl Fault {
     /// How long it lasts, if that can be chosen.
     fn lasts_mut(&mut self) -> Option<&mut Duration> {
         match self {
-            Fault::ApiServerCrash { down, .. } | Fault::Crash { down, .. } | Fault::CrashAfterOutput { down, .. } => {
-                Some(down)
-            }
+            Fault::ApiServerCrash { down, .. }
+            | Fault::Crash { down, .. }
+            | Fault::CrashAfterOutput { down, .. }
+            | Fault::CrashLoop { down, .. } => Some(down),
             Fault::NodeCrash { down, .. } => down.as_mut(),
-            Fault::Link { lasts, .. } | Fault::DiskFull { lasts } => Some(lasts),
-            Fault::CutWatches { .. } | Fault::ProcessesEnd { .. } => None,
+            Fault::Freeze { lasts, .. }
+            | Fault::Slow { lasts, .. }
+            | Fault::Intruder { lasts, .. }
+            | Fault::Twin { lasts, .. }
+            | Fault::NodeFreeze { lasts, .. }
+            | Fault::Runtime { lasts, .. }
+            | Fault::Link { lasts, .. }
+            | Fault::Swizzle { lasts, .. }
+            | Fault::Overload { lasts, .. }
+            | Fault::DiskFull { lasts }
+            | Fault::SlowDisk { lasts, .. }
+            | Fault::SyncErrors { lasts, .. }
+            | Fault::WallClock { lasts, .. }
+            | Fault::Drift { lasts, .. }
+            | Fault::CrashingContainers { lasts, .. } => Some(lasts),
+            Fault::Message { .. }
+            | Fault::Reset { .. }
+            | Fault::CutWatches { .. }
+            | Fault::ExpireWatches { .. }
+            | Fault::Compact {}
+            | Fault::ProcessesEnd { .. }
+            | Fault::OutOfMemory { .. } => None,
         }
     }
 }
@@ -236,19 +257,17 @@ mod tests {
     fn what_does_not_matter_goes() {
         let mut scenario = Scenario::named("large");
         scenario.cluster.nodes = Nodes::ordinary(5);
-        let mut ask = |at: Duration, ask: Ask| scenario.timeline.push(Entry { at, act: Act::Ask(ask) });
+        let mut ask = |at: Duration, ask: Ask| scenario.timeline.push(Entry::new(at, Act::Ask(ask)));
         ask(secs(1), plan::create(plan::replica_set("web", 3, "")));
         ask(Duration::from_millis(12_345), plan::scale("web", 8));
-        let mut strike = |at: u64, fault| scenario.timeline.push(Entry { at: secs(at), act: Act::Strike(fault) });
+        let mut strike = |at: u64, fault| scenario.timeline.push(Entry::new(secs(at), Act::Strike(fault)));
         for nth in 1..=5 {
             strike(9, Fault::Crash { actor: format!("kubelet/node-{nth}"), down: Duration::from_millis(8_765) });
         }
         strike(19, Fault::DiskFull { lasts: Duration::from_millis(34_567) });
         let expect = "{from: 20s, within: 10s, that: eight run, pods: {of: web, count: 8, running: 8}}";
         scenario.expect = vec![serde_saphyr::from_str(expect).unwrap()];
-        scenario
-            .timeline
-            .push(Entry { at: secs(21), act: Act::Strike(Fault::CutWatches { actor: "scheduler".into() }) });
+        scenario.timeline.push(Entry::new(secs(21), Act::Strike(Fault::CutWatches { actor: "scheduler".into() })));
         // The pods that run already would do without a disk.
         scenario.timeline[1].at = secs(20);
         let shrunk = shrink(&scenario, 1, 500, |_, _| {}).unwrap();

@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(world.counts().starts, 3);
 
         let fault = Fault::NodeCrash { node: "a".into(), down: None };
-        scenario.timeline.push(Entry { at: secs(10), act: Act::Strike(fault) });
+        scenario.timeline.push(Entry::new(secs(10), Act::Strike(fault)));
         let elsewhere = PodsAre {
             of: Some("web".into()),
             count: Some(3),

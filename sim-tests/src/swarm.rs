@@ -4,6 +4,8 @@
 //! Whatever could not come to rest by itself (a finalizer that nobody takes away, a container that fails for ever) is
 //! ended by the operator, so that every run has a desired state.
 
+mod faults;
+
 use crate::disk::Unsynced;
 use crate::link::Quality;
 use crate::noise::Delay;
@@ -186,6 +188,7 @@ fn plan(dice: &Dice, nodes: u64, sets: u64) -> Plan {
             plan.strike(at, Fault::Link { actor, weather: Weather::CUT, lasts });
         }
     }
+    faults::draw(dice, nodes, ACTIVE, &mut plan);
     plan
 }
 
@@ -404,7 +407,7 @@ fn fault(dice: &Dice, nth: u64, nodes: u64) -> Option<Fault> {
                 requests_lost: ratio("requests"),
                 replies_lost: ratio("replies"),
                 doubled: ratio("doubled"),
-                slow: None,
+                ..Weather::FAIR
             };
             ("lossy", Fault::Link { actor, weather, lasts: long })
         }

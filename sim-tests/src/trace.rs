@@ -607,6 +607,9 @@ fn query(query: &Query) -> String {
     for one in &query.fields.0 {
         let _ = write!(text, " {}{}{}", one.field, if one.equal { "=" } else { "!=" }, one.value);
     }
+    if let Some(least) = query.not_older_than {
+        let _ = write!(text, " at {least} or later");
+    }
     text
 }
 

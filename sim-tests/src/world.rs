@@ -7,14 +7,22 @@
 //! What the world adds: links that delay and lose, a disk that syncs, nodes whose runtime owns the truth about
 //! processes, crashes and restarts. Checkers see every fact as it happens (see [`crate::invariants`]).
 
+mod clock;
+mod faults;
+mod hooks;
+
+pub use hooks::Seen;
+
 use crate::disk::{Outcome, Unsynced};
 use crate::invariants::{Broken, Judge, Violation};
 use crate::link::{Fate, Link, Message, Quality, subject};
 use crate::noise::{Counted, Delay};
-use crate::plan::{Fault, Weather};
+use crate::plan::{Fault, Mishap, Ratio, When};
 use crate::runtime::{Deed, Life, Results, Runtime, Speeds};
 use crate::trace::{self, ActorOp, Seq, Trace, What};
 use crate::truth::{Fact, NodeFacts, Role, Truth, Who};
+use clock::Clock;
+use hooks::{Hooks, Occasion};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::meta::Time;
 use miniku_core::api::object::{Key, Object};
@@ -29,7 +37,7 @@ use miniku_core::sometimes;
 use miniku_core::store::Store;
 use miniku_core::time::{Duration, Instant, Now, Wall};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -60,8 +68,8 @@ pub struct Part {
     pub name: String,
     /// For a kubelet, its node.
     pub node: Option<String>,
-    /// When it starts first.
-    pub starts: Duration,
+    /// When it starts first; if absent, when it is called for.
+    pub starts: Option<Duration>,
     /// Makes its program.
     pub make: Maker,
 }
@@ -86,7 +94,9 @@ pub struct Setup {
     /// What is stored at the beginning. Pods that run on a node do so from the beginning.
     pub objects: Vec<Object>,
     /// What goes wrong, and when.
-    pub faults: Vec<(Duration, Fault)>,
+    pub faults: Vec<(Duration, Option<When>, Fault)>,
+    /// Which parts are called for by what happens from a time on.
+    pub calls: Vec<(Duration, When, String)>,
     /// Whether checkers look on.
     pub checked: bool,
     /// How much of the events is kept.
@@ -149,19 +159,35 @@ enum Happening {
         boot: u32,
         deed: Box<Deed>,
     },
+    /// From now on, what a fault waits for is counted.
+    Arm {
+        fault: usize,
+    },
+    /// The same for a part that is called for.
+    ArmCall {
+        call: usize,
+    },
     Strike {
         fault: usize,
+    },
+    /// A fault that strikes again and again does, and so often after that.
+    Repeat {
+        fault: usize,
+        left: u32,
+    },
+    Heal {
+        fault: usize,
+    },
+    /// What a slow program did leaves it.
+    Leave {
+        actor: usize,
+        life: u32,
+        /// What it asks for has its name already: checkers hear of it when it is decided.
+        effects: Vec<(Effect, Option<RequestId>)>,
     },
     StartNode {
         node: usize,
         boot: u32,
-    },
-    Clear {
-        actor: usize,
-        fault: usize,
-    },
-    DiskHasRoom {
-        fault: usize,
     },
 }
 
@@ -261,11 +287,44 @@ struct Actor {
     alarm: Alarm,
     link: Link,
     open: BTreeMap<CallId, RequestId>,
-    /// How far its monotonic clock is ahead of the world's time; another in each life.
-    ahead: Duration,
-    outputs: u64,
-    /// It is killed right after this output, for so long.
-    doomed: Option<(u64, Duration)>,
+    clock: Clock,
+    /// When it asked to be woken, by its own clock.
+    wake_at: Option<Instant>,
+    hooks: Hooks,
+    /// Until when it stands still.
+    frozen: Instant,
+    /// What makes it slow, and when the last of what it did leaves it.
+    slow: Vec<(usize, Delay)>,
+    leaves_at: Instant,
+    /// Who is in the way of its writes.
+    intruders: Vec<(usize, Ratio)>,
+    /// The request for which somebody lies in wait.
+    ambushed: Option<RequestId>,
+    /// The fault whose twin it is.
+    twin_of: Option<usize>,
+}
+
+impl Actor {
+    fn new(draw: Draw, who: Who, node: Option<usize>, make: Maker, link: Quality) -> Self {
+        Actor {
+            alarm: Alarm::new(draw.key("wake").key(&who.name)),
+            link: Link::new(link, draw.key("link").key(&who.name)),
+            who,
+            node,
+            make,
+            program: None,
+            open: BTreeMap::new(),
+            clock: Clock::default(),
+            wake_at: None,
+            hooks: Hooks::default(),
+            frozen: Instant::default(),
+            slow: Vec::new(),
+            leaves_at: Instant::default(),
+            intruders: Vec::new(),
+            ambushed: None,
+            twin_of: None,
+        }
+    }
 }
 
 /// The API server and how far it has come.
@@ -274,12 +333,15 @@ struct Server {
     make: ServerMaker,
     program: Option<Box<dyn Program>>,
     alarm: Alarm,
-    ahead: Duration,
+    clock: Clock,
+    wake_at: Option<Instant>,
     /// It was told of commits up to then.
     told_at: Instant,
     syncs: Counted,
     sync: Delay,
     starts_at: Instant,
+    frozen: Instant,
+    trouble: faults::ServerTrouble,
 }
 
 /// A machine.
@@ -289,6 +351,8 @@ struct Machine {
     up: bool,
     boot: u32,
     kubelet: usize,
+    /// Until when it stands still.
+    frozen: Instant,
     /// Commands and reports keep their order.
     commanded_at: Instant,
     told_at: Instant,
@@ -304,9 +368,14 @@ struct Asked {
     about: Key,
     request: Option<Request>,
     watch: Option<(Query, WatchFrom)>,
-    /// When the last event of the watch is delivered; and whether one was lost, so that none may follow.
+    /// For a list that may be old.
+    list: Option<Query>,
+    /// When the last event of the watch is delivered; and whether one was lost, so that none may follow. A client has
+    /// given up what is broken.
     last: Instant,
     broken: bool,
+    /// When events are delivered that a slow client has not taken in yet.
+    behind: VecDeque<Instant>,
 }
 
 /// Something that a quiet cluster would not do.
@@ -351,7 +420,14 @@ pub struct World {
     machines: Vec<Machine>,
     requests: BTreeMap<RequestId, Box<Asked>>,
     next_request: u64,
-    faults: Vec<(Duration, Fault)>,
+    faults: Vec<(Duration, Option<When>, Fault)>,
+    calls: Vec<(Duration, When, String)>,
+    /// What waits for writes of a kind.
+    written: hooks::Written,
+    /// No actor and no machine stands still after this time.
+    frozen: Instant,
+    /// When all faults are over that have struck.
+    over: Instant,
     counts: Counts,
     out: Effects,
     last_noise: Noise,
@@ -368,7 +444,8 @@ const SERVER: u64 = u64::MAX;
 impl World {
     /// A world in which nothing has happened yet.
     pub fn new(setup: Setup) -> Self {
-        let Setup { seed, server, parts, link, sync, speeds, any_image, objects, faults, checked, trace } = setup;
+        let Setup { seed, server, parts, link, sync, speeds, any_image, objects, faults, calls, checked, trace } =
+            setup;
         let draw = Draw::new(seed);
         let mut agenda = Agenda::default();
         let mut truth = Truth::default();
@@ -378,11 +455,14 @@ impl World {
             make: server,
             program: None,
             alarm: Alarm::new(draw.key("wake").key("apiserver")),
-            ahead: Duration::ZERO,
+            clock: Clock::default(),
+            wake_at: None,
             told_at: Instant::default(),
             syncs: Counted::of(draw.key("sync")),
             sync,
             starts_at: Instant::default(),
+            frozen: Instant::default(),
+            trouble: faults::ServerTrouble::new(draw.key("refusals")),
         };
         agenda.add(Instant::default(), 0, Happening::StartServer { life: 1 });
         for (actor, part) in parts.into_iter().enumerate() {
@@ -391,28 +471,25 @@ impl World {
                 let name: Arc<str> = node.as_str().into();
                 truth.nodes.insert(name.clone(), NodeFacts { up: true, in_touch: None });
                 let runtime = Runtime::new(speeds, any_image, draw.key("runtime").key(&node));
-                let (commanded_at, told_at) = Default::default();
-                machines.push(Machine { name, runtime, up: true, boot: 1, kubelet: actor, commanded_at, told_at });
+                let (frozen, commanded_at, told_at) = Default::default();
+                let kubelet = actor;
+                machines.push(Machine { name, runtime, up: true, boot: 1, kubelet, frozen, commanded_at, told_at });
                 machines.len() - 1
             });
             let tie = draw.key("start").key(&name).u64();
-            agenda.add(Instant::default() + starts, tie, Happening::Start { actor, life: 1 });
-            actors.push(Actor {
-                alarm: Alarm::new(draw.key("wake").key(&name)),
-                link: Link::new(link, draw.key("link").key(&name)),
-                who: Who { role, name: name.into(), life: 1 },
-                node: machine,
-                make,
-                program: None,
-                open: BTreeMap::new(),
-                ahead: Duration::ZERO,
-                outputs: 0,
-                doomed: None,
-            });
+            if let Some(starts) = starts {
+                agenda.add(Instant::default() + starts, tie, Happening::Start { actor, life: 1 });
+            }
+            actors.push(Actor::new(draw, Who { role, name: name.into(), life: 1 }, machine, make, link));
         }
-        for (fault, (at, _)) in faults.iter().enumerate() {
+        for (fault, (at, when, _)) in faults.iter().enumerate() {
             let tie = draw.key("strike").count(fault as u64).u64();
-            agenda.add(Instant::default() + *at, tie, Happening::Strike { fault });
+            let what = if when.is_some() { Happening::Arm { fault } } else { Happening::Strike { fault } };
+            agenda.add(Instant::default() + *at, tie, what);
+        }
+        for (call, (at, ..)) in calls.iter().enumerate() {
+            let tie = draw.key("call").count(call as u64).u64();
+            agenda.add(Instant::default() + *at, tie, Happening::ArmCall { call });
         }
         truth.any_image = any_image;
         let mut world = World {
@@ -427,6 +504,10 @@ impl World {
             requests: BTreeMap::new(),
             next_request: 0,
             faults,
+            calls,
+            written: Default::default(),
+            frozen: Instant::default(),
+            over: Instant::default(),
             counts: Counts::default(),
             out: Effects::default(),
             last_noise: Noise::None,
@@ -524,6 +605,16 @@ impl World {
         self.counts
     }
 
+    /// How much was counted of each program, the API server left out.
+    pub fn seen(&self) -> Vec<(Arc<str>, Seen)> {
+        self.actors.iter().map(|actor| (actor.who.name.clone(), actor.hooks.seen)).collect()
+    }
+
+    /// When all faults are over that have struck so far.
+    pub fn over(&self) -> Instant {
+        self.over
+    }
+
     /// What happened last that a quiet cluster would not do: a write but of leases, a process that started or ended.
     pub fn last_noise(&self) -> String {
         match &self.last_noise {
@@ -605,6 +696,12 @@ impl World {
     }
 
     fn happen(&mut self, what: Happening) {
+        if self.frozen > self.truth.now
+            && let Some(thaws) = self.thaws(&what)
+        {
+            // The order in which it came is the order in which it is taken in.
+            return self.agenda.add(thaws, 0, what);
+        }
         match what {
             Happening::Start { actor, life } => self.start(actor, life),
             Happening::Wake { actor, life } if self.actors[actor].who.life == life => {
@@ -670,9 +767,16 @@ impl World {
                 }
             }
             Happening::Deed { node, boot, deed } => self.deed(node, boot, *deed),
-            Happening::Strike { fault } => {
-                let what = self.faults[fault].1.clone();
-                self.strike(fault, &what);
+            Happening::Arm { fault } => self.arm(fault),
+            Happening::ArmCall { call } => self.arm_call(call),
+            Happening::Strike { fault } => self.strike(fault),
+            Happening::Repeat { fault, left } => self.repeat(fault, left),
+            Happening::Heal { fault } => self.heal(fault),
+            Happening::Leave { actor, life, effects } => {
+                let one = &self.actors[actor];
+                if one.who.life == life && one.program.is_some() {
+                    self.perform_late(actor, effects);
+                }
             }
             Happening::StartNode { node, boot } => {
                 let machine = &mut self.machines[node];
@@ -684,17 +788,6 @@ impl World {
                     self.start(kubelet, life);
                 }
             }
-            Happening::Clear { actor, fault } => {
-                self.actors[actor].link.clear(fault);
-                let name = self.actors[actor].who.name.clone();
-                self.tell(|| What::Heal { id: fault, text: format!("the link of {name} is good again") });
-                self.weather_changed_at(actor);
-            }
-            Happening::DiskHasRoom { fault } => {
-                self.truth.disk.broken = None;
-                sometimes!(DiskFullHealed);
-                self.tell(|| What::Heal { id: fault, text: "the disk has room again".into() });
-            }
             // For an earlier life.
             Happening::Wake { .. }
             | Happening::WakeServer { .. }
@@ -704,11 +797,6 @@ impl World {
     }
 
     // Actors.
-
-    fn clock(&self, ahead: Duration) -> Now {
-        let passed = self.truth.now.since(Instant::default());
-        Now { mono: self.truth.now + ahead, wall: WALL_START + passed }
-    }
 
     fn start(&mut self, actor: usize, life: u32) {
         let one = &mut self.actors[actor];
@@ -721,7 +809,7 @@ impl World {
         let birth = Birth { name: &one.who.name, node: node.as_deref(), seed: draw.u64(), life };
         one.program = Some((one.make)(birth));
         // A monotonic clock begins anywhere: no two lives can compare theirs.
-        one.ahead = Duration::from_secs(draw.count(1).below(1_000_000));
+        one.clock.begin(self.truth.now, Duration::from_secs(draw.count(1).below(1_000_000)));
         let who = one.who.clone();
         self.tell(|| What::Actor { op: ActorOp::Start, who });
         self.weather_changed_at(actor);
@@ -734,10 +822,7 @@ impl World {
             return;
         }
         self.judge.see(&self.truth, Fact::Heard { who: &one.who, input: &input });
-        let now = {
-            let passed = self.truth.now.since(Instant::default());
-            Now { mono: self.truth.now + one.ahead, wall: WALL_START + passed }
-        };
+        let now = one.clock.now(self.truth.now);
         let mut out = std::mem::take(&mut self.out);
         out.wake_at = None;
         let program = one.program.as_mut().expect("it was just looked at");
@@ -752,21 +837,17 @@ impl World {
             self.agenda.cause = self.trace.number();
         }
         let one = &mut self.actors[actor];
-        let wanted = out.wake_at.map(|at| Instant::from_nanos(at.nanos().saturating_sub(nanos(one.ahead))));
+        one.wake_at = out.wake_at;
+        let wanted = out.wake_at.map(|at| one.clock.world(at));
         let life = one.who.life;
         if let Some((at, tie)) = one.alarm.set(self.truth.now, wanted) {
             self.agenda.add(at, tie, Happening::Wake { actor, life });
         }
+        if !out.list.is_empty() && (!one.slow.is_empty() || one.leaves_at > self.truth.now) {
+            self.leave(actor, std::mem::take(&mut out.list));
+        }
         for effect in out.list.drain(..) {
-            self.perform(actor, effect);
-            let one = &mut self.actors[actor];
-            one.outputs += 1;
-            if let Some((outputs, down)) = one.doomed
-                && one.outputs >= outputs
-            {
-                one.doomed = None;
-                sometimes!(HalfDone);
-                self.crash(actor, Some(down));
+            if !self.perform_one(actor, life, effect) {
                 break;
             }
         }
@@ -774,9 +855,39 @@ impl World {
         self.out = out;
     }
 
+    /// What a slow program decided to do leaves it.
+    fn perform_late(&mut self, actor: usize, effects: Vec<(Effect, Option<RequestId>)>) {
+        let life = self.actors[actor].who.life;
+        for (effect, id) in effects {
+            match (effect, id) {
+                (Effect::Call { call, request }, Some(id)) => self.call(actor, call, request, id),
+                (effect, _) => self.perform(actor, effect),
+            }
+            if !self.has_done_one(actor, life) {
+                break;
+            }
+        }
+    }
+
+    /// Does what a program wants done. Tells whether it lives on.
+    fn perform_one(&mut self, actor: usize, life: u32, effect: Effect) -> bool {
+        self.perform(actor, effect);
+        self.has_done_one(actor, life)
+    }
+
+    /// A program has done something. Tells whether it lives on.
+    fn has_done_one(&mut self, actor: usize, life: u32) -> bool {
+        self.count(actor, Occasion::Output);
+        let one = &self.actors[actor];
+        one.who.life == life && one.program.is_some()
+    }
+
     fn perform(&mut self, actor: usize, effect: Effect) {
         match effect {
-            Effect::Call { call, request } => self.call(actor, call, request),
+            Effect::Call { call, request } => {
+                let id = self.decide(actor, &request);
+                self.call(actor, call, request, id);
+            }
             Effect::Cancel { call } => {
                 if let Some(id) = self.actors[actor].open.remove(&call) {
                     self.hang_up(actor, id);
@@ -797,41 +908,64 @@ impl World {
         }
     }
 
-    fn call(&mut self, actor: usize, call: CallId, request: Request) {
+    /// A program has decided to ask for something; the request gets its name.
+    fn decide(&mut self, actor: usize, request: &Request) -> RequestId {
         self.next_request += 1;
-        let (id, now) = (RequestId(self.next_request), self.truth.now);
+        let id = RequestId(self.next_request);
+        self.judge.see(&self.truth, Fact::Sent { who: &self.actors[actor].who, id, request });
+        id
+    }
+
+    /// A request goes on its way.
+    fn call(&mut self, actor: usize, call: CallId, request: Request, id: RequestId) {
+        let now = self.truth.now;
         let one = &mut self.actors[actor];
-        self.judge.see(&self.truth, Fact::Sent { who: &one.who, id, request: &request });
         let about = subject(&request);
-        let (fate, tie) = one.link.send(Message::Request, &about);
+        let (mut fate, tie) = one.link.send(now, Message::Request, &about);
         one.open.insert(call, id);
         let (life, timeout) = (one.who.life, one.link.quality.timeout);
         let watch = match &request.verb {
             Verb::Watch { query, from, .. } => Some((query.clone(), *from)),
             _ => None,
         };
-        match fate {
-            Fate::Arrives(delay) | Fate::ArrivesTwice(delay, _) => {
-                let arrives = now + delay;
-                let asked = Asked {
-                    actor,
-                    life,
-                    call,
-                    sent: now,
-                    arrives,
-                    about,
-                    request: Some(request),
-                    watch,
-                    last: now,
-                    broken: false,
-                };
-                self.requests.insert(id, Box::new(asked));
-                self.agenda.add(arrives, tie, Happening::Arrive { id });
+        let list = match &request.verb {
+            Verb::List(query) if query.not_older_than.is_some() => Some(query.clone()),
+            _ => None,
+        };
+        if let Some(mishap) = self.count(actor, Occasion::Request) {
+            fate = fate.with(mishap);
+            if mishap == Mishap::Conflict {
+                self.actors[actor].ambushed = Some(id);
             }
+        }
+        let (delay, again) = match fate {
+            Fate::Arrives(delay) => (delay, None),
+            Fate::ArrivesTwice(delay, again) => (delay, Some(again).filter(|_| watch.is_none())),
             Fate::Lost => {
                 sometimes!(RequestLost);
-                self.lose(actor, life, call, now + timeout, tie, "the request timed out");
+                return self.lose(actor, life, call, now + timeout, tie, "the request timed out");
             }
+        };
+        let arrives = now + delay;
+        // Who asked has given up by then.
+        let broken = delay > timeout;
+        if broken {
+            self.lose(actor, life, call, now + timeout, tie, "the request timed out");
+        }
+        let twin = again.map(|again| (again, request.clone(), about.clone(), list.clone()));
+        let (request, last, behind) = (Some(request), now, VecDeque::new());
+        let asked = Asked { actor, life, call, sent: now, arrives, about, request, watch, list, last, broken, behind };
+        self.requests.insert(id, Box::new(asked));
+        self.agenda.add(arrives, tie, Happening::Arrive { id });
+        if let Some((again, request, about, list)) = twin {
+            self.next_request += 1;
+            let id = RequestId(self.next_request);
+            self.judge.see(&self.truth, Fact::Sent { who: &self.actors[actor].who, id, request: &request });
+            let (arrives, request, watch, behind) = (now + again, Some(request), None, VecDeque::new());
+            let asked =
+                Asked { actor, life, call, sent: now, arrives, about, request, watch, list, last, broken, behind };
+            self.requests.insert(id, Box::new(asked));
+            self.agenda.add(arrives, tie, Happening::Arrive { id });
         }
     }
 
@@ -843,7 +977,7 @@ impl World {
     /// The client of a request has gone; the API server will learn of it.
     fn hang_up(&mut self, actor: usize, id: RequestId) {
         let Some(asked) = self.requests.get(&id) else { return };
-        let (fate, tie) = self.actors[actor].link.send(Message::Hangup, &asked.about);
+        let (fate, tie) = self.actors[actor].link.send(self.truth.now, Message::Hangup, &asked.about);
         let Fate::Arrives(delay) = fate else { return };
         let at = (self.truth.now + delay).max(asked.arrives + TICK);
         self.agenda.add(at, tie, Happening::Gone { id });
@@ -859,7 +993,8 @@ impl World {
         let (who, name) = (one.who.clone(), one.who.to_string());
         one.who.life += 1;
         one.alarm.silence();
-        one.doomed = None;
+        one.frozen = self.truth.now;
+        one.leaves_at = self.truth.now;
         let life = one.who.life;
         let open = std::mem::take(&mut one.open);
         self.tell(|| What::Actor { op: ActorOp::Crash, who });
@@ -886,7 +1021,7 @@ impl World {
         let (objects, revision) = (self.truth.disk.objects(), self.truth.disk.revision());
         self.judge.see(&self.truth, Fact::Recovered { objects, revision });
         self.server.program = Some((self.server.make)(birth, self.truth.disk.load()));
-        self.server.ahead = Duration::from_secs(draw.count(1).below(1_000_000));
+        self.server.clock.begin(self.truth.now, Duration::from_secs(draw.count(1).below(1_000_000)));
         let who = self.server.who.clone();
         self.tell(|| What::Actor { op: ActorOp::Start, who });
         self.weather_changed();
@@ -897,10 +1032,12 @@ impl World {
         let Some(asked) = self.requests.get_mut(&id) else { return };
         if self.server.program.is_none() {
             let (actor, life, call) = (asked.actor, asked.life, asked.call);
-            let (fate, tie) = self.actors[actor].link.send(Message::Reply, &asked.about);
+            let (fate, tie) = self.actors[actor].link.send(self.truth.now, Message::Reply, &asked.about);
             let timeout = asked.sent + self.actors[actor].link.quality.timeout;
+            let given_up = asked.broken;
             self.requests.remove(&id);
             return match fate {
+                _ if given_up => {}
                 Fate::Arrives(delay) | Fate::ArrivesTwice(delay, _) => {
                     self.lose(actor, life, call, self.truth.now + delay, tie, "connection refused");
                 }
@@ -908,11 +1045,18 @@ impl World {
             };
         }
         let request = asked.request.take().expect("a request arrives once");
+        if self.refuses(id, &request) {
+            return;
+        }
+        let one = &self.actors[self.requests[&id].actor];
+        if !one.intruders.is_empty() || one.ambushed == Some(id) {
+            self.intrude(id, &request);
+        }
         self.step_server(Input::Request { from: id, request });
     }
 
     fn step_server(&mut self, input: Input) {
-        let now = self.clock(self.server.ahead);
+        let now = self.server.clock.now(self.truth.now);
         let Some(program) = self.server.program.as_mut() else { return };
         let mut out = std::mem::take(&mut self.out);
         out.wake_at = None;
@@ -934,7 +1078,8 @@ impl World {
         } else {
             self.agenda.cause = self.trace.number();
         }
-        let wanted = out.wake_at.map(|at| Instant::from_nanos(at.nanos().saturating_sub(nanos(self.server.ahead))));
+        self.server.wake_at = out.wake_at;
+        let wanted = out.wake_at.map(|at| self.server.clock.world(at));
         let life = self.server.who.life;
         if let Some((at, tie)) = self.server.alarm.set(self.truth.now, wanted) {
             self.agenda.add(at, tie, Happening::WakeServer { life });
@@ -959,7 +1104,10 @@ impl World {
                 if asked.broken {
                     return;
                 }
-                if link.is_deaf() {
+                if !link.is_fair() && matches!(event, WatchEvent::Bookmark(_)) && link.drops_bookmarks(self.truth.now) {
+                    return;
+                }
+                if link.is_deaf(self.truth.now) {
                     sometimes!(DeafWatch);
                     // The connection cannot deliver it, so it will break, and nothing later may come through.
                     asked.broken = true;
@@ -969,13 +1117,26 @@ impl World {
                     self.agenda.add(at, to.0, Happening::Gone { id: to });
                     return;
                 }
-                let (fate, _) = link.signal(Message::Event, to.0);
+                let (fate, _) = link.signal(self.truth.now, Message::Event, to.0);
                 let Fate::Arrives(delay) = fate else { unreachable!("events of a watch are never lost one by one") };
-                let at = (self.truth.now + delay).max(asked.last + TICK);
+                let mut at = (self.truth.now + delay).max(asked.last + TICK);
+                let mut cut = false;
+                if !link.is_fair()
+                    && let Some(consumer) = link.consumer(self.truth.now)
+                {
+                    at = at.max(asked.last + consumer.each);
+                    asked.behind.retain(|at| *at > self.truth.now);
+                    asked.behind.push_back(at);
+                    cut = asked.behind.len() > consumer.buffer;
+                }
                 asked.last = at;
                 let (actor, life, call) = (asked.actor, asked.life, asked.call);
                 let input = Input::Event { call, event };
                 self.agenda.add(at, to.0, Happening::Deliver { actor, life, input });
+                cut |= matches!(self.count(actor, Occasion::Event), Some(Mishap::WatchCut));
+                if cut {
+                    self.break_watch(to);
+                }
             }
             Effect::End { to } => {
                 self.judge.see(&self.truth, Fact::Closed { id: to });
@@ -995,7 +1156,7 @@ impl World {
         }
     }
 
-    fn answer(&mut self, to: RequestId, answer: Answer) {
+    fn answer(&mut self, to: RequestId, mut answer: Answer) {
         if let Answer::Object { object, .. } = &answer {
             self.truth.share(object);
         }
@@ -1008,11 +1169,21 @@ impl World {
         };
         let (actor, life, call, now) = (asked.actor, asked.life, asked.call, self.truth.now);
         let link = &mut self.actors[actor].link;
-        let (fate, tie) = link.send(Message::Reply, &asked.about);
+        let (mut fate, tie) = link.send(now, Message::Reply, &asked.about);
         let times_out = asked.sent + link.quality.timeout;
+        if let Some(query) = asked.list.take() {
+            self.age(actor, &query, &mut answer);
+        }
+        if let Some(mishap) = self.count(actor, Occasion::Reply) {
+            fate = fate.with(mishap);
+        }
+        let asked = self.requests.get_mut(&to).expect("it was just looked at");
         if opened {
             if let Some((query, from)) = &asked.watch {
                 self.judge.see(&self.truth, Fact::Opened { id: to, query, from: *from });
+            }
+            if asked.broken {
+                return self.agenda.add(now + TICK, to.0, Happening::Gone { id: to });
             }
             match fate {
                 Fate::Arrives(delay) | Fate::ArrivesTwice(delay, _) => {
@@ -1028,8 +1199,12 @@ impl World {
             }
             return;
         }
+        let given_up = asked.broken;
         self.judge.see(&self.truth, Fact::Answered { id: to, answer: &answer });
         self.requests.remove(&to);
+        if given_up {
+            return;
+        }
         let late = |delay: Duration| now + delay > times_out;
         match fate {
             Fate::Arrives(delay) if !late(delay) => {
@@ -1056,7 +1231,7 @@ impl World {
         if asked.broken {
             return;
         }
-        let (fate, tie) = self.actors[asked.actor].link.send(Message::Hangup, &asked.about);
+        let (fate, tie) = self.actors[asked.actor].link.send(self.truth.now, Message::Hangup, &asked.about);
         let Fate::Arrives(delay) = fate else { return };
         let at = (self.truth.now + delay).max(asked.last + TICK);
         let (actor, life, call) = (asked.actor, asked.life, asked.call);
@@ -1066,12 +1241,14 @@ impl World {
     fn sync(&mut self) {
         let Some(first) = self.truth.disk.first() else { return };
         let draw = self.server.syncs.object(0, first);
-        let at = self.truth.now + self.server.sync.of(draw);
+        let at = self.truth.now + self.server.sync.of(draw) + self.server.trouble.sync(draw);
         let life = self.server.who.life;
         self.agenda.add(at, draw.count(1).u64(), Happening::Synced { life });
     }
 
     fn synced(&mut self, life: u32) {
+        let fails = self.server.trouble.fails();
+        self.truth.disk.broken = fails;
         for Outcome { commit, outcome, change, cause } in self.truth.disk.synced() {
             self.agenda.cause = cause;
             if let Some(change) = change {
@@ -1094,6 +1271,8 @@ impl World {
         self.truth.durable(change);
         let change = self.truth.history.back().expect("one was just added");
         self.judge.see(&self.truth, Fact::Durable { change });
+        let (kind, revision) = (change.key.kind, change.revision);
+        self.wrote(kind, revision);
     }
 
     fn crash_server(&mut self, down: Duration, unsynced: Unsynced) {
@@ -1103,7 +1282,9 @@ impl World {
         let who = self.server.who.clone();
         self.server.who.life += 1;
         self.server.alarm.silence();
+        self.server.frozen = self.truth.now;
         let strike = self.agenda.cause;
+        self.truth.disk.broken = self.server.trouble.fails();
         for (change, cause) in self.truth.disk.crash(unsynced) {
             self.agenda.cause = cause;
             self.durable(change);
@@ -1117,9 +1298,9 @@ impl World {
             let asked = self.requests.remove(&id).expect("it was just listed");
             if asked.watch.is_some() {
                 self.end(&asked);
-            } else {
+            } else if !asked.broken {
                 let (actor, life, call) = (asked.actor, asked.life, asked.call);
-                let (fate, tie) = self.actors[actor].link.send(Message::Reply, &asked.about);
+                let (fate, tie) = self.actors[actor].link.send(self.truth.now, Message::Reply, &asked.about);
                 let at = match fate {
                     Fate::Arrives(delay) | Fate::ArrivesTwice(delay, _) => self.truth.now + delay,
                     Fate::Lost => (asked.sent + self.actors[actor].link.quality.timeout).max(self.truth.now),
@@ -1137,14 +1318,14 @@ impl World {
     // Machines.
 
     fn deed(&mut self, node: usize, boot: u32, deed: Deed) {
-        let wall = self.clock(Duration::ZERO).wall;
+        let kubelet = self.machines[node].kubelet;
+        let wall = self.actors[kubelet].clock.now(self.truth.now).wall;
         let machine = &mut self.machines[node];
         if machine.boot != boot {
             return;
         }
         let mut results = Results::default();
         let report = machine.runtime.act(wall, deed, &mut results);
-        let kubelet = machine.kubelet;
         self.results(node, results);
         if let Some(report) = report {
             self.step_actor(kubelet, Input::Runtime(report));
@@ -1198,6 +1379,7 @@ impl World {
         let machine = &mut self.machines[node];
         machine.up = false;
         machine.boot += 1;
+        machine.frozen = self.truth.now;
         let (name, boot) = (machine.name.clone(), machine.boot);
         let lives = machine.runtime.crash();
         if !lives.is_empty() {
@@ -1213,88 +1395,7 @@ impl World {
         self.weather_changed_at(self.machines[node].kubelet);
     }
 
-    // Faults.
-
-    /// Makes something go wrong, now. `id` names it until it is over.
-    fn strike(&mut self, id: usize, fault: &Fault) {
-        self.tell(|| What::Fault { id, text: fault.to_string(), target: fault.target().to_owned() });
-        match fault {
-            Fault::ApiServerCrash { down, unsynced } => self.crash_server(*down, *unsynced),
-            Fault::Crash { actor, down } => {
-                if let Some(actor) = self.named(actor) {
-                    self.crash(actor, Some(*down));
-                }
-            }
-            Fault::CrashAfterOutput { actor, outputs, down } => {
-                if let Some(actor) = self.named(actor) {
-                    let one = &mut self.actors[actor];
-                    one.doomed = Some((one.outputs + outputs, *down));
-                }
-            }
-            Fault::NodeCrash { node, down } => {
-                if let Some(node) = self.machines.iter().position(|machine| *machine.name == **node) {
-                    self.crash_node(node, *down);
-                }
-            }
-            Fault::Link { actor, weather, lasts } => {
-                if let Some(actor) = self.named(actor) {
-                    self.spoil(id, actor, *weather, *lasts);
-                }
-            }
-            Fault::CutWatches { actor } => {
-                if let Some(actor) = self.named(actor) {
-                    let life = self.actors[actor].who.life;
-                    let cut: Vec<RequestId> = self.actors[actor].open.values().copied().collect();
-                    for id in cut {
-                        let open =
-                            |asked: &&Asked| asked.watch.is_some() && asked.request.is_none() && asked.life == life;
-                        if self.requests.get(&id).map(|asked| &**asked).filter(open).is_some() {
-                            let asked = self.requests.get_mut(&id).expect("it was just looked at");
-                            let (call, last) = (asked.call, asked.last);
-                            // What is on its way still arrives; what the API server sends from now on does not.
-                            let at = self.truth.now.max(last + TICK);
-                            asked.broken = true;
-                            self.hang_up(actor, id);
-                            self.agenda.add(at, id.0, Happening::End { actor, life, call });
-                        }
-                    }
-                }
-            }
-            Fault::DiskFull { lasts } => {
-                self.truth.disk.broken = Some("no space left on device".into());
-                self.agenda.add(self.truth.now + *lasts, 0, Happening::DiskHasRoom { fault: id });
-            }
-            Fault::ProcessesEnd { pod, code } => self.end_processes(pod, *code),
-        }
-    }
-
-    fn named(&self, name: &str) -> Option<usize> {
-        self.actors.iter().position(|actor| *actor.who.name == *name)
-    }
-
-    fn spoil(&mut self, id: usize, actor: usize, weather: Weather, lasts: Duration) {
-        self.actors[actor].link.spoil(id, weather);
-        self.agenda.add(self.truth.now + lasts, id as u64, Happening::Clear { actor, fault: id });
-        self.weather_changed_at(actor);
-    }
-
-    fn end_processes(&mut self, pod: &str, code: i32) {
-        let Some((name, nodes)) = self.truth.first_running(pod) else { return };
-        let (name, nodes) = (name.to_owned(), nodes.to_vec());
-        for node in 0..self.machines.len() {
-            if !nodes.contains(&self.machines[node].name) {
-                continue;
-            }
-            let processes: Vec<_> =
-                self.machines[node].runtime.processes().filter(|process| process.pod.name == name).collect();
-            for process in processes {
-                let boot = self.machines[node].boot;
-                self.deed(node, boot, Deed::End { process, code, signal: None });
-            }
-        }
-    }
-
-    /// The API server was started or stopped: which nodes are in touch with it is found anew.
+    /// The API server was started, stopped, or is in trouble: which nodes are in touch with it is found anew.
     fn weather_changed(&mut self) {
         for machine in 0..self.machines.len() {
             self.look_at_touch(machine);
@@ -1312,9 +1413,11 @@ impl World {
 
     fn look_at_touch(&mut self, machine: usize) {
         let (now, machine) = (self.truth.now, &self.machines[machine]);
-        let kubelet = &self.actors[machine.kubelet];
-        let serving = self.server.program.is_some();
-        let good = serving && machine.up && kubelet.program.is_some() && kubelet.link.is_fair();
+        let (kubelet, server) = (&self.actors[machine.kubelet], &self.server);
+        let serving = server.program.is_some() && server.frozen <= now && server.trouble.is_none();
+        let runs = machine.up && machine.frozen <= now && kubelet.program.is_some() && kubelet.frozen <= now;
+        let well = kubelet.link.is_fair() && kubelet.slow.is_empty() && machine.runtime.is_well();
+        let good = serving && runs && well;
         let facts = self.truth.nodes.get_mut(&machine.name).expect("every machine has facts");
         facts.up = machine.up;
         facts.in_touch = if good { facts.in_touch.or(Some(now)) } else { None };
@@ -1345,10 +1448,6 @@ fn step(
 
 /// The least time between two things that keep their order.
 const TICK: Duration = Duration::from_nanos(100);
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
 
 fn kind_of(input: &Input) -> u64 {
     match input {

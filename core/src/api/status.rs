@@ -242,6 +242,22 @@ impl Status {
         Status::conflict(kind, name, why)
     }
 
+    /// What is asked for is to be newer than all the server knows.
+    ///
+    /// Source: `k8s.io/apiserver/pkg/storage`, `NewTooLargeResourceVersionError`.
+    pub fn too_large_revision(asked: u64, current: u64) -> Self {
+        let message = format!("Too large resource version: {asked}, current: {current}");
+        let short = "Too large resource version".to_owned();
+        let cause = Cause { reason: TOO_LARGE.into(), message: short, field: String::new() };
+        let details = Details { causes: vec![cause], ..Details::default() };
+        Status { details: Some(Box::new(details)), ..Status::failure(Reason::Timeout, message) }
+    }
+
+    /// Whether it says that the server knows less than who asked.
+    pub fn is_too_large_revision(&self) -> bool {
+        self.details.as_ref().is_some_and(|details| details.causes.iter().any(|cause| cause.reason == TOO_LARGE))
+    }
+
     /// The object's content breaks rules.
     pub fn invalid(kind: Kind, name: &str, errors: &[FieldError]) -> Self {
         let row = kind.row();
@@ -259,6 +275,9 @@ impl Status {
         self.code.unwrap_or(if self.status == "Success" { 200 } else { 500 })
     }
 }
+
+/// Source: `k8s.io/apimachinery/pkg/apis/meta/v1`, `CauseTypeResourceVersionTooLarge`.
+const TOO_LARGE: &str = "ResourceVersionTooLarge";
 
 fn details(row: &KindRow, name: &str) -> Details {
     Details { name: name.into(), group: row.group.into(), kind: row.plural.into(), ..Default::default() }

@@ -151,7 +151,7 @@ impl ApiServer {
                 Some(object) => Answer::Object { object: object.clone(), created: false },
                 None => Answer::Refused(Status::not_found(key.kind, &key.name)),
             }),
-            Verb::List(query) => Some(match unknown_field(query) {
+            Verb::List(query) => Some(match unknown_field(query).or_else(|| self.unknown_revision(query)) {
                 Some(status) => Answer::Refused(status),
                 None => {
                     Answer::List { revision: self.store.revision(), items: self.store.list(query).cloned().collect() }
@@ -169,6 +169,13 @@ impl ApiServer {
             Verb::Watch { query, from: start, bookmarks } => self.watch(from, query, start, bookmarks, out),
             _ => self.write(now, from, request, out),
         }
+    }
+
+    /// A list that is to be at least as new as a store that knew more than this one.
+    fn unknown_revision(&self, query: &Query) -> Option<Status> {
+        let current = self.store.revision();
+        let asked = query.not_older_than.filter(|asked| *asked > current)?;
+        Some(Status::too_large_revision(asked.0, current.0))
     }
 
     fn watch(&mut self, to: RequestId, query: Query, from: WatchFrom, bookmarks: bool, out: &mut Effects) {

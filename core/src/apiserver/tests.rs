@@ -445,6 +445,21 @@ fn a_pod_is_bound_once_and_to_a_node_that_is_there() {
 }
 
 #[test]
+fn a_list_is_not_older_than_what_was_asked_for() {
+    let mut desk = Desk::new();
+    desk.create(Kind::Node, json!({"metadata": {"name": "n"}}));
+    let now = desk.server.store().revision();
+    let check = |desk: &mut Desk, least: u64, want: &str| {
+        let query = Query { not_older_than: Some(Revision(least)), ..Query::all(Kind::Node) };
+        assert_eq!(desk.ask(Verb::List(query)), want);
+    };
+    let listed = desk.ask(Verb::List(Query::all(Kind::Node)));
+    check(&mut desk, 1, &listed);
+    check(&mut desk, now.0, &listed);
+    check(&mut desk, now.0 + 1, "Timeout");
+}
+
+#[test]
 fn a_watch_hears_what_it_asked_for_and_no_more() {
     let mut desk = Desk::new();
     desk.create(Kind::Namespace, json!({"metadata": {"name": "x"}}));

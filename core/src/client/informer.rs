@@ -3,6 +3,9 @@
 //! It lists, then watches from the list's revision. When the watch ends it watches again from where it was; when that
 //! revision is forgotten it lists again, and tells the difference, deletions included. Failures are tried again with
 //! exponential, jittered delays. This is the list-watch of GoKube, with its options and what its metrics count.
+//!
+//! The view never goes back: the first list is the most recent there is, a later one is asked to be no older than what
+//! was seen. Only a server that itself knows less (its store was lost) is followed back, after it has said so.
 
 use crate::api::object::{Key, Object, Resource};
 use crate::client::{Backoff, Ids};
@@ -96,9 +99,11 @@ pub struct Informer {
 enum State {
     /// Nothing is known: list as soon as the program is stepped.
     New,
+    /// `at_least` is what the list must not be older than; absent where the most recent is asked for.
     Listing {
         call: CallId,
         lost_at: Instant,
+        at_least: Option<Revision>,
     },
     Opening {
         call: CallId,
@@ -210,7 +215,14 @@ impl Informer {
 
     fn take_in(&mut self, now: Now, input: &Input, changes: &mut Vec<Change>, out: &mut Effects) {
         match (self.state, input) {
-            (State::Listing { call, .. }, Input::Reply { call: of, answer }) if call == *of => match answer {
+            (State::Listing { call, at_least, .. }, Input::Reply { call: of, answer }) if call == *of => match answer {
+                // No failure: it is asked at once for what it does know.
+                Answer::Refused(status) if at_least.is_some() && status.is_too_large_revision() => {
+                    self.list(now, None, out);
+                }
+                Answer::List { revision, .. } if at_least.is_some_and(|least| *revision < least) => {
+                    self.list(now, None, out);
+                }
                 Answer::List { revision, items } => {
                     let began_at = self.began_at;
                     self.counts.lists += 1;
@@ -280,7 +292,7 @@ impl Informer {
 
     fn go_on(&mut self, now: Now, out: &mut Effects) {
         match self.state {
-            State::Listing { call, lost_at } if lost_at <= now.mono => {
+            State::Listing { call, lost_at, .. } if lost_at <= now.mono => {
                 out.push(Effect::Cancel { call });
                 self.fail(now, true, "list: no answer", out);
             }
@@ -292,10 +304,11 @@ impl Informer {
         }
         // In the same step, so that a further one at the same time adds nothing.
         match self.state {
-            State::New => self.list(now, out),
+            State::New => self.list(now, None, out),
             State::Waiting { until, list } if until <= now.mono => {
                 self.counts.retry_attempts += 1;
-                if list { self.list(now, out) } else { self.open(now, out) }
+                let seen = Some(self.revision).filter(|_| self.synced);
+                if list { self.list(now, seen, out) } else { self.open(now, out) }
             }
             _ => {}
         }
@@ -306,11 +319,12 @@ impl Informer {
         }
     }
 
-    fn list(&mut self, now: Now, out: &mut Effects) {
+    fn list(&mut self, now: Now, at_least: Option<Revision>, out: &mut Effects) {
         let call = self.ids.draw();
         self.began_at = now.mono;
-        self.state = State::Listing { call, lost_at: now.mono + self.options.timeout };
-        out.push(Effect::Call { call, request: Verb::List(self.query.clone()).into() });
+        self.state = State::Listing { call, lost_at: now.mono + self.options.timeout, at_least };
+        let query = Query { not_older_than: at_least, ..self.query.clone() };
+        out.push(Effect::Call { call, request: Verb::List(query).into() });
     }
 
     fn open(&mut self, now: Now, out: &mut Effects) {
@@ -389,5 +403,64 @@ fn told(answer: &Answer) -> String {
         Answer::Object { .. } | Answer::List { .. } | Answer::Watching | Answer::Removed(_) => {
             "an answer of another kind".into()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::kinds::Kind;
+    use crate::api::status::{Reason, Status};
+
+    /// What an informer asks for after each of these answers, and the revision its view is at in the end.
+    fn asks(answers: Vec<Answer>) -> (Vec<String>, u64) {
+        let mut informer = Informer::new(Query::all(Kind::Node), 1, 1, Options::default());
+        let (mut now, mut asked) = (Now::default(), Vec::new());
+        let mut answers = answers.into_iter();
+        let mut input = Input::Wake;
+        loop {
+            let mut out = Effects::default();
+            informer.step(now, &input, &mut out);
+            let call = out.list.iter().find_map(|effect| match effect {
+                Effect::Call { call, request } => Some((*call, request.verb.clone())),
+                _ => None,
+            });
+            let Some((call, verb)) = call else {
+                now.mono = out.wake_at.expect("it waits for something");
+                input = Input::Wake;
+                continue;
+            };
+            asked.push(match verb {
+                Verb::List(Query { not_older_than: None, .. }) => "list".to_owned(),
+                Verb::List(Query { not_older_than: Some(least), .. }) => format!("list >= {least}"),
+                Verb::Watch { from: WatchFrom::After(after), .. } => format!("watch > {after}"),
+                other => format!("{other:?}"),
+            });
+            let Some(answer) = answers.next() else { return (asked, informer.revision.0) };
+            input = Input::Reply { call, answer };
+        }
+    }
+
+    #[test]
+    fn a_view_goes_back_only_with_its_server() {
+        let check = |answers: &[Answer], want: &str, revision| {
+            let (asked, at) = asks(answers.to_vec());
+            assert_eq!((asked.join(", ").as_str(), at), (want, revision));
+        };
+        let list = |revision| Answer::List { revision: Revision(revision), items: Vec::new() };
+        let refused = |reason| Answer::Refused(Status::failure(reason, ""));
+        let too_large = || Answer::Refused(Status::too_large_revision(7, 3));
+        check(&[], "list", 0);
+        check(&[refused(Reason::InternalError)], "list, list", 0);
+        check(&[list(7)], "list, watch > 7", 7);
+        check(&[list(7), refused(Reason::Expired)], "list, watch > 7, list >= 7", 7);
+        check(&[list(7), refused(Reason::Expired), list(9)], "list, watch > 7, list >= 7, watch > 9", 9);
+        // A failure is no reason to be content with less.
+        let failed = [list(7), refused(Reason::Expired), Answer::Lost(String::new())];
+        check(&failed, "list, watch > 7, list >= 7, list >= 7", 7);
+        let behind = [list(7), refused(Reason::Expired), list(3), list(8)];
+        check(&behind, "list, watch > 7, list >= 7, list, watch > 8", 8);
+        let lost = [list(7), refused(Reason::Expired), too_large(), list(3)];
+        check(&lost, "list, watch > 7, list >= 7, list, watch > 3", 3);
     }
 }

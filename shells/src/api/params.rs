@@ -17,6 +17,7 @@ pub struct Params {
     pub label_selector: String,
     pub field_selector: String,
     pub resource_version: String,
+    pub resource_version_match: String,
     pub timeout: Option<Duration>,
     pub delete: DeleteOptions,
     /// Of GoKube: only pods of this node.
@@ -40,6 +41,7 @@ impl Params {
                 "labelSelector" => params.label_selector = value.into(),
                 "fieldSelector" => params.field_selector = value.into(),
                 "resourceVersion" => params.resource_version = value.into(),
+                "resourceVersionMatch" => params.resource_version_match = value.into(),
                 "nodeName" => params.node_name = Some(value.into()),
                 "timeoutSeconds" => params.timeout = Some(Duration::from_secs(number(value)?)),
                 "gracePeriodSeconds" => params.delete.grace_seconds = Some(grace(value)?),
@@ -58,14 +60,40 @@ impl Params {
             fields.0.extend(miniku_core::api::selector::FieldSelector::equal("spec.nodeName", node).0);
         }
         let labels = parse_label_selector(&self.label_selector).map_err(wrong)?;
-        Ok(Query { kind, namespace: namespace.map(Into::into), labels, fields })
+        Ok(Query { labels, fields, namespace: namespace.map(Into::into), ..Query::all(kind) })
+    }
+
+    /// The objects that are to be listed, and how old the list may be.
+    ///
+    /// Source: Kubernetes API concepts, "Semantics for get and list": a revision alone means `NotOlderThan`.
+    pub fn list_query(&self, kind: Kind, namespace: Option<&str>) -> Result<Query, Status> {
+        let not_older_than = self.revision()?;
+        match self.resource_version_match.as_str() {
+            "" => {}
+            "NotOlderThan" if !self.resource_version.is_empty() => {}
+            "Exact" if not_older_than.is_some() => {
+                let why = "the objects of past revisions are not kept";
+                return Err(Status::failure(Reason::Expired, why));
+            }
+            other => {
+                let why =
+                    format!("resourceVersionMatch: Invalid value: {other:?}: needs a resourceVersion that it fits");
+                return Err(Status::failure(Reason::BadRequest, why));
+            }
+        }
+        Ok(Query { not_older_than, ..self.query(kind, namespace)? })
     }
 
     /// Where a watch begins.
     pub fn watch_from(&self) -> Result<WatchFrom, Status> {
+        Ok(self.revision()?.map_or(WatchFrom::Start, WatchFrom::After))
+    }
+
+    /// The revision that is named; none is named by `0` either, which means any.
+    fn revision(&self) -> Result<Option<Revision>, Status> {
         match self.resource_version.as_str() {
-            "" | "0" => Ok(WatchFrom::Start),
-            text => text.parse().map(|revision| WatchFrom::After(Revision(revision))).map_err(|_| {
+            "" | "0" => Ok(None),
+            text => text.parse().map(|revision| Some(Revision(revision))).map_err(|_| {
                 let rule = format!("resourceVersion: Invalid value: {text:?}: must be a decimal number");
                 Status::failure(Reason::BadRequest, rule)
             }),
@@ -176,6 +204,26 @@ mod tests {
         }
         assert!(read(&[("resourceVersion", "x")]).unwrap().watch_from().is_err());
         assert!(read(&[("labelSelector", "a in b")]).unwrap().query(Kind::Pod, None).is_err());
+    }
+
+    #[test]
+    fn a_list_may_be_as_old_as_it_is_said() {
+        let check = |version: &str, how: &str, want: Result<Option<u64>, u16>| {
+            let params = read(&[("resourceVersion", version), ("resourceVersionMatch", how)]).unwrap();
+            let got = params.list_query(Kind::Pod, None);
+            let got = got.map(|query| query.not_older_than.map(|one| one.0)).map_err(|status| status.http_code());
+            assert_eq!(got, want, "{version:?} {how:?}");
+        };
+        check("", "", Ok(None));
+        check("0", "", Ok(None));
+        check("0", "NotOlderThan", Ok(None));
+        check("7", "", Ok(Some(7)));
+        check("7", "NotOlderThan", Ok(Some(7)));
+        check("7", "Exact", Err(410));
+        check("0", "Exact", Err(400));
+        check("", "NotOlderThan", Err(400));
+        check("7", "Newest", Err(400));
+        check("x", "", Err(400));
     }
 
     #[test]

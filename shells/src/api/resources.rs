@@ -104,7 +104,7 @@ fn request(asked: Asked, resource: &Resource, params: &Params) -> Result<(Reques
     let mut warnings = Vec::new();
     let mut dry_run = params.dry_run;
     let verb = match (asked.method, resource.name.as_deref(), part) {
-        ("GET" | "HEAD", None, _) => Verb::List(params.query(kind, namespace)?),
+        ("GET" | "HEAD", None, _) => Verb::List(params.list_query(kind, namespace)?),
         ("GET" | "HEAD", Some(_), None | Some("status")) => Verb::Get { key: key(resource) },
         ("POST", _, Some("binding")) => binding(asked, key(resource))?,
         ("POST", None, _) => {

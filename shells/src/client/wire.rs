@@ -124,7 +124,12 @@ pub fn request(request: &Request) -> HttpRequest {
 
 /// Where the objects that match are listed.
 pub fn list_target(query: &Query) -> String {
-    paths::with_query(&collection(query), selectors(query))
+    let mut parameters = selectors(query);
+    if let Some(revision) = query.not_older_than {
+        parameters.push(("resourceVersion", revision.to_string()));
+        parameters.push(("resourceVersionMatch", "NotOlderThan".into()));
+    }
+    paths::with_query(&collection(query), parameters)
 }
 
 /// Where the objects that match are watched; the server is asked to end it after so many seconds.
@@ -408,6 +413,10 @@ mod tests {
         check(
             Verb::Watch { query, from: WatchFrom::After(Revision(7)), bookmarks: true },
             &format!("GET /api/v1/namespaces/x/pods?{selected}&watch=true&allowWatchBookmarks=true&resourceVersion=7"),
+        );
+        check(
+            Verb::List(Query { not_older_than: Some(Revision(7)), ..Query::all(Kind::Node) }),
+            "GET /api/v1/nodes?resourceVersion=7&resourceVersionMatch=NotOlderThan",
         );
         let from = WatchFrom::Start;
         check(Verb::Watch { query: Query::all(Kind::Node), from, bookmarks: false }, "GET /api/v1/nodes?watch=true");

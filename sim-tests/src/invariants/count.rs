@@ -5,21 +5,22 @@
 //! Catches: a controller that counts its stale view and creates again; twins after a lost reply or a restart.
 
 use super::{Broken, Checker};
-use crate::truth::{Fact, Role, Sight, Truth};
+use crate::truth::{Fact, Role, Sight, Truth, Who};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
 use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::program::{Answer, Input, Revision, Verb, WatchEvent};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Versions of each set, what its controller knows, and its pods.
 #[derive(Default)]
 pub struct Count {
     /// By uid: since which revision how many were wanted.
     wanted: BTreeMap<String, Vec<(Revision, usize)>>,
-    /// By uid: the revision that the controller saw last.
-    known: BTreeMap<String, Revision>,
+    /// By controller, of which there may be two, and uid: the revision that it saw last.
+    known: BTreeMap<(Arc<str>, String), Revision>,
     /// By pod: the revision of its set that was known when its creation was asked for; the oldest of several.
     asked: BTreeMap<Key, Revision>,
     /// By uid of the set.
@@ -37,9 +38,9 @@ fn counted(object: Option<&Object>) -> Option<&str> {
 }
 
 impl Count {
-    fn knows(&mut self, object: &Object) {
+    fn knows(&mut self, who: &Who, object: &Object) {
         if object.kind() == Kind::ReplicaSet {
-            self.known.insert(object.meta().uid.clone(), object.revision());
+            self.known.insert((who.name.clone(), object.meta().uid.clone()), object.revision());
         }
     }
 
@@ -59,10 +60,12 @@ impl Checker for Count {
     fn see(&mut self, _: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
             Fact::Heard { who, input } if who.role == Role::ReplicaSets => match input {
-                Input::Reply { answer: Answer::List { items, .. }, .. } => items.iter().for_each(|item| self.knows(item)),
+                Input::Reply { answer: Answer::List { items, .. }, .. } => {
+                    items.iter().for_each(|item| self.knows(who, item));
+                }
                 Input::Reply { answer: Answer::Object { object, .. }, .. }
                 | Input::Event { event: WatchEvent::Added(object) | WatchEvent::Modified(object), .. } => {
-                    self.knows(object);
+                    self.knows(who, object);
                 }
                 _ => {}
             },
@@ -70,7 +73,7 @@ impl Checker for Count {
                 if let Verb::Create { object } = &request.verb
                     && let Some(uid) = owner(object)
                 {
-                    let known = self.known.get(uid).copied().unwrap_or_default();
+                    let known = self.known.get(&(who.name.clone(), uid.to_owned())).copied().unwrap_or_default();
                     let oldest = self.asked.entry(object.key()).or_insert(known);
                     *oldest = known.min(*oldest);
                 }

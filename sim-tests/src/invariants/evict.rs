@@ -12,13 +12,19 @@ use miniku_core::api::pod::Pod;
 use miniku_core::program::{Answer, Input, Part, Revision, Verb, WatchEvent};
 use miniku_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Source: the controller's own grace period.
 const GRACE: Duration = Duration::from_secs(15);
 
-/// When the controller last heard of which renewal.
+/// When each controller, of which there may be two, last heard of which renewal.
 #[derive(Default)]
 pub struct Evict {
+    by: BTreeMap<Arc<str>, Observer>,
+}
+
+#[derive(Default)]
+struct Observer {
     life: u32,
     since: Instant,
     heard: BTreeMap<Name, (Revision, Instant)>,
@@ -26,7 +32,7 @@ pub struct Evict {
     confirmed: BTreeMap<Name, Instant>,
 }
 
-impl Evict {
+impl Observer {
     fn hears(&mut self, now: Instant, object: &Object) {
         if object.kind() == Kind::Lease {
             let last = self.heard.entry(object.key().name).or_insert((Revision(0), now));
@@ -45,24 +51,25 @@ impl Checker for Evict {
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
             Fact::Heard { who, input } if who.role == Role::NodeLifecycle => {
-                if who.life != self.life {
-                    *self = Evict { life: who.life, since: truth.now, ..Evict::default() };
+                let observer = self.by.entry(who.name.clone()).or_default();
+                if who.life != observer.life {
+                    *observer = Observer { life: who.life, since: truth.now, ..Observer::default() };
                 }
                 match input {
                     Input::Reply { answer: Answer::List { items, .. }, .. } => {
-                        items.iter().for_each(|item| self.hears(truth.now, item));
+                        items.iter().for_each(|item| observer.hears(truth.now, item));
                     }
                     Input::Reply { answer: Answer::Object { object, .. }, .. } => {
-                        self.hears(truth.now, object);
-                        self.confirmed.insert(object.key().name, truth.now);
+                        observer.hears(truth.now, object);
+                        observer.confirmed.insert(object.key().name, truth.now);
                     }
                     Input::Reply { answer: Answer::Refused(status), .. } => {
                         if let Some(details) = &status.details {
-                            self.confirmed.insert(details.name.as_str().into(), truth.now);
+                            observer.confirmed.insert(details.name.as_str().into(), truth.now);
                         }
                     }
                     Input::Event { event: WatchEvent::Added(object) | WatchEvent::Modified(object), .. } => {
-                        self.hears(truth.now, object);
+                        observer.hears(truth.now, object);
                     }
                     _ => {}
                 }
@@ -80,9 +87,10 @@ impl Checker for Evict {
                     _ => return Ok(()),
                 };
                 let name = Name::from(node);
-                let last = self.heard.get(&name).map_or(self.since, |(_, at)| *at);
+                let Some(observer) = self.by.get(&who.name) else { return Ok(()) };
+                let last = observer.heard.get(&name).map_or(observer.since, |(_, at)| *at);
                 let silent = truth.now.since(last);
-                let wrong = match self.confirmed.get(&name).filter(|confirmed| **confirmed >= last) {
+                let wrong = match observer.confirmed.get(&name).filter(|confirmed| **confirmed >= last) {
                     _ if silent < GRACE => format!("was heard {} ms ago", silent.as_millis()),
                     None => "was not asked for".to_owned(),
                     Some(_) => return Ok(()),
