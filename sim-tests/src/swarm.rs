@@ -174,7 +174,7 @@ fn plan(dice: &Dice, nodes: u64, sets: u64) -> Plan {
             let (weather, lasts) = (Weather { slow, ..Weather::FAIR }, dice.millis("slow for", nth, 5_000, 20_000));
             plan.strike(at, Fault::Link { actor: actor.clone(), weather, lasts });
             let name = name(dice.below("slow set", nth, sets));
-            plan.ask(at, plan::scale(&name, dice.below("slow scale", nth, 10) as u32));
+            plan.ask(at.max(Duration::from_secs(5)), plan::scale(&name, dice.below("slow scale", nth, 10) as u32));
             let crash = Fault::Crash { actor, down: dice.millis("down", nth, 1, 2_000) };
             plan.strike(at + dice.millis("then", nth, 100, 5_000), crash);
         }

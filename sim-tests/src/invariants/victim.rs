@@ -12,10 +12,11 @@ use miniku_core::api::pod::Pod;
 use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::program::{Answer, RequestId, Verb};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What the controller was told, and which deletions it has asked for.
 #[derive(Default)]
-pub struct Victim {
+struct Observer {
     told: Told,
     /// By uid. Refused ones are no longer asked for.
     asked: BTreeSet<String>,
@@ -32,7 +33,7 @@ fn left<'a>(objects: impl Iterator<Item = &'a Object>, set: &str, asked: &BTreeS
     pods.filter(|pod| pod.is_active() && owner(pod) == Some(set) && !asked.contains(&pod.metadata.uid)).collect()
 }
 
-impl Victim {
+impl Observer {
     fn deletes(&self, truth: &Truth, key: &Key, uid: &str) -> Result<(), Broken> {
         let same = |object: &&Object| object.meta().uid == uid;
         let known = self.told.object(key).filter(same).and_then(Object::get::<Pod>).filter(|pod| pod.is_active());
@@ -63,6 +64,12 @@ impl Victim {
     }
 }
 
+/// Each controller by what it was told itself: there may be two.
+#[derive(Default)]
+pub struct Victim {
+    by: BTreeMap<Arc<str>, Observer>,
+}
+
 impl Checker for Victim {
     fn sights(&self) -> &'static [Sight] {
         &[Sight::Sent, Sight::Heard, Sight::Answered]
@@ -70,10 +77,22 @@ impl Checker for Victim {
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
-            Fact::Heard { who, input } if who.role == Role::ReplicaSets && self.told.hear(who, input) => {
+            Fact::Heard { who, .. } | Fact::Sent { who, .. } if who.role == Role::ReplicaSets => {
+                self.by.entry(who.name.clone()).or_default().see(truth, fact)
+            }
+            Fact::Answered { .. } => self.by.values_mut().try_for_each(|one| one.see(truth, fact)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Observer {
+    fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
+        match fact {
+            Fact::Heard { who, input } if self.told.hear(who, input) => {
                 (self.asked, self.open) = Default::default();
             }
-            Fact::Sent { who, id, request } if who.role == Role::ReplicaSets => {
+            Fact::Sent { id, request, .. } => {
                 if let Verb::Delete { key, options } = &request.verb
                     && let Some(uid) = options.uid.as_ref().filter(|_| key.kind == Kind::Pod)
                 {
