@@ -39,6 +39,7 @@ library! {
     "frozen-observer"
     "not-heard"
     "stale-list"
+    "bind-arrives-twice"
     "swizzle"
     "torn-disk"
     "wrong-clocks"

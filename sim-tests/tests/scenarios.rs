@@ -32,6 +32,9 @@ fn one(scenario: &Scenario, seed: u64) {
 fn the_library() {
     for scenario in library::all() {
         check(|_| scenario.clone(), if scenario.name == "crowded" { 5 } else { 20 });
+        if let Some(seed) = scenario.seed {
+            one(&scenario, seed);
+        }
     }
 }
 

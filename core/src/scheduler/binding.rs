@@ -17,6 +17,8 @@ decision_enum! {
         Done,
         /// It was not done, and will not be.
         Refused,
+        /// It was refused since the pod is bound: by somebody else, or by this very request, which arrived twice.
+        Taken,
         /// It may have been done or not.
         Lost,
     }
@@ -50,6 +52,7 @@ decision_table! {
     bound:    (Done, _)             => Wait,        "done; the watch will show it";
     refused:  (Refused, Settled)    => DecideLater, "bound by somebody else, replaced or gone; the watch will tell";
     by_whom:  (Refused, Unsettled)  => Look,        "it may be refused because an earlier one was done";
+    taken:    (Taken, _)            => Look,        "perhaps by this very request, which arrived twice";
     lost:     (Lost, _)             => Look,        "whether it was done is not known";
 }
 
@@ -116,6 +119,7 @@ pub fn heard(answer: &Answer) -> Heard {
             None | Some(Reason::InternalError | Reason::ServiceUnavailable | Reason::Timeout | Reason::Unknown) => {
                 Heard::Lost
             }
+            Some(Reason::Conflict) => Heard::Taken,
             Some(
                 Reason::BadRequest
                 | Reason::Unauthorized
@@ -124,7 +128,6 @@ pub fn heard(answer: &Answer) -> Heard {
                 | Reason::MethodNotAllowed
                 | Reason::NotAcceptable
                 | Reason::AlreadyExists
-                | Reason::Conflict
                 | Reason::Expired
                 | Reason::RequestEntityTooLarge
                 | Reason::UnsupportedMediaType
