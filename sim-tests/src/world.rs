@@ -760,7 +760,6 @@ impl World {
                 let machine = &mut self.machines[node];
                 // What a killed kubelet had not handed over yet is gone with it.
                 if machine.boot == boot && machine.up && self.actors[machine.kubelet].who.life == life {
-                    self.judge.see(&self.truth, Fact::Commanded { node: &machine.name, command: &command });
                     let mut results = Results::default();
                     machine.runtime.command(*command, &mut results);
                     self.results(node, results);
@@ -842,6 +841,14 @@ impl World {
         let life = one.who.life;
         if let Some((at, tie)) = one.alarm.set(self.truth.now, wanted) {
             self.agenda.add(at, tie, Happening::Wake { actor, life });
+        }
+        // A command is judged when it is decided on, whatever holds it up on its way.
+        if let Some(node) = one.node {
+            for effect in &out.list {
+                if let Effect::Runtime(command) = effect {
+                    self.judge.see(&self.truth, Fact::Commanded { node: &self.machines[node].name, command });
+                }
+            }
         }
         if !out.list.is_empty() && (!one.slow.is_empty() || one.leaves_at > self.truth.now) {
             self.leave(actor, std::mem::take(&mut out.list));

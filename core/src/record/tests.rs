@@ -131,6 +131,7 @@ fn query(g: &mut Gen) -> Query {
         namespace: maybe(g, |g| any::<String>(g).into()),
         labels: parse_label_selector(by_label).unwrap(),
         fields: parse_field_selector(by_field).unwrap(),
+        not_older_than: maybe(g, |g| Revision(any::<u64>(g))),
     }
 }
 

@@ -11,8 +11,10 @@ use std::collections::BTreeMap;
 
 /// Source: Kubernetes, `minimumGracePeriodInSeconds`.
 const LEAST: Duration = Duration::from_secs(2);
-/// What two messages to a runtime may differ by.
-const SLACK: Duration = Duration::from_millis(100);
+/// Of a kubelet's period, a clock that runs 5 % too fast leaves this.
+fn at_least(period: Duration) -> Duration {
+    period * 100 / 105
+}
 
 /// When each attempt of a container was asked to end.
 #[derive(Default)]
@@ -42,7 +44,7 @@ impl Checker for Grace {
                 let asked = self.asked.get(&(pod.uid.clone(), container.clone(), *attempt));
                 let had = asked.map(|asked| truth.now.since(*asked));
                 let due = period(truth, &pod.uid);
-                if had.is_none_or(|had| had + SLACK < due) {
+                if had.is_none_or(|had| had < at_least(due)) {
                     let had = had.map_or("nothing".into(), |had| format!("{} ms", had.as_millis()));
                     let what = format!("{}/{container} is killed after {had} of {} s", pod.name, due.as_secs());
                     return Err(Broken::by(what).with(truth.pods.get(&pod.uid).map(|facts| &facts.last)));
