@@ -80,7 +80,7 @@ impl Teller {
         }
         if let Input::Runtime(report) = &step.input {
             for (nth, (began, process)) in (0..).zip(self.lives(&who.name, report)).take(ENTRIES_MAX as usize - 2) {
-                let node = node_of(&who.name);
+                let node = node_of(&who.name).unwrap_or_else(|| who.name.clone());
                 entries.push(self.entry(seq + nth, cause, What::Process { began, node, process }));
                 cause = seq + nth;
             }
@@ -189,9 +189,9 @@ fn words(request: &Request) -> String {
     trace::request(request)
 }
 
-/// `node-1` of `kubelet/node-1`.
-pub fn node_of(program: &Arc<str>) -> Arc<str> {
-    program.split_once('/').map_or_else(|| program.clone(), |(_, node)| node.into())
+/// A kubelet's node: `node-1` of `kubelet-node-1`, as recordings call it.
+pub fn node_of(program: &str) -> Option<Arc<str>> {
+    program.strip_prefix("kubelet-").map(Into::into)
 }
 
 fn pod_of(command: &Command) -> Option<&PodRef> {

@@ -58,8 +58,10 @@ pub fn at_once(api: &Api, asked: Asked, reply: Reply, resource: &Resource) -> Op
     let Ok(params) = Params::of(asked) else { return Some(reply) };
     let waits = params.watch || resource.part.as_deref() == Some("log");
     let is_many = asked.method == "DELETE" && resource.name.is_none();
+    // `bindings`: a part without an object, which can only be posted.
+    let is_part = resource.name.is_none() && resource.part.is_some();
     // YAML can be a lot of work.
-    if waits || is_many || media_type(asked).ends_with("yaml") {
+    if waits || is_many || is_part || media_type(asked).ends_with("yaml") {
         return Some(reply);
     }
     let Ok((request, warnings)) = request(asked, resource, &params) else { return Some(reply) };

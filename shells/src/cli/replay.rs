@@ -177,10 +177,7 @@ impl<'a> Story<'a> {
         let out = BufWriter::new(File::create(path).map_err(|error| failed(path, error))?);
         let mut story = Story { path, out, teller: Teller::new(began) };
         let programs: BTreeSet<Arc<str>> = tapes.iter().map(|tape| tape.opening().program.as_str().into()).collect();
-        let actor = |program: &Arc<str>| {
-            let node = program.starts_with("kubelet/").then(|| node_of(program));
-            (program.clone(), node)
-        };
+        let actor = |program: &Arc<str>| (program.clone(), node_of(program));
         let actors: Vec<_> = programs.iter().map(actor).collect();
         let cluster = [format!("recorded from {} on", rfc3339_nanos(began))];
         let header = trace::header("recording", 0, &cluster, &Plan::default(), &actors);

@@ -3,7 +3,7 @@
 use crate::http::{PODS, SETS, Server, name, set};
 use crate::world::{Daemon, Dir, isolated, miniku, stderr, stdout, until};
 use miniku_core::record::{Birth, Ending, Event, Playback, Record, Tape};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -301,13 +301,29 @@ fn a_recording_is_played_as_one_story() {
             fs::read_to_string(&story).unwrap()
         };
         let whole = replay(&[]);
-        for event in ["begins", "ask bind po/a-", "created po/a-", "run a-", "is killed", "stops"] {
-            assert_eq!(whole.contains(event), event != "is killed", "{event}:\n{whole}");
+        let starts = r#""op":"start""#;
+        let (crash, write, process) = (r#""op":"crash""#, r#""what":"write""#, r#""what":"process""#);
+        for event in [starts, "ask bind po/a-", "created po/a-", "run a-", write, process, crash] {
+            assert_eq!(whole.contains(event), event != crash, "{event}:\n{whole}");
         }
-        let events = |text: &str| text.lines().filter(|line| !line.starts_with('#')).count();
-        assert_eq!(events(&replay(&["--until", "20"])), 20);
-        let begun = whole.lines().find_map(|line| line.split_once("counted from ")).unwrap().1.trim_end_matches('.');
-        assert!(events(&replay(&["--until", begun])) < 20);
+        let seqs = |text: &str| {
+            let entry = |line: &str| serde_json::from_str::<Value>(line).unwrap()["seq"].as_u64();
+            text.lines().filter_map(entry).collect::<Vec<u64>>()
+        };
+        let begin = replay(&["--until", "209"]);
+        assert!(
+            whole.starts_with(&begin) && seqs(&begin).last().is_some_and(|last| (190..210).contains(last)),
+            "{begin}"
+        );
+        let begun = whole.split_once("recorded from ").unwrap().1.split_once(' ').unwrap().0;
+        assert!(seqs(&replay(&["--until", begun])).len() < 20);
+        // Each step is one entry, and each has its cause before it.
+        let entries: Vec<Value> = whole.lines().skip(1).map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert!(entries.iter().all(|entry| entry["cause"].as_u64() < entry["seq"].as_u64()));
+        let page = flight.0.0.join("flight.html");
+        let drawn = miniku(&["sim", "report", "--trace", story.to_str().unwrap(), "--out", page.to_str().unwrap()]);
+        assert!(drawn.status.success(), "{}", stderr(&drawn));
+        replay(&[]);
 
         // What the library tells is the same.
         let tapes = miniku::recording::recordings(Path::new(&flight.1)).unwrap();
@@ -315,7 +331,8 @@ fn a_recording_is_played_as_one_story() {
         assert_eq!(programs[0], "apiserver");
         assert!(tapes.is_sorted_by_key(|tape| tape.opening().started));
         let played: Vec<_> = Playback::new(tapes).map(|played| played.unwrap()).collect();
-        assert_eq!(played.len(), events(&whole));
+        let steps = played.iter().filter(|played| matches!(played.event, Event::Step(_))).count();
+        assert_eq!(steps, entries.iter().filter(|entry| entry["what"] == "step").count());
         let ends = played.iter().filter(|played| matches!(played.event, Event::Ended(Ending::Stopped))).count();
         assert_eq!(ends, programs.len());
     });
