@@ -34,6 +34,8 @@ struct Client {
 struct View {
     call: CallId,
     told: Revision,
+    /// What it had been told when it asked for a list. What comes later, on a watch that it has given up, tells nothing.
+    floor: Revision,
     ignored: bool,
 }
 
@@ -52,10 +54,10 @@ impl Client {
                 let space = call.0 >> 48;
                 let view = self.views.entry(space).or_default();
                 // Other lists overtake each other.
-                if *revision < view.told && self.of.values().any(|one| *one == space) {
-                    return Err(Broken::by(format!("a list @{revision} after news @{}", view.told)));
+                if *revision < view.floor && self.of.values().any(|one| *one == space) {
+                    return Err(Broken::by(format!("a list @{revision} after news @{}", view.floor)));
                 }
-                *view = View { call: *call, told: *revision, ignored: false };
+                *view = View { call: *call, told: *revision, floor: *revision, ignored: false };
             }
             Input::Reply { call, answer: Answer::Lost(_) | Answer::Refused(_) } => {
                 let view = self.views.entry(call.0 >> 48).or_default();
@@ -102,6 +104,14 @@ impl Checker for Mono {
                 heard.map_err(|broken| Broken::by(format!("{who}: {}", broken.what)))
             }
             Fact::Sent { who, request, .. } => {
+                if let Verb::List(query) = &request.verb {
+                    let client = Client::of(&mut self.clients, who);
+                    let view = client.of.get(&query.kind).and_then(|space| client.views.get_mut(space));
+                    if let Some(view) = view {
+                        view.floor = view.told;
+                    }
+                    return Ok(());
+                }
                 let Verb::Watch { query, from: WatchFrom::After(from), .. } = &request.verb else { return Ok(()) };
                 let client = Client::of(&mut self.clients, who);
                 client.asked.insert(query.kind, truth.now);
@@ -141,6 +151,8 @@ mod tests {
             let request = Verb::Watch { query: Query::all(Kind::Node), from, bookmarks: true }.into();
             assert_eq!(story.see(Fact::Sent { who: &client, id: RequestId(1), request: &request }).is_ok(), right);
             if right {
+                let again = Verb::List(Query::all(Kind::Node)).into();
+                story.see(Fact::Sent { who: &client, id: RequestId(2), request: &again }).unwrap();
                 assert!(story.see(Fact::Heard { who: &client, input: &list }).is_err(), "an older list");
             }
         }
