@@ -28,6 +28,7 @@ library! {
     "node-gone"
     "node-deleted"
     "node-reboot"
+    "power-lost-while-starting"
     "cut-off"
     "disk-full"
     "api-restart"

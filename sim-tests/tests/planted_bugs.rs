@@ -8,7 +8,7 @@ use miniku_sim::explore;
 use std::collections::BTreeSet;
 
 /// Bugs that show so rarely that looking for them takes more than a test may: from which seed on they are looked for
-/// here. An honest search starts at 1: `--example planted`.
+/// here. An honest search starts at 1: `miniku sim explore --planted all`.
 const RARE: &[(&str, u64)] = &[
     ("bind-twice", 108),
     ("revision-from-objects", 159),

@@ -552,9 +552,12 @@ impl Worker {
                 // Nothing is left of that attempt here, so the next one must not repeat its number.
                 (track.attempt, track.state) = (attempt, ContainerState::Unknown);
             }
-            if matches!(track.state, ContainerState::Absent | ContainerState::NotStarted { .. })
-                && !planted!(RetriesForgotten)
-            {
+            // Unknown is also what is left of a start during which the node lost power.
+            let not_started = match track.state {
+                ContainerState::Absent | ContainerState::NotStarted { .. } | ContainerState::Unknown => true,
+                ContainerState::Running { .. } | ContainerState::Exited { .. } => false,
+            };
+            if not_started && !planted!(RetriesForgotten) {
                 track.failed_starts = track.failed_starts.max(failed_starts);
             }
         }

@@ -63,8 +63,8 @@ impl Checker for Count {
                 Input::Reply { answer: Answer::List { items, .. }, .. } => {
                     items.iter().for_each(|item| self.knows(who, item));
                 }
-                Input::Reply { answer: Answer::Object { object, .. }, .. }
-                | Input::Event { event: WatchEvent::Added(object) | WatchEvent::Modified(object), .. } => {
+                // What it asks for one by one, it asks for another reason: it decides on its view.
+                Input::Event { event: WatchEvent::Added(object) | WatchEvent::Modified(object), .. } => {
                     self.knows(who, object);
                 }
                 _ => {}

@@ -35,6 +35,10 @@ pub struct ExploreArgs {
     /// Tell how often each interesting thing happened, and which never did
     #[arg(long)]
     pub coverage: bool,
+    /// Switch on each bug that was planted to test the simulator, or the one of this name, and tell what finds it
+    #[cfg(feature = "planted")]
+    #[arg(long, value_name = "all|NAME")]
+    pub planted: Option<String>,
 }
 
 fn seeds(text: &str) -> Result<Range<u64>, String> {
@@ -66,6 +70,10 @@ struct Found {
 /// Explores, and tells of each failure. What is found does not depend on `--jobs`, only which seeds were still begun
 /// after the last failure that was asked for.
 pub fn run(args: &ExploreArgs) -> Result<Verdict, SimError> {
+    #[cfg(feature = "planted")]
+    if let Some(which) = &args.planted {
+        return super::planted::run(which, &args.seeds);
+    }
     named(&args.scenario, args.seeds.start)?;
     let jobs = args.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let shared =

@@ -6,6 +6,8 @@ mod choice;
 mod diff;
 mod explore;
 mod list;
+#[cfg(feature = "planted")]
+mod planted;
 mod progress;
 mod replay;
 mod report;
