@@ -23,6 +23,7 @@ pub mod program;
 pub mod record;
 pub mod rng;
 pub mod scheduler;
+pub mod schema;
 pub mod store;
 pub mod table;
 pub mod time;
