@@ -3,6 +3,9 @@
 //! Every test has a data directory, hence cgroups, of its own, and leaves nothing behind, whether it
 //! passes or not. Nothing sleeps for luck: each step waits for what it needs, up to a deadline.
 
+#[path = "pods/sessions.rs"]
+mod sessions;
+
 use miniku_core::kubelet::runtime::{
     Command, ContainerReport, ContainerSpec, ContainerState, Limits, PodRef, PodReport, PodSpec, Report, StartError,
 };
@@ -257,6 +260,7 @@ fn container(name: &str, command: &[&str]) -> ContainerSpec {
         args: vec![],
         env: BTreeMap::new(),
         working_dir: None,
+        stdio: Default::default(),
         limits: Limits::default(),
     }
 }
