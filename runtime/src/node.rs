@@ -174,6 +174,11 @@ impl Runtime {
         valid.then(|| self.node.pod_dir(uid).log(container, attempt))
     }
 
+    /// Whether this node has the pod.
+    pub fn has(&self, uid: &str) -> bool {
+        self.node.pod(uid).is_some()
+    }
+
     /// Runs a further process in a running container. Waits until its program is executed.
     pub fn exec(
         &self,

@@ -188,7 +188,7 @@ pub const KINDS: &[KindRow] = &[
         has_status: true,
         has_generation: false,
         create_on_update: false,
-        subresources: &["binding", "log"],
+        subresources: &["binding", "log", "exec", "attach", "portforward"],
         columns: pod::COLUMNS,
         fields: &[
             ("spec.nodeName", |object| &get::<pod::Pod>(object).spec.node_name),

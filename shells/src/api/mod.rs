@@ -1,7 +1,7 @@
 //! The API over HTTP: bytes to typed requests, and answers to bytes.
 //!
 //! [`route`] says what a path means, [`params`] what a query means, [`resources`] serves Kubernetes' paths and [`flat`]
-//! MiniKu's, [`watch`] streams, [`logs`] fetches from a node, and [`pages`] has health, version and metrics. Nothing
+//! MiniKu's, [`watch`] streams, [`logs`] fetches from a node, [`streams`] connects to one, and [`pages`] has health, version and metrics. Nothing
 //! here decides about objects.
 
 mod flat;
@@ -11,17 +11,18 @@ mod params;
 mod reply;
 mod resources;
 mod route;
+mod streams;
 mod watch;
 
 use crate::driver::Seen;
 use crate::host::ApiHost;
-use crate::http::{Asked, Exchange, Metrics, Reply};
+use crate::http::{Asked, Exchange, Metrics, Reply, Upgrade};
 use miniku_core::api::status::{Reason, Status};
 use route::Target;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 pub use pages::programs_page;
-pub use reply::VERSION;
+pub use reply::{VERSION, status as refuse};
 
 /// The API of one server.
 pub struct Api {
@@ -57,6 +58,11 @@ impl Api {
             Some(Target::Resource(resource)) => resources::at_once(self, asked, reply, &resource),
             _ => Some(reply),
         }
+    }
+
+    /// Serves one connection that asks for another protocol, on a thread of its own, as long as it lasts.
+    pub fn upgrade(&self, upgrade: Upgrade) {
+        streams::serve(self, upgrade);
     }
 
     /// Answers one request, on a thread that may wait.

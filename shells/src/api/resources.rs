@@ -2,7 +2,7 @@
 
 use crate::api::params::{self, Params};
 use crate::api::route::Resource;
-use crate::api::{Api, logs, reply, watch};
+use crate::api::{Api, logs, reply, streams, watch};
 use crate::host::FromServer;
 use crate::http::Respond;
 use crate::http::{Asked, Exchange, Reply};
@@ -25,6 +25,9 @@ pub fn serve(api: &Api, exchange: Exchange, resource: Resource) {
     }
     if exchange.method() == "GET" && resource.part.as_deref() == Some("log") {
         return logs::serve(api, exchange, &key(&resource));
+    }
+    if let Some(part) = streams::PARTS.iter().find(|part| resource.part.as_deref() == Some(**part)) {
+        return streams::refuse(api, exchange, &key(&resource), part);
     }
     if exchange.method() == "GET" && params.watch {
         return watch::serve(api, exchange, &resource, &params);

@@ -1,0 +1,290 @@
+//! Exec, attach and port-forward on the node: WebSocket on one side, a process or the ports of a pod on the other.
+//!
+//! Each runs on one thread, which waits for all sides at once and takes from each only what the others have room for: a
+//! client that does not read stops the process by a full pipe.
+
+use crate::api::refuse;
+use crate::http::{Asked, Upgrade};
+use crate::streams::channels::{self, Channels, Said};
+use crate::streams::outbox::Outbox;
+use crate::streams::splice::{farewell, is_shut};
+use crate::streams::wait::{IDLE_MAX, Waiting};
+use crate::streams::websocket::{self, Event, Role, WebSocket};
+use miniku_core::api::status::{Reason, Status};
+use miniku_runtime::{End, Refusal, Runtime, Session, Wanted};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::net::TcpStream;
+use std::os::fd::AsFd;
+use std::time::Instant;
+
+/// Which start of which container.
+pub struct Which<'a> {
+    /// The pod's.
+    pub uid: &'a str,
+    /// The container's name.
+    pub container: &'a str,
+    /// The number of the start.
+    pub attempt: u32,
+}
+
+/// What a client wants of a process.
+#[derive(Default)]
+struct Asks {
+    argv: Vec<String>,
+    wanted: Wanted,
+}
+
+impl Asks {
+    fn of(asked: Asked) -> Result<Asks, &'static str> {
+        let mut asks = Asks::default();
+        for (name, value) in asked.query_pairs() {
+            let set = matches!(&*value, "1" | "t" | "T" | "true" | "TRUE" | "True");
+            match &*name {
+                "command" => asks.argv.push(value.into_owned()),
+                "stdin" => asks.wanted.stdin = set,
+                "stdout" => asks.wanted.stdout = set,
+                "stderr" => asks.wanted.stderr = set,
+                "tty" => asks.wanted.tty = set,
+                _ => {}
+            }
+        }
+        let wanted = &mut asks.wanted;
+        // A terminal has one output.
+        wanted.stderr &= !wanted.tty;
+        match wanted.stdin || wanted.stdout || wanted.stderr {
+            true => Ok(asks),
+            false => Err("you must specify at least 1 of stdin, stdout, stderr"),
+        }
+    }
+}
+
+/// Runs a command in a container, for a client that asks for it.
+pub fn exec(runtime: &Runtime, upgrade: Upgrade, which: &Which) {
+    begin(upgrade, |asks| {
+        if asks.argv.is_empty() {
+            return Err(Status::failure(Reason::BadRequest, "you must specify at least 1 command for the container"));
+        }
+        let begun = runtime.exec(which.uid, which.container, which.attempt, asks.argv, asks.wanted);
+        answered(begun, which).map(|begun| (begun, channels::exit_status as fn(i32) -> Vec<u8>))
+    });
+}
+
+/// Connects a client to the streams of a container's first process.
+pub fn attach(runtime: &Runtime, upgrade: Upgrade, which: &Which) {
+    begin(upgrade, |asks| {
+        let begun = runtime.attach(which.uid, which.container, which.attempt, asks.wanted);
+        // How the container ended is told by the pod's status.
+        answered(begun, which).map(|begun| (begun, (|_| channels::exit_status(0)) as fn(i32) -> Vec<u8>))
+    });
+}
+
+/// Sorts refusals: what is said instead of an upgrade, and what only after it.
+fn answered(begun: Result<Session, Refusal>, which: &Which) -> Result<Result<Session, String>, Status> {
+    match begun {
+        Ok(session) => Ok(Ok(session)),
+        Err(Refusal::NotExecuted(message)) => Ok(Err(format!("error executing command in container: {message}"))),
+        // Source: Kubernetes, `pkg/kubelet/kubelet_pods.go`, `GetExec`.
+        Err(Refusal::NoSuchPod | Refusal::NotRunning(_)) => {
+            let message = format!("container not found ({:?})", which.container);
+            Err(Status::failure(Reason::BadRequest, message))
+        }
+        Err(refusal @ Refusal::Failed(_)) => Err(Status::failure(Reason::InternalError, refusal.to_string())),
+    }
+}
+
+type Begun = (Result<Session, String>, fn(i32) -> Vec<u8>);
+
+fn begin(mut upgrade: Upgrade, begin: impl FnOnce(Asks) -> Result<Begun, Status>) {
+    let wrong = |message: String| Status::failure(Reason::BadRequest, message);
+    let greeted = websocket::greet(&upgrade.head, channels::PROTOCOLS).map_err(wrong).and_then(|greeted| {
+        let asks = Asks::of(upgrade.asked()).map_err(|message| wrong(message.into()))?;
+        begin(asks).map(|begun| (greeted, begun))
+    });
+    let ((answer, _), (begun, status)) = match greeted {
+        Ok(begun) => begun,
+        Err(status) => return refuse(upgrade, &status),
+    };
+    let early = std::mem::take(&mut upgrade.early);
+    let mut socket = WebSocket::new(Role::Server, early);
+    socket.out.put(&answer);
+    let talk = Talk { stream: &mut upgrade.stream, socket };
+    // An error means that the client has left.
+    let _ = match begun {
+        Ok(session) => talk.with(session, status),
+        Err(message) => talk.end(&channels::failure(&message)),
+    };
+}
+
+/// A client on a WebSocket.
+struct Talk<'a> {
+    stream: &'a mut TcpStream,
+    socket: WebSocket,
+}
+
+/// Whom a [`Talk`] waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Client,
+    Stdin,
+    Output,
+    Process,
+}
+
+impl Talk<'_> {
+    /// Carries the streams of a process until it has ended or the client has left; then lets go of it.
+    fn with(mut self, mut session: Session, status: fn(i32) -> Vec<u8>) -> io::Result<()> {
+        self.stream.set_nonblocking(true)?;
+        let mut keys = Keys::default();
+        let mut some = vec![0; 32 << 10];
+        let mut end: Option<io::Result<End>> = None;
+        let mut idle_until = Instant::now() + IDLE_MAX;
+        // What came with the request is heard before anything else is waited for.
+        if self.hear(&mut keys, &mut session)? {
+            return Ok(());
+        }
+        loop {
+            self.socket.out.write_to(self.stream)?;
+            if end.is_none() {
+                end = session.end().transpose();
+            }
+            let room = self.socket.out.has_room();
+            let mut drained = true;
+            for (channel, output) in [(channels::STDOUT, &mut session.stdout), (channels::STDERR, &mut session.stderr)]
+            {
+                match room.then(|| read(output, &mut some)) {
+                    Some(0) => {}
+                    Some(count) => {
+                        self.socket.send(&[&[channel], &some[..count]]);
+                        drained = false;
+                    }
+                    None => drained &= output.is_none(),
+                }
+            }
+            match &end {
+                // It was known to have ended before the last look: nothing more will come.
+                Some(Ok(end)) if drained => return self.end(&status(end.code)),
+                Some(Err(_)) if drained => return self.end(&channels::failure("the container's pod is gone")),
+                // It has, and there may be more.
+                Some(_) if room => continue,
+                _ => {}
+            }
+            keys.write(&mut session);
+            let mut waiting = Waiting::new();
+            let hears = keys.waiting.has_room();
+            waiting.on(Side::Client, self.stream.as_fd(), hears, !self.socket.out.is_empty());
+            if let Some(stdin) = session.stdin.as_ref().filter(|_| !keys.waiting.is_empty()) {
+                waiting.on(Side::Stdin, stdin.as_fd(), false, true);
+            }
+            for output in [&session.stdout, &session.stderr].into_iter().flatten().filter(|_| room) {
+                waiting.on(Side::Output, output.as_fd(), true, false);
+            }
+            if end.is_none() {
+                waiting.on(Side::Process, session.as_fd(), true, false);
+            }
+            let ready = waiting.wait(Some(idle_until))?;
+            if !ready.is_empty() {
+                idle_until = Instant::now() + IDLE_MAX;
+            } else if Instant::now() >= idle_until {
+                self.socket.close(1001);
+                return farewell(self.stream, self.socket.out);
+            }
+            if ready.contains(&Side::Client) {
+                let left = if hears { self.listen(&mut keys, &mut session, &mut some)? } else { is_shut(self.stream) };
+                if left {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Reads from the client. Whether it has left.
+    fn listen(&mut self, keys: &mut Keys, session: &mut Session, some: &mut [u8]) -> io::Result<bool> {
+        match self.stream.read(some) {
+            Ok(0) => return Ok(true),
+            Ok(count) => self.socket.feed(&some[..count]),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        self.hear(keys, session)
+    }
+
+    /// Does what the client has said. Whether it says nothing more.
+    fn hear(&mut self, keys: &mut Keys, session: &mut Session) -> io::Result<bool> {
+        loop {
+            let said = match self.socket.next() {
+                Ok(None) => return Ok(false),
+                Ok(Some(Event::Close(_))) => {
+                    self.socket.out.write_to(self.stream)?;
+                    return Ok(true);
+                }
+                Ok(Some(event)) => keys.channels.take(event),
+                Err(violation) => {
+                    log::debug!("a client of exec or attach: {violation}");
+                    self.socket.close(violation.code());
+                    self.socket.out.write_to(self.stream)?;
+                    return Ok(true);
+                }
+            };
+            match said {
+                Some(Said::Bytes(channels::STDIN, bytes)) if session.stdin.is_some() => keys.waiting.put(&bytes),
+                Some(Said::Message(channels::RESIZE, message)) => {
+                    if let Some((columns, rows)) = channels::size(&message) {
+                        session.resize(columns, rows);
+                    }
+                }
+                Some(Said::Message(channels::END, channel)) => keys.ended |= channel == [channels::STDIN],
+                _ => {}
+            }
+        }
+    }
+
+    /// Says how it ended, and goodbye.
+    fn end(mut self, status: &[u8]) -> io::Result<()> {
+        self.socket.send(&[&[channels::STATUS], status]);
+        self.socket.close(1000);
+        farewell(self.stream, self.socket.out)
+    }
+}
+
+/// What the client says to the process.
+#[derive(Default)]
+struct Keys {
+    channels: Channels,
+    waiting: Outbox,
+    /// Nothing comes after what waits.
+    ended: bool,
+}
+
+impl Keys {
+    fn write(&mut self, session: &mut Session) {
+        let broken = match &mut session.stdin {
+            Some(stdin) => self.waiting.write_to(stdin).is_err(),
+            None => true,
+        };
+        if broken {
+            // It reads no more; what is said to it goes nowhere.
+            self.waiting = Outbox::default();
+            session.end_input();
+        } else if self.ended && self.waiting.is_empty() {
+            session.end_input();
+        }
+    }
+}
+
+/// Reads some of an output, and forgets it at its end. 0 if nothing is there.
+fn read(output: &mut Option<File>, some: &mut [u8]) -> usize {
+    let Some(file) = output else { return 0 };
+    loop {
+        match file.read(some) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return 0,
+            // A terminal that nobody has open any more gives an error.
+            Ok(0) | Err(_) => {
+                *output = None;
+                return 0;
+            }
+            Ok(count) => return count,
+        }
+    }
+}
