@@ -1,5 +1,8 @@
 //! The API's objects: Kubernetes' own names, shapes and rules, from one table of kinds.
 
+pub mod access;
+pub mod core_v1;
+pub mod custom;
 pub mod defaults;
 pub mod event;
 pub mod kinds;
@@ -10,6 +13,7 @@ pub mod names;
 pub mod namespace;
 pub mod node;
 pub mod object;
+pub mod plain;
 pub mod pod;
 pub mod quantity;
 pub mod replicaset;
@@ -17,3 +21,4 @@ pub mod selector;
 pub mod status;
 pub mod structs;
 pub mod validation;
+pub mod workloads;
