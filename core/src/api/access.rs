@@ -32,23 +32,24 @@ fn first_three(all: impl Iterator<Item = String>) -> String {
 }
 
 /// What kubectl shows of ingresses.
-pub const INGRESS: &[Column] = &[
-    Column::name("Name"),
-    Column::new("Class", 0, |object, _| or_none(text(object, &["spec", "ingressClassName"]))),
-    Column::new("Hosts", 0, |object, _| {
-        let hosts = items(object, &["spec", "rules"]).iter().map(|rule| shown(rule.get("host")));
-        let hosts: Vec<String> = hosts.filter(|host| !host.is_empty()).collect();
-        if hosts.is_empty() { "*".into() } else { first_three(hosts.into_iter()) }
-    }),
-    Column::new("Address", 0, |object, _| {
-        let address = |one: &Value| shown(one.get("ip").or_else(|| one.get("hostname")));
-        items(object, &["status", "loadBalancer", "ingress"]).iter().map(address).collect::<Vec<_>>().join(",")
-    }),
-    Column::new("Ports", 0, |object, _| {
-        if items(object, &["spec", "tls"]).is_empty() { "80".into() } else { "80, 443".into() }
-    }),
-    Column::age(),
-];
+pub const INGRESS: &[Column] =
+    &[
+        Column::name("Name"),
+        Column::new("Class", 0, |object, _| or_none(text(object, &["spec", "ingressClassName"]))),
+        Column::new("Hosts", 0, |object, _| {
+            let hosts = items(object, &["spec", "rules"]).iter().map(|rule| shown(rule.get("host")));
+            let hosts: Vec<String> = hosts.filter(|host| !host.is_empty()).collect();
+            if hosts.is_empty() { "*".into() } else { first_three(hosts.into_iter()) }
+        }),
+        Column::new("Address", 0, |object, _| {
+            let address = |one: &Value| shown(one.get("ip").or_else(|| one.get("hostname")));
+            items(object, &["status", "loadBalancer", "ingress"]).iter().map(address).collect::<Vec<_>>().join(",")
+        }),
+        Column::new("Ports", 0, |object, _| {
+            if items(object, &["spec", "tls"]).is_empty() { "80".into() } else { "80, 443".into() }
+        }),
+        Column::age(),
+    ];
 
 /// What kubectl shows of ingress classes.
 pub const INGRESS_CLASS: &[Column] = &[
@@ -114,7 +115,8 @@ pub const ROLE_BINDING: &[Column] = &[
 ];
 
 fn subjects(binding: &Object, kind: &str) -> String {
-    let of_kind = items(binding, &["subjects"]).iter().filter(|one| one.get("kind").and_then(Value::as_str) == Some(kind));
+    let of_kind =
+        items(binding, &["subjects"]).iter().filter(|one| one.get("kind").and_then(Value::as_str) == Some(kind));
     let name = |one: &Value| match kind {
         "ServiceAccount" => format!("{}/{}", shown(one.get("namespace")), shown(one.get("name"))),
         _ => shown(one.get("name")),

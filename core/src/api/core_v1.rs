@@ -144,9 +144,7 @@ pub const PERSISTENT_VOLUME: &[Column] = &[
         if part("name").is_empty() { String::new() } else { format!("{}/{}", part("namespace"), part("name")) }
     }),
     Column::new("StorageClass", 0, |object, _| text(object, &["spec", "storageClassName"]).into()),
-    Column::new("VolumeAttributesClass", 0, |object, _| {
-        or_unset(text(object, &["spec", "volumeAttributesClassName"]))
-    }),
+    Column::new("VolumeAttributesClass", 0, |object, _| or_unset(text(object, &["spec", "volumeAttributesClassName"]))),
     Column::new("Reason", 0, |object, _| text(object, &["status", "reason"]).into()),
     Column::age(),
     Column::new("VolumeMode", 1, |object, _| or_unset(text(object, &["spec", "volumeMode"]))),
@@ -166,9 +164,7 @@ pub const PERSISTENT_VOLUME_CLAIM: &[Column] = &[
         _ => access_modes(object, &["status", "accessModes"]),
     }),
     Column::new("StorageClass", 0, |object, _| text(object, &["spec", "storageClassName"]).into()),
-    Column::new("VolumeAttributesClass", 0, |object, _| {
-        or_unset(text(object, &["spec", "volumeAttributesClassName"]))
-    }),
+    Column::new("VolumeAttributesClass", 0, |object, _| or_unset(text(object, &["spec", "volumeAttributesClassName"]))),
     Column::age(),
     Column::new("VolumeMode", 1, |object, _| or_unset(text(object, &["spec", "volumeMode"]))),
 ];

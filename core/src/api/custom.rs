@@ -427,6 +427,9 @@ mod tests {
         let text = text.replace("custom-rs.example.com", "elsewhere.example.com");
         let kind: Kind = serde_json::from_str(&text).unwrap();
         assert_eq!(kind.row().api_version(), "elsewhere.example.com/v1");
-        assert_eq!(Object::decode(kind, br#"{"metadata":{"name":"a"},"spec":{"x":1}}"#).unwrap().at(&["spec", "x"]), Some(&json!(1)));
+        assert_eq!(
+            Object::decode(kind, br#"{"metadata":{"name":"a"},"spec":{"x":1}}"#).unwrap().at(&["spec", "x"]),
+            Some(&json!(1))
+        );
     }
 }

@@ -6,7 +6,9 @@
 use crate::api::object::Object;
 use crate::api::plain::text;
 use crate::api::status::FieldError;
-use crate::api::{access, core_v1, custom, defaults, event, lease, namespace, node, pod, replicaset, validation, workloads};
+use crate::api::{
+    access, core_v1, custom, defaults, event, lease, namespace, node, pod, replicaset, validation, workloads,
+};
 use crate::time::{Human, Now};
 
 pub use crate::api::custom::CustomKind;

@@ -3,6 +3,7 @@
 //! An [`Object`] is cheap to clone and never changes; a changed one is a new one. Its JSON form is made once, when
 //! it is first asked for, and shared by every list and watcher.
 
+use crate::api::custom::{CustomKind, CustomResourceDefinition};
 use crate::api::event::Event;
 use crate::api::lease::Lease;
 use crate::api::meta::ObjectMeta;
@@ -13,7 +14,6 @@ use crate::api::pod::Pod;
 use crate::api::replicaset::ReplicaSet;
 use crate::api::structs::{Field, Rest};
 use crate::api_struct;
-use crate::api::custom::{CustomKind, CustomResourceDefinition};
 use crate::program::Revision;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
@@ -284,7 +284,8 @@ fn checked<T: Content>(kind: Kind, mut body: T) -> Result<Object, DecodeError> {
     };
     let (api_version, name) = (said(api_version, &row.api_version()), said(name, row.name));
     // A custom object may be of any of its kind's versions, which differ in nothing but their names.
-    let same_group = || matches!(kind, Kind::Custom(_)) && api_version.split_once('/').is_some_and(|(group, _)| group == row.group);
+    let same_group =
+        || matches!(kind, Kind::Custom(_)) && api_version.split_once('/').is_some_and(|(group, _)| group == row.group);
     if name != row.name || api_version != row.api_version() && !same_group() {
         return Err(DecodeError::Other(api_version, name));
     }
@@ -467,7 +468,11 @@ impl Object {
             Body::ReplicaSet(set) => ("spec.template.spec", &set.body.spec.template.spec.containers[..]),
             // Nothing is said of single fields where none has an effect.
             Body::Plain(_) => return Vec::new(),
-            Body::Namespace(_) | Body::Node(_) | Body::Lease(_) | Body::Event(_) | Body::CustomResourceDefinition(_) => {
+            Body::Namespace(_)
+            | Body::Node(_)
+            | Body::Lease(_)
+            | Body::Event(_)
+            | Body::CustomResourceDefinition(_) => {
                 return paths;
             }
         };
@@ -538,7 +543,8 @@ impl<'de> Deserialize<'de> for Object {
                     _ => Err(A::Error::missing_field(wanted)),
                 };
                 let (name, api_version) = (first("kind")?, first("apiVersion")?);
-                let kind = Kind::named(&api_version, &name).ok_or_else(|| A::Error::custom(format!("there is no {name} of {api_version}")))?;
+                let kind = Kind::named(&api_version, &name)
+                    .ok_or_else(|| A::Error::custom(format!("there is no {name} of {api_version}")))?;
                 Object::of_fields(kind, map)
             }
         }

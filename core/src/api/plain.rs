@@ -65,7 +65,8 @@ pub fn equalities(map: Option<&Value>) -> String {
 
 /// A label selector as kubectl shows it; `<none>` if empty.
 pub fn selector(value: Option<&Value>) -> String {
-    let parsed = value.and_then(|value| serde_json::from_value::<crate::api::selector::LabelSelector>(value.clone()).ok());
+    let parsed =
+        value.and_then(|value| serde_json::from_value::<crate::api::selector::LabelSelector>(value.clone()).ok());
     parsed.map_or("<none>".into(), |selector| selector.to_string())
 }
 

@@ -34,9 +34,7 @@ pub const DAEMON_SET: &[Column] = &[
     Column::new("Ready", 0, |object, _| count(object, &["status", "numberReady"]).to_string()),
     Column::new("Up-to-date", 0, |object, _| count(object, &["status", "updatedNumberScheduled"]).to_string()),
     Column::new("Available", 0, |object, _| count(object, &["status", "numberAvailable"]).to_string()),
-    Column::new("Node Selector", 0, |object, _| {
-        equalities(object.at(&["spec", "template", "spec", "nodeSelector"]))
-    }),
+    Column::new("Node Selector", 0, |object, _| equalities(object.at(&["spec", "template", "spec", "nodeSelector"]))),
     Column::age(),
     CONTAINERS,
     IMAGES,
@@ -44,13 +42,8 @@ pub const DAEMON_SET: &[Column] = &[
 ];
 
 /// What kubectl shows of stateful sets.
-pub const STATEFUL_SET: &[Column] = &[
-    Column::name("Name"),
-    Column::new("Ready", 0, |object, _| ready(object)),
-    Column::age(),
-    CONTAINERS,
-    IMAGES,
-];
+pub const STATEFUL_SET: &[Column] =
+    &[Column::name("Name"), Column::new("Ready", 0, |object, _| ready(object)), Column::age(), CONTAINERS, IMAGES];
 
 /// What kubectl shows of controller revisions.
 pub const CONTROLLER_REVISION: &[Column] = &[
@@ -105,7 +98,8 @@ fn duration(job: &Object, now: Now) -> String {
 
 fn has_condition(object: &Object, kind: &str) -> bool {
     items(object, &["status", "conditions"]).iter().any(|one| {
-        one.get("type").and_then(Value::as_str) == Some(kind) && one.get("status").and_then(Value::as_str) == Some("True")
+        one.get("type").and_then(Value::as_str) == Some(kind)
+            && one.get("status").and_then(Value::as_str) == Some("True")
     })
 }
 
