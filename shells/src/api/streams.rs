@@ -3,7 +3,7 @@
 //! The kubelet speaks the protocols, see `node/streams.rs`. What it answers, be it a refusal, is passed on as it is.
 
 use crate::api::logs::{RESTART_MAX, get, kubelet_address};
-use crate::api::{Api, reply, route};
+use crate::api::{Api, reply, route::Target};
 use crate::http::{Asked, Exchange, Upgrade};
 use crate::streams::splice::splice;
 use miniku_core::api::kinds::Kind;
@@ -23,7 +23,7 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 
 /// Serves a connection that asks for another protocol, as long as it lasts.
 pub fn serve(api: &Api, mut upgrade: Upgrade) {
-    let (key, part) = match meant(upgrade.asked()) {
+    let (key, part) = match meant(api, upgrade.asked()) {
         Ok(meant) => meant,
         Err(status) => return reply::status(upgrade, &status),
     };
@@ -75,14 +75,14 @@ pub fn refuse(api: &Api, exchange: Exchange, key: &Key, part: &str) {
     reply::status(exchange, &wrong.unwrap_or_else(otherwise));
 }
 
-fn meant(asked: Asked) -> Result<(Key, &'static str), Status> {
+fn meant(api: &Api, asked: Asked) -> Result<(Key, &'static str), Status> {
     let segments = asked.segments().unwrap_or_default();
     let segments: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
-    let Some(route::Target::Resource(resource)) = route::target(&segments) else { return Err(reply::no_such_path()) };
+    let Some(Target::Resource(resource)) = api.target(&segments) else { return Err(reply::no_such_path()) };
     let part = PARTS.iter().find(|part| resource.part.as_deref() == Some(**part));
-    match (part, resource.name) {
-        (Some(part), Some(name)) if resource.kind == Kind::Pod => {
-            Ok((Key::new(Kind::Pod, resource.namespace.as_deref().unwrap_or(""), &name), part))
+    match (part, &resource.name) {
+        (Some(part), Some(name)) if resource.kind() == Kind::Pod => {
+            Ok((Key::new(Kind::Pod, resource.namespace.as_deref().unwrap_or(""), name), part))
         }
         _ => Err(Status::failure(Reason::BadRequest, "this path is not one where the protocol can be changed")),
     }
