@@ -106,7 +106,7 @@ fn find(api: &Api, asked: Asked, key: &Key, part: &str) -> Result<Found, Status>
             let asked = asked.query_pairs().find(|(name, _)| name == "container").map(|(_, value)| value);
             let container = container(pod, asked.as_deref()).map_err(wrong)?;
             let status = pod.status.container_statuses.iter().find(|status| status.name == container);
-            if pod.node().is_some() && !status.is_some_and(|status| status.state.running.is_some()) {
+            if pod.node().is_some() && status.is_none_or(|status| status.state.running.is_none()) {
                 return Err(wrong(format!("container not found ({container:?})")));
             }
             let attempt = status.map_or(0, |status| status.restart_count);

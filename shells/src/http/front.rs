@@ -120,11 +120,17 @@ impl Respond for Upgrade {
 /// Called on a thread of its own for each [`Upgrade`].
 pub type UpgradeHandler = Arc<dyn Fn(Upgrade) + Send + Sync>;
 
-/// Keeps a connection counted while its handler has it.
-struct OpenUpgrade {
+/// Which connection a handler has, and whose it is.
+#[derive(Clone, Copy, Debug)]
+struct Upgraded {
     number: u64,
     peer: IpAddr,
-    closed: crossbeam_channel::Sender<(u64, IpAddr)>,
+}
+
+/// Keeps a connection counted while its handler has it.
+struct OpenUpgrade {
+    this: Upgraded,
+    closed: crossbeam_channel::Sender<Upgraded>,
     wake: Arc<EventFd>,
     metrics: Arc<Metrics>,
 }
@@ -133,7 +139,7 @@ impl Drop for OpenUpgrade {
     fn drop(&mut self) {
         sub(&self.metrics.connections_open, 1);
         // Either fails only when the front has ended, and then nobody counts.
-        let _ = self.closed.send((self.number, self.peer));
+        let _ = self.closed.send(self.this);
         let _ = self.wake.write(1);
     }
 }
@@ -228,7 +234,7 @@ pub(super) struct Front {
     replies: Arc<Replies>,
     /// More answers may have come than were taken.
     more_answers: bool,
-    upgrades: (crossbeam_channel::Sender<(u64, IpAddr)>, crossbeam_channel::Receiver<(u64, IpAddr)>),
+    upgrades: (crossbeam_channel::Sender<Upgraded>, crossbeam_channel::Receiver<Upgraded>),
     /// The connections that handlers have, to end them with the server.
     upgraded: BTreeMap<u64, TcpStream>,
     next_upgrade: u64,
@@ -459,7 +465,7 @@ impl Front {
     fn woken(&mut self) {
         // Only resets the counter; the reasons are read below.
         let _ = self.remote.wake.read();
-        while let Ok((number, peer)) = self.upgrades.1.try_recv() {
+        while let Ok(Upgraded { number, peer }) = self.upgrades.1.try_recv() {
             self.upgraded.remove(&number);
             self.forget_peer(peer);
         }
@@ -937,8 +943,7 @@ impl Front {
         add(&self.parts.metrics.connections_open, 1);
         *self.per_peer.entry(address).or_default() += 1;
         let open = OpenUpgrade {
-            number,
-            peer: address,
+            this: Upgraded { number, peer: address },
             closed: self.upgrades.0.clone(),
             wake: self.remote.wake.clone(),
             metrics: self.parts.metrics.clone(),

@@ -107,6 +107,7 @@ impl NodeServer {
                     _ => streams::attach(&runtime, upgrade, &which),
                 }
             }
+            ["portForward", uid] => streams::port_forward(&runtime, upgrade, uid),
             _ => refuse(upgrade, &not_found("there is no such stream")),
         }
     }

@@ -5,16 +5,18 @@
 
 use crate::api::refuse;
 use crate::http::{Asked, Upgrade};
+use crate::streams::carried::{Carried, Taken};
 use crate::streams::channels::{self, Channels, Said};
 use crate::streams::outbox::Outbox;
 use crate::streams::splice::{farewell, is_shut};
+use crate::streams::tunnel::{self, Ends, Tunnel};
 use crate::streams::wait::{IDLE_MAX, Waiting};
 use crate::streams::websocket::{self, Event, Role, WebSocket};
 use miniku_core::api::status::{Reason, Status};
 use miniku_runtime::{End, Refusal, Runtime, Session, Wanted};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Instant;
 
@@ -172,7 +174,7 @@ impl Talk<'_> {
             keys.write(&mut session);
             let mut waiting = Waiting::new();
             let hears = keys.waiting.has_room();
-            waiting.on(Side::Client, self.stream.as_fd(), hears, !self.socket.out.is_empty());
+            waiting.on_or_left(Side::Client, self.stream.as_fd(), hears, !self.socket.out.is_empty());
             if let Some(stdin) = session.stdin.as_ref().filter(|_| !keys.waiting.is_empty()) {
                 waiting.on(Side::Stdin, stdin.as_fd(), false, true);
             }
@@ -285,6 +287,183 @@ fn read(output: &mut Option<File>, some: &mut [u8]) -> usize {
                 return 0;
             }
             Ok(count) => return count,
+        }
+    }
+}
+
+/// Forwards connections to the ports of a pod.
+pub fn port_forward(runtime: &Runtime, mut upgrade: Upgrade, uid: &str) {
+    let greeted = websocket::greet(&upgrade.head, &[tunnel::PROTOCOL, PORTS_PROTOCOL]);
+    let begun = greeted.and_then(|(answer, chosen)| match chosen {
+        tunnel::PROTOCOL => Ok((answer, None)),
+        _ => Ok((answer, Some(ports(upgrade.asked())?))),
+    });
+    let (answer, ports) = match begun {
+        Ok(begun) => begun,
+        Err(message) => return refuse(upgrade, &Status::failure(Reason::BadRequest, message)),
+    };
+    let mut socket = WebSocket::new(Role::Server, std::mem::take(&mut upgrade.early));
+    socket.out.put(&answer);
+    let mut pod = Pod { runtime, uid };
+    // An error means that the client has left.
+    let _ = match ports {
+        None => Tunnel::new(socket, false, &mut pod).run(&mut upgrade.stream),
+        Some(ports) => Forwarded::new(socket, &mut pod, &ports).run(&mut upgrade.stream),
+    };
+}
+
+/// Where forwarded connections go to.
+struct Pod<'a> {
+    runtime: &'a Runtime,
+    uid: &'a str,
+}
+
+impl Ends for Pod<'_> {
+    fn connect(&mut self, port: u16) -> Result<TcpStream, String> {
+        let connected = self.runtime.connect(self.uid, port);
+        connected.map_err(|refusal| format!("error forwarding port {port} to pod {}: {refusal}", self.uid))
+    }
+
+    fn listeners(&self) -> &[(TcpListener, u16)] {
+        &[]
+    }
+
+    fn failed(&mut self, _port: u16, _why: &str) {}
+}
+
+/// The other way to forward ports, one connection for each, which are named beforehand.
+///
+/// Channel 2n carries the nth port, on channel 2n+1 errors are told; the first message on each is the port, little end
+/// first. Source: Kubernetes, `pkg/kubelet/portforward/websocket.go`.
+const PORTS_PROTOCOL: &str = "v4.channel.k8s.io";
+
+/// Channels are numbered by one byte.
+const PORTS_MAX: usize = 64;
+
+/// `ports=80,81` or `ports=80&ports=81`.
+fn ports(asked: Asked) -> Result<Vec<u16>, String> {
+    let mut ports = Vec::new();
+    for (_, value) in asked.query_pairs().filter(|(name, _)| name == "ports") {
+        for port in value.split(',') {
+            match port.trim().parse::<u16>() {
+                Ok(port) if port > 0 => ports.push(port),
+                _ => return Err(format!("query parameter \"ports\" has {port:?}, which is no port")),
+            }
+        }
+    }
+    match ports.len() {
+        0 => Err("query parameter \"ports\" is required".into()),
+        1..=PORTS_MAX => Ok(ports),
+        count => {
+            Err(format!("query parameter \"ports\" has {count} ports, but no more than {PORTS_MAX} can be forwarded"))
+        }
+    }
+}
+
+/// Ports on the channels of a WebSocket.
+struct Forwarded {
+    socket: WebSocket,
+    /// One a port; none once it has ended.
+    ports: Vec<Option<Carried>>,
+    channel: Option<u8>,
+}
+
+impl Forwarded {
+    fn new(mut socket: WebSocket, pod: &mut Pod, ports: &[u16]) -> Forwarded {
+        let mut connect = |(nth, port): (usize, &u16)| {
+            let (data, error) = (2 * nth as u8, 2 * nth as u8 + 1);
+            socket.send(&[&[data], &port.to_le_bytes()]);
+            socket.send(&[&[error], &port.to_le_bytes()]);
+            let connected = pod.connect(*port).and_then(|to| Carried::new(to).map_err(|error| error.to_string()));
+            connected.inspect_err(|why| socket.send(&[&[error], why.as_bytes()])).ok()
+        };
+        let ports = ports.iter().enumerate().map(&mut connect).collect();
+        Forwarded { socket, ports, channel: None }
+    }
+
+    fn run(mut self, client: &mut TcpStream) -> io::Result<()> {
+        client.set_nonblocking(true)?;
+        let mut some = vec![0; 32 << 10];
+        let mut idle_until = Instant::now() + IDLE_MAX;
+        let mut left = self.hear();
+        while !left && self.ports.iter().any(Option::is_some) {
+            self.socket.out.write_to(client)?;
+            let hears = self.ports.iter().flatten().all(|port| port.to.has_room());
+            let room = self.socket.out.has_room();
+            let mut waiting = Waiting::new();
+            waiting.on_or_left(None, client.as_fd(), hears, !self.socket.out.is_empty());
+            for (nth, port) in self.ports.iter().enumerate() {
+                if let Some(port) = port {
+                    waiting.on(Some(nth), port.stream.as_fd(), room && !port.read_all, !port.to.is_empty());
+                }
+            }
+            let ready = waiting.wait(Some(idle_until))?;
+            if !ready.is_empty() {
+                idle_until = Instant::now() + IDLE_MAX;
+            } else if Instant::now() >= idle_until {
+                break;
+            }
+            for side in ready {
+                match side {
+                    Some(nth) => self.carry(nth, &mut some),
+                    None if !hears && is_shut(client) => return Ok(()),
+                    None if !hears => {}
+                    None => match client.read(&mut some) {
+                        Ok(0) => return Ok(()),
+                        Ok(count) => {
+                            self.socket.feed(&some[..count]);
+                            left = self.hear();
+                        }
+                        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                        Err(error) => return Err(error),
+                    },
+                }
+            }
+        }
+        self.socket.close(1000);
+        farewell(client, self.socket.out)
+    }
+
+    /// Moves what can be moved of one connection, both ways. This protocol cannot say that only one of them has ended.
+    fn carry(&mut self, nth: usize, some: &mut [u8]) {
+        let Some(port) = &mut self.ports[nth] else { return };
+        let room = self.socket.out.has_room();
+        let taken = port.write().and_then(|_| if room { port.read(some) } else { Ok(Taken::Nothing) });
+        match taken {
+            Ok(Taken::Some(count)) => self.socket.send(&[&[2 * nth as u8], &some[..count]]),
+            Ok(Taken::Nothing) => {}
+            Ok(Taken::End) | Err(_) => self.ports[nth] = None,
+        }
+    }
+
+    /// Does what the client says. Whether it says nothing more, or nothing that makes sense.
+    fn hear(&mut self) -> bool {
+        loop {
+            match self.socket.next() {
+                Ok(None) => return false,
+                Ok(Some(Event::Close(_))) => return true,
+                Ok(Some(Event::Piece { first, mut bytes, .. })) => {
+                    if first {
+                        self.channel = None;
+                    }
+                    if self.channel.is_none() && !bytes.is_empty() {
+                        self.channel = Some(bytes.remove(0));
+                    }
+                    let Some(channel) = self.channel.filter(|channel| channel % 2 == 0) else { continue };
+                    let nth = usize::from(channel / 2);
+                    if let Some(Some(port)) = self.ports.get_mut(nth) {
+                        port.to.put(&bytes);
+                        if port.write().is_err() {
+                            self.ports[nth] = None;
+                        }
+                    }
+                }
+                Err(violation) => {
+                    log::debug!("a client of port-forward: {violation}");
+                    self.socket.close(violation.code());
+                    return true;
+                }
+            }
         }
     }
 }

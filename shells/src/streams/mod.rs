@@ -11,8 +11,12 @@
 //! without sockets, for both sides; who owns the sockets waits with poll(2), in one thread a connection, and reads from
 //! one side only what the other has room for.
 
+pub mod carried;
 pub mod channels;
+pub mod dial;
 pub mod outbox;
+pub mod spdy;
 pub mod splice;
+pub mod tunnel;
 pub mod wait;
 pub mod websocket;

@@ -22,7 +22,7 @@ pub fn splice(client: &mut TcpStream, server: &mut TcpStream) -> io::Result<()> 
     let mut idle_until = Instant::now() + IDLE_MAX;
     loop {
         let mut waiting = Waiting::new();
-        waiting.on(true, client.as_fd(), to_server.is_empty(), !to_client.is_empty());
+        waiting.on_or_left(true, client.as_fd(), to_server.is_empty(), !to_client.is_empty());
         waiting.on(false, server.as_fd(), to_client.is_empty(), !to_server.is_empty());
         let ready = waiting.wait(Some(idle_until))?;
         if !ready.is_empty() {
@@ -58,7 +58,7 @@ fn has_left(client: &mut TcpStream, to_server: &mut Outbox, some: &mut [u8]) -> 
 /// Whether the other side has closed its sending side, whatever of what it sent is still unread.
 pub fn is_shut(stream: &TcpStream) -> bool {
     let mut waiting = Waiting::new();
-    waiting.on((), stream.as_fd(), false, false);
+    waiting.on_or_left((), stream.as_fd(), false, false);
     waiting.wait(Some(Instant::now())).is_ok_and(|ready| !ready.is_empty())
 }
 

@@ -24,9 +24,21 @@ impl<'a, N: Copy> Waiting<'a, N> {
         Waiting { names: Vec::new(), fds: Vec::new() }
     }
 
-    /// Waits for something to read, if `reads`, for room to write, if `writes`, and always for the other side to leave.
+    /// Waits for something to read, if `reads`, and for room to write, if `writes`.
     pub fn on(&mut self, name: N, fd: BorrowedFd<'a>, reads: bool, writes: bool) {
-        let mut flags = PollFlags::from_bits_retain(libc::POLLRDHUP);
+        // A hang-up would be told even if nothing is waited for, and again and again.
+        if reads || writes {
+            self.push(name, fd, PollFlags::empty(), reads, writes);
+        }
+    }
+
+    /// The same, and for the other side to leave, also if nothing else is waited for. Whoever waits so has to go when
+    /// it has.
+    pub fn on_or_left(&mut self, name: N, fd: BorrowedFd<'a>, reads: bool, writes: bool) {
+        self.push(name, fd, PollFlags::from_bits_retain(libc::POLLRDHUP), reads, writes);
+    }
+
+    fn push(&mut self, name: N, fd: BorrowedFd<'a>, mut flags: PollFlags, reads: bool, writes: bool) {
         flags.set(PollFlags::POLLIN, reads);
         flags.set(PollFlags::POLLOUT, writes);
         self.names.push(name);
