@@ -118,6 +118,8 @@ pub struct Facts<'a> {
     pub attempt_dir: PathBuf,
     /// The pod's host name.
     pub hostname: &'a str,
+    /// How likely the kernel is to choose the container's processes when memory runs out.
+    pub oom_score: i32,
     /// The `tasks` files to join. On version 2 the kernel puts the process in place when it is made.
     pub tasks: &'a [PathBuf],
 }
@@ -189,7 +191,7 @@ pub fn plan(spec: &ContainerSpec, facts: &Facts) -> Result<Vec<Op>, Unplannable>
     let program = Program::of(argv(spec, facts.image), spec.stdio.tty, spec, facts)?;
     let mut ops = Vec::with_capacity(64);
     ops.extend(facts.tasks.iter().map(|tasks| Op::JoinCgroup { tasks: tasks.clone() }));
-    ops.extend([Op::UnshareCgroup, Op::OomScore(0), Op::ResetSignals, Op::Umask(0), Op::MakePrivate]);
+    ops.extend([Op::UnshareCgroup, Op::OomScore(facts.oom_score), Op::ResetSignals, Op::Umask(0), Op::MakePrivate]);
     for (slot, (source, _)) in POD_FILES.iter().enumerate() {
         ops.push(Op::OpenTree { slot, source: facts.pod_dir.join(source) });
     }
@@ -236,7 +238,7 @@ pub fn plan(spec: &ContainerSpec, facts: &Facts) -> Result<Vec<Op>, Unplannable>
 pub fn plan_further(argv: Vec<String>, tty: bool, spec: &ContainerSpec, facts: &Facts) -> Result<Vec<Op>, Unplannable> {
     let program = Program::of(argv, tty, spec, facts)?;
     let mut ops: Vec<Op> = facts.tasks.iter().map(|tasks| Op::JoinCgroup { tasks: tasks.clone() }).collect();
-    ops.extend([Op::OomScore(0), Op::ResetSignals, Op::EnterContainer { slot: CONTAINER_SLOT }]);
+    ops.extend([Op::OomScore(facts.oom_score), Op::ResetSignals, Op::EnterContainer { slot: CONTAINER_SLOT }]);
     confine(&mut ops, program, tty);
     Ok(ops)
 }
@@ -426,7 +428,7 @@ mod tests {
     fn planned(spec: &ContainerSpec) -> Result<Vec<Op>, Unplannable> {
         let tasks = [PathBuf::from("/cg/memory/c/tasks")];
         let (pod_dir, attempt_dir) = (Path::new("/p"), PathBuf::from("/p/c/0"));
-        plan(spec, &Facts { image: &image(), pod_dir, attempt_dir, hostname: "h", tasks: &tasks })
+        plan(spec, &Facts { image: &image(), pod_dir, attempt_dir, hostname: "h", oom_score: 0, tasks: &tasks })
     }
 
     fn exec(spec: &ContainerSpec) -> (Vec<String>, Vec<String>, Vec<String>) {
@@ -448,7 +450,7 @@ mod tests {
         let spec = spec(&["sleep", "1"], &[]);
         let tasks = [PathBuf::from("/cg/memory/c/tasks")];
         let (pod_dir, attempt_dir) = (Path::new("/p"), PathBuf::from("/p/c/0"));
-        let facts = Facts { image: &image(), pod_dir, attempt_dir, hostname: "h", tasks: &tasks };
+        let facts = Facts { image: &image(), pod_dir, attempt_dir, hostname: "h", oom_score: 0, tasks: &tasks };
         let first = plan(&spec, &facts).unwrap();
         let further = |tty| plan_further(vec!["sh".into()], tty, &spec, &facts).unwrap();
         let end = |ops: &[Op]| {

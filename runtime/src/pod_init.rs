@@ -89,6 +89,11 @@ fn stage_0(socket: &mut UnixStream, directory: OwnedFd) -> Result<std::convert::
     }
 }
 
+/// What the containers' score is where the pod-init's own could not be lowered: that takes CAP_SYS_RESOURCE, to raise one
+/// takes nothing. Without it a small process that fills a file system in memory would be outlived by what it filled,
+/// and the pod-init chosen, which is a little larger.
+const OOM_SCORE_BESIDE: i32 = 500;
+
 fn open_unified(place: &crate::cgroup::Place) -> Result<Option<File>, Failure> {
     let open =
         |path: &std::path::PathBuf| File::open(path).map_err(failed_io(format!("open cgroup {}", path.display())));
@@ -97,6 +102,8 @@ fn open_unified(place: &crate::cgroup::Place) -> Result<Option<File>, Failure> {
 
 struct PodInit {
     one_thread: OneThread,
+    /// Of the containers.
+    oom_score: i32,
     setup: Setup,
     /// Never read: it is the lock on the pod's directory, as long as this process lives.
     _directory: OwnedFd,
@@ -235,8 +242,10 @@ impl PodInit {
             containers: Vec::new(),
         };
         let connections = vec![Connection { stream: primary, inbox, open: true }];
+        let lowered = fs::read_to_string("/proc/self/oom_score_adj").is_ok_and(|score| score.starts_with('-'));
         let pod = PodInit {
             one_thread,
+            oom_score: if lowered { 0 } else { OOM_SCORE_BESIDE },
             setup,
             _directory: directory,
             listener,
@@ -524,6 +533,7 @@ impl PodInit {
             pod_dir: &self.setup.dir,
             attempt_dir: self.dir().attempt(&start.spec.name, start.spec.attempt),
             hostname: &self.setup.hostname,
+            oom_score: self.oom_score,
             tasks: &start.place.tasks,
         }
     }
@@ -599,15 +609,16 @@ impl PodInit {
     fn hear_further(&mut self, index: usize) {
         let process = &mut self.further[index];
         let Some(errors) = &process.errors else { return };
-        match hear_words(errors, &mut process.said) {
-            Words::More => return,
-            Words::Terminal(terminal) => match unblocked(terminal) {
-                Ok(terminal) => return process.streams.push((Which::Terminal, terminal)),
-                // It will be hung up.
-                Err(failure) => return eprintln!("{failure}"),
-            },
-            Words::End => process.errors = None,
+        let (ended, terminal) = hear_words(errors, &mut process.said);
+        match terminal.map(unblocked).transpose() {
+            Ok(terminal) => process.streams.extend(terminal.map(|terminal| (Which::Terminal, terminal))),
+            // It will be hung up.
+            Err(failure) => eprintln!("{failure}"),
         }
+        if !ended {
+            return;
+        }
+        process.errors = None;
         let streams = std::mem::take(&mut process.streams);
         match Outcome::parse(&std::mem::take(&mut process.said)) {
             Outcome::Executed => {
@@ -621,9 +632,7 @@ impl PodInit {
 
     fn reap_further(&mut self, index: usize) {
         // Its last words: they may have become readable together with its end.
-        while self.further[index].errors.is_some() {
-            self.hear_further(index);
-        }
+        self.hear_further(index);
         let process = &self.further[index];
         let end = match waitpid(process.pid, Some(WaitPidFlag::WNOHANG)) {
             Ok(status @ (WaitStatus::Exited(..) | WaitStatus::Signaled(..))) => ended(status),
@@ -732,10 +741,12 @@ impl PodInit {
     fn hear_start(&mut self, index: usize) {
         let process = &mut self.processes[index];
         let Some(errors) = &process.errors else { return };
-        match hear_words(errors, &mut process.said) {
-            Words::More => return,
-            Words::Terminal(terminal) => return process.has_terminal(terminal),
-            Words::End => {}
+        let (ended, terminal) = hear_words(errors, &mut process.said);
+        if let Some(terminal) = terminal {
+            process.has_terminal(terminal);
+        }
+        if !ended {
+            return;
         }
         process.errors = None;
         let said = std::mem::take(&mut process.said);
@@ -760,9 +771,7 @@ impl PodInit {
 
     fn reap(&mut self, index: usize) {
         // Its last words: they may have become readable together with its end.
-        while self.processes[index].errors.is_some() {
-            self.hear_start(index);
-        }
+        self.hear_start(index);
         let process = &mut self.processes[index];
         let status = match waitpid(process.pid, Some(WaitPidFlag::WNOHANG)) {
             Ok(status @ (WaitStatus::Exited(..) | WaitStatus::Signaled(..))) => status,
@@ -952,32 +961,22 @@ fn words() -> Result<(UnixStream, UnixStream), Failure> {
     Ok((ours, theirs))
 }
 
-/// What a starting process said last.
-enum Words {
-    /// More will come.
-    More,
-    /// Its terminal; more will come.
-    Terminal(OwnedFd),
-    /// Nothing more.
-    End,
-}
-
-fn hear_words(from: &UnixStream, said: &mut Vec<u8>) -> Words {
-    let mut some = [0; 512];
+/// Reads what a starting process says. Whether it says nothing more, and its terminal, if that has come.
+fn hear_words(from: &UnixStream, said: &mut Vec<u8>) -> (bool, Option<OwnedFd>) {
+    let (mut some, mut terminal) = ([0; 512], None);
     loop {
         match enter::receive(from.as_fd(), &mut some) {
-            Ok((0, _)) => return Words::End,
+            Ok((0, _)) => return (true, terminal),
             Ok((count, descriptors)) => {
                 said.extend(some[..count].iter().filter(|byte| !enter::TERMINAL_COMES.contains(byte)));
-                if let Some(terminal) = descriptors.into_iter().next() {
-                    return Words::Terminal(terminal);
-                }
+                terminal = descriptors.into_iter().next().or(terminal);
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Words::More,
+            // More will come.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return (false, terminal),
             Err(error) => {
                 eprintln!("hear a starting process: {error}");
-                return Words::End;
+                return (true, terminal);
             }
         }
     }

@@ -198,8 +198,9 @@ fn a_terminal_has_a_size() {
         let shown = client.until("42\r\n");
         assert!(shown.contains("/dev/pts/0\r\n37 91\r\n"), "{shown}");
         client.say(channels::RESIZE, &channels::size_message(100, 20));
-        client.say(channels::STDIN, b"stty size; sleep 1000\n");
-        client.until("20 100\r\n");
+        client.say(channels::STDIN, b"stty size; sh -c 'echo sle''eps; exec sleep 1000'\n");
+        let shown = client.until("sleeps\r\n");
+        assert!(shown.contains("20 100\r\n"), "{shown}");
         client.say(channels::STDIN, b"\x03exit 9\n");
         assert_eq!(client.rest().code(), 9);
     });
