@@ -4,7 +4,7 @@
 //!
 //! Source: Kubernetes API reference v1.32; `pkg/apis/*/v1/defaults.go`; required fields: `pkg/apis/*/validation`.
 
-use super::{MessageId, Schema, Type};
+use super::{Field, MessageId, Schema, Type};
 use crate::api::status::FieldError;
 use serde_json::{Map, Value, json};
 
@@ -253,10 +253,7 @@ pub fn rules(schema: &Schema, kind: &Type, value: &Value, path: &mut String, err
                 }
                 path.push_str(&field.json);
                 match fields.get(&*field.json) {
-                    Some(value) if field.required && is_empty(value) && !field.pointer => {
-                        errors.push(FieldError::required(path.clone(), ""))
-                    }
-                    Some(value) => rules(schema, &field.kind, value, path, errors),
+                    Some(value) => field_rules(schema, field, value, path, errors),
                     None if field.required => errors.push(FieldError::required(path.clone(), "")),
                     None => {}
                 }
@@ -288,6 +285,14 @@ pub fn rules(schema: &Schema, kind: &Type, value: &Value, path: &mut String, err
         }
         _ => {}
     }
+}
+
+/// The same for a field that is there.
+pub fn field_rules(schema: &Schema, field: &Field, value: &Value, path: &mut String, errors: &mut Vec<FieldError>) {
+    if field.required && !field.pointer && is_empty(value) {
+        return errors.push(FieldError::required(path.clone(), ""));
+    }
+    rules(schema, &field.kind, value, path, errors);
 }
 
 fn is_empty(value: &Value) -> bool {

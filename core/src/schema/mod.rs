@@ -38,6 +38,8 @@ pub struct Message {
     pub fields: Vec<Field>,
     /// Fields that the table does not name are kept as they are (`x-kubernetes-preserve-unknown-fields`).
     pub open: bool,
+    /// Whether anything in it, or below, is filled in if it is left out.
+    pub fills: bool,
 }
 
 /// One field of a message.
