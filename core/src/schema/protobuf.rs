@@ -357,3 +357,343 @@ fn wall(bytes: &[u8]) -> Result<Wall, String> {
     let nanos = secs.checked_mul(1_000_000_000).and_then(|all| all.checked_add(nanos));
     nanos.map(Wall::from_nanos).ok_or_else(|| "the time is out of range".into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controllers::testing::property;
+    use quickcheck::{Arbitrary, Gen};
+    use serde_json::json;
+
+    macro_rules! bodies {
+        ($($name:literal),+) => {
+            [$(($name, include_bytes!(concat!("testdata/", $name, ".pb")), include_str!(concat!("testdata/", $name, ".json")))),+]
+        };
+    }
+
+    /// What kubectl 1.32 sent for `kubectl create NAME …`, and what it prints of it with `--dry-run=client -o json`,
+    /// less what is empty there.
+    const BODIES: &[(&str, &[u8], &str)] = &bodies!(
+        "autoscale",
+        "cani",
+        "clusterrole",
+        "clusterrolebinding",
+        "configmap",
+        "cronjob",
+        "deployment",
+        "ingress",
+        "job",
+        "namespace",
+        "pdb",
+        "priorityclass",
+        "quota",
+        "role",
+        "secret",
+        "service",
+        "serviceaccount",
+        "token"
+    );
+
+    #[test]
+    fn bodies_of_kubectl_are_read() {
+        for (name, body, want) in BODIES {
+            let want: Value = serde_json::from_str(want).unwrap();
+            assert_eq!(decode(body), Ok(want), "{name}");
+        }
+    }
+
+    #[test]
+    fn messages_are_found_by_kind() {
+        let check = |api_version: &str, kind: &str, want: Option<&str>| {
+            let found = message_of(api_version, kind).map(|id| &*Schema::kubernetes().message(id).name);
+            assert_eq!(found, want, "{api_version} {kind}");
+        };
+        check("v1", "Pod", Some("core/v1.Pod"));
+        check("autoscaling/v1", "HorizontalPodAutoscaler", Some("autoscaling/v1.HorizontalPodAutoscaler"));
+        check("autoscaling/v1", "Scale", Some("autoscaling/v1.Scale"));
+        check("policy/v1", "Eviction", Some("policy/v1.Eviction"));
+        check("policy/v1", "DeleteOptions", Some("meta/v1.DeleteOptions"));
+        check("authentication.k8s.io/v1", "TokenRequest", Some("authentication/v1.TokenRequest"));
+        check("authorization.k8s.io/v1", "SelfSubjectAccessReview", Some("authorization/v1.SelfSubjectAccessReview"));
+        check("events.k8s.io/v1", "Event", Some("events/v1.Event"));
+        check("apps/v2", "Deployment", None);
+        check("apps.example.com/v1", "Deployment", None);
+        check("v1", "Nothing", None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told() {
+        let check = |raw: &[u8], want: &str| {
+            let body = enveloped("v1", "Pod", raw);
+            let why = decode(&body).expect_err(want);
+            assert!(why.contains(want), "{why}");
+        };
+        check(&[0x0a], "ends too early");
+        check(&[0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], "longer than 64 bits");
+        check(&[0x0b], "wire type 3");
+        check(&[0x00], "impossible number");
+        check(&[0x08, 1], "metadata: it is of another protobuf type");
+        check(&[0x0a, 3, 0x0a, 1, 0xff], "metadata: name: a text is not in UTF-8");
+        assert!(decode(b"{}").unwrap_err().contains("does not begin"));
+        assert!(decode(&enveloped("v1", "Podd", &[])).unwrap_err().contains("\"Podd\""));
+        let mut nested = Vec::new();
+        for _ in 0..200 {
+            nested = field(28, &nested); // not
+        }
+        let schema = field(2, &field(7, &field(4, &field(1, &nested))));
+        let why = decode(&enveloped("apiextensions.k8s.io/v1", "CustomResourceDefinition", &schema)).unwrap_err();
+        assert!(why.contains("nested too deep"), "{why}");
+    }
+
+    #[test]
+    fn what_goes_around_a_value_is_taken_off() {
+        // kubectl scale sends JSON, but programs in Go may not: unknown numbers, negative ones, packed and merged parts.
+        let id = Schema::kubernetes().named("core/v1.Probe").unwrap();
+        let http = field(1, &field(2, &field(2, &[&[0x08, 1][..], &field(3, b"http")].concat())));
+        let path = field(1, &field(2, &field(1, b"/ready")));
+        let negative = [0x10, 0xfd, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
+        let unknown = field(1000, b"x");
+        let bytes = [&http[..], &path, &negative, &unknown].concat();
+        let mut object = Map::new();
+        read(Schema::kubernetes(), id, &[], &bytes, DEPTH_MAX, &mut object).unwrap();
+        let want = json!({"httpGet": {"port": "http", "path": "/ready"}, "initialDelaySeconds": -3});
+        assert_eq!(Value::Object(object), want);
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        property("an encoded object is the object again, whether Go's zeros are written or not", |any| {
+            let names: Vec<&str> = Kind::rows().map(|(_, row)| row.message).filter(|name| !name.is_empty()).collect();
+            let name = names[usize::arbitrary(any) % names.len()];
+            let schema = Schema::kubernetes();
+            let id = schema.named(name).unwrap();
+            if schema.message(id).fields.iter().any(|field| field.number == 0) {
+                return;
+            }
+            let object = some_message(schema, id, any, 7);
+            for zeros in [false, true] {
+                let mut bytes = Vec::new();
+                encode(schema, id, &[], &object, zeros, 9, &mut bytes);
+                let mut again = Map::new();
+                read(schema, id, &[], &bytes, DEPTH_MAX, &mut again).unwrap();
+                assert_eq!(again, object, "{name}, zeros {zeros}");
+            }
+        });
+    }
+
+    #[test]
+    fn nothing_that_is_sent_is_a_panic() {
+        property("random bytes, and bodies of kubectl with random bytes in them, are read or refused", |any| {
+            let kinds: Vec<_> = Kind::rows().map(|(_, row)| (row.api_version(), row.name)).collect();
+            let (api_version, kind) = &kinds[usize::arbitrary(any) % kinds.len()];
+            let _ = decode(&enveloped(api_version, kind, &Vec::<u8>::arbitrary(any)));
+            let _ = decode(&[MAGIC, &Vec::<u8>::arbitrary(any)].concat());
+            let mut body = BODIES[usize::arbitrary(any) % BODIES.len()].1.to_vec();
+            for _ in 0..4 {
+                let at = usize::arbitrary(any) % body.len();
+                body[at] = u8::arbitrary(any);
+            }
+            let _ = decode(&body);
+            body.truncate(usize::arbitrary(any) % body.len());
+            let _ = decode(&body);
+        });
+    }
+
+    fn enveloped(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
+        let head = [field(1, api_version.as_bytes()), field(2, kind.as_bytes())].concat();
+        [MAGIC, &field(1, &head), &field(2, raw)].concat()
+    }
+
+    fn field(number: u32, bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        varint(u64::from(number) << 3 | 2, &mut out);
+        varint(bytes.len() as u64, &mut out);
+        out.extend(bytes);
+        out
+    }
+
+    fn number(number: u32, value: i64) -> Vec<u8> {
+        let mut out = Vec::new();
+        varint(u64::from(number) << 3, &mut out);
+        varint(value.cast_unsigned(), &mut out);
+        out
+    }
+
+    fn varint(mut value: u64, out: &mut Vec<u8>) {
+        while value >= 0x80 {
+            out.push(value.to_le_bytes()[0] | 0x80);
+            value >>= 7;
+        }
+        out.push(value.to_le_bytes()[0]);
+    }
+
+    /// An object of which nothing is lost on the way: no empty parts that are no pointers.
+    fn some_message(schema: &Schema, id: MessageId, any: &mut Gen, depth: usize) -> Map<String, Value> {
+        let mut object = Map::new();
+        for field in &schema.message(id).fields {
+            // A required message is written even if it is empty, and a required number even if it is 0.
+            let must =
+                field.required && matches!(field.kind, Type::Message(_) | Type::Int32 | Type::Int64 | Type::Bool);
+            if !must && u8::arbitrary(any) % 3 != 0 {
+                continue;
+            }
+            if let Some(value) = some_value(schema, &field.kind, any, depth, must)
+                && (must || field.pointer || !says_nothing(field, &value) && value != json!({}))
+            {
+                object.insert(field.json.to_string(), value);
+            }
+        }
+        object
+    }
+
+    fn some_value(schema: &Schema, kind: &Type, any: &mut Gen, depth: usize, must: bool) -> Option<Value> {
+        if depth == 0 && !(must && !matches!(kind, Type::Message(_))) {
+            return must.then(|| json!({}));
+        }
+        let few = |any: &mut Gen| 1 + usize::arbitrary(any) % 2;
+        Some(match kind {
+            Type::Text(_) => String::arbitrary(any).into(),
+            Type::Bool => bool::arbitrary(any).into(),
+            Type::Int32 => i32::arbitrary(any).into(),
+            Type::Int64 => i64::arbitrary(any).into(),
+            Type::Double => (f64::from(i32::arbitrary(any)) / 8.0).into(),
+            Type::Bytes => base64::encode(&Vec::<u8>::arbitrary(any)).into(),
+            Type::Quantity => format!("{}m", u16::arbitrary(any)).into(),
+            Type::IntOrString => match bool::arbitrary(any) {
+                true => i32::arbitrary(any).into(),
+                false => String::arbitrary(any).into(),
+            },
+            Type::Time => Time::of(Wall::from_secs(i32::arbitrary(any).into())).to_string().into(),
+            Type::MicroTime => {
+                MicroTime::of(Wall::from_nanos(i64::from(i32::arbitrary(any)) * 1_000)).to_string().into()
+            }
+            Type::Duration => durations::text(Duration::from_nanos(u32::arbitrary(any).into())).into(),
+            Type::Any => json!({"any": u8::arbitrary(any)}),
+            Type::Message(id) => Value::Object(some_message(schema, *id, any, depth - 1)),
+            Type::Map(map) => Value::Object(
+                (0..few(any))
+                    .filter_map(|_| {
+                        Some((String::arbitrary(any), some_value(schema, &map.values, any, depth - 1, false)?))
+                    })
+                    .collect::<Map<_, _>>(),
+            )
+            .as_object()
+            .filter(|map| !map.is_empty())
+            .map(|map| Value::Object(map.clone()))?,
+            Type::List(list) => {
+                let items: Vec<Value> =
+                    (0..few(any)).filter_map(|_| some_value(schema, &list.items, any, depth - 1, false)).collect();
+                if items.is_empty() {
+                    return None;
+                }
+                items.into()
+            }
+        })
+    }
+
+    /// Writes a message as Go does if `zeros`, and as short as can be if not.
+    fn encode(
+        schema: &Schema,
+        id: MessageId,
+        inside: &[u32],
+        object: &Map<String, Value>,
+        zeros: bool,
+        depth: usize,
+        out: &mut Vec<u8>,
+    ) {
+        if depth == 0 {
+            return;
+        }
+        let mut inlined: Vec<u32> = Vec::new();
+        for one in &schema.message(id).fields {
+            if one.inside != inside {
+                if let Some(rest) = one.inside.strip_prefix(inside)
+                    && !inlined.contains(&rest[0])
+                {
+                    inlined.push(rest[0]);
+                }
+                continue;
+            }
+            match (&one.kind, object.get(&*one.json)) {
+                (Type::List(list), Some(Value::Array(items))) => {
+                    for item in items {
+                        out.extend(encoded(schema, &list.items, one.number, Some(item), zeros, depth));
+                    }
+                }
+                (Type::Map(map), Some(Value::Object(entries))) => {
+                    for (key, value) in entries {
+                        let value = encoded(schema, &map.values, 2, Some(value), zeros, depth);
+                        out.extend(field(one.number, &[field(1, key.as_bytes()), value].concat()));
+                    }
+                }
+                (Type::List(_) | Type::Map(_), _) => {}
+                (kind, Some(value)) => out.extend(encoded(schema, kind, one.number, Some(value), zeros, depth)),
+                (kind, None) if zeros && !one.pointer && !one.required => {
+                    out.extend(encoded(schema, kind, one.number, None, zeros, depth));
+                }
+                (_, None) => {}
+            }
+        }
+        for outer in inlined {
+            let mut inner = Vec::new();
+            encode(schema, id, &[inside, &[outer]].concat(), object, zeros, depth, &mut inner);
+            if zeros || !inner.is_empty() {
+                out.extend(field(outer, &inner));
+            }
+        }
+    }
+
+    fn encoded(schema: &Schema, kind: &Type, at: u32, value: Option<&Value>, zeros: bool, depth: usize) -> Vec<u8> {
+        let text = value.and_then(Value::as_str).unwrap_or("");
+        let integer = value.and_then(Value::as_i64).unwrap_or(0);
+        let time = |text: &str| match text {
+            "" => Vec::new(),
+            _ => {
+                let nanos = crate::api::meta::parse_rfc3339(text).unwrap().nanos();
+                let (secs, nanos) = (nanos.div_euclid(1_000_000_000), nanos.rem_euclid(1_000_000_000));
+                [number(1, secs), number(2, nanos)].concat()
+            }
+        };
+        match kind {
+            Type::Text(_) => field(at, text.as_bytes()),
+            Type::Bytes => field(at, &base64::decode(text).unwrap()),
+            Type::Bool => number(at, value.and_then(Value::as_bool).unwrap_or(false).into()),
+            Type::Int32 | Type::Int64 => number(at, integer),
+            Type::Double => {
+                let mut out = Vec::new();
+                varint(u64::from(at) << 3 | 1, &mut out);
+                out.extend(value.and_then(Value::as_f64).unwrap_or(0.0).to_le_bytes());
+                out
+            }
+            Type::Quantity => field(at, &field(1, text.as_bytes())),
+            Type::IntOrString => {
+                let of_text = value.is_some_and(Value::is_string);
+                let inner = [number(1, of_text.into()), number(2, integer), field(3, text.as_bytes())];
+                field(at, &inner.concat())
+            }
+            Type::Time | Type::MicroTime => field(at, &time(text)),
+            Type::Duration => {
+                let nanos = durations::parse(text).unwrap().as_nanos();
+                field(at, &number(1, i64::try_from(nanos).unwrap()))
+            }
+            Type::Any => match value {
+                Some(value) => field(at, &field(1, value.to_string().as_bytes())),
+                None => field(at, &[]),
+            },
+            Type::Message(id) => {
+                let mut inner = Vec::new();
+                let nothing = Map::new();
+                let object = value.and_then(Value::as_object).unwrap_or(&nothing);
+                encode(schema, *id, &[], object, zeros, depth - 1, &mut inner);
+                field(at, &inner)
+            }
+            Type::List(list) => {
+                let items = value.and_then(Value::as_array).into_iter().flatten();
+                let items: Vec<u8> =
+                    items.flat_map(|item| encoded(schema, &list.items, 1, Some(item), zeros, depth)).collect();
+                field(at, &items)
+            }
+            Type::Map(_) => unreachable!("no map stands in a list or map"),
+        }
+    }
+}
