@@ -2,18 +2,23 @@
 //!
 //! One table of messages says it for everything that looks at a field by its name: what a strict client is refused
 //! ([`strict`]), what is left out and what is filled in ([`complete`]), how a patch or an apply goes into an object
-//! ([`crate::patch`]), and what `kubectl explain` prints ([`openapi`]). The table of
+//! ([`crate::patch`]), what protobuf means ([`protobuf`]), and what `kubectl explain` prints ([`openapi`]). The table of
 //! Kubernetes 1.32 is the folder `kubernetes/` beside this file; a custom resource brings a schema of its own, of the same
-//! form.
+//! form ([`custom`]), and rules for its values ([`validate`]).
 //!
 //! Nothing here knows of the typed structs of [`crate::api`]; a test there proves that they agree with the table.
 
 pub mod complete;
 pub mod conditional;
+pub mod custom;
+pub mod openapi;
+pub mod protobuf;
 pub mod strict;
+pub mod structural;
 mod table;
 #[cfg(test)]
 mod testing;
+pub mod validate;
 
 use serde_json::Value;
 use std::collections::BTreeMap;
