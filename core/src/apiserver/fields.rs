@@ -6,9 +6,11 @@
 use crate::api::object::Object;
 use crate::api::status::FieldError;
 use crate::api::structs::RestOf;
-use crate::schema::complete::{self, CONDITIONAL};
+use crate::schema::complete;
+use crate::schema::conditional::complete_kind;
 use crate::schema::strict::{self, Then};
-use crate::schema::{Field, MessageId, Schema};
+use crate::schema::{Field, MessageId, Schema, Type};
+use serde_json::Value;
 
 /// Drops the fields that their messages do not have.
 ///
@@ -24,7 +26,7 @@ pub fn known(object: &mut Object, schema: &Schema, message: MessageId) -> Result
                 let Some(field) = fields.field(name) else { return fields.open };
                 add(path, name);
                 strict::walk(schema, &field.kind, value, path, &mut |_| Then::Drop);
-                wrong = wrong.take().or_else(|| strict::mistyped(schema, &field.kind, value, path));
+                wrong = wrong.take().or_else(|| mistyped(schema, &field.kind, value, path));
                 path.truncate(end);
                 true
             });
@@ -43,27 +45,17 @@ pub fn completed(object: &mut Object, schema: &Schema, message: MessageId) {
         if !fields.fills {
             return;
         }
-        let others = others(&part, &fields.fields);
+        let others: Vec<&Field> = others(&part, &fields.fields).collect();
         part.rest.edit(|rest| {
-            for field in others {
-                match (rest.get_mut(&*field.json), &field.default) {
-                    (Some(value), Some(default))
-                        if !field.pointer && value.as_str() == Some("") && default.is_string() =>
-                    {
-                        *value = default.clone();
-                    }
-                    (Some(value), _) => complete::complete_value(schema, &field.kind, value),
-                    (None, Some(default)) => {
-                        let mut value = default.clone();
-                        complete::complete_value(schema, &field.kind, &mut value);
-                        rest.insert((*field.json).into(), value);
-                    }
-                    (None, None) => {}
-                }
-            }
+            others.iter().for_each(|field| complete::default_field(field, rest));
             // A struct that acts on fields completes them itself.
             if part.acted_on == ["metadata"] {
-                CONDITIONAL.iter().filter(|row| *row.message == *fields.name).for_each(|row| (row.fill)(rest));
+                complete_kind(&fields.name, rest);
+            }
+            for field in others {
+                if let Some(value) = rest.get_mut(&*field.json) {
+                    complete::complete_value(schema, &field.kind, value);
+                }
             }
         });
     });
@@ -79,15 +71,17 @@ pub fn missed(object: &Object, schema: &Schema, message: MessageId) -> Vec<Field
         let end = path.len();
         for field in others {
             add(path, &field.json);
-            match part.rest.get(&field.json) {
-                Some(value) => complete::field_rules(schema, field, value, path, &mut errors),
-                None if field.required => errors.push(FieldError::required(path.clone(), "")),
-                None => {}
-            }
+            complete::field_rules(schema, field, part.rest.get(&field.json), path, &mut errors);
             path.truncate(end);
         }
     });
     errors
+}
+
+/// The path and the words of what is of another type, if there is something.
+fn mistyped(schema: &Schema, kind: &Type, value: &Value, path: &str) -> Option<(String, String)> {
+    let (below, what) = strict::mistyped(schema, kind, value)?;
+    Some((format!("{path}{}{below}", if below.is_empty() || below.starts_with('[') { "" } else { "." }), what))
 }
 
 fn others<'a>(part: &RestOf, fields: &'a [Field]) -> impl Iterator<Item = &'a Field> + use<'a> {
@@ -106,7 +100,7 @@ fn add(path: &mut String, name: &str) {
 mod tests {
     use super::*;
     use crate::api::kinds::Kind;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn message(kind: Kind) -> (&'static Schema, MessageId) {
         let schema = Schema::kubernetes();
