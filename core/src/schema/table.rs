@@ -15,7 +15,7 @@ use super::{Field, ListType, MapType, Message, MessageId, Ownership, Schema, Str
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-const FILES: &[&str] = &[
+pub(super) const FILES: &[&str] = &[
     include_str!("kubernetes/meta.v1.schema"),
     include_str!("kubernetes/core.v1.schema"),
     include_str!("kubernetes/apps.v1.schema"),
