@@ -57,7 +57,10 @@ pub fn replica_set(object: &mut Object) {
 fn pod_spec(spec: &mut Arc<PodSpec>) {
     let complete = spec.termination_grace_period_seconds.is_some()
         && !spec.scheduler_name.is_empty()
-        && spec.containers.iter().all(|container| !container.image_pull_policy.is_empty());
+        && spec.containers.iter().all(|container| {
+            let (limits, requests) = (&container.resources.limits, &container.resources.requests);
+            !container.image_pull_policy.is_empty() && limits.keys().all(|name| requests.contains_key(name))
+        });
     if complete {
         return;
     }
@@ -69,6 +72,10 @@ fn pod_spec(spec: &mut Arc<PodSpec>) {
     for container in &mut spec.containers {
         if container.image_pull_policy.is_empty() {
             container.image_pull_policy = container.usual_pull_policy().into();
+        }
+        let resources = &mut container.resources;
+        for (name, limit) in &resources.limits {
+            resources.requests.entry(name.clone()).or_insert_with(|| limit.clone());
         }
     }
 }

@@ -15,16 +15,21 @@ pub fn complete(schema: &Schema, message: MessageId, value: &mut Value) {
     let Value::Object(fields) = value else { return };
     let known = schema.message(message);
     for field in &known.fields {
-        let Some(default) = &field.default else { continue };
-        if fields.get(&*field.json).is_none_or(|value| says_nothing(field, value)) {
-            fields.insert((*field.json).into(), default.clone());
-        }
+        default_field(field, fields);
     }
     complete_kind(&known.name, fields);
     for field in &known.fields {
         if let Some(value) = fields.get_mut(&*field.json) {
             complete_value(schema, &field.kind, value);
         }
+    }
+}
+
+/// Fills in a field's constant, if nothing is said.
+pub fn default_field(field: &Field, fields: &mut Map<String, Value>) {
+    let Some(default) = &field.default else { return };
+    if fields.get(&*field.json).is_none_or(|value| says_nothing(field, value)) {
+        fields.insert((*field.json).into(), default.clone());
     }
 }
 
@@ -62,12 +67,7 @@ pub fn rules(schema: &Schema, kind: &Type, value: &Value, path: &mut String, err
                     path.push('.');
                 }
                 path.push_str(&field.json);
-                match fields.get(&*field.json) {
-                    Some(value) if !is_empty(value) => rules(schema, &field.kind, value, path, errors),
-                    Some(Value::String(_)) if field.pointer => {}
-                    _ if field.required => missing(schema, field, path, errors),
-                    _ => {}
-                }
+                field_rules(schema, field, fields.get(&*field.json), path, errors);
                 path.truncate(end);
             }
         }
@@ -91,6 +91,22 @@ pub fn rules(schema: &Schema, kind: &Type, value: &Value, path: &mut String, err
                 errors.push(FieldError::not_supported(path.clone(), text.clone(), words));
             }
         }
+        _ => {}
+    }
+}
+
+/// The same for a field, which may be absent.
+pub fn field_rules(
+    schema: &Schema,
+    field: &Field,
+    value: Option<&Value>,
+    path: &mut String,
+    errors: &mut Vec<FieldError>,
+) {
+    match value {
+        Some(value) if !is_empty(value) => rules(schema, &field.kind, value, path, errors),
+        Some(Value::String(_)) if field.pointer => {}
+        _ if field.required => missing(schema, field, path, errors),
         _ => {}
     }
 }

@@ -47,6 +47,8 @@ pub struct Message {
     pub fields: Vec<Field>,
     /// Fields that the table does not name are kept as they are (`x-kubernetes-preserve-unknown-fields`).
     pub open: bool,
+    /// Whether anything in it, or below, is filled in if it is left out.
+    pub fills: bool,
     /// Whether one manager owns it as a whole (`x-kubernetes-map-type: atomic`).
     pub atomic: bool,
 }

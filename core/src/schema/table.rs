@@ -11,6 +11,7 @@
 //!
 //! Source: the declarations of kubernetes/api and kubernetes/apimachinery, release 1.32; defaults from `pkg/apis/*/v1/defaults.go`.
 
+use super::conditional::CONDITIONAL;
 use super::{Field, ListType, MapType, Message, MessageId, Ownership, Schema, Strategy, Type};
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -99,7 +100,34 @@ fn read(files: &[&str]) -> Result<Schema, String> {
     for message in &mut schema.messages {
         message.fields.sort_by(|one, other| one.json.cmp(&other.json));
     }
+    note_what_fills(&mut schema);
     Ok(schema)
+}
+
+/// Notes which messages have defaults, by themselves or by one below.
+fn note_what_fills(schema: &mut Schema) {
+    fn below(kind: &Type) -> Option<MessageId> {
+        match kind {
+            Type::Message(id) => Some(*id),
+            Type::List(list) => below(&list.items),
+            Type::Map(map) => below(&map.values),
+            _ => None,
+        }
+    }
+    loop {
+        let fills = |message: &Message| {
+            let conditional = || CONDITIONAL.iter().any(|row| *row.message == *message.name);
+            let field = |field: &Field| {
+                field.default.is_some() || below(&field.kind).is_some_and(|id| schema.message(id).fills)
+            };
+            !message.fills && (conditional() || message.fields.iter().any(field))
+        };
+        let more: Vec<usize> = (0..schema.messages.len()).filter(|at| fills(&schema.messages[*at])).collect();
+        if more.is_empty() {
+            return;
+        }
+        more.into_iter().for_each(|at| schema.messages[at].fills = true);
+    }
 }
 
 /// Puts the fields of inlined messages where they stand in JSON. One that inlines others is put in after them.
