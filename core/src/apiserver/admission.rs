@@ -10,7 +10,9 @@ use crate::api::object::{Key, Object};
 use crate::api::pod::{Pod, PodCondition};
 use crate::api::status::{FieldError, Reason, Status};
 use crate::api::validation::validate;
+use crate::apiserver::fields;
 use crate::program::Part;
+use crate::schema::Schema;
 use crate::time::Now;
 use serde_json::Value;
 use std::sync::Arc;
@@ -32,9 +34,28 @@ pub fn created(now: Now, mut object: Object, uid: String) -> Result<Object, Stat
         meta.deletion_timestamp = None;
         meta.deletion_grace_period_seconds = None;
     });
-    (row.set_defaults)(&mut object);
-    refuse(kind, &object.meta().name, &validate(&object, None))?;
+    complete(&mut object);
+    refuse(kind, &object.meta().name, &wrong(&object, None))?;
     Ok(object)
+}
+
+/// Fills in what the author left out.
+fn complete(object: &mut Object) {
+    let row = object.kind().row();
+    let schema = Schema::kubernetes();
+    if let Some(message) = schema.named(row.message) {
+        fields::completed(object, schema, message);
+    }
+    (row.set_defaults)(object);
+}
+
+/// What is wrong with an object.
+fn wrong(object: &Object, stored: Option<&Object>) -> Vec<FieldError> {
+    let schema = Schema::kubernetes();
+    let message = schema.named(object.kind().row().message);
+    let mut errors = message.map_or_else(Vec::new, |message| fields::missed(object, schema, message));
+    errors.extend(validate(object, stored));
+    errors
 }
 
 fn refuse(kind: Kind, name: &str, errors: &[FieldError]) -> Result<(), Status> {
@@ -71,11 +92,17 @@ pub fn updated(stored: &Object, new: Object, part: Part) -> Result<Object, Statu
             }
         }
     };
-    (row.set_defaults)(&mut object);
+    match part {
+        Part::Main => complete(&mut object),
+        Part::Status | Part::Finalize => (row.set_defaults)(&mut object),
+    }
     if object == *stored {
         return Ok(object);
     }
-    refuse(kind, name, &validate(&object, Some(stored)))?;
+    match part {
+        Part::Main => refuse(kind, name, &wrong(&object, Some(stored)))?,
+        Part::Status | Part::Finalize => refuse(kind, name, &validate(&object, Some(stored)))?,
+    }
     let spec_changed = part == Part::Main && spec(&object) != spec(stored) || planted!(GenerationOnStatus);
     if row.has_generation && spec_changed {
         object.edit_meta(|meta| meta.generation = Some(meta.generation.unwrap_or(0) + 1));
@@ -192,7 +219,7 @@ mod tests {
             "spec": {"containers": [{"name": "c", "image": "x"}]}});
         merge(&mut object, &value);
         let mut object = Object::from_value(Kind::Pod, object).unwrap();
-        (Kind::Pod.row().set_defaults)(&mut object);
+        complete(&mut object);
         object
     }
 

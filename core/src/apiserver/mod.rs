@@ -9,6 +9,7 @@ pub mod admission;
 pub mod definitions;
 pub mod deletion;
 pub mod discovery;
+pub mod fields;
 pub mod origin;
 mod program;
 #[cfg(test)]
