@@ -6,7 +6,7 @@ use crate::api::meta::Labels;
 use crate::api::namespace::{self, Namespace};
 use crate::api::node::Node;
 use crate::api::object::Object;
-use crate::api::pod::{DEFAULT_GRACE_SECONDS, Pod, PodSpec};
+use crate::api::pod::{Container, DEFAULT_GRACE_SECONDS, Pod, PodSpec};
 use crate::api::replicaset::ReplicaSet;
 use std::sync::Arc;
 
@@ -36,6 +36,7 @@ pub fn node(object: &mut Object) {
 pub fn pod(object: &mut Object) {
     object.edit_as(|pod: &mut Pod| {
         pod_spec(&mut pod.spec);
+        requests(&mut pod.spec);
         if pod.status.qos_class.is_empty() {
             pod.status.qos_class = pod.spec.qos_class().into();
         }
@@ -54,13 +55,26 @@ pub fn replica_set(object: &mut Object) {
     });
 }
 
+/// A request that is not said is the limit. A template says no more than its author did.
+fn requests(spec: &mut Arc<PodSpec>) {
+    let lacks = |container: &Container| {
+        container.resources.limits.keys().any(|name| !container.resources.requests.contains_key(name))
+    };
+    if !spec.containers.iter().any(lacks) {
+        return;
+    }
+    for container in &mut Arc::make_mut(spec).containers {
+        let resources = &mut container.resources;
+        for (name, limit) in &resources.limits {
+            resources.requests.entry(name.clone()).or_insert_with(|| limit.clone());
+        }
+    }
+}
+
 fn pod_spec(spec: &mut Arc<PodSpec>) {
     let complete = spec.termination_grace_period_seconds.is_some()
         && !spec.scheduler_name.is_empty()
-        && spec.containers.iter().all(|container| {
-            let (limits, requests) = (&container.resources.limits, &container.resources.requests);
-            !container.image_pull_policy.is_empty() && limits.keys().all(|name| requests.contains_key(name))
-        });
+        && spec.containers.iter().all(|container| !container.image_pull_policy.is_empty());
     if complete {
         return;
     }
@@ -72,10 +86,6 @@ fn pod_spec(spec: &mut Arc<PodSpec>) {
     for container in &mut spec.containers {
         if container.image_pull_policy.is_empty() {
             container.image_pull_policy = container.usual_pull_policy().into();
-        }
-        let resources = &mut container.resources;
-        for (name, limit) in &resources.limits {
-            resources.requests.entry(name.clone()).or_insert_with(|| limit.clone());
         }
     }
 }
