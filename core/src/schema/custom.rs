@@ -243,7 +243,7 @@ mod tests {
             strict::prune(&schema, id, &mut pruned);
             strict::check(&schema, id, &text).unwrap().is_empty()
                 && pruned == custom.value
-                && validate(&custom.openapi, &custom.value) == []
+                && validate(&custom.openapi, &custom.value).is_empty()
         }
 
         fn what_is_filled_in_is_allowed_and_is_all(custom: Custom) -> bool {
@@ -252,7 +252,7 @@ mod tests {
             complete(&schema, id, &mut once);
             let mut twice = once.clone();
             complete(&schema, id, &mut twice);
-            once == twice && validate(&custom.openapi, &once) == []
+            once == twice && validate(&custom.openapi, &once).is_empty()
         }
 
         fn no_schema_and_no_value_is_a_panic(openapi: Made, custom: Custom, value: Made) -> bool {

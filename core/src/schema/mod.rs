@@ -29,6 +29,8 @@ use std::sync::Arc;
 pub struct Schema {
     messages: Vec<Message>,
     by_name: BTreeMap<Arc<str>, MessageId>,
+    /// Whether Kubernetes reads them into Go's structs, which have no `null` in lists and maps. Custom kinds are not.
+    in_go: bool,
 }
 
 /// Names a message within its [`Schema`].

@@ -55,7 +55,7 @@ impl Schema {
 fn read(files: &[&str]) -> Result<Schema, String> {
     let heads =
         || files.iter().flat_map(|file| file.lines()).filter(|line| line.starts_with(|c: char| !c.is_whitespace()));
-    let mut schema = Schema::default();
+    let mut schema = Schema { in_go: true, ..Schema::default() };
     for (nth, head) in heads().enumerate() {
         let name = head.split_whitespace().next().unwrap_or("");
         let id = MessageId(u32::try_from(nth).map_err(|_| "too many messages")?);
