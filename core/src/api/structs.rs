@@ -13,9 +13,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// Fields that miniku does not act on, by JSON name, as they came.
+/// Fields that miniku does not act on, by JSON name, as they came. Every struct has one, and nearly all are empty: a box
+/// takes 8 bytes then instead of 24.
 #[derive(Clone, Debug, Default, PartialEq)]
-#[expect(clippy::box_collection, reason = "every struct has one, nearly all are empty: 8 bytes instead of 24")]
 pub struct Rest(Option<Box<Map<String, Value>>>);
 
 impl Rest {

@@ -15,7 +15,7 @@ mod program;
 #[cfg(test)]
 mod tests;
 
-pub use program::{ApiServer, Options, Page};
+pub use program::{ApiServer, Author, Options, Page};
 
 use crate::pages;
 

@@ -85,11 +85,11 @@ pub fn rules(schema: &Schema, kind: &Type, value: &Value, path: &mut String, err
                 path.truncate(end);
             }
         }
-        (Type::Text(words), Value::String(text)) if !words.is_empty() && !text.is_empty() => {
-            if !words.iter().any(|word| **word == **text) {
-                let words = words.iter().map(ToString::to_string);
-                errors.push(FieldError::not_supported(path.clone(), text.clone(), words));
-            }
+        (Type::Text(words), Value::String(text))
+            if !words.is_empty() && !text.is_empty() && !words.iter().any(|word| **word == **text) =>
+        {
+            let words = words.iter().map(ToString::to_string);
+            errors.push(FieldError::not_supported(path.clone(), text.clone(), words));
         }
         _ => {}
     }

@@ -96,7 +96,7 @@ impl Build {
             return Type::IntOrString;
         }
         match text(openapi, "type") {
-            "string" => Type::Text(Arc::from([])),
+            "string" => Type::Text(Arc::default()),
             "boolean" => Type::Bool,
             "integer" => Type::Int64,
             "number" => Type::Double,
@@ -144,6 +144,9 @@ mod tests {
     use super::*;
     use crate::schema::complete::complete;
     use crate::schema::strict;
+    use crate::schema::testing::{Custom, Made};
+    use crate::schema::validate::validate;
+    use quickcheck::quickcheck;
     use serde_json::json;
 
     fn widgets() -> (Schema, MessageId) {
@@ -230,5 +233,40 @@ mod tests {
             errors[0].to_string(),
             "properties[spec].type: Required value: must not be empty for specified object fields"
         );
+    }
+
+    quickcheck! {
+        fn what_a_schema_allows_is_taken_as_it_is(custom: Custom) -> bool {
+            let (schema, id) = of(&custom.openapi).unwrap();
+            let text = serde_json::to_vec(&custom.value).unwrap();
+            let mut pruned = custom.value.clone();
+            strict::prune(&schema, id, &mut pruned);
+            strict::check(&schema, id, &text).unwrap().is_empty()
+                && pruned == custom.value
+                && validate(&custom.openapi, &custom.value).is_empty()
+        }
+
+        fn what_is_filled_in_is_allowed_and_is_all(custom: Custom) -> bool {
+            let (schema, id) = of(&custom.openapi).unwrap();
+            let mut once = custom.value;
+            complete(&schema, id, &mut once);
+            let mut twice = once.clone();
+            complete(&schema, id, &mut twice);
+            once == twice && validate(&custom.openapi, &once).is_empty()
+        }
+
+        fn no_schema_and_no_value_is_a_panic(openapi: Made, custom: Custom, value: Made) -> bool {
+            for openapi in [&openapi.value, &openapi.spoilt, &custom.openapi] {
+                let errors = validate(openapi, &value.spoilt);
+                // Every error can be told.
+                assert!(errors.iter().all(|error| !error.to_string().is_empty()));
+                if let Ok((schema, id)) = of(openapi) {
+                    let mut value = value.spoilt.clone();
+                    strict::prune(&schema, id, &mut value);
+                    complete(&schema, id, &mut value);
+                }
+            }
+            true
+        }
     }
 }

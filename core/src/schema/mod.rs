@@ -29,6 +29,8 @@ use std::sync::Arc;
 pub struct Schema {
     messages: Vec<Message>,
     by_name: BTreeMap<Arc<str>, MessageId>,
+    /// Whether Kubernetes reads them into Go's structs, which have no `null` in lists and maps. Custom kinds are not.
+    in_go: bool,
 }
 
 /// Names a message within its [`Schema`].
@@ -203,7 +205,7 @@ impl Message {
     /// Adds `kind` and `apiVersion`, by which an object says what it is. In protobuf its envelope says so.
     fn says_its_kind(&mut self) {
         for (json, about) in [("apiVersion", "Whose fields it has: a group and version."), ("kind", "What it is.")] {
-            let kind = Type::Text(Arc::from([]));
+            let kind = Type::Text(Arc::default());
             self.fields.retain(|field| *field.json != *json);
             self.fields.push(Field { json: json.into(), about: about.into(), ..Field::new(kind) });
         }
@@ -220,7 +222,7 @@ impl Field {
     /// A field of a type, about which nothing else is said.
     pub fn new(kind: Type) -> Self {
         Field {
-            json: "".into(),
+            json: Arc::default(),
             number: 0,
             inside: Vec::new(),
             kind,
@@ -229,7 +231,7 @@ impl Field {
             nullable: false,
             default: None,
             strategy: Strategy::Default,
-            about: "".into(),
+            about: Arc::default(),
         }
     }
 }

@@ -55,7 +55,7 @@ impl Schema {
 fn read(files: &[&str]) -> Result<Schema, String> {
     let heads =
         || files.iter().flat_map(|file| file.lines()).filter(|line| line.starts_with(|c: char| !c.is_whitespace()));
-    let mut schema = Schema::default();
+    let mut schema = Schema { in_go: true, ..Schema::default() };
     for (nth, head) in heads().enumerate() {
         let name = head.split_whitespace().next().unwrap_or("");
         let id = MessageId(u32::try_from(nth).map_err(|_| "too many messages")?);
@@ -70,7 +70,7 @@ fn read(files: &[&str]) -> Result<Schema, String> {
         let wrong = |what: &str| format!("{what}: {line}");
         if line.starts_with(|c: char| !c.is_whitespace()) {
             let name = words.next().unwrap_or("").into();
-            let mut message = Message { name, about: about.trim().into(), ..Message::default() };
+            let mut message = Message { name, about: said_of(about), ..Message::default() };
             for mark in words {
                 match mark {
                     "kind" => message.says_its_kind(),
@@ -93,7 +93,7 @@ fn read(files: &[&str]) -> Result<Schema, String> {
             inlined.push((message, number, inner));
             continue;
         }
-        let field = field(number, json, kind, &marks, about.trim()).ok_or_else(|| wrong("no such mark"))?;
+        let field = field(number, json, kind, &marks, about).ok_or_else(|| wrong("no such mark"))?;
         schema.messages[message.0 as usize].fields.push(field);
     }
     flatten(&mut schema, inlined);
@@ -150,8 +150,14 @@ fn flatten(schema: &mut Schema, mut inlined: Vec<(MessageId, u32, MessageId)>) {
     }
 }
 
+/// All that nothing is said of share one empty text.
+fn said_of(about: &str) -> Arc<str> {
+    let about = about.trim();
+    if about.is_empty() { Arc::default() } else { about.into() }
+}
+
 fn field(number: u32, json: &str, kind: Type, marks: &[&str], about: &str) -> Option<Field> {
-    let mut field = Field { json: json.into(), number, about: about.into(), ..Field::new(kind) };
+    let mut field = Field { json: json.into(), number, about: said_of(about), ..Field::new(kind) };
     for mark in marks {
         let (name, value) = mark.split_once('=').map_or((*mark, None), |(name, value)| (name, Some(value)));
         match name {
@@ -185,7 +191,7 @@ fn kind_of(name: &str, marks: &[&str], messages: &BTreeMap<Arc<str>, MessageId>)
     }
     Some(match name {
         "string" => {
-            Type::Text(mark("words=").map_or_else(|| Arc::from([]), |words| words.split('|').map(Into::into).collect()))
+            Type::Text(mark("words=").map_or_else(Arc::default, |words| words.split('|').map(Into::into).collect()))
         }
         "bool" => Type::Bool,
         "int32" => Type::Int32,

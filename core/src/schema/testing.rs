@@ -23,7 +23,11 @@ pub struct Made {
 impl Arbitrary for Made {
     fn arbitrary(g: &mut Gen) -> Self {
         let schema = Schema::kubernetes();
-        let message = MessageId((usize::arbitrary(g) % schema.messages.len()) as u32);
+        // Some are schemas of custom kinds, which nest.
+        let message = match u8::arbitrary(g) % 8 {
+            0 => named("apiextensions/v1.JSONSchemaProps"),
+            _ => MessageId((usize::arbitrary(g) % schema.messages.len()) as u32),
+        };
         let value = of_type(schema, &Type::Message(message), g, 0);
         let mut spoilt = value.clone();
         spoil(&mut spoilt, g);
@@ -78,5 +82,76 @@ fn spoil(value: &mut Value, g: &mut Gen) {
     }
     if u8::arbitrary(g) % 8 == 0 {
         *value = Value::Null;
+    }
+}
+
+/// A structural schema, and an object that it allows.
+#[derive(Clone, Debug)]
+pub struct Custom {
+    /// The schema.
+    pub openapi: Value,
+    /// The object.
+    pub value: Value,
+}
+
+impl Arbitrary for Custom {
+    fn arbitrary(g: &mut Gen) -> Self {
+        let openapi = object_schema(g, 0);
+        let value = allowed(&openapi, g);
+        Custom { openapi, value }
+    }
+}
+
+fn object_schema(g: &mut Gen, depth: usize) -> Value {
+    let names = ["a", "b", "spec", "status", "x y"];
+    let properties: Map<String, Value> =
+        (0..u8::arbitrary(g) % 4).map(|_| (g.choose(&names).unwrap().to_string(), structural(g, depth + 1))).collect();
+    let required: Vec<String> = properties.keys().filter(|_| u8::arbitrary(g) % 4 == 0).cloned().collect();
+    json!({"type": "object", "properties": properties, "required": required})
+}
+
+fn structural(g: &mut Gen, depth: usize) -> Value {
+    let shallow = depth > 4;
+    let mut openapi = match u8::arbitrary(g) % if shallow { 6 } else { 9 } {
+        0 => json!({"type": "string", "maxLength": 1000}),
+        1 => json!({"type": "integer", "default": 3}),
+        2 => json!({"type": "number"}),
+        3 => json!({"type": "boolean", "default": true}),
+        4 => json!({"x-kubernetes-int-or-string": true}),
+        5 => json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}),
+        6 => json!({"type": "object", "additionalProperties": structural(g, depth + 1)}),
+        7 => json!({"type": "array", "items": structural(g, depth + 1)}),
+        _ => object_schema(g, depth),
+    };
+    if u8::arbitrary(g) % 4 == 0 {
+        openapi["nullable"] = true.into();
+    }
+    openapi
+}
+
+fn allowed(openapi: &Value, g: &mut Gen) -> Value {
+    if openapi["nullable"] == true && u8::arbitrary(g) % 4 == 0 {
+        return Value::Null;
+    }
+    match openapi["type"].as_str() {
+        Some("string") => String::arbitrary(g).into(),
+        Some("integer") => i32::arbitrary(g).into(),
+        Some("number") => (f64::from(i32::arbitrary(g)) / 8.0).into(),
+        Some("boolean") => bool::arbitrary(g).into(),
+        Some("array") => (0..u8::arbitrary(g) % 3).map(|_| allowed(&openapi["items"], g)).collect(),
+        Some("object") => {
+            let mut fields = Map::new();
+            for (name, property) in openapi["properties"].as_object().into_iter().flatten() {
+                let required = openapi["required"].as_array().is_some_and(|all| all.contains(&json!(name)));
+                if required || bool::arbitrary(g) {
+                    fields.insert(name.clone(), allowed(property, g));
+                }
+            }
+            if let Some(values) = openapi.get("additionalProperties") {
+                fields.extend((0..u8::arbitrary(g) % 3).map(|_| (String::arbitrary(g), allowed(values, g))));
+            }
+            Value::Object(fields)
+        }
+        _ => g.choose(&[json!(80), json!("http")]).cloned().unwrap(),
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::api::shown::{Shape, Shown};
 use crate::http::Respond;
+use miniku_core::api::kinds::Effect;
 use miniku_core::api::object::Object;
 use miniku_core::api::served::Form;
 use miniku_core::api::status::{Reason, Status};
@@ -55,7 +56,22 @@ pub fn send(to: impl Respond, code: u16, content_type: &str, warnings: &[String]
 
 /// What a request named that has no effect here, as `Warning` headers.
 pub fn without_effect(object: &Object) -> Vec<String> {
-    warnings(&object.fields_without_effect(), "kept, but without effect in miniku")
+    let row = object.kind().row();
+    match row.effect {
+        Effect::NotYet(why) => {
+            warning_lines(&[format!("{} {}: kept, but {why} in miniku yet", row.singular, object.meta().name)])
+        }
+        Effect::Acts | Effect::None => warnings(&object.fields_without_effect(), "kept, but without effect in miniku"),
+    }
+}
+
+/// `Warning` headers, one a text.
+pub fn warning_lines(texts: &[String]) -> Vec<String> {
+    texts
+        .iter()
+        .take(WARNINGS_MAX)
+        .map(|text| format!("299 - \"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")))
+        .collect()
 }
 
 /// `Warning` headers, one a field: its path, and what is to be said of it. Source: RFC 9111, section 5.5; KEP-1693.
