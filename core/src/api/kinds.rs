@@ -348,6 +348,8 @@ pub const KINDS: &[KindRow] = &[
         message: "apiextensions/v1.CustomResourceDefinition",
         columns: custom::COLUMNS,
         effect: Effect::Acts,
+        set_defaults: custom::set_defaults,
+        validate: custom::validate,
         ..KindRow::CLUSTER
     },
     KindRow {
@@ -707,7 +709,8 @@ pub const KINDS: &[KindRow] = &[
         name: "Hpa",
         group: "miniku.dev",
         plural: "hpas",
-        singular: "hpa",
+        // `hpa` means Kubernetes' own to everybody.
+        singular: "minik8s-hpa",
         has_status: true,
         has_generation: true,
         message: "miniku/v1.Hpa",

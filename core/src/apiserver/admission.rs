@@ -175,10 +175,7 @@ pub fn noted(
     let (old, mut new) = (stored.map(Object::to_value), object.to_value());
     managed::update(schema, message, old.as_ref(), &mut new, &by);
     let managers = new.pointer_mut("/metadata/managedFields").map(Value::take);
-    object.with_meta(|meta| match managers {
-        Some(managers) => meta.rest.insert("managedFields".into(), managers),
-        None => drop(meta.rest.remove("managedFields")),
-    })
+    object.with_meta(|meta| meta.managed_fields = managers.map(Arc::new))
 }
 
 fn refuse(kind: Kind, name: &str, errors: &[FieldError]) -> Result<(), Status> {
@@ -251,8 +248,8 @@ fn keep_what_the_server_sets(new: &mut ObjectMeta, stored: &ObjectMeta) {
     new.deletion_timestamp = stored.deletion_timestamp;
     new.deletion_grace_period_seconds = stored.deletion_grace_period_seconds;
     // Clients often leave it out.
-    if let (None, Some(managers)) = (new.rest.get("managedFields"), stored.rest.get("managedFields")) {
-        new.rest.insert("managedFields".into(), managers.clone());
+    if new.managed_fields.is_none() {
+        new.managed_fields.clone_from(&stored.managed_fields);
     }
 }
 

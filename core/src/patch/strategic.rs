@@ -31,7 +31,10 @@ fn merge_fields(
     match patch.get(PATCH).map(Value::as_str) {
         None | Some(Some("merge")) => {}
         Some(Some("replace")) => target.clear(),
-        Some(Some("delete")) => return Ok(target.clear()),
+        Some(Some("delete")) => {
+            target.clear();
+            return Ok(());
+        }
         Some(other) => return Err(format!("unrecognized patch type {:?} in map", other.unwrap_or(""))),
     }
     if let Some(retain) = patch.get(RETAIN) {

@@ -179,7 +179,7 @@ fn manager(asked: Asked, params: &Params) -> Option<Arc<str>> {
     };
     let is_apply = media_type(asked) == "application/apply-patch+yaml";
     // An apply must say it itself.
-    (!name.is_empty() && !(is_apply && params.field_manager.is_empty())).then(|| name.into())
+    (!name.is_empty() && (!is_apply || !params.field_manager.is_empty())).then(|| name.into())
 }
 
 fn written(part: Option<&str>) -> Result<Part, Status> {
