@@ -9,6 +9,7 @@
 //! Nothing here knows of the typed structs of [`crate::api`]; a test there proves that they agree with the table.
 
 pub mod complete;
+pub mod custom;
 pub mod openapi;
 pub mod protobuf;
 pub mod strict;

@@ -198,11 +198,11 @@ impl Described<'_> {
             let post = self.operation("post", WRITTEN, Some(self.body(&self.object)), &self.object, &self.gvk);
             operations.insert("post".into(), post);
         }
-        let options = components.options("DeleteOptions", &self.gvk);
-        let status = components.options("Status", &self.gvk);
-        if has("deletecollection") {
-            let body = Some(self.body(&options));
-            operations.insert("delete".into(), self.operation("deletecollection", LISTED, body, &status, &self.gvk));
+        let deleted = has("delete")
+            .then(|| (components.options("DeleteOptions", &self.gvk), components.options("Status", &self.gvk)));
+        if let Some((options, status)) = deleted.as_ref().filter(|_| has("deletecollection")) {
+            let body = Some(self.body(options));
+            operations.insert("delete".into(), self.operation("deletecollection", LISTED, body, status, &self.gvk));
         }
         paths.insert(collection.clone(), self.place(operations, false));
         if let (true, Some(list)) = (resource.namespaced, &self.list) {
@@ -212,9 +212,9 @@ impl Described<'_> {
         let item = format!("{collection}/{{name}}");
         if has("get") {
             let mut operations = self.written(&self.object, &self.gvk, resource.verbs);
-            if has("delete") {
-                let body = Some(self.body(&options));
-                operations.insert("delete".into(), self.operation("delete", DELETED, body, &status, &self.gvk));
+            if let Some((options, status)) = &deleted {
+                let body = Some(self.body(options));
+                operations.insert("delete".into(), self.operation("delete", DELETED, body, status, &self.gvk));
             }
             paths.insert(item.clone(), self.place(operations, true));
         }
