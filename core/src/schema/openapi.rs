@@ -198,11 +198,12 @@ impl Described<'_> {
             let post = self.operation("post", WRITTEN, Some(self.body(&self.object)), &self.object, &self.gvk);
             operations.insert("post".into(), post);
         }
-        let deleted = has("delete")
-            .then(|| (components.options("DeleteOptions", &self.gvk), components.options("Status", &self.gvk)));
-        if let Some((options, status)) = deleted.as_ref().filter(|_| has("deletecollection")) {
-            let body = Some(self.body(options));
-            operations.insert("delete".into(), self.operation("deletecollection", LISTED, body, status, &self.gvk));
+        // Only what is referred to is in a document.
+        let mut deletion = || (components.options("DeleteOptions", &self.gvk), components.options("Status", &self.gvk));
+        if has("deletecollection") {
+            let (options, status) = deletion();
+            let body = Some(self.body(&options));
+            operations.insert("delete".into(), self.operation("deletecollection", LISTED, body, &status, &self.gvk));
         }
         paths.insert(collection.clone(), self.place(operations, false));
         if let (true, Some(list)) = (resource.namespaced, &self.list) {
@@ -212,9 +213,10 @@ impl Described<'_> {
         let item = format!("{collection}/{{name}}");
         if has("get") {
             let mut operations = self.written(&self.object, &self.gvk, resource.verbs);
-            if let Some((options, status)) = &deleted {
-                let body = Some(self.body(options));
-                operations.insert("delete".into(), self.operation("delete", DELETED, body, status, &self.gvk));
+            if has("delete") {
+                let (options, status) = deletion();
+                let body = Some(self.body(&options));
+                operations.insert("delete".into(), self.operation("delete", DELETED, body, &status, &self.gvk));
             }
             paths.insert(item.clone(), self.place(operations, true));
         }
@@ -353,6 +355,9 @@ impl Components {
         let mut parts: Vec<&str> = resource.group.split('.').rev().collect();
         parts.extend([&*resource.version, &*resource.kind]);
         let name = parts.join(".");
+        if !schema.is_object() {
+            schema = json!({"type": "object"});
+        }
         say_kind(&mut schema);
         let metadata = self.reference(Schema::kubernetes().named("meta/v1.ObjectMeta"));
         schema["properties"]["metadata"] = json!({"allOf": [metadata], "description": "Names, identity, versions."});
@@ -420,6 +425,9 @@ impl Components {
         }
         if !required.is_empty() {
             schema["required"] = required.into();
+        }
+        if message.atomic {
+            schema["x-kubernetes-map-type"] = "atomic".into();
         }
         schema
     }
@@ -559,6 +567,7 @@ pub fn component(message: &str) -> String {
         "meta" => format!("io.k8s.apimachinery.pkg.apis.meta.{rest}"),
         "apiextensions" => format!("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.{rest}"),
         "apiregistration" => format!("io.k8s.kube-aggregator.pkg.apis.apiregistration.{rest}"),
+        "metrics" => format!("io.k8s.metrics.pkg.apis.metrics.{rest}"),
         "miniku" => format!("dev.miniku.{rest}"),
         package => format!("io.k8s.api.{package}.{rest}"),
     }

@@ -4,7 +4,7 @@
 //! writes every field that is no pointer, so an empty one is what its author left out; filling it in is left to
 //! [`complete`](super::complete), as for JSON. Nothing is ever answered in this form.
 //!
-//! Not read: the schemas inside a CustomResourceDefinition, which have a form of their own; no client sends those so.
+//! The schemas inside a CustomResourceDefinition have parts that hold one of two things; see [`either`].
 //!
 //! Source: protobuf.dev, "Encoding"; Kubernetes documentation, "Kubernetes Protobuf encoding".
 
@@ -166,6 +166,11 @@ fn read(
     for tag in Tags(bytes) {
         let (number, wire) = tag?;
         if let Some(field) = fields.iter().find(|field| field.number == number && field.inside == inside) {
+            if let (true, Wire::Bytes(bytes)) = (is_either(schema, id, field), wire) {
+                let said = either(schema, id, bytes, depth).map_err(|why| format!("{}: {why}", field.json))?;
+                object.insert(field.json.to_string(), said);
+                continue;
+            }
             read_field(schema, field, wire, depth, object).map_err(|why| format!("{}: {why}", field.json))?;
             continue;
         }
@@ -175,6 +180,40 @@ fn read(
         }
     }
     Ok(())
+}
+
+/// Whether a field of a custom kind's schema holds a schema or something else.
+fn is_either(schema: &Schema, id: MessageId, field: &Field) -> bool {
+    let name = &*schema.message(id).name;
+    name == "apiextensions/v1.JSONSchemaProps"
+        && matches!(&*field.json, "items" | "additionalProperties" | "additionalItems")
+}
+
+/// A schema, whether there is anything (1 as a number), or a list of schemas.
+///
+/// `JSONSchemaPropsOrArray` is {1: schema, 2: schemas}, `JSONSchemaPropsOrBool` is {1: allows, 2: schema}. Both say the
+/// same where there is one schema.
+fn either(schema: &Schema, id: MessageId, bytes: &[u8], depth: usize) -> Result<Value, String> {
+    let mut said = Value::Bool(false);
+    for tag in Tags(bytes) {
+        match tag? {
+            (1, Wire::Varint(allows)) if said.is_boolean() => said = Value::Bool(allows != 0),
+            (1 | 2, Wire::Bytes(bytes)) => {
+                let mut one = Map::new();
+                read(schema, id, &[], bytes, depth, &mut one)?;
+                said = match said {
+                    Value::Array(mut many) => {
+                        many.push(one.into());
+                        many.into()
+                    }
+                    Value::Object(before) => Value::Array(vec![before.into(), one.into()]),
+                    _ => one.into(),
+                };
+            }
+            _ => {}
+        }
+    }
+    Ok(said)
 }
 
 /// Reads one occurrence of a field. A list grows by it, a message is merged, anything else is replaced.
@@ -229,6 +268,10 @@ fn read_field(
         kind => match value(schema, kind, wire, depth)? {
             Some(said) if field.pointer || !says_nothing(field, &said) => {
                 object.insert(field.json.to_string(), said);
+            }
+            // There, though it says nothing: `subresources.status` of a definition.
+            None if field.pointer && *kind == Type::Any => {
+                object.insert(field.json.to_string(), Value::Object(Map::new()));
             }
             _ => {
                 object.remove(&*field.json);
@@ -461,13 +504,47 @@ mod tests {
     }
 
     #[test]
+    fn schemas_of_custom_kinds_are_read() {
+        let kind = |name: &str| field(5, name.as_bytes());
+        let list = |inner: &[u8]| [kind("array"), field(24, inner)].concat();
+        let property = |name: &str, schema: &[u8]| field(29, &[field(1, name.as_bytes()), field(2, schema)].concat());
+        let openapi = [
+            kind("object"),
+            property("list", &list(&field(1, &kind("string")))),
+            property("lists", &list(&[field(2, &kind("string")), field(2, &kind("integer"))].concat())),
+            property("map", &[kind("object"), field(30, &[number(1, 1), field(2, &kind("string"))].concat())].concat()),
+            property("any", &[kind("object"), field(30, &number(1, 1))].concat()),
+            property("size", &[kind("integer"), field(8, &field(1, b"3"))].concat()),
+        ];
+        let subresources = field(1, &[]);
+        let version =
+            [field(1, b"v1"), number(2, 1), field(4, &field(1, &openapi.concat())), field(5, &subresources)].concat();
+        let body = enveloped("apiextensions.k8s.io/v1", "CustomResourceDefinition", &field(2, &field(7, &version)));
+        let read = decode(&body).unwrap();
+        assert_eq!(
+            read["spec"]["versions"],
+            json!([{"name": "v1", "served": true, "subresources": {"status": {}}, "schema": {"openAPIV3Schema": {
+                "type": "object",
+                "properties": {
+                    "list": {"type": "array", "items": {"type": "string"}},
+                    "lists": {"type": "array", "items": [{"type": "string"}, {"type": "integer"}]},
+                    "map": {"type": "object", "additionalProperties": {"type": "string"}},
+                    "any": {"type": "object", "additionalProperties": true},
+                    "size": {"type": "integer", "default": 3},
+                },
+            }}}])
+        );
+    }
+
+    #[test]
     fn what_is_written_is_read() {
         property("an encoded object is the object again, whether Go's zeros are written or not", |any| {
             let names: Vec<&str> = Kind::rows().map(|(_, row)| row.message).filter(|name| !name.is_empty()).collect();
             let name = names[usize::arbitrary(any) % names.len()];
             let schema = Schema::kubernetes();
             let id = schema.named(name).unwrap();
-            if schema.message(id).fields.iter().any(|field| field.number == 0) {
+            let says_kind = |field: &Field| matches!(&*field.json, "kind" | "apiVersion");
+            if schema.message(id).fields.iter().any(|field| field.number == 0 && !says_kind(field)) {
                 return;
             }
             let object = some_message(schema, id, any, 7);
@@ -530,7 +607,8 @@ mod tests {
     /// An object of which nothing is lost on the way: no empty parts that are no pointers.
     fn some_message(schema: &Schema, id: MessageId, any: &mut Gen, depth: usize) -> Map<String, Value> {
         let mut object = Map::new();
-        for field in &schema.message(id).fields {
+        for field in schema.message(id).fields.iter().filter(|field| field.number > 0 && !is_either(schema, id, field))
+        {
             // A required message is written even if it is empty, and a required number even if it is 0.
             let must =
                 field.required && matches!(field.kind, Type::Message(_) | Type::Int32 | Type::Int64 | Type::Bool);
@@ -605,7 +683,7 @@ mod tests {
             return;
         }
         let mut inlined: Vec<u32> = Vec::new();
-        for one in &schema.message(id).fields {
+        for one in schema.message(id).fields.iter().filter(|one| one.number > 0 && !is_either(schema, id, one)) {
             if one.inside != inside {
                 if let Some(rest) = one.inside.strip_prefix(inside)
                     && !inlined.contains(&rest[0])
