@@ -10,7 +10,7 @@ use crate::api::jsonpath::is_path;
 use crate::api::names::{NOT_A_SUBDOMAIN, is_dns_subdomain};
 use crate::api::object::Object;
 use crate::api::status::FieldError;
-use crate::schema::custom::{ROOT, structural_at};
+use crate::schema::structural::structural;
 use std::collections::BTreeSet;
 
 /// Names that follow from others, and the status of a definition that is served.
@@ -83,14 +83,14 @@ pub fn validate(new: &Object, old: Option<&Object>) -> Vec<FieldError> {
     }
     versions(new, &mut errors);
     if let Some(old) = old {
-        for (field, same) in [
-            ("spec.group", spec.group == old.spec.group),
-            ("spec.scope", spec.scope == old.spec.scope),
-            ("spec.names.plural", spec.names.plural == old.spec.names.plural),
-            ("spec.names.kind", spec.names.kind == old.spec.names.kind),
+        for (field, was, is) in [
+            ("spec.group", old.spec.group.as_str(), spec.group.as_str()),
+            ("spec.scope", old.spec.scope.as_str(), spec.scope.as_str()),
+            ("spec.names.plural", &old.spec.names.plural, &spec.names.plural),
+            ("spec.names.kind", &old.spec.names.kind, &spec.names.kind),
         ] {
-            if !same {
-                errors.push(FieldError::forbidden(field, "field is immutable"));
+            if was != is {
+                errors.push(FieldError::invalid(field, is, "field is immutable"));
             }
         }
     }
@@ -144,6 +144,9 @@ fn names(names: &Names, errors: &mut Vec<FieldError>) {
     }
 }
 
+/// Where Kubernetes keeps a schema that all versions share, and says that it is wrong.
+const SHARED: &str = "spec.validation.openAPIV3Schema";
+
 fn versions(new: &CustomResourceDefinition, errors: &mut Vec<FieldError>) {
     let all = &new.spec.versions;
     let named: Vec<&str> = all.iter().map(|version| version.name.as_str()).collect();
@@ -154,31 +157,26 @@ fn versions(new: &CustomResourceDefinition, errors: &mut Vec<FieldError>) {
         let rule = "must have exactly one version marked as storage version";
         errors.push(FieldError::invalid("spec.versions", &named, rule));
     }
-    // Kubernetes keeps a schema that all versions share in one place, and names that.
     let shared = all
         .first()
         .and_then(Version::open_api)
         .filter(|first| all.iter().all(|version| version.open_api() == Some(*first)));
     if let Some(schema) = shared {
-        errors.extend(structural_at(ROOT, schema));
+        errors.extend(structural(schema, SHARED));
     }
     for (nth, version) in all.iter().enumerate() {
         let at = format!("spec.versions[{nth}]");
         if !is_word(&version.name) {
             errors.push(FieldError::invalid(format!("{at}.name"), &version.name, NOT_A_WORD));
         }
-        if version.deprecation_warning.is_some() && !version.deprecated {
-            let field = format!("{at}.deprecationWarning");
-            errors.push(FieldError::invalid(
-                field,
-                &version.deprecation_warning,
-                "can only be set for deprecated versions",
-            ));
+        if let Some(warning) = version.deprecation_warning.as_ref().filter(|_| !version.deprecated) {
+            let rule = "can only be set for deprecated versions";
+            errors.push(FieldError::invalid(format!("{at}.deprecationWarning"), warning, rule));
         }
         let place = format!("{at}.schema.openAPIV3Schema");
         match version.open_api() {
             None => errors.push(FieldError::required(place, "schemas are required")),
-            Some(schema) if shared.is_none() => errors.extend(structural_at(&place, schema)),
+            Some(schema) if shared.is_none() => errors.extend(structural(schema, &place)),
             Some(_) => {}
         }
         if let Some(paths) = version.scale() {
@@ -329,6 +327,6 @@ mod tests {
         let (old, mut new) = (stored(crontabs()), crontabs());
         new["spec"]["scope"] = "Cluster".into();
         let told = validate(&stored(new), Some(&old));
-        assert_eq!(told, [FieldError::forbidden("spec.scope", "field is immutable")]);
+        assert_eq!(told, [FieldError::invalid("spec.scope", "Cluster", "field is immutable")]);
     }
 }
