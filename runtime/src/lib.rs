@@ -32,3 +32,10 @@ pub use node::{Config, Runtime, down};
 pub use pod_init::pod_init_main;
 pub use session::{End, Refusal, Session};
 pub use wire::Wanted;
+
+/// Prints a complaint. One that cannot be printed, on a full disk or to a closed pipe, is no reason to end, as it is
+/// for `eprintln!`: with a pod-init ends its pod.
+pub(crate) fn complain(what: impl std::fmt::Display) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{what}");
+}

@@ -14,6 +14,7 @@
 //!
 //! Memory counts once for each pod: no thread, no logger, no buffer that outlives its use.
 
+use crate::complain;
 use crate::enter::{self, Failure, Forked, OneThread, enter, failed, failed_io, fork_into};
 use crate::logs::{LogFile, Splitter, Stream};
 use crate::plan::{CONTAINER_SLOT, Facts, Op, TERMINAL_SLOT, Unplannable, plan, plan_further};
@@ -47,7 +48,7 @@ pub fn pod_init_main() -> ! {
     match stage_0(&mut socket, directory) {
         Ok(never) => match never {},
         Err(failure) => {
-            eprintln!("{failure}");
+            complain(&failure);
             let message = Event::Failed { message: failure.to_string() };
             if let Ok(frame) = wire::frame(&message) {
                 // Whoever would read it may be gone; it is in the log, too.
@@ -335,7 +336,7 @@ impl PodInit {
         });
         match poll(&mut fds, patience.unwrap_or(PollTimeout::NONE)) {
             Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => eprintln!("poll: {errno}"),
+            Err(errno) => complain(format_args!("poll: {errno}")),
         }
         let is_ready = |fd: &PollFd| fd.any().unwrap_or(true);
         sources.iter().zip(&fds).filter(|(_, fd)| is_ready(fd)).map(|((ready, ..), _)| *ready).collect()
@@ -365,7 +366,7 @@ impl PodInit {
                 Ok(Some(request)) => self.obey(index, request),
                 Ok(None) => break,
                 Err(error) => {
-                    eprintln!("a message that cannot be read: {error}");
+                    complain(format_args!("a message that cannot be read: {error}"));
                     self.connections[index].open = false;
                     break;
                 }
@@ -402,7 +403,7 @@ impl PodInit {
     fn take_connection(&mut self, index: usize) -> Option<UnixStream> {
         let connection = &mut self.connections[index];
         connection.open = false;
-        connection.stream.try_clone().inspect_err(|error| eprintln!("duplicate a connection: {error}")).ok()
+        connection.stream.try_clone().inspect_err(|error| complain(format_args!("duplicate a connection: {error}"))).ok()
     }
 
     fn told(&self) -> Event {
@@ -424,7 +425,7 @@ impl PodInit {
         }
         if let Err(failure) = records::write(&self.dir().state(), &self.state, durable) {
             // The node still hears it; and a later write may succeed.
-            eprintln!("{failure}");
+            complain(failure);
         }
         self.tell(&Event::Container(report));
     }
@@ -613,7 +614,7 @@ impl PodInit {
         match terminal.map(unblocked).transpose() {
             Ok(terminal) => process.streams.extend(terminal.map(|terminal| (Which::Terminal, terminal))),
             // It will be hung up.
-            Err(failure) => eprintln!("{failure}"),
+            Err(failure) => complain(format_args!("{failure}")),
         }
         if !ended {
             return;
@@ -638,7 +639,7 @@ impl PodInit {
             Ok(status @ (WaitStatus::Exited(..) | WaitStatus::Signaled(..))) => ended(status),
             Ok(_) | Err(Errno::EINTR) => return,
             Err(errno) => {
-                eprintln!("wait for a further process: {errno}");
+                complain(format_args!("wait for a further process: {errno}"));
                 None
             }
         };
@@ -777,7 +778,7 @@ impl PodInit {
             Ok(status @ (WaitStatus::Exited(..) | WaitStatus::Signaled(..))) => status,
             Ok(_) | Err(Errno::EINTR) => return,
             Err(errno) => {
-                eprintln!("wait for {} attempt {}: {errno}", process.container, process.attempt);
+                complain(format_args!("wait for {} attempt {}: {errno}", process.container, process.attempt));
                 WaitStatus::StillAlive
             }
         };
@@ -838,7 +839,7 @@ impl Process {
                 self.terminal = Some(terminal);
             }
             // It will be hung up.
-            Err(failure) => eprintln!("{failure}"),
+            Err(failure) => complain(format_args!("{failure}")),
         }
     }
 
@@ -862,7 +863,7 @@ impl Process {
             // Nobody has the terminal open on its other side: pty(7).
             Err(error) if error.raw_os_error() == Some(libc::EIO) => false,
             Err(error) => {
-                eprintln!("read output of {}: {error}", self.container);
+                complain(format_args!("read output of {}: {error}", self.container));
                 false
             }
         };
@@ -874,7 +875,7 @@ impl Process {
             && let Err(failure) = self.log.write(&entries)
         {
             // A program must not stand still because the disk is full.
-            eprintln!("{failure}");
+            complain(failure);
         }
         open
     }
@@ -975,7 +976,7 @@ fn hear_words(from: &UnixStream, said: &mut Vec<u8>) -> (bool, Option<OwnedFd>) 
             // More will come.
             Err(error) if error.kind() == ErrorKind::WouldBlock => return (false, terminal),
             Err(error) => {
-                eprintln!("hear a starting process: {error}");
+                complain(format_args!("hear a starting process: {error}"));
                 return (true, terminal);
             }
         }

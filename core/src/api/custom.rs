@@ -7,12 +7,9 @@
 //! Source: Kubernetes API reference v1.32, "CustomResourceDefinition"; documentation, "Extend the Kubernetes API with
 //! CustomResourceDefinitions".
 
-use crate::api::jsonpath;
 use crate::api::kinds::{Column, Effect, Kind, KindRow};
 use crate::api::meta::{ObjectMeta, Time};
 use crate::api::object::Object;
-use crate::api::status::FieldError;
-use crate::schema::structural;
 use crate::{api_enum, api_struct};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -219,92 +216,6 @@ impl Version {
     }
 }
 
-/// Completes a definition's names, and says that it is established: nothing here takes its time over that.
-pub fn set_defaults(object: &mut Object) {
-    object.edit_as(|definition: &mut CustomResourceDefinition| {
-        let names = &mut definition.spec.names;
-        if names.singular.is_empty() {
-            names.singular = names.kind.to_lowercase();
-        }
-        if names.list_kind.is_empty() {
-            names.list_kind = format!("{}List", names.kind);
-        }
-        let status = &mut definition.status;
-        status.accepted_names.clone_from(names);
-        for version in definition.spec.versions.iter().filter(|version| version.storage) {
-            if !status.stored_versions.contains(&version.name) {
-                status.stored_versions.push(version.name.clone());
-            }
-        }
-        let since = definition.metadata.creation_timestamp;
-        let said = [
-            ("NamesAccepted", "NoConflicts", "no conflicts found"),
-            ("Established", "InitialNamesAccepted", "the initial names have been accepted"),
-        ];
-        for (kind, reason, message) in said {
-            if !status.conditions.iter().any(|one| one.kind == kind) {
-                status.conditions.push(DefinitionCondition {
-                    kind: kind.into(),
-                    status: "True".into(),
-                    last_transition_time: since,
-                    reason: reason.into(),
-                    message: message.into(),
-                    ..Default::default()
-                });
-            }
-        }
-    });
-}
-
-/// Rules for definitions. Source: Kubernetes, `pkg/apis/apiextensions/validation`.
-pub fn validate(new: &Object, old: Option<&Object>) -> Vec<FieldError> {
-    let definition = definition(new);
-    let (spec, name) = (&definition.spec, &definition.metadata.name);
-    let mut errors = Vec::new();
-    if *name != format!("{}.{}", spec.names.plural, spec.group) {
-        errors.push(FieldError::invalid("metadata.name", name, "must be spec.names.plural+\".\"+spec.group"));
-    }
-    if spec.versions.iter().filter(|version| version.storage).count() != 1 {
-        let rule = "must have exactly one version marked as storage version";
-        errors.push(FieldError::invalid("spec.versions", spec.versions.len(), rule));
-    }
-    for (nth, version) in spec.versions.iter().enumerate() {
-        let path = format!("spec.versions[{nth}]");
-        if spec.versions[..nth].iter().any(|other| other.name == version.name) {
-            errors.push(FieldError::duplicate(format!("{path}.name"), &version.name));
-        }
-        match version.open_api() {
-            Some(open_api) => {
-                errors.extend(structural::structural(open_api, &format!("{path}.schema.openAPIV3Schema")));
-            }
-            None => {
-                let field = format!("{path}.schema.openAPIV3Schema");
-                errors.push(FieldError::required(field, "schemas are required"));
-            }
-        }
-        for (at, column) in version.columns.iter().enumerate() {
-            if !jsonpath::is_path(&column.json_path) {
-                let field = format!("{path}.additionalPrinterColumns[{at}].jsonPath");
-                errors.push(FieldError::invalid(field, &column.json_path, "is no simple JSONPath"));
-            }
-        }
-    }
-    if let Some(old) = old.map(|old| &self::definition(old).spec) {
-        let fixed = [
-            ("spec.group", &old.group, &spec.group),
-            ("spec.names.plural", &old.names.plural, &spec.names.plural),
-            ("spec.names.kind", &old.names.kind, &spec.names.kind),
-        ];
-        for (field, _, new) in fixed.into_iter().filter(|(_, old, new)| old != new) {
-            errors.push(FieldError::invalid(field, new, "field is immutable"));
-        }
-        if old.scope != spec.scope {
-            errors.push(FieldError::invalid("spec.scope", spec.scope.as_str(), "field is immutable"));
-        }
-    }
-    errors
-}
-
 /// What kubectl shows of definitions.
 pub const COLUMNS: &[Column] = &[
     Column::name("Name"),
@@ -508,25 +419,6 @@ mod tests {
         assert!(one > Kind::Dns && one != Kind::Pod);
         assert_eq!(Kind::of_resource("widgets.custom-rs.example.com"), Some(one));
         assert_eq!(Kind::named("custom-rs.example.com/v7", "Widget"), Some(one));
-    }
-
-    #[test]
-    fn a_definition_is_established_at_once_if_it_is_right() {
-        let schema = json!({"openAPIV3Schema": {"type": "object"}});
-        let value = json!({"metadata": {"name": "gizmos.x.example.com"}, "spec": {"group": "x.example.com",
-            "scope": "Namespaced", "names": {"plural": "gizmos", "kind": "Gizmo"},
-            "versions": [{"name": "v1", "served": true, "storage": true, "schema": schema}]}});
-        let mut object = Object::from_value(Kind::CustomResourceDefinition, value).unwrap();
-        set_defaults(&mut object);
-        assert!(definition(&object).is_established());
-        assert_eq!(definition(&object).spec.names.list_kind, "GizmoList");
-        assert_eq!(validate(&object, None), []);
-        let wrong = object.with(|definition: &mut CustomResourceDefinition| {
-            definition.metadata.name = "other".into();
-            definition.spec.versions[0].schema = None;
-        });
-        let fields: Vec<String> = validate(&wrong, None).into_iter().map(|error| error.field).collect();
-        assert_eq!(fields, ["metadata.name", "spec.versions[0].schema.openAPIV3Schema"]);
     }
 
     #[test]
