@@ -403,7 +403,11 @@ impl PodInit {
     fn take_connection(&mut self, index: usize) -> Option<UnixStream> {
         let connection = &mut self.connections[index];
         connection.open = false;
-        connection.stream.try_clone().inspect_err(|error| complain(format_args!("duplicate a connection: {error}"))).ok()
+        connection
+            .stream
+            .try_clone()
+            .inspect_err(|error| complain(format_args!("duplicate a connection: {error}")))
+            .ok()
     }
 
     fn told(&self) -> Event {

@@ -473,9 +473,10 @@ fn the_command_line_runs_commands_and_attaches() {
             (Some(1), "Error from server (NotFound): pods \"q\" not found\n")
         );
 
-        // script(1) is a terminal.
+        // script(1) is a terminal. Its size is told after the program has begun, which therefore waits for it.
+        let sized = r#"for _ in $(seq 600); do [ "$(stty size)" = "33 77" ] && break; sleep 0.05; done"#;
         let line = format!(
-            "stty rows 33 cols 77; {MINIKU} --server {} exec -it p -- sh -c 'tty; stty size; exit 5'",
+            "stty rows 33 cols 77; {MINIKU} --server {} exec -it p -- sh -c 'tty; {sized}; stty size; exit 5'",
             server.url()
         );
         let done = run("script", &["-qec", &line, "/dev/null"]);
