@@ -100,21 +100,20 @@ fn find(api: &Api, asked: Asked, key: &Key, part: &str) -> Result<Found, Status>
     let wrong = |message: String| Status::failure(Reason::BadRequest, message);
     let object = get(api, key.clone())?;
     let pod: &Pod = object.get().ok_or_else(|| Status::not_found(Kind::Pod, &key.name))?;
+    let uid = &pod.metadata.uid;
     let path = match part {
-        "portforward" => format!("portForward/{}", pod.metadata.uid),
+        "portforward" => format!("portForward/{uid}"),
         _ => {
             let asked = asked.query_pairs().find(|(name, _)| name == "container").map(|(_, value)| value);
             let container = container(pod, asked.as_deref()).map_err(wrong)?;
             let status = pod.status.container_statuses.iter().find(|status| status.name == container);
-            if pod.node().is_some() && status.is_none_or(|status| status.state.running.is_none()) {
-                return Err(wrong(format!("container not found ({container:?})")));
-            }
+            // Whether it runs is for the kubelet to say.
             let attempt = status.map_or(0, |status| status.restart_count);
-            format!("{part}/{}/{container}/{attempt}", pod.metadata.uid)
+            format!("{part}/{}/{}/{uid}/{container}/{attempt}", key.namespace, key.name)
         }
     };
     let node = pod.node().ok_or_else(|| wrong(format!("pod {} does not have a host assigned", key.name)))?;
-    if pod.status.phase != PodPhase::Running {
+    if part == "portforward" && pod.status.phase != PodPhase::Running {
         return Err(wrong(format!("pod {} is not running; current phase is {}", key.name, pod.status.phase)));
     }
     let object = get(api, Key::new(Kind::Node, "", node))?;

@@ -29,6 +29,7 @@ pub struct AttachArgs {
 /// Follows a container until it ends.
 pub fn run(args: &AttachArgs, session: &mut Session) -> Result<(), CliError> {
     let pod = pod(&args.pod, session)?;
+    streams::not_completed(&pod, "attach")?;
     let name = streams::container(&pod, args.container.as_deref());
     let containers = pod["spec"]["containers"].as_array().map_or(&[][..], Vec::as_slice);
     let has = |field: &str| containers.iter().any(|one| one["name"] == name.as_str() && one[field] == true);

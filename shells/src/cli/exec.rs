@@ -34,6 +34,7 @@ pub struct ExecArgs {
 /// Runs a command in a container; ends as it ends.
 pub fn run(args: &ExecArgs, session: &mut Session) -> Result<(), CliError> {
     let pod = pod(&args.pod, session)?;
+    streams::not_completed(&pod, "exec into")?;
     let wish = Wish { stdin: args.stdin, tty: args.tty && streams::is_terminal() };
     if args.tty && !wish.tty {
         eprintln!("Unable to use a TTY - input is not a terminal");

@@ -1,7 +1,7 @@
 //! `port-forward`: ports of this machine that lead to ports of a pod.
 
 use crate::cli::Session;
-use crate::cli::cluster::name;
+use crate::cli::cluster::{name, text};
 use crate::cli::error::CliError;
 use crate::cli::logs::pod;
 use crate::cli::streams;
@@ -70,6 +70,11 @@ impl Ends for Here {
 /// Forwards until it is interrupted or the server leaves.
 pub fn run(args: &PortForwardArgs, session: &mut Session) -> Result<(), CliError> {
     let pod = pod(&args.pod, session)?;
+    if pod["status"]["phase"] != "Running" {
+        let phase = text(&pod["status"]["phase"]);
+        let message = format!("error: unable to forward port because pod is not running. Current status={phase}");
+        return Err(CliError::Plain(message));
+    }
     let mut here = Here(Vec::new());
     let mut lines = Vec::new();
     for Ports { local, remote } in &args.ports {

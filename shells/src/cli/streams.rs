@@ -48,6 +48,16 @@ pub fn container(pod: &Value, named: Option<&str>) -> String {
     }
 }
 
+/// Refuses a pod that has ended, in kubectl's words: it has no process left to `act` on.
+pub fn not_completed(pod: &Value, act: &str) -> Result<(), CliError> {
+    match &pod["status"]["phase"] {
+        Value::String(phase) if matches!(phase.as_str(), "Succeeded" | "Failed") => Err(CliError::Plain(format!(
+            "error: cannot {act} a container in a completed pod; current phase is {phase}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// What to ask for: a subresource of a pod, and which streams.
 pub fn target(
     session: &Session,

@@ -95,19 +95,20 @@ impl NodeServer {
             asked.segments().unwrap_or_default().into_iter().map(|segment| segment.into_owned()).collect();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         let not_found = |message: &str| Status::failure(Reason::NotFound, message);
-        let Some(runtime) = segments.get(1).and_then(|uid| self.runtime_of(uid)) else {
-            return refuse(upgrade, &not_found("there is no such pod on this node"));
-        };
         match segments.as_slice() {
-            [what @ ("exec" | "attach"), uid, container, attempt] => {
+            [what @ ("exec" | "attach"), namespace, pod, uid, container, attempt] => {
                 let Ok(attempt) = attempt.parse() else { return refuse(upgrade, &not_found("no such attempt")) };
-                let which = Which { uid, container, attempt };
+                let which = Which { namespace, pod, uid, container, attempt };
+                let runtime = self.runtime_of(uid);
                 match *what {
-                    "exec" => streams::exec(&runtime, upgrade, &which),
-                    _ => streams::attach(&runtime, upgrade, &which),
+                    "exec" => streams::exec(runtime.as_deref(), upgrade, &which),
+                    _ => streams::attach(runtime.as_deref(), upgrade, &which),
                 }
             }
-            ["portForward", uid] => streams::port_forward(&runtime, upgrade, uid),
+            ["portForward", uid] => match self.runtime_of(uid) {
+                Some(runtime) => streams::port_forward(&runtime, upgrade, uid),
+                None => refuse(upgrade, &not_found("there is no such pod on this node")),
+            },
             _ => refuse(upgrade, &not_found("there is no such stream")),
         }
     }

@@ -22,6 +22,10 @@ use std::time::Instant;
 
 /// Which start of which container.
 pub struct Which<'a> {
+    /// The pod's namespace.
+    pub namespace: &'a str,
+    /// The pod's name.
+    pub pod: &'a str,
     /// The pod's.
     pub uid: &'a str,
     /// The container's name.
@@ -61,51 +65,72 @@ impl Asks {
     }
 }
 
-/// Runs a command in a container, for a client that asks for it.
-pub fn exec(runtime: &Runtime, upgrade: Upgrade, which: &Which) {
-    begin(upgrade, |asks| {
+/// What there is to show to a client that is agreed with.
+enum Begun {
+    Session(Session),
+    /// The container is there; the command is not, or the like.
+    NotExecuted(String),
+    /// The container does not run here.
+    Absent(String),
+}
+
+/// Runs a command in a container of a node, if there is one that has the pod, for a client that asks for it.
+pub fn exec(runtime: Option<&Runtime>, upgrade: Upgrade, which: &Which) {
+    let begun = |asks: Asks| {
         if asks.argv.is_empty() {
             return Err(Status::failure(Reason::BadRequest, "you must specify at least 1 command for the container"));
         }
-        let begun = runtime.exec(which.uid, which.container, which.attempt, asks.argv, asks.wanted);
-        answered(begun, which).map(|begun| (begun, channels::exit_status as fn(i32) -> Vec<u8>))
-    });
+        let begun = runtime.map_or(Err(Refusal::NoSuchPod), |runtime| {
+            runtime.exec(which.uid, which.container, which.attempt, asks.argv, asks.wanted)
+        });
+        // Source of the words, and of those of attach: Kubernetes, `pkg/kubelet/kubelet_pods.go`.
+        sort(begun, || format!("container not found ({:?})", which.container))
+    };
+    begin(upgrade, begun, channels::exit_status);
 }
 
 /// Connects a client to the streams of a container's first process.
-pub fn attach(runtime: &Runtime, upgrade: Upgrade, which: &Which) {
-    begin(upgrade, |asks| {
-        let begun = runtime.attach(which.uid, which.container, which.attempt, asks.wanted);
-        // How the container ended is told by the pod's status.
-        answered(begun, which).map(|begun| (begun, (|_| channels::exit_status(0)) as fn(i32) -> Vec<u8>))
-    });
+pub fn attach(runtime: Option<&Runtime>, upgrade: Upgrade, which: &Which) {
+    let begun = |asks: Asks| {
+        let begun = runtime.map_or(Err(Refusal::NoSuchPod), |runtime| {
+            runtime.attach(which.uid, which.container, which.attempt, asks.wanted)
+        });
+        sort(begun, || format!("container {} not found in pod {}_{}", which.container, which.pod, which.namespace))
+    };
+    // How the container ended is told by the pod's status.
+    begin(upgrade, begun, |_| channels::exit_status(0));
 }
 
-/// Sorts refusals: what is said instead of an upgrade, and what only after it.
-fn answered(begun: Result<Session, Refusal>, which: &Which) -> Result<Result<Session, String>, Status> {
+/// Sorts refusals by what the client has to be told.
+fn sort(begun: Result<Session, Refusal>, absent: impl FnOnce() -> String) -> Result<Begun, Status> {
     match begun {
-        Ok(session) => Ok(Ok(session)),
-        Err(Refusal::NotExecuted(message)) => Ok(Err(format!("error executing command in container: {message}"))),
-        // Source: Kubernetes, `pkg/kubelet/kubelet_pods.go`, `GetExec`.
-        Err(Refusal::NoSuchPod | Refusal::NotRunning(_)) => {
-            let message = format!("container not found ({:?})", which.container);
-            Err(Status::failure(Reason::BadRequest, message))
+        Ok(session) => Ok(Begun::Session(session)),
+        Err(Refusal::NotExecuted(message)) => {
+            Ok(Begun::NotExecuted(format!("error executing command in container: {message}")))
         }
+        Err(Refusal::NoSuchPod | Refusal::NotRunning(_)) => Ok(Begun::Absent(absent())),
         Err(refusal @ Refusal::Failed(_)) => Err(Status::failure(Reason::InternalError, refusal.to_string())),
     }
 }
 
-type Begun = (Result<Session, String>, fn(i32) -> Vec<u8>);
-
-fn begin(mut upgrade: Upgrade, begin: impl FnOnce(Asks) -> Result<Begun, Status>) {
+/// Agrees on a protocol, begins, and carries the streams; `status` is what is told at the end for an exit code.
+fn begin(mut upgrade: Upgrade, begin: impl FnOnce(Asks) -> Result<Begun, Status>, status: fn(i32) -> Vec<u8>) {
     let wrong = |message: String| Status::failure(Reason::BadRequest, message);
     let greeted = websocket::greet(&upgrade.head, channels::PROTOCOLS).map_err(wrong).and_then(|greeted| {
         let asks = Asks::of(upgrade.asked()).map_err(|message| wrong(message.into()))?;
         begin(asks).map(|begun| (greeted, begun))
     });
-    let ((answer, _), (begun, status)) = match greeted {
-        Ok(begun) => begun,
+    let ((answer, protocol), begun) = match greeted {
+        Ok(greeted) => greeted,
         Err(status) => return refuse(upgrade, &status),
+    };
+    // Kubernetes' API server agrees to version 5 before it asks the kubelet, and says afterwards what that refused; of
+    // version 4 it passes the refusal on.
+    let begun = match begun {
+        Begun::Absent(message) if protocol != channels::PROTOCOLS[0] => return refuse(upgrade, &wrong(message)),
+        Begun::Absent(message) => Err(format!("unable to upgrade connection: {message}")),
+        Begun::NotExecuted(message) => Err(message),
+        Begun::Session(session) => Ok(session),
     };
     let early = std::mem::take(&mut upgrade.early);
     let mut socket = WebSocket::new(Role::Server, early);

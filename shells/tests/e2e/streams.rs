@@ -277,7 +277,7 @@ fn nothing_is_left_of_connections() {
 }
 
 #[test]
-fn what_is_refused_is_said_before_the_upgrade() {
+fn what_is_refused_is_said_in_kubernetes_words() {
     isolated(|| {
         let (_dir, _up, server) = up();
         let check = |path: &str, code, message: &str| {
@@ -297,7 +297,16 @@ fn what_is_refused_is_said_before_the_upgrade() {
 
         server.run_pod("done", "Never", "true");
         server.pod_in_phase("done", "Succeeded");
-        check("done/exec?command=true&stdout=1", 400, "container not found (\"main\")");
+        // Of a container that does not run, version 4 is refused, and version 5 told.
+        for (path, message) in [
+            ("done/exec?command=true&stdout=1", "container not found (\"main\")"),
+            ("done/attach?stdout=1", "container main not found in pod done_default"),
+        ] {
+            assert_eq!(refused(&server, path, &PROTOCOLS[1..]), (400, message.to_owned()));
+            let heard = Client::dial(&server, path, PROTOCOLS).unwrap().rest();
+            let told = format!("Internal error occurred: unable to upgrade connection: {message}");
+            assert_eq!(channels::outcome(&heard.status), Err(told));
+        }
         let mut nowhere = pod("nowhere", "Always", &[("main", "true")]);
         nowhere["spec"]["nodeSelector"] = json!({"no": "such"});
         server.post(PODS, &nowhere).ok();
@@ -483,6 +492,23 @@ fn the_command_line_runs_commands_and_attaches() {
         assert_eq!(done.status.code(), Some(5), "{done:?}");
         let shown = stdout(&done);
         assert!(shown.contains("/dev/pts/0\r\n") && shown.contains("33 77\r\n"), "{shown}");
+
+        server.run_pod("done", "Never", "exit 1");
+        server.pod_in_phase("done", "Failed");
+        for (words, message) in [
+            (
+                &["exec", "done", "--", "ls"][..],
+                "cannot exec into a container in a completed pod; current phase is Failed",
+            ),
+            (&["attach", "done"], "cannot attach a container in a completed pod; current phase is Failed"),
+            (
+                &["port-forward", "done", ":80"],
+                "unable to forward port because pod is not running. Current status=Failed",
+            ),
+        ] {
+            let done = miniku_with_input(&server, words, b"");
+            assert_eq!((done.status.code(), stderr(&done)), (Some(1), format!("error: {message}\n")));
+        }
 
         let mut reads = pod("reads", "Never", &[("main", "read x; echo got $x")]);
         reads["spec"]["containers"][0]["stdin"] = json!(true);
