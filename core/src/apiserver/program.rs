@@ -11,6 +11,7 @@ use crate::api::status::{Reason, Status};
 use crate::apiserver::admission;
 use crate::apiserver::definitions::Definitions;
 use crate::apiserver::deletion::{self, Outcome};
+use crate::apiserver::eviction;
 use crate::client::Deadlines;
 use crate::patch::Patch;
 use crate::program::{
@@ -72,6 +73,8 @@ struct Pending {
     /// What it becomes, without a revision yet; absent if it is removed.
     object: Option<Object>,
     answer: Then,
+    /// What is asked when it is durable, instead of an answer.
+    next: Option<Verb>,
 }
 
 /// What is said when a write is durable.
@@ -119,6 +122,8 @@ enum Admitted {
     Done(Answer),
     /// This is written, for this object, at this revision.
     Write { key: Key, expect: Revision, object: Option<Object>, answer: Then },
+    /// This object is written, and then this is asked.
+    First { object: Object, next: Verb },
 }
 
 impl ApiServer {
@@ -177,7 +182,7 @@ impl ApiServer {
                 namespace.metadata.name = (*name).into();
                 let uid = self.draw("uid", &key).uuid();
                 match admission::created(now, namespace.into_object(), uid, None) {
-                    Ok(object) => self.commit(None, key, Revision(0), Some(object), Then::Created, out),
+                    Ok(object) => drop(self.commit(None, key, Revision(0), Some(object), Then::Created, out)),
                     Err(status) => out.log(Level::Error, format!("apiserver: namespace {name}: {status}")),
                 }
             }
@@ -299,7 +304,13 @@ impl ApiServer {
         let within = Key::new(Kind::Namespace, "", &key.namespace);
         let makes = matches!(request.verb, Verb::Create { .. } | Verb::Update { .. } | Verb::Patch { .. })
             && self.store.get(&key).is_none();
-        for waits_for in [Some(&key), Some(&within).filter(|_| makes)].into_iter().flatten() {
+        let charges = match (&request.verb, self.store.get(&key)) {
+            (Verb::Delete { options, .. }, Some(pod)) if options.eviction => {
+                eviction::budgets(&self.store, pod).first().map(|budget| budget.key())
+            }
+            _ => None,
+        };
+        for waits_for in [Some(&key), Some(&within).filter(|_| makes), charges.as_ref()].into_iter().flatten() {
             if let Some(waiting) = self.busy.get_mut(waits_for) {
                 sometimes!(WriteWaits);
                 return waiting.push_back((from, request));
@@ -316,6 +327,14 @@ impl ApiServer {
             }
             Ok(Admitted::Write { key, expect, object, answer }) => {
                 self.commit(Some(from), key, expect, object, answer, out);
+            }
+            Ok(Admitted::First { object, .. }) if dry_run => {
+                out.push(Effect::Answer { to: from, answer: Answer::Object { object, created: false } });
+            }
+            Ok(Admitted::First { object, next }) => {
+                let pending =
+                    self.commit(Some(from), object.key(), object.revision(), Some(object), Then::Changed, out);
+                pending.next = Some(next);
             }
         }
     }
@@ -395,6 +414,12 @@ impl ApiServer {
                     there.then_some(&*node).ok_or_else(|| Status::not_found(Kind::Node, &node))?,
                 )?
             }
+            Verb::Delete { key, options }
+                if options.eviction
+                    && let eviction::Outcome::Charge(object) = eviction::evict(now, &self.store, found()?)? =>
+            {
+                return Ok(Admitted::First { object, next: Verb::Delete { key, options } });
+            }
             Verb::Delete { options, .. } => match deletion::delete(now, found()?, &options)? {
                 Outcome::Remove => return Ok(Admitted::removal(key.clone(), found()?)),
                 Outcome::Keep => found()?.clone(),
@@ -445,7 +470,7 @@ impl ApiServer {
         object: Option<Object>,
         answer: Then,
         out: &mut Effects,
-    ) {
+    ) -> &mut Pending {
         self.commits += 1;
         let commit = CommitId(self.commits);
         let mut object = if answer == Then::Removed { None } else { object };
@@ -461,12 +486,12 @@ impl ApiServer {
             let answered = object.with_meta(|meta| meta.resource_version = early.to_string());
             out.push(Effect::Answer { to, answer: said(answer, answered) });
         }
-        self.on_their_way.insert(commit, Pending { from, key, object, answer });
+        self.on_their_way.entry(commit).or_insert(Pending { from, key, object, answer, next: None })
     }
 
     fn committed(&mut self, now: Now, commit: CommitId, outcome: Committed, out: &mut Effects) {
         let Some(pending) = self.on_their_way.remove(&commit) else { return };
-        let Pending { from, key, mut object, answer } = pending;
+        let Pending { from, key, mut object, answer, next } = pending;
         let mut waiting = self.busy.remove(&key).unwrap_or_default();
         let told = match outcome {
             Committed::At(revision) => {
@@ -491,8 +516,10 @@ impl ApiServer {
                 Answer::Refused(Status::failure(Reason::InternalError, format!("the write could not be stored: {why}")))
             }
         };
-        if let Some(to) = from {
-            out.push(Effect::Answer { to, answer: told });
+        match (from, next) {
+            (Some(from), Some(next)) if !matches!(told, Answer::Refused(_)) => self.write(now, from, next.into(), out),
+            (Some(to), _) => out.push(Effect::Answer { to, answer: told }),
+            (None, _) => {}
         }
         while let Some((from, request)) = waiting.pop_front() {
             self.write(now, from, request, out);

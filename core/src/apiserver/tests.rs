@@ -707,7 +707,12 @@ fn whatever_is_asked_the_history_is_sound_and_every_watch_hears_it() {
                     let resource_version = based_on.map(|revision| revision.to_string());
                     Verb::Delete {
                         key: key.clone(),
-                        options: DeleteOptions { grace_seconds, propagation, resource_version, uid: None },
+                        options: DeleteOptions {
+                            grace_seconds,
+                            propagation,
+                            resource_version,
+                            ..DeleteOptions::default()
+                        },
                     }
                 }
                 11 | 12 => {
@@ -785,4 +790,45 @@ fn whatever_is_asked_the_history_is_sound_and_every_watch_hears_it() {
             );
         }
     });
+}
+
+/// Two pods of a budget that can spare one are asked to go at the same time.
+#[test]
+fn a_disruption_is_spent_once() {
+    let eviction = || DeleteOptions { eviction: true, ..DeleteOptions::default() };
+    for fails in [false, true] {
+        let mut desk = Desk::new();
+        let ready = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
+        for name in ["a", "b"] {
+            desk.pod(name, json!({"metadata": {"labels": {"app": "web"}}, "spec": {"nodeName": "n"}}));
+            desk.merge(key(name), ready.clone(), Part::Status);
+        }
+        let budget = json!({"metadata": {"name": "web", "namespace": "default"},
+            "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}}});
+        desk.create(Kind::PodDisruptionBudget, budget);
+        assert_eq!(desk.delete(key("a"), eviction()), "TooManyRequests", "nobody has counted yet");
+        let counted = json!({"status": {"observedGeneration": 1, "disruptionsAllowed": 1, "desiredHealthy": 1,
+            "currentHealthy": 2, "expectedPods": 2}});
+        let of_budget = Key::new(Kind::PodDisruptionBudget, "default", "web");
+        desk.merge(of_budget.clone(), counted, Part::Status);
+
+        desk.hold = true;
+        let a = desk.send(Verb::Delete { key: key("a"), options: eviction() });
+        let b = desk.send(Verb::Delete { key: key("b"), options: eviction() });
+        assert_eq!(desk.held.len(), 1, "the budget first, and no pod before it is durable");
+        if fails {
+            desk.fail(Committed::Failed("no space left".into()));
+            assert_eq!(desk.answer(a), "InternalError");
+            assert!(!desk.stored(&key("a")).meta().is_deleting(), "what was not charged does not go");
+            desk.flush(2);
+            assert!(desk.stored(&key("b")).meta().is_deleting(), "{}", desk.answer(b));
+        } else {
+            desk.flush(2);
+            assert!(desk.answer(a).starts_with("is a@") && desk.stored(&key("a")).meta().is_deleting());
+            assert_eq!(desk.answer(b), "TooManyRequests");
+            desk.hold = false;
+            assert!(desk.delete(key("a"), eviction()).starts_with("is a@"), "asked for again, it costs nothing");
+        }
+        assert_eq!(crate::api::plain::count(desk.stored(&of_budget), &["status", "disruptionsAllowed"]), 0);
+    }
 }
