@@ -14,6 +14,7 @@ pub mod eviction;
 pub mod fields;
 pub mod origin;
 mod program;
+pub mod services;
 #[cfg(test)]
 mod tests;
 

@@ -12,6 +12,7 @@ use crate::apiserver::admission;
 use crate::apiserver::definitions::Definitions;
 use crate::apiserver::deletion::{self, Outcome};
 use crate::apiserver::eviction;
+use crate::apiserver::services::{self, Given};
 use crate::client::Deadlines;
 use crate::patch::Patch;
 use crate::program::{
@@ -33,12 +34,15 @@ pub struct Options {
     ///
     /// Source: Kubernetes documentation, "Watch bookmarks": about once a minute.
     pub bookmark_every: Duration,
+    /// From where services get their addresses.
+    #[serde(default)]
+    pub services: services::Options,
 }
 
 impl Options {
     /// Kubernetes' values.
     pub fn with_seed(seed: u64) -> Self {
-        Options { seed, bookmark_every: Duration::from_secs(60) }
+        Options { seed, bookmark_every: Duration::from_secs(60), services: services::Options::default() }
     }
 }
 
@@ -48,6 +52,7 @@ pub struct ApiServer {
     options: Options,
     store: Store,
     definitions: Definitions,
+    given: Given,
     watchers: Watchers,
     commits: u64,
     /// Writes on their way to the disk; at most one an object.
@@ -133,10 +138,15 @@ impl ApiServer {
         for object in store.list(&Query::all(Kind::CustomResourceDefinition)) {
             definitions.changed(None, Some(object));
         }
+        let mut given = Given::new(options.services);
+        for service in store.list(&Query::all(Kind::Service)) {
+            given.take(service);
+        }
         ApiServer {
             options,
             store,
             definitions,
+            given,
             watchers: Watchers::default(),
             commits: 0,
             on_their_way: BTreeMap::new(),
@@ -172,9 +182,14 @@ impl ApiServer {
         }
     }
 
-    /// Makes the namespaces that every cluster has.
+    /// Makes the namespaces that every cluster has, and the service account that every namespace has.
     fn complete(&mut self, now: Now, out: &mut Effects) {
         self.incomplete_until = None;
+        let there: Vec<Name> =
+            self.store.list(&Query::all(Kind::Namespace)).map(|namespace| (*namespace.meta().name).into()).collect();
+        for namespace in there {
+            self.complete_namespace(now, &namespace, out);
+        }
         for name in namespace::BUILT_IN {
             let key = Key::new(Kind::Namespace, "", name);
             if self.store.get(&key).is_none() && !self.busy.contains_key(&key) {
@@ -186,6 +201,26 @@ impl ApiServer {
                     Err(status) => out.log(Level::Error, format!("apiserver: namespace {name}: {status}")),
                 }
             }
+        }
+    }
+
+    /// Makes the service account `default` in a namespace that lives and has none.
+    ///
+    /// Source: Kubernetes documentation, "Service Accounts", default service accounts.
+    fn complete_namespace(&mut self, now: Now, namespace: &Name, out: &mut Effects) {
+        let key = Key::new(Kind::ServiceAccount, namespace, namespace::DEFAULT_ACCOUNT);
+        let lives = |object: &Object| !object.meta().is_deleting();
+        let needed = self.store.get(&Key::new(Kind::Namespace, "", namespace)).is_some_and(lives);
+        if !needed || self.store.get(&key).is_some() || self.busy.contains_key(&key) {
+            return;
+        }
+        let uid = self.draw("uid", &key).uuid();
+        let account = Object::empty(Kind::ServiceAccount).with_meta(|meta| {
+            (meta.namespace, meta.name) = ((**namespace).into(), namespace::DEFAULT_ACCOUNT.into());
+        });
+        match admission::created(now, account, uid, None) {
+            Ok(object) => drop(self.commit(None, key, Revision(0), Some(object), Then::Created, out)),
+            Err(status) => out.log(Level::Error, format!("apiserver: {key}: {status}")),
         }
     }
 
@@ -428,6 +463,10 @@ impl ApiServer {
             Verb::Get { .. } | Verb::List(_) | Verb::Watch { .. } => found()?.clone(),
         };
         let stored = found()?;
+        let object = match key.kind {
+            Kind::Service if part == Some(Part::Main) => self.given.allotted(object, self.draw("service", &key))?,
+            _ => object,
+        };
         let object = match (part, by.manager) {
             (Some(part), Some(manager)) if object != *stored => {
                 admission::noted(by.now, manager, Some(stored), object, part, self.definitions.of(key.kind))
@@ -459,6 +498,9 @@ impl ApiServer {
         if let Some(manager) = by.manager {
             object = admission::noted(by.now, manager, None, object, Part::Main, definition);
         }
+        if key.kind == Kind::Service {
+            object = self.given.allotted(object, self.draw("service", &key))?;
+        }
         Ok(Admitted::Write { key, expect: Revision(0), object: Some(object), answer: Then::Created })
     }
 
@@ -476,6 +518,9 @@ impl ApiServer {
         let mut object = if answer == Then::Removed { None } else { object };
         if let Some(object) = &mut object {
             object.edit_meta(|meta| meta.resource_version.clear());
+            if key.kind == Kind::Service {
+                self.given.take(object);
+            }
         }
         out.push(Effect::Commit { commit, write: Write { key: key.clone(), expect, object: object.clone() } });
         self.busy.insert(key.clone(), VecDeque::new());
@@ -493,6 +538,9 @@ impl ApiServer {
         let Some(pending) = self.on_their_way.remove(&commit) else { return };
         let Pending { from, key, mut object, answer, next } = pending;
         let mut waiting = self.busy.remove(&key).unwrap_or_default();
+        if key.kind == Kind::Service && !matches!(outcome, Committed::At(_)) {
+            self.given.settle(object.as_ref(), self.store.get(&key));
+        }
         let told = match outcome {
             Committed::At(revision) => {
                 let last = self.store.get(&key).cloned();
@@ -534,7 +582,7 @@ impl ApiServer {
         let later = now.mono + OWN_RETRY;
         match key.kind {
             Kind::Event if self.store.get(key).is_some() => self.expiring.set_if_absent(key.clone(), later),
-            Kind::Namespace if from.is_none() => self.incomplete_until = Some(later),
+            Kind::Namespace | Kind::ServiceAccount if from.is_none() => self.incomplete_until = Some(later),
             _ => {}
         }
     }
@@ -548,13 +596,20 @@ impl ApiServer {
             }
         }
         let change = self.store.apply(key, object, revision);
-        if key.kind == Kind::CustomResourceDefinition {
-            self.definitions.changed(change.old.as_ref(), change.new.as_ref());
+        match key.kind {
+            Kind::CustomResourceDefinition => self.definitions.changed(change.old.as_ref(), change.new.as_ref()),
+            Kind::Service => self.given.settle(change.old.as_ref(), change.new.as_ref()),
+            _ => {}
         }
         for (to, query) in self.watchers.reached_by(change) {
             if let Some(event) = change.seen_by(query) {
                 out.push(Effect::Event { to, event });
             }
+        }
+        match key.kind {
+            Kind::Namespace => self.complete_namespace(now, &key.name, out),
+            Kind::ServiceAccount => self.complete_namespace(now, &key.namespace, out),
+            _ => {}
         }
     }
 
@@ -743,7 +798,7 @@ mod tests {
         let mut world = World::new();
         let watch = Verb::Watch { query: Query::all(Kind::Pod), from: WatchFrom::Start, bookmarks: false };
         assert_eq!(world.ask(watch), ["1: watching"]);
-        assert_eq!(world.ask(Verb::Create { object: pod("a", "default") }), ["1: +a@5", "2: created a@5"]);
+        assert_eq!(world.ask(Verb::Create { object: pod("a", "default") }), ["1: +a@9", "2: created a@9"]);
         assert_eq!(world.ask(Verb::Create { object: pod("a", "default") }), ["3: AlreadyExists"]);
         assert_eq!(world.ask(Verb::Create { object: pod("a", "nowhere") }), ["4: NotFound"]);
         let label = |value: &str| Verb::Merge {
@@ -751,11 +806,11 @@ mod tests {
             patch: json!({"metadata": {"labels": {"x": value}}}),
             part: Part::Main,
         };
-        assert_eq!(world.ask(label("1")), ["1: ~a@6", "5: is a@6"]);
-        assert_eq!(world.ask(label("1")), ["6: is a@6"], "a write that changes nothing is none");
+        assert_eq!(world.ask(label("1")), ["1: ~a@10", "5: is a@10"]);
+        assert_eq!(world.ask(label("1")), ["6: is a@10"], "a write that changes nothing is none");
         assert_eq!(
             world.ask(Verb::Delete { key: key("a"), options: DeleteOptions::default() }),
-            ["1: -a@7", "7: removed"]
+            ["1: -a@11", "7: removed"]
         );
         assert_eq!(world.ask(Verb::Get { key: key("a") }), ["8: NotFound"]);
     }
@@ -769,11 +824,11 @@ mod tests {
             |n: &str| Verb::Merge { key: key("a"), patch: json!({"metadata": {"labels": {"x": n}}}), part: Part::Main };
         assert!(world.ask(label("1")).is_empty());
         assert!(world.ask(label("2")).is_empty());
-        assert_eq!(world.ask(Verb::Get { key: key("a") }), ["4: is a@5"], "what is not durable is not seen");
+        assert_eq!(world.ask(Verb::Get { key: key("a") }), ["4: is a@9"], "what is not durable is not seen");
         assert_eq!(world.ask(Verb::Create { object: pod("b", "default") }), [""; 0]);
         world.hold = false;
         world.flush();
-        assert_eq!(world.log, ["2: is a@6", "3: is a@7", "5: created b@8"]);
+        assert_eq!(world.log, ["2: is a@10", "3: is a@11", "5: created b@12"]);
     }
 
     #[test]
@@ -789,7 +844,7 @@ mod tests {
         assert_eq!(world.ask(Verb::Create { object: pod("b", "nowhere") }), ["2: NotFound"]);
         world.hold = false;
         world.flush();
-        assert_eq!(world.log, ["1: created a@2"]);
+        assert_eq!(world.log, ["1: created a@3"]);
     }
 
     #[test]
@@ -808,7 +863,7 @@ mod tests {
         let mut world = World::new();
         let object = pod("a", "default").with_meta(|meta| meta.finalizers = vec!["x/y".into()]);
         world.ask(Verb::Create { object });
-        assert_eq!(world.ask(Verb::Delete { key: key("a"), options: DeleteOptions::default() }), ["2: is a@6"]);
+        assert_eq!(world.ask(Verb::Delete { key: key("a"), options: DeleteOptions::default() }), ["2: is a@10"]);
         let free = Verb::Merge { key: key("a"), patch: json!({"metadata": {"finalizers": []}}), part: Part::Main };
         assert_eq!(world.ask(free), ["3: removed"]);
     }
@@ -822,7 +877,7 @@ mod tests {
         world.log.clear();
         world.now.mono = world.now.mono + event::TTL;
         world.step(Input::Wake);
-        assert_eq!(world.log, ["2: =5", "2: -e@6"]);
+        assert_eq!(world.log, ["2: =9", "2: -e@10"]);
         world.log.clear();
         world.step(Input::Wake);
         assert!(world.log.is_empty(), "waking for nothing adds nothing");
