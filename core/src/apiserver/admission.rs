@@ -10,7 +10,7 @@ use crate::api::namespace::Namespace;
 use crate::api::object::{Key, Object};
 use crate::api::pod::{Pod, PodCondition};
 use crate::api::status::{FieldError, Reason, Status};
-use crate::api::validation::validate;
+use crate::api::validation::{creation_is_kept, validate, validate_status};
 use crate::apiserver::definitions::Definition;
 use crate::apiserver::{Author, fields};
 use crate::patch::merge::merge;
@@ -73,10 +73,7 @@ fn wrong(object: &Object, stored: Option<&Object>, definition: Option<&Arc<Defin
             let open_api = definition.version(kind.row().version).and_then(Version::open_api);
             open_api.map_or_else(Vec::new, |open_api| schema::validate::validate(open_api, &object.to_value()))
         }
-        None => {
-            let known = schema_of(kind, None);
-            known.map_or_else(Vec::new, |(schema, message)| fields::missed(object, schema, message))
-        }
+        None => Vec::new(),
     };
     errors.extend(validate(object, stored));
     errors
@@ -209,6 +206,7 @@ pub fn updated(
             stored.with(|namespace: &mut Namespace| namespace.spec.finalizers = finalizers)
         }
         Part::Main => {
+            refuse(kind, name, creation_is_kept(new.meta(), stored.meta()).as_slice())?;
             let mut merged = if row.has_status { new.with_status_of(stored) } else { new };
             merged.edit_meta(|meta| keep_what_the_server_sets(meta, stored.meta()));
             match stored.get::<Namespace>() {
@@ -226,7 +224,8 @@ pub fn updated(
     }
     match part {
         Part::Main => refuse(kind, name, &wrong(&object, Some(stored), definition))?,
-        Part::Status | Part::Finalize => refuse(kind, name, &validate(&object, Some(stored)))?,
+        Part::Status => refuse(kind, name, &validate_status(&object))?,
+        Part::Finalize => {}
     }
     let spec_changed = part == Part::Main && spec(&object) != spec(stored) || planted!(GenerationOnStatus);
     if row.has_generation && spec_changed {

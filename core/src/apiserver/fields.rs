@@ -1,10 +1,9 @@
-//! The fields of an object against its schema: what is dropped, refused, filled in and missed.
+//! The fields of an object against its schema: what is dropped, refused and filled in.
 //!
 //! A typed struct reads the fields on which something acts, and with them checks their types. What is said here is about all
 //! others, wherever they stand.
 
 use crate::api::object::Object;
-use crate::api::status::FieldError;
 use crate::api::structs::RestOf;
 use crate::schema::complete;
 use crate::schema::conditional::complete_kind;
@@ -61,23 +60,6 @@ pub fn completed(object: &mut Object, schema: &Schema, message: MessageId) {
     });
 }
 
-/// What must not be left out, and words that cannot be.
-pub fn missed(object: &Object, schema: &Schema, message: MessageId) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    // Nothing is changed, so that the copy stays the same object.
-    object.clone().each_rest(schema, message, &mut |part| {
-        let others = others(&part, &schema.message(part.message).fields);
-        let path = part.path;
-        let end = path.len();
-        for field in others {
-            add(path, &field.json);
-            complete::field_rules(schema, field, part.rest.get(&field.json), path, &mut errors);
-            path.truncate(end);
-        }
-    });
-    errors
-}
-
 /// The path and the words of what is of another type, if there is something.
 fn mistyped(schema: &Schema, kind: &Type, value: &Value, path: &str) -> Option<(String, String)> {
     let (below, what) = strict::mistyped(schema, kind, value)?;
@@ -122,7 +104,6 @@ mod tests {
         let value = pod.to_value();
         assert_eq!(value["spec"]["dnsPolicy"], "ClusterFirst");
         assert_eq!(value["spec"]["containers"][0]["livenessProbe"]["periodSeconds"], 10);
-        assert_eq!(missed(&pod, schema, id), []);
     }
 
     #[test]
