@@ -152,6 +152,11 @@ impl<'a, 'v> At<'a, 'v> {
         self.error(FieldErrorKind::Invalid(shown(value), rule.into()));
     }
 
+    /// It is a map of texts, and cannot be what it is.
+    pub fn invalid_map(&self, rule: &str) {
+        self.error(FieldErrorKind::Invalid(shown_map(self.value), rule.into()));
+    }
+
     /// It must not be there, or must not change.
     pub fn forbidden(&self, rule: impl Into<String>) {
         self.error(FieldErrorKind::Forbidden(rule.into()));
@@ -266,19 +271,22 @@ impl<'a, 'v> At<'a, 'v> {
     }
 }
 
-/// A value as Kubernetes' messages show it: as Go does.
+/// A value as Kubernetes' messages show it: as Go does, but for structs, which are shown as JSON.
 pub fn shown(value: &Value) -> String {
     match value {
-        Value::Object(fields) if !fields.is_empty() && fields.values().all(Value::is_string) => {
-            let entries: Vec<String> = fields.iter().map(|(key, value)| format!("{key:?}:{value}")).collect();
-            format!("map[string]string{{{}}}", entries.join(", "))
-        }
         Value::Array(items) if !items.is_empty() && items.iter().all(Value::is_string) => {
             let items: Vec<String> = items.iter().map(Value::to_string).collect();
             format!("[]string{{{}}}", items.join(", "))
         }
         other => other.to_string(),
     }
+}
+
+/// A map of texts, as Go shows it.
+fn shown_map(value: &Value) -> String {
+    let entries = value.as_object().into_iter().flatten();
+    let entries: Vec<String> = entries.map(|(key, value)| format!("{key:?}:{value}")).collect();
+    format!("map[string]string{{{}}}", entries.join(", "))
 }
 
 #[cfg(test)]
@@ -301,7 +309,7 @@ mod tests {
         for (_, label) in spec.entries("labels") {
             label.duplicate();
         }
-        spec.field("labels").invalid("wrong");
+        spec.field("labels").invalid_map("wrong");
         spec.field("missing").field("below").at_least(1);
         object.forbidden("no");
         let told: Vec<String> = errors.into_inner().iter().map(ToString::to_string).collect();

@@ -38,7 +38,7 @@ fn job(object: &At) {
     selector::selector(&at);
     let labels = metadata.field("labels");
     if selector::matches(&at, labels.value()) == Some(false) {
-        labels.invalid("`selector` does not match template `labels`");
+        labels.invalid_map("`selector` does not match template `labels`");
     }
 }
 

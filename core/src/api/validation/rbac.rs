@@ -181,7 +181,7 @@ mod tests {
             table_of_changes(
                 kind,
                 &binding,
-                &[("/roleRef/name", json!("d"), &["roleRef: Invalid value: map[string]string{"])],
+                &[("/roleRef/name", json!("d"), &["roleRef: Invalid value: {\"apiGroup\""])],
             );
         }
         let account = json!({"kind": "ServiceAccount", "name": "a"});

@@ -18,9 +18,9 @@ pub fn refusals(kind: Kind, value: Value) -> Vec<String> {
     content(kind, &completed(kind, value), None).iter().map(ToString::to_string).collect()
 }
 
-/// What is said of an object's next version.
-pub fn refusals_of_change(kind: Kind, old: Value, new: Value) -> Vec<String> {
-    let (old, new) = (completed(kind, old), completed(kind, new));
+/// What is said of a stored object's next version.
+fn refusals_of_change(kind: Kind, old: Value, new: Value) -> Vec<String> {
+    let new = completed(kind, new);
     content(kind, &new, Some(&old)).iter().map(ToString::to_string).collect()
 }
 
@@ -66,6 +66,7 @@ pub fn table(kind: Kind, fine: &Value, rows: &[(&str, Value, &[&str])]) {
 /// A table of changes to a stored object, and what is said of each.
 #[track_caller]
 pub fn table_of_changes(kind: Kind, old: &Value, rows: &[(&str, Value, &[&str])]) {
+    let old = completed(kind, old.clone());
     for (path, to, want) in rows {
         let mut new = old.clone();
         set(&mut new, path, to.clone());

@@ -90,7 +90,7 @@ fn template_matches(spec: &At) {
     let metadata = template.field("metadata");
     let labels = metadata.field("labels");
     if selector::matches(&at, labels.value()) == Some(false) {
-        labels.invalid("`selector` does not match template `labels`");
+        labels.invalid_map("`selector` does not match template `labels`");
     }
 }
 
@@ -172,7 +172,7 @@ fn replication_controller(object: &At) {
     let labels = metadata.field("labels");
     let has = |(key, value): (&String, &Value)| labels.value().get(key) == Some(value);
     if !selector.value().as_object().into_iter().flatten().all(has) {
-        labels.invalid("`selector` does not match template `labels`");
+        labels.invalid_map("`selector` does not match template `labels`");
     }
     lasting_template(&template, "ReplicationController");
 }
@@ -463,7 +463,7 @@ mod tests {
                 (
                     "/spec/template/metadata/labels",
                     Value::Null,
-                    &["spec.template.metadata.labels: Invalid value: null"],
+                    &["spec.template.metadata.labels: Invalid value: map[string]string{}: `selector`"],
                 ),
             ],
         );
