@@ -565,6 +565,7 @@ pub const KINDS: &[KindRow] = &[
         columns: workloads::JOB,
         fields: &[],
         effect: Effect::NotYet("no controller makes its pods"),
+        set_defaults: defaults::job,
         rules: validation::JOB,
         ..KindRow::EMPTY
     },

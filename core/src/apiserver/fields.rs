@@ -111,11 +111,14 @@ mod tests {
         // What a typed object is completed to is what the table makes of the same value.
         let pod = json!({"metadata": {"name": "a", "namespace": "x"}, "spec": {"containers": [
             {"name": "c", "image": "x", "resources": {"limits": {"cpu": "1"}}, "ports": [{"containerPort": 1}]},
-            {"name": "d", "image": "x:1", "imagePullPolicy": "Always", "command": ["a"], "env": [{"name": "A", "value": "b"}]}]}});
+            {"name": "d", "image": "x:1", "imagePullPolicy": "Always", "command": ["a"], "env": [{"name": "A", "value": "b"}]}],
+            "initContainers": [{"name": "i", "image": "x", "resources": {"limits": {"cpu": "1"}}, "ports": [{"containerPort": 2}]}]}});
+        let mut on_host = pod.clone();
+        on_host["spec"]["hostNetwork"] = true.into();
         let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": pod["spec"]});
         let set = json!({"metadata": {"name": "a", "namespace": "x", "labels": {"a": "b"}},
             "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template}});
-        for (kind, mut value) in [(Kind::Pod, pod), (Kind::ReplicaSet, set)] {
+        for (kind, mut value) in [(Kind::Pod, pod), (Kind::Pod, on_host), (Kind::ReplicaSet, set)] {
             let (schema, id) = message(kind);
             let mut typed = Object::from_value(kind, value.clone()).unwrap();
             completed(&mut typed, schema, id);

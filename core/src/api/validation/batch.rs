@@ -4,6 +4,7 @@
 
 use super::at::{At, Wrong};
 use super::{Rules, cron, pod, selector, text};
+use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Rules for jobs.
@@ -29,7 +30,7 @@ fn job(object: &At) {
     let (at, template) = (spec.field("selector"), spec.field("template"));
     let metadata = template.field("metadata");
     if !spec.field("manualSelector").is_true() {
-        generated_labels(object, &metadata);
+        generated_labels(object, &metadata, &at);
     }
     job_spec(&spec);
     if !at.is_there() {
@@ -49,16 +50,23 @@ pub const UID_LABELS: [&str; 2] = ["batch.kubernetes.io/controller-uid", "contro
 /// See [`UID_LABELS`].
 pub const NAME_LABELS: [&str; 2] = ["batch.kubernetes.io/job-name", "job-name"];
 
-fn generated_labels(job: &At, template_metadata: &At) {
+fn generated_labels(job: &At, template_metadata: &At, selector: &At) {
     let metadata = job.field("metadata");
     let (uid, name) = (metadata.field("uid"), metadata.field("name"));
     for (keys, is) in [(UID_LABELS, uid.text()), (NAME_LABELS, name.text())] {
         for key in keys {
             let label = template_metadata.entry("labels", key);
-            if label.is_there() && label.text() != is {
+            if !label.is_there() {
+                label.required(&format!("must be '{is}'"));
+            } else if label.text() != is {
                 label.invalid(format!("must be '{is}'"));
             }
         }
+    }
+    let own = UID_LABELS.map(|key| (key, uid.text())).into_iter().chain(NAME_LABELS.map(|key| (key, name.text())));
+    let own = own.map(|(key, value)| (key.to_owned(), Value::from(value))).collect();
+    if selector.is_there() && selector::matches(selector, &Value::Object(own)) == Some(false) {
+        selector.invalid("`selector` not auto-generated");
     }
 }
 
@@ -247,9 +255,11 @@ mod tests {
     use serde_json::{Value, json};
 
     fn job() -> Value {
+        let labels = json!({"controller-uid": "u", "job-name": "j", "batch.kubernetes.io/controller-uid": "u",
+            "batch.kubernetes.io/job-name": "j"});
         json!({"metadata": {"name": "j", "uid": "u"}, "spec": {
-            "selector": {"matchLabels": {"controller-uid": "u"}},
-            "template": {"metadata": {"labels": {"controller-uid": "u", "job-name": "j"}},
+            "selector": {"matchLabels": {"batch.kubernetes.io/controller-uid": "u"}},
+            "template": {"metadata": {"labels": labels},
                 "spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "x"}]}}}})
     }
 

@@ -34,7 +34,7 @@ mod workloads;
 
 pub use at::At;
 pub use autoscaling::HORIZONTAL_POD_AUTOSCALER;
-pub use batch::{CRON_JOB, JOB};
+pub use batch::{CRON_JOB, JOB, NAME_LABELS, UID_LABELS};
 pub use cluster::{EVENT, LEASE, NAMESPACE, NODE};
 pub use config::{CONFIG_MAP, SECRET};
 pub use meta::creation_is_kept;
@@ -117,6 +117,14 @@ pub fn content(kind: Kind, new: &Value, old: Option<&Value>) -> Vec<FieldError> 
     all.retain(|one| !ruled.iter().any(|other| said(one, other)));
     all.extend(ruled);
     all
+}
+
+/// What is wrong with a value that cannot be read as an object of its kind, because a word in it does not exist.
+pub fn unreadable(kind: Kind, mut value: Value) -> Vec<FieldError> {
+    let schema = Schema::kubernetes();
+    let Some(message) = schema.named(kind.row().message) else { return Vec::new() };
+    complete::complete(schema, message, &mut value);
+    content(kind, &value, None)
 }
 
 /// What an author writes: all but metadata and, where it is a part of its own, status.
