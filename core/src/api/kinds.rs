@@ -7,7 +7,7 @@ use crate::api::object::Object;
 use crate::api::plain::text;
 use crate::api::validation::Rules;
 use crate::api::{
-    access, core_v1, custom, defaults, definition, event, lease, namespace, node, pod, replicaset, validation,
+    access, core_v1, custom, defaults, definition, event, lease, namespace, node, pod, replicaset, service, validation,
     workloads,
 };
 use crate::time::{Human, Now};
@@ -53,6 +53,8 @@ pub struct KindRow {
     pub effect: Effect,
     /// Fills in what the author left out and no constant of the schema does, on every write.
     pub set_defaults: fn(&mut Object),
+    /// What an object's next version has from it though its author does not say so: what the server gave it.
+    pub carry_over: fn(new: &mut Object, old: &Object),
     /// What its objects must be like. Metadata is checked for all kinds alike.
     pub rules: Rules,
 }
@@ -106,6 +108,7 @@ impl KindRow {
         fields: &[],
         effect: Effect::None,
         set_defaults: |_| {},
+        carry_over: |_, _| {},
         rules: Rules::ANY,
     };
 
@@ -388,6 +391,7 @@ pub const KINDS: &[KindRow] = &[
             ("spec.type", |object| text(object, &["spec", "type"])),
         ],
         effect: Effect::NotYet("no proxy carries traffic to pods"),
+        carry_over: service::carry_over,
         rules: validation::SERVICE,
         ..KindRow::EMPTY
     },

@@ -209,6 +209,7 @@ pub fn updated(
             refuse(kind, name, creation_is_kept(new.meta(), stored.meta()).as_slice())?;
             let mut merged = if row.has_status { new.with_status_of(stored) } else { new };
             merged.edit_meta(|meta| keep_what_the_server_sets(meta, stored.meta()));
+            (row.carry_over)(&mut merged, stored);
             match stored.get::<Namespace>() {
                 Some(old) => merged.with(|new: &mut Namespace| new.spec.finalizers.clone_from(&old.spec.finalizers)),
                 None => merged,

@@ -296,8 +296,14 @@ mod tests {
                 (
                     "/spec/template/metadata/labels/controller-uid",
                     Value::Null,
+                    &["spec.template.metadata.labels[controller-uid]: Required value: must be 'u'"],
+                ),
+                (
+                    "/spec/selector",
+                    json!({"matchLabels": {"app": "j"}}),
                     &[
-                        "spec.template.metadata.labels: Invalid value: map[string]string{\"job-name\":\"j\"}: `selector` does not match template `labels`",
+                        "spec.selector: Invalid value: {\"matchLabels\":{\"app\":\"j\"}}: `selector` not auto-generated",
+                        "spec.template.metadata.labels: Invalid value: map[string]string{",
                     ],
                 ),
                 ("/spec/completionMode", json!("Indexed"), &[]),
