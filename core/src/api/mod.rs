@@ -23,6 +23,7 @@ pub mod replicaset;
 pub mod scale;
 pub mod selector;
 pub mod served;
+pub mod service;
 pub mod status;
 pub mod structs;
 pub mod tabular;

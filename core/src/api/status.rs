@@ -143,6 +143,8 @@ pub enum FieldErrorKind {
     Duplicate(String),
     /// It must not be there.
     Forbidden(String),
+    /// What it names does not exist.
+    NotFound(String),
     /// It has more bytes than this.
     TooLong(u64),
     /// It has so many items, and may have so many.
@@ -186,12 +188,12 @@ impl FieldError {
             FieldErrorKind::Required(why) => ("FieldValueRequired", format!("Required value: {why}")),
             FieldErrorKind::Invalid(value, rule) => ("FieldValueInvalid", format!("Invalid value: {value}: {rule}")),
             FieldErrorKind::NotSupported(value, values) => {
-                let mut values: Vec<String> = values.iter().map(|value| format!("{value:?}")).collect();
-                values.sort();
+                let values: Vec<String> = values.iter().map(|value| format!("{value:?}")).collect();
                 let message = format!("Unsupported value: {value:?}: supported values: {}", values.join(", "));
                 ("FieldValueNotSupported", message)
             }
             FieldErrorKind::Duplicate(value) => ("FieldValueDuplicate", format!("Duplicate value: {value}")),
+            FieldErrorKind::NotFound(value) => ("FieldValueNotFound", format!("Not found: {value}")),
             FieldErrorKind::Forbidden(rule) => ("FieldValueForbidden", format!("Forbidden: {rule}")),
             FieldErrorKind::TooLong(most) => {
                 ("FieldValueTooLong", format!("Too long: may not be more than {most} bytes"))

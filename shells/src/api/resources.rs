@@ -9,10 +9,10 @@ use crate::http::Respond;
 use crate::http::{Asked, Exchange, Reply};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::namespace;
-use miniku_core::api::object::{DecodeError, Key, Object};
+use miniku_core::api::object::{Key, Object};
 use miniku_core::api::served::{Form, Served};
 use miniku_core::api::status::{Reason, Status};
-use miniku_core::apiserver::admission::cannot_be_handled;
+use miniku_core::apiserver::admission::{cannot_be_handled, read, unreadable};
 use miniku_core::apiserver::fields;
 use miniku_core::patch::Patch;
 use miniku_core::program::{Answer, DeleteOptions, Part, Request, Verb};
@@ -209,8 +209,6 @@ fn written(part: Option<&str>) -> Result<Part, Status> {
 /// The object in a body, and what is to be said of it.
 fn body(asked: Asked, shown: &Shown, validation: FieldValidation) -> Result<(Object, Vec<String>), Status> {
     let (served, kind) = (&shown.served, shown.served.kind);
-    let row = kind.row();
-    let wrong = |error: &dyn std::fmt::Display| cannot_be_handled(kind, error);
     let is_json = !is_protobuf(asked) && !media_type(asked).ends_with("yaml");
     let schema = shown.schema();
     let mut complaints = Vec::new();
@@ -218,30 +216,21 @@ fn body(asked: Asked, shown: &Shown, validation: FieldValidation) -> Result<(Obj
         // What is no JSON is told below, in other words.
         complaints = strict::check(schema, message, asked.body).unwrap_or_default();
     }
-    let decoded = match &served.form {
-        Form::Kept | Form::Version(_) if is_json => Object::decode(kind, asked.body),
+    let mut object = match &served.form {
+        Form::Kept | Form::Version(_) if is_json => Object::decode(kind, asked.body)
+            .map_err(|error| unreadable(kind, serde_json::from_slice(asked.body).ok(), &error))?,
         _ => {
             let mut value = value(asked)?;
             if let (false, Some((schema, message))) = (is_json, schema) {
                 complaints = unknown(schema, message, &mut value);
             }
             served.to_kept(&mut value);
-            Object::from_value(kind, value)
+            read(kind, value)?
         }
     };
-    let mut object = decoded.map_err(|error| match error {
-        DecodeError::Other(api_version, name) => {
-            let message = format!(
-                "{name} in version {api_version:?} cannot be handled as a {}: no kind {name:?} is registered for version {api_version:?} at this path",
-                row.name
-            );
-            Status::failure(Reason::BadRequest, message)
-        }
-        error => wrong(&error),
-    })?;
     let mut warnings = complain(shown, validation, &complaints)?;
     if let Some((schema, message)) = shown.kept_schema() {
-        fields::known(&mut object, schema, message).map_err(|(_, what)| wrong(&what))?;
+        fields::known(&mut object, schema, message).map_err(|(_, what)| cannot_be_handled(kind, &what))?;
     }
     warnings.extend(reply::without_effect(&object));
     Ok((object, warnings))
