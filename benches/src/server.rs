@@ -1,7 +1,7 @@
 //! An API server in this process, served over loopback, with objects that are kept in memory: as MiniKu's
 //! benchmarks have it.
 
-use miniku::api::Api;
+use miniku::api::{Access, Api};
 use miniku::client::{Remote, ServerUrl};
 use miniku::clock::Clock;
 use miniku::engine::memory::Memory;
@@ -29,7 +29,7 @@ impl Served {
         for object in objects {
             put(&host, object);
         }
-        let api = Api::new(host.clone());
+        let api = Api::new(host.clone(), Access::default());
         let at_once = api.clone();
         let at_once: http::AtOnce = Arc::new(move |asked, reply| at_once.at_once(asked, reply));
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));

@@ -11,6 +11,7 @@ pub mod coverage;
 #[macro_use]
 pub mod planted;
 
+pub mod access;
 pub mod api;
 pub mod apiserver;
 pub mod client;

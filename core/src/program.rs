@@ -6,6 +6,7 @@
 //! with [`Input::Wake`] for nothing adds nothing; the order of simultaneous inputs does not matter; any one effect
 //! may be lost, and the program still gets there.
 
+use crate::access::User;
 use crate::api::kinds::Kind;
 use crate::api::meta::MicroTime;
 use crate::api::name::Name;
@@ -149,11 +150,14 @@ pub struct Request {
     pub manager: Option<Arc<str>>,
     /// A patch that makes fields which Kubernetes does not have is refused; else these are dropped.
     pub strict: bool,
+    /// Who asks, where that decides about what is written: nobody grants more than they have.
+    #[serde(default)]
+    pub user: Option<Arc<User>>,
 }
 
 impl From<Verb> for Request {
     fn from(verb: Verb) -> Self {
-        Request { verb, dry_run: false, manager: None, strict: false }
+        Request { verb, dry_run: false, manager: None, strict: false, user: None }
     }
 }
 

@@ -298,6 +298,17 @@ impl Status {
         Status { details: Some(Box::new(details)), ..Status::failure(Reason::Invalid, message) }
     }
 
+    /// Who asks may not do this to an object, or to all of a kind if no name is given.
+    pub fn forbidden_to(group: &str, resource: &str, name: &str, why: &str) -> Self {
+        let qualified = if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") };
+        let message = match name {
+            "" => format!("{qualified} is forbidden: {why}"),
+            name => format!("{qualified} {name:?} is forbidden: {why}"),
+        };
+        let details = Details { name: name.into(), group: group.into(), kind: resource.into(), ..Details::default() };
+        Status { details: Some(Box::new(details)), ..Status::failure(Reason::Forbidden, message) }
+    }
+
     /// This must not be done to an object.
     pub fn forbidden(kind: Kind, name: &str, why: &str) -> Self {
         let message = format!("{} {name:?} is forbidden: {why}", kind.row().resource());

@@ -1,5 +1,6 @@
 //! The API server's state: the store, the watches, the writes on their way.
 
+use crate::access::{self, User};
 use crate::api::event;
 use crate::api::kinds::Kind;
 use crate::api::meta::Time;
@@ -34,6 +35,9 @@ pub struct Options {
     ///
     /// Source: Kubernetes documentation, "Watch bookmarks": about once a minute.
     pub bookmark_every: Duration,
+    /// Access is decided by roles: those of every cluster are made, and nobody grants more than they have.
+    #[serde(default)]
+    pub rbac: bool,
     /// From where services get their addresses.
     #[serde(default)]
     pub services: services::Options,
@@ -42,7 +46,7 @@ pub struct Options {
 impl Options {
     /// Kubernetes' values.
     pub fn with_seed(seed: u64) -> Self {
-        Options { seed, bookmark_every: Duration::from_secs(60), services: services::Options::default() }
+        Options { seed, bookmark_every: Duration::from_secs(60), rbac: false, services: services::Options::default() }
     }
 }
 
@@ -99,6 +103,8 @@ pub struct Author<'a> {
     pub manager: Option<&'a str>,
     /// Fields that Kubernetes does not have are refused.
     pub strict: bool,
+    /// As whom, if that decides about anything.
+    pub user: Option<&'a User>,
 }
 
 /// The part that a write is about, if it is one whose fields have managers.
@@ -190,17 +196,13 @@ impl ApiServer {
         for namespace in there {
             self.complete_namespace(now, &namespace, out);
         }
+        if self.options.rbac {
+            access::defaults::all().into_iter().for_each(|object| self.make(now, object, out));
+        }
         for name in namespace::BUILT_IN {
-            let key = Key::new(Kind::Namespace, "", name);
-            if self.store.get(&key).is_none() && !self.busy.contains_key(&key) {
-                let mut namespace = Namespace::default();
-                namespace.metadata.name = (*name).into();
-                let uid = self.draw("uid", &key).uuid();
-                match admission::created(now, namespace.into_object(), uid, None) {
-                    Ok(object) => drop(self.commit(None, key, Revision(0), Some(object), Then::Created, out)),
-                    Err(status) => out.log(Level::Error, format!("apiserver: namespace {name}: {status}")),
-                }
-            }
+            let mut namespace = Namespace::default();
+            namespace.metadata.name = (*name).into();
+            self.make(now, namespace.into_object(), out);
         }
     }
 
@@ -208,17 +210,25 @@ impl ApiServer {
     ///
     /// Source: Kubernetes documentation, "Service Accounts", default service accounts.
     fn complete_namespace(&mut self, now: Now, namespace: &Name, out: &mut Effects) {
-        let key = Key::new(Kind::ServiceAccount, namespace, namespace::DEFAULT_ACCOUNT);
         let lives = |object: &Object| !object.meta().is_deleting();
         let needed = self.store.get(&Key::new(Kind::Namespace, "", namespace)).is_some_and(lives);
-        if !needed || self.store.get(&key).is_some() || self.busy.contains_key(&key) {
+        if !needed {
             return;
         }
-        let uid = self.draw("uid", &key).uuid();
         let account = Object::empty(Kind::ServiceAccount).with_meta(|meta| {
             (meta.namespace, meta.name) = ((**namespace).into(), namespace::DEFAULT_ACCOUNT.into());
         });
-        match admission::created(now, account, uid, None) {
+        self.make(now, account, out);
+    }
+
+    /// Writes an object that the server wants for itself, unless there is one of its name.
+    fn make(&mut self, now: Now, object: Object, out: &mut Effects) {
+        let key = object.key();
+        if self.store.get(&key).is_some() || self.busy.contains_key(&key) {
+            return;
+        }
+        let uid = self.draw("uid", &key).uuid();
+        match admission::created(now, object, uid, None) {
             Ok(object) => drop(self.commit(None, key, Revision(0), Some(object), Then::Created, out)),
             Err(status) => out.log(Level::Error, format!("apiserver: {key}: {status}")),
         }
@@ -352,7 +362,8 @@ impl ApiServer {
             }
         }
         let dry_run = request.dry_run;
-        let author = Author { now, manager: request.manager.as_deref(), strict: request.strict };
+        let author =
+            Author { now, manager: request.manager.as_deref(), strict: request.strict, user: request.user.as_deref() };
         match self.admit(author, key, request.verb) {
             Err(status) => out.push(Effect::Answer { to: from, answer: Answer::Refused(status) }),
             Ok(Admitted::Done(answer)) => out.push(Effect::Answer { to: from, answer }),
@@ -463,6 +474,7 @@ impl ApiServer {
             Verb::Get { .. } | Verb::List(_) | Verb::Watch { .. } => found()?.clone(),
         };
         let stored = found()?;
+        self.granted(by, Some(stored), &object)?;
         let object = match key.kind {
             Kind::Service if part == Some(Part::Main) => self.given.allotted(object, self.draw("service", &key))?,
             _ => object,
@@ -501,7 +513,16 @@ impl ApiServer {
         if key.kind == Kind::Service {
             object = self.given.allotted(object, self.draw("service", &key))?;
         }
+        self.granted(by, None, &object)?;
         Ok(Admitted::Write { key, expect: Revision(0), object: Some(object), answer: Then::Created })
+    }
+
+    /// Nobody grants more than they have.
+    fn granted(&self, by: Author, stored: Option<&Object>, new: &Object) -> Result<(), Status> {
+        match by.user {
+            Some(user) if self.options.rbac => access::grants::check(&self.store, user, stored, new),
+            _ => Ok(()),
+        }
     }
 
     fn commit(
@@ -582,7 +603,7 @@ impl ApiServer {
         let later = now.mono + OWN_RETRY;
         match key.kind {
             Kind::Event if self.store.get(key).is_some() => self.expiring.set_if_absent(key.clone(), later),
-            Kind::Namespace | Kind::ServiceAccount if from.is_none() => self.incomplete_until = Some(later),
+            _ if from.is_none() => self.incomplete_until = Some(later),
             _ => {}
         }
     }

@@ -172,7 +172,13 @@ fn verb(g: &mut Gen) -> Verb {
 }
 
 fn request(g: &mut Gen) -> Request {
-    Request { verb: verb(g), dry_run: any(g), manager: Some("kubectl".into()).filter(|_| any(g)), strict: any(g) }
+    Request {
+        verb: verb(g),
+        dry_run: any(g),
+        manager: Some("kubectl".into()).filter(|_| any(g)),
+        strict: any(g),
+        user: None,
+    }
 }
 
 fn answer(g: &mut Gen) -> Answer {

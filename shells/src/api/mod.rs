@@ -2,9 +2,11 @@
 //!
 //! [`route`] says what a path means, [`params`] what a query means, [`resources`] serves Kubernetes' paths and [`flat`]
 //! MiniKu's, [`watch`] streams, [`logs`] fetches from a node, [`streams`] connects to one, [`discovery`] says what there
-//! is, and [`pages`] has health, version and metrics. [`shown`] is what an answer looks like. Nothing here decides about
+//! is, and [`pages`] has health, version and metrics. [`access`] says who may ask, and [`tokens`] tells others
+//! apart. [`shown`] is what an answer looks like. Nothing here decides about
 //! objects.
 
+mod access;
 mod discovery;
 mod flat;
 mod lists;
@@ -18,6 +20,7 @@ mod route;
 mod scale;
 mod shown;
 mod streams;
+mod tokens;
 mod watch;
 
 use crate::driver::Seen;
@@ -27,6 +30,7 @@ use miniku_core::api::status::{Reason, Status};
 use route::Target;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+pub use access::{Access, read_tokens};
 pub use pages::programs_page;
 pub use reply::{VERSION, status as refuse};
 
@@ -37,12 +41,13 @@ pub struct Api {
     programs: Mutex<Vec<Arc<Mutex<Seen>>>>,
     http: OnceLock<Arc<Metrics>>,
     nodes: ureq::Agent,
+    access: Access,
 }
 
 impl Api {
-    /// The API of this server.
-    pub fn new(host: Arc<ApiHost>) -> Arc<Self> {
-        Arc::new(Api { host, programs: Mutex::default(), http: OnceLock::new(), nodes: logs::agent() })
+    /// The API of this server, for those who may use it.
+    pub fn new(host: Arc<ApiHost>, access: Access) -> Arc<Self> {
+        Arc::new(Api { host, programs: Mutex::default(), http: OnceLock::new(), nodes: logs::agent(), access })
     }
 
     /// Shows a program's counts on the metrics page.
@@ -60,8 +65,20 @@ impl Api {
     pub fn at_once(&self, asked: Asked, reply: Reply) -> Option<Reply> {
         let segments = asked.segments().unwrap_or_default();
         let segments: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
-        match self.target(&segments) {
-            Some(Target::Resource(resource)) => resources::at_once(self, asked, reply, &resource),
+        // Who speaks for somebody else says so in headers that are not looked at here.
+        if asked.headers.impersonates {
+            return Some(reply);
+        }
+        let target = self.target(&segments);
+        let user = match self.access.admit(&self.host, asked, target.as_ref(), std::iter::empty()) {
+            Ok(user) => user,
+            Err(status) => {
+                reply::status(reply, &status);
+                return None;
+            }
+        };
+        match target {
+            Some(Target::Resource(resource)) => resources::at_once(self, asked, reply, &resource, &user),
             _ => Some(reply),
         }
     }
@@ -83,7 +100,12 @@ impl Api {
         };
         let segments: Vec<String> = segments.into_iter().map(|segment| segment.into_owned()).collect();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-        match self.target(&segments) {
+        let target = self.target(&segments);
+        let user = match self.access.admit(&self.host, exchange.asked(), target.as_ref(), exchange.headers()) {
+            Ok(user) => user,
+            Err(status) => return reply::status(exchange, &status),
+        };
+        match target {
             Some(Target::Discovery(page)) => discovery::serve(self, exchange, &page),
             Some(Target::Health) => pages::health(exchange),
             Some(Target::Version) => pages::version(exchange),
@@ -91,8 +113,10 @@ impl Api {
                 let programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 pages::metrics(exchange, &self.host, &programs, self.http.get().map(|metrics| &**metrics));
             }
-            Some(Target::Resource(resource)) => resources::serve(self, exchange, resource),
-            Some(Target::Review { review, namespace }) => reviews::serve(exchange, review, namespace.as_deref()),
+            Some(Target::Resource(resource)) => resources::serve(self, exchange, resource, &user),
+            Some(Target::Review { review, namespace }) => {
+                reviews::serve(self, exchange, review, namespace.as_deref(), &user);
+            }
             Some(Target::Unassigned) => resources::unassigned(self, exchange),
             Some(Target::Flat { kind, name }) => flat::serve(self, exchange, kind, name.as_deref()),
             None => reply::status(exchange, &reply::no_such_path()),

@@ -3,10 +3,11 @@
 use crate::api::params::{self, FieldValidation, Params};
 use crate::api::route::Resource;
 use crate::api::shown::{Shape, Shown};
-use crate::api::{Api, lists, logs, reply, scale, streams, watch};
+use crate::api::{Api, lists, logs, reply, scale, streams, tokens, watch};
 use crate::host::FromServer;
 use crate::http::Respond;
 use crate::http::{Asked, Exchange, Reply};
+use miniku_core::access::User;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::namespace;
 use miniku_core::api::object::{Key, Object};
@@ -21,7 +22,7 @@ use serde_json::Value;
 use std::sync::Arc;
 
 /// Answers a request for a resource.
-pub fn serve(api: &Api, exchange: Exchange, resource: Resource) {
+pub fn serve(api: &Api, exchange: Exchange, resource: Resource, user: &Arc<User>) {
     let (params, shown) = match both(api, exchange.asked(), &resource) {
         Ok(both) => both,
         Err(status) => return reply::status(exchange, &status),
@@ -34,6 +35,7 @@ pub fn serve(api: &Api, exchange: Exchange, resource: Resource) {
         (_, _, Some(part)) if streams::PARTS.contains(&part) => {
             return streams::refuse(api, exchange, &key(&resource), part);
         }
+        (_, _, Some("token")) => return tokens::serve(api, exchange, &resource),
         (_, _, Some("scale")) => return scale::serve(api, exchange, &resource, &params, &shown),
         ("GET", _, None) if params.watch => return watch::serve(api, exchange, &resource, &params, shown),
         ("GET" | "HEAD", false, None) => return lists::serve(api, exchange, &resource, &params, &shown),
@@ -42,6 +44,7 @@ pub fn serve(api: &Api, exchange: Exchange, resource: Resource) {
     }
     match request(exchange.asked(), &resource, &params, &shown) {
         Ok((request, warnings)) => {
+            let request = signed(api, request, resource.kind(), user);
             let brief = is_brief(&request.verb);
             answered(exchange, &shown, brief, api.host.ask(request), &warnings);
         }
@@ -85,7 +88,7 @@ const LIST_AT_ONCE_MAX: usize = 1000;
 
 /// Answers what needs nothing but the server, without waiting for it, or gives it back. What is wrong with a request
 /// is said by [`serve`].
-pub fn at_once(api: &Api, asked: Asked, reply: Reply, resource: &Resource) -> Option<Reply> {
+pub fn at_once(api: &Api, asked: Asked, reply: Reply, resource: &Resource, user: &Arc<User>) -> Option<Reply> {
     let Ok((params, shown)) = both(api, asked, resource) else { return Some(reply) };
     let waits = params.watch
         || matches!(resource.part.as_deref(), Some(part) if !matches!(part, "status" | "binding" | "eviction"));
@@ -106,6 +109,7 @@ pub fn at_once(api: &Api, asked: Asked, reply: Reply, resource: &Resource) -> Op
         return Some(reply);
     }
     let Ok((request, warnings)) = request(asked, resource, &params, &shown) else { return Some(reply) };
+    let request = signed(api, request, resource.kind(), user);
     let brief = is_brief(&request.verb);
     match &request.verb {
         Verb::Get { .. } => reply::answer(reply, &shown, api.host.ask(request), &warnings),
@@ -183,7 +187,13 @@ fn request(
         _ => return Err(reply::no_such_method()),
     };
     let strict = params.field_validation == FieldValidation::Strict;
-    Ok((Request { verb, dry_run, manager: manager(asked, params), strict }, warnings))
+    Ok((Request { verb, dry_run, manager: manager(asked, params), strict, user: None }, warnings))
+}
+
+/// A request with its user, where it grants access to others.
+fn signed(api: &Api, request: Request, kind: Kind, user: &Arc<User>) -> Request {
+    let grants = matches!(kind, Kind::Role | Kind::ClusterRole | Kind::RoleBinding | Kind::ClusterRoleBinding);
+    Request { user: (api.access.rbac && grants).then(|| user.clone()), ..request }
 }
 
 /// Who writes: the field manager, or else the client's program. Programs of miniku name neither.

@@ -69,6 +69,12 @@ pub struct Resource {
 }
 
 impl Resource {
+    /// All objects of a kind with namespaces in `default`, or all of one without.
+    pub fn of_kind(kind: Kind) -> Self {
+        let namespace = kind.row().namespaced.then(|| namespace::DEFAULT.to_owned());
+        Resource { served: Served::kept(kind), namespace, name: None, part: None }
+    }
+
     /// Its kind.
     pub fn kind(&self) -> Kind {
         self.served.kind

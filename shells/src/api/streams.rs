@@ -23,7 +23,7 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 
 /// Serves a connection that asks for another protocol, as long as it lasts.
 pub fn serve(api: &Api, mut upgrade: Upgrade) {
-    let (key, part) = match meant(api, upgrade.asked()) {
+    let (key, part) = match meant(api, &upgrade) {
         Ok(meant) => meant,
         Err(status) => return reply::status(upgrade, &status),
     };
@@ -75,10 +75,13 @@ pub fn refuse(api: &Api, exchange: Exchange, key: &Key, part: &str) {
     reply::status(exchange, &wrong.unwrap_or_else(otherwise));
 }
 
-fn meant(api: &Api, asked: Asked) -> Result<(Key, &'static str), Status> {
+fn meant(api: &Api, upgrade: &Upgrade) -> Result<(Key, &'static str), Status> {
+    let asked = upgrade.asked();
     let segments = asked.segments().unwrap_or_default();
     let segments: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
-    let Some(Target::Resource(resource)) = api.target(&segments) else { return Err(reply::no_such_path()) };
+    let target = api.target(&segments);
+    api.access.admit(&api.host, asked, target.as_ref(), upgrade.head.headers())?;
+    let Some(Target::Resource(resource)) = target else { return Err(reply::no_such_path()) };
     let part = PARTS.iter().find(|part| resource.part.as_deref() == Some(**part));
     match (part, &resource.name) {
         (Some(part), Some(name)) if resource.kind() == Kind::Pod => {

@@ -64,6 +64,9 @@ pub struct UpArgs {
     /// What services get.
     #[command(flatten)]
     pub services: ServiceArgs,
+    /// Who may ask.
+    #[command(flatten)]
+    pub access: AccessArgs,
     /// Which node a pod goes to, among those it fits on: least-allocated, most-allocated, round-robin, random
     #[arg(long, default_value = "least-allocated")]
     pub strategy: Strategy,
@@ -104,6 +107,9 @@ pub struct ApiserverArgs {
     /// What services get.
     #[command(flatten)]
     pub services: ServiceArgs,
+    /// Who may ask.
+    #[command(flatten)]
+    pub access: AccessArgs,
     /// Whether its programs are recorded.
     #[command(flatten)]
     pub record: RecordArgs,
@@ -239,6 +245,30 @@ pub struct StateArgs {
     /// How objects are stored
     #[arg(long, value_enum, default_value_t = Store::Redb)]
     pub store: Store,
+}
+
+/// Who may ask for what. The words are kube-apiserver's.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct AccessArgs {
+    /// Who may do what: everybody everything, or what their roles allow
+    #[arg(long, value_enum, default_value_t = Authorization::AlwaysAllow, value_name = "MODE", ignore_case = true)]
+    pub authorization: Authorization,
+    /// A file with a line TOKEN,USER,UID,"GROUP1,GROUP2" for each bearer token
+    #[arg(long, value_name = "FILE")]
+    pub token_auth_file: Option<PathBuf>,
+    /// The secret with which tokens of service accounts are signed; it is made if it is not there. By default it is kept
+    /// in the data directory, or as long as the process with --store memory
+    #[arg(long, value_name = "FILE")]
+    pub service_account_key_file: Option<PathBuf>,
+}
+
+/// How access is decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Authorization {
+    /// Whoever reaches the port may do everything
+    AlwaysAllow,
+    /// Role-based access control
+    Rbac,
 }
 
 /// From where services get their addresses. The words are kube-apiserver's.

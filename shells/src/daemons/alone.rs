@@ -34,7 +34,7 @@ pub fn apiserver(args: &ApiserverArgs) -> Result<(), DaemonError> {
     }
     let recorder = parts::recorder(&args.record)?;
     let (host, _api, serving) =
-        parts::serve(Clock::start(), &args.state, &args.listen, &args.services, recorder.as_ref())?;
+        parts::serve(Clock::start(), &args.state, &args.listen, &args.services, &args.access, recorder.as_ref())?;
     log::info!("apiserver: ready at http://{}", serving.local_addr());
     let signal = signals.wait()?;
     log::info!("apiserver: {signal}: stopping");

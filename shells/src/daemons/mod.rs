@@ -1,5 +1,6 @@
 //! The daemons: which programs run in a process, and what they are connected to.
 
+mod access;
 mod all_in_one;
 mod alone;
 mod down;

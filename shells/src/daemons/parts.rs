@@ -1,9 +1,9 @@
 //! What daemons are put together from.
 
 use crate::api::Api as HttpApi;
-use crate::cli::daemons::{ListenArgs, RecordArgs, Runtime, ServiceArgs, StateArgs, Store, WatchArgs};
+use crate::cli::daemons::{AccessArgs, ListenArgs, RecordArgs, Runtime, ServiceArgs, StateArgs, Store, WatchArgs};
 use crate::clock::{self, Clock};
-use crate::daemons::DaemonError;
+use crate::daemons::{DaemonError, access};
 use crate::driver::{Api, Daemon, Hands, Letterbox};
 use crate::engine::Engine;
 use crate::engine::lock::{DirectoryLock, lock_directory};
@@ -62,6 +62,7 @@ pub fn serve(
     state: &StateArgs,
     listen: &ListenArgs,
     services: &ServiceArgs,
+    access: &AccessArgs,
     recorder: Option<&Recorder>,
 ) -> Result<(Arc<ApiHost>, Arc<HttpApi>, Serving), DaemonError> {
     let address = resolve(listen.host_and_port())?;
@@ -69,10 +70,11 @@ pub fn serve(
         cluster_ips: services.service_cluster_ip_range,
         node_ports: services.service_node_port_range,
     };
-    let options = apiserver::Options { services, ..apiserver::Options::with_seed(clock::seed()) };
+    let access = access::access(access, state)?;
+    let options = apiserver::Options { services, rbac: access.rbac, ..apiserver::Options::with_seed(clock::seed()) };
     let host =
         ApiHost::start(clock, options, engine(state)?, recorder).map_err(|error| DaemonError(error.to_string()))?;
-    let api = HttpApi::new(host.clone());
+    let api = HttpApi::new(host.clone(), access);
     let allowed_hosts = listen.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
     let (handler, at_once, upgrade) = (api.clone(), api.clone(), api.clone());
     let at_once: http::AtOnce = Arc::new(move |asked, reply| at_once.at_once(asked, reply));

@@ -15,7 +15,7 @@ pub struct Asked<'a> {
     pub body: &'a [u8],
 }
 
-/// Headers of a request, each empty if there is none.
+/// Headers of a request; a text is empty if there is none.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Headers<'a> {
     /// What the body is.
@@ -28,6 +28,8 @@ pub struct Headers<'a> {
     pub authorization: &'a str,
     /// Which program the client is.
     pub user_agent: &'a str,
+    /// Whether the client speaks for somebody else; for whom is in the headers themselves.
+    pub impersonates: bool,
 }
 
 impl<'a> Headers<'a> {
@@ -35,6 +37,10 @@ impl<'a> Headers<'a> {
     pub fn of(all: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         let mut headers = Headers::default();
         for (name, value) in all {
+            if name.get(..12).is_some_and(|start| start.eq_ignore_ascii_case("impersonate-")) {
+                headers.impersonates = true;
+                continue;
+            }
             let field = match name.len() {
                 6 if name.eq_ignore_ascii_case("accept") => &mut headers.accept,
                 10 if name.eq_ignore_ascii_case("user-agent") => &mut headers.user_agent,
