@@ -78,7 +78,7 @@ class Yaml(Test):
         items = [{"metadata": {"name": f"{who}-{number}"}} for number in (1, 2)]
         utils.create_from_dict(self.api, {"apiVersion": "v1", "kind": "NamespaceList", "items": items})
         self.assertEqual(self.core.read_namespace(f"{who}-2").status.phase, "Active")
-        mixed = [{"apiVersion": "v1", "kind": "ConfigMap"} | item for item in items]
+        mixed = [item | {"apiVersion": "v1", "kind": "ConfigMap"} for item in items]
         utils.create_from_dict(self.api, {"apiVersion": "v1", "kind": "List", "items": mixed})
         self.assertEqual(self.core.read_namespaced_config_map(f"{who}-1", "default").metadata.name, f"{who}-1")
 
