@@ -150,7 +150,7 @@ impl Link {
 
     /// A draw for a purpose of its own.
     pub fn draw(&mut self, purpose: &str, key: &Key) -> Draw {
-        let name = Draw::new(0).key(purpose).count(key.kind as u64).key(&key.namespace).key(&key.name);
+        let name = Draw::new(0).key(purpose).count(key.kind.number()).key(&key.namespace).key(&key.name);
         self.draws.number(name.u64())
     }
 

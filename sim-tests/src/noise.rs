@@ -144,7 +144,7 @@ impl Counted {
 
     /// The next draw for a purpose, about an object.
     pub fn object(&mut self, purpose: u8, key: &Key) -> Draw {
-        let name = Draw::new(u64::from(purpose)).count(key.kind as u64).key(&key.namespace).key(&key.name);
+        let name = Draw::new(u64::from(purpose)).count(key.kind.number()).key(&key.namespace).key(&key.name);
         self.number(name.u64())
     }
 

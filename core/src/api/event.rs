@@ -2,11 +2,12 @@
 //!
 //! Source: Kubernetes API reference v1.32, "Event" (core/v1).
 
-use crate::api::kinds::Column;
+use crate::api::kinds::{Also, Column};
 use crate::api::meta::{MicroTime, ObjectMeta, Time};
 use crate::api::object::Object;
 use crate::api_struct;
 use crate::time::{Duration, Human};
+use serde_json::Value;
 
 /// Events are forgotten after this time.
 ///
@@ -72,6 +73,37 @@ api_struct! {
         component "component": String,
         /// The node it ran on.
         host "host": String,
+    }
+}
+
+/// The same events in group events.k8s.io, where nine fields have other names.
+///
+/// Source: Kubernetes API reference v1.32, "Event" (events.k8s.io/v1); `pkg/apis/events/v1/conversion.go`.
+pub const EVENTS_V1: Also = Also {
+    group: "events.k8s.io",
+    version: "v1",
+    message: "events/v1.Event",
+    to_kept: |event| rename(event, |(kept, there)| (there, kept)),
+    from_kept: |event| rename(event, |names| names),
+};
+
+/// What a field is called in the core group, and in events.k8s.io.
+const NAMES: &[(&str, &str)] = &[
+    ("involvedObject", "regarding"),
+    ("message", "note"),
+    ("source", "deprecatedSource"),
+    ("firstTimestamp", "deprecatedFirstTimestamp"),
+    ("lastTimestamp", "deprecatedLastTimestamp"),
+    ("count", "deprecatedCount"),
+    ("reportingComponent", "reportingController"),
+];
+
+fn rename(event: &mut Value, order: fn((&'static str, &'static str)) -> (&'static str, &'static str)) {
+    let Value::Object(fields) = event else { return };
+    for (from, to) in NAMES.iter().copied().map(order) {
+        if let Some(value) = fields.remove(from) {
+            fields.insert(to.into(), value);
+        }
     }
 }
 

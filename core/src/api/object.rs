@@ -3,6 +3,7 @@
 //! An [`Object`] is cheap to clone and never changes; a changed one is a new one. Its JSON form is made once, when
 //! it is first asked for, and shared by every list and watcher.
 
+use crate::api::custom::{CustomKind, CustomResourceDefinition};
 use crate::api::event::Event;
 use crate::api::lease::Lease;
 use crate::api::meta::ObjectMeta;
@@ -12,6 +13,7 @@ use crate::api::node::Node;
 use crate::api::pod::Pod;
 use crate::api::replicaset::ReplicaSet;
 use crate::api::structs::{Field, Rest};
+use crate::api_struct;
 use crate::program::Revision;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
@@ -34,16 +36,32 @@ struct Inner<T> {
     body: T,
 }
 
+api_struct! {
+    /// The body of an object on whose fields nothing in core acts by name: its metadata, and all else as it came.
+    ///
+    /// [`crate::schema`] knows its fields.
+    pub struct Plain {
+        /// Names, identity, versions, ownership.
+        metadata "metadata" always: ObjectMeta,
+    }
+}
+
+/// What every body has.
+trait Content: Clone + Default + fmt::Debug + PartialEq + Serialize + for<'de> Deserialize<'de> {
+    fn metadata(&self) -> &ObjectMeta;
+    fn metadata_mut(&mut self) -> &mut ObjectMeta;
+    fn rest_mut(&mut self) -> &mut Rest;
+    /// As an object of this kind, which is the type's own if it has one.
+    fn into_object_of(self, kind: Kind) -> Object;
+}
+
 /// A type that has a row in the table of kinds.
-pub trait Resource:
-    Clone + Default + fmt::Debug + PartialEq + Serialize + for<'de> Deserialize<'de> + Send + Sync + 'static
-{
+#[expect(private_bounds, reason = "what is in every body is changed through objects only")]
+pub trait Resource: Content + Send + Sync + 'static {
     /// Its kind.
     const KIND: Kind;
     /// Its metadata.
     fn meta(&self) -> &ObjectMeta;
-    /// Its metadata, to be changed.
-    fn meta_mut(&mut self) -> &mut ObjectMeta;
     /// The object, if it is of this type.
     fn of(object: &Object) -> Option<&Self>;
     /// As an object.
@@ -51,117 +69,100 @@ pub trait Resource:
     /// Replaces its `status`, if it has one, by another's.
     fn take_status(&mut self, from: &Self);
     #[doc(hidden)]
-    fn rest_mut(&mut self) -> &mut Rest;
-    #[doc(hidden)]
     fn edit(object: &mut Object, change: impl FnOnce(&mut Self));
 }
 
 macro_rules! resources {
-    ($($kind:ident $(($status:ident))?),+ $(,)?) => {
+    (
+        typed { $($kind:ident $(($status:ident))?),+ $(,)? }
+        plain { $($plain:ident),+ $(,)? }
+    ) => {
         /// A kind of object; its row says the rest.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
         #[allow(missing_docs)]
-        pub enum Kind { $($kind),+ }
+        pub enum Kind {
+            $($kind,)+
+            $($plain,)+
+            /// One that a CustomResourceDefinition defines.
+            Custom(CustomKind),
+        }
 
         impl Kind {
-            /// All kinds, in the order of their rows.
-            pub const ALL: &'static [Kind] = &[$(Kind::$kind),+];
+            /// All kinds that every cluster has, in the order of their rows.
+            pub const BUILT_IN: &'static [Kind] = &[$(Kind::$kind,)+ $(Kind::$plain),+];
+
+            /// Where its row stands in the table, if it stands there.
+            pub(super) fn nth(self) -> Result<usize, CustomKind> {
+                enum Nth { $($kind,)+ $($plain),+ }
+                Ok(match self {
+                    $(Kind::$kind => Nth::$kind as usize,)+
+                    $(Kind::$plain => Nth::$plain as usize,)+
+                    Kind::Custom(custom) => return Err(custom),
+                })
+            }
         }
 
         /// One size each: a lease must not take the room of a node.
         #[derive(Clone)]
-        enum Body { $($kind(Arc<Inner<$kind>>)),+ }
+        enum Body { $($kind(Arc<Inner<$kind>>),)+ Plain(Arc<Inner<Plain>>) }
+
+        /// Does the same with the body, whatever its type.
+        macro_rules! each_body {
+            ($body:expr, $one:ident => $do:expr) => {
+                match $body { $(Body::$kind($one) => $do,)+ Body::Plain($one) => $do }
+            };
+        }
+
+        /// Does the same with two bodies of one type.
+        macro_rules! both_bodies {
+            ($body:expr, $other:expr, ($one:ident, $two:ident) => $do:expr, else $else:expr) => {
+                match ($body, $other) {
+                    $((Body::$kind($one), Body::$kind($two)) => $do,)+
+                    (Body::Plain($one), Body::Plain($two)) => $do,
+                    _ => $else,
+                }
+            };
+        }
+
+        /// Does something with the type of a kind's bodies.
+        macro_rules! of_kind {
+            ($of:expr, $type:ident => $do:expr) => {
+                match $of {
+                    $(Kind::$kind => { type $type = $kind; $do })+
+                    _ => { type $type = Plain; $do }
+                }
+            };
+        }
 
         impl Body {
-            fn kind(&self) -> Kind {
-                match self { $(Body::$kind(_) => Kind::$kind),+ }
-            }
-            fn key(&self) -> &Key {
-                match self { $(Body::$kind(one) => &one.key),+ }
-            }
-            fn revision(&self) -> Revision {
-                match self { $(Body::$kind(one) => one.revision),+ }
-            }
-            fn json(&self) -> &OnceLock<Box<[u8]>> {
-                match self { $(Body::$kind(one) => &one.json),+ }
-            }
-            fn meta(&self) -> &ObjectMeta {
-                match self { $(Body::$kind(one) => &one.body.metadata),+ }
-            }
-            fn edit_meta(&mut self, change: impl FnOnce(&mut ObjectMeta)) {
-                match self { $(Body::$kind(one) => edit(one, |body| change(&mut body.metadata))),+ }
-            }
-            fn serialize_fields<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-                match self { $(Body::$kind(one) => one.body.serialize_fields(map)),+ }
-            }
             fn take_status(&mut self, from: &Body) {
                 match (self, from) {
                     $((Body::$kind(one), Body::$kind(from)) => edit(one, |body| body.take_status(&from.body)),)+
+                    (Body::Plain(one), Body::Plain(from)) => edit(one, |body| body.take_status(&from.body)),
                     _ => {}
                 }
             }
-            fn visit_rest(&self, visit: &mut dyn FnMut(&str)) {
-                match self { $(Body::$kind(one) => one.body.visit_rest(&mut String::new(), visit)),+ }
+        }
+
+        $(impl Content for $kind {
+            fn metadata(&self) -> &ObjectMeta {
+                &self.metadata
             }
-            fn is_same_copy(&self, other: &Body) -> bool {
-                match (self, other) {
-                    $((Body::$kind(one), Body::$kind(other)) => Arc::ptr_eq(one, other),)+
-                    _ => false,
-                }
+            fn metadata_mut(&mut self) -> &mut ObjectMeta {
+                &mut self.metadata
+            }
+            fn rest_mut(&mut self) -> &mut Rest {
+                &mut self.rest
+            }
+            fn into_object_of(self, _: Kind) -> Object {
+                self.into_object()
             }
         }
 
-        impl PartialEq for Body {
-            fn eq(&self, other: &Body) -> bool {
-                match (self, other) {
-                    $((Body::$kind(one), Body::$kind(other)) => Arc::ptr_eq(one, other) || one.body == other.body,)+
-                    _ => false,
-                }
-            }
-        }
-
-        impl Object {
-            /// An object of this kind with nothing in it.
-            pub fn empty(kind: Kind) -> Object {
-                match kind { $(Kind::$kind => $kind::default().into_object()),+ }
-            }
-
-            /// Reads an object of this kind from JSON text.
-            pub fn decode(kind: Kind, json: &[u8]) -> Result<Object, DecodeError> {
-                match kind { $(Kind::$kind => decode::<$kind>(json)),+ }
-            }
-
-            /// Reads the fields of an object of this kind.
-            fn of_fields<'de, A: MapAccess<'de>>(kind: Kind, fields: A) -> Result<Object, A::Error> {
-                match kind {
-                    $(Kind::$kind => Ok($kind::deserialize(MapAccessDeserializer::new(fields))?.into_object()),)+
-                }
-            }
-
-            /// Reads an object of this kind from a JSON value.
-            pub fn from_value(kind: Kind, value: Value) -> Result<Object, DecodeError> {
-                match kind { $(Kind::$kind => {
-                    let body = serde_path_to_error::deserialize::<_, $kind>(value).map_err(DecodeError::of)?;
-                    checked(body)
-                }),+ }
-            }
-        }
-
-        impl<'de> DeserializeSeed<'de> for ItemsOf {
-            type Value = Vec<Object>;
-
-            fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Vec<Object>, D::Error> {
-                match self.0 { $(Kind::$kind => from.deserialize_any(Items::<$kind>(PhantomData))),+ }
-            }
-        }
-
-        $(impl Resource for $kind {
+        impl Resource for $kind {
             const KIND: Kind = Kind::$kind;
             fn meta(&self) -> &ObjectMeta {
                 &self.metadata
-            }
-            fn meta_mut(&mut self) -> &mut ObjectMeta {
-                &mut self.metadata
             }
             fn of(object: &Object) -> Option<&Self> {
                 match &object.0 {
@@ -170,13 +171,10 @@ macro_rules! resources {
                 }
             }
             fn into_object(self) -> Object {
-                Object(Body::$kind(Arc::new(Inner::of(self))))
+                Object(Body::$kind(Arc::new(Inner::of(Kind::$kind, self))))
             }
             fn take_status(&mut self, _from: &Self) {
                 $(self.$status.clone_from(&_from.$status);)?
-            }
-            fn rest_mut(&mut self) -> &mut Rest {
-                &mut self.rest
             }
             fn edit(object: &mut Object, change: impl FnOnce(&mut Self)) {
                 if let Body::$kind(one) = &mut object.0 {
@@ -187,7 +185,42 @@ macro_rules! resources {
     };
 }
 
-resources![Namespace(status), Node(status), Pod(status), ReplicaSet(status), Lease, Event];
+resources! {
+    typed {
+        Namespace(status), Node(status), Pod(status), ReplicaSet(status), Lease, Event, CustomResourceDefinition(status),
+    }
+    plain {
+        ConfigMap, Secret, Service, Endpoints, ServiceAccount, ReplicationController, PodTemplate, ResourceQuota,
+        LimitRange, PersistentVolume, PersistentVolumeClaim, EndpointSlice, Deployment, DaemonSet, StatefulSet,
+        ControllerRevision, Job, CronJob, HorizontalPodAutoscaler, PodDisruptionBudget, PriorityClass, Ingress,
+        IngressClass, NetworkPolicy, StorageClass, Role, RoleBinding, ClusterRole, ClusterRoleBinding, APIService,
+        Hpa, Dns,
+    }
+}
+
+impl Content for Plain {
+    fn metadata(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+    fn metadata_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+    fn rest_mut(&mut self) -> &mut Rest {
+        &mut self.rest
+    }
+    fn into_object_of(self, kind: Kind) -> Object {
+        Object(Body::Plain(Arc::new(Inner::of(kind, self))))
+    }
+}
+
+impl Plain {
+    fn take_status(&mut self, from: &Plain) {
+        match from.rest.get("status") {
+            Some(status) => self.rest.insert("status".into(), status.clone()),
+            None => drop(self.rest.remove("status")),
+        }
+    }
+}
 
 /// Why JSON is no object of the kind asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -223,45 +256,57 @@ impl fmt::Display for DecodeError {
     }
 }
 
-fn decode<T: Resource>(json: &[u8]) -> Result<Object, DecodeError> {
+fn decode<T: Content>(kind: Kind, json: &[u8]) -> Result<Object, DecodeError> {
     match serde_json::from_slice::<T>(json) {
-        Ok(body) => checked(body),
+        Ok(body) => checked(kind, body),
         // Read again, slowly, for the path of the field that is wrong.
         Err(_) => {
             let mut from = serde_json::Deserializer::from_slice(json);
             let body = serde_path_to_error::deserialize::<_, T>(&mut from).map_err(DecodeError::of)?;
             from.end().map_err(|error| DecodeError::Syntax(error.to_string()))?;
-            checked(body)
+            checked(kind, body)
         }
     }
 }
 
-/// Takes `kind` and `apiVersion` out, which the type itself implies, after comparing them.
-fn checked<T: Resource>(mut body: T) -> Result<Object, DecodeError> {
-    let row = T::KIND.row();
-    let (api_version, kind) = (body.rest_mut().remove("apiVersion"), body.rest_mut().remove("kind"));
+/// Takes `kind` and `apiVersion` out, which the kind itself implies, after comparing them.
+fn checked<T: Content>(kind: Kind, mut body: T) -> Result<Object, DecodeError> {
+    let row = kind.row();
+    let (api_version, name) = (body.rest_mut().remove("apiVersion"), body.rest_mut().remove("kind"));
     // Items of a list say neither.
-    if api_version.is_none() && kind.is_none() {
-        return Ok(body.into_object());
+    if api_version.is_none() && name.is_none() {
+        return Ok(made(kind, body));
     }
     let said = |value: Option<Value>, implied: &str| match value {
         None => implied.to_owned(),
         Some(Value::String(text)) => text,
         Some(other) => other.to_string(),
     };
-    let (api_version, kind) = (said(api_version, &row.api_version()), said(kind, row.name));
-    if kind != row.name || api_version != row.api_version() {
-        return Err(DecodeError::Other(api_version, kind));
+    let (api_version, name) = (said(api_version, &row.api_version()), said(name, row.name));
+    // A custom object may be of any of its kind's versions, which differ in nothing but their names.
+    let same_group =
+        || matches!(kind, Kind::Custom(_)) && api_version.split_once('/').is_some_and(|(group, _)| group == row.group);
+    if name != row.name || api_version != row.api_version() && !same_group() {
+        return Err(DecodeError::Other(api_version, name));
     }
-    Ok(body.into_object())
+    Ok(made(kind, body))
+}
+
+/// An object that was read. A definition makes its kind known: objects of it may follow.
+fn made<T: Content>(kind: Kind, body: T) -> Object {
+    let object = body.into_object_of(kind);
+    if let Some(definition) = object.get::<CustomResourceDefinition>() {
+        definition.kind();
+    }
+    object
 }
 
 /// Reads the items of a list, which are objects of this kind. `null` is a list without items.
 pub struct ItemsOf(pub Kind);
 
-struct Items<T>(PhantomData<T>);
+struct Items<T>(Kind, PhantomData<T>);
 
-impl<'de, T: Resource> Visitor<'de> for Items<T> {
+impl<'de, T: Content> Visitor<'de> for Items<T> {
     type Value = Vec<Object>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -275,21 +320,73 @@ impl<'de, T: Resource> Visitor<'de> for Items<T> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Object>, A::Error> {
         let mut items = Vec::new();
         while let Some(body) = seq.next_element::<T>()? {
-            items.push(checked(body).map_err(serde::de::Error::custom)?);
+            items.push(checked(self.0, body).map_err(serde::de::Error::custom)?);
         }
         Ok(items)
     }
 }
 
+impl<'de> DeserializeSeed<'de> for ItemsOf {
+    type Value = Vec<Object>;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Vec<Object>, D::Error> {
+        of_kind!(self.0, T => from.deserialize_any(Items::<T>(self.0, PhantomData)))
+    }
+}
+
 impl Object {
+    /// An object of this kind with nothing in it.
+    pub fn empty(kind: Kind) -> Object {
+        of_kind!(kind, T => T::default().into_object_of(kind))
+    }
+
+    /// Reads an object of this kind from JSON text.
+    pub fn decode(kind: Kind, json: &[u8]) -> Result<Object, DecodeError> {
+        of_kind!(kind, T => decode::<T>(kind, json))
+    }
+
+    /// Reads an object of this kind from a JSON value.
+    pub fn from_value(kind: Kind, value: Value) -> Result<Object, DecodeError> {
+        of_kind!(kind, T => {
+            let body = serde_path_to_error::deserialize::<_, T>(value).map_err(DecodeError::of)?;
+            checked(kind, body)
+        })
+    }
+
+    /// Reads the fields of an object of this kind.
+    fn of_fields<'de, A: MapAccess<'de>>(kind: Kind, fields: A) -> Result<Object, A::Error> {
+        of_kind!(kind, T => Ok(made(kind, T::deserialize(MapAccessDeserializer::new(fields))?)))
+    }
+
     /// Its kind.
     pub fn kind(&self) -> Kind {
-        self.0.kind()
+        each_body!(&self.0, one => one.key.kind)
     }
 
     /// Its metadata.
     pub fn meta(&self) -> &ObjectMeta {
-        self.0.meta()
+        each_body!(&self.0, one => one.body.metadata())
+    }
+
+    /// Its fields beside metadata, if nothing in core acts on them by name.
+    pub fn plain(&self) -> Option<&Rest> {
+        match &self.0 {
+            Body::Plain(one) => Some(&one.body.rest),
+            _ => None,
+        }
+    }
+
+    /// The same object with other fields beside metadata, if nothing in core acts on them by name.
+    pub fn edit_plain(&mut self, change: impl FnOnce(&mut Rest)) {
+        if let Body::Plain(one) = &mut self.0 {
+            edit(one, |body| change(&mut body.rest));
+        }
+    }
+
+    /// The value at a path such as `["spec", "type"]`, if nothing in core acts on its fields by name.
+    pub fn at(&self, path: &[&str]) -> Option<&Value> {
+        let (first, below) = path.split_first()?;
+        below.iter().try_fold(self.plain()?.get(first)?, |value, name| value.get(name))
     }
 
     /// Its body, if it is of this type.
@@ -299,7 +396,7 @@ impl Object {
 
     /// Which object this is.
     pub fn key(&self) -> Key {
-        self.0.key().clone()
+        each_body!(&self.0, one => one.key.clone())
     }
 
     /// The same object with other metadata.
@@ -311,7 +408,7 @@ impl Object {
 
     /// Changes the metadata. Costs no copy if nobody else has this object.
     pub fn edit_meta(&mut self, change: impl FnOnce(&mut ObjectMeta)) {
-        self.0.edit_meta(change);
+        each_body!(&mut self.0, one => edit(one, |body| change(body.metadata_mut())));
     }
 
     /// The same object with another body, if it is of this type; else as it is.
@@ -335,17 +432,17 @@ impl Object {
 
     /// Whether this is not only equal but the same copy in memory.
     pub fn is_same_copy(&self, other: &Object) -> bool {
-        self.0.is_same_copy(&other.0)
+        both_bodies!(&self.0, &other.0, (one, two) => Arc::ptr_eq(one, two), else false)
     }
 
     /// The revision of its last write; 0 if it was never stored.
     pub fn revision(&self) -> Revision {
-        self.0.revision()
+        each_body!(&self.0, one => one.revision)
     }
 
     /// Its JSON text, compact, `kind` and `apiVersion` first. Made at the first call.
     pub fn json(&self) -> &[u8] {
-        self.0.json().get_or_init(|| {
+        each_body!(&self.0, one => &one.json).get_or_init(|| {
             serde_json::to_vec(self).expect("API structs have string keys and finite numbers").into_boxed_slice()
         })
     }
@@ -365,11 +462,19 @@ impl Object {
     /// The paths of the fields that are kept but have no effect here.
     pub fn fields_without_effect(&self) -> Vec<String> {
         let mut paths = Vec::new();
-        self.0.visit_rest(&mut |path| paths.push(path.to_owned()));
+        each_body!(&self.0, one => one.body.visit_rest(&mut String::new(), &mut |path| paths.push(path.to_owned())));
         let (prefix, containers) = match &self.0 {
             Body::Pod(pod) => ("spec", &pod.body.spec.containers[..]),
             Body::ReplicaSet(set) => ("spec.template.spec", &set.body.spec.template.spec.containers[..]),
-            Body::Namespace(_) | Body::Node(_) | Body::Lease(_) | Body::Event(_) => return paths,
+            // Nothing is said of single fields where none has an effect.
+            Body::Plain(_) => return Vec::new(),
+            Body::Namespace(_)
+            | Body::Node(_)
+            | Body::Lease(_)
+            | Body::Event(_)
+            | Body::CustomResourceDefinition(_) => {
+                return paths;
+            }
         };
         for (at, container) in containers.iter().enumerate() {
             // Stored objects have the usual one, so that who writes them back asks for nothing by it.
@@ -382,35 +487,34 @@ impl Object {
     }
 }
 
-impl<T: Resource> Inner<T> {
-    fn of(body: T) -> Self {
-        Inner { key: key_of(&body), revision: revision_of(&body), json: OnceLock::new(), body }
+impl<T: Content> Inner<T> {
+    fn of(kind: Kind, body: T) -> Self {
+        let meta = body.metadata();
+        let key = Key::new(kind, &meta.namespace, &meta.name);
+        Inner { key, revision: revision_of(meta), json: OnceLock::new(), body }
     }
 }
 
 /// Changes a body: in place, if nobody else has it.
-fn edit<T: Resource>(one: &mut Arc<Inner<T>>, change: impl FnOnce(&mut T)) {
+fn edit<T: Content>(one: &mut Arc<Inner<T>>, change: impl FnOnce(&mut T)) {
+    let kind = one.key.kind;
     match Arc::get_mut(one) {
         Some(inner) => {
             change(&mut inner.body);
             inner.json.take();
-            (inner.key, inner.revision) = (key_of(&inner.body), revision_of(&inner.body));
+            let meta = inner.body.metadata();
+            (inner.key, inner.revision) = (Key::new(kind, &meta.namespace, &meta.name), revision_of(meta));
         }
         None => {
             let mut body = one.body.clone();
             change(&mut body);
-            *one = Arc::new(Inner::of(body));
+            *one = Arc::new(Inner::of(kind, body));
         }
     }
 }
 
-fn key_of<T: Resource>(body: &T) -> Key {
-    let meta = body.meta();
-    Key::new(T::KIND, &meta.namespace, &meta.name)
-}
-
-fn revision_of<T: Resource>(body: &T) -> Revision {
-    Revision(body.meta().resource_version.parse().unwrap_or(0))
+fn revision_of(meta: &ObjectMeta) -> Revision {
+    Revision(meta.resource_version.parse().unwrap_or(0))
 }
 
 impl Serialize for Object {
@@ -419,7 +523,7 @@ impl Serialize for Object {
         let row = self.kind().row();
         map.serialize_entry("kind", row.name)?;
         map.serialize_entry("apiVersion", &row.api_version())?;
-        self.0.serialize_fields(&mut map)?;
+        each_body!(&self.0, one => one.body.serialize_fields(&mut map))?;
         map.end()
     }
 }
@@ -439,11 +543,8 @@ impl<'de> Deserialize<'de> for Object {
                     _ => Err(A::Error::missing_field(wanted)),
                 };
                 let (name, api_version) = (first("kind")?, first("apiVersion")?);
-                let kind = Kind::ALL.iter().copied().find(|kind| {
-                    let row = kind.row();
-                    row.name == name && row.api_version() == api_version
-                });
-                let kind = kind.ok_or_else(|| A::Error::custom(format!("there is no {name} of {api_version}")))?;
+                let kind = Kind::named(&api_version, &name)
+                    .ok_or_else(|| A::Error::custom(format!("there is no {name} of {api_version}")))?;
                 Object::of_fields(kind, map)
             }
         }
@@ -453,7 +554,9 @@ impl<'de> Deserialize<'de> for Object {
 
 impl PartialEq for Object {
     fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0
+        both_bodies!(&self.0, &other.0, (one, two) => {
+            Arc::ptr_eq(one, two) || one.key.kind == two.key.kind && one.body == two.body
+        }, else false)
     }
 }
 
@@ -498,7 +601,7 @@ impl std::str::FromStr for Key {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("{text:?} is no key of an object");
         let (resource, rest) = text.split_once('/').ok_or_else(wrong)?;
-        let kind = Kind::ALL.iter().copied().find(|kind| kind.row().resource() == resource).ok_or_else(wrong)?;
+        let kind = Kind::of_resource(resource).ok_or_else(wrong)?;
         match rest.split_once('/') {
             Some((namespace, name)) if kind.row().namespaced => Ok(Key::new(kind, namespace, name)),
             None if !kind.row().namespaced => Ok(Key::new(kind, "", rest)),

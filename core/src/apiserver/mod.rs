@@ -6,7 +6,9 @@
 //! what is not even read.
 
 pub mod admission;
+pub mod definitions;
 pub mod deletion;
+pub mod discovery;
 pub mod origin;
 mod program;
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::api::namespace::{self, Namespace};
 use crate::api::object::{Key, Object, Resource};
 use crate::api::status::{Reason, Status};
 use crate::apiserver::admission;
+use crate::apiserver::definitions::Definitions;
 use crate::apiserver::deletion::{self, Outcome};
 use crate::client::Deadlines;
 use crate::program::{
@@ -43,6 +44,7 @@ impl Options {
 pub struct ApiServer {
     options: Options,
     store: Store,
+    definitions: Definitions,
     watchers: Watchers,
     commits: u64,
     /// Writes on their way to the disk; at most one an object.
@@ -89,9 +91,14 @@ enum Admitted {
 impl ApiServer {
     /// An API server on what an engine kept.
     pub fn new(options: Options, store: Store) -> Self {
+        let mut definitions = Definitions::default();
+        for object in store.list(&Query::all(Kind::CustomResourceDefinition)) {
+            definitions.changed(None, Some(object));
+        }
         ApiServer {
             options,
             store,
+            definitions,
             watchers: Watchers::default(),
             commits: 0,
             on_their_way: BTreeMap::new(),
@@ -106,6 +113,11 @@ impl ApiServer {
     /// What is stored.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// The custom kinds there are.
+    pub fn definitions(&self) -> &Definitions {
+        &self.definitions
     }
 
     /// How many watches are open.
@@ -402,6 +414,9 @@ impl ApiServer {
             }
         }
         let change = self.store.apply(key, object, revision);
+        if key.kind == Kind::CustomResourceDefinition {
+            self.definitions.changed(change.old.as_ref(), change.new.as_ref());
+        }
         for (to, query) in self.watchers.reached_by(change) {
             if let Some(event) = change.seen_by(query) {
                 out.push(Effect::Event { to, event });

@@ -154,7 +154,7 @@ pub fn show(object: &Object) -> Option<String> {
         Kind::Pod => serde_json::to_string(&flat_pod(object.get()?)),
         Kind::ReplicaSet => serde_json::to_string(&flat_replica_set(object.get()?)),
         Kind::Node => serde_json::to_string(&flat_node(object.get()?)),
-        Kind::Namespace | Kind::Lease | Kind::Event => return None,
+        _ => return None,
     };
     Some(flat.expect("flat objects have string keys and finite numbers"))
 }

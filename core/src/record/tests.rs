@@ -83,7 +83,7 @@ fn object(g: &mut Gen) -> Object {
     let pod = |g: &mut Gen| json!({"containers": some(g, container), "nodeName": text(g), "affinity": value(g, 2)});
     let condition =
         |g: &mut Gen| json!({"type": "Ready", "status": "True", "lastTransitionTime": time(g), "z": value(g, 1)});
-    let kind = one_of(g, Kind::ALL);
+    let kind = one_of(g, Kind::BUILT_IN);
     let (spec, status) = match kind {
         Kind::Pod => (pod(g), json!({"phase": "Running", "conditions": some(g, condition), "q": value(g, 1)})),
         Kind::ReplicaSet => (
@@ -96,7 +96,12 @@ fn object(g: &mut Gen) -> Object {
         }
         Kind::Lease => (json!({"holderIdentity": text(g), "renewTime": "2026-02-04T15:27:54.250001Z"}), Value::Null),
         Kind::Namespace => (json!({"finalizers": some(g, text)}), json!({"phase": "Active"})),
+        Kind::CustomResourceDefinition => {
+            let names = json!({"plural": "gizmos", "kind": "Gizmo"});
+            (json!({"group": "x.example.com", "names": names, "scope": "Cluster", "versions": []}), Value::Null)
+        }
         Kind::Event => (Value::Null, Value::Null),
+        _ => (value(g, 3), value(g, 2)),
     };
     let mut whole = json!({"metadata": meta(g), "spec": spec, "status": status, "extra": value(g, 3)});
     if kind == Kind::Event {
@@ -107,16 +112,16 @@ fn object(g: &mut Gen) -> Object {
 }
 
 fn key(g: &mut Gen) -> Key {
-    Key::new(one_of(g, Kind::ALL), &any::<String>(g), &any::<String>(g))
+    Key::new(one_of(g, Kind::BUILT_IN), &any::<String>(g), &any::<String>(g))
 }
 
 fn status(g: &mut Gen) -> Status {
     let reasons = [Reason::Conflict, Reason::NotFound, Reason::Expired, Reason::Unknown];
     match any::<u8>(g) % 3 {
         0 => Status::failure(one_of(g, &reasons), any::<String>(g)),
-        1 => Status::removed(one_of(g, Kind::ALL), &any::<String>(g), &any::<String>(g)),
+        1 => Status::removed(one_of(g, Kind::BUILT_IN), &any::<String>(g), &any::<String>(g)),
         _ => Status::invalid(
-            one_of(g, Kind::ALL),
+            one_of(g, Kind::BUILT_IN),
             &any::<String>(g),
             &[FieldError::required("spec.x", any::<String>(g))],
         ),
@@ -127,7 +132,7 @@ fn query(g: &mut Gen) -> Query {
     let by_label = one_of(g, &["", "a=b", "a!=b,c in (d,e)", "!f,g"]);
     let by_field = one_of(g, &["", "spec.nodeName=n", "metadata.name!=a,status.phase=Failed"]);
     Query {
-        kind: one_of(g, Kind::ALL),
+        kind: one_of(g, Kind::BUILT_IN),
         namespace: maybe(g, |g| any::<String>(g).into()),
         labels: parse_label_selector(by_label).unwrap(),
         fields: parse_field_selector(by_field).unwrap(),

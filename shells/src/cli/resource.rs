@@ -1,7 +1,7 @@
 //! Which objects a command line means: `pods`, `po,rs`, `pod a b`, `pod/a rs/b`, `all`.
 
 use crate::cli::error::CliError;
-use miniku_core::api::kinds::{KINDS, Kind};
+use miniku_core::api::kinds::Kind;
 
 /// Objects of one kind: these, or all if none is named.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ fn kinds(word: &str) -> Result<Vec<Kind>, CliError> {
     let mut found = Vec::new();
     for word in word.split(',').filter(|word| !word.is_empty()) {
         let category: Vec<Kind> =
-            KINDS.iter().filter(|row| row.categories.contains(&word)).map(|row| row.kind).collect();
+            Kind::rows().filter(|(_, row)| row.categories.contains(&word)).map(|(kind, _)| kind).collect();
         let kinds = if category.is_empty() { vec![one_kind(word)?] } else { category };
         for kind in kinds {
             if !found.contains(&kind) {

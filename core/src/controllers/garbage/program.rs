@@ -94,7 +94,7 @@ const CALLS: u16 = 1;
 impl GarbageCollector {
     /// Knows nothing yet. `seed` decides the jitter of its retries.
     pub fn new(options: Options, seed: u64) -> Self {
-        let kinds = Kind::ALL.iter().copied().filter(|kind| !NOT_COLLECTED.contains(kind));
+        let kinds = Kind::BUILT_IN.iter().copied().filter(|kind| !NOT_COLLECTED.contains(kind));
         let view = |(nth, kind)| {
             let space = CALLS + 1 + u16::try_from(nth).expect("there are fewer kinds than spaces");
             (kind, Informer::new(Query::all(kind), space, seed, options.informer))

@@ -112,7 +112,7 @@ impl NamespaceController {
                 self.namespaces.begun(key.clone(), object.revision());
                 let verb = |kind: &Kind| Verb::List(Query { namespace: Some(key.name.clone()), ..Query::all(*kind) });
                 let looked_for = |kind: &&Kind| !planted!(ListsOnlyPods) || **kind == Kind::Pod;
-                let kinds = Kind::ALL.iter().filter(|kind| kind.row().namespaced).filter(looked_for);
+                let kinds = Kind::BUILT_IN.iter().filter(|kind| kind.row().namespaced).filter(looked_for);
                 self.start_round(now, &object, Asked::List(key.clone()), kinds.map(verb).collect(), out);
             }
             Action::DeleteContents => {

@@ -1,0 +1,74 @@
+//! The custom kinds of a cluster: what is stored of their definitions, ready for use.
+
+use crate::api::custom::{CustomResourceDefinition, PrinterColumn, Version};
+use crate::api::kinds::Kind;
+use crate::api::object::Object;
+use crate::api::served::{Form, Served};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The definitions that are established, by kind.
+#[derive(Clone, Debug, Default)]
+pub struct Definitions(BTreeMap<Kind, Arc<Definition>>);
+
+/// A definition that is established.
+#[derive(Debug)]
+pub struct Definition {
+    /// What it defines.
+    pub kind: Kind,
+    object: Object,
+}
+
+impl Definitions {
+    /// Takes in what became of a definition's object.
+    pub fn changed(&mut self, old: Option<&Object>, new: Option<&Object>) {
+        if let Some(old) = old.and_then(Object::get::<CustomResourceDefinition>) {
+            self.0.remove(&old.kind());
+        }
+        if let Some((object, definition)) = new.and_then(|new| Some((new, new.get::<CustomResourceDefinition>()?)))
+            && definition.is_established()
+        {
+            let kind = definition.kind();
+            self.0.insert(kind, Arc::new(Definition { kind, object: object.clone() }));
+        }
+    }
+
+    /// The definition of a kind.
+    pub fn of(&self, kind: Kind) -> Option<&Arc<Definition>> {
+        self.0.get(&kind)
+    }
+
+    /// All of them, in the order of group and plural.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Definition>> {
+        self.0.values()
+    }
+
+    /// What is served at a place.
+    pub fn served(&self, group: &str, version: &str, plural: &str) -> Option<Served> {
+        if let Some(built_in) = Served::at(group, version, plural) {
+            return Some(built_in);
+        }
+        let here = |one: &&Arc<Definition>| one.kind.row().group == group && one.kind.row().plural == plural;
+        let found = self.0.values().find(here)?;
+        found.said().served(version)?;
+        Some(Served { kind: found.kind, form: Form::Version(version.into()) })
+    }
+
+    /// The columns that a kind's definition adds; none where it adds none, or the kind has no definition.
+    pub fn columns(&self, served: &Served) -> &[PrinterColumn] {
+        let version = self.of(served.kind).and_then(|definition| definition.version(served.version()));
+        version.map_or(&[], |version| &version.columns)
+    }
+}
+
+impl Definition {
+    /// What is said of the kind.
+    pub fn said(&self) -> &CustomResourceDefinition {
+        self.object.get().expect("only definitions are taken in")
+    }
+
+    /// One of its versions.
+    pub fn version(&self, name: &str) -> Option<&Version> {
+        self.said().spec.versions.iter().find(|version| version.name == name)
+    }
+}

@@ -1,0 +1,383 @@
+//! Discovery: what is served where, as clients ask for it before anything else.
+//!
+//! All of it follows from the table of kinds, the definitions of custom ones, and [`REVIEWS`]: requests that look like
+//! objects but are answered instead of being stored.
+//!
+//! Source: Kubernetes documentation, "The Kubernetes API"; KEP-3352, aggregated discovery; `meta/v1.APIResourceList`.
+
+use crate::api::kinds::{Kind, KindRow};
+use crate::apiserver::definitions::Definitions;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// One resource at one group and version.
+#[derive(Clone, Debug)]
+pub struct Resource {
+    /// Its group; empty for the core group.
+    pub group: String,
+    /// Its version.
+    pub version: String,
+    /// The kind of its objects.
+    pub kind: String,
+    /// Its name in paths.
+    pub plural: String,
+    /// What one is called.
+    pub singular: String,
+    /// Whether its objects live in namespaces.
+    pub namespaced: bool,
+    /// What users type.
+    pub short: Vec<String>,
+    /// Groups of kinds it is listed with.
+    pub categories: Vec<String>,
+    /// What can be done with it.
+    pub verbs: &'static [&'static str],
+    /// Parts of its objects.
+    pub parts: Vec<Part>,
+}
+
+/// A subresource.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    /// Its name in paths.
+    pub name: &'static str,
+    /// Group, version and kind of what is read and written there; the resource's own if empty.
+    pub kind: (&'static str, &'static str, &'static str),
+    /// What can be done with it.
+    pub verbs: &'static [&'static str],
+}
+
+/// What can be done with objects that are stored.
+const STORED: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+const WRITTEN: &[&str] = &["get", "patch", "update"];
+const STREAMED: &[&str] = &["create", "get"];
+const CREATED: &[&str] = &["create"];
+const OWN: (&str, &str, &str) = ("", "", "");
+
+/// The subresources there are, by the names that rows of the table of kinds use.
+pub const PARTS: &[Part] = &[
+    Part { name: "attach", kind: ("", "v1", "PodAttachOptions"), verbs: STREAMED },
+    Part { name: "binding", kind: ("", "v1", "Binding"), verbs: CREATED },
+    Part { name: "ephemeralcontainers", kind: OWN, verbs: WRITTEN },
+    Part { name: "eviction", kind: ("policy", "v1", "Eviction"), verbs: CREATED },
+    Part { name: "exec", kind: ("", "v1", "PodExecOptions"), verbs: STREAMED },
+    Part { name: "finalize", kind: OWN, verbs: &["update"] },
+    Part { name: "log", kind: OWN, verbs: &["get"] },
+    Part { name: "portforward", kind: ("", "v1", "PodPortForwardOptions"), verbs: STREAMED },
+    Part { name: "scale", kind: ("autoscaling", "v1", "Scale"), verbs: WRITTEN },
+    Part { name: "status", kind: OWN, verbs: WRITTEN },
+    Part { name: "token", kind: ("authentication.k8s.io", "v1", "TokenRequest"), verbs: CREATED },
+];
+
+/// A request that looks like an object: it is answered, and not stored.
+pub struct Review {
+    /// Its group.
+    pub group: &'static str,
+    /// Its name in paths.
+    pub plural: &'static str,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Whether it is asked within a namespace.
+    pub namespaced: bool,
+    /// The message of [`crate::schema`] that lists its fields.
+    pub message: &'static str,
+}
+
+/// All reviews, each in version 1 of its group.
+pub const REVIEWS: &[Review] = &[
+    review("", "bindings", "Binding", true, "core/v1.Binding"),
+    review(
+        "authentication.k8s.io",
+        "selfsubjectreviews",
+        "SelfSubjectReview",
+        false,
+        "authentication/v1.SelfSubjectReview",
+    ),
+    review("authentication.k8s.io", "tokenreviews", "TokenReview", false, "authentication/v1.TokenReview"),
+    review(
+        "authorization.k8s.io",
+        "localsubjectaccessreviews",
+        "LocalSubjectAccessReview",
+        true,
+        "authorization/v1.LocalSubjectAccessReview",
+    ),
+    review(
+        "authorization.k8s.io",
+        "selfsubjectaccessreviews",
+        "SelfSubjectAccessReview",
+        false,
+        "authorization/v1.SelfSubjectAccessReview",
+    ),
+    review(
+        "authorization.k8s.io",
+        "selfsubjectrulesreviews",
+        "SelfSubjectRulesReview",
+        false,
+        "authorization/v1.SelfSubjectRulesReview",
+    ),
+    review(
+        "authorization.k8s.io",
+        "subjectaccessreviews",
+        "SubjectAccessReview",
+        false,
+        "authorization/v1.SubjectAccessReview",
+    ),
+];
+
+const fn review(
+    group: &'static str,
+    plural: &'static str,
+    kind: &'static str,
+    namespaced: bool,
+    message: &'static str,
+) -> Review {
+    Review { group, plural, kind, namespaced, message }
+}
+
+/// The review that is asked for at a place.
+pub fn reviewed(group: &str, version: &str, plural: &str) -> Option<&'static Review> {
+    REVIEWS.iter().find(|review| review.group == group && version == "v1" && review.plural == plural)
+}
+
+/// The groups in the order in which clients are to try them: the core group first, custom ones last.
+///
+/// Source: Kubernetes, the priorities of `pkg/controlplane/apiserver/aggregator.go`.
+const GROUPS: &[&str] = &[
+    "",
+    "apiregistration.k8s.io",
+    "apps",
+    "events.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "networking.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "storage.k8s.io",
+    "apiextensions.k8s.io",
+    "scheduling.k8s.io",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
+];
+
+/// A group's name, and its versions with their resources; the preferred version first.
+pub type Group = (String, Vec<(String, Vec<Resource>)>);
+
+/// Everything that is served, group by group.
+pub fn groups(definitions: &Definitions) -> Vec<Group> {
+    let mut all: BTreeMap<(usize, String), Vec<(String, Vec<Resource>)>> = BTreeMap::new();
+    for resource in resources(definitions) {
+        let order = GROUPS.iter().position(|group| *group == resource.group).unwrap_or(GROUPS.len());
+        let versions = all.entry((order, resource.group.clone())).or_default();
+        match versions.iter_mut().find(|(version, _)| *version == resource.version) {
+            Some((_, resources)) => resources.push(resource),
+            None => versions.push((resource.version.clone(), vec![resource])),
+        }
+    }
+    let mut groups: Vec<Group> = all.into_iter().map(|((_, group), versions)| (group, versions)).collect();
+    for (_, versions) in &mut groups {
+        versions.sort_by(|(one, _), (other, _)| priority(other).cmp(&priority(one)));
+        versions.iter_mut().for_each(|(_, resources)| resources.sort_by(|one, other| one.plural.cmp(&other.plural)));
+    }
+    groups
+}
+
+/// What a version is worth: v2 before v1 before v1beta2 before v1alpha1 before all other words.
+///
+/// Source: Kubernetes documentation, "Versions in CustomResourceDefinitions", version priority.
+pub fn priority(version: &str) -> (u8, u64, u64) {
+    let parsed = || {
+        let rest = version.strip_prefix('v')?;
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let major: u64 = rest[..digits].parse().ok()?;
+        match &rest[digits..] {
+            "" => Some((3, major, 0)),
+            level => {
+                let (rank, minor) = match (level.strip_prefix("beta"), level.strip_prefix("alpha")) {
+                    (Some(minor), _) => (2, minor),
+                    (_, Some(minor)) => (1, minor),
+                    _ => return None,
+                };
+                Some((rank, major, minor.parse().ok()?))
+            }
+        }
+    };
+    parsed().unwrap_or((0, 0, 0))
+}
+
+/// Every resource, in every group and version.
+pub fn resources(definitions: &Definitions) -> Vec<Resource> {
+    let mut all = Vec::new();
+    for (_, row) in Kind::rows() {
+        all.push(of_row(row, row.group, row.version));
+        all.extend(row.also.iter().map(|also| of_row(row, also.group, also.version)));
+    }
+    for definition in definitions.iter() {
+        let row = definition.kind.row();
+        for version in definition.said().spec.versions.iter().filter(|version| version.served) {
+            let parts = [("status", version.has_status()), ("scale", version.scale().is_some())];
+            let parts = parts.iter().filter(|(_, has)| *has).filter_map(|(name, _)| part(name)).collect();
+            all.push(Resource { parts, ..of_row(row, row.group, &version.name) });
+        }
+    }
+    all.extend(REVIEWS.iter().map(|review| Resource {
+        group: review.group.into(),
+        version: "v1".into(),
+        kind: review.kind.into(),
+        plural: review.plural.into(),
+        singular: review.kind.to_lowercase(),
+        namespaced: review.namespaced,
+        short: Vec::new(),
+        categories: Vec::new(),
+        verbs: CREATED,
+        parts: Vec::new(),
+    }));
+    all
+}
+
+fn of_row(row: &KindRow, group: &str, version: &str) -> Resource {
+    let texts = |of: &[&str]| of.iter().map(ToString::to_string).collect();
+    let status = Some("status").filter(|_| row.has_status);
+    Resource {
+        group: group.into(),
+        version: version.into(),
+        kind: row.name.into(),
+        plural: row.plural.into(),
+        singular: row.singular.into(),
+        namespaced: row.namespaced,
+        short: texts(row.short),
+        categories: texts(row.categories),
+        verbs: STORED,
+        parts: row.subresources.iter().copied().chain(status).filter_map(part).collect(),
+    }
+}
+
+fn part(name: &str) -> Option<Part> {
+    PARTS.iter().find(|part| part.name == name).copied()
+}
+
+/// The answer to `GET /api`.
+pub fn core_versions() -> Value {
+    json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []})
+}
+
+/// The answer to `GET /apis`.
+pub fn group_list(groups: &[Group]) -> Value {
+    let named: Vec<Value> = groups.iter().filter(|(name, _)| !name.is_empty()).map(group_fields).collect();
+    json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": named})
+}
+
+/// The answer to `GET /apis/GROUP`.
+pub fn group(group: &Group) -> Value {
+    let mut fields = json!({"kind": "APIGroup", "apiVersion": "v1"});
+    if let (Value::Object(fields), Value::Object(more)) = (&mut fields, group_fields(group)) {
+        fields.extend(more);
+    }
+    fields
+}
+
+fn group_fields((name, versions): &Group) -> Value {
+    let version = |version: &str| json!({"groupVersion": format!("{name}/{version}"), "version": version});
+    let all: Vec<Value> = versions.iter().map(|(one, _)| version(one)).collect();
+    json!({"name": name, "versions": all, "preferredVersion": all.first()})
+}
+
+/// The answer to `GET /api/v1` or `GET /apis/GROUP/VERSION`.
+pub fn resource_list(group: &str, version: &str, resources: &[Resource]) -> Value {
+    let mut all = Vec::new();
+    for resource in resources {
+        let mut entry = json!({"name": resource.plural, "singularName": resource.singular,
+            "namespaced": resource.namespaced, "kind": resource.kind, "verbs": resource.verbs});
+        for (name, list) in [("shortNames", &resource.short), ("categories", &resource.categories)] {
+            if !list.is_empty() {
+                entry[name] = json!(list);
+            }
+        }
+        all.push(entry);
+        for part in &resource.parts {
+            let mut entry = json!({"name": format!("{}/{}", resource.plural, part.name), "singularName": "",
+                "namespaced": resource.namespaced, "kind": resource.kind, "verbs": part.verbs});
+            let (group, version, kind) = part.kind;
+            if !kind.is_empty() {
+                (entry["group"], entry["version"], entry["kind"]) = (group.into(), version.into(), kind.into());
+            }
+            all.push(entry);
+        }
+    }
+    let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": all})
+}
+
+/// The answer to `GET /api` or `GET /apis` of a client that wants to know all at once.
+pub fn aggregated<'a>(groups: impl Iterator<Item = &'a Group>, version: &str) -> Value {
+    let items: Vec<Value> = groups
+        .map(|(name, versions)| {
+            let metadata = if name.is_empty() { json!({}) } else { json!({"name": name}) };
+            let versions: Vec<Value> = versions
+                .iter()
+                .map(|(version, resources)| {
+                    let resources: Vec<Value> = resources.iter().map(aggregated_resource).collect();
+                    json!({"version": version, "resources": resources, "freshness": "Current"})
+                })
+                .collect();
+            json!({"metadata": metadata, "versions": versions})
+        })
+        .collect();
+    let api_version = format!("apidiscovery.k8s.io/{version}");
+    json!({"kind": "APIGroupDiscoveryList", "apiVersion": api_version, "metadata": {}, "items": items})
+}
+
+fn aggregated_resource(resource: &Resource) -> Value {
+    let own = json!({"group": resource.group, "version": resource.version, "kind": resource.kind});
+    let part = |part: &Part| {
+        let (group, version, kind) = part.kind;
+        let response =
+            if kind.is_empty() { own.clone() } else { json!({"group": group, "version": version, "kind": kind}) };
+        json!({"subresource": part.name, "responseKind": response, "verbs": part.verbs})
+    };
+    let mut entry = json!({"resource": resource.plural, "responseKind": own,
+        "scope": if resource.namespaced { "Namespaced" } else { "Cluster" },
+        "singularResource": resource.singular, "verbs": resource.verbs});
+    for (name, list) in [("shortNames", &resource.short), ("categories", &resource.categories)] {
+        if !list.is_empty() {
+            entry[name] = json!(list);
+        }
+    }
+    if !resource.parts.is_empty() {
+        entry["subresources"] = resource.parts.iter().map(part).collect();
+    }
+    entry
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_of_a_row_is_known() {
+        for (_, row) in Kind::rows() {
+            for name in row.subresources {
+                assert!(part(name).is_some(), "{} of {}", name, row.name);
+            }
+        }
+    }
+
+    #[test]
+    fn groups_come_in_their_order() {
+        let groups = groups(&Definitions::default());
+        let names: Vec<&str> = groups.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!((names[0], names.last()), ("", Some(&"miniku.dev")));
+        let autoscaling = groups.iter().find(|(name, _)| name == "autoscaling").unwrap();
+        let versions: Vec<&str> = autoscaling.1.iter().map(|(version, _)| version.as_str()).collect();
+        assert_eq!(versions, ["v2", "v1"]);
+        let all = group_list(&groups);
+        assert!(all["groups"].as_array().unwrap().iter().all(|group| group["name"] != ""));
+    }
+
+    #[test]
+    fn versions_have_priorities() {
+        let mut versions = ["v1alpha1", "foo", "v10", "v1beta1", "v2", "v1", "v11beta2", "v1beta10"];
+        versions.sort_by_key(|version| std::cmp::Reverse(priority(version)));
+        assert_eq!(versions, ["v10", "v2", "v1", "v11beta2", "v1beta10", "v1beta1", "v1alpha1", "foo"]);
+    }
+}
