@@ -67,9 +67,12 @@ fn failure(world: &World, line: &str, file: &str, end: &str) -> Option<String> {
     let (code, text) = world.sh(&format!("{line} {file}"));
     // What does not act yet is said in warnings, which are miniku's alone.
     let said: Vec<&str> = text.lines().filter(|line| !line.starts_with("Warning: ")).collect();
-    // A list without a key, as the claims of a StatefulSet, is sent again for what the server added to its items.
-    let sent_again =
-        |line: &str| end == " unchanged" && line.starts_with("statefulset") && line.ends_with(" configured");
+    // kubectl sends two things again though they are the same: a list without a key, as the claims of a StatefulSet, for
+    // what the server added to its items; and a map that it is told to replace, as the selector of a budget.
+    let sent_again = |line: &str| {
+        let kinds = ["statefulset.apps/", "poddisruptionbudget.policy/"];
+        end == " unchanged" && kinds.iter().any(|kind| line.starts_with(kind)) && line.ends_with(" configured")
+    };
     let fits = |line: &&&str| end.is_empty() || line.ends_with(end) || sent_again(line);
     let wrong: Vec<&str> = said.iter().filter(|line| !fits(line)).copied().collect();
     let enough = end.is_empty() || !said.is_empty();
