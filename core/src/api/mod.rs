@@ -18,6 +18,7 @@ pub mod plain;
 pub mod pod;
 pub mod quantity;
 pub mod replicaset;
+pub mod scale;
 pub mod selector;
 pub mod served;
 pub mod status;

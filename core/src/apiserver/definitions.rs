@@ -1,6 +1,6 @@
 //! The custom kinds of a cluster: what is stored of their definitions, ready for use.
 
-use crate::api::custom::{CustomResourceDefinition, PrinterColumn, Version};
+use crate::api::custom::{CustomResourceDefinition, Version};
 use crate::api::kinds::Kind;
 use crate::api::object::Object;
 use crate::api::served::{Form, Served};
@@ -54,10 +54,17 @@ impl Definitions {
         Some(Served { kind: found.kind, form: Form::Version(version.into()) })
     }
 
-    /// The columns that a kind's definition adds; none where it adds none, or the kind has no definition.
-    pub fn columns(&self, served: &Served) -> &[PrinterColumn] {
-        let version = self.of(served.kind).and_then(|definition| definition.version(served.version()));
-        version.map_or(&[], |version| &version.columns)
+    /// Whether a part of objects can be asked for by itself.
+    pub fn has_part(&self, served: &Served, part: &str) -> bool {
+        let row = served.kind.row();
+        match self.of(served.kind).and_then(|definition| definition.version(served.version())) {
+            Some(version) => match part {
+                "status" => version.has_status(),
+                "scale" => version.scale().is_some(),
+                _ => false,
+            },
+            None => row.subresources.contains(&part) || part == "status" && row.has_status,
+        }
     }
 }
 

@@ -14,21 +14,21 @@ mod program;
 #[cfg(test)]
 mod tests;
 
-pub use program::{ApiServer, Options};
+pub use program::{ApiServer, Options, Page};
 
-use crate::pages::Page;
+use crate::pages;
 
 /// The pages of this folder's tables.
-pub fn pages() -> Vec<Page> {
+pub fn pages() -> Vec<pages::Page> {
     vec![
-        Page::new("deletion", "What a deletion does to an object", "the API server")
+        pages::Page::new("deletion", "What a deletion does to an object", "the API server")
             .says(
                 "A grace period counts only for a pod that a node may still run: pods without a node, finished pods \
                  and all other kinds are deleted with none. The kubelet deletes a pod with a grace period of zero when \
                  nothing of it is left on the node.",
             )
             .decides(&deletion::DELETION),
-        Page::new("origin", "Whether a request may have been made by a web page", "every HTTP server of miniku")
+        pages::Page::new("origin", "Whether a request may have been made by a web page", "every HTTP server of miniku")
             .says(
                 "Nobody is asked who they are, and any page that a user has open can make the browser send requests \
                  to 127.0.0.1. So what a browser tells of the page behind a request decides first of all whether it \

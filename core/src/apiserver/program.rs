@@ -3,6 +3,7 @@
 use crate::api::event;
 use crate::api::kinds::Kind;
 use crate::api::meta::Time;
+use crate::api::name::Name;
 use crate::api::names::generated;
 use crate::api::namespace::{self, Namespace};
 use crate::api::object::{Key, Object, Resource};
@@ -78,6 +79,16 @@ enum Then {
     Created,
     Changed,
     Removed,
+}
+
+/// A part of a list.
+pub struct Page {
+    /// The revision at which all parts are.
+    pub revision: Revision,
+    /// This part.
+    pub items: Vec<Object>,
+    /// How many objects follow it.
+    pub left: usize,
 }
 
 /// What an admitted write leads to.
@@ -171,6 +182,44 @@ impl ApiServer {
             }),
             _ => None,
         }
+    }
+
+    /// A part of a list: at most `limit` objects after the one with this namespace and name, all at one revision; the
+    /// newest, if none is named.
+    ///
+    /// Source: Kubernetes API concepts, "Retrieving large results sets in chunks".
+    pub fn page(
+        &self,
+        query: &Query,
+        revision: Option<Revision>,
+        after: Option<&(Name, Name)>,
+        limit: Option<usize>,
+    ) -> Result<Page, Status> {
+        if let Some(status) = unknown_field(query).or_else(|| self.unknown_revision(query)) {
+            return Err(status);
+        }
+        let revision = revision.unwrap_or(self.store.revision());
+        let mut items = self.store.list_at(query, revision).ok_or_else(|| {
+            if revision > self.store.revision() {
+                return Status::too_large_revision(revision.0, self.store.revision().0);
+            }
+            let what = if after.is_some() {
+                "The provided continue parameter is too old to display a consistent list result."
+            } else {
+                "The resourceVersion for the provided list is too old."
+            };
+            Status::failure(Reason::Expired, what)
+        })?;
+        if let Some((namespace, name)) = after {
+            let done = items.partition_point(|object| {
+                let meta = object.meta();
+                (meta.namespace.as_str(), meta.name.as_str()) <= (&**namespace, &**name)
+            });
+            items.drain(..done);
+        }
+        let left = limit.map_or(0, |limit| items.len().saturating_sub(limit));
+        items.truncate(items.len() - left);
+        Ok(Page { revision, items, left })
     }
 
     fn request(&mut self, now: Now, from: RequestId, request: Request, out: &mut Effects) {

@@ -145,6 +145,32 @@ impl Store {
             .filter(|object| query.selects(object))
     }
 
+    /// All objects that matched at a revision, in the order of their keys. Absent if that revision is not remembered any
+    /// more, or is still to come.
+    ///
+    /// Costs what the kind has in that namespace, and what has changed since.
+    pub fn list_at(&self, query: &Query, revision: Revision) -> Option<Vec<Object>> {
+        if revision < self.forgotten || revision > self.revision {
+            return None;
+        }
+        let newer = self.history.partition_point(|change| change.revision <= revision);
+        let within = |key: &Key| {
+            key.kind == query.kind && query.namespace.as_ref().is_none_or(|namespace| *namespace == key.namespace)
+        };
+        // What each object that changed since was then: what its first change since began with.
+        let mut then = BTreeMap::new();
+        for change in self.history.range(newer..).rev().filter(|change| within(&change.key)) {
+            then.insert(&change.key, change.old.as_ref());
+        }
+        let changed = then.values().filter_map(|old| *old).filter(|old| query.selects(old));
+        let unchanged = self.list(query).filter(|object| then.is_empty() || !then.contains_key(&object.key()));
+        let mut items: Vec<Object> = unchanged.chain(changed).cloned().collect();
+        if !then.is_empty() {
+            items.sort_by_cached_key(Object::key);
+        }
+        Some(items)
+    }
+
     /// The objects of a kind: those of one namespace, or namespace by namespace.
     fn within(&self, kind: Kind, namespace: Option<&Name>) -> impl Iterator<Item = &BTreeMap<Name, Object>> {
         let namespaces = self.objects.get(&kind).into_iter();

@@ -1,16 +1,21 @@
 //! The API over HTTP: bytes to typed requests, and answers to bytes.
 //!
 //! [`route`] says what a path means, [`params`] what a query means, [`resources`] serves Kubernetes' paths and [`flat`]
-//! MiniKu's, [`watch`] streams, [`logs`] fetches from a node, and [`pages`] has health, version and metrics. Nothing
-//! here decides about objects.
+//! MiniKu's, [`watch`] streams, [`logs`] fetches from a node, [`discovery`] says what there is, and [`pages`] has health,
+//! version and metrics. [`shown`] is what an answer looks like. Nothing here decides about objects.
 
+mod discovery;
 mod flat;
+mod lists;
 mod logs;
 mod pages;
 mod params;
 mod reply;
 mod resources;
+mod reviews;
 mod route;
+mod scale;
+mod shown;
 mod watch;
 
 use crate::driver::Seen;
@@ -53,10 +58,14 @@ impl Api {
     pub fn at_once(&self, asked: Asked, reply: Reply) -> Option<Reply> {
         let segments = asked.segments().unwrap_or_default();
         let segments: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
-        match route::target(&segments) {
+        match self.target(&segments) {
             Some(Target::Resource(resource)) => resources::at_once(self, asked, reply, &resource),
             _ => Some(reply),
         }
+    }
+
+    fn target(&self, segments: &[&str]) -> Option<Target> {
+        self.host.look(|server| route::target(segments, server.definitions()))
     }
 
     /// Answers one request, on a thread that may wait.
@@ -67,7 +76,8 @@ impl Api {
         };
         let segments: Vec<String> = segments.into_iter().map(|segment| segment.into_owned()).collect();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-        match route::target(&segments) {
+        match self.target(&segments) {
+            Some(Target::Discovery(page)) => discovery::serve(self, exchange, &page),
             Some(Target::Health) => pages::health(exchange),
             Some(Target::Version) => pages::version(exchange),
             Some(Target::Metrics) => {
@@ -75,6 +85,7 @@ impl Api {
                 pages::metrics(exchange, &self.host, &programs, self.http.get().map(|metrics| &**metrics));
             }
             Some(Target::Resource(resource)) => resources::serve(self, exchange, resource),
+            Some(Target::Review { review, namespace }) => reviews::serve(exchange, review, namespace.as_deref()),
             Some(Target::Unassigned) => resources::unassigned(self, exchange),
             Some(Target::Flat { kind, name }) => flat::serve(self, exchange, kind, name.as_deref()),
             None => reply::status(exchange, &reply::no_such_path()),

@@ -8,6 +8,20 @@ use miniku_core::program::{DeleteOptions, Propagation, Query, Revision, WatchFro
 use serde::Deserialize;
 use std::time::Duration;
 
+/// What is said of fields that Kubernetes does not have.
+///
+/// Source: KEP-2885, server-side field validation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FieldValidation {
+    /// Nothing; they are dropped.
+    Ignore,
+    /// They are dropped, with a warning.
+    #[default]
+    Warn,
+    /// The request is refused.
+    Strict,
+}
+
 /// The parameters that requests of any kind may have. Unknown ones are ignored, as Kubernetes does.
 #[derive(Debug, Default)]
 pub struct Params {
@@ -20,6 +34,20 @@ pub struct Params {
     pub resource_version_match: String,
     pub timeout: Option<Duration>,
     pub delete: DeleteOptions,
+    /// At most so many objects are listed at once.
+    pub limit: Option<usize>,
+    /// Where the page before ended.
+    pub after: String,
+    /// A watch begins with every object there is, and says when these end.
+    pub initial_events: bool,
+    /// Who writes.
+    pub field_manager: String,
+    /// What is said of fields that are none.
+    pub field_validation: FieldValidation,
+    /// An apply takes fields from others.
+    pub force: bool,
+    /// How much of an object goes with its row in a table.
+    pub include: String,
     /// Of GoKube: only pods of this node.
     pub node_name: Option<String>,
 }
@@ -42,6 +70,13 @@ impl Params {
                 "fieldSelector" => params.field_selector = value.into(),
                 "resourceVersion" => params.resource_version = value.into(),
                 "resourceVersionMatch" => params.resource_version_match = value.into(),
+                "limit" => params.limit = Some(count("limit", value)?).filter(|limit| *limit > 0),
+                "continue" => params.after = value.into(),
+                "sendInitialEvents" => params.initial_events = truth("sendInitialEvents", value)?,
+                "fieldManager" => params.field_manager = field_manager(value)?,
+                "fieldValidation" => params.field_validation = field_validation(value)?,
+                "force" => params.force = truth("force", value)?,
+                "includeObject" => params.include = value.into(),
                 "nodeName" => params.node_name = Some(value.into()),
                 "timeoutSeconds" => params.timeout = Some(Duration::from_secs(number(value)?)),
                 "gracePeriodSeconds" => params.delete.grace_seconds = Some(grace(value)?),
@@ -71,10 +106,7 @@ impl Params {
         match self.resource_version_match.as_str() {
             "" => {}
             "NotOlderThan" if !self.resource_version.is_empty() => {}
-            "Exact" if not_older_than.is_some() => {
-                let why = "the objects of past revisions are not kept";
-                return Err(Status::failure(Reason::Expired, why));
-            }
+            "Exact" if not_older_than.is_some() => {}
             other => {
                 let why =
                     format!("resourceVersionMatch: Invalid value: {other:?}: needs a resourceVersion that it fits");
@@ -82,6 +114,11 @@ impl Params {
             }
         }
         Ok(Query { not_older_than, ..self.query(kind, namespace)? })
+    }
+
+    /// The revision at which a list is to be, if it is to be at just that one.
+    pub fn exactly(&self) -> Result<Option<Revision>, Status> {
+        if self.resource_version_match == "Exact" { self.revision() } else { Ok(None) }
     }
 
     /// Where a watch begins.
@@ -119,6 +156,40 @@ fn dry_run(value: &str) -> Result<bool, Status> {
             let message = format!("dryRun: Unsupported value: {value:?}: supported values: \"All\"");
             Err(Status::failure(Reason::BadRequest, message))
         }
+    }
+}
+
+fn count(name: &str, value: &str) -> Result<usize, Status> {
+    value
+        .parse()
+        .map_err(|_| Status::failure(Reason::BadRequest, format!("{name}: Invalid value: {value:?}: must be a number")))
+}
+
+fn field_validation(value: &str) -> Result<FieldValidation, Status> {
+    match value {
+        "" | "Warn" => Ok(FieldValidation::Warn),
+        "Ignore" => Ok(FieldValidation::Ignore),
+        "Strict" => Ok(FieldValidation::Strict),
+        _ => {
+            let known = "\"Ignore\", \"Strict\", \"Warn\"";
+            let message = format!("fieldValidation: Unsupported value: {value:?}: supported values: {known}");
+            Err(Status::failure(Reason::BadRequest, message))
+        }
+    }
+}
+
+/// Source: Kubernetes, `apimachinery/pkg/apis/meta/v1/validation`, `FieldManagerMaxLength`.
+fn field_manager(value: &str) -> Result<String, Status> {
+    match value {
+        long if long.chars().count() > 128 => {
+            let message = "fieldManager: Too long: may not be more than 128 bytes";
+            Err(Status::failure(Reason::BadRequest, message))
+        }
+        odd if odd.chars().any(char::is_control) => {
+            let message = format!("fieldManager: Invalid value: {odd:?}: should only contain printable characters");
+            Err(Status::failure(Reason::BadRequest, message))
+        }
+        value => Ok(value.into()),
     }
 }
 
@@ -219,7 +290,7 @@ mod tests {
         check("0", "NotOlderThan", Ok(None));
         check("7", "", Ok(Some(7)));
         check("7", "NotOlderThan", Ok(Some(7)));
-        check("7", "Exact", Err(410));
+        check("7", "Exact", Ok(Some(7)));
         check("0", "Exact", Err(400));
         check("", "NotOlderThan", Err(400));
         check("7", "Newest", Err(400));

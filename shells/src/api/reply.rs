@@ -1,15 +1,17 @@
 //! Answers as bytes.
 
+use crate::api::shown::{Shape, Shown};
 use crate::http::Respond;
-use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::Object;
+use miniku_core::api::served::Form;
 use miniku_core::api::status::{Reason, Status};
-use miniku_core::program::{Answer, Revision};
+use miniku_core::program::Answer;
 
 /// The Kubernetes version whose API this is. Clients compare it with their own.
 pub const VERSION: &str = "v1.32.0";
 
-const JSON: &str = "application/json";
+/// The media type of all objects.
+pub const JSON: &str = "application/json";
 
 /// Sends a `Status`.
 pub fn status(to: impl Respond, status: &Status) {
@@ -19,13 +21,17 @@ pub fn status(to: impl Respond, status: &Status) {
 }
 
 /// Sends what the server answered, with a warning a line.
-pub fn answer(to: impl Respond, kind: Kind, answer: Answer, warnings: &[String]) {
+pub fn answer(to: impl Respond, shown: &Shown, answer: Answer, warnings: &[String]) {
     match answer {
         Answer::Object { object, created } => {
             let code = if created { 201 } else { 200 };
-            send(to, code, JSON, warnings, object.json());
+            match (&shown.served.form, shown.shape) {
+                // Its text is there already.
+                (Form::Kept, Shape::Whole) => send(to, code, JSON, warnings, object.json()),
+                _ => send(to, code, JSON, warnings, &shown.one(&object)),
+            }
         }
-        Answer::List { revision, items } => send(to, 200, JSON, warnings, &list(kind, revision, &items)),
+        Answer::List { revision, items } => send(to, 200, JSON, warnings, &shown.list(revision, &[], &items)),
         Answer::Removed(removed) => status(to, &removed),
         Answer::Refused(refused) => status(to, &refused),
         Answer::Lost(why) => status(to, &Status::failure(Reason::Timeout, why)),
@@ -35,30 +41,16 @@ pub fn answer(to: impl Respond, kind: Kind, answer: Answer, warnings: &[String])
     }
 }
 
+/// Sends a JSON value.
+pub fn value(to: impl Respond, code: u16, content_type: &str, value: &serde_json::Value) {
+    send(to, code, content_type, &[], value.to_string().as_bytes());
+}
+
 /// Sends bytes, with a warning a line.
 pub fn send(to: impl Respond, code: u16, content_type: &str, warnings: &[String], body: &[u8]) {
     let headers: Vec<(&str, &str)> = warnings.iter().map(|warning| ("Warning", warning.as_str())).collect();
     // An error means that the client has left, and there is nobody to tell.
     let _ = to.respond(code, content_type, &headers, body);
-}
-
-/// A list's JSON text, made of its items' texts.
-pub fn list(kind: Kind, revision: Revision, items: &[Object]) -> Vec<u8> {
-    let row = kind.row();
-    let head = format!(
-        r#"{{"kind":"{}List","apiVersion":"{}","metadata":{{"resourceVersion":"{revision}"}},"items":["#,
-        row.name,
-        row.api_version()
-    );
-    let size: usize = items.iter().map(|item| item.json_as_item().len() + 2).sum();
-    let mut body = Vec::with_capacity(head.len() + size + 3);
-    body.extend_from_slice(head.as_bytes());
-    for (nth, item) in items.iter().enumerate() {
-        body.extend_from_slice(if nth == 0 { b"{" } else { b",{" });
-        body.extend_from_slice(item.json_as_item());
-    }
-    body.extend_from_slice(b"]}");
-    body
 }
 
 /// What a request named that has no effect here, as `Warning` headers.
@@ -99,22 +91,5 @@ mod tests {
         assert_eq!(warnings(&["a\"\\b".into()], "why"), [r#"299 - "a\"\\b: why""#]);
         let many = warnings(&vec!["x".into(); 60], "why");
         assert_eq!((many.len(), many[50].as_str()), (51, "299 - \"10 more fields: why\""));
-    }
-
-    #[test]
-    fn a_list_is_json() {
-        let pod = |name: &str| {
-            let json = format!(r#"{{"metadata":{{"name":"{name}"}},"spec":{{"containers":[]}},"status":{{}}}}"#);
-            Object::decode(Kind::Pod, json.as_bytes()).unwrap()
-        };
-        let text = list(Kind::Pod, Revision(7), &[pod("a"), pod("b")]);
-        let value: serde_json::Value = serde_json::from_slice(&text).unwrap();
-        assert_eq!(value["metadata"]["resourceVersion"], "7");
-        assert_eq!(value["items"][1]["metadata"]["name"], "b");
-        assert!(value["items"][0].get("kind").is_none());
-        assert_eq!(
-            list(Kind::Pod, Revision(1), &[]),
-            br#"{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]}"#
-        );
     }
 }

@@ -2,10 +2,12 @@
 
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::namespace;
+use miniku_core::api::served::Served;
+use miniku_core::apiserver::definitions::Definitions;
+use miniku_core::apiserver::discovery::{self, Review};
 use miniku_core::dialect::miniku;
 
 /// What a path leads to.
-#[derive(Debug, PartialEq, Eq)]
 pub enum Target {
     /// Whether the server is well.
     Health,
@@ -13,8 +15,17 @@ pub enum Target {
     Version,
     /// Numbers for Prometheus.
     Metrics,
+    /// What is served.
+    Discovery(Discovery),
     /// Kubernetes' objects.
     Resource(Resource),
+    /// A question that looks like an object.
+    Review {
+        /// Which one.
+        review: &'static Review,
+        /// Asked within this namespace.
+        namespace: Option<String>,
+    },
     /// GoKube's list of pods without a node.
     Unassigned,
     /// MiniKu's objects.
@@ -26,11 +37,29 @@ pub enum Target {
     },
 }
 
-/// Objects, one object, or part of one.
+/// A page of discovery.
 #[derive(Debug, PartialEq, Eq)]
+pub enum Discovery {
+    /// `/api`.
+    Core,
+    /// `/apis`.
+    Groups,
+    /// `/apis/GROUP`.
+    Group(String),
+    /// `/api/v1` or `/apis/GROUP/VERSION`.
+    Resources(String, String),
+    /// `/openapi/v2`.
+    OpenApiV2,
+    /// `/openapi/v3`.
+    OpenApiV3,
+    /// `/openapi/v3/api/v1` or `/openapi/v3/apis/GROUP/VERSION`.
+    OpenApiV3Of(String, String),
+}
+
+/// Objects, one object, or part of one.
 pub struct Resource {
-    /// Of this kind.
-    pub kind: Kind,
+    /// Of this kind, as it is served there.
+    pub served: Served,
     /// In this namespace; in all, or without one, if absent.
     pub namespace: Option<String>,
     /// One of them; all if absent, or the one that the body names where a part is meant.
@@ -39,34 +68,62 @@ pub struct Resource {
     pub part: Option<String>,
 }
 
+impl Resource {
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        self.served.kind
+    }
+}
+
 /// What a path leads to; nothing if it is none that is served. A closing slash does not matter.
-pub fn target(segments: &[&str]) -> Option<Target> {
+pub fn target(segments: &[&str], definitions: &Definitions) -> Option<Target> {
     let segments = segments.strip_suffix(&[""]).unwrap_or(segments);
+    let discovery = |page| Some(Target::Discovery(page));
     match segments {
         ["healthz" | "livez" | "readyz", ..] | ["api", "v1", "healthz"] => Some(Target::Health),
         ["version"] => Some(Target::Version),
         ["metrics"] => Some(Target::Metrics),
+        ["api"] => discovery(Discovery::Core),
+        ["apis"] => discovery(Discovery::Groups),
+        ["apis", group] => discovery(Discovery::Group((*group).into())),
+        ["api", version] => discovery(Discovery::Resources(String::new(), (*version).into())),
+        ["apis", group, version] => discovery(Discovery::Resources((*group).into(), (*version).into())),
+        ["openapi", "v2"] => discovery(Discovery::OpenApiV2),
+        ["openapi", "v3"] => discovery(Discovery::OpenApiV3),
+        ["openapi", "v3", "api", version] => discovery(Discovery::OpenApiV3Of(String::new(), (*version).into())),
+        ["openapi", "v3", "apis", group, version] => {
+            discovery(Discovery::OpenApiV3Of((*group).into(), (*version).into()))
+        }
         ["api", "v1", "pods", "unassigned"] => Some(Target::Unassigned),
         // GoKube has no groups.
         ["api", "v1", "replicasets", rest @ ..] => {
-            let resource = within("apps", "v1", &[&["replicasets"], rest].concat())?;
+            let resource = within("apps", "v1", &[&["replicasets"], rest].concat(), definitions)?;
             Some(Target::Resource(Resource { namespace: Some(namespace::DEFAULT.into()), ..resource }))
         }
         ["api", "v1", "namespaces", namespace, "bindings"] => Some(Target::Resource(Resource {
-            kind: Kind::Pod,
+            served: Served::kept(Kind::Pod),
             namespace: Some((*namespace).into()),
             name: None,
             part: Some("binding".into()),
         })),
-        ["api", version, rest @ ..] => within("", version, rest).map(Target::Resource),
-        ["apis", group, version, rest @ ..] => within(group, version, rest).map(Target::Resource),
+        ["apis", group, version, "namespaces", namespace, plural]
+            if discovery::reviewed(group, version, plural).is_some() =>
+        {
+            let review = discovery::reviewed(group, version, plural)?;
+            Some(Target::Review { review, namespace: Some((*namespace).into()) })
+        }
+        ["apis", group, version, plural] if discovery::reviewed(group, version, plural).is_some() => {
+            Some(Target::Review { review: discovery::reviewed(group, version, plural)?, namespace: None })
+        }
+        ["api", version, rest @ ..] => within("", version, rest, definitions).map(Target::Resource),
+        ["apis", group, version, rest @ ..] => within(group, version, rest, definitions).map(Target::Resource),
         [kind] => Some(Target::Flat { kind: miniku::kind(kind)?, name: None }),
         [kind, name] => Some(Target::Flat { kind: miniku::kind(kind)?, name: Some((*name).into()) }),
         _ => None,
     }
 }
 
-fn within(group: &str, version: &str, segments: &[&str]) -> Option<Resource> {
+fn within(group: &str, version: &str, segments: &[&str], definitions: &Definitions) -> Option<Resource> {
     let (namespace, segments) = match segments {
         ["namespaces", namespace, rest @ ..] if !matches!(rest, [] | ["status" | "finalize"]) => {
             (Some(*namespace), rest)
@@ -79,13 +136,12 @@ fn within(group: &str, version: &str, segments: &[&str]) -> Option<Resource> {
         [plural, name, part] => (plural, Some(*name), Some(*part)),
         _ => return None,
     };
-    let kind = Kind::served(group, version, plural)?;
-    let row = kind.row();
+    let served = definitions.served(group, version, plural)?;
+    let row = served.kind.row();
     if namespace.is_some() && !row.namespaced {
         return None;
     }
-    let known = |part: &str| row.subresources.contains(&part) || (part == "status" && row.has_status);
-    if part.is_some_and(|part| !known(part)) {
+    if part.is_some_and(|part| !definitions.has_part(&served, part)) {
         return None;
     }
     // One object of a kind with namespaces, named without one, is GoKube's way of meaning `default`.
@@ -94,7 +150,7 @@ fn within(group: &str, version: &str, segments: &[&str]) -> Option<Resource> {
         _ => namespace,
     };
     Some(Resource {
-        kind,
+        served,
         namespace: namespace.map(Into::into),
         name: name.map(Into::into),
         part: part.map(Into::into),
@@ -109,12 +165,18 @@ mod tests {
     fn paths_lead_where_clients_expect() {
         let check = |path: &str, want: &str| {
             let segments: Vec<&str> = path.split('/').skip(1).collect();
-            let got = match target(&segments) {
+            let got = match target(&segments, &Definitions::default()) {
                 None => "none".into(),
-                Some(Target::Resource(Resource { kind, namespace, name, part })) => {
+                Some(Target::Resource(Resource { served: Served { kind, .. }, namespace, name, part })) => {
                     format!("{kind:?} {namespace:?} {name:?} {part:?}").replace("Some(\"", "").replace("\")", "")
                 }
-                Some(other) => format!("{other:?}"),
+                Some(Target::Health) => "Health".into(),
+                Some(Target::Version) => "Version".into(),
+                Some(Target::Metrics) => "Metrics".into(),
+                Some(Target::Unassigned) => "Unassigned".into(),
+                Some(Target::Discovery(page)) => format!("{page:?}"),
+                Some(Target::Review { review, namespace }) => format!("{} {namespace:?}", review.kind),
+                Some(Target::Flat { kind, name }) => format!("Flat {kind:?} {name:?}"),
             };
             assert_eq!(got, want, "{path}");
         };
@@ -136,8 +198,14 @@ mod tests {
         check("/api/v1/pods/unassigned", "Unassigned");
         check("/api/v1/healthz", "Health");
         check("/readyz", "Health");
-        check("/pods", "Flat { kind: Pod, name: None }");
-        check("/nodes/node-1", "Flat { kind: Node, name: Some(\"node-1\") }");
+        check("/pods", "Flat Pod None");
+        check("/nodes/node-1", "Flat Node Some(\"node-1\")");
+        check("/api", "Core");
+        check("/apis/apps", "Group(\"apps\")");
+        check("/apis/apps/v1", "Resources(\"apps\", \"v1\")");
+        check("/openapi/v3/api/v1", "OpenApiV3Of(\"\", \"v1\")");
+        check("/apis/autoscaling/v1/namespaces/x/horizontalpodautoscalers/a", "HorizontalPodAutoscaler x a None");
+        check("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "SelfSubjectAccessReview None");
         check("/gizmos", "none");
         check("/", "none");
     }

@@ -9,10 +9,46 @@ pub struct Asked<'a> {
     pub method: &'a str,
     /// Path and query as sent.
     pub target: &'a str,
-    /// The header of this name; empty if there is none.
-    pub content_type: &'a str,
+    /// The headers that decide about an answer.
+    pub headers: Headers<'a>,
     /// The whole body; empty if there is none.
     pub body: &'a [u8],
+}
+
+/// Headers of a request, each empty if there is none.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Headers<'a> {
+    /// What the body is.
+    pub content_type: &'a str,
+    /// What the answer may be.
+    pub accept: &'a str,
+    /// How the answer may be packed.
+    pub accept_encoding: &'a str,
+    /// Who the client says that it is.
+    pub authorization: &'a str,
+    /// Which program the client is.
+    pub user_agent: &'a str,
+}
+
+impl<'a> Headers<'a> {
+    /// Takes them out of all headers; of several of one name the first counts.
+    pub fn of(all: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut headers = Headers::default();
+        for (name, value) in all {
+            let field = match name.len() {
+                6 if name.eq_ignore_ascii_case("accept") => &mut headers.accept,
+                10 if name.eq_ignore_ascii_case("user-agent") => &mut headers.user_agent,
+                12 if name.eq_ignore_ascii_case("content-type") => &mut headers.content_type,
+                13 if name.eq_ignore_ascii_case("authorization") => &mut headers.authorization,
+                15 if name.eq_ignore_ascii_case("accept-encoding") => &mut headers.accept_encoding,
+                _ => continue,
+            };
+            if field.is_empty() {
+                *field = value;
+            }
+        }
+        headers
+    }
 }
 
 impl<'a> Asked<'a> {

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use super::Metrics;
-use super::asked::Asked;
+use super::asked::{Asked, Headers};
 use super::at_once::Respond;
 use super::client::{CLIENT_HEADER, Client};
 use super::metrics::{add, sub};
@@ -50,8 +50,9 @@ impl Exchange {
 
     /// What is asked.
     pub fn asked(&self) -> Asked<'_> {
-        let (request, content_type) = (self.request(), self.header("Content-Type").unwrap_or(""));
-        Asked { method: request.method().as_str(), target: request.url(), content_type, body: &self.body }
+        let request = self.request();
+        let headers = Headers::of(self.headers());
+        Asked { method: request.method().as_str(), target: request.url(), headers, body: &self.body }
     }
 
     /// As sent, such as `GET`.

@@ -28,7 +28,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, connect, socket};
 
-use super::asked::Asked;
+use super::asked::{Asked, Headers};
 use super::at_once::{self, AtOnce, Replies, Reply};
 use super::client::{CLIENT_HEADER, Client, Clients};
 use super::framing::{BodyLength, Event, Framing, FramingLimits, Head};
@@ -835,8 +835,8 @@ impl Front {
     /// Offers a whole request to who answers at once. What is given back goes to tiny_http.
     fn offer(&mut self, index: u32, conn: &mut Conn, request: &Gathered, out: &mut Vec<u8>) {
         let Gathered { head, body } = request;
-        let content_type = head.all("content-type").next().unwrap_or("");
-        let asked = Asked { method: head.method(), target: head.target(), content_type, body };
+        let headers = Headers::of(head.headers());
+        let asked = Asked { method: head.method(), target: head.target(), headers, body };
         let manner = Manner { head_only: conn.head_only, close: conn.close };
         let to = token(index, self.slots[index as usize].generation);
         let reply = Reply::new(to, manner, self.replies.clone(), self.parts.metrics.clone());

@@ -1,0 +1,103 @@
+//! Scale: how many there are to be, as the same question to every kind that can be asked it.
+//!
+//! Source: Kubernetes API reference v1.32, "Scale" (autoscaling/v1).
+
+use crate::api::custom;
+use crate::api::kinds::Kind;
+use crate::api::object::Object;
+use crate::api::selector::LabelSelector;
+use serde_json::{Map, Value, json};
+
+/// Where a kind keeps what a [`Scale`](scale) says. Paths begin with a dot.
+pub struct Paths<'a> {
+    /// The wish.
+    pub wished: &'a str,
+    /// How many there are.
+    pub is: &'a str,
+    /// A selector that finds them.
+    pub selector: &'a str,
+}
+
+impl<'a> Paths<'a> {
+    /// The paths of a kind that every cluster has, or of a custom one's version, if it says any.
+    pub fn of(version: Option<&'a custom::Version>) -> Option<Self> {
+        let Some(version) = version else {
+            return Some(Paths { wished: ".spec.replicas", is: ".status.replicas", selector: ".spec.selector" });
+        };
+        let scale = version.scale()?;
+        let selector = scale.label_selector_path.as_deref().unwrap_or("");
+        Some(Paths { wished: &scale.spec_replicas_path, is: &scale.status_replicas_path, selector })
+    }
+}
+
+/// An object's Scale.
+pub fn scale(object: &Object, paths: &Paths) -> Value {
+    let (whole, meta) = (object.to_value(), object.meta());
+    let at = |path: &str| path.split('.').skip(1).try_fold(&whole, |value, name| value.get(name));
+    let number = |path: &str| at(path).and_then(Value::as_i64).unwrap_or(0);
+    let selector = match at(paths.selector).filter(|_| !paths.selector.is_empty()) {
+        Some(Value::String(text)) => text.clone(),
+        // A replication controller's is the map alone.
+        Some(map @ Value::Object(_)) if object.kind() == Kind::ReplicationController => of_map(map),
+        Some(other) => {
+            serde_json::from_value::<LabelSelector>(other.clone()).map_or(String::new(), |one| one.to_string())
+        }
+        None => String::new(),
+    };
+    let mut metadata = Map::new();
+    for (name, text) in [
+        ("name", &meta.name),
+        ("namespace", &meta.namespace),
+        ("uid", &meta.uid),
+        ("resourceVersion", &meta.resource_version),
+    ] {
+        if !text.is_empty() {
+            metadata.insert(name.into(), text.clone().into());
+        }
+    }
+    metadata.insert("creationTimestamp".into(), json!(meta.creation_timestamp));
+    let mut status = json!({"replicas": number(paths.is)});
+    if !selector.is_empty() {
+        status["selector"] = selector.into();
+    }
+    json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
+        "spec": {"replicas": number(paths.wished)}, "status": status})
+}
+
+fn of_map(map: &Value) -> String {
+    let pairs = map.as_object().into_iter().flatten();
+    pairs.map(|(key, value)| format!("{key}={}", crate::api::plain::shown(Some(value)))).collect::<Vec<_>>().join(",")
+}
+
+/// The merge patch that makes an object's wish the one that a Scale says, at the revision that the Scale has.
+pub fn patch(scale: &Value, paths: &Paths) -> Value {
+    let wished = scale.pointer("/spec/replicas").cloned().unwrap_or_else(|| 0.into());
+    let mut patch =
+        paths.wished.split('.').skip(1).collect::<Vec<_>>().into_iter().rev().fold(wished, |inner, name| {
+            let mut outer = Map::new();
+            outer.insert(name.to_owned(), inner);
+            Value::Object(outer)
+        });
+    if let Some(revision) = scale.pointer("/metadata/resourceVersion") {
+        patch["metadata"] = json!({"resourceVersion": revision});
+    }
+    patch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scale_is_read_from_an_object_and_written_to_it() {
+        let set = json!({"metadata": {"name": "a", "namespace": "x", "resourceVersion": "7"},
+            "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "a"}}}, "status": {"replicas": 2}});
+        let object = Object::from_value(Kind::ReplicaSet, set).unwrap();
+        let paths = Paths::of(None).unwrap();
+        let mut said = scale(&object, &paths);
+        assert_eq!(said["spec"], json!({"replicas": 3}));
+        assert_eq!(said["status"], json!({"replicas": 2, "selector": "app=a"}));
+        said["spec"]["replicas"] = 5.into();
+        assert_eq!(patch(&said, &paths), json!({"spec": {"replicas": 5}, "metadata": {"resourceVersion": "7"}}));
+    }
+}

@@ -1,0 +1,91 @@
+//! Discovery: what is served, in the forms that clients ask for.
+
+use crate::api::route::Discovery;
+use crate::api::{Api, reply};
+use crate::http::Exchange;
+use miniku_core::api::status::{Reason, Status};
+use miniku_core::apiserver::discovery::{self as catalog, Group};
+use serde_json::Value;
+
+/// Answers with a page of discovery.
+pub fn serve(api: &Api, exchange: Exchange, page: &Discovery) {
+    if !matches!(exchange.method(), "GET" | "HEAD") {
+        return reply::status(exchange, &reply::no_such_method());
+    }
+    let groups = api.host.look(|server| catalog::groups(server.definitions()));
+    let wanted = aggregated(exchange.asked().headers.accept);
+    match page {
+        Discovery::Core => match wanted {
+            Some(version) => {
+                let core = groups.iter().filter(|(name, _)| name.is_empty());
+                all_at_once(exchange, version, &catalog::aggregated(core, version));
+            }
+            None => reply::value(exchange, 200, reply::JSON, &catalog::core_versions()),
+        },
+        Discovery::Groups => match wanted {
+            Some(version) => {
+                let named = groups.iter().filter(|(name, _)| !name.is_empty());
+                all_at_once(exchange, version, &catalog::aggregated(named, version));
+            }
+            None => reply::value(exchange, 200, reply::JSON, &catalog::group_list(&groups)),
+        },
+        Discovery::Group(name) => match find(&groups, name) {
+            Some(group) => reply::value(exchange, 200, reply::JSON, &catalog::group(group)),
+            None => reply::status(exchange, &reply::no_such_path()),
+        },
+        Discovery::Resources(group, version) => {
+            let versions = find(&groups, group).map_or(&[][..], |(_, versions)| versions);
+            match versions.iter().find(|(name, _)| name == version) {
+                Some((_, resources)) => {
+                    reply::value(exchange, 200, reply::JSON, &catalog::resource_list(group, version, resources));
+                }
+                None => reply::status(exchange, &reply::no_such_path()),
+            }
+        }
+        Discovery::OpenApiV2 => open_api_v2(exchange),
+        Discovery::OpenApiV3 | Discovery::OpenApiV3Of(..) => reply::status(exchange, &reply::no_such_path()),
+    }
+}
+
+fn find<'a>(groups: &'a [Group], name: &str) -> Option<&'a Group> {
+    groups.iter().find(|(group, _)| group == name)
+}
+
+/// The version of the answer that a client wants which knows all groups at once, if it wants that before all else.
+fn aggregated(accept: &str) -> Option<&'static str> {
+    for element in accept.split(',') {
+        let has = |part: &str| element.split(';').any(|one| one.trim() == part);
+        if !has("as=APIGroupDiscoveryList") || !has("g=apidiscovery.k8s.io") {
+            if matches!(element.split(';').next().unwrap_or("").trim(), "application/json" | "*/*") {
+                return None;
+            }
+            continue;
+        }
+        match (has("v=v2"), has("v=v2beta1")) {
+            (true, _) => return Some("v2"),
+            (_, true) => return Some("v2beta1"),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn all_at_once(exchange: Exchange, version: &str, list: &Value) {
+    let content_type = format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
+    reply::value(exchange, 200, &content_type, list);
+}
+
+/// A document without content, as protobuf: clients want to see one, and take the schemas from version 3.
+fn open_api_v2(exchange: Exchange) {
+    let accept = exchange.asked().headers.accept.to_owned();
+    if accept.contains("protobuf") || accept.is_empty() {
+        // gnostic's Document with `swagger: "2.0"`. The type that is asked for is not named: Go's parser stumbles over it.
+        return reply::send(exchange, 200, "application/octet-stream", &[], b"\x0a\x032.0");
+    }
+    if accept.contains("json") || accept.contains("*/*") {
+        let document = serde_json::json!({"swagger": "2.0", "info": {"title": "Kubernetes", "version": reply::VERSION}, "paths": {}});
+        return reply::value(exchange, 200, reply::JSON, &document);
+    }
+    let message = "only the following media types are accepted: application/json, application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    reply::status(exchange, &Status::failure(Reason::NotAcceptable, message));
+}
