@@ -1,6 +1,6 @@
 """Server-side apply, and patches of each type."""
 
-from kubernetes import client, dynamic
+from kubernetes import dynamic
 
 from cluster import Test, deployment, name
 
@@ -37,12 +37,15 @@ class Apply(Test):
         first = self.apply(self.body(who, a="1"), "one")
         self.assertEqual(self.apply(self.body(who, a="1"), "one").metadata.resourceVersion, first.metadata.resourceVersion)
 
-    def test_by_the_typed_client(self):
-        who = name("typed")
-        content = {"_content_type": "application/apply-patch+yaml"}
-        made = self.apps.patch_namespaced_deployment(who, "default", deployment(who), field_manager="me", **content)
-        self.assertEqual((made.spec.replicas, made.metadata.managed_fields[0].manager), (3, "me"))
-        self.assertEqual(made.metadata.managed_fields[0].operation, "Apply")
+    def test_a_deployment(self):
+        who = name("applied")
+        deployments = self.dynamic.resources.get(api_version="apps/v1", kind="Deployment")
+        made = deployments.server_side_apply(body=deployment(who), namespace="default", field_manager="me")
+        entry = made.metadata.managedFields[0]
+        self.assertEqual((made.spec.replicas, entry.manager, entry.operation), (3, "me", "Apply"))
+        self.apps.patch_namespaced_deployment_scale(who, "default", {"spec": {"replicas": 5}})
+        with self.assertRaises(dynamic.exceptions.ConflictError):
+            deployments.server_side_apply(body=deployment(who), namespace="default", field_manager="me")
 
     def test_patches(self):
         who = name("patched")
@@ -52,8 +55,9 @@ class Apply(Test):
         self.assertEqual(patched.data, {"a": "2"})
         patched = self.core.patch_namespaced_config_map(who, "default", {"data": {"a": None, "b": "3"}})
         self.assertEqual(patched.data, {"b": "3"})
-        merged = self.core.patch_namespaced_config_map(who, "default", {"data": {"c": "4"}}, _content_type="application/merge-patch+json")
-        self.assertEqual(merged.data, {"b": "3", "c": "4"})
+        merged = self.configmaps.patch(
+            name=who, namespace="default", body={"data": {"c": "4"}}, content_type="application/merge-patch+json")
+        self.assertEqual(merged.data.to_dict(), {"b": "3", "c": "4"})
 
     def test_who_wrote_what(self):
         who = name("written")
