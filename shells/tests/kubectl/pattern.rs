@@ -5,8 +5,10 @@
 //! UID, `[time]` for a moment as Kubernetes writes it, `[n]` for a number, `[ip]` for an address, `[id]` for the drawn end
 //! of a name.
 
-/// What stands for something in a pattern, and what that may be.
-const PLACEHOLDERS: &[(&str, fn(&str) -> bool)] = &[
+/// What stands for something in a pattern, and whether a text may be that.
+type Placeholder = (&'static str, fn(&str) -> bool);
+
+const PLACEHOLDERS: &[Placeholder] = &[
     ("[..]", |_| true),
     ("[age]", age),
     ("[uid]", |text| text.len() == 36 && text.chars().all(|c| c == '-' || c.is_ascii_hexdigit())),
