@@ -78,10 +78,15 @@ impl Container {
     ///
     /// Source: Kubernetes documentation, "Images", default image pull policy.
     pub fn usual_pull_policy(&self) -> &'static str {
-        // A colon before a slash is a registry's port.
-        let tag = self.image.rsplit_once(':').map(|(_, tag)| tag).filter(|tag| !tag.contains('/'));
-        if matches!(tag, None | Some("latest")) && !self.image.contains('@') { "Always" } else { "IfNotPresent" }
+        usual_pull_policy(&self.image)
     }
+}
+
+/// See [`Container::usual_pull_policy`].
+pub fn usual_pull_policy(image: &str) -> &'static str {
+    // A colon before a slash is a registry's port.
+    let tag = image.rsplit_once(':').map(|(_, tag)| tag).filter(|tag| !tag.contains('/'));
+    if matches!(tag, None | Some("latest")) && !image.contains('@') { "Always" } else { "IfNotPresent" }
 }
 
 api_struct! {

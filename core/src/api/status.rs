@@ -131,7 +131,7 @@ pub enum FieldErrorKind {
     /// The value cannot be: the value, and the rule.
     Invalid(String, String),
     /// The value is none of those that can be.
-    NotSupported(String, &'static [&'static str]),
+    NotSupported(String, Vec<String>),
     /// The value must differ from all others.
     Duplicate(String),
     /// It must not be there.
@@ -147,6 +147,16 @@ impl FieldError {
     /// The value cannot be.
     pub fn invalid(field: impl Into<String>, value: impl fmt::Debug, rule: impl Into<String>) -> Self {
         FieldError { field: field.into(), kind: FieldErrorKind::Invalid(format!("{value:?}"), rule.into()) }
+    }
+
+    /// The value is none of those that can be.
+    pub fn not_supported(
+        field: impl Into<String>,
+        value: impl Into<String>,
+        supported: impl IntoIterator<Item = String>,
+    ) -> Self {
+        let kind = FieldErrorKind::NotSupported(value.into(), supported.into_iter().collect());
+        FieldError { field: field.into(), kind }
     }
 
     /// The value occurs twice.
@@ -165,7 +175,8 @@ impl FieldError {
             FieldErrorKind::Required(why) => ("FieldValueRequired", format!("Required value: {why}")),
             FieldErrorKind::Invalid(value, rule) => ("FieldValueInvalid", format!("Invalid value: {value}: {rule}")),
             FieldErrorKind::NotSupported(value, values) => {
-                let values: Vec<String> = values.iter().map(|value| format!("{value:?}")).collect();
+                let mut values: Vec<String> = values.iter().map(|value| format!("{value:?}")).collect();
+                values.sort();
                 let message = format!("Unsupported value: {value:?}: supported values: {}", values.join(", "));
                 ("FieldValueNotSupported", message)
             }

@@ -230,7 +230,10 @@ fn pod_spec(at: &str, spec: &PodSpec, errors: &mut Vec<FieldError>) {
         }
         let policies: &[&str] = &["Always", "IfNotPresent", "Never"];
         if !container.image_pull_policy.is_empty() && !policies.contains(&container.image_pull_policy.as_str()) {
-            let kind = FieldErrorKind::NotSupported(container.image_pull_policy.clone(), policies);
+            let kind = FieldErrorKind::NotSupported(
+                container.image_pull_policy.clone(),
+                policies.iter().map(ToString::to_string).collect(),
+            );
             errors.push(FieldError { field: field("imagePullPolicy"), kind });
         }
         let resources = &container.resources;
@@ -294,7 +297,7 @@ pub fn replica_set(new: &Object, old: Option<&Object>) -> Vec<FieldError> {
     // A pod that is not restarted in place ends, and the set makes another: MiniKu's way, which Kubernetes refuses.
     let replaced_instead = template.metadata.annotations.contains_key(START_RETRIES);
     if template.spec.restart_policy != RestartPolicy::Always && !replaced_instead {
-        let kind = FieldErrorKind::NotSupported(template.spec.restart_policy.to_string(), &["Always"]);
+        let kind = FieldErrorKind::NotSupported(template.spec.restart_policy.to_string(), vec!["Always".into()]);
         errors.push(FieldError { field: "spec.template.spec.restartPolicy".into(), kind });
     }
     if old.is_some_and(|old| body::<ReplicaSet>(old).spec.selector != spec.selector) {

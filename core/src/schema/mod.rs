@@ -3,9 +3,14 @@
 //! One table of messages says it for everything that looks at a field by its name: what a strict client is refused
 //! ([`strict`]), what is left out and what is filled in ([`complete`]), how a patch or an apply goes into an object
 //! ([`crate::patch`]), what protobuf means ([`protobuf`]), and what `kubectl explain` prints ([`openapi`]). The table of
-//! Kubernetes 1.32 is `kubernetes.schema` in this folder; a custom resource brings a schema of its own, of the same form.
+//! Kubernetes 1.32 is the folder `kubernetes/` beside this file; a custom resource brings a schema of its own, of the same
+//! form.
 //!
 //! Nothing here knows of the typed structs of [`crate::api`]; a test there proves that they agree with the table.
+
+pub mod complete;
+pub mod strict;
+mod table;
 
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -27,6 +32,8 @@ pub struct MessageId(u32);
 pub struct Message {
     /// `core/v1.PodSpec`: group, version and type.
     pub name: Arc<str>,
+    /// What it is, in one sentence; empty where miniku has nothing to say.
+    pub about: Arc<str>,
     /// Its fields, as they stand in JSON: those of inlined messages included. Sorted by JSON name.
     pub fields: Vec<Field>,
     /// Fields that the table does not name are kept as they are (`x-kubernetes-preserve-unknown-fields`).
@@ -34,7 +41,7 @@ pub struct Message {
 }
 
 /// One field of a message.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Field {
     /// Its JSON name.
     pub json: Arc<str>,
