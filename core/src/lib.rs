@@ -19,6 +19,7 @@ pub mod dialect;
 pub mod durations;
 pub mod kubelet;
 pub mod pages;
+pub mod patch;
 pub mod program;
 pub mod record;
 pub mod rng;

@@ -14,6 +14,7 @@ use crate::api::selector::{FieldSelector, LabelSelector};
 use crate::api::status::Status;
 use crate::client::Informer;
 use crate::kubelet::runtime;
+use crate::patch::Patch;
 use crate::time::{Instant, Now};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -144,11 +145,15 @@ pub struct Request {
     pub verb: Verb,
     /// Everything is done but for the writing.
     pub dry_run: bool,
+    /// Who writes, for `metadata.managedFields`. Programs are not noted there: what they write is theirs anyway.
+    pub manager: Option<Arc<str>>,
+    /// A patch that makes fields which Kubernetes does not have is refused; else these are dropped.
+    pub strict: bool,
 }
 
 impl From<Verb> for Request {
     fn from(verb: Verb) -> Self {
-        Request { verb, dry_run: false }
+        Request { verb, dry_run: false, manager: None, strict: false }
     }
 }
 
@@ -167,6 +172,8 @@ pub enum Verb {
     Update { object: Object, part: Part },
     /// Change fields of an object (RFC 7386).
     Merge { key: Key, patch: Value, part: Part },
+    /// Change an object in one of the ways that clients have. An apply makes it if it is not there.
+    Patch { key: Key, patch: Patch, part: Part },
     /// Bind a pod to a node, if it is bound to none and its uid is this one.
     Bind { key: Key, uid: Arc<str>, node: String },
     /// Remove an object, or begin to.

@@ -208,7 +208,11 @@ impl Link {
 /// What a request is about, for the key of its draws: its object, or all objects of a kind.
 pub fn subject(request: &Request) -> Key {
     match &request.verb {
-        Verb::Get { key } | Verb::Merge { key, .. } | Verb::Bind { key, .. } | Verb::Delete { key, .. } => key.clone(),
+        Verb::Get { key }
+        | Verb::Merge { key, .. }
+        | Verb::Patch { key, .. }
+        | Verb::Bind { key, .. }
+        | Verb::Delete { key, .. } => key.clone(),
         Verb::Update { object, .. } | Verb::Create { object } => object.key(),
         Verb::List(query) | Verb::Watch { query, .. } => Key::new(query.kind, "", ""),
     }

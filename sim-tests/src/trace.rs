@@ -537,9 +537,11 @@ pub fn is_beat(input: &Input, effects: &[Effect]) -> bool {
 
 fn request_beats(request: &Request) -> bool {
     match &request.verb {
-        Verb::Get { key } | Verb::Merge { key, .. } | Verb::Bind { key, .. } | Verb::Delete { key, .. } => {
-            key.kind == Kind::Lease
-        }
+        Verb::Get { key }
+        | Verb::Merge { key, .. }
+        | Verb::Patch { key, .. }
+        | Verb::Bind { key, .. }
+        | Verb::Delete { key, .. } => key.kind == Kind::Lease,
         Verb::Update { object, .. } | Verb::Create { object } => object.kind() == Kind::Lease,
         Verb::List(_) | Verb::Watch { .. } => false,
     }
@@ -630,6 +632,7 @@ pub fn request(request: &Request) -> String {
         Verb::Create { object: one } => format!("create {}", key(&one.key())),
         Verb::Update { object: one, part: of } => format!("update{} {}", part(of), object(one)),
         Verb::Merge { key: of, patch, part: which } => format!("patch{} {} {patch}", part(which), key(of)),
+        Verb::Patch { key: of, patch, part: which } => format!("patch{} {} {patch:?}", part(which), key(of)),
         Verb::Bind { key: of, node, .. } => format!("bind {} to {node}", key(of)),
         Verb::Delete { key: of, options } => match options.grace_seconds {
             Some(grace) => format!("delete {} in {grace} s", key(of)),
@@ -783,9 +786,11 @@ pub fn about(input: &Input) -> Option<About> {
             WatchEvent::Bookmark(_) | WatchEvent::Expired(_) => None,
         },
         Input::Request { request, .. } => match &request.verb {
-            Verb::Get { key } | Verb::Merge { key, .. } | Verb::Bind { key, .. } | Verb::Delete { key, .. } => {
-                Some(key.into())
-            }
+            Verb::Get { key }
+            | Verb::Merge { key, .. }
+            | Verb::Patch { key, .. }
+            | Verb::Bind { key, .. }
+            | Verb::Delete { key, .. } => Some(key.into()),
             Verb::Update { object, .. } | Verb::Create { object } => Some(object.into()),
             Verb::List(_) | Verb::Watch { .. } => None,
         },

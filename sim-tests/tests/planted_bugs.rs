@@ -27,7 +27,8 @@ const SEEDS: u64 = 150;
 fn found(row: &Planted) -> Result<(), String> {
     let rare = RARE.iter().find(|(name, _)| *name == row.name);
     let explored = match rare {
-        Some((_, seed)) => explore::hunt(row, explore::drawn(*seed..*seed + 1)),
+        // The seed is where it was found last; another is looked for if that has moved.
+        Some((_, seed)) => explore::hunt(row, explore::drawn(*seed..*seed + 1).chain(explore::drawn(1..2001))),
         None => explore::hunt(row, explore::runs(1..SEEDS + 1)),
     };
     match explored.broken {

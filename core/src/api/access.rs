@@ -132,8 +132,8 @@ pub const API_SERVICE: &[Column] = &[
         name => format!("{}/{name}", text(object, &["spec", "service", "namespace"])),
     }),
     Column::new("Available", 0, |object, _| {
-        let conditions = items(object, &["status", "conditions"]).iter();
-        let available = conditions.filter(|one| one.get("type").and_then(Value::as_str) == Some("Available")).last();
+        let mut conditions = items(object, &["status", "conditions"]).iter();
+        let available = conditions.rfind(|one| one.get("type").and_then(Value::as_str) == Some("Available"));
         available.map_or("Unknown".into(), |one| shown(one.get("status")))
     }),
     Column::age(),

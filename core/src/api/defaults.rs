@@ -6,7 +6,7 @@ use crate::api::meta::Labels;
 use crate::api::namespace::{self, Namespace};
 use crate::api::node::Node;
 use crate::api::object::Object;
-use crate::api::pod::{DEFAULT_GRACE_SECONDS, Pod, PodSpec};
+use crate::api::pod::{Container, DEFAULT_GRACE_SECONDS, Pod, PodSpec};
 use crate::api::replicaset::ReplicaSet;
 use std::sync::Arc;
 
@@ -36,6 +36,7 @@ pub fn node(object: &mut Object) {
 pub fn pod(object: &mut Object) {
     object.edit_as(|pod: &mut Pod| {
         pod_spec(&mut pod.spec);
+        requests(&mut pod.spec);
         if pod.status.qos_class.is_empty() {
             pod.status.qos_class = pod.spec.qos_class().into();
         }
@@ -52,6 +53,22 @@ pub fn replica_set(object: &mut Object) {
         }
         pod_spec(&mut set.spec.template.spec);
     });
+}
+
+/// A request that is not said is the limit. A template says no more than its author did.
+fn requests(spec: &mut Arc<PodSpec>) {
+    let lacks = |container: &Container| {
+        container.resources.limits.keys().any(|name| !container.resources.requests.contains_key(name))
+    };
+    if !spec.containers.iter().any(lacks) {
+        return;
+    }
+    for container in &mut Arc::make_mut(spec).containers {
+        let resources = &mut container.resources;
+        for (name, limit) in &resources.limits {
+            resources.requests.entry(name.clone()).or_insert_with(|| limit.clone());
+        }
+    }
 }
 
 fn pod_spec(spec: &mut Arc<PodSpec>) {

@@ -7,7 +7,8 @@ use crate::api::object::Object;
 use crate::api::plain::text;
 use crate::api::status::FieldError;
 use crate::api::{
-    access, core_v1, custom, defaults, event, lease, namespace, node, pod, replicaset, validation, workloads,
+    access, core_v1, custom, defaults, definition, event, lease, namespace, node, pod, replicaset, validation,
+    workloads,
 };
 use crate::time::{Human, Now};
 
@@ -348,6 +349,8 @@ pub const KINDS: &[KindRow] = &[
         message: "apiextensions/v1.CustomResourceDefinition",
         columns: custom::COLUMNS,
         effect: Effect::Acts,
+        set_defaults: definition::set_defaults,
+        validate: definition::validate,
         ..KindRow::CLUSTER
     },
     KindRow {
@@ -707,7 +710,8 @@ pub const KINDS: &[KindRow] = &[
         name: "Hpa",
         group: "miniku.dev",
         plural: "hpas",
-        singular: "hpa",
+        // `hpa` means Kubernetes' own to everybody.
+        singular: "minik8s-hpa",
         has_status: true,
         has_generation: true,
         message: "miniku/v1.Hpa",

@@ -8,8 +8,10 @@ use crate::time::Wall;
 use jiff::Timestamp;
 use jiff::fmt::temporal::DateTimePrinter;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// Labels or annotations.
 pub type Labels = BTreeMap<String, String>;
@@ -43,6 +45,8 @@ api_struct! {
         owner_references "ownerReferences": Vec<OwnerReference>,
         /// Who must act before it may vanish; it stays while one is left.
         finalizers "finalizers": Vec<String>,
+        /// Who wants which of its fields: see [`crate::patch::managed`].
+        managed_fields "managedFields": Option<Arc<Value>>,
     }
 }
 
@@ -196,11 +200,11 @@ mod tests {
 
     #[test]
     fn fields_without_effect_stay_where_they_were() {
-        let text = r#"{"name":"a","labels":{"app":"x"},"managedFields":[{"manager":"m"}]}"#;
+        let text = r#"{"name":"a","labels":{"app":"x"},"selfLink":"/a"}"#;
         let meta: ObjectMeta = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&meta).unwrap(), text);
         let mut seen = Vec::new();
         meta.visit_rest(&mut "metadata".into(), &mut |path| seen.push(path.to_owned()));
-        assert_eq!(seen, ["metadata.managedFields"]);
+        assert_eq!(seen, ["metadata.selfLink"]);
     }
 }

@@ -5,6 +5,7 @@ pub mod base64;
 pub mod core_v1;
 pub mod custom;
 pub mod defaults;
+pub mod definition;
 pub mod event;
 pub mod jsonpath;
 pub mod kinds;

@@ -12,9 +12,10 @@ use crate::api::namespace::Namespace;
 use crate::api::node::Node;
 use crate::api::pod::Pod;
 use crate::api::replicaset::ReplicaSet;
-use crate::api::structs::{Field, Rest};
+use crate::api::structs::{Field, Rest, VisitRest};
 use crate::api_struct;
 use crate::program::Revision;
+use crate::schema::{MessageId, Schema, Type};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::SerializeMap;
@@ -459,6 +460,12 @@ impl Object {
         serde_json::to_value(self).expect("API structs have string keys and finite numbers")
     }
 
+    /// Calls `visit` with the fields of each of its structs on which nothing acts by name. `message` is its own.
+    pub fn each_rest(&mut self, schema: &Schema, message: MessageId, visit: &mut VisitRest) {
+        let kind = Type::Message(message);
+        each_body!(&mut self.0, one => edit(one, |body| body.each_rest(schema, &kind, &mut String::new(), visit)));
+    }
+
     /// The paths of the fields that are kept but have no effect here.
     pub fn fields_without_effect(&self) -> Vec<String> {
         let mut paths = Vec::new();
@@ -615,7 +622,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const POD: &str = r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a"},"spec":{"containers":[{"name":"c","image":"busybox","stdin":true}],"restartPolicy":"Never","affinity":{"x":1}},"status":{"phase":"Pending"}}"#;
+    const POD: &str = r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a"},"spec":{"containers":[{"name":"c","image":"busybox","resources":{},"stdin":true}],"restartPolicy":"Never","affinity":{"x":1}},"status":{"phase":"Pending"}}"#;
 
     #[test]
     fn what_is_read_is_written() {

@@ -66,7 +66,7 @@ api_struct! {
         /// Environment on top of the image's, in order; later values may use earlier ones as `$(NAME)`.
         env "env": Vec<EnvVar>,
         /// Limits and requests.
-        resources "resources": ResourceRequirements,
+        resources "resources" always: ResourceRequirements,
         /// When the image is fetched. Images are built in so far, so this decides nothing but is understood; another
         /// than [`Container::usual_pull_policy`] is said to be without effect.
         image_pull_policy "imagePullPolicy": String,

@@ -136,6 +136,10 @@ pub enum FieldErrorKind {
     Duplicate(String),
     /// It must not be there.
     Forbidden(String),
+    /// It has more bytes than this.
+    TooLong(u64),
+    /// It has so many items, and may have so many.
+    TooMany(usize, u64),
 }
 
 impl FieldError {
@@ -182,6 +186,12 @@ impl FieldError {
             }
             FieldErrorKind::Duplicate(value) => ("FieldValueDuplicate", format!("Duplicate value: {value}")),
             FieldErrorKind::Forbidden(rule) => ("FieldValueForbidden", format!("Forbidden: {rule}")),
+            FieldErrorKind::TooLong(most) => {
+                ("FieldValueTooLong", format!("Too long: may not be more than {most} bytes"))
+            }
+            FieldErrorKind::TooMany(has, most) => {
+                ("FieldValueTooMany", format!("Too many: {has}: must have at most {most} items"))
+            }
         };
         Cause { reason: reason.into(), message, field: self.field.clone() }
     }

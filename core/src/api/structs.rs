@@ -5,17 +5,18 @@
 //! Every such struct keeps the fields it does not name in [`Rest`], where they stood, so that nothing a
 //! user wrote is lost on the way through, not even inside a list or a pod template.
 
+use crate::schema::{MessageId, Schema, Type};
 use serde::de::{Deserialize, Deserializer, Visitor};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// Fields that miniku does not act on, by JSON name, as they came.
+/// Fields that miniku does not act on, by JSON name, as they came. Every struct has one, and nearly all are empty: a box
+/// takes 8 bytes then instead of 24.
 #[derive(Clone, Debug, Default, PartialEq)]
-#[expect(clippy::box_collection, reason = "every struct has one, nearly all are empty: 8 bytes instead of 24")]
-pub struct Rest(Option<Box<BTreeMap<String, Value>>>);
+pub struct Rest(Option<Box<Map<String, Value>>>);
 
 impl Rest {
     /// Keeps a field. `null` means absent and is not kept.
@@ -44,6 +45,15 @@ impl Rest {
         self.0.as_mut()?.get_mut(name)
     }
 
+    /// The fields, to be changed.
+    pub fn edit(&mut self, change: impl FnOnce(&mut Map<String, Value>)) {
+        let mut fields = self.0.take().unwrap_or_default();
+        change(&mut fields);
+        if !fields.is_empty() {
+            self.0 = Some(fields);
+        }
+    }
+
     /// The fields, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&String, &Value)> {
         self.0.iter().flat_map(|fields| fields.iter())
@@ -57,6 +67,26 @@ pub trait Field {
 
     /// Calls `visit` with the path of every field kept in a [`Rest`] at or below this one.
     fn visit_rest(&self, _path: &mut String, _visit: &mut dyn FnMut(&str)) {}
+
+    /// Calls `visit` with every [`Rest`] at or below this value, which is of type `kind` in the schema.
+    fn each_rest(&mut self, _schema: &Schema, _kind: &Type, _path: &mut String, _visit: &mut VisitRest) {}
+}
+
+/// What is called with the fields without effect of a struct: see [`Field::each_rest`].
+pub type VisitRest<'a> = dyn FnMut(RestOf) + 'a;
+
+/// The fields of a struct on which nothing acts by name.
+pub struct RestOf<'a> {
+    /// What the schema is that knows them.
+    pub schema: &'a Schema,
+    /// The struct's message.
+    pub message: MessageId,
+    /// The fields on which something acts.
+    pub acted_on: &'static [&'static str],
+    /// Where the struct stands; empty for the object itself.
+    pub path: &'a mut String,
+    /// The others.
+    pub rest: &'a mut Rest,
 }
 
 macro_rules! plain_field {
@@ -88,14 +118,30 @@ impl<T: Field> Field for Option<T> {
             inner.visit_rest(path, visit);
         }
     }
+    fn each_rest(&mut self, schema: &Schema, kind: &Type, path: &mut String, visit: &mut VisitRest) {
+        if let Some(inner) = self {
+            inner.each_rest(schema, kind, path, visit);
+        }
+    }
 }
 
-impl<T: Field> Field for Arc<T> {
+impl<T: Field + Clone + PartialEq> Field for Arc<T> {
     fn is_absent(&self) -> bool {
         (**self).is_absent()
     }
     fn visit_rest(&self, path: &mut String, visit: &mut dyn FnMut(&str)) {
         (**self).visit_rest(path, visit);
+    }
+    fn each_rest(&mut self, schema: &Schema, kind: &Type, path: &mut String, visit: &mut VisitRest) {
+        if let Some(inner) = Arc::get_mut(self) {
+            return inner.each_rest(schema, kind, path, visit);
+        }
+        // What is shared stays shared if nothing about it changes.
+        let mut own = (**self).clone();
+        own.each_rest(schema, kind, path, visit);
+        if own != **self {
+            *self = Arc::new(own);
+        }
     }
 }
 
@@ -108,6 +154,15 @@ impl<T: Field> Field for Vec<T> {
             let end = path.len();
             path.push_str(&format!("[{at}]"));
             item.visit_rest(path, visit);
+            path.truncate(end);
+        }
+    }
+    fn each_rest(&mut self, schema: &Schema, kind: &Type, path: &mut String, visit: &mut VisitRest) {
+        let Type::List(list) = kind else { return };
+        for (at, item) in self.iter_mut().enumerate() {
+            let end = path.len();
+            path.push_str(&format!("[{at}]"));
+            item.each_rest(schema, &list.items, path, visit);
             path.truncate(end);
         }
     }
@@ -230,6 +285,22 @@ macro_rules! api_struct {
                 for (name, _) in self.rest.iter() {
                     $crate::api::structs::below(path, name, |path| visit(path));
                 }
+            }
+            fn each_rest(
+                &mut self,
+                schema: &$crate::schema::Schema,
+                kind: &$crate::schema::Type,
+                path: &mut String,
+                visit: &mut $crate::api::structs::VisitRest,
+            ) {
+                let $crate::schema::Type::Message(message) = kind else { return };
+                $(if let Some(field) = schema.message(*message).field($json) {
+                    $crate::api::structs::below(path, $json, |path| {
+                        $crate::api::structs::Field::each_rest(&mut self.$field, schema, &field.kind, path, visit);
+                    });
+                })*
+                let (message, acted_on, rest) = (*message, Self::FIELDS, &mut self.rest);
+                visit($crate::api::structs::RestOf { schema, message, acted_on, path, rest });
             }
         }
     };

@@ -3,6 +3,7 @@
 //! Source: Kubernetes API conventions, "Metadata" and "Optimistic Concurrency Control"; the strategies of
 //! `pkg/registry`.
 
+use crate::api::custom::Version;
 use crate::api::kinds::Kind;
 use crate::api::meta::{ObjectMeta, Time};
 use crate::api::namespace::Namespace;
@@ -10,13 +11,23 @@ use crate::api::object::{Key, Object};
 use crate::api::pod::{Pod, PodCondition};
 use crate::api::status::{FieldError, Reason, Status};
 use crate::api::validation::validate;
+use crate::apiserver::definitions::Definition;
+use crate::apiserver::{Author, fields};
+use crate::patch::merge::merge;
+use crate::patch::{self, Patch, managed};
 use crate::program::Part;
+use crate::schema::{self, MessageId, Schema, strict};
 use crate::time::Now;
 use serde_json::Value;
 use std::sync::Arc;
 
 /// A new object as it will be stored. Its name is chosen already.
-pub fn created(now: Now, mut object: Object, uid: String) -> Result<Object, Status> {
+pub fn created(
+    now: Now,
+    mut object: Object,
+    uid: String,
+    definition: Option<&Arc<Definition>>,
+) -> Result<Object, Status> {
     let (kind, row) = (object.kind(), object.kind().row());
     if !object.meta().resource_version.is_empty() {
         return Err(Status::failure(Reason::BadRequest, "resourceVersion should not be set on objects to be created"));
@@ -32,9 +43,139 @@ pub fn created(now: Now, mut object: Object, uid: String) -> Result<Object, Stat
         meta.deletion_timestamp = None;
         meta.deletion_grace_period_seconds = None;
     });
-    (row.set_defaults)(&mut object);
-    refuse(kind, &object.meta().name, &validate(&object, None))?;
+    complete(&mut object, definition);
+    refuse(kind, &object.meta().name, &wrong(&object, None, definition))?;
     Ok(object)
+}
+
+/// What a kind's fields are, if that is known: its own table, or that of its definition.
+fn schema_of(kind: Kind, definition: Option<&Arc<Definition>>) -> Option<(&Schema, MessageId)> {
+    match definition {
+        Some(definition) => definition.schema(kind.row().version),
+        None => Schema::kubernetes().named(kind.row().message).map(|message| (Schema::kubernetes(), message)),
+    }
+}
+
+/// Fills in what the author left out.
+fn complete(object: &mut Object, definition: Option<&Arc<Definition>>) {
+    let row = object.kind().row();
+    if let Some((schema, message)) = schema_of(object.kind(), definition) {
+        fields::completed(object, schema, message);
+    }
+    (row.set_defaults)(object);
+}
+
+/// What is wrong with an object.
+fn wrong(object: &Object, stored: Option<&Object>, definition: Option<&Arc<Definition>>) -> Vec<FieldError> {
+    let kind = object.kind();
+    let mut errors = match definition {
+        Some(definition) => {
+            let open_api = definition.version(kind.row().version).and_then(Version::open_api);
+            open_api.map_or_else(Vec::new, |open_api| schema::validate::validate(open_api, &object.to_value()))
+        }
+        None => {
+            let known = schema_of(kind, None);
+            known.map_or_else(Vec::new, |(schema, message)| fields::missed(object, schema, message))
+        }
+    };
+    errors.extend(validate(object, stored));
+    errors
+}
+
+/// The stored object as a patch makes it, to be handed to [`updated`]. Only a revision that the patch itself names is a
+/// condition.
+pub fn patched(
+    by: Author,
+    stored: &Object,
+    patch: &Patch,
+    definition: Option<&Arc<Definition>>,
+) -> Result<Object, Status> {
+    let (kind, before) = (stored.kind(), stored.to_value());
+    let schema = schema_of(kind, definition);
+    // Custom kinds have a table, too, but no strategic patches.
+    let value = patch::patched(schema.filter(|_| definition.is_none()), &before, patch)?;
+    let revision = "/metadata/resourceVersion";
+    let named = match patch {
+        Patch::Json(_) => value.pointer(revision) != before.pointer(revision),
+        Patch::Merge(changes) | Patch::Strategic(changes) | Patch::Apply { configuration: changes, .. } => {
+            changes.pointer(revision).is_some()
+        }
+    };
+    let object = taken(by, kind, value, schema)?;
+    Ok(if named { object } else { object.with_meta(|meta| meta.resource_version.clear()) })
+}
+
+/// The object as an apply makes it of the stored one, or of nothing.
+pub fn applied(
+    by: Author,
+    kind: Kind,
+    stored: Option<&Object>,
+    configuration: &Value,
+    force: bool,
+    part: Part,
+    definition: Option<&Arc<Definition>>,
+) -> Result<Object, Status> {
+    let manager = by.manager.unwrap_or("");
+    if manager.is_empty() {
+        let message =
+            "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch";
+        return Err(Status::failure(Reason::Invalid, message));
+    }
+    let Some((schema, message)) = schema_of(kind, definition) else { return Err(Status::not_found(kind, "")) };
+    let (api_version, time) = (kind.row().api_version(), Time::of(by.now.wall).to_string());
+    let author = managed::Author { manager, api_version: &api_version, subresource: subresource(part), time: &time };
+    let live = stored.map(Object::to_value);
+    let value = managed::apply(schema, message, live.as_ref(), configuration, &author, force)?;
+    let named = configuration.pointer("/metadata/resourceVersion").is_some();
+    let object = taken(by, kind, value, Some((schema, message)))?;
+    Ok(if named { object } else { object.with_meta(|meta| meta.resource_version.clear()) })
+}
+
+/// What a patch made, as an object: without the fields that Kubernetes does not have.
+fn taken(by: Author, kind: Kind, mut value: Value, schema: Option<(&Schema, MessageId)>) -> Result<Object, Status> {
+    let row = kind.row();
+    if let (true, Some((schema, message))) = (by.strict, schema) {
+        let mut unknown = Vec::new();
+        strict::unknown(schema, message, &mut value, &mut |path| {
+            unknown.push(format!("unknown field {path:?}"));
+            strict::Then::Keep
+        });
+        if !unknown.is_empty() {
+            return Err(Status::failure(Reason::BadRequest, strict::message(row.name, row.version, &unknown)));
+        }
+    }
+    let mut object = Object::from_value(kind, value).map_err(|error| cannot_be_handled(kind, &error))?;
+    if let Some((schema, message)) = schema {
+        fields::known(&mut object, schema, message).map_err(|(_, what)| cannot_be_handled(kind, &what))?;
+    }
+    Ok(object)
+}
+
+fn subresource(part: Part) -> &'static str {
+    match part {
+        Part::Main => "",
+        Part::Status => "status",
+        Part::Finalize => "finalize",
+    }
+}
+
+/// An object with a note of who wrote what of it.
+pub fn noted(
+    now: Now,
+    manager: &str,
+    stored: Option<&Object>,
+    object: Object,
+    part: Part,
+    definition: Option<&Arc<Definition>>,
+) -> Object {
+    let kind = object.kind();
+    let Some((schema, message)) = schema_of(kind, definition) else { return object };
+    let (api_version, time) = (kind.row().api_version(), Time::of(now.wall).to_string());
+    let by = managed::Author { manager, api_version: &api_version, subresource: subresource(part), time: &time };
+    let (old, mut new) = (stored.map(Object::to_value), object.to_value());
+    managed::update(schema, message, old.as_ref(), &mut new, &by);
+    let managers = new.pointer_mut("/metadata/managedFields").map(Value::take);
+    object.with_meta(|meta| meta.managed_fields = managers.map(Arc::new))
 }
 
 fn refuse(kind: Kind, name: &str, errors: &[FieldError]) -> Result<(), Status> {
@@ -42,7 +183,12 @@ fn refuse(kind: Kind, name: &str, errors: &[FieldError]) -> Result<(), Status> {
 }
 
 /// What `new` makes of the stored object, if it may: the part it is about is taken from it, all else stays.
-pub fn updated(stored: &Object, new: Object, part: Part) -> Result<Object, Status> {
+pub fn updated(
+    stored: &Object,
+    new: Object,
+    part: Part,
+    definition: Option<&Arc<Definition>>,
+) -> Result<Object, Status> {
     let (kind, row, name) = (stored.kind(), stored.kind().row(), &stored.meta().name);
     let (wanted, is) = (&new.meta().resource_version, &stored.meta().resource_version);
     if !wanted.is_empty() && wanted != is && !planted!(UpdateWithoutRevision) {
@@ -71,11 +217,17 @@ pub fn updated(stored: &Object, new: Object, part: Part) -> Result<Object, Statu
             }
         }
     };
-    (row.set_defaults)(&mut object);
+    match part {
+        Part::Main => complete(&mut object, definition),
+        Part::Status | Part::Finalize => (row.set_defaults)(&mut object),
+    }
     if object == *stored {
         return Ok(object);
     }
-    refuse(kind, name, &validate(&object, Some(stored)))?;
+    match part {
+        Part::Main => refuse(kind, name, &wrong(&object, Some(stored), definition))?,
+        Part::Status | Part::Finalize => refuse(kind, name, &validate(&object, Some(stored)))?,
+    }
     let spec_changed = part == Part::Main && spec(&object) != spec(stored) || planted!(GenerationOnStatus);
     if row.has_generation && spec_changed {
         object.edit_meta(|meta| meta.generation = Some(meta.generation.unwrap_or(0) + 1));
@@ -95,6 +247,10 @@ fn keep_what_the_server_sets(new: &mut ObjectMeta, stored: &ObjectMeta) {
     new.creation_timestamp = stored.creation_timestamp;
     new.deletion_timestamp = stored.deletion_timestamp;
     new.deletion_grace_period_seconds = stored.deletion_grace_period_seconds;
+    // Clients often leave it out.
+    if new.managed_fields.is_none() {
+        new.managed_fields.clone_from(&stored.managed_fields);
+    }
 }
 
 /// What a merge patch (RFC 7386) makes of the stored object, to be handed to [`updated`].
@@ -112,25 +268,6 @@ pub fn cannot_be_handled(kind: Kind, error: &dyn std::fmt::Display) -> Status {
     let row = kind.row();
     let message = format!("{} in version {:?} cannot be handled as a {}: {error}", row.name, row.version, row.name);
     Status::failure(Reason::BadRequest, message)
-}
-
-/// Changes `target` as a merge patch says. Source: RFC 7386, section 2.
-pub fn merge(target: &mut Value, patch: &Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = Value::Object(serde_json::Map::new());
-    }
-    let target = target.as_object_mut().expect("it was just made one");
-    for (name, value) in patch {
-        if value.is_null() {
-            target.remove(name);
-        } else {
-            merge(target.entry(name).or_insert(Value::Null), value);
-        }
-    }
 }
 
 /// A pod bound to a node: a compare-and-set on its uid and on being bound to none.
@@ -192,39 +329,17 @@ mod tests {
             "spec": {"containers": [{"name": "c", "image": "x"}]}});
         merge(&mut object, &value);
         let mut object = Object::from_value(Kind::Pod, object).unwrap();
-        (Kind::Pod.row().set_defaults)(&mut object);
+        complete(&mut object, None);
         object
-    }
-
-    #[test]
-    fn a_merge_patch_is_rfc_7386() {
-        // The examples of appendix A.
-        for (target, patch, want) in [
-            (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
-            (json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"})),
-            (json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"})),
-            (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
-            (json!({"a": {"b": "c"}}), json!({"a": {"b": "d", "c": null}}), json!({"a": {"b": "d"}})),
-            (json!({"a": [{"b": "c"}]}), json!({"a": [1]}), json!({"a": [1]})),
-            (json!(["a", "b"]), json!(["c", "d"]), json!(["c", "d"])),
-            (json!({"a": "foo"}), json!(null), json!(null)),
-            (json!({"e": null}), json!({"a": 1}), json!({"e": null, "a": 1})),
-            (json!([1, 2]), json!({"a": "b", "c": null}), json!({"a": "b"})),
-            (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
-        ] {
-            let mut got = target.clone();
-            merge(&mut got, &patch);
-            assert_eq!(got, want, "{target} + {patch}");
-        }
     }
 
     #[test]
     fn each_part_is_written_by_itself() {
         let stored = pod(json!({}));
         let new = pod(json!({"metadata": {"labels": {"a": "b"}}, "status": {"phase": "Running"}}));
-        let main = updated(&stored, new.clone(), Part::Main).unwrap();
+        let main = updated(&stored, new.clone(), Part::Main, None).unwrap();
         assert_eq!((main.meta().labels.len(), main.get::<Pod>().unwrap().status.phase), (1, PodPhase::Pending));
-        let status = updated(&stored, new.clone(), Part::Status).unwrap();
+        let status = updated(&stored, new.clone(), Part::Status, None).unwrap();
         assert_eq!((status.meta().labels.len(), status.get::<Pod>().unwrap().status.phase), (0, PodPhase::Running));
     }
 
@@ -232,11 +347,11 @@ mod tests {
     fn a_write_on_an_old_revision_is_refused() {
         let stored = pod(json!({}));
         let old = pod(json!({"metadata": {"resourceVersion": "4"}}));
-        assert_eq!(updated(&stored, old.clone(), Part::Main).unwrap_err().reason, Some(Reason::Conflict));
+        assert_eq!(updated(&stored, old.clone(), Part::Main, None).unwrap_err().reason, Some(Reason::Conflict));
         let other = pod(json!({"metadata": {"uid": "v"}}));
-        assert_eq!(updated(&stored, other.clone(), Part::Status).unwrap_err().reason, Some(Reason::Conflict));
+        assert_eq!(updated(&stored, other.clone(), Part::Status, None).unwrap_err().reason, Some(Reason::Conflict));
         let moved = pod(json!({"spec": {"nodeName": "n"}}));
-        assert_eq!(updated(&stored, moved.clone(), Part::Main).unwrap_err().reason, Some(Reason::Invalid));
+        assert_eq!(updated(&stored, moved.clone(), Part::Main, None).unwrap_err().reason, Some(Reason::Invalid));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::api::custom::{CustomResourceDefinition, Version};
 use crate::api::kinds::Kind;
 use crate::api::object::Object;
 use crate::api::served::{Form, Served};
+use crate::schema::{MessageId, Schema, custom};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ pub struct Definition {
     /// What it defines.
     pub kind: Kind,
     object: Object,
+    /// The fields of each version, of which its schema says something that can be followed.
+    schemas: BTreeMap<String, (Schema, MessageId)>,
 }
 
 impl Definitions {
@@ -29,7 +32,9 @@ impl Definitions {
             && definition.is_established()
         {
             let kind = definition.kind();
-            self.0.insert(kind, Arc::new(Definition { kind, object: object.clone() }));
+            let schema = |version: &Version| Some((version.name.clone(), custom::of(version.open_api()?).ok()?));
+            let schemas = definition.spec.versions.iter().filter_map(schema).collect();
+            self.0.insert(kind, Arc::new(Definition { kind, object: object.clone(), schemas }));
         }
     }
 
@@ -72,6 +77,11 @@ impl Definition {
     /// What is said of the kind.
     pub fn said(&self) -> &CustomResourceDefinition {
         self.object.get().expect("only definitions are taken in")
+    }
+
+    /// The fields of one of its versions.
+    pub fn schema(&self, version: &str) -> Option<(&Schema, MessageId)> {
+        self.schemas.get(version).map(|(schema, message)| (schema, *message))
     }
 
     /// One of its versions.

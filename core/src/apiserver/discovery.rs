@@ -8,6 +8,7 @@
 use crate::api::kinds::{Kind, KindRow};
 use crate::apiserver::definitions::Definitions;
 use serde_json::{Value, json};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// One resource at one group and version.
@@ -161,11 +162,14 @@ const GROUPS: &[&str] = &[
 ];
 
 /// A group's name, and its versions with their resources; the preferred version first.
-pub type Group = (String, Vec<(String, Vec<Resource>)>);
+pub type Group = (String, Versions);
+
+/// Versions with their resources.
+pub type Versions = Vec<(String, Vec<Resource>)>;
 
 /// Everything that is served, group by group.
 pub fn groups(definitions: &Definitions) -> Vec<Group> {
-    let mut all: BTreeMap<(usize, String), Vec<(String, Vec<Resource>)>> = BTreeMap::new();
+    let mut all: BTreeMap<(usize, String), Versions> = BTreeMap::new();
     for resource in resources(definitions) {
         let order = GROUPS.iter().position(|group| *group == resource.group).unwrap_or(GROUPS.len());
         let versions = all.entry((order, resource.group.clone())).or_default();
@@ -176,7 +180,7 @@ pub fn groups(definitions: &Definitions) -> Vec<Group> {
     }
     let mut groups: Vec<Group> = all.into_iter().map(|((_, group), versions)| (group, versions)).collect();
     for (_, versions) in &mut groups {
-        versions.sort_by(|(one, _), (other, _)| priority(other).cmp(&priority(one)));
+        versions.sort_by_key(|(version, _)| Reverse(priority(version)));
         versions.iter_mut().for_each(|(_, resources)| resources.sort_by(|one, other| one.plural.cmp(&other.plural)));
     }
     groups

@@ -9,12 +9,13 @@ pub mod admission;
 pub mod definitions;
 pub mod deletion;
 pub mod discovery;
+pub mod fields;
 pub mod origin;
 mod program;
 #[cfg(test)]
 mod tests;
 
-pub use program::{ApiServer, Options, Page};
+pub use program::{ApiServer, Author, Options, Page};
 
 use crate::pages;
 

@@ -12,6 +12,7 @@ use crate::apiserver::admission;
 use crate::apiserver::definitions::Definitions;
 use crate::apiserver::deletion::{self, Outcome};
 use crate::client::Deadlines;
+use crate::patch::Patch;
 use crate::program::{
     Answer, CommitId, Committed, Effect, Effects, Input, Level, Part, Program, Query, Request, RequestId, Revision,
     Verb, WatchEvent, WatchFrom, Write,
@@ -79,6 +80,27 @@ enum Then {
     Created,
     Changed,
     Removed,
+}
+
+/// Who writes, and when.
+#[derive(Clone, Copy)]
+pub struct Author<'a> {
+    /// When.
+    pub now: Now,
+    /// Who, if that is to be noted.
+    pub manager: Option<&'a str>,
+    /// Fields that Kubernetes does not have are refused.
+    pub strict: bool,
+}
+
+/// The part that a write is about, if it is one whose fields have managers.
+fn part_of(verb: &Verb) -> Option<Part> {
+    match verb {
+        // What an apply does to the managers is done with it.
+        Verb::Patch { patch: Patch::Apply { .. }, .. } => None,
+        Verb::Update { part, .. } | Verb::Merge { part, .. } | Verb::Patch { part, .. } => Some(*part),
+        _ => None,
+    }
 }
 
 /// A part of a list.
@@ -154,7 +176,7 @@ impl ApiServer {
                 let mut namespace = Namespace::default();
                 namespace.metadata.name = (*name).into();
                 let uid = self.draw("uid", &key).uuid();
-                match admission::created(now, namespace.into_object(), uid) {
+                match admission::created(now, namespace.into_object(), uid, None) {
                     Ok(object) => self.commit(None, key, Revision(0), Some(object), Then::Created, out),
                     Err(status) => out.log(Level::Error, format!("apiserver: namespace {name}: {status}")),
                 }
@@ -275,7 +297,8 @@ impl ApiServer {
         // What is to be made in a namespace waits for what becomes of the namespace: a young server is asked for pods at
         // once, and when the end of a namespace can be seen nothing new appears in it.
         let within = Key::new(Kind::Namespace, "", &key.namespace);
-        let makes = matches!(request.verb, Verb::Create { .. } | Verb::Update { .. }) && self.store.get(&key).is_none();
+        let makes = matches!(request.verb, Verb::Create { .. } | Verb::Update { .. } | Verb::Patch { .. })
+            && self.store.get(&key).is_none();
         for waits_for in [Some(&key), Some(&within).filter(|_| makes)].into_iter().flatten() {
             if let Some(waiting) = self.busy.get_mut(waits_for) {
                 sometimes!(WriteWaits);
@@ -283,7 +306,8 @@ impl ApiServer {
             }
         }
         let dry_run = request.dry_run;
-        match self.admit(now, key, request.verb) {
+        let author = Author { now, manager: request.manager.as_deref(), strict: request.strict };
+        match self.admit(author, key, request.verb) {
             Err(status) => out.push(Effect::Answer { to: from, answer: Answer::Refused(status) }),
             Ok(Admitted::Done(answer)) => out.push(Effect::Answer { to: from, answer }),
             Ok(Admitted::Write { object, answer, .. }) if dry_run => {
@@ -299,9 +323,11 @@ impl ApiServer {
     /// Which object a write is about. A name that is left to the server is chosen here, among the free ones.
     fn key_of(&self, verb: &Verb) -> Key {
         match verb {
-            Verb::Get { key } | Verb::Merge { key, .. } | Verb::Bind { key, .. } | Verb::Delete { key, .. } => {
-                key.clone()
-            }
+            Verb::Get { key }
+            | Verb::Merge { key, .. }
+            | Verb::Patch { key, .. }
+            | Verb::Bind { key, .. }
+            | Verb::Delete { key, .. } => key.clone(),
             Verb::Update { object, .. } => object.key(),
             Verb::Create { object } => {
                 let (key, meta) = (object.key(), object.meta());
@@ -318,11 +344,13 @@ impl ApiServer {
         }
     }
 
-    fn admit(&self, now: Now, key: Key, verb: Verb) -> Result<Admitted, Status> {
+    fn admit(&self, by: Author, key: Key, verb: Verb) -> Result<Admitted, Status> {
+        let now = by.now;
+        let part = part_of(&verb);
         let stored = self.store.get(&key);
         let found = || stored.ok_or_else(|| Status::not_found(key.kind, &key.name));
         let object = match verb {
-            Verb::Create { object } => return self.create(now, key, object),
+            Verb::Create { object } => return self.create(by, key, object),
             Verb::Update { object, part: Part::Main } if stored.is_none() && key.kind.row().create_on_update => {
                 let uid = &object.meta().uid;
                 if !uid.is_empty() {
@@ -330,12 +358,32 @@ impl ApiServer {
                     let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: ");
                     return Err(Status::conflict(key.kind, &key.name, &why));
                 }
-                return self.create(now, key, object);
+                return self.create(by, key, object);
             }
-            Verb::Update { object, part } => admission::updated(found()?, object, part)?,
+            Verb::Update { object, part } => admission::updated(found()?, object, part, self.definitions.of(key.kind))?,
+            Verb::Patch { patch: Patch::Apply { configuration, force }, part, .. } => {
+                let object = admission::applied(
+                    by,
+                    key.kind,
+                    stored,
+                    &configuration,
+                    force,
+                    part,
+                    self.definitions.of(key.kind),
+                )?;
+                match stored {
+                    Some(stored) => admission::updated(stored, object, part, self.definitions.of(key.kind))?,
+                    None => return self.create(Author { manager: None, ..by }, key, object),
+                }
+            }
+            Verb::Patch { patch, part, .. } => {
+                let stored = found()?;
+                let object = admission::patched(by, stored, &patch, self.definitions.of(key.kind))?;
+                admission::updated(stored, object, part, self.definitions.of(key.kind))?
+            }
             Verb::Merge { patch, part, .. } => {
                 let stored = found()?;
-                admission::updated(stored, admission::merged(stored, &patch)?, part)?
+                admission::updated(stored, admission::merged(stored, &patch)?, part, self.definitions.of(key.kind))?
             }
             Verb::Bind { uid, node, .. } => {
                 // Stricter than Kubernetes, which lets a pod wait for ever on a node that is not there.
@@ -355,6 +403,12 @@ impl ApiServer {
             Verb::Get { .. } | Verb::List(_) | Verb::Watch { .. } => found()?.clone(),
         };
         let stored = found()?;
+        let object = match (part, by.manager) {
+            (Some(part), Some(manager)) if object != *stored => {
+                admission::noted(by.now, manager, Some(stored), object, part, self.definitions.of(key.kind))
+            }
+            _ => object,
+        };
         if object == *stored {
             return Ok(Admitted::Done(Answer::Object { object, created: false }));
         }
@@ -366,7 +420,7 @@ impl ApiServer {
         Ok(Admitted::Write { key, expect: stored.revision(), object: Some(object), answer: Then::Changed })
     }
 
-    fn create(&self, now: Now, key: Key, mut object: Object) -> Result<Admitted, Status> {
+    fn create(&self, by: Author, key: Key, mut object: Object) -> Result<Admitted, Status> {
         if key.kind.row().namespaced {
             let namespace = Key::new(Kind::Namespace, "", &key.namespace);
             admission::namespace_takes(&key, self.store.get(&namespace))?;
@@ -375,7 +429,11 @@ impl ApiServer {
             return Err(Status::already_exists(key.kind, &key.name));
         }
         object.edit_meta(|meta| meta.name = (*key.name).into());
-        let object = admission::created(now, object, self.draw("uid", &key).uuid())?;
+        let definition = self.definitions.of(key.kind);
+        let mut object = admission::created(by.now, object, self.draw("uid", &key).uuid(), definition)?;
+        if let Some(manager) = by.manager {
+            object = admission::noted(by.now, manager, None, object, Part::Main, definition);
+        }
         Ok(Admitted::Write { key, expect: Revision(0), object: Some(object), answer: Then::Created })
     }
 

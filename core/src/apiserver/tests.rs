@@ -199,7 +199,7 @@ fn told_event(event: &WatchEvent) -> String {
 fn pod(name: &str, merge: Value) -> Value {
     let mut pod = json!({"metadata": {"name": name, "namespace": "default"},
         "spec": {"containers": [{"name": "c", "image": "busybox"}]}});
-    crate::apiserver::admission::merge(&mut pod, &merge);
+    crate::patch::merge::merge(&mut pod, &merge);
     pod
 }
 
@@ -406,7 +406,7 @@ fn a_dry_run_says_what_would_be_and_does_nothing() {
     desk.pod("a", json!({"spec": {"nodeName": "n"}}));
     desk.create(Kind::Node, json!({"metadata": {"name": "n"}}));
     let before = desk.history.len();
-    let dry = |verb: Verb| Request { verb, dry_run: true };
+    let dry = |verb: Verb| Request { dry_run: true, ..verb.into() };
     let new = Object::from_value(Kind::Pod, pod("b", json!({}))).unwrap();
     assert_eq!(desk.ask(dry(Verb::Create { object: new.clone() })), "created b@0");
     assert_eq!(
@@ -684,7 +684,7 @@ fn whatever_is_asked_the_history_is_sound_and_every_watch_hears_it() {
                     let finalizers: &[&str] = if pick("finalizers", 3) == 0 { &["x/y"] } else { &[] };
                     let meta = json!({"metadata": {"namespace": namespace, "finalizers": finalizers, "labels": {"x": value, "app": name}}});
                     let mut object = if kind == Kind::Pod { pod(name, json!({})) } else { set(name) };
-                    crate::apiserver::admission::merge(&mut object, &meta);
+                    crate::patch::merge::merge(&mut object, &meta);
                     Verb::Create { object: Object::from_value(kind, object).unwrap() }
                 }
                 4 | 5 => merge(label(&value), Part::Main),

@@ -542,7 +542,7 @@ impl World {
             .collect();
         let mut pod = json!({"metadata": {"name": name, "namespace": "default"},
             "spec": {"nodeName": "n1", "restartPolicy": policy, "containers": containers}});
-        crate::apiserver::admission::merge(&mut pod, &merge);
+        crate::patch::merge::merge(&mut pod, &merge);
         let object = Object::from_value(Kind::Pod, pod).expect("a pod");
         self.ask(Verb::Create { object }).expect("creation returns the object").meta().uid.clone()
     }

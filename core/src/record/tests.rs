@@ -170,7 +170,7 @@ fn verb(g: &mut Gen) -> Verb {
 }
 
 fn request(g: &mut Gen) -> Request {
-    Request { verb: verb(g), dry_run: any(g) }
+    Request { verb: verb(g), dry_run: any(g), manager: Some("kubectl".into()).filter(|_| any(g)), strict: any(g) }
 }
 
 fn answer(g: &mut Gen) -> Answer {

@@ -121,7 +121,7 @@ fn asked(request: &Request) -> String {
         Verb::Watch { query, .. } => format!("watch {}", query.kind.row().plural),
         Verb::Create { object } => format!("create {}", object.key()),
         Verb::Update { object, .. } => format!("update {}", object.key()),
-        Verb::Merge { key, .. } => format!("merge {key}"),
+        Verb::Merge { key, .. } | Verb::Patch { key, .. } => format!("merge {key}"),
         Verb::Bind { key, node, .. } => format!("bind {key} to {node}"),
         Verb::Delete { key, .. } => format!("delete {key}"),
     }

@@ -1,230 +1,45 @@
 //! What is filled in where an author left something out, and what must not be left out.
 //!
-//! Most defaults are constants and stand in the table; those that depend on other fields are the rows of [`CONDITIONAL`].
+//! Most defaults are constants and stand in the table; those that depend on other fields are the rows of
+//! [`conditional`](super::conditional).
 //!
 //! Source: Kubernetes API reference v1.32; `pkg/apis/*/v1/defaults.go`; required fields: `pkg/apis/*/validation`.
 
-use super::{MessageId, Schema, Type};
+use super::conditional::complete_kind;
+use super::{Field, MessageId, Schema, Type};
 use crate::api::status::FieldError;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-/// A default that depends on other fields.
-pub struct Conditional {
-    /// The message that it is about.
-    pub message: &'static str,
-    /// What is filled in, and when.
-    pub why: &'static str,
-    /// Fills it in.
-    pub fill: fn(&mut Map<String, Value>),
-}
-
-/// The defaults that depend on other fields.
-pub const CONDITIONAL: &[Conditional] = &[
-    Conditional {
-        message: "apps/v1.DeploymentStrategy",
-        why: "rollingUpdate is a quarter each way, with RollingUpdate",
-        fill: |strategy| {
-            if is(strategy, "type", "RollingUpdate") {
-                let update = strategy.entry("rollingUpdate").or_insert_with(|| json!({}));
-                or_insert(update, "maxUnavailable", "25%".into());
-                or_insert(update, "maxSurge", "25%".into());
-            }
-        },
-    },
-    Conditional {
-        message: "apps/v1.DaemonSetUpdateStrategy",
-        why: "rollingUpdate is one pod at a time, with RollingUpdate",
-        fill: |strategy| {
-            if is(strategy, "type", "RollingUpdate") {
-                let update = strategy.entry("rollingUpdate").or_insert_with(|| json!({}));
-                or_insert(update, "maxUnavailable", 1.into());
-                or_insert(update, "maxSurge", 0.into());
-            }
-        },
-    },
-    Conditional {
-        message: "apps/v1.StatefulSetUpdateStrategy",
-        why: "rollingUpdate begins with the first pod, with RollingUpdate",
-        fill: |strategy| {
-            if is(strategy, "type", "RollingUpdate") {
-                let update = strategy.entry("rollingUpdate").or_insert_with(|| json!({}));
-                or_insert(update, "partition", 0.into());
-            }
-        },
-    },
-    Conditional {
-        message: "batch/v1.JobSpec",
-        why: "one completion and one pod at a time, where neither is said; one pod at a time, where parallelism is not",
-        fill: |spec| {
-            if !spec.contains_key("completions") && !spec.contains_key("parallelism") {
-                spec.insert("completions".into(), 1.into());
-            }
-            spec.entry("parallelism").or_insert_with(|| 1.into());
-            spec.entry("podReplacementPolicy").or_insert_with(|| "TerminatingOrFailed".into());
-        },
-    },
-    Conditional {
-        message: "core/v1.ServicePort",
-        why: "targetPort is port",
-        fill: |port| {
-            let unset = port.get("targetPort").is_none_or(|target| *target == json!(0) || *target == json!(""));
-            if let Some(number) = port.get("port").cloned().filter(|_| unset) {
-                port.insert("targetPort".into(), number);
-            }
-        },
-    },
-    Conditional {
-        message: "core/v1.ServiceSpec",
-        why: "traffic from outside goes to all nodes; sticky clients stay for three hours; an external name needs no policy inside",
-        fill: |spec| {
-            if is(spec, "type", "NodePort") || is(spec, "type", "LoadBalancer") {
-                spec.entry("externalTrafficPolicy").or_insert_with(|| "Cluster".into());
-            }
-            if is(spec, "type", "LoadBalancer") {
-                spec.entry("allocateLoadBalancerNodePorts").or_insert_with(|| true.into());
-            }
-            if is(spec, "type", "ExternalName") {
-                spec.remove("internalTrafficPolicy");
-            }
-            if is(spec, "sessionAffinity", "ClientIP") {
-                let config = spec.entry("sessionAffinityConfig").or_insert_with(|| json!({"clientIP": {}}));
-                if let Some(client) = config.get_mut("clientIP") {
-                    or_insert(client, "timeoutSeconds", 10_800.into());
-                }
-            }
-        },
-    },
-    Conditional {
-        message: "core/v1.ResourceRequirements",
-        why: "a request that is not said is the limit",
-        fill: |resources| {
-            let Some(Value::Object(limits)) = resources.get("limits").cloned() else { return };
-            let requests = resources.entry("requests").or_insert_with(|| json!({}));
-            for (name, amount) in limits {
-                or_insert(requests, &name, amount);
-            }
-        },
-    },
-    Conditional {
-        message: "core/v1.Container",
-        why: "an image without a tag, or with the tag latest, is always fetched",
-        fill: |container| {
-            let image = container.get("image").and_then(Value::as_str).unwrap_or("");
-            let policy = crate::api::pod::usual_pull_policy(image);
-            if !container.get("imagePullPolicy").is_some_and(|set| set.as_str().is_some_and(|set| !set.is_empty())) {
-                container.insert("imagePullPolicy".into(), policy.into());
-            }
-        },
-    },
-    Conditional {
-        message: "core/v1.PodSpec",
-        why: "the old name of the service account follows the new one",
-        fill: |spec| {
-            if let Some(name) = spec.get("serviceAccountName").cloned() {
-                spec.entry("serviceAccount").or_insert(name);
-            } else if let Some(name) = spec.get("serviceAccount").cloned() {
-                spec.insert("serviceAccountName".into(), name);
-            }
-        },
-    },
-    Conditional {
-        message: "core/v1.Secret",
-        why: "what is given as text is stored as bytes",
-        fill: |secret| {
-            let Some(Value::Object(texts)) = secret.remove("stringData") else { return };
-            let data = secret.entry("data").or_insert_with(|| json!({}));
-            for (name, text) in texts {
-                if let (Some(data), Some(text)) = (data.as_object_mut(), text.as_str()) {
-                    data.insert(name, crate::api::base64::encode(text.as_bytes()).into());
-                }
-            }
-        },
-    },
-    Conditional {
-        message: "rbac/v1.RoleRef",
-        why: "roles are of RBAC's group",
-        fill: |role| {
-            role.entry("apiGroup").or_insert_with(|| "rbac.authorization.k8s.io".into());
-        },
-    },
-    Conditional {
-        message: "rbac/v1.Subject",
-        why: "users and groups are of RBAC's group",
-        fill: |subject| {
-            if is(subject, "kind", "User") || is(subject, "kind", "Group") {
-                subject.entry("apiGroup").or_insert_with(|| "rbac.authorization.k8s.io".into());
-            }
-        },
-    },
-    Conditional {
-        message: "networking/v1.NetworkPolicySpec",
-        why: "it is about what comes in, and about what goes out if it says something of that",
-        fill: |spec| {
-            if !spec.contains_key("policyTypes") {
-                let out = spec.contains_key("egress");
-                spec.insert("policyTypes".into(), if out { json!(["Ingress", "Egress"]) } else { json!(["Ingress"]) });
-            }
-        },
-    },
-    Conditional {
-        message: "autoscaling/v2.HorizontalPodAutoscalerSpec",
-        why: "80 % of the processor time asked for, where nothing is measured",
-        fill: |spec| {
-            if spec.get("metrics").is_none_or(|metrics| metrics.as_array().is_some_and(Vec::is_empty)) {
-                let target = json!({"type": "Utilization", "averageUtilization": 80});
-                spec.insert(
-                    "metrics".into(),
-                    json!([{"type": "Resource", "resource": {"name": "cpu", "target": target}}]),
-                );
-            }
-        },
-    },
-    Conditional {
-        message: "core/v1.ReplicationControllerSpec",
-        why: "the selector is the template's labels",
-        fill: |spec| {
-            let labels = spec.get("template").and_then(|template| template.pointer("/metadata/labels")).cloned();
-            if let Some(labels) = labels.filter(|_| spec.get("selector").is_none_or(|selector| *selector == json!({})))
-            {
-                spec.insert("selector".into(), labels);
-            }
-        },
-    },
-];
-
-fn is(object: &Map<String, Value>, field: &str, text: &str) -> bool {
-    object.get(field).and_then(Value::as_str) == Some(text)
-}
-
-fn or_insert(object: &mut Value, field: &str, value: Value) {
-    if let Value::Object(fields) = object {
-        fields.entry(field).or_insert(value);
-    }
-}
-
-/// Fills in what an author left out of an object, everywhere in it.
+/// Fills in what an author left out of an object, everywhere in it. A second time changes nothing.
 pub fn complete(schema: &Schema, message: MessageId, value: &mut Value) {
     let Value::Object(fields) = value else { return };
     let known = schema.message(message);
     for field in &known.fields {
-        match (fields.get_mut(&*field.json), &field.default) {
-            (Some(value), None) => complete_value(schema, &field.kind, value),
-            (Some(value), Some(default)) => {
-                if value.is_null() || !field.pointer && value.as_str() == Some("") && default.is_string() {
-                    *value = default.clone();
-                }
-                complete_value(schema, &field.kind, value);
-            }
-            (None, Some(default)) => {
-                let mut value = default.clone();
-                complete_value(schema, &field.kind, &mut value);
-                fields.insert((*field.json).into(), value);
-            }
-            (None, None) => {}
+        default_field(field, fields);
+    }
+    complete_kind(&known.name, fields);
+    for field in &known.fields {
+        if let Some(value) = fields.get_mut(&*field.json) {
+            complete_value(schema, &field.kind, value);
         }
     }
-    for row in CONDITIONAL.iter().filter(|row| *row.message == *known.name) {
-        (row.fill)(fields);
+}
+
+/// Fills in a field's constant, if nothing is said.
+pub fn default_field(field: &Field, fields: &mut Map<String, Value>) {
+    let Some(default) = &field.default else { return };
+    if fields.get(&*field.json).is_none_or(|value| says_nothing(field, value)) {
+        fields.insert((*field.json).into(), default.clone());
+    }
+}
+
+/// Whether a value is as good as none: Go does not tell the zero of what is no pointer from nothing.
+fn says_nothing(field: &Field, value: &Value) -> bool {
+    match value {
+        Value::Null => !field.nullable,
+        Value::String(text) => !field.pointer && text.is_empty() && field.number > 0,
+        Value::Number(number) => !field.pointer && number.as_i64() == Some(0) && field.number > 0,
+        _ => false,
     }
 }
 
@@ -242,7 +57,7 @@ pub fn complete_value(schema: &Schema, kind: &Type, value: &mut Value) {
     }
 }
 
-/// What must not be left out, and words that cannot be: an error a field.
+/// What must not be left out, and words that cannot be: an error a field, paths from `path` on.
 pub fn rules(schema: &Schema, kind: &Type, value: &Value, path: &mut String, errors: &mut Vec<FieldError>) {
     let end = path.len();
     match (kind, value) {
@@ -252,14 +67,7 @@ pub fn rules(schema: &Schema, kind: &Type, value: &Value, path: &mut String, err
                     path.push('.');
                 }
                 path.push_str(&field.json);
-                match fields.get(&*field.json) {
-                    Some(value) if field.required && is_empty(value) && !field.pointer => {
-                        errors.push(FieldError::required(path.clone(), ""))
-                    }
-                    Some(value) => rules(schema, &field.kind, value, path, errors),
-                    None if field.required => errors.push(FieldError::required(path.clone(), "")),
-                    None => {}
-                }
+                field_rules(schema, field, fields.get(&*field.json), path, errors);
                 path.truncate(end);
             }
         }
@@ -277,16 +85,40 @@ pub fn rules(schema: &Schema, kind: &Type, value: &Value, path: &mut String, err
                 path.truncate(end);
             }
         }
-        (Type::Text(words), Value::String(text)) if !words.is_empty() && !text.is_empty() => {
-            if !words.iter().any(|word| **word == **text) {
-                errors.push(FieldError::not_supported(
-                    path.clone(),
-                    text.clone(),
-                    words.iter().map(ToString::to_string),
-                ));
-            }
+        (Type::Text(words), Value::String(text))
+            if !words.is_empty() && !text.is_empty() && !words.iter().any(|word| **word == **text) =>
+        {
+            let words = words.iter().map(ToString::to_string);
+            errors.push(FieldError::not_supported(path.clone(), text.clone(), words));
         }
         _ => {}
+    }
+}
+
+/// The same for a field, which may be absent.
+pub fn field_rules(
+    schema: &Schema,
+    field: &Field,
+    value: Option<&Value>,
+    path: &mut String,
+    errors: &mut Vec<FieldError>,
+) {
+    match value {
+        Some(value) if !is_empty(value) => rules(schema, &field.kind, value, path, errors),
+        Some(Value::String(_)) if field.pointer => {}
+        _ if field.required => missing(schema, field, path, errors),
+        _ => {}
+    }
+}
+
+/// An object that is no pointer is never missing as a whole: what is missing is what must be in it.
+fn missing(schema: &Schema, field: &Field, path: &mut String, errors: &mut Vec<FieldError>) {
+    let before = errors.len();
+    if matches!(field.kind, Type::Message(_)) && !field.pointer {
+        rules(schema, &field.kind, &Value::Object(Map::new()), path, errors);
+    }
+    if errors.len() == before {
+        errors.push(FieldError::required(path.clone(), ""));
     }
 }
 
@@ -302,6 +134,9 @@ fn is_empty(value: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::testing::{Made, named};
+    use quickcheck::quickcheck;
+    use serde_json::json;
 
     fn completed(kind: &str, mut value: Value) -> Value {
         let schema = Schema::kubernetes();
@@ -332,38 +167,71 @@ mod tests {
     }
 
     #[test]
-    fn what_depends_on_other_fields_is_completed() {
-        assert_eq!(completed("core/v1.ServicePort", json!({"port": 80}))["targetPort"], 80);
-        assert_eq!(completed("core/v1.Secret", json!({"stringData": {"a": "x"}}))["data"], json!({"a": "eA=="}));
-        assert_eq!(completed("batch/v1.JobSpec", json!({}))["completions"], 1);
-        assert_eq!(completed("batch/v1.JobSpec", json!({"parallelism": 2})).get("completions"), None);
-        let resources = completed("core/v1.ResourceRequirements", json!({"limits": {"cpu": "1"}}));
-        assert_eq!(resources["requests"], json!({"cpu": "1"}));
+    fn only_what_says_nothing_is_filled_in() {
+        let check =
+            |kind: &str, given: Value, field: &str, want: Value| assert_eq!(completed(kind, given)[field], want);
+        // Not a pointer: zero is nothing. A pointer: zero is zero.
+        check("core/v1.Probe", json!({"periodSeconds": 0}), "periodSeconds", json!(10));
+        check("core/v1.PodSpec", json!({"restartPolicy": ""}), "restartPolicy", json!("Always"));
+        check("core/v1.PodSpec", json!({"enableServiceLinks": false}), "enableServiceLinks", json!(false));
+        check("apps/v1.DeploymentSpec", json!({"replicas": 0}), "replicas", json!(0));
+        check("apps/v1.DeploymentSpec", json!({"replicas": null}), "replicas", json!(1));
+        // What is not there has no fields to fill in, but for those that Kubernetes makes.
+        assert_eq!(completed("core/v1.Pod", json!({})), json!({}));
+        check("core/v1.PodSpec", json!({}), "securityContext", json!({}));
+        check("core/v1.Container", json!({"name": "a"}), "resources", json!({}));
+        check("core/v1.VolumeMount", json!({}), "readOnly", Value::Null);
     }
 
-    #[test]
-    fn every_conditional_default_is_of_a_message() {
-        for row in CONDITIONAL {
-            assert!(Schema::kubernetes().named(row.message).is_some(), "{}", row.message);
+    quickcheck! {
+        fn a_second_time_changes_nothing(made: Made) -> bool {
+            let schema = Schema::kubernetes();
+            let mut once = made.value.clone();
+            complete(schema, made.message, &mut once);
+            let mut twice = once.clone();
+            complete(schema, made.message, &mut twice);
+            once == twice
+        }
+
+        fn what_is_filled_in_is_known_and_of_its_type(made: Made) -> bool {
+            let schema = Schema::kubernetes();
+            let mut value = made.value;
+            complete(schema, made.message, &mut value);
+            let text = serde_json::to_vec(&value).unwrap();
+            let kind = Type::Message(made.message);
+            crate::schema::strict::check(schema, made.message, &text).unwrap().is_empty()
+                && crate::schema::strict::mistyped(schema, &kind, &value).is_none()
         }
     }
 
     #[test]
     fn what_must_be_there_is_missed() {
-        let schema = Schema::kubernetes();
-        let kind = Type::Message(schema.named("apps/v1.Deployment").unwrap());
-        let value =
-            json!({"spec": {"template": {"spec": {"containers": [{"image": "x", "imagePullPolicy": "Often"}]}}}});
-        let mut errors = Vec::new();
-        rules(schema, &kind, &value, &mut String::new(), &mut errors);
-        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        assert_eq!(
-            errors,
-            [
+        let check = |kind: &str, value: Value, want: &[&str]| {
+            let mut errors = Vec::new();
+            rules(Schema::kubernetes(), &Type::Message(named(kind)), &value, &mut String::new(), &mut errors);
+            assert_eq!(errors.iter().map(ToString::to_string).collect::<Vec<_>>(), want);
+        };
+        check(
+            "apps/v1.Deployment",
+            json!({"spec": {"template": {"spec": {"containers": [{"image": "x", "imagePullPolicy": "Often"}]}}}}),
+            &[
                 "spec.selector: Required value",
                 "spec.template.spec.containers[0].imagePullPolicy: Unsupported value: \"Often\": supported values: \"Always\", \"IfNotPresent\", \"Never\"",
                 "spec.template.spec.containers[0].name: Required value",
-            ]
+            ],
+        );
+        check("core/v1.Pod", json!({"spec": {"containers": []}}), &["spec.containers: Required value"]);
+        check("core/v1.Pod", json!({}), &["spec.containers: Required value"]);
+        check("rbac/v1.RoleBinding", json!({}), &["roleRef.kind: Required value", "roleRef.name: Required value"]);
+        check("core/v1.ServicePort", json!({"port": 80}), &[]);
+        // Lists of words that are open are not enforced.
+        check("core/v1.PodCondition", json!({"type": "example.com/own", "status": "True"}), &[]);
+        check(
+            "core/v1.Node",
+            json!({"status": {"conditions": [{"type": "Ready", "status": "Maybe"}]}}),
+            &[
+                "status.conditions[0].status: Unsupported value: \"Maybe\": supported values: \"False\", \"True\", \"Unknown\"",
+            ],
         );
     }
 }

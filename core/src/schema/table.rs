@@ -1,7 +1,8 @@
 //! The table of Kubernetes 1.32, as text: how it is read.
 //!
 //! A file a group and version, in `kubernetes/`. A line that begins with a word is a message, `-- ` before what is said of
-//! it. Below it stand its fields: protobuf number, JSON name, type, marks, and again what is said. A `*` is a message
+//! it; `kind` where its objects say by `kind` and `apiVersion` what they are, `atomic` where one manager owns all of one.
+//! Below it stand its fields: protobuf number, JSON name, type, marks, and again what is said. A `*` is a message
 //! whose fields stand in this one. Marks:
 //!
 //! - `required`, `pointer` (a zero is not the same as nothing), `default=JSON`, `words=A|B` (all values there can be);
@@ -10,11 +11,12 @@
 //!
 //! Source: the declarations of kubernetes/api and kubernetes/apimachinery, release 1.32; defaults from `pkg/apis/*/v1/defaults.go`.
 
+use super::conditional::CONDITIONAL;
 use super::{Field, ListType, MapType, Message, MessageId, Ownership, Schema, Strategy, Type};
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-const FILES: &[&str] = &[
+pub(super) const FILES: &[&str] = &[
     include_str!("kubernetes/meta.v1.schema"),
     include_str!("kubernetes/core.v1.schema"),
     include_str!("kubernetes/apps.v1.schema"),
@@ -31,8 +33,12 @@ const FILES: &[&str] = &[
     include_str!("kubernetes/rbac.v1.schema"),
     include_str!("kubernetes/authentication.v1.schema"),
     include_str!("kubernetes/authorization.v1.schema"),
+    include_str!("kubernetes/admissionregistration.v1.schema"),
     include_str!("kubernetes/apiextensions.v1.schema"),
     include_str!("kubernetes/apiregistration.v1.schema"),
+    include_str!("kubernetes/certificates.v1.schema"),
+    include_str!("kubernetes/node.v1.schema"),
+    include_str!("kubernetes/metrics.v1beta1.schema"),
     include_str!("kubernetes/miniku.v1.schema"),
 ];
 
@@ -49,7 +55,7 @@ impl Schema {
 fn read(files: &[&str]) -> Result<Schema, String> {
     let heads =
         || files.iter().flat_map(|file| file.lines()).filter(|line| line.starts_with(|c: char| !c.is_whitespace()));
-    let mut schema = Schema::default();
+    let mut schema = Schema { in_go: true, ..Schema::default() };
     for (nth, head) in heads().enumerate() {
         let name = head.split_whitespace().next().unwrap_or("");
         let id = MessageId(u32::try_from(nth).map_err(|_| "too many messages")?);
@@ -61,12 +67,20 @@ fn read(files: &[&str]) -> Result<Schema, String> {
     for line in files.iter().flat_map(|file| file.lines()).filter(|line| !line.trim().is_empty()) {
         let (said, about) = line.split_once(" -- ").unwrap_or((line, ""));
         let mut words = said.split_whitespace();
+        let wrong = |what: &str| format!("{what}: {line}");
         if line.starts_with(|c: char| !c.is_whitespace()) {
             let name = words.next().unwrap_or("").into();
-            schema.messages.push(Message { name, about: about.trim().into(), fields: Vec::new(), open: false });
+            let mut message = Message { name, about: said_of(about), ..Message::default() };
+            for mark in words {
+                match mark {
+                    "kind" => message.says_its_kind(),
+                    "atomic" => message.atomic = true,
+                    _ => return Err(wrong("no such mark")),
+                }
+            }
+            schema.messages.push(message);
             continue;
         }
-        let wrong = |what: &str| format!("{what}: {line}");
         let number =
             words.next().filter(|number| *number != "-").map_or(Ok(0), str::parse).map_err(|_| wrong("no number"))?;
         let json = words.next().ok_or_else(|| wrong("no name"))?;
@@ -79,14 +93,41 @@ fn read(files: &[&str]) -> Result<Schema, String> {
             inlined.push((message, number, inner));
             continue;
         }
-        let field = field(number, json, kind, &marks, about.trim()).ok_or_else(|| wrong("no such mark"))?;
+        let field = field(number, json, kind, &marks, about).ok_or_else(|| wrong("no such mark"))?;
         schema.messages[message.0 as usize].fields.push(field);
     }
     flatten(&mut schema, inlined);
     for message in &mut schema.messages {
         message.fields.sort_by(|one, other| one.json.cmp(&other.json));
     }
+    note_what_fills(&mut schema);
     Ok(schema)
+}
+
+/// Notes which messages have defaults, by themselves or by one below.
+fn note_what_fills(schema: &mut Schema) {
+    fn below(kind: &Type) -> Option<MessageId> {
+        match kind {
+            Type::Message(id) => Some(*id),
+            Type::List(list) => below(&list.items),
+            Type::Map(map) => below(&map.values),
+            _ => None,
+        }
+    }
+    loop {
+        let fills = |message: &Message| {
+            let conditional = || CONDITIONAL.iter().any(|row| *row.message == *message.name);
+            let field = |field: &Field| {
+                field.default.is_some() || below(&field.kind).is_some_and(|id| schema.message(id).fills)
+            };
+            !message.fills && (conditional() || message.fields.iter().any(field))
+        };
+        let more: Vec<usize> = (0..schema.messages.len()).filter(|at| fills(&schema.messages[*at])).collect();
+        if more.is_empty() {
+            return;
+        }
+        more.into_iter().for_each(|at| schema.messages[at].fills = true);
+    }
 }
 
 /// Puts the fields of inlined messages where they stand in JSON. One that inlines others is put in after them.
@@ -109,18 +150,14 @@ fn flatten(schema: &mut Schema, mut inlined: Vec<(MessageId, u32, MessageId)>) {
     }
 }
 
+/// All that nothing is said of share one empty text.
+fn said_of(about: &str) -> Arc<str> {
+    let about = about.trim();
+    if about.is_empty() { Arc::default() } else { about.into() }
+}
+
 fn field(number: u32, json: &str, kind: Type, marks: &[&str], about: &str) -> Option<Field> {
-    let mut field = Field {
-        json: json.into(),
-        number,
-        inside: Vec::new(),
-        kind,
-        pointer: false,
-        required: false,
-        default: None,
-        strategy: Strategy::Default,
-        about: about.into(),
-    };
+    let mut field = Field { json: json.into(), number, about: said_of(about), ..Field::new(kind) };
     for mark in marks {
         let (name, value) = mark.split_once('=').map_or((*mark, None), |(name, value)| (name, Some(value)));
         match name {
@@ -130,7 +167,7 @@ fn field(number: u32, json: &str, kind: Type, marks: &[&str], about: &str) -> Op
             "merge" => field.strategy = Strategy::Merge(value.map(Into::into)),
             "retainKeys" => field.strategy = Strategy::RetainKeys(value.map(Into::into)),
             "replace" => field.strategy = Strategy::Replace,
-            "words" | "set" | "keys" | "atomic" | "inline" => {}
+            "words" | "set" | "keys" | "atomic" => {}
             _ => return None,
         }
     }
@@ -154,7 +191,7 @@ fn kind_of(name: &str, marks: &[&str], messages: &BTreeMap<Arc<str>, MessageId>)
     }
     Some(match name {
         "string" => {
-            Type::Text(mark("words=").map_or_else(|| Arc::from([]), |words| words.split('|').map(Into::into).collect()))
+            Type::Text(mark("words=").map_or_else(Arc::default, |words| words.split('|').map(Into::into).collect()))
         }
         "bool" => Type::Bool,
         "int32" => Type::Int32,
@@ -166,10 +203,7 @@ fn kind_of(name: &str, marks: &[&str], messages: &BTreeMap<Arc<str>, MessageId>)
         "Time" => Type::Time,
         "MicroTime" => Type::MicroTime,
         "Duration" => Type::Duration,
-        "any" | "fields" => Type::Any,
-        "ExtraValue" | "Verbs" => {
-            Type::List(Box::new(ListType { items: Type::Text(Arc::from([])), ownership: Ownership::Atomic }))
-        }
+        "any" => Type::Any,
         message => Type::Message(*messages.get(message)?),
     })
 }
@@ -214,5 +248,6 @@ mod tests {
         check("a\n  1 x b", "no such type");
         check("a\n  x y string", "no number");
         check("a\n  1 x string default={", "no such mark");
+        check("a purple", "no such mark");
     }
 }

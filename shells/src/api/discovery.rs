@@ -5,6 +5,7 @@ use crate::api::{Api, reply};
 use crate::http::Exchange;
 use miniku_core::api::status::{Reason, Status};
 use miniku_core::apiserver::discovery::{self as catalog, Group};
+use miniku_core::schema::openapi;
 use serde_json::Value;
 
 /// Answers with a page of discovery.
@@ -43,7 +44,17 @@ pub fn serve(api: &Api, exchange: Exchange, page: &Discovery) {
             }
         }
         Discovery::OpenApiV2 => open_api_v2(exchange),
-        Discovery::OpenApiV3 | Discovery::OpenApiV3Of(..) => reply::status(exchange, &reply::no_such_path()),
+        Discovery::OpenApiV3 => {
+            let index = api.host.look(|server| openapi::index(server.definitions()));
+            reply::value(exchange, 200, reply::JSON, &index);
+        }
+        Discovery::OpenApiV3Of(group, version) => {
+            let definitions = api.host.look(|server| server.definitions().clone());
+            match openapi::of(&definitions, group, version) {
+                Some(document) => reply::value(exchange, 200, reply::JSON, &document),
+                None => reply::status(exchange, &reply::no_such_path()),
+            }
+        }
     }
 }
 

@@ -2,10 +2,12 @@
 
 use crate::api::shown::{Shape, Shown};
 use crate::http::Respond;
+use miniku_core::api::kinds::Effect;
 use miniku_core::api::object::Object;
 use miniku_core::api::served::Form;
 use miniku_core::api::status::{Reason, Status};
 use miniku_core::program::Answer;
+use miniku_core::schema::Schema;
 
 /// The Kubernetes version whose API this is. Clients compare it with their own.
 pub const VERSION: &str = "v1.32.0";
@@ -55,7 +57,44 @@ pub fn send(to: impl Respond, code: u16, content_type: &str, warnings: &[String]
 
 /// What a request named that has no effect here, as `Warning` headers.
 pub fn without_effect(object: &Object) -> Vec<String> {
-    warnings(&object.fields_without_effect(), "kept, but without effect in miniku")
+    let row = object.kind().row();
+    match row.effect {
+        Effect::NotYet(why) => {
+            warning_lines(&[format!("{} {}: kept, but {why} in miniku yet", row.singular, object.meta().name)])
+        }
+        Effect::Acts | Effect::None => {
+            let usual = as_usual(object);
+            let mut paths = object.fields_without_effect();
+            paths.retain(|path| !usual.contains(path));
+            warnings(&paths, "kept, but without effect in miniku")
+        }
+    }
+}
+
+/// Fields that say no more than would be so without them.
+fn as_usual(object: &Object) -> Vec<String> {
+    let schema = Schema::kubernetes();
+    let Some(message) = schema.named(object.kind().row().message) else { return Vec::new() };
+    let mut usual = Vec::new();
+    object.clone().each_rest(schema, message, &mut |part| {
+        for (name, value) in part.rest.iter() {
+            let field = schema.message(part.message).field(name);
+            if field.and_then(|field| field.default.as_ref()) == Some(value) {
+                let dot = if part.path.is_empty() { "" } else { "." };
+                usual.push(format!("{}{dot}{name}", part.path));
+            }
+        }
+    });
+    usual
+}
+
+/// `Warning` headers, one a text.
+pub fn warning_lines(texts: &[String]) -> Vec<String> {
+    texts
+        .iter()
+        .take(WARNINGS_MAX)
+        .map(|text| format!("299 - \"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")))
+        .collect()
 }
 
 /// `Warning` headers, one a field: its path, and what is to be said of it. Source: RFC 9111, section 5.5; KEP-1693.

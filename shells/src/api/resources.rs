@@ -1,6 +1,6 @@
 //! Kubernetes' paths: which request a method and a body make.
 
-use crate::api::params::{self, Params};
+use crate::api::params::{self, FieldValidation, Params};
 use crate::api::route::Resource;
 use crate::api::shown::{Shape, Shown};
 use crate::api::{Api, lists, logs, reply, scale, watch};
@@ -13,8 +13,12 @@ use miniku_core::api::object::{DecodeError, Key, Object};
 use miniku_core::api::served::{Form, Served};
 use miniku_core::api::status::{Reason, Status};
 use miniku_core::apiserver::admission::cannot_be_handled;
+use miniku_core::apiserver::fields;
+use miniku_core::patch::Patch;
 use miniku_core::program::{Answer, Part, Request, Verb};
+use miniku_core::schema::{MessageId, Schema, protobuf, strict};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// Answers a request for a resource.
 pub fn serve(api: &Api, exchange: Exchange, resource: Resource) {
@@ -33,7 +37,7 @@ pub fn serve(api: &Api, exchange: Exchange, resource: Resource) {
         ("DELETE", false, None) => return delete_collection(api, exchange, &resource, &params, &shown),
         _ => {}
     }
-    match request(exchange.asked(), &resource, &params) {
+    match request(exchange.asked(), &resource, &params, &shown) {
         Ok((request, warnings)) => {
             let binds = matches!(request.verb, Verb::Bind { .. });
             answered(exchange, &shown, binds, api.host.ask(request), &warnings);
@@ -88,7 +92,7 @@ pub fn at_once(api: &Api, asked: Asked, reply: Reply, resource: &Resource) -> Op
     if waits || is_many || is_part || slow {
         return Some(reply);
     }
-    let Ok((request, warnings)) = request(asked, resource, &params) else { return Some(reply) };
+    let Ok((request, warnings)) = request(asked, resource, &params, &shown) else { return Some(reply) };
     let binds = matches!(request.verb, Verb::Bind { .. });
     match &request.verb {
         Verb::Get { .. } => reply::answer(reply, &shown, api.host.ask(request), &warnings),
@@ -124,41 +128,55 @@ pub fn key(resource: &Resource) -> Key {
     Key::new(resource.kind(), resource.namespace.as_deref().unwrap_or(""), resource.name.as_deref().unwrap_or(""))
 }
 
-fn request(asked: Asked, resource: &Resource, params: &Params) -> Result<(Request, Vec<String>), Status> {
-    let (served, namespace) = (&resource.served, resource.namespace.as_deref());
+fn request(
+    asked: Asked,
+    resource: &Resource,
+    params: &Params,
+    shown: &Shown,
+) -> Result<(Request, Vec<String>), Status> {
+    let namespace = resource.namespace.as_deref();
     let part = resource.part.as_deref();
     let mut warnings = Vec::new();
     let mut dry_run = params.dry_run;
+    let mut take = || {
+        let (object, mut said) = body(asked, shown, params.field_validation)?;
+        warnings.append(&mut said);
+        placed(object, namespace)
+    };
     let verb = match (asked.method, resource.name.as_deref(), part) {
         ("GET" | "HEAD", Some(_), None | Some("status")) => Verb::Get { key: key(resource) },
         ("POST", _, Some("binding")) => binding(asked, key(resource))?,
-        ("POST", None, _) => {
-            let object = body(asked, served)?;
-            warnings = reply::without_effect(&object);
-            Verb::Create { object: placed(object, namespace)? }
-        }
-        ("PUT", Some(name), _) => {
-            let object = body(asked, served)?;
-            warnings = reply::without_effect(&object);
-            let object = named(placed(object, namespace)?, name)?;
-            Verb::Update { object, part: written(part)? }
-        }
-        ("PATCH", Some(_), _) => {
-            let patch = patch(asked)?;
-            // A patch is the beginning of an object: its fields have effect or not as an object's do.
-            warnings = Object::from_value(served.kind, patch.clone())
-                .map(|object| reply::without_effect(&object))
-                .unwrap_or_default();
-            Verb::Merge { key: key(resource), patch, part: written(part)? }
+        ("POST", None, _) => Verb::Create { object: take()? },
+        ("PUT", Some(name), _) => Verb::Update { object: named(take()?, name)?, part: written(part)? },
+        ("PATCH", Some(name), _) => {
+            let patch = patch(asked, shown, name, params)?;
+            if let Patch::Merge(changes) | Patch::Strategic(changes) | Patch::Apply { configuration: changes, .. } =
+                &patch
+            {
+                warnings = said_of(changes.clone(), shown, params.field_validation)?;
+            }
+            Verb::Patch { key: key(resource), patch, part: written(part)? }
         }
         ("DELETE", Some(_), None) => {
-            let (options, dry) = params::delete_options(asked.body, params)?;
+            let (options, dry) = params::delete_options(&plain(asked)?, params)?;
             dry_run |= dry;
             Verb::Delete { key: key(resource), options }
         }
         _ => return Err(reply::no_such_method()),
     };
-    Ok((Request { verb, dry_run }, warnings))
+    let strict = params.field_validation == FieldValidation::Strict;
+    Ok((Request { verb, dry_run, manager: manager(asked, params), strict }, warnings))
+}
+
+/// Who writes: the field manager, or else the client's program. Programs of miniku name neither.
+fn manager(asked: Asked, params: &Params) -> Option<Arc<str>> {
+    let name = match params.field_manager.as_str() {
+        "" => asked.headers.user_agent.split('/').next().unwrap_or(""),
+        name => name,
+    };
+    let is_apply = media_type(asked) == "application/apply-patch+yaml";
+    // An apply must say it itself.
+    (!name.is_empty() && (!is_apply || !params.field_manager.is_empty())).then(|| name.into())
 }
 
 fn written(part: Option<&str>) -> Result<Part, Status> {
@@ -170,50 +188,102 @@ fn written(part: Option<&str>) -> Result<Part, Status> {
     }
 }
 
-/// The object in a body: JSON unless it says that it is YAML. curl's form type counts as not saying anything.
-fn body(asked: Asked, served: &Served) -> Result<Object, Status> {
-    let (kind, media) = (served.kind, media_type(asked));
-    let kept = |mut value: Value| {
-        served.to_kept(&mut value);
-        Object::from_value(kind, value)
-    };
-    let decoded = match media {
-        "application/yaml" | "application/x-yaml" | "text/yaml" => kept(yaml(asked.body)?),
-        "application/vnd.kubernetes.protobuf" => {
-            let message = "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml";
-            return Err(Status::failure(Reason::UnsupportedMediaType, message));
+/// The object in a body, and what is to be said of it.
+fn body(asked: Asked, shown: &Shown, validation: FieldValidation) -> Result<(Object, Vec<String>), Status> {
+    let (served, kind) = (&shown.served, shown.served.kind);
+    let row = kind.row();
+    let wrong = |error: &dyn std::fmt::Display| cannot_be_handled(kind, error);
+    let is_json = !is_protobuf(asked) && !media_type(asked).ends_with("yaml");
+    let schema = shown.schema();
+    let mut complaints = Vec::new();
+    if let (true, Some((schema, message))) = (is_json && validation != FieldValidation::Ignore, schema) {
+        // What is no JSON is told below, in other words.
+        complaints = strict::check(schema, message, asked.body).unwrap_or_default();
+    }
+    let decoded = match &served.form {
+        Form::Kept | Form::Version(_) if is_json => Object::decode(kind, asked.body),
+        _ => {
+            let mut value = value(asked)?;
+            if let (false, Some((schema, message))) = (is_json, schema) {
+                complaints = unknown(schema, message, &mut value);
+            }
+            served.to_kept(&mut value);
+            Object::from_value(kind, value)
         }
-        _ => match &served.form {
-            Form::Also(_) => serde_json::from_slice(asked.body)
-                .map_err(|error| DecodeError::Syntax(error.to_string()))
-                .and_then(kept),
-            Form::Kept | Form::Version(_) => Object::decode(kind, asked.body),
-        },
     };
-    decoded.map_err(|error| match error {
+    let mut object = decoded.map_err(|error| match error {
         DecodeError::Other(api_version, name) => {
-            let row = kind.row();
             let message = format!(
                 "{name} in version {api_version:?} cannot be handled as a {}: no kind {name:?} is registered for version {api_version:?} at this path",
                 row.name
             );
             Status::failure(Reason::BadRequest, message)
         }
-        error => cannot_be_handled(kind, &error),
-    })
+        error => wrong(&error),
+    })?;
+    let mut warnings = complain(shown, validation, &complaints)?;
+    if let Some((schema, message)) = shown.kept_schema() {
+        fields::known(&mut object, schema, message).map_err(|(_, what)| wrong(&what))?;
+    }
+    warnings.extend(reply::without_effect(&object));
+    Ok((object, warnings))
+}
+
+/// What is to be said of a patch, which is the beginning of an object.
+fn said_of(mut changes: Value, shown: &Shown, validation: FieldValidation) -> Result<Vec<String>, Status> {
+    let Some((schema, message)) = shown.schema() else { return Ok(Vec::new()) };
+    let complaints = unknown(schema, message, &mut changes);
+    let complaints: Vec<String> = complaints.into_iter().filter(|one| !one.contains('$')).collect();
+    complain(shown, validation, &complaints)
+}
+
+fn unknown(schema: &Schema, message: MessageId, value: &mut Value) -> Vec<String> {
+    let mut complaints = Vec::new();
+    strict::unknown(schema, message, value, &mut |path| {
+        complaints.push(format!("unknown field {path:?}"));
+        strict::Then::Keep
+    });
+    complaints
+}
+
+/// Refuses fields that are none, or warns of them.
+fn complain(shown: &Shown, validation: FieldValidation, complaints: &[String]) -> Result<Vec<String>, Status> {
+    match validation {
+        FieldValidation::Strict if !complaints.is_empty() => {
+            let (name, version) = (shown.served.kind.row().name, shown.served.version());
+            Err(Status::failure(Reason::BadRequest, strict::message(name, version, complaints)))
+        }
+        FieldValidation::Warn => Ok(reply::warning_lines(complaints)),
+        FieldValidation::Strict | FieldValidation::Ignore => Ok(Vec::new()),
+    }
+}
+
+fn is_protobuf(asked: Asked) -> bool {
+    media_type(asked) == "application/vnd.kubernetes.protobuf"
+}
+
+/// A body as JSON text, whatever it came as.
+fn plain(asked: Asked<'_>) -> Result<std::borrow::Cow<'_, [u8]>, Status> {
+    match is_protobuf(asked) {
+        true => Ok(value(asked)?.to_string().into_bytes().into()),
+        false => Ok(asked.body.into()),
+    }
 }
 
 fn media_type(asked: Asked<'_>) -> &str {
     asked.headers.content_type.split(';').next().unwrap_or("").trim()
 }
 
-/// The value in a body: JSON unless it says that it is YAML.
+/// The value in a body: JSON unless it says that it is something else. curl's form type counts as not saying anything.
 pub fn value(asked: Asked) -> Result<Value, Status> {
+    let wrong = |error: String| Status::failure(Reason::BadRequest, error);
+    if is_protobuf(asked) {
+        return protobuf::decode(asked.body).map_err(wrong);
+    }
     if media_type(asked).ends_with("yaml") {
         return yaml(asked.body);
     }
-    serde_json::from_slice(asked.body)
-        .map_err(|error| Status::failure(Reason::BadRequest, format!("the body is no JSON: {error}")))
+    serde_json::from_slice(asked.body).map_err(|error| wrong(format!("the body is no JSON: {error}")))
 }
 
 fn yaml(text: &[u8]) -> Result<Value, Status> {
@@ -224,13 +294,44 @@ fn yaml(text: &[u8]) -> Result<Value, Status> {
     serde_saphyr::from_str_with_options(text, options).map_err(|error| wrong(error.to_string()))
 }
 
-fn patch(asked: Asked) -> Result<Value, Status> {
+/// The patch of a scale in a body. A scale has no lists, so that a strategic patch is a merge.
+pub fn patch_of_scale(asked: Asked) -> Result<Patch, Status> {
+    let value = value(asked)?;
+    Ok(if media_type(asked) == "application/json-patch+json" { Patch::Json(value) } else { Patch::Merge(value) })
+}
+
+/// The patch in a body, for the object of this name.
+fn patch(asked: Asked, shown: &Shown, name: &str, params: &Params) -> Result<Patch, Status> {
+    let wrong = |message: String| Status::failure(Reason::BadRequest, message);
+    let json = || serde_json::from_slice(asked.body).map_err(|error| wrong(format!("the patch is no JSON: {error}")));
     match media_type(asked) {
-        "application/merge-patch+json" | "application/json" | "" => serde_json::from_slice(asked.body)
-            .map_err(|error| Status::failure(Reason::BadRequest, format!("the patch is no JSON: {error}"))),
+        "application/json-patch+json" => Ok(Patch::Json(json()?)),
+        "application/merge-patch+json" | "application/json" | "" => Ok(Patch::Merge(json()?)),
+        "application/strategic-merge-patch+json" => Ok(Patch::Strategic(json()?)),
+        "application/apply-patch+yaml" => {
+            let mut configuration = yaml(asked.body)?;
+            let text = |at: &str| configuration.pointer(at).and_then(Value::as_str).unwrap_or("").to_owned();
+            let (kind, api_version, own) = (text("/kind"), text("/apiVersion"), text("/metadata/name"));
+            let (row, here) = (shown.served.kind.row(), shown.served.api_version());
+            if kind.is_empty() || api_version.is_empty() {
+                return Err(wrong("an apply needs apiVersion and kind".into()));
+            }
+            if kind != row.name || api_version != here {
+                return Err(wrong(format!("{kind} of {api_version} cannot be applied as a {} of {here}", row.name)));
+            }
+            if own.is_empty() {
+                configuration["metadata"]["name"] = name.into();
+            } else if own != name {
+                return Err(wrong(format!(
+                    "the name of the object ({own}) does not match the name on the URL ({name})"
+                )));
+            }
+            shown.served.to_kept(&mut configuration);
+            Ok(Patch::Apply { configuration, force: params.force })
+        }
         other => {
             let message = format!(
-                "the body of the request was in an unknown format ({other}) - accepted media types include: application/merge-patch+json"
+                "the body of the request was in an unknown format ({other}) - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml"
             );
             Err(Status::failure(Reason::UnsupportedMediaType, message))
         }
@@ -269,8 +370,7 @@ fn named(object: Object, name: &str) -> Result<Object, Status> {
 
 /// A bind of the pod that the path names, or else the Binding itself.
 fn binding(asked: Asked, mut key: Key) -> Result<Verb, Status> {
-    let value: Value = serde_json::from_slice(asked.body)
-        .map_err(|error| Status::failure(Reason::BadRequest, format!("the body is no Binding: {error}")))?;
+    let value = value(asked)?;
     let text = |at: &str| value.pointer(at).and_then(Value::as_str).unwrap_or("");
     if key.name.is_empty() {
         key.name = text("/metadata/name").into();
@@ -288,7 +388,7 @@ fn binding(asked: Asked, mut key: Key) -> Result<Verb, Status> {
 /// Deletes each object that matches, and answers with what they were.
 fn delete_collection(api: &Api, exchange: Exchange, resource: &Resource, params: &Params, shown: &Shown) {
     let deleted = params.query(resource.kind(), resource.namespace.as_deref()).and_then(|query| {
-        let (options, dry_run) = params::delete_options(exchange.asked().body, params)?;
+        let (options, dry_run) = params::delete_options(&plain(exchange.asked())?, params)?;
         let (revision, items) = match api.host.ask(Verb::List(query)) {
             Answer::List { revision, items } => (revision, items),
             Answer::Refused(status) => return Err(status),
@@ -298,7 +398,7 @@ fn delete_collection(api: &Api, exchange: Exchange, resource: &Resource, params:
             // Gone meanwhile is as good; another object of the same name was not meant.
             let options = miniku_core::program::DeleteOptions { uid: Some(item.meta().uid.clone()), ..options.clone() };
             let verb = Verb::Delete { key: item.key(), options };
-            if let Answer::Refused(status) = api.host.ask(Request { verb, dry_run })
+            if let Answer::Refused(status) = api.host.ask(Request { dry_run, ..verb.into() })
                 && !matches!(status.reason, Some(Reason::NotFound | Reason::Conflict))
             {
                 return Err(status);

@@ -9,6 +9,7 @@ use crate::http::Exchange;
 use miniku_core::api::object::Object;
 use miniku_core::api::scale::{Paths, patch, scale};
 use miniku_core::api::status::{Reason, Status};
+use miniku_core::patch::Patch;
 use miniku_core::program::{Answer, Part, Request, Verb};
 use serde_json::Value;
 
@@ -47,12 +48,13 @@ fn answer(
         "GET" | "HEAD" => Ok(scale(&stored()?, paths)),
         "PUT" => write(&checked(resources::value(exchange.asked())?)?),
         "PATCH" => {
-            let change = resources::value(exchange.asked())?;
-            let named = change.pointer("/metadata/resourceVersion").is_some();
+            let change = resources::patch_of_scale(exchange.asked())?;
+            let named =
+                matches!(&change, Patch::Merge(change) if change.pointer("/metadata/resourceVersion").is_some());
             let mut tries = 0;
             loop {
                 let mut said = scale(&stored()?, paths);
-                miniku_core::apiserver::admission::merge(&mut said, &change);
+                said = miniku_core::patch::patched(None, &said, &change)?;
                 match write(&checked(said)?) {
                     Err(status) if status.reason == Some(Reason::Conflict) && !named && tries < TRIES => tries += 1,
                     done => return done,

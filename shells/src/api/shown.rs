@@ -9,6 +9,7 @@ use miniku_core::api::status::{Reason, Status};
 use miniku_core::api::tabular::Columns;
 use miniku_core::apiserver::definitions::Definition;
 use miniku_core::program::Revision;
+use miniku_core::schema::{MessageId, Schema};
 use miniku_core::time::{Instant, Now};
 use std::sync::Arc;
 
@@ -85,6 +86,22 @@ impl Shape {
 }
 
 impl Shown {
+    /// The fields that objects have where they are served.
+    pub fn schema(&self) -> Option<(&Schema, MessageId)> {
+        match &self.definition {
+            Some(definition) => definition.schema(self.served.version()),
+            None => known(self.served.message()),
+        }
+    }
+
+    /// The fields that objects have as they are kept.
+    pub fn kept_schema(&self) -> Option<(&Schema, MessageId)> {
+        match &self.definition {
+            Some(_) => self.schema(),
+            None => known(self.served.kind.row().message),
+        }
+    }
+
     fn columns(&self) -> Columns<'_> {
         let version = self.definition.as_ref().and_then(|definition| definition.version(self.served.version()));
         Columns::of(self.served.kind, version.map_or(&[], |version| &version.columns))
@@ -199,6 +216,10 @@ impl Shown {
         out.extend_from_slice(b"]}");
         out
     }
+}
+
+fn known(message: &str) -> Option<(&'static Schema, MessageId)> {
+    Schema::kubernetes().named(message).map(|message| (Schema::kubernetes(), message))
 }
 
 const META_V1: &str = "meta.k8s.io/v1";

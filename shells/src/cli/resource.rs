@@ -129,7 +129,8 @@ mod tests {
         check("pods", "Pod[]");
         check("po a b", "Pod[a b]");
         check("pods,rs", "Pod[] ReplicaSet[] +kind");
-        check("all", "Pod[] ReplicaSet[] +kind");
+        let all = shown("all");
+        assert!(all.starts_with("Pod[] ReplicaSet[] Service[] ") && all.ends_with(" +kind"), "{all}");
         check("pod/a", "Pod[a]");
         check("pod/a pod/b rs/c", "Pod[a b] ReplicaSet[c] +kind");
         check("pod default/a", "Pod[a]@default");

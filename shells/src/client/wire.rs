@@ -6,6 +6,7 @@ use miniku_core::api::object::{self, ItemsOf, Object};
 use miniku_core::api::selector::{FieldSelector, LabelSelector};
 use miniku_core::api::status::{Reason, Status};
 use miniku_core::api::structs::Key;
+use miniku_core::patch::Patch;
 use miniku_core::program::{Answer, DeleteOptions, Part, Query, Request, Revision, Verb, WatchEvent, WatchFrom};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
@@ -107,6 +108,17 @@ pub fn request(request: &Request) -> HttpRequest {
         Verb::Merge { key, patch, part } => {
             HttpRequest::with_json(Method::Patch, write(paths::object(key, subresource(*part))), patch)
         }
+        Verb::Patch { key, patch, part } => {
+            let target = write(paths::object(key, subresource(*part)));
+            let (body, media) = match patch {
+                Patch::Json(body) => (body, "application/json-patch+json"),
+                Patch::Merge(body) => (body, "application/merge-patch+json"),
+                Patch::Strategic(body) => (body, "application/strategic-merge-patch+json"),
+                Patch::Apply { configuration, .. } => (configuration, "application/apply-patch+yaml"),
+            };
+            let bytes = serde_json::to_vec(body).expect("JSON values have string keys and finite numbers");
+            HttpRequest { method: Method::Patch, target, body: Some(Body { content_type: media, bytes }) }
+        }
         Verb::Bind { key, uid, node } => {
             let binding = json!({
                 "apiVersion": "v1", "kind": "Binding",
@@ -200,7 +212,11 @@ pub fn kind_of(request: &Request) -> Kind {
     match &request.verb {
         Verb::List(query) | Verb::Watch { query, .. } => query.kind,
         Verb::Create { object } | Verb::Update { object, .. } => object.kind(),
-        Verb::Get { key } | Verb::Merge { key, .. } | Verb::Bind { key, .. } | Verb::Delete { key, .. } => key.kind,
+        Verb::Get { key }
+        | Verb::Merge { key, .. }
+        | Verb::Patch { key, .. }
+        | Verb::Bind { key, .. }
+        | Verb::Delete { key, .. } => key.kind,
     }
 }
 
@@ -451,7 +467,7 @@ mod tests {
             Verb::Delete { key: key(), options },
             r#"DELETE /api/v1/namespaces/x/pods/a application/json: {"apiVersion":"v1","gracePeriodSeconds":0,"kind":"DeleteOptions","preconditions":{"resourceVersion":"9","uid":"u"},"propagationPolicy":"Foreground"}"#,
         );
-        let dry = Request { verb: Verb::Create { object: pod() }, dry_run: true };
+        let dry = Request { dry_run: true, ..Verb::Create { object: pod() }.into() };
         assert_eq!(request(&dry).target, "/api/v1/namespaces/x/pods?dryRun=All");
     }
 

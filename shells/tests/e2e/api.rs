@@ -55,7 +55,9 @@ fn the_life_of_an_object() {
             (&patched["metadata"]["labels"], &patched["metadata"]["annotations"]["z"]),
             (&json!({"y": "2"}), &json!("3"))
         );
-        let other = server.ask("PATCH", &path, "application/json-patch+json", b"[]").unwrap();
+        let operations = br#"[{"op": "test", "path": "/metadata/labels/y", "value": "2"}]"#;
+        assert_eq!(server.ask("PATCH", &path, "application/json-patch+json", operations).unwrap().ok(), patched);
+        let other = server.ask("PATCH", &path, "application/x-patch", b"[]").unwrap();
         other.refused(415, "UnsupportedMediaType");
 
         // The status is written by itself, and nothing else with it.

@@ -5,6 +5,7 @@
 use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::pod::Pod;
+use miniku_core::patch::Patch;
 use miniku_core::program::{Answer, Request, RequestId, Revision, Verb};
 use std::collections::BTreeMap;
 
@@ -32,7 +33,11 @@ fn condition(request: &Request) -> Condition {
             let meta = object.meta();
             Condition { revision: revision(&meta.resource_version), uid: uid(&meta.uid), unbound: false }
         }
-        Verb::Merge { patch, .. } => {
+        Verb::Merge { patch, .. }
+        | Verb::Patch {
+            patch: Patch::Merge(patch) | Patch::Strategic(patch) | Patch::Apply { configuration: patch, .. },
+            ..
+        } => {
             let named = |path| patch.pointer(path).and_then(|value| value.as_str()).unwrap_or_default();
             Condition { revision: revision(named("/metadata/resourceVersion")), uid: uid(named("/metadata/uid")), unbound: false }
         }
@@ -42,7 +47,11 @@ fn condition(request: &Request) -> Condition {
             uid: options.uid.clone(),
             unbound: false,
         },
-        Verb::Get { .. } | Verb::List(_) | Verb::Watch { .. } | Verb::Create { .. } => Condition::default(),
+        Verb::Get { .. }
+        | Verb::List(_)
+        | Verb::Watch { .. }
+        | Verb::Create { .. }
+        | Verb::Patch { patch: Patch::Json(_), .. } => Condition::default(),
     }
 }
 

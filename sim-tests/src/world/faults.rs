@@ -533,7 +533,9 @@ impl World {
         let actor = self.requests[&id].actor;
         let key = match &request.verb {
             Verb::Update { object, .. } => object.key(),
-            Verb::Merge { key, .. } | Verb::Bind { key, .. } | Verb::Delete { key, .. } => key.clone(),
+            Verb::Merge { key, .. } | Verb::Patch { key, .. } | Verb::Bind { key, .. } | Verb::Delete { key, .. } => {
+                key.clone()
+            }
             Verb::Get { .. } | Verb::List(_) | Verb::Watch { .. } | Verb::Create { .. } => return,
         };
         let one = &mut self.actors[actor];

@@ -719,9 +719,11 @@ mod tests {
             let of = |verb: &Verb| match verb {
                 Verb::List(query) | Verb::Watch { query, .. } => query.kind,
                 Verb::Create { object } | Verb::Update { object, .. } => object.kind(),
-                Verb::Get { key } | Verb::Merge { key, .. } | Verb::Bind { key, .. } | Verb::Delete { key, .. } => {
-                    key.kind
-                }
+                Verb::Get { key }
+                | Verb::Merge { key, .. }
+                | Verb::Patch { key, .. }
+                | Verb::Bind { key, .. }
+                | Verb::Delete { key, .. } => key.kind,
             };
             let at = self.calls.iter().position(|(_, request)| of(&request.verb) == kind && verb(&request.verb))?;
             let (call, request) = self.calls.remove(at);

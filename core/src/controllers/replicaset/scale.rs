@@ -150,7 +150,7 @@ mod tests {
         let mut pod = json!({"metadata": {"name": name, "creationTimestamp": "2026-01-01T00:00:00Z"},
             "spec": {"nodeName": node},
             "status": {"phase": if node.is_empty() {"Pending"} else {"Running"}, "conditions": [{"type": "Ready", "status": ready}]}});
-        crate::apiserver::admission::merge(&mut pod, &merge);
+        crate::patch::merge::merge(&mut pod, &merge);
         serde_json::from_value(pod).unwrap()
     }
 

@@ -1,0 +1,118 @@
+//! Patches: four ways in which a client says what is to change in an object.
+//!
+//! | media type | what it says | example, on `{"a": 1, "l": [{"name": "x"}]}` |
+//! | --- | --- | --- |
+//! | `json-patch+json` | a list of operations at paths | `[{"op": "replace", "path": "/a", "value": 2}]` |
+//! | `merge-patch+json` | the object as far as it changes; `null` takes away, a list replaces a list | `{"a": null}` |
+//! | `strategic-merge-patch+json` | the same, but lists that have a key are merged by it | `{"l": [{"name": "y"}]}` adds an item |
+//! | `apply-patch+yaml` | all that one manager wants of the object; what it wanted before and wants no more goes | `{"a": 2}` |
+//!
+//! What a strategic merge patch and an apply make of a list stands in the [schema](crate::schema). Who wants which field of an
+//! object is kept in its `metadata.managedFields`: [`managed`].
+
+pub mod fields;
+pub mod managed;
+pub mod merge;
+pub mod strategic;
+
+use crate::api::status::{Reason, Status};
+use crate::schema::{MessageId, Schema};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What a client wants changed in an object.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Patch {
+    /// Operations at paths. Source: RFC 6902.
+    Json(Value),
+    /// Fields, as they are to be. Source: RFC 7386.
+    Merge(Value),
+    /// Fields, as they are to be, with lists merged by their keys.
+    Strategic(Value),
+    /// All that a manager wants of the object.
+    Apply {
+        /// The fields that it wants.
+        configuration: Value,
+        /// It takes fields from others that want them otherwise.
+        force: bool,
+    },
+}
+
+/// So many operations are done at once. Source: `k8s.io/apiserver`, `maxJSONPatchOperations`.
+const OPERATIONS_MAX: usize = 10_000;
+/// A patched object is not larger, in bytes of JSON. Source: etcd's limit of a request is 1.5 MiB; bodies may be 3 MiB.
+const PATCHED_BYTES_MAX: usize = 3 << 20;
+
+/// What a patch other than an apply makes of a stored object. Kinds without a table have no strategic patches.
+pub fn patched(schema: Option<(&Schema, MessageId)>, stored: &Value, patch: &Patch) -> Result<Value, Status> {
+    let mut value = stored.clone();
+    match patch {
+        Patch::Json(operations) => json(&mut value, operations)?,
+        Patch::Merge(changes) | Patch::Apply { configuration: changes, .. } => merge::merge(&mut value, changes),
+        Patch::Strategic(changes) => {
+            let Some((schema, message)) = schema else {
+                let message = "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
+                return Err(Status::failure(Reason::UnsupportedMediaType, message));
+            };
+            strategic::merge(schema, message, &mut value, changes)
+                .map_err(|why| Status::failure(Reason::BadRequest, why))?;
+        }
+    }
+    Ok(value)
+}
+
+fn json(value: &mut Value, operations: &Value) -> Result<(), Status> {
+    let operations: json_patch::Patch = serde_json::from_value(operations.clone())
+        .map_err(|error| Status::failure(Reason::BadRequest, format!("error decoding patch: {error}")))?;
+    if operations.0.len() > OPERATIONS_MAX {
+        let count = operations.0.len();
+        let message = format!("The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {count}");
+        return Err(Status::failure(Reason::RequestEntityTooLarge, message));
+    }
+    for operation in operations.0 {
+        let copies = matches!(operation, json_patch::PatchOperation::Copy(_));
+        json_patch::patch(value, std::slice::from_ref(&operation)).map_err(|_| {
+            let message = "the server rejected our request due to an error in our request";
+            Status::failure(Reason::Invalid, message)
+        })?;
+        // A copy may double what is there: a few dozen of them are more than any memory holds.
+        if copies && value.to_string().len() > PATCHED_BYTES_MAX {
+            return Err(Status::failure(Reason::RequestEntityTooLarge, "the patched object is too large"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn operations_are_done_one_after_the_other_or_not_at_all() {
+        let stored = json!({"a": {"b": 1}, "l": [1, 2]});
+        let check = |operations: Value, want: Result<Value, u16>| {
+            let got = patched(None, &stored, &Patch::Json(operations.clone()));
+            assert_eq!(got.map_err(|status| status.http_code()), want, "{operations}");
+        };
+        check(json!([{"op": "add", "path": "/l/-", "value": 3}]), Ok(json!({"a": {"b": 1}, "l": [1, 2, 3]})));
+        check(
+            json!([{"op": "test", "path": "/a/b", "value": 1}, {"op": "remove", "path": "/a"}]),
+            Ok(json!({"l": [1, 2]})),
+        );
+        check(json!([{"op": "remove", "path": "/a"}, {"op": "test", "path": "/l", "value": 1}]), Err(422));
+        check(json!([{"op": "replace", "path": "/x/y", "value": 1}]), Err(422));
+        check(json!({"op": "add"}), Err(400));
+        check(json!([{"op": "fly", "path": "/a"}]), Err(400));
+        let many: Vec<Value> = (0..10_001).map(|_| json!({"op": "test", "path": "/l/0", "value": 1})).collect();
+        check(many.into(), Err(413));
+        let mut doubling = vec![json!({"op": "add", "path": "/x", "value": ["x".repeat(1000)]})];
+        doubling.extend((0..40).map(|n| json!({"op": "copy", "from": "/x", "path": format!("/x/{n}")})));
+        check(doubling.into(), Err(413));
+    }
+
+    #[test]
+    fn a_kind_without_a_table_has_no_strategic_patches() {
+        assert_eq!(patched(None, &json!({}), &Patch::Strategic(json!({}))).unwrap_err().http_code(), 415);
+    }
+}
