@@ -106,7 +106,7 @@ impl Step {
 
 /// What does not act yet is said in warnings, which no Kubernetes has.
 fn of_miniku_alone(line: &str) -> bool {
-    line.starts_with("Warning: ") && line.ends_with(" in miniku")
+    line.starts_with("Warning: ") && (line.ends_with(" in miniku") || line.ends_with(" in miniku yet"))
 }
 
 fn parse(text: &str) -> Result<Vec<Part>, String> {
