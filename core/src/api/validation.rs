@@ -11,7 +11,9 @@ use crate::api::node::Node;
 use crate::api::object::{Object, Resource};
 use crate::api::pod::{Pod, PodSpec, RestartPolicy, START_RETRIES};
 use crate::api::replicaset::ReplicaSet;
-use crate::api::selector::{LabelSelector, LabelSelectorOperator, is_label_key, is_label_value};
+use crate::api::selector::{
+    LabelSelector, LabelSelectorOperator, NOT_A_KEY, NOT_A_VALUE, is_label_key, is_label_value,
+};
 use crate::api::status::{FieldError, FieldErrorKind};
 use std::collections::BTreeSet;
 
@@ -73,12 +75,6 @@ fn meta(meta: &ObjectMeta, namespaced: bool, errors: &mut Vec<FieldError>) {
     }
 }
 
-const NOT_A_KEY: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end \
-    with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is \
-    '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
-const NOT_A_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or \
-    '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex \
-    used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 const IMMUTABLE: &str = "field is immutable";
 
 fn labels(field: &str, labels: &Labels, errors: &mut Vec<FieldError>) {
@@ -101,9 +97,13 @@ fn unchanged_meta(new: &ObjectMeta, old: &ObjectMeta, errors: &mut Vec<FieldErro
         }
     }
     if old.is_deleting() {
-        for added in new.finalizers.iter().filter(|finalizer| !old.finalizers.contains(finalizer)) {
+        let added = new.finalizers.iter().filter(|finalizer| !old.finalizers.contains(finalizer));
+        let added: Vec<String> = added.map(|finalizer| format!("{finalizer:?}")).collect();
+        if !added.is_empty() {
+            // As Go prints a list.
             let rule = format!(
-                "no new finalizers can be added if the object is being deleted, found new finalizers {added:?}"
+                "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+                added.join(", ")
             );
             errors.push(FieldError::forbidden("metadata.finalizers", rule));
         }

@@ -14,7 +14,7 @@ use crate::api::validation::validate;
 use crate::apiserver::definitions::Definition;
 use crate::apiserver::{Author, fields};
 use crate::patch::merge::merge;
-use crate::patch::{self, Patch, managed};
+use crate::patch::{self, Patch, managed, typed};
 use crate::program::Part;
 use crate::schema::{self, MessageId, Schema, strict};
 use crate::time::Now;
@@ -117,18 +117,34 @@ pub fn applied(
 ) -> Result<Object, Status> {
     let manager = by.manager.unwrap_or("");
     if manager.is_empty() {
-        let message =
-            "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch";
-        return Err(Status::failure(Reason::Invalid, message));
+        let missing = FieldError::required("fieldManager", "is required for apply patch");
+        return Err(Status::invalid_options("PatchOptions", &[missing]));
     }
     let Some((schema, message)) = schema_of(kind, definition) else { return Err(Status::not_found(kind, "")) };
     let (api_version, time) = (kind.row().api_version(), Time::of(by.now.wall).to_string());
+    refuse_untyped(kind, configuration, &typed::wrong(schema, message, configuration))?;
     let author = managed::Author { manager, api_version: &api_version, subresource: subresource(part), time: &time };
     let live = stored.map(Object::to_value);
     let value = managed::apply(schema, message, live.as_ref(), configuration, &author, force)?;
     let named = configuration.pointer("/metadata/resourceVersion").is_some();
     let object = taken(by, kind, value, Some((schema, message)))?;
     Ok(if named { object } else { object.with_meta(|meta| meta.resource_version.clear()) })
+}
+
+/// Refuses a configuration that is not of its kind.
+fn refuse_untyped(kind: Kind, configuration: &Value, wrong: &[String]) -> Result<(), Status> {
+    let told = match wrong {
+        [] => return Ok(()),
+        [one] => one.clone(),
+        several => format!("errors:\n  {}", several.join("\n  ")),
+    };
+    let text = |at: &str| configuration.pointer(at).and_then(Value::as_str).unwrap_or("");
+    let (row, name, namespace) = (kind.row(), text("/metadata/name"), text("/metadata/namespace"));
+    let message = format!(
+        "failed to create typed patch object ({namespace}/{name}; {}/{}, Kind={}): {told}",
+        row.group, row.version, row.name
+    );
+    Err(Status::unexplained(message))
 }
 
 /// What a patch made, as an object: without the fields that Kubernetes does not have.

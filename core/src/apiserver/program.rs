@@ -71,6 +71,8 @@ struct Pending {
     key: Key,
     /// What it becomes, without a revision yet; absent if it is removed.
     object: Option<Object>,
+    /// As what it is shown, if it is removed.
+    last: Option<Object>,
     answer: Then,
 }
 
@@ -79,7 +81,10 @@ struct Pending {
 enum Then {
     Created,
     Changed,
+    /// A deletion removed it.
     Removed,
+    /// A write took away what its deletion waited for. Who wrote is shown the object as it was written.
+    Ended,
 }
 
 /// Who writes, and when.
@@ -415,7 +420,7 @@ impl ApiServer {
         // Checked only where something was taken away: a deletion that waits for its node is complete already.
         if deletion::is_complete(&object) && !deletion::is_complete(stored) {
             sometimes!(DeletionCompleted);
-            return Ok(Admitted::removal(key, &object));
+            return Ok(Admitted::Write { key, expect: stored.revision(), object: Some(object), answer: Then::Ended });
         }
         Ok(Admitted::Write { key, expect: stored.revision(), object: Some(object), answer: Then::Changed })
     }
@@ -448,7 +453,10 @@ impl ApiServer {
     ) {
         self.commits += 1;
         let commit = CommitId(self.commits);
-        let mut object = if answer == Then::Removed { None } else { object };
+        let (mut object, last) = match answer {
+            Then::Removed | Then::Ended => (None, object),
+            Then::Created | Then::Changed => (object, None),
+        };
         if let Some(object) = &mut object {
             object.edit_meta(|meta| meta.resource_version.clear());
         }
@@ -461,16 +469,15 @@ impl ApiServer {
             let answered = object.with_meta(|meta| meta.resource_version = early.to_string());
             out.push(Effect::Answer { to, answer: said(answer, answered) });
         }
-        self.on_their_way.insert(commit, Pending { from, key, object, answer });
+        self.on_their_way.insert(commit, Pending { from, key, object, last, answer });
     }
 
     fn committed(&mut self, now: Now, commit: CommitId, outcome: Committed, out: &mut Effects) {
         let Some(pending) = self.on_their_way.remove(&commit) else { return };
-        let Pending { from, key, mut object, answer } = pending;
+        let Pending { from, key, mut object, last, answer } = pending;
         let mut waiting = self.busy.remove(&key).unwrap_or_default();
         let told = match outcome {
             Committed::At(revision) => {
-                let last = self.store.get(&key).cloned();
                 if let Some(object) = &mut object {
                     object.edit_meta(|meta| meta.resource_version = revision.to_string());
                 }
@@ -576,14 +583,21 @@ impl Admitted {
 fn said(answer: Then, object: Object) -> Answer {
     match answer {
         Then::Created => Answer::Object { object, created: true },
-        Then::Changed => Answer::Object { object, created: false },
+        Then::Changed | Then::Ended => Answer::Object { object, created: false },
         Then::Removed => Answer::Removed(Status::removed(object.kind(), &object.meta().name, &object.meta().uid)),
     }
 }
 
 fn unknown_field(query: &Query) -> Option<Status> {
     let field = query.unknown_field()?;
-    Some(Status::failure(Reason::BadRequest, format!("field label not supported: {field}")))
+    // Kinds that have fields of their own say less.
+    let why = match query.kind.row().fields {
+        [] => format!(
+            "{field:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+        ),
+        _ => format!("field label not supported: {field}"),
+    };
+    Some(Status::failure(Reason::BadRequest, why))
 }
 
 impl Program for ApiServer {
@@ -783,7 +797,8 @@ mod tests {
         world.ask(Verb::Create { object });
         assert_eq!(world.ask(Verb::Delete { key: key("a"), options: DeleteOptions::default() }), ["2: is a@6"]);
         let free = Verb::Merge { key: key("a"), patch: json!({"metadata": {"finalizers": []}}), part: Part::Main };
-        assert_eq!(world.ask(free), ["3: removed"]);
+        assert_eq!(world.ask(free), ["3: is a@6"], "who took it away is shown what is left");
+        assert_eq!(world.ask(Verb::Get { key: key("a") }), ["4: NotFound"]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod fields;
 pub mod managed;
 pub mod merge;
 pub mod strategic;
+pub mod typed;
 
 use crate::api::status::{Reason, Status};
 use crate::schema::{MessageId, Schema};

@@ -2,17 +2,18 @@
 
 use crate::api::{reply, resources};
 use crate::http::Exchange;
+use miniku_core::api::status::Status;
 use miniku_core::apiserver::discovery::Review;
 use serde_json::{Value, json};
 
 /// Answers a review: the body with a `status`.
 pub fn serve(exchange: Exchange, review: &Review, _namespace: Option<&str>) {
     if exchange.method() != "POST" {
-        return reply::status(exchange, &reply::no_such_method());
+        return reply::status(exchange, &Status::no_such_method());
     }
     let mut object = match resources::value(exchange.asked()) {
         Ok(object @ Value::Object(_)) => object,
-        Ok(_) => return reply::status(exchange, &reply::no_such_path()),
+        Ok(_) => return reply::status(exchange, &Status::no_such_path()),
         Err(status) => return reply::status(exchange, &status),
     };
     // Nobody is asked who they are: whoever reaches the port may do everything.
