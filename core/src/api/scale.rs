@@ -7,6 +7,7 @@ use crate::api::kinds::Kind;
 use crate::api::meta::ObjectMeta;
 use crate::api::object::Object;
 use crate::api::selector::LabelSelector;
+use crate::time::{Human, Now};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -41,6 +42,22 @@ pub struct Scale {
     metadata: ObjectMeta,
     spec: ScaleSpec,
     status: ScaleStatus,
+}
+
+impl Scale {
+    /// As a table of one row.
+    pub fn table(&self, now: Now) -> Value {
+        let column = |name: &str, kind: &str, format: &str| json!({"name": name, "type": kind, "format": format, "description": "", "priority": 0});
+        let age = self.metadata.creation_timestamp.map(|created| Human(now.wall.since(created.wall())).to_string());
+        let cells =
+            json!([self.metadata.name, self.spec.replicas, self.status.replicas, age.unwrap_or("<unknown>".into())]);
+        let object =
+            json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": self.metadata});
+        json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {},
+            "columnDefinitions": [column("Name", "string", "name"), column("Desired", "integer", ""),
+                column("Available", "integer", ""), column("Age", "string", "")],
+            "rows": [{"cells": cells, "object": object}]})
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -124,7 +141,12 @@ mod tests {
         let paths = Paths::of(None).unwrap();
         let said = scale(&object, &paths);
         let text = serde_json::to_string(&said).unwrap();
-        assert!(text.starts_with(r#"{"kind":"Scale","apiVersion":"autoscaling/v1","metadata":{"name":"a","namespace":"x","#));
+        assert!(
+            text.starts_with(
+                r#"{"kind":"Scale","apiVersion":"autoscaling/v1","metadata":{"name":"a","namespace":"x","#
+            )
+        );
+        assert_eq!(said.table(Now::default())["rows"][0]["cells"], json!(["a", 3, 2, "<unknown>"]));
         let mut said = serde_json::to_value(said).unwrap();
         assert_eq!(said["spec"], json!({"replicas": 3}));
         assert_eq!(said["status"], json!({"replicas": 2, "selector": "app=a"}));

@@ -304,7 +304,8 @@ mod tests {
     fn what_is_wrong_with_labels_is_said_as_kubernetes_does() {
         let check = |text: &str, want: &str| {
             let got = parse_label_selector(text).unwrap_err();
-            let want = want.strip_prefix("..").map_or(want.to_owned(), |why| format!("unable to parse requirement: {why}"));
+            let want =
+                want.strip_prefix("..").map_or(want.to_owned(), |why| format!("unable to parse requirement: {why}"));
             assert!(got == want || want.ends_with(": ") && got.starts_with(&want), "{text}: {got}");
         };
         check("app in (web", "..found '', expected: ',' or ')'");
@@ -318,7 +319,10 @@ mod tests {
         check("a,", "found '', expected: identifier after ','");
         check("!", "..found '', expected: identifier");
         check("!a=b", "found '=', expected: ',' or 'end of string'");
-        check("-a=b", "..<nil>: Invalid value: \"-a\": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')");
+        check(
+            "-a=b",
+            "..<nil>: Invalid value: \"-a\": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')",
+        );
         check("a=-b", "..values[0][a]: Invalid value: \"-b\": ");
     }
 

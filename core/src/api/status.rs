@@ -316,8 +316,7 @@ impl Status {
         let told = if told.len() == 1 { told[0].clone() } else { format!("[{}]", told.join(", ")) };
         let message = format!("{qualified} {name:?} is invalid: {told}");
         let causes = errors.iter().map(FieldError::cause).collect();
-        let details =
-            Details { name: name.into(), group: group.into(), kind: kind.into(), causes, uid: String::new() };
+        let details = Details { name: name.into(), group: group.into(), kind: kind.into(), causes, uid: String::new() };
         Status { details: Some(Box::new(details)), ..Status::failure(Reason::Invalid, message) }
     }
 

@@ -102,7 +102,26 @@ pub fn patched(
         }
     };
     let object = taken(by, kind, value, schema)?;
+    same_names(object.meta(), stored.meta())?;
     Ok(if named { object } else { object.with_meta(|meta| meta.resource_version.clear()) })
+}
+
+/// A patch cannot make another object of it.
+///
+/// Source: `k8s.io/apiserver/pkg/endpoints/handlers/rest.go`, `checkName`.
+fn same_names(new: &ObjectMeta, stored: &ObjectMeta) -> Result<(), Status> {
+    let wrong = |message: String| Err(Status::failure(Reason::BadRequest, message));
+    let (name, namespace) = (&new.name, &new.namespace);
+    if *name != stored.name {
+        return wrong(format!("the name of the object ({name}) does not match the name on the URL ({})", stored.name));
+    }
+    if !namespace.is_empty() && *namespace != stored.namespace {
+        return wrong(format!(
+            "the namespace of the object ({namespace}) does not match the namespace on the request ({})",
+            stored.namespace
+        ));
+    }
+    Ok(())
 }
 
 /// The object as an apply makes it of the stored one, or of nothing.
@@ -172,6 +191,7 @@ fn subresource(part: Part) -> &'static str {
         Part::Main => "",
         Part::Status => "status",
         Part::Finalize => "finalize",
+        Part::Scale => "scale",
     }
 }
 
@@ -224,7 +244,7 @@ pub fn updated(
                 new.get::<Namespace>().map(|namespace| namespace.spec.finalizers.clone()).unwrap_or_default();
             stored.with(|namespace: &mut Namespace| namespace.spec.finalizers = finalizers)
         }
-        Part::Main => {
+        Part::Main | Part::Scale => {
             let mut merged = if row.has_status { new.with_status_of(stored) } else { new };
             merged.edit_meta(|meta| keep_what_the_server_sets(meta, stored.meta()));
             match stored.get::<Namespace>() {
@@ -234,17 +254,18 @@ pub fn updated(
         }
     };
     match part {
-        Part::Main => complete(&mut object, definition),
+        Part::Main | Part::Scale => complete(&mut object, definition),
         Part::Status | Part::Finalize => (row.set_defaults)(&mut object),
     }
     if object == *stored {
         return Ok(object);
     }
     match part {
-        Part::Main => refuse(kind, name, &wrong(&object, Some(stored), definition))?,
+        Part::Main | Part::Scale => refuse(kind, name, &wrong(&object, Some(stored), definition))?,
         Part::Status | Part::Finalize => refuse(kind, name, &validate(&object, Some(stored)))?,
     }
-    let spec_changed = part == Part::Main && spec(&object) != spec(stored) || planted!(GenerationOnStatus);
+    let spec_changed =
+        matches!(part, Part::Main | Part::Scale) && spec(&object) != spec(stored) || planted!(GenerationOnStatus);
     if row.has_generation && spec_changed {
         object.edit_meta(|meta| meta.generation = Some(meta.generation.unwrap_or(0) + 1));
     }

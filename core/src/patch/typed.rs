@@ -95,7 +95,9 @@ mod tests {
         );
         check(
             with(json!({"nam": "one"})),
-            &[".spec.template.spec.containers: element 0: associative list with keys has an element that omits key field \"name\" (and doesn't have default value)"],
+            &[
+                ".spec.template.spec.containers: element 0: associative list with keys has an element that omits key field \"name\" (and doesn't have default value)",
+            ],
         );
         check(json!({"metadata": {"labels": {"any": "thing"}}}), &[]);
         let open = schema.named("core/v1.ConfigMap").unwrap();

@@ -119,7 +119,8 @@ fn gvk(group: &str, version: &str, kind: &str) -> Value {
 /// something in it is missing then. Definitions are the exception.
 fn must_be_said(message: &Message, field: &Field) -> bool {
     let is_kind = message.field("apiVersion").is_some() && message.field("metadata").is_some();
-    let may_be_left_out = is_kind && matches!(&*field.json, "spec" | "template") && !message.name.starts_with("apiextensions/");
+    let may_be_left_out =
+        is_kind && matches!(&*field.json, "spec" | "template") && !message.name.starts_with("apiextensions/");
     field.required && !may_be_left_out
 }
 

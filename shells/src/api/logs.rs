@@ -102,7 +102,8 @@ fn where_it_is(api: &Api, exchange: &Exchange, key: &Key) -> Result<(String, boo
     let base = kubelet_url(&object).ok_or_else(|| wrong(format!("node {node} serves no logs")))?;
     // The attempt that runs, or that ran last: a container that waits for its restart has the log of the one before.
     let current = status.map_or(0, |status| status.restart_count);
-    let previous = exchange.query_pairs().any(|(name, value)| name == "previous" && matches!(&*value, "true" | "True" | "1"));
+    let previous =
+        exchange.query_pairs().any(|(name, value)| name == "previous" && matches!(&*value, "true" | "True" | "1"));
     let attempt = match previous {
         false => current,
         true if current > 0 => current - 1,

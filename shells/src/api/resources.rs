@@ -34,7 +34,9 @@ pub fn serve(api: &Api, exchange: Exchange, resource: Resource) {
         (_, _, Some("scale")) => return scale::serve(api, exchange, &resource, &params, &shown),
         ("GET", _, None) if params.watch => return watch::serve(api, exchange, &resource, &params, shown),
         ("GET" | "HEAD", false, None) => return lists::serve(api, exchange, &resource, &params, &shown),
-        ("DELETE", false, None) if resource.kind().row().deleted_together => return delete_collection(api, exchange, &resource, &params, &shown),
+        ("DELETE", false, None) if resource.kind().row().deleted_together => {
+            return delete_collection(api, exchange, &resource, &params, &shown);
+        }
         _ => {}
     }
     match request(exchange.asked(), &resource, &params, &shown) {
@@ -168,7 +170,7 @@ fn request(
 }
 
 /// Who writes: the field manager, or else the client's program. Programs of miniku name neither.
-fn manager(asked: Asked, params: &Params) -> Option<Arc<str>> {
+pub fn manager(asked: Asked, params: &Params) -> Option<Arc<str>> {
     let name = match params.field_manager.as_str() {
         "" => asked.headers.user_agent.split('/').next().unwrap_or(""),
         name => name,
@@ -310,13 +312,7 @@ pub fn patch_of_scale(asked: Asked) -> Result<Patch, Status> {
 }
 
 /// The patch in a body, for the object of this name.
-fn patch(
-    asked: Asked,
-    shown: &Shown,
-    name: &str,
-    namespace: Option<&str>,
-    params: &Params,
-) -> Result<Patch, Status> {
+fn patch(asked: Asked, shown: &Shown, name: &str, namespace: Option<&str>, params: &Params) -> Result<Patch, Status> {
     let wrong = |message: String| Status::failure(Reason::BadRequest, message);
     let json = || serde_json::from_slice(asked.body).map_err(|error| wrong(format!("the patch is no JSON: {error}")));
     match media_type(asked) {
