@@ -200,6 +200,7 @@ fn spec(uid: &str) -> PodSpec {
         args: vec![],
         env: BTreeMap::new(),
         working_dir: None,
+        stdio: Default::default(),
         limits: limits.clone(),
     };
     let pod = PodRef { uid: uid.into(), namespace: "default".into(), name: uid.into() };

@@ -11,14 +11,17 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::resource;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod, umask};
 use nix::unistd::{
-    Gid, Pid, Uid, chdir, execve, fchdir, mkdir, pivot_root, setgroups, setresgid, setresuid, symlinkat,
+    Gid, Pid, Uid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, fchdir, mkdir, pivot_root, setgroups,
+    setresgid, setresuid, symlinkat,
 };
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::ffi::{CStr, CString};
 use std::fmt;
+use std::io::{IoSlice, IoSliceMut};
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -56,9 +59,12 @@ pub fn failed_io(operation: impl fmt::Display) -> impl FnOnce(std::io::Error) ->
 
 /// Performs the operations in order. Returns only if one fails, since the last one executes a program.
 ///
-/// `before_exec` is called when nothing is left to do but that.
-pub fn enter(ops: &[Op], before_exec: &mut dyn FnMut()) -> Result<Infallible, Failure> {
-    let mut slots = BTreeMap::new();
+/// `slots` holds what the plan expects there; `before_exec` is called when nothing is left to do but to execute.
+pub fn enter(
+    ops: &[Op],
+    mut slots: BTreeMap<usize, OwnedFd>,
+    before_exec: &mut dyn FnMut(),
+) -> Result<Infallible, Failure> {
     for op in ops {
         match op {
             Op::Exec { candidates, argv, env } => {
@@ -189,6 +195,20 @@ fn perform(op: &Op, slots: &mut BTreeMap<usize, OwnedFd>) -> nix::Result<()> {
         Op::CloseOnExec { from } => close_on_exec(*from),
         Op::Seccomp => load_filter(&crate::seccomp::program()),
         Op::Chdir(path) => chdir(path),
+        Op::EnterContainer { slot } => {
+            let first = slots.remove(slot).ok_or(Errno::EBADF)?;
+            setns(first, CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWCGROUP)
+        }
+        Op::Terminal { slot } => {
+            let to = slots.remove(slot).ok_or(Errno::EBADF)?;
+            let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+            let terminal = open("/dev/pts/ptmx", flags, Mode::empty())?;
+            let inside = controlling_side(&terminal)?;
+            dup2_stdin(&inside)?;
+            dup2_stdout(&inside)?;
+            dup2_stderr(&inside)?;
+            send(to.as_fd(), TERMINAL_COMES, &[terminal.as_fd()])
+        }
         Op::Exec { .. } => Err(Errno::EINVAL),
     }
 }
@@ -499,6 +519,85 @@ fn load_filter(filter: &[libc::sock_filter]) -> nix::Result<()> {
     // SAFETY: the kernel copies `len` instructions and checks them; it does not write to them.
     let done = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) };
     Errno::result(done).map(drop)
+}
+
+/// The byte that a terminal's other side comes along with, where messages are text.
+pub const TERMINAL_COMES: &[u8] = b"\0";
+
+/// Unlocks a new terminal, opens the side that programs use, and makes it the controlling terminal of this session, of
+/// which this process must be the leader. TIOCSPTLCK(2const), TIOCGPTPEER(2const), TIOCSCTTY(2const).
+fn controlling_side(terminal: &OwnedFd) -> nix::Result<OwnedFd> {
+    let unlocked: libc::c_int = 0;
+    // SAFETY: the kernel reads one int.
+    Errno::result(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSPTLCK as _, &raw const unlocked) })?;
+    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+    // SAFETY: a number in, a descriptor out.
+    let side = Errno::result(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCGPTPEER as _, flags) })?;
+    // SAFETY: the kernel made it for us alone.
+    let side = unsafe { OwnedFd::from_raw_fd(side) };
+    // SAFETY: a number only: do not take the terminal away from another session.
+    Errno::result(unsafe { libc::ioctl(side.as_raw_fd(), libc::TIOCSCTTY as _, 0) })?;
+    Ok(side)
+}
+
+/// Tells a terminal how large its window is; its foreground processes get SIGWINCH. TIOCSWINSZ(2const).
+pub fn set_window(terminal: BorrowedFd, columns: u16, rows: u16) -> nix::Result<()> {
+    let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the kernel reads one winsize.
+    Errno::result(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ as _, &raw const size) }).map(drop)
+}
+
+/// How large a terminal's window is: columns and rows. TIOCGWINSZ(2const).
+pub fn window(terminal: BorrowedFd) -> nix::Result<(u16, u16)> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the kernel writes one winsize.
+    Errno::result(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCGWINSZ as _, &raw mut size) })?;
+    Ok((size.ws_col, size.ws_row))
+}
+
+/// A new process beside those of a container, in its pid namespace and cgroup. Its parent is this process, which owns
+/// the pid namespace around.
+///
+/// ESRCH if the container's first process has ended, ENOMEM if it is just about to.
+pub fn fork_beside(thread: OneThread, first: BorrowedFd, cgroup: Option<BorrowedFd>) -> nix::Result<Forked> {
+    let own = open("/proc/self/ns/pid", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    setns(first, CloneFlags::CLONE_NEWPID)?;
+    let forked = fork_into(thread, CloneFlags::empty(), cgroup);
+    if !matches!(forked, Ok(Forked::Child)) {
+        // Only children to come are concerned; the own namespace may always be gone back to: pid_namespaces(7).
+        setns(own, CloneFlags::CLONE_NEWPID)?;
+    }
+    forked
+}
+
+/// Sends bytes, with descriptors that come along with the first of them. unix(7), SCM_RIGHTS.
+pub fn send(to: BorrowedFd, bytes: &[u8], descriptors: &[BorrowedFd]) -> nix::Result<()> {
+    let numbers: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+    let rights = [ControlMessage::ScmRights(&numbers)];
+    let control = if numbers.is_empty() { &rights[..0] } else { &rights[..] };
+    let mut sent = sendmsg::<()>(to.as_raw_fd(), &[IoSlice::new(bytes)], control, MsgFlags::MSG_NOSIGNAL, None)?;
+    while sent < bytes.len() {
+        sent += sendmsg::<()>(to.as_raw_fd(), &[IoSlice::new(&bytes[sent..])], &[], MsgFlags::MSG_NOSIGNAL, None)?;
+    }
+    Ok(())
+}
+
+/// No message brings more descriptors; those beyond are closed by the kernel.
+const DESCRIPTORS_MAX: usize = 8;
+
+/// Receives some bytes, and the descriptors that come along. 0 bytes are the end of the stream.
+pub fn receive(from: BorrowedFd, bytes: &mut [u8]) -> std::io::Result<(usize, Vec<OwnedFd>)> {
+    let mut control = nix::cmsg_space!([RawFd; DESCRIPTORS_MAX]);
+    let mut parts = [IoSliceMut::new(bytes)];
+    let received = recvmsg::<()>(from.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::MSG_CMSG_CLOEXEC)?;
+    let mut descriptors = Vec::new();
+    for message in received.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(numbers) = message {
+            // SAFETY: the kernel made them for us alone.
+            descriptors.extend(numbers.into_iter().map(|number| unsafe { OwnedFd::from_raw_fd(number) }));
+        }
+    }
+    Ok((received.bytes, descriptors))
 }
 
 /// Brings up the loopback device of the network namespace; its addresses come with it. netdevice(7).

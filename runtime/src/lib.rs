@@ -11,7 +11,7 @@
 //!
 //! Beside the road: [`cgroup`] (versions 1, 2 and mixtures), [`seccomp`] (the filter as data and as a
 //! program), [`images`], [`records`] (what is on disk), [`wire`] (what node and pod-init say to each
-//! other), [`logs`] (the CRI format, written and read).
+//! other), [`session`] (further processes and streams of running containers), [`logs`] (the CRI format, written and read).
 #![deny(unsafe_code)]
 
 pub mod cgroup;
@@ -24,11 +24,14 @@ pub mod plan;
 pub mod pod_init;
 pub mod records;
 pub mod seccomp;
+pub mod session;
 pub mod wire;
 
 pub use logs::LogReader;
 pub use node::{Config, Runtime, down};
 pub use pod_init::pod_init_main;
+pub use session::{End, Refusal, Session};
+pub use wire::Wanted;
 
 /// Prints a complaint. One that cannot be printed, on a full disk or to a closed pipe, is no reason to end, as it is
 /// for `eprintln!`: with a pod-init ends its pod.

@@ -12,7 +12,8 @@ use crate::complain;
 use crate::enter::{self, Failure, failed, failed_io, pidfd_kill, pidfd_open};
 use crate::images::Images;
 use crate::records::{self, PodDir};
-use crate::wire::{self, Event, Inbox, Request, Setup, Start};
+use crate::session::{self, Refusal, Session};
+use crate::wire::{self, Event, Inbox, Request, Setup, Start, Wanted};
 use miniku_core::kubelet::runtime::{
     Command, ContainerReport, ContainerSpec, ContainerState, PodRef, PodReport, PodSpec, Report, StartError,
 };
@@ -25,6 +26,7 @@ use nix::unistd::Pid;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
+use std::net::TcpStream;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
@@ -173,6 +175,36 @@ impl Runtime {
         valid.then(|| self.node.pod_dir(uid).log(container, attempt))
     }
 
+    /// Whether this node has the pod.
+    pub fn has(&self, uid: &str) -> bool {
+        self.node.pod(uid).is_some()
+    }
+
+    /// Runs a further process in a running container. Waits until its program is executed.
+    pub fn exec(
+        &self,
+        uid: &str,
+        container: &str,
+        attempt: u32,
+        argv: Vec<String>,
+        wanted: Wanted,
+    ) -> Result<Session, Refusal> {
+        let exec = wire::Exec { container: container.to_owned(), attempt, argv, wanted };
+        Session::begin(self.node.line_to(uid)?, &Request::Exec(exec), wanted)
+    }
+
+    /// The streams of a running container's first process, as far as it has them: what it writes from now on, what it
+    /// reads if it was made with an open input.
+    pub fn attach(&self, uid: &str, container: &str, attempt: u32, wanted: Wanted) -> Result<Session, Refusal> {
+        let attach = wire::Attach { container: container.to_owned(), attempt, wanted };
+        Session::begin(self.node.line_to(uid)?, &Request::Attach(attach), wanted)
+    }
+
+    /// Connects to a port on the loopback of a pod. The stream does not block.
+    pub fn connect(&self, uid: &str, port: u16) -> Result<TcpStream, Refusal> {
+        session::dial(self.node.line_to(uid)?, port)
+    }
+
     /// What the container uses now.
     pub fn usage(&self, uid: &str, container: &str, attempt: u32) -> Usage {
         let valid = records::is_component(uid) && PodDir::allows_container(container);
@@ -241,6 +273,15 @@ impl Node {
 
     fn pod(&self, uid: &str) -> Option<Arc<Pod>> {
         hold(&self.pods).get(uid).cloned()
+    }
+
+    /// A new connection to the init of a pod that lives.
+    fn line_to(&self, uid: &str) -> Result<UnixStream, Refusal> {
+        let pod = self.pod(uid).ok_or(Refusal::NoSuchPod)?;
+        if hold(&pod.link).phase != Phase::Alive {
+            return Err(Refusal::NotRunning("the pod is not running".to_owned()));
+        }
+        dial(&pod.dir).map_err(|error| Refusal::Failed(failed_io("connect to the pod-init")(error)))
     }
 
     fn tell(&self, pod: &PodRef, container: ContainerReport) {
@@ -615,6 +656,7 @@ impl Node {
                 // Told to all that are connected; it will be in the state.
                 Ok(Event::Container(_)) => {}
                 Ok(Event::Failed { .. }) => return Err(unexpected("a pod-init that failed")),
+                Ok(_) => return Err(unexpected("a pod-init that was asked nothing else")),
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                     let state = pod.dir.read_state().filter(|state| state.boot_id == self.boot_id);
                     let state = state.ok_or_else(|| unexpected("a pod-init without a record"))?;
@@ -694,6 +736,8 @@ impl Node {
                         }
                     }
                     Ok(Some(Event::Failed { message })) => complain(format_args!("pod {}: {message}", pod.pod.uid)),
+                    // Said on the connections of sessions only.
+                    Ok(Some(_)) => {}
                     Ok(None) => return,
                     Err(error) => {
                         complain(format_args!("pod {}: a message that cannot be read: {error}", pod.pod.uid));

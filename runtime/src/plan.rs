@@ -65,6 +65,11 @@ pub enum Op {
     Seccomp,
     /// The directory the program begins in.
     Chdir(PathBuf),
+    /// Become one more process of a container: enter the mount and cgroup namespaces of the process that a slot means.
+    EnterContainer { slot: usize },
+    /// Open a new terminal of the container's, be controlled by it, use it as standard descriptors, and send its other
+    /// side through the socket in a slot.
+    Terminal { slot: usize },
     /// Execute the first of the candidates that exists.
     Exec { candidates: Vec<String>, argv: Vec<String>, env: Vec<String> },
 }
@@ -110,9 +115,11 @@ pub struct Facts<'a> {
     /// The pod's directory on the host, which holds `etc/` and, in the pod-init's mount namespace, `shm`.
     pub pod_dir: &'a Path,
     /// The directory of this attempt: `upper`, `work` and `root` are in it.
-    pub attempt_dir: &'a Path,
+    pub attempt_dir: PathBuf,
     /// The pod's host name.
     pub hostname: &'a str,
+    /// How likely the kernel is to choose the container's processes when memory runs out.
+    pub oom_score: i32,
     /// The `tasks` files to join. On version 2 the kernel puts the process in place when it is made.
     pub tasks: &'a [PathBuf],
 }
@@ -168,6 +175,12 @@ const POD_FILES: &[(&str, &str)] = &[
     ("shm", "/dev/shm"),
 ];
 
+/// The slots that whoever performs a plan fills before: a socket for the terminal's other side, and a descriptor of the
+/// container's first process.
+pub const TERMINAL_SLOT: usize = POD_FILES.len();
+/// See [`TERMINAL_SLOT`].
+pub const CONTAINER_SLOT: usize = POD_FILES.len() + 1;
+
 /// As many open files as Docker and containerd allow.
 const OPEN_FILES: u64 = 1_048_576;
 
@@ -175,19 +188,10 @@ const OPEN_FILES: u64 = 1_048_576;
 ///
 /// Fails only for a command or a directory that no kernel could be asked for.
 pub fn plan(spec: &ContainerSpec, facts: &Facts) -> Result<Vec<Op>, Unplannable> {
-    let (argv, env) = (argv(spec, facts.image), environment(spec, facts));
-    let program = argv.first().filter(|program| !program.is_empty()).ok_or(Unplannable::NoCommand)?;
-    if let Some(text) = argv.iter().chain(&env).find(|text| text.contains('\0')) {
-        return Err(Unplannable::Nul(text.replace('\0', "\\0")));
-    }
-    let directory = spec.working_dir.as_deref().unwrap_or(&facts.image.working_dir);
-    if !directory.starts_with('/') || directory.contains('\0') {
-        return Err(Unplannable::Directory(directory.to_owned()));
-    }
-
+    let program = Program::of(argv(spec, facts.image), spec.stdio.tty, spec, facts)?;
     let mut ops = Vec::with_capacity(64);
     ops.extend(facts.tasks.iter().map(|tasks| Op::JoinCgroup { tasks: tasks.clone() }));
-    ops.extend([Op::UnshareCgroup, Op::OomScore(0), Op::ResetSignals, Op::Umask(0), Op::MakePrivate]);
+    ops.extend([Op::UnshareCgroup, Op::OomScore(facts.oom_score), Op::ResetSignals, Op::Umask(0), Op::MakePrivate]);
     for (slot, (source, _)) in POD_FILES.iter().enumerate() {
         ops.push(Op::OpenTree { slot, source: facts.pod_dir.join(source) });
     }
@@ -224,20 +228,63 @@ pub fn plan(spec: &ContainerSpec, facts: &Facts) -> Result<Vec<Op>, Unplannable>
     ops.extend(MASKED.iter().map(|path| Op::Mask(path.into())));
     ops.extend(READ_ONLY.iter().map(|path| Op::ReadOnlyPath { path: path.into(), flags: Hardening::NothingRuns }));
 
-    ops.push(Op::Mkdir { path: directory.into(), mode: 0o755 });
-    ops.push(Op::Chdir(directory.into()));
-    ops.push(Op::Umask(0o022));
-    ops.push(Op::Rlimit { resource: Resource::Nofile, value: OPEN_FILES });
-    ops.push(Op::Rlimit { resource: Resource::Core, value: u64::MAX });
-    ops.push(Op::DropBounding { keep: CAPABILITIES });
-    ops.push(Op::SetUser { uid: 0, gid: 0 });
-    ops.push(Op::SetCapabilities { keep: CAPABILITIES });
-    ops.push(Op::NoNewPrivs);
-    ops.push(Op::CloseOnExec { from: 3 });
-    ops.push(Op::Seccomp);
-    let candidates = candidates(program, &env);
-    ops.push(Op::Exec { candidates, argv, env });
+    ops.push(Op::Mkdir { path: program.directory.clone(), mode: 0o755 });
+    confine(&mut ops, program, spec.stdio.tty);
     Ok(ops)
+}
+
+/// The steps from a fresh process in the container's pid namespace to a further program beside its first one, confined
+/// as that one is.
+pub fn plan_further(argv: Vec<String>, tty: bool, spec: &ContainerSpec, facts: &Facts) -> Result<Vec<Op>, Unplannable> {
+    let program = Program::of(argv, tty, spec, facts)?;
+    let mut ops: Vec<Op> = facts.tasks.iter().map(|tasks| Op::JoinCgroup { tasks: tasks.clone() }).collect();
+    ops.extend([Op::OomScore(facts.oom_score), Op::ResetSignals, Op::EnterContainer { slot: CONTAINER_SLOT }]);
+    confine(&mut ops, program, tty);
+    Ok(ops)
+}
+
+/// What is executed, where, and with which variables.
+struct Program {
+    candidates: Vec<String>,
+    argv: Vec<String>,
+    env: Vec<String>,
+    directory: PathBuf,
+}
+
+impl Program {
+    fn of(argv: Vec<String>, tty: bool, spec: &ContainerSpec, facts: &Facts) -> Result<Program, Unplannable> {
+        let env = environment(spec, facts, tty);
+        let program = argv.first().filter(|program| !program.is_empty()).ok_or(Unplannable::NoCommand)?;
+        if let Some(text) = argv.iter().chain(&env).find(|text| text.contains('\0')) {
+            return Err(Unplannable::Nul(text.replace('\0', "\\0")));
+        }
+        let directory = spec.working_dir.as_deref().unwrap_or(&facts.image.working_dir);
+        if !directory.starts_with('/') || directory.contains('\0') {
+            return Err(Unplannable::Directory(directory.to_owned()));
+        }
+        Ok(Program { candidates: candidates(program, &env), directory: directory.into(), argv, env })
+    }
+}
+
+/// The end of both plans: from a process inside of the container's root, with all privileges, to the program.
+fn confine(ops: &mut Vec<Op>, program: Program, tty: bool) {
+    if tty {
+        ops.push(Op::Terminal { slot: TERMINAL_SLOT });
+    }
+    let Program { candidates, argv, env, directory } = program;
+    ops.extend([
+        Op::Chdir(directory),
+        Op::Umask(0o022),
+        Op::Rlimit { resource: Resource::Nofile, value: OPEN_FILES },
+        Op::Rlimit { resource: Resource::Core, value: u64::MAX },
+        Op::DropBounding { keep: CAPABILITIES },
+        Op::SetUser { uid: 0, gid: 0 },
+        Op::SetCapabilities { keep: CAPABILITIES },
+        Op::NoNewPrivs,
+        Op::CloseOnExec { from: 3 },
+        Op::Seccomp,
+        Op::Exec { candidates, argv, env },
+    ]);
 }
 
 /// `command` replaces the image's entrypoint and its arguments, `args` its arguments only.
@@ -252,10 +299,14 @@ fn argv(spec: &ContainerSpec, image: &Image) -> Vec<String> {
     entrypoint.iter().chain(arguments).cloned().collect()
 }
 
-/// The image's variables, `HOSTNAME`, then the container's own, the later winning; by name.
-fn environment(spec: &ContainerSpec, facts: &Facts) -> Vec<String> {
+/// The image's variables, `HOSTNAME`, `TERM` where there is a terminal, then the container's own, the later winning; by
+/// name.
+fn environment(spec: &ContainerSpec, facts: &Facts, tty: bool) -> Vec<String> {
     let mut variables = facts.image.env.clone();
     variables.insert("HOSTNAME".to_owned(), facts.hostname.to_owned());
+    if tty {
+        variables.entry("TERM".to_owned()).or_insert_with(|| "xterm".to_owned());
+    }
     variables.extend(spec.env.clone());
     variables.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
 }
@@ -324,6 +375,8 @@ impl fmt::Display for Op {
             Op::CloseOnExec { from } => write!(f, "close descriptors from {from} at execution"),
             Op::Seccomp => write!(f, "load the seccomp filter"),
             Op::Chdir(path) => write!(f, "change to working directory {}", path.display()),
+            Op::EnterContainer { .. } => write!(f, "enter the container's mount and cgroup namespaces"),
+            Op::Terminal { .. } => write!(f, "open a terminal"),
             Op::Exec { argv, .. } => write!(f, "exec {:?}", argv.first().map_or("", String::as_str)),
         }
     }
@@ -367,14 +420,15 @@ mod tests {
             args: args.iter().map(|text| text.to_string()).collect(),
             env: BTreeMap::new(),
             working_dir: None,
+            stdio: Default::default(),
             limits: Limits::default(),
         }
     }
 
     fn planned(spec: &ContainerSpec) -> Result<Vec<Op>, Unplannable> {
         let tasks = [PathBuf::from("/cg/memory/c/tasks")];
-        let (pod_dir, attempt_dir) = (Path::new("/p"), Path::new("/p/c/0"));
-        plan(spec, &Facts { image: &image(), pod_dir, attempt_dir, hostname: "h", tasks: &tasks })
+        let (pod_dir, attempt_dir) = (Path::new("/p"), PathBuf::from("/p/c/0"));
+        plan(spec, &Facts { image: &image(), pod_dir, attempt_dir, hostname: "h", oom_score: 0, tasks: &tasks })
     }
 
     fn exec(spec: &ContainerSpec) -> (Vec<String>, Vec<String>, Vec<String>) {
@@ -389,6 +443,33 @@ mod tests {
         let printed: Vec<String> = planned(&spec(&["sleep", "1"], &[])).unwrap().iter().map(Op::to_string).collect();
         let golden = include_str!("../tests/golden/plan.txt");
         assert_eq!(printed.join("\n") + "\n", golden);
+    }
+
+    #[test]
+    fn a_further_process_is_confined_as_the_first_one() {
+        let spec = spec(&["sleep", "1"], &[]);
+        let tasks = [PathBuf::from("/cg/memory/c/tasks")];
+        let (pod_dir, attempt_dir) = (Path::new("/p"), PathBuf::from("/p/c/0"));
+        let facts = Facts { image: &image(), pod_dir, attempt_dir, hostname: "h", oom_score: 0, tasks: &tasks };
+        let first = plan(&spec, &facts).unwrap();
+        let further = |tty| plan_further(vec!["sh".into()], tty, &spec, &facts).unwrap();
+        let end = |ops: &[Op]| {
+            let from = ops.iter().position(|op| matches!(op, Op::Chdir(_))).unwrap();
+            ops[from..ops.len() - 1].to_vec()
+        };
+        assert_eq!(end(&further(false)), end(&first));
+        assert_eq!(end(&further(true)), end(&first));
+        let begin: Vec<String> = further(true).iter().map(Op::to_string).take(5).collect();
+        let want = [
+            "join cgroup /cg/memory/c/tasks",
+            "set oom_score_adj to 0",
+            "reset signals",
+            "enter the container's mount and cgroup namespaces",
+            "open a terminal",
+        ];
+        assert_eq!(begin, want);
+        let Some(Op::Exec { candidates, env, .. }) = further(true).pop() else { panic!("no program") };
+        assert_eq!((candidates[0].as_str(), env.last().unwrap().as_str()), ("/usr/bin/sh", "TERM=xterm"));
     }
 
     #[test]

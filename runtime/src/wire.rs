@@ -1,12 +1,17 @@
 //! What a node and a pod-init say to each other: JSON messages, each after its length as four bytes,
 //! little end first, over a Unix stream socket.
+//!
+//! [`Request::Exec`], [`Request::Attach`] and [`Request::Socket`] are asked on connections of their own. What is said
+//! there afterwards concerns that request only, and descriptors come along.
 
 use crate::cgroup::Place;
+use crate::enter;
 use crate::images::Image;
 use miniku_core::kubelet::runtime::{ContainerReport, ContainerSpec, PodRef};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 /// What the pod-init must know to begin; the first message, on its standard input.
@@ -40,6 +45,69 @@ pub enum Request {
         /// The signal's number.
         signal: i32,
     },
+    /// Run a further process in a container. Answered by [`Event::Given`] and [`Event::Ended`], or by a refusal.
+    Exec(Exec),
+    /// Hand out the streams of a container's main process. Answered like [`Request::Exec`].
+    Attach(Attach),
+    /// After an [`Request::Attach`]: nothing more will be written to the input.
+    InputEnds,
+    /// Make a TCP socket in the pod's network namespace. Answered by [`Event::Given`].
+    Socket {
+        /// For addresses of version 6 instead of 4.
+        v6: bool,
+    },
+}
+
+/// A further process of a container.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Exec {
+    /// The container's name.
+    pub container: String,
+    /// The start of it that must be running.
+    pub attempt: u32,
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// What to hand out.
+    pub wanted: Wanted,
+}
+
+/// The main process of a container.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Attach {
+    /// The container's name.
+    pub container: String,
+    /// The start of it that must be running.
+    pub attempt: u32,
+    /// What to hand out, as far as the container has it.
+    pub wanted: Wanted,
+}
+
+/// Which streams of a process are wanted. The others lead to `/dev/null`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// What it reads.
+    pub stdin: bool,
+    /// What it writes.
+    pub stdout: bool,
+    /// What it complains.
+    pub stderr: bool,
+    /// A terminal in place of all three.
+    pub tty: bool,
+}
+
+/// What a descriptor is that comes with an [`Event::Given`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Which {
+    /// To write what the process reads.
+    Stdin,
+    /// To read what it writes.
+    Stdout,
+    /// To read what it complains.
+    Stderr,
+    /// The terminal's other side.
+    Terminal,
+    /// A socket, not connected.
+    Socket,
 }
 
 /// One container, with all that is known of this node.
@@ -69,6 +137,25 @@ pub enum Event {
     },
     /// A container is now in this state.
     Container(ContainerReport),
+    /// What was asked for. One descriptor comes along for each word, in this order.
+    Given(Vec<Which>),
+    /// The container does not run as this attempt.
+    NotRunning {
+        /// What it does instead.
+        message: String,
+    },
+    /// The program could not be executed in the container.
+    NotExecuted {
+        /// Operation, object, error.
+        message: String,
+    },
+    /// The process has ended, and all that it wrote can be read.
+    Ended {
+        /// The exit status, or 128 plus the signal's number.
+        code: i32,
+        /// The signal that ended it.
+        signal: Option<i32>,
+    },
     /// The sandbox could not be made; the process ends.
     Failed {
         /// Operation, object, error.
@@ -92,7 +179,7 @@ pub fn frame<T: Serialize>(message: &T) -> io::Result<Vec<u8>> {
 }
 
 /// Bytes that have arrived, on their way to being messages.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Inbox {
     bytes: Vec<u8>,
 }
@@ -104,6 +191,15 @@ impl Inbox {
         let mut some = [0; 4096];
         let count = from.read(&mut some)?;
         self.bytes.extend_from_slice(&some[..count]);
+        Ok(count > 0)
+    }
+
+    /// The same from a socket on which descriptors come along; they are added to those that have come.
+    pub fn receive(&mut self, from: BorrowedFd, descriptors: &mut Vec<OwnedFd>) -> io::Result<bool> {
+        let mut some = [0; 4096];
+        let (count, received) = enter::receive(from, &mut some)?;
+        self.bytes.extend_from_slice(&some[..count]);
+        descriptors.extend(received);
         Ok(count > 0)
     }
 

@@ -14,3 +14,4 @@ pub mod node;
 pub mod panics;
 pub mod recording;
 pub mod remote;
+pub mod streams;

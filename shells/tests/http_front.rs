@@ -168,7 +168,7 @@ fn read_until(stream: &mut TcpStream, end: &str) -> String {
     String::from_utf8(text).unwrap()
 }
 
-fn eventually(what: &str, condition: impl Fn() -> bool) {
+fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < until, "never happened: {what}");
@@ -673,6 +673,36 @@ fn hands_over_upgrades() {
     let mut stream = bed.connect();
     stream.write_all(request("h2c", "").as_bytes()).unwrap();
     assert_eq!(answer(&mut stream).1, "hello");
+}
+
+#[test]
+fn upgrades_are_bounded_and_end_with_the_server() {
+    let until_it_ends = |mut upgrade: Upgrade| {
+        upgrade.stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\n\r\n").unwrap();
+        assert_eq!(upgrade.stream.read(&mut [0]).unwrap(), 0);
+    };
+    let limits = Limits { upgrades: 1, ..Limits::default() };
+    let listen = ([127, 0, 0, 1], 0).into();
+    let config = Config { listen, limits, upgrade: Some(Arc::new(until_it_ends)), ..Config::default() };
+    let world = World::default();
+    let serving = serve(config, Arc::new(move |exchange| world.handle(exchange))).unwrap();
+    let bed = Bed { serving, world: Arc::default() };
+    let request = "GET /exec HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let mut first = bed.connect();
+    first.write_all(request.as_bytes()).unwrap();
+    read_until(&mut first, "\r\n\r\n");
+    bed.check_refused(request, Refusal::Unavailable);
+    drop(first);
+    let mut second = None;
+    eventually("there is room again", || {
+        let mut stream = bed.connect();
+        stream.write_all(request.as_bytes()).unwrap();
+        let upgraded = read_until(&mut stream, "\r\n\r\n").contains("101");
+        second = upgraded.then_some(stream);
+        upgraded
+    });
+    assert!(bed.serving.stop(PATIENCE));
+    assert_eq!(rest(&mut second.unwrap()), "");
 }
 
 #[test]

@@ -624,6 +624,7 @@ mod tests {
             args: Vec::new(),
             env: BTreeMap::new(),
             working_dir: None,
+            stdio: Default::default(),
             limits: Limits::default(),
         }
     }

@@ -70,6 +70,12 @@ api_struct! {
         /// When the image is fetched. Images are built in so far, so this decides nothing but is understood; another
         /// than [`Container::usual_pull_policy`] is said to be without effect.
         image_pull_policy "imagePullPolicy": String,
+        /// Whether its standard input is kept open for who attaches; else reading gives an end at once.
+        stdin "stdin": bool,
+        /// Whether that input ends with the first who attaches to it and leaves.
+        stdin_once "stdinOnce": bool,
+        /// Whether it has a terminal.
+        tty "tty": bool,
     }
 }
 

@@ -90,6 +90,20 @@ pub struct ContainerSpec {
     pub working_dir: Option<String>,
     /// Limits of this container.
     pub limits: Limits,
+    /// What its standard descriptors are.
+    #[serde(default)]
+    pub stdio: Stdio,
+}
+
+/// What the standard descriptors of a container are. By default an input that ends at once, and two outputs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stdio {
+    /// The input is kept open for who attaches.
+    pub stdin: bool,
+    /// It ends when the first who attached to it leaves.
+    pub stdin_once: bool,
+    /// All three are a terminal.
+    pub tty: bool,
 }
 
 /// Resource limits, in the kernel's units. Absent means not limited.

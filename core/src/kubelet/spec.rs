@@ -33,6 +33,7 @@ pub fn container_spec(container: &Container, attempt: u32) -> runtime::Container
         args: expanded(&container.args),
         working_dir: Some(container.working_dir.clone()).filter(|dir| !dir.is_empty()),
         limits: limits(container),
+        stdio: runtime::Stdio { stdin: container.stdin, stdin_once: container.stdin_once, tty: container.tty },
         env,
     }
 }

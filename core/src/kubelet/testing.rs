@@ -115,6 +115,7 @@ impl Runtime {
             args: Vec::new(),
             env: BTreeMap::new(),
             working_dir: None,
+            stdio: Default::default(),
             limits: Default::default(),
         };
         let containers = vec![Container { spec, state, starting: false }];

@@ -8,6 +8,7 @@ use crate::api::status::{FieldError, Reason, Status};
 use crate::apiserver;
 use crate::kubelet::runtime::{
     Command, ContainerReport, ContainerSpec, ContainerState, Limits, PodRef, PodReport, PodSpec, Report, StartError,
+    Stdio,
 };
 use crate::program::{
     Answer, CallId, CommitId, Committed, DeleteOptions, Effect, Level, Part, Program, Propagation, Query, Request,
@@ -212,6 +213,7 @@ fn container_spec(g: &mut Gen) -> ContainerSpec {
         env: any(g),
         working_dir: any(g),
         limits: limits(g),
+        stdio: Stdio { stdin: any(g), stdin_once: any(g), tty: any(g) },
     }
 }
 

@@ -22,7 +22,7 @@ pub fn agent() -> ureq::Agent {
 }
 
 /// A kubelet of a Ready node that refuses connections is given this time to come back.
-const RESTART_MAX: Duration = Duration::from_secs(5);
+pub const RESTART_MAX: Duration = Duration::from_secs(5);
 
 /// Answers a request for a container's log.
 pub fn serve(api: &Api, exchange: Exchange, key: &Key) {
@@ -67,13 +67,8 @@ pub fn serve(api: &Api, exchange: Exchange, key: &Key) {
 
 /// The log's URL, and whether its node is Ready.
 fn where_it_is(api: &Api, exchange: &Exchange, key: &Key) -> Result<(String, bool), Status> {
-    let get = |key: Key| match api.host.ask(Verb::Get { key }) {
-        Answer::Object { object, .. } => Ok(object),
-        Answer::Refused(status) => Err(status),
-        _ => Err(Status::failure(Reason::InternalError, "the server gave no answer")),
-    };
     let wrong = |message: String| Status::failure(Reason::BadRequest, message);
-    let object = get(key.clone())?;
+    let object = get(api, key.clone())?;
     let pod: &Pod = object.get().ok_or_else(|| Status::not_found(Kind::Pod, &key.name))?;
     let names: Vec<&str> = pod.spec.containers.iter().map(|container| container.name.as_str()).collect();
     let asked = exchange.query_pairs().find(|(name, _)| name == "container").map(|(_, value)| value.into_owned());
@@ -98,8 +93,8 @@ fn where_it_is(api: &Api, exchange: &Exchange, key: &Key) -> Result<(String, boo
         return Err(wrong(format!("container {container:?} in pod {:?} is waiting to start: {reason}", &*key.name)));
     }
     let node = pod.node().unwrap_or("").to_owned();
-    let object = get(Key::new(Kind::Node, "", &node))?;
-    let base = kubelet_url(&object).ok_or_else(|| wrong(format!("node {node} serves no logs")))?;
+    let object = get(api, Key::new(Kind::Node, "", &node))?;
+    let address = kubelet_address(&object).ok_or_else(|| wrong(format!("node {node} serves no logs")))?;
     // The attempt that runs, or that ran last: a container that waits for its restart has the log of the one before.
     let current = status.map_or(0, |status| status.restart_count);
     let previous =
@@ -114,12 +109,22 @@ fn where_it_is(api: &Api, exchange: &Exchange, key: &Key) -> Result<(String, boo
     };
     let query = exchange.query();
     let ready = object.get().is_some_and(Node::is_ready);
-    Ok((format!("{base}/containerLogs/{}/{container}/{attempt}?{query}", pod.metadata.uid), ready))
+    Ok((format!("http://{address}/containerLogs/{}/{container}/{attempt}?{query}", pod.metadata.uid), ready))
 }
 
-fn kubelet_url(object: &Object) -> Option<String> {
+/// An object, asked of the server.
+pub fn get(api: &Api, key: Key) -> Result<Object, Status> {
+    match api.host.ask(Verb::Get { key }) {
+        Answer::Object { object, .. } => Ok(object),
+        Answer::Refused(status) => Err(status),
+        _ => Err(Status::failure(Reason::InternalError, "the server gave no answer")),
+    }
+}
+
+/// Where a node's kubelet serves: address and port.
+pub fn kubelet_address(object: &Object) -> Option<String> {
     let node: &Node = object.get()?;
     let port = node.status.daemon_endpoints.kubelet_endpoint.as_ref()?.port;
     let address = node.address("InternalIP")?;
-    Some(if address.contains(':') { format!("http://[{address}]:{port}") } else { format!("http://{address}:{port}") })
+    Some(if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") })
 }

@@ -1,8 +1,9 @@
 //! The API over HTTP: bytes to typed requests, and answers to bytes.
 //!
 //! [`route`] says what a path means, [`params`] what a query means, [`resources`] serves Kubernetes' paths and [`flat`]
-//! MiniKu's, [`watch`] streams, [`logs`] fetches from a node, [`discovery`] says what there is, and [`pages`] has health,
-//! version and metrics. [`shown`] is what an answer looks like. Nothing here decides about objects.
+//! MiniKu's, [`watch`] streams, [`logs`] fetches from a node, [`streams`] connects to one, [`discovery`] says what there
+//! is, and [`pages`] has health, version and metrics. [`shown`] is what an answer looks like. Nothing here decides about
+//! objects.
 
 mod discovery;
 mod flat;
@@ -16,17 +17,18 @@ mod reviews;
 mod route;
 mod scale;
 mod shown;
+mod streams;
 mod watch;
 
 use crate::driver::Seen;
 use crate::host::ApiHost;
-use crate::http::{Asked, Exchange, Metrics, Reply};
+use crate::http::{Asked, Exchange, Metrics, Reply, Upgrade};
 use miniku_core::api::status::{Reason, Status};
 use route::Target;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 pub use pages::programs_page;
-pub use reply::VERSION;
+pub use reply::{VERSION, status as refuse};
 
 /// The API of one server.
 pub struct Api {
@@ -62,6 +64,11 @@ impl Api {
             Some(Target::Resource(resource)) => resources::at_once(self, asked, reply, &resource),
             _ => Some(reply),
         }
+    }
+
+    /// Serves one connection that asks for another protocol, on a thread of its own, as long as it lasts.
+    pub fn upgrade(&self, upgrade: Upgrade) {
+        streams::serve(self, upgrade);
     }
 
     fn target(&self, segments: &[&str]) -> Option<Target> {

@@ -3,7 +3,7 @@
 use crate::api::params::{self, FieldValidation, Params};
 use crate::api::route::Resource;
 use crate::api::shown::{Shape, Shown};
-use crate::api::{Api, lists, logs, reply, scale, watch};
+use crate::api::{Api, lists, logs, reply, scale, streams, watch};
 use crate::host::FromServer;
 use crate::http::Respond;
 use crate::http::{Asked, Exchange, Reply};
@@ -31,6 +31,9 @@ pub fn serve(api: &Api, exchange: Exchange, resource: Resource) {
     }
     match (exchange.method(), resource.name.is_some(), resource.part.as_deref()) {
         ("GET", _, Some("log")) => return logs::serve(api, exchange, &key(&resource)),
+        (_, _, Some(part)) if streams::PARTS.contains(&part) => {
+            return streams::refuse(api, exchange, &key(&resource), part);
+        }
         (_, _, Some("scale")) => return scale::serve(api, exchange, &resource, &params, &shown),
         ("GET", _, None) if params.watch => return watch::serve(api, exchange, &resource, &params, shown),
         ("GET" | "HEAD", false, None) => return lists::serve(api, exchange, &resource, &params, &shown),

@@ -31,6 +31,8 @@ pub enum CliError {
     NoMatch { name: String, namespace: String, source: String, kind: String, api_version: String },
     /// What was waited for did not happen in time.
     TimedOut(String),
+    /// The command that was run in a container ended so; so do we.
+    Ended(i32),
     /// Whoever read our output has had enough.
     OutputClosed,
     /// Several, each for something else.
@@ -56,6 +58,7 @@ impl CliError {
         match self {
             // Whoever replays in a script must tell it from a replay that differs.
             CliError::BadRecording(_) => ExitCode::from(2),
+            CliError::Ended(code) => ExitCode::from(u8::try_from(*code).unwrap_or(1)),
             _ => ExitCode::FAILURE,
         }
     }
@@ -112,6 +115,7 @@ impl fmt::Display for CliError {
                  no matches for kind {kind:?} in version {api_version:?}"
             ),
             CliError::TimedOut(what) => write!(f, "error: timed out waiting for the condition on {what}"),
+            CliError::Ended(code) => write!(f, "command terminated with exit code {code}"),
             CliError::OutputClosed => f.write_str("error: standard output was closed"),
             CliError::Several(errors) => {
                 for (at, error) in errors.iter().enumerate() {

@@ -70,7 +70,7 @@ pub fn run(args: &LogsArgs, session: &mut Session) -> Result<(), CliError> {
 }
 
 /// The pod that is meant: itself, or the first of a replica set's.
-fn pod(word: &str, session: &Session) -> Result<Value, CliError> {
+pub fn pod(word: &str, session: &Session) -> Result<Value, CliError> {
     let cluster = &session.cluster;
     let (kind, name) = match word.split_once('/') {
         Some((kind, name)) => (one_kind(kind)?, name),
@@ -82,7 +82,7 @@ fn pod(word: &str, session: &Session) -> Result<Value, CliError> {
     }
     let typed = crate::cli::cluster::typed(kind, object)?;
     let Some(set) = typed.get::<ReplicaSet>() else {
-        return Err(CliError::Usage(format!("cannot get the logs from a {}", kind.row().singular)));
+        return Err(CliError::Usage(format!("a {} has no containers", kind.row().singular)));
     };
     let by_labels = selectors(Some(&set.spec.selector.to_string()), None);
     let mut pods = cluster.list(Kind::Pod, Some(&cluster.namespace), &by_labels)?.items;

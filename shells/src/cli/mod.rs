@@ -7,6 +7,7 @@
 
 pub mod apply;
 pub mod argv;
+pub mod attach;
 pub mod cluster;
 pub mod create;
 pub mod daemons;
@@ -15,9 +16,11 @@ pub mod delete;
 pub mod describe;
 pub mod edit;
 pub mod error;
+pub mod exec;
 pub mod get;
 pub mod logs;
 pub mod manifest;
+pub mod port_forward;
 pub mod print;
 pub mod ps;
 pub mod register;
@@ -25,6 +28,7 @@ pub mod replay;
 pub mod resource;
 pub mod scale;
 pub mod sim;
+pub mod streams;
 pub mod tabular;
 pub mod three_way;
 pub mod update;
@@ -97,6 +101,15 @@ pub enum Command {
     /// Print what a container wrote
     #[command(after_help = logs::EXAMPLE)]
     Logs(logs::LogsArgs),
+    /// Run a command in a container
+    #[command(after_help = exec::EXAMPLE)]
+    Exec(exec::ExecArgs),
+    /// Follow the main process of a container, and type to it
+    #[command(after_help = attach::EXAMPLE)]
+    Attach(attach::AttachArgs),
+    /// Make ports of a pod ports of this machine
+    #[command(after_help = port_forward::EXAMPLE)]
+    PortForward(port_forward::PortForwardArgs),
     /// List the containers of the cluster
     #[command(after_help = ps::EXAMPLE)]
     Ps(ps::PsArgs),
@@ -168,6 +181,9 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Delete(args) => delete::run(&args, &mut session),
         Command::Scale(args) => scale::run(&args, &mut session),
         Command::Logs(args) => logs::run(&args, &mut session),
+        Command::Exec(args) => exec::run(&args, &mut session),
+        Command::Attach(args) => attach::run(&args, &mut session),
+        Command::PortForward(args) => port_forward::run(&args, &mut session),
         Command::Ps(args) => ps::run(&args, &mut session),
         Command::Register(args) => register::run(&args, &mut session),
         Command::Version(args) => version::run(&args, &mut session),

@@ -67,9 +67,16 @@ pub fn serve(
         .map_err(|error| DaemonError(error.to_string()))?;
     let api = HttpApi::new(host.clone());
     let allowed_hosts = listen.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
-    let (handler, at_once) = (api.clone(), api.clone());
+    let (handler, at_once, upgrade) = (api.clone(), api.clone(), api.clone());
     let at_once: http::AtOnce = Arc::new(move |asked, reply| at_once.at_once(asked, reply));
-    let config = http::Config { listen: address, allowed_hosts, at_once: Some(at_once), ..http::Config::default() };
+    let upgrade: http::UpgradeHandler = Arc::new(move |connection| upgrade.upgrade(connection));
+    let config = http::Config {
+        listen: address,
+        allowed_hosts,
+        at_once: Some(at_once),
+        upgrade: Some(upgrade),
+        ..http::Config::default()
+    };
     let serving = http::serve(config, Arc::new(move |exchange| handler.handle(exchange)))
         .map_err(|error| DaemonError(format!("listening on {address}: {error}")))?;
     api.show_http(serving.metrics().clone());

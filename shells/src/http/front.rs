@@ -29,7 +29,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, connect, socket};
 
 use super::asked::{Asked, Headers};
-use super::at_once::{self, AtOnce, Replies, Reply};
+use super::at_once::{self, AtOnce, Replies, Reply, Respond};
 use super::client::{CLIENT_HEADER, Client, Clients};
 use super::framing::{BodyLength, Event, Framing, FramingLimits, Head};
 use super::metrics::{Metrics, add, sub};
@@ -47,6 +47,8 @@ pub struct Limits {
     pub connections: usize,
     /// Connections from one address. On loopback all clients share one.
     pub connections_per_peer: usize,
+    /// Connections that ask for another protocol. Each takes a thread while it lasts, and some descriptors.
+    pub upgrades: usize,
     /// From the first byte of a head to its last.
     pub head_time: Duration,
     /// Between two requests, and before the first.
@@ -65,6 +67,7 @@ impl Default for Limits {
             framing: FramingLimits::default(),
             connections: 8192,
             connections_per_peer: 4096,
+            upgrades: 1024,
             head_time: Duration::from_secs(10),
             idle_time: Duration::from_secs(180),
             body_stall: Duration::from_secs(20),
@@ -87,16 +90,47 @@ pub struct Upgrade {
     pub early: Vec<u8>,
     /// Who is at the other end.
     pub peer: SocketAddr,
-    _open: OpenUpgrade,
+    open: OpenUpgrade,
+}
+
+impl Upgrade {
+    /// What is asked.
+    pub fn asked(&self) -> Asked<'_> {
+        let headers = Headers::of(self.head.headers());
+        Asked { method: self.head.method(), target: self.head.target(), headers, body: &[] }
+    }
+}
+
+/// Refuses: the answer is the last on this connection.
+impl Respond for Upgrade {
+    fn respond(mut self, status: u16, content_type: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<()> {
+        self.open.metrics.count_answer(status);
+        let manner = Manner { head_only: self.head.method() == "HEAD", close: true };
+        let (mut out, body) = manner.whole(status, content_type, headers, body);
+        out.extend_from_slice(body);
+        self.stream.set_write_timeout(Some(LINGER_TIME))?;
+        self.stream.write_all(&out)?;
+        self.stream.shutdown(Shutdown::Write)?;
+        self.stream.set_read_timeout(Some(LINGER_TIME))?;
+        let mut left = (&self.stream).take(LINGER_BYTES as u64);
+        io::copy(&mut left, &mut io::sink()).map(drop)
+    }
 }
 
 /// Called on a thread of its own for each [`Upgrade`].
 pub type UpgradeHandler = Arc<dyn Fn(Upgrade) + Send + Sync>;
 
+/// Which connection a handler has, and whose it is.
+#[derive(Clone, Copy, Debug)]
+struct Upgraded {
+    number: u64,
+    peer: IpAddr,
+}
+
 /// Keeps a connection counted while its handler has it.
 struct OpenUpgrade {
-    peer: IpAddr,
-    closed: crossbeam_channel::Sender<IpAddr>,
+    this: Upgraded,
+    closed: crossbeam_channel::Sender<Upgraded>,
     wake: Arc<EventFd>,
     metrics: Arc<Metrics>,
 }
@@ -105,7 +139,7 @@ impl Drop for OpenUpgrade {
     fn drop(&mut self) {
         sub(&self.metrics.connections_open, 1);
         // Either fails only when the front has ended, and then nobody counts.
-        let _ = self.closed.send(self.peer);
+        let _ = self.closed.send(self.this);
         let _ = self.wake.write(1);
     }
 }
@@ -144,6 +178,9 @@ impl Remote {
         let _ = self.wake.write(1);
     }
 }
+
+/// For the thread of an upgrade, which keeps its buffers on the heap.
+const UPGRADE_STACK: usize = 512 << 10;
 
 const LISTENER: u64 = u64::MAX;
 const WAKE: u64 = u64::MAX - 1;
@@ -197,8 +234,10 @@ pub(super) struct Front {
     replies: Arc<Replies>,
     /// More answers may have come than were taken.
     more_answers: bool,
-    upgrades: (crossbeam_channel::Sender<IpAddr>, crossbeam_channel::Receiver<IpAddr>),
-    upgraded: usize,
+    upgrades: (crossbeam_channel::Sender<Upgraded>, crossbeam_channel::Receiver<Upgraded>),
+    /// The connections that handlers have, to end them with the server.
+    upgraded: BTreeMap<u64, TcpStream>,
+    next_upgrade: u64,
     now: Instant,
 }
 
@@ -362,7 +401,8 @@ impl Front {
             replies: Arc::new(Replies::new(remote.wake.clone())),
             more_answers: false,
             upgrades: crossbeam_channel::unbounded(),
-            upgraded: 0,
+            upgraded: BTreeMap::new(),
+            next_upgrade: 0,
             now: Instant::now(),
         };
         Ok((front, remote))
@@ -399,6 +439,7 @@ impl Front {
                 break;
             }
         }
+        self.end_upgrades();
         for index in 0..self.slots.len() {
             if let Some(conn) = self.slots[index].conn.take() {
                 self.discard(index as u32, *conn);
@@ -424,8 +465,8 @@ impl Front {
     fn woken(&mut self) {
         // Only resets the counter; the reasons are read below.
         let _ = self.remote.wake.read();
-        while let Ok(peer) = self.upgrades.1.try_recv() {
-            self.upgraded -= 1;
+        while let Ok(Upgraded { number, peer }) = self.upgrades.1.try_recv() {
+            self.upgraded.remove(&number);
             self.forget_peer(peer);
         }
         if self.remote.stop.load(Ordering::Acquire)
@@ -433,6 +474,7 @@ impl Front {
         {
             let _ = self.epoll.delete(&listener);
             self.accept_again = None;
+            self.end_upgrades();
             for index in 0..self.slots.len() as u32 {
                 if let Some(conn) = &mut self.slots[index as usize].conn {
                     conn.close = true;
@@ -469,7 +511,7 @@ impl Front {
         add(&self.parts.metrics.connections, 1);
         let address = peer.ip().to_canonical();
         let from_peer = self.per_peer.get(&address).copied().unwrap_or(0);
-        let refusal = if self.open - self.refused_open + self.upgraded >= self.parts.limits.connections {
+        let refusal = if self.open - self.refused_open + self.upgraded.len() >= self.parts.limits.connections {
             Some(Refusal::TooManyConnections)
         } else if from_peer >= self.parts.limits.connections_per_peer {
             Some(Refusal::TooManyFromPeer)
@@ -878,27 +920,49 @@ impl Front {
 
     /// Gives the client's socket to a handler and forgets about it, except that it counts.
     fn hand_over(&mut self, index: u32, conn: &mut Conn, head: Head, rest: &[u8], handler: UpgradeHandler) -> Flow {
-        let Ok(stream) = conn.outer.try_clone() else { return self.refuse(conn, Refusal::Unavailable) };
+        let stopping = self.accepting.is_none() && self.accept_again.is_none();
+        if stopping || self.upgraded.len() >= self.parts.limits.upgrades {
+            return self.refuse(conn, Refusal::Unavailable);
+        }
+        let (Ok(stream), Ok(kept)) = (conn.outer.try_clone(), conn.outer.try_clone()) else {
+            return self.refuse(conn, Refusal::Unavailable);
+        };
         if self.epoll.delete(&conn.outer).is_err() || stream.set_nonblocking(false).is_err() {
             return Flow::Close;
         }
         let peer = conn.client.peer();
         let address = peer.ip().to_canonical();
         self.vacate(index, conn);
-        self.upgraded += 1;
+        // A client that vanishes without a word is found out some time.
+        if let Err(errno) = nix::sys::socket::setsockopt(&stream, nix::sys::socket::sockopt::KeepAlive, &true) {
+            log::debug!("http front: {peer}: keep-alive: {errno}");
+        }
+        let number = self.next_upgrade;
+        self.next_upgrade += 1;
+        self.upgraded.insert(number, kept);
         add(&self.parts.metrics.connections_open, 1);
         *self.per_peer.entry(address).or_default() += 1;
         let open = OpenUpgrade {
-            peer: address,
+            this: Upgraded { number, peer: address },
             closed: self.upgrades.0.clone(),
             wake: self.remote.wake.clone(),
             metrics: self.parts.metrics.clone(),
         };
-        let upgrade = Upgrade { stream, head, early: rest.to_vec(), peer, _open: open };
-        if let Err(error) = std::thread::Builder::new().name("upgrade".into()).spawn(move || handler(upgrade)) {
+        let upgrade = Upgrade { stream, head, early: rest.to_vec(), peer, open };
+        if let Err(error) =
+            std::thread::Builder::new().name("upgrade".into()).stack_size(UPGRADE_STACK).spawn(move || handler(upgrade))
+        {
             log::warn!("http front: {peer}: thread for an upgrade: {error}");
         }
         Flow::Gone
+    }
+
+    /// Ends the connections that handlers have: they find them closed.
+    fn end_upgrades(&mut self) {
+        for stream in self.upgraded.values() {
+            // One that is closed already needs no end.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
     }
 
     /// Writes what waits for tiny_http, connecting first if need be. `On` if nothing is left.

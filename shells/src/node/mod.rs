@@ -1,9 +1,10 @@
-//! What a kubelet needs of its machine: a container runtime, facts, and a server for logs.
+//! What a kubelet needs of its machine: a container runtime, facts, and a server for logs and streams.
 
 mod facts;
 mod fake;
 mod namespaces;
 mod server;
+mod streams;
 
 pub use facts::{Share, facts};
 pub use fake::Fake;

@@ -1,12 +1,14 @@
-//! The kubelet's own HTTP server: logs, health, metrics.
+//! The kubelet's own HTTP server: logs, exec, attach, port-forward, health, metrics.
 //!
-//! Source of the path: Kubernetes' kubelet serves `/containerLogs/{namespace}/{pod}/{container}`; here the pod's uid and
-//! the attempt name exactly one log.
+//! Source of the paths: Kubernetes' kubelet serves `/containerLogs/{namespace}/{pod}/{container}` and the like; here the
+//! pod's uid and the attempt name exactly one log, or one process.
 
-use crate::api::programs_page;
+use crate::api::{programs_page, refuse};
 use crate::driver::Seen;
-use crate::http::{self, Exchange, Serving};
+use crate::http::{self, Exchange, Serving, Upgrade};
+use crate::node::streams::{self, Which};
 use miniku_core::api::meta::{parse_rfc3339, rfc3339_nanos};
+use miniku_core::api::status::{Reason, Status};
 use miniku_core::kubelet::runtime::ContainerState;
 use miniku_core::time::{Duration, Wall};
 use miniku_runtime::Runtime;
@@ -16,7 +18,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Serves for the nodes of one process.
 pub struct NodeServer {
@@ -63,7 +65,9 @@ impl NodeServer {
     /// Starts to serve at this address.
     pub fn serve(self: &Arc<Self>, listen: SocketAddr) -> io::Result<Serving> {
         let server = self.clone();
-        let config = http::Config { listen, ..http::Config::default() };
+        let streams = self.clone();
+        let upgrade: http::UpgradeHandler = Arc::new(move |upgrade| streams.stream(upgrade));
+        let config = http::Config { listen, upgrade: Some(upgrade), ..http::Config::default() };
         http::serve(config, Arc::new(move |exchange| server.handle(exchange)))
     }
 
@@ -92,17 +96,52 @@ impl NodeServer {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner).silent
     }
 
+    /// Serves a connection that asks for another protocol, as long as it lasts.
+    fn stream(&self, upgrade: Upgrade) {
+        let asked = upgrade.asked();
+        let segments: Vec<String> =
+            asked.segments().unwrap_or_default().into_iter().map(|segment| segment.into_owned()).collect();
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let not_found = |message: &str| Status::failure(Reason::NotFound, message);
+        match segments.as_slice() {
+            [what @ ("exec" | "attach"), namespace, pod, uid, container, attempt] => {
+                let Ok(attempt) = attempt.parse() else { return refuse(upgrade, &not_found("no such attempt")) };
+                let which = Which { namespace, pod, uid, container, attempt };
+                let runtime = self.runtime_of(uid);
+                match *what {
+                    "exec" => streams::exec(runtime.as_deref(), upgrade, &which),
+                    _ => streams::attach(runtime.as_deref(), upgrade, &which),
+                }
+            }
+            ["portForward", uid] => match self.runtime_of(uid) {
+                Some(runtime) => streams::port_forward(&runtime, upgrade, uid),
+                None => refuse(upgrade, &not_found("there is no such pod on this node")),
+            },
+            _ => refuse(upgrade, &not_found("there is no such stream")),
+        }
+    }
+
+    /// The runtime that has this pod.
+    fn runtime_of(&self, uid: &str) -> Option<Arc<Runtime>> {
+        let find = |nodes: &Nodes| nodes.runtimes.iter().find(|runtime| runtime.has(uid)).cloned();
+        find(&self.once_opened(|nodes| find(nodes).is_some()))
+    }
+
+    /// The nodes, when what is looked for is there or all have been opened.
+    fn once_opened(&self, found: impl Fn(&Nodes) -> bool) -> MutexGuard<'_, Nodes> {
+        let nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        let undecided = |nodes: &mut Nodes| nodes.opening > 0 && !found(nodes);
+        let waited = self.opened.wait_timeout_while(nodes, OPENING_MAX, undecided);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
     fn log(&self, uid: &str, container: &str, attempt: &str) -> Option<PathBuf> {
         let attempt = attempt.parse().ok()?;
         let find = |nodes: &Nodes| {
             let paths = nodes.runtimes.iter().filter_map(|runtime| runtime.log_path(uid, container, attempt));
             paths.into_iter().find(|path| path.exists())
         };
-        let nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        let undecided = |nodes: &mut Nodes| nodes.opening > 0 && find(nodes).is_none();
-        let waited = self.opened.wait_timeout_while(nodes, OPENING_MAX, undecided);
-        let (nodes, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        find(&nodes)
+        find(&self.once_opened(|nodes| find(nodes).is_some()))
     }
 }
 

@@ -80,8 +80,12 @@ const FLUSHED: [u8; 4] = [0, 0, 0xff, 0xff];
 
 /// Packs text so that all of it can be unpacked from what this gives.
 ///
-/// A flush is asked for until it is there. The writers of flate2 ask once, and keep the end of some long texts.
+/// A flush is asked for until it is there. The writers of flate2 ask once, and keep the end of some long texts. Of no
+/// text nothing is made: zlib does not flush twice in a row.
 fn pack(packer: &mut Compress, text: &[u8]) -> io::Result<Vec<u8>> {
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
     let (mut packed, mut at) = (Vec::with_capacity(text.len() / 4 + ROOM), 0);
     loop {
         let before = packer.total_in();

@@ -13,4 +13,5 @@ mod http;
 mod pods;
 mod quickstart;
 mod recording;
+mod streams;
 mod world;

@@ -191,6 +191,11 @@ impl Daemon {
         Daemon { child, lines }
     }
 
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has printed.
     pub fn log(&self) -> String {
         self.lines.lock().unwrap().join("\n")

@@ -35,6 +35,7 @@ pub fn lasts(spec: &PodSpec, any_image: bool) -> bool {
             args: container.args.clone(),
             env: Default::default(),
             working_dir: None,
+            stdio: Default::default(),
             limits: Limits::default(),
         };
         Behaviour::of(&spec).ends.is_none() && (any_image || crate::runtime::can_be_had(&container.image))
