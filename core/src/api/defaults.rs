@@ -8,6 +8,10 @@ use crate::api::node::Node;
 use crate::api::object::Object;
 use crate::api::pod::{Container, DEFAULT_GRACE_SECONDS, Pod, PodSpec};
 use crate::api::replicaset::ReplicaSet;
+use crate::api::validation::{NAME_LABELS, UID_LABELS};
+use crate::schema::conditional;
+use serde::Deserialize;
+use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// Objects in a namespace are found by its name as a label.
@@ -35,6 +39,7 @@ pub fn pod(object: &mut Object) {
     object.edit_as(|pod: &mut Pod| {
         pod_spec(&mut pod.spec);
         requests(&mut pod.spec);
+        host_ports(&mut pod.spec);
         if pod.status.qos_class.is_empty() {
             pod.status.qos_class = pod.spec.qos_class().into();
         }
@@ -55,6 +60,9 @@ pub fn replica_set(object: &mut Object) {
 
 /// A request that is not said is the limit. A template says no more than its author did.
 fn requests(spec: &mut Arc<PodSpec>) {
+    if spec.rest.get("initContainers").is_some() {
+        Arc::make_mut(spec).rest.edit(conditional::requests_in_spec);
+    }
     let lacks = |container: &Container| {
         container.resources.limits.keys().any(|name| !container.resources.requests.contains_key(name))
     };
@@ -67,6 +75,55 @@ fn requests(spec: &mut Arc<PodSpec>) {
             resources.requests.entry(name.clone()).or_insert_with(|| limit.clone());
         }
     }
+}
+
+/// In the host's network a port is the host's too.
+fn host_ports(spec: &mut Arc<PodSpec>) {
+    let on_host = spec.rest.get("hostNetwork") == Some(&Value::Bool(true));
+    if on_host {
+        let spec = Arc::make_mut(spec);
+        for container in &mut spec.containers {
+            container.rest.edit(conditional::host_ports_of);
+        }
+        spec.rest.edit(conditional::host_ports_in_spec);
+    }
+}
+
+/// A job's pods are told apart by its uid, unless its author says how.
+///
+/// Source: Kubernetes documentation, "Jobs", pod selector; `pkg/registry/batch/job/strategy.go`.
+pub fn job(object: &mut Object) {
+    let (name, uid) = (object.meta().name.clone(), object.meta().uid.clone());
+    if uid.is_empty() || object.at(&["spec", "manualSelector"]) == Some(&Value::Bool(true)) {
+        return;
+    }
+    let mut labels = None;
+    object.edit_plain(|rest| {
+        let Some(Value::Object(spec)) = rest.get_mut("spec") else { return };
+        let template = below(spec, &["template", "metadata", "labels"]);
+        for (keys, value) in [(UID_LABELS, &uid), (NAME_LABELS, &name)] {
+            for key in keys {
+                template.entry(key).or_insert_with(|| value.as_str().into());
+            }
+        }
+        labels = Labels::deserialize(&Value::Object(template.clone())).ok();
+        let selector = below(spec, &["selector", "matchLabels"]);
+        selector.entry(UID_LABELS[0]).or_insert_with(|| uid.as_str().into());
+    });
+    if let Some(labels) = labels.filter(|_| object.meta().labels.is_empty()) {
+        object.edit_meta(|meta| meta.labels = labels);
+    }
+}
+
+/// The object at a path, made where there is none.
+fn below<'a>(object: &'a mut Map<String, Value>, path: &[&str]) -> &'a mut Map<String, Value> {
+    path.iter().fold(object, |object, name| {
+        let field = object.entry(*name).or_insert(Value::Null);
+        if !field.is_object() {
+            *field = Value::Object(Map::new());
+        }
+        field.as_object_mut().expect("it is one now")
+    })
 }
 
 fn pod_spec(spec: &mut Arc<PodSpec>) {

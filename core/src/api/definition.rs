@@ -5,12 +5,14 @@
 //!
 //! Source: `apiextensions-apiserver`, `pkg/apis/apiextensions/validation` and `v1/defaults.go`.
 
-use crate::api::custom::{CustomResourceDefinition, DefinitionCondition, Names, Scale, Version, definition};
+use crate::api::custom::{CustomResourceDefinition, DefinitionCondition, Names, Scale, Version};
 use crate::api::jsonpath::is_path;
 use crate::api::names::{NOT_A_SUBDOMAIN, is_dns_subdomain};
 use crate::api::object::Object;
 use crate::api::status::FieldError;
+use crate::api::validation::{At, Rules};
 use crate::schema::structural::structural;
+use serde::Deserialize;
 use std::collections::BTreeSet;
 
 /// Names that follow from others, and the status of a definition that is served.
@@ -53,9 +55,27 @@ const CONDITIONS: &[(&str, &str, &str)] = &[
     ("Established", "InitialNamesAccepted", "the initial names have been accepted"),
 ];
 
+/// Rules for definitions. What has a name is read as what it is.
+pub const RULES: Rules = Rules {
+    content: |object| {
+        if let Some(read) = read(object) {
+            object.add(validate(&read));
+        }
+    },
+    change: |new, old| {
+        if let (Some(is), Some(was)) = (read(new), read(old)) {
+            new.add(changed(&is, &was));
+        }
+    },
+    ..Rules::ANY
+};
+
+fn read(object: &At) -> Option<CustomResourceDefinition> {
+    CustomResourceDefinition::deserialize(object.value()).ok()
+}
+
 /// What is wrong with a definition.
-pub fn validate(new: &Object, old: Option<&Object>) -> Vec<FieldError> {
-    let (new, old) = (definition(new), old.map(definition));
+fn validate(new: &CustomResourceDefinition) -> Vec<FieldError> {
     let spec = &new.spec;
     let mut errors = Vec::new();
     if new.metadata.name != format!("{}.{}", spec.names.plural, spec.group) {
@@ -82,18 +102,6 @@ pub fn validate(new: &Object, old: Option<&Object>) -> Vec<FieldError> {
         errors.push(FieldError::invalid("spec.preserveUnknownFields", true, rule));
     }
     versions(new, &mut errors);
-    if let Some(old) = old {
-        for (field, was, is) in [
-            ("spec.group", old.spec.group.as_str(), spec.group.as_str()),
-            ("spec.scope", old.spec.scope.as_str(), spec.scope.as_str()),
-            ("spec.names.plural", &old.spec.names.plural, &spec.names.plural),
-            ("spec.names.kind", &old.spec.names.kind, &spec.names.kind),
-        ] {
-            if was != is {
-                errors.push(FieldError::invalid(field, is, "field is immutable"));
-            }
-        }
-    }
     for (nth, stored) in new.status.stored_versions.iter().enumerate() {
         if !spec.versions.iter().any(|version| version.name == *stored) {
             let field = format!("status.storedVersions[{nth}]");
@@ -101,6 +109,21 @@ pub fn validate(new: &Object, old: Option<&Object>) -> Vec<FieldError> {
         }
     }
     errors
+}
+
+/// What may not become of a definition.
+fn changed(new: &CustomResourceDefinition, old: &CustomResourceDefinition) -> Vec<FieldError> {
+    let (is, was) = (&new.spec, &old.spec);
+    [
+        ("spec.group", was.group.as_str(), is.group.as_str()),
+        ("spec.scope", was.scope.as_str(), is.scope.as_str()),
+        ("spec.names.plural", &was.names.plural, &is.names.plural),
+        ("spec.names.kind", &was.names.kind, &is.names.kind),
+    ]
+    .into_iter()
+    .filter(|(_, was, is)| was != is)
+    .map(|(field, _, is)| FieldError::invalid(field, is, "field is immutable"))
+    .collect()
 }
 
 /// Source: `k8s.io/apimachinery/pkg/util/validation`, `dns1035LabelErrMsg`.
@@ -242,6 +265,7 @@ fn columns(version: &Version, at: &str, errors: &mut Vec<FieldError>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::custom::definition;
     use crate::api::kinds::Kind;
     use serde_json::{Value, json};
 
@@ -264,7 +288,7 @@ mod tests {
     #[test]
     fn a_stored_definition_is_served() {
         let object = stored(crontabs());
-        assert_eq!(validate(&object, None), []);
+        assert_eq!(validate(definition(&object)), []);
         let said = definition(&object);
         assert!(said.is_established());
         assert_eq!((&*said.spec.names.singular, &*said.spec.names.list_kind), ("crontab", "CronTabList"));
@@ -278,10 +302,10 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_in_kubernetes_words() {
         let check = |path: &str, value: Value, want: &str| {
-            let mut changed = crontabs();
+            let mut other = crontabs();
             let (parent, name) = path.rsplit_once('/').unwrap();
-            changed.pointer_mut(parent).unwrap()[name] = value;
-            let told: Vec<String> = validate(&stored(changed), None).iter().map(ToString::to_string).collect();
+            other.pointer_mut(parent).unwrap()[name] = value;
+            let told: Vec<String> = validate(definition(&stored(other))).iter().map(ToString::to_string).collect();
             assert!(told.iter().any(|one| one.starts_with(want)), "{want}: {told:?}");
         };
         let rule = "metadata.name: Invalid value: \"x\": must be spec.names.plural+\".\"+spec.group";
@@ -326,7 +350,7 @@ mod tests {
     fn what_is_fixed_cannot_change() {
         let (old, mut new) = (stored(crontabs()), crontabs());
         new["spec"]["scope"] = "Cluster".into();
-        let told = validate(&stored(new), Some(&old));
+        let told = changed(definition(&stored(new)), definition(&old));
         assert_eq!(told, [FieldError::invalid("spec.scope", "Cluster", "field is immutable")]);
     }
 }

@@ -5,9 +5,9 @@
 
 use crate::api::object::Object;
 use crate::api::plain::text;
-use crate::api::status::FieldError;
+use crate::api::validation::Rules;
 use crate::api::{
-    access, core_v1, custom, defaults, definition, event, lease, namespace, node, pod, replicaset, validation,
+    access, core_v1, custom, defaults, definition, event, lease, namespace, node, pod, replicaset, service, validation,
     workloads,
 };
 use crate::time::{Human, Now};
@@ -55,8 +55,10 @@ pub struct KindRow {
     pub effect: Effect,
     /// Fills in what the author left out and no constant of the schema does, on every write.
     pub set_defaults: fn(&mut Object),
-    /// What is wrong with a new object, or with an old one's next version. Metadata is checked for all kinds alike.
-    pub validate: fn(new: &Object, old: Option<&Object>) -> Vec<FieldError>,
+    /// What an object's next version has from it though its author does not say so: what the server gave it.
+    pub carry_over: fn(new: &mut Object, old: &Object),
+    /// What its objects must be like. Metadata is checked for all kinds alike.
+    pub rules: Rules,
 }
 
 /// Another group and version in which a kind's objects are served.
@@ -109,7 +111,8 @@ impl KindRow {
         fields: &[],
         effect: Effect::None,
         set_defaults: |_| {},
-        validate: |_, _| Vec::new(),
+        carry_over: |_, _| {},
+        rules: Rules::ANY,
     };
 
     /// A row of a kind without namespaces, for what it leaves out.
@@ -247,6 +250,7 @@ pub const KINDS: &[KindRow] = &[
         fields: &[("status.phase", |object| get::<namespace::Namespace>(object).status.phase.as_str())],
         effect: Effect::Acts,
         set_defaults: defaults::namespace,
+        rules: validation::NAMESPACE,
         ..KindRow::CLUSTER
     },
     KindRow {
@@ -263,7 +267,7 @@ pub const KINDS: &[KindRow] = &[
         )],
         effect: Effect::Acts,
         set_defaults: defaults::node,
-        validate: validation::node,
+        rules: validation::NODE,
         ..KindRow::CLUSTER
     },
     KindRow {
@@ -285,7 +289,7 @@ pub const KINDS: &[KindRow] = &[
         ],
         effect: Effect::Acts,
         set_defaults: defaults::pod,
-        validate: validation::pod,
+        rules: validation::POD,
         ..KindRow::EMPTY
     },
     KindRow {
@@ -302,7 +306,7 @@ pub const KINDS: &[KindRow] = &[
         columns: replicaset::COLUMNS,
         effect: Effect::Acts,
         set_defaults: defaults::replica_set,
-        validate: validation::replica_set,
+        rules: validation::REPLICA_SET,
         ..KindRow::EMPTY
     },
     KindRow {
@@ -314,7 +318,7 @@ pub const KINDS: &[KindRow] = &[
         message: "coordination/v1.Lease",
         columns: lease::COLUMNS,
         effect: Effect::Acts,
-        validate: validation::lease,
+        rules: validation::LEASE,
         ..KindRow::EMPTY
     },
     KindRow {
@@ -339,7 +343,7 @@ pub const KINDS: &[KindRow] = &[
             ("reportingComponent", |object| &get::<event::Event>(object).reporting_component),
         ],
         effect: Effect::Acts,
-        validate: validation::event,
+        rules: validation::EVENT,
         ..KindRow::EMPTY
     },
     KindRow {
@@ -355,7 +359,7 @@ pub const KINDS: &[KindRow] = &[
         columns: custom::COLUMNS,
         effect: Effect::Acts,
         set_defaults: definition::set_defaults,
-        validate: definition::validate,
+        rules: definition::RULES,
         ..KindRow::CLUSTER
     },
     KindRow {
@@ -365,6 +369,7 @@ pub const KINDS: &[KindRow] = &[
         short: &["cm"],
         message: "core/v1.ConfigMap",
         columns: core_v1::CONFIG_MAP,
+        rules: validation::CONFIG_MAP,
         ..KindRow::EMPTY
     },
     KindRow {
@@ -374,6 +379,7 @@ pub const KINDS: &[KindRow] = &[
         message: "core/v1.Secret",
         columns: core_v1::SECRET,
         fields: &[("type", |object| text(object, &["type"]))],
+        rules: validation::SECRET,
         ..KindRow::EMPTY
     },
     KindRow {
@@ -390,6 +396,8 @@ pub const KINDS: &[KindRow] = &[
             ("spec.type", |object| text(object, &["spec", "type"])),
         ],
         effect: Effect::NotYet("no proxy carries traffic to pods"),
+        carry_over: service::carry_over,
+        rules: validation::SERVICE,
         ..KindRow::EMPTY
     },
     KindRow {
@@ -400,6 +408,7 @@ pub const KINDS: &[KindRow] = &[
         create_on_update: true,
         message: "core/v1.Endpoints",
         columns: core_v1::ENDPOINTS,
+        rules: validation::ENDPOINTS,
         ..KindRow::EMPTY
     },
     KindRow {
@@ -424,6 +433,7 @@ pub const KINDS: &[KindRow] = &[
         message: "core/v1.ReplicationController",
         columns: core_v1::REPLICATION_CONTROLLER,
         effect: Effect::NotYet("no controller makes its pods"),
+        rules: validation::REPLICATION_CONTROLLER,
         ..KindRow::EMPTY
     },
     KindRow {
@@ -433,6 +443,7 @@ pub const KINDS: &[KindRow] = &[
         has_generation: true,
         message: "core/v1.PodTemplate",
         columns: core_v1::POD_TEMPLATE,
+        rules: validation::POD_TEMPLATE,
         ..KindRow::EMPTY
     },
     KindRow {
@@ -444,6 +455,7 @@ pub const KINDS: &[KindRow] = &[
         message: "core/v1.ResourceQuota",
         columns: core_v1::RESOURCE_QUOTA,
         effect: Effect::NotYet("no use is counted or refused"),
+        rules: validation::RESOURCE_QUOTA,
         ..KindRow::EMPTY
     },
     KindRow {
@@ -455,6 +467,7 @@ pub const KINDS: &[KindRow] = &[
         message: "core/v1.LimitRange",
         columns: core_v1::LIMIT_RANGE,
         effect: Effect::NotYet("no pod is bounded by it"),
+        rules: validation::LIMIT_RANGE,
         ..KindRow::EMPTY
     },
     KindRow {
@@ -466,6 +479,7 @@ pub const KINDS: &[KindRow] = &[
         message: "core/v1.PersistentVolume",
         columns: core_v1::PERSISTENT_VOLUME,
         effect: Effect::NotYet("no claim is bound to it"),
+        rules: validation::PERSISTENT_VOLUME,
         ..KindRow::CLUSTER
     },
     KindRow {
@@ -477,6 +491,7 @@ pub const KINDS: &[KindRow] = &[
         message: "core/v1.PersistentVolumeClaim",
         columns: core_v1::PERSISTENT_VOLUME_CLAIM,
         effect: Effect::NotYet("no volume is bound to it"),
+        rules: validation::PERSISTENT_VOLUME_CLAIM,
         ..KindRow::EMPTY
     },
     KindRow {
@@ -487,6 +502,7 @@ pub const KINDS: &[KindRow] = &[
         has_generation: true,
         message: "discovery/v1.EndpointSlice",
         columns: access::ENDPOINT_SLICE,
+        rules: validation::ENDPOINT_SLICE,
         ..KindRow::EMPTY
     },
     KindRow {
@@ -502,6 +518,7 @@ pub const KINDS: &[KindRow] = &[
         message: "apps/v1.Deployment",
         columns: workloads::DEPLOYMENT,
         effect: Effect::NotYet("no controller makes its replica sets"),
+        rules: validation::DEPLOYMENT,
         ..KindRow::EMPTY
     },
     KindRow {
@@ -516,6 +533,7 @@ pub const KINDS: &[KindRow] = &[
         message: "apps/v1.DaemonSet",
         columns: workloads::DAEMON_SET,
         effect: Effect::NotYet("no controller makes its pods"),
+        rules: validation::DAEMON_SET,
         ..KindRow::EMPTY
     },
     KindRow {
@@ -531,6 +549,7 @@ pub const KINDS: &[KindRow] = &[
         message: "apps/v1.StatefulSet",
         columns: workloads::STATEFUL_SET,
         effect: Effect::NotYet("no controller makes its pods"),
+        rules: validation::STATEFUL_SET,
         ..KindRow::EMPTY
     },
     KindRow {
@@ -540,6 +559,7 @@ pub const KINDS: &[KindRow] = &[
         singular: "controllerrevision",
         message: "apps/v1.ControllerRevision",
         columns: workloads::CONTROLLER_REVISION,
+        rules: validation::CONTROLLER_REVISION,
         ..KindRow::EMPTY
     },
     KindRow {
@@ -554,6 +574,8 @@ pub const KINDS: &[KindRow] = &[
         columns: workloads::JOB,
         fields: &[],
         effect: Effect::NotYet("no controller makes its pods"),
+        set_defaults: defaults::job,
+        rules: validation::JOB,
         ..KindRow::EMPTY
     },
     KindRow {
@@ -568,6 +590,7 @@ pub const KINDS: &[KindRow] = &[
         message: "batch/v1.CronJob",
         columns: workloads::CRON_JOB,
         effect: Effect::NotYet("no controller makes its jobs"),
+        rules: validation::CRON_JOB,
         ..KindRow::EMPTY
     },
     KindRow {
@@ -583,6 +606,7 @@ pub const KINDS: &[KindRow] = &[
         message: "autoscaling/v2.HorizontalPodAutoscaler",
         columns: workloads::HORIZONTAL_POD_AUTOSCALER,
         effect: Effect::NotYet("no controller scales by it"),
+        rules: validation::HORIZONTAL_POD_AUTOSCALER,
         ..KindRow::EMPTY
     },
     KindRow {
@@ -596,6 +620,7 @@ pub const KINDS: &[KindRow] = &[
         message: "policy/v1.PodDisruptionBudget",
         columns: workloads::POD_DISRUPTION_BUDGET,
         effect: Effect::NotYet("no controller counts its pods"),
+        rules: validation::POD_DISRUPTION_BUDGET,
         ..KindRow::EMPTY
     },
     KindRow {
@@ -608,6 +633,7 @@ pub const KINDS: &[KindRow] = &[
         message: "scheduling/v1.PriorityClass",
         columns: workloads::PRIORITY_CLASS,
         effect: Effect::NotYet("no pod gets its priority from it"),
+        rules: validation::PRIORITY_CLASS,
         ..KindRow::CLUSTER
     },
     KindRow {
@@ -621,6 +647,7 @@ pub const KINDS: &[KindRow] = &[
         message: "networking/v1.Ingress",
         columns: access::INGRESS,
         effect: Effect::NotYet("no proxy routes by it"),
+        rules: validation::INGRESS,
         ..KindRow::EMPTY
     },
     KindRow {
@@ -631,6 +658,7 @@ pub const KINDS: &[KindRow] = &[
         has_generation: true,
         message: "networking/v1.IngressClass",
         columns: access::INGRESS_CLASS,
+        rules: validation::INGRESS_CLASS,
         ..KindRow::CLUSTER
     },
     KindRow {
@@ -643,6 +671,7 @@ pub const KINDS: &[KindRow] = &[
         message: "networking/v1.NetworkPolicy",
         columns: access::NETWORK_POLICY,
         effect: Effect::NotYet("no traffic is refused by it"),
+        rules: validation::NETWORK_POLICY,
         ..KindRow::EMPTY
     },
     KindRow {
@@ -653,6 +682,7 @@ pub const KINDS: &[KindRow] = &[
         short: &["sc"],
         message: "storage/v1.StorageClass",
         columns: access::STORAGE_CLASS,
+        rules: validation::STORAGE_CLASS,
         ..KindRow::CLUSTER
     },
     KindRow {
@@ -664,6 +694,7 @@ pub const KINDS: &[KindRow] = &[
         message: "rbac/v1.Role",
         columns: access::ROLE,
         effect: Effect::Acts,
+        rules: validation::ROLE,
         ..KindRow::EMPTY
     },
     KindRow {
@@ -675,6 +706,7 @@ pub const KINDS: &[KindRow] = &[
         message: "rbac/v1.RoleBinding",
         columns: access::ROLE_BINDING,
         effect: Effect::Acts,
+        rules: validation::ROLE_BINDING,
         ..KindRow::EMPTY
     },
     KindRow {
@@ -686,6 +718,7 @@ pub const KINDS: &[KindRow] = &[
         message: "rbac/v1.ClusterRole",
         columns: access::ROLE,
         effect: Effect::Acts,
+        rules: validation::CLUSTER_ROLE,
         ..KindRow::CLUSTER
     },
     KindRow {
@@ -697,6 +730,7 @@ pub const KINDS: &[KindRow] = &[
         message: "rbac/v1.ClusterRoleBinding",
         columns: access::ROLE_BINDING,
         effect: Effect::Acts,
+        rules: validation::CLUSTER_ROLE_BINDING,
         ..KindRow::CLUSTER
     },
     KindRow {

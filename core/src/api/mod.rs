@@ -24,6 +24,7 @@ pub mod scale;
 pub mod selector;
 mod selector_text;
 pub mod served;
+pub mod service;
 pub mod status;
 pub mod structs;
 pub mod tabular;

@@ -436,6 +436,15 @@ impl Object {
         both_bodies!(&self.0, &other.0, (one, two) => Arc::ptr_eq(one, two), else false)
     }
 
+    /// Whether another object of its kind differs in metadata only.
+    pub fn same_but_for_meta(&self, other: &Object) -> bool {
+        both_bodies!(&self.0, &other.0, (one, two) => {
+            let mut copy = one.body.clone();
+            copy.metadata_mut().clone_from(two.body.metadata());
+            copy == two.body
+        }, else false)
+    }
+
     /// The revision of its last write; 0 if it was never stored.
     pub fn revision(&self) -> Revision {
         each_body!(&self.0, one => one.revision)

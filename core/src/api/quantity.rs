@@ -41,6 +41,16 @@ impl Quantity {
         saturate(self.nanos, NANOS)
     }
 
+    /// Whether the amount is one of whole units.
+    pub fn is_whole(&self) -> bool {
+        self.nanos % NANOS == 0
+    }
+
+    /// Whether the amount is zero.
+    pub fn is_zero(&self) -> bool {
+        self.nanos == 0
+    }
+
     /// Whether the amount is below zero.
     pub fn is_negative(&self) -> bool {
         self.nanos < 0

@@ -101,16 +101,6 @@ pub fn is_label_key(key: &str) -> bool {
     prefix.is_none_or(crate::api::names::is_dns_subdomain) && !name.is_empty() && is_label_value(name)
 }
 
-/// What is wrong with a key that is none, in Kubernetes' words.
-pub const NOT_A_KEY: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end \
-    with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is \
-    '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
-
-/// What is wrong with a value that is none.
-pub const NOT_A_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or \
-    '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex \
-    used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
-
 /// Whether this may be a label's value: empty, or at most 63 of `[A-Za-z0-9._-]`, alphanumeric at both ends.
 pub fn is_label_value(value: &str) -> bool {
     let bytes = value.as_bytes();

@@ -6,9 +6,9 @@
 //! Source: `k8s.io/apimachinery/pkg/labels/selector.go` and `pkg/fields/selector.go`, v1.32.
 
 use super::selector::{
-    FieldRequirement, FieldSelector, LabelSelector, LabelSelectorOperator, LabelSelectorRequirement, NOT_A_KEY,
-    NOT_A_VALUE, is_label_key, is_label_value,
+    FieldRequirement, FieldSelector, LabelSelector, LabelSelectorOperator, LabelSelectorRequirement,
 };
+use super::validation::text;
 use std::collections::BTreeSet;
 
 /// Reads the `labelSelector` of a request: `a=b,c!=d,e in (f,g),h notin (i),j,!k`.
@@ -130,9 +130,10 @@ fn requirement(tokens: &mut Tokens) -> Result<LabelSelectorRequirement, String> 
     if token != Token::Word {
         return Err(format!("found '{key}', expected: identifier"));
     }
-    if !is_label_key(key) {
+    let wrong = text::qualified_name(key);
+    if !wrong.is_empty() {
         // Kubernetes has no path to say here, and says so.
-        return Err(format!("<nil>: Invalid value: {key:?}: {NOT_A_KEY}"));
+        return Err(format!("<nil>: Invalid value: {key:?}: {}", wrong.join("; ")));
     }
     let make = |operator, values: BTreeSet<String>| {
         let values = values.into_iter().collect();
@@ -151,8 +152,11 @@ fn requirement(tokens: &mut Tokens) -> Result<LabelSelectorRequirement, String> 
         (Token::Operator(Operator::NotEqual), _) => (NotIn, exactly_one(tokens)?),
         (_, found) => return Err(format!("found '{found}', expected: {OPERATORS}")),
     };
-    if let Some((nth, value)) = values.iter().enumerate().find(|(_, value)| !is_label_value(value)) {
-        return Err(format!("values[{nth}][{key}]: Invalid value: {value:?}: {NOT_A_VALUE}"));
+    for (nth, value) in values.iter().enumerate() {
+        let wrong = text::label_value(value);
+        if !wrong.is_empty() {
+            return Err(format!("values[{nth}][{key}]: Invalid value: {value:?}: {}", wrong.join("; ")));
+        }
     }
     Ok(make(operator, values))
 }

@@ -100,6 +100,13 @@ pub struct Details {
     /// One a field.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<Cause>,
+    /// In so many seconds it may be asked again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retry_after_seconds: u32,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// What is wrong with one field.
@@ -136,6 +143,8 @@ pub enum FieldErrorKind {
     Duplicate(String),
     /// It must not be there.
     Forbidden(String),
+    /// What it names does not exist.
+    NotFound(String),
     /// It has more bytes than this.
     TooLong(u64),
     /// It has so many items, and may have so many.
@@ -179,12 +188,12 @@ impl FieldError {
             FieldErrorKind::Required(why) => ("FieldValueRequired", format!("Required value: {why}")),
             FieldErrorKind::Invalid(value, rule) => ("FieldValueInvalid", format!("Invalid value: {value}: {rule}")),
             FieldErrorKind::NotSupported(value, values) => {
-                let mut values: Vec<String> = values.iter().map(|value| format!("{value:?}")).collect();
-                values.sort();
+                let values: Vec<String> = values.iter().map(|value| format!("{value:?}")).collect();
                 let message = format!("Unsupported value: {value:?}: supported values: {}", values.join(", "));
                 ("FieldValueNotSupported", message)
             }
             FieldErrorKind::Duplicate(value) => ("FieldValueDuplicate", format!("Duplicate value: {value}")),
+            FieldErrorKind::NotFound(value) => ("FieldValueNotFound", format!("Not found: {value}")),
             FieldErrorKind::Forbidden(rule) => ("FieldValueForbidden", format!("Forbidden: {rule}")),
             FieldErrorKind::TooLong(most) => {
                 ("FieldValueTooLong", format!("Too long: may not be more than {most} bytes"))
@@ -295,9 +304,7 @@ impl Status {
     pub fn too_large_revision(asked: u64, current: u64) -> Self {
         let message = format!("Too large resource version: {asked}, current: {current}");
         let short = "Too large resource version".to_owned();
-        let cause = Cause { reason: TOO_LARGE.into(), message: short, field: String::new() };
-        let details = Details { causes: vec![cause], ..Details::default() };
-        Status { details: Some(Box::new(details)), ..Status::failure(Reason::Timeout, message) }
+        Status::failure(Reason::Timeout, message).because(TOO_LARGE, short)
     }
 
     /// Whether it says that the server knows less than who asked.
@@ -316,8 +323,28 @@ impl Status {
         let told = if told.len() == 1 { told[0].clone() } else { format!("[{}]", told.join(", ")) };
         let message = format!("{qualified} {name:?} is invalid: {told}");
         let causes = errors.iter().map(FieldError::cause).collect();
-        let details = Details { name: name.into(), group: group.into(), kind: kind.into(), causes, uid: String::new() };
+        let details =
+            Details { name: name.into(), group: group.into(), kind: kind.into(), causes, ..Details::default() };
         Status { details: Some(Box::new(details)), ..Status::failure(Reason::Invalid, message) }
+    }
+
+    /// This must not be done to an object.
+    pub fn forbidden(kind: Kind, name: &str, why: &str) -> Self {
+        let message = format!("{} {name:?} is forbidden: {why}", kind.row().resource());
+        Status::about(Reason::Forbidden, kind, name, message)
+    }
+
+    /// It may be asked again, in so many seconds or when the client likes.
+    pub fn too_many_requests(message: &str, retry_after: u32) -> Self {
+        let details = Details { retry_after_seconds: retry_after, ..Details::default() };
+        Status { details: Some(Box::new(details)), ..Status::failure(Reason::TooManyRequests, message) }
+    }
+
+    /// The same, for this cause among others.
+    pub fn because(mut self, reason: &str, message: impl Into<String>) -> Self {
+        let cause = Cause { reason: reason.into(), message: message.into(), field: String::new() };
+        self.details.get_or_insert_default().causes.push(cause);
+        self
     }
 
     /// The HTTP status code.

@@ -7,16 +7,16 @@ use crate::api::custom::Version;
 use crate::api::kinds::Kind;
 use crate::api::meta::{ObjectMeta, Time};
 use crate::api::namespace::Namespace;
-use crate::api::object::{Key, Object};
+use crate::api::object::{DecodeError, Key, Object};
 use crate::api::pod::{Pod, PodCondition};
 use crate::api::status::{FieldError, Reason, Status};
-use crate::api::validation::validate;
+use crate::api::validation::{self, creation_is_kept, validate, validate_status};
 use crate::apiserver::definitions::Definition;
-use crate::apiserver::{Author, fields};
+use crate::apiserver::{Author, fields, services};
 use crate::patch::merge::merge;
 use crate::patch::{self, Patch, managed, typed};
 use crate::program::Part;
-use crate::schema::{self, MessageId, Schema, strict};
+use crate::schema::{self, MessageId, Schema, Type, strict};
 use crate::time::Now;
 use serde_json::Value;
 use std::sync::Arc;
@@ -73,10 +73,7 @@ fn wrong(object: &Object, stored: Option<&Object>, definition: Option<&Arc<Defin
             let open_api = definition.version(kind.row().version).and_then(Version::open_api);
             open_api.map_or_else(Vec::new, |open_api| schema::validate::validate(open_api, &object.to_value()))
         }
-        None => {
-            let known = schema_of(kind, None);
-            known.map_or_else(Vec::new, |(schema, message)| fields::missed(object, schema, message))
-        }
+        None => Vec::new(),
     };
     errors.extend(validate(object, stored));
     errors
@@ -179,7 +176,7 @@ fn taken(by: Author, kind: Kind, mut value: Value, schema: Option<(&Schema, Mess
             return Err(Status::failure(Reason::BadRequest, strict::message(row.name, row.version, &unknown)));
         }
     }
-    let mut object = Object::from_value(kind, value).map_err(|error| cannot_be_handled(kind, &error))?;
+    let mut object = read(kind, value)?;
     if let Some((schema, message)) = schema {
         fields::known(&mut object, schema, message).map_err(|(_, what)| cannot_be_handled(kind, &what))?;
     }
@@ -245,14 +242,19 @@ pub fn updated(
             stored.with(|namespace: &mut Namespace| namespace.spec.finalizers = finalizers)
         }
         Part::Main | Part::Scale => {
+            refuse(kind, name, creation_is_kept(new.meta(), stored.meta()).as_slice())?;
             let mut merged = if row.has_status { new.with_status_of(stored) } else { new };
             merged.edit_meta(|meta| keep_what_the_server_sets(meta, stored.meta()));
+            (row.carry_over)(&mut merged, stored);
             match stored.get::<Namespace>() {
                 Some(old) => merged.with(|new: &mut Namespace| new.spec.finalizers.clone_from(&old.spec.finalizers)),
                 None => merged,
             }
         }
     };
+    if kind == Kind::Service && part == Part::Main {
+        services::inherit(&mut object, stored);
+    }
     match part {
         Part::Main | Part::Scale => complete(&mut object, definition),
         Part::Status | Part::Finalize => (row.set_defaults)(&mut object),
@@ -262,7 +264,8 @@ pub fn updated(
     }
     match part {
         Part::Main | Part::Scale => refuse(kind, name, &wrong(&object, Some(stored), definition))?,
-        Part::Status | Part::Finalize => refuse(kind, name, &validate(&object, Some(stored)))?,
+        Part::Status => refuse(kind, name, &validate_status(&object))?,
+        Part::Finalize => {}
     }
     let spec_changed =
         matches!(part, Part::Main | Part::Scale) && spec(&object) != spec(stored) || planted!(GenerationOnStatus);
@@ -296,8 +299,36 @@ pub fn merged(stored: &Object, patch: &Value) -> Result<Object, Status> {
     merge(&mut value, patch);
     // Only a revision that the patch itself names is a condition.
     let named = patch.pointer("/metadata/resourceVersion").is_some();
-    let object = Object::from_value(stored.kind(), value).map_err(|error| cannot_be_handled(stored.kind(), &error))?;
+    let object = read(stored.kind(), value)?;
     Ok(if named { object } else { object.with_meta(|meta| meta.resource_version.clear()) })
+}
+
+/// A value as an object of its kind.
+pub fn read(kind: Kind, value: Value) -> Result<Object, Status> {
+    // A copy is worth it only where a word may not exist.
+    let copy = matches!(kind, Kind::Pod | Kind::ReplicaSet).then(|| value.clone());
+    Object::from_value(kind, value).map_err(|error| unreadable(kind, copy, &error))
+}
+
+/// The refusal of a value that is no object of its kind: it has a field of another type, or a word that does not exist,
+/// which Kubernetes tells as it tells of all other values that cannot be.
+pub fn unreadable(kind: Kind, value: Option<Value>, error: &DecodeError) -> Status {
+    if let DecodeError::Other(api_version, name) = error {
+        let message = format!(
+            "{name} in version {api_version:?} cannot be handled as a {}: no kind {name:?} is registered for version {api_version:?} at this path",
+            kind.row().name
+        );
+        return Status::failure(Reason::BadRequest, message);
+    }
+    let (Some(value), Some((schema, message))) = (value, schema_of(kind, None)) else {
+        return cannot_be_handled(kind, error);
+    };
+    if let Some((_, what)) = strict::mistyped(schema, &Type::Message(message), &value) {
+        return cannot_be_handled(kind, &what);
+    }
+    let name = value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("").to_owned();
+    let errors = validation::unreadable(kind, value);
+    if errors.is_empty() { cannot_be_handled(kind, error) } else { Status::invalid(kind, &name, &errors) }
 }
 
 /// The refusal of a body that is no object of its kind.

@@ -1,10 +1,9 @@
-//! The fields of an object against its schema: what is dropped, refused, filled in and missed.
+//! The fields of an object against its schema: what is dropped, refused and filled in.
 //!
 //! A typed struct reads the fields on which something acts, and with them checks their types. What is said here is about all
 //! others, wherever they stand.
 
 use crate::api::object::Object;
-use crate::api::status::FieldError;
 use crate::api::structs::RestOf;
 use crate::schema::complete;
 use crate::schema::conditional::complete_kind;
@@ -80,23 +79,6 @@ pub fn completed(object: &mut Object, schema: &Schema, message: MessageId) {
     }
 }
 
-/// What must not be left out, and words that cannot be.
-pub fn missed(object: &Object, schema: &Schema, message: MessageId) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    // Nothing is changed, so that the copy stays the same object.
-    object.clone().each_rest(schema, message, &mut |part| {
-        let others = others(&part, &schema.message(part.message).fields);
-        let path = part.path;
-        let end = path.len();
-        for field in others {
-            add(path, &field.json);
-            complete::field_rules(schema, field, part.rest.get(&field.json), path, &mut errors);
-            path.truncate(end);
-        }
-    });
-    errors
-}
-
 /// The path and the words of what is of another type, if there is something.
 fn mistyped(schema: &Schema, kind: &Type, value: &Value, path: &str) -> Option<(String, String)> {
     let (below, what) = strict::mistyped(schema, kind, value)?;
@@ -141,7 +123,6 @@ mod tests {
         let value = pod.to_value();
         assert_eq!(value["spec"]["dnsPolicy"], "ClusterFirst");
         assert_eq!(value["spec"]["containers"][0]["livenessProbe"]["periodSeconds"], 10);
-        assert_eq!(missed(&pod, schema, id), []);
     }
 
     #[test]
@@ -165,11 +146,14 @@ mod tests {
         // What a typed object is completed to is what the table makes of the same value.
         let pod = json!({"metadata": {"name": "a", "namespace": "x"}, "spec": {"containers": [
             {"name": "c", "image": "x", "resources": {"limits": {"cpu": "1"}}, "ports": [{"containerPort": 1}]},
-            {"name": "d", "image": "x:1", "imagePullPolicy": "Always", "command": ["a"], "env": [{"name": "A", "value": "b"}]}]}});
+            {"name": "d", "image": "x:1", "imagePullPolicy": "Always", "command": ["a"], "env": [{"name": "A", "value": "b"}]}],
+            "initContainers": [{"name": "i", "image": "x", "resources": {"limits": {"cpu": "1"}}, "ports": [{"containerPort": 2}]}]}});
+        let mut on_host = pod.clone();
+        on_host["spec"]["hostNetwork"] = true.into();
         let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": pod["spec"]});
         let set = json!({"metadata": {"name": "a", "namespace": "x", "labels": {"a": "b"}},
             "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template}});
-        for (kind, mut value) in [(Kind::Pod, pod), (Kind::ReplicaSet, set)] {
+        for (kind, mut value) in [(Kind::Pod, pod), (Kind::Pod, on_host), (Kind::ReplicaSet, set)] {
             let (schema, id) = message(kind);
             let mut typed = Object::from_value(kind, value.clone()).unwrap();
             completed(&mut typed, schema, id);

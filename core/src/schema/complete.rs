@@ -88,7 +88,8 @@ pub fn rules(schema: &Schema, kind: &Type, value: &Value, path: &mut String, err
         (Type::Text(words), Value::String(text))
             if !words.is_empty() && !text.is_empty() && !words.iter().any(|word| **word == **text) =>
         {
-            let words = words.iter().map(ToString::to_string);
+            let mut words: Vec<String> = words.iter().map(ToString::to_string).collect();
+            words.sort();
             errors.push(FieldError::not_supported(path.clone(), text.clone(), words));
         }
         _ => {}

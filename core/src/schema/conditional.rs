@@ -203,7 +203,13 @@ fn labels_of_template(object: &mut Map<String, Value>) {
 
 /// Only pods: a template stays as its author wrote it.
 fn requests_of_limits(pod: &mut Map<String, Value>) {
-    for_each_container(pod, |container, _| {
+    let Some(Value::Object(spec)) = pod.get_mut("spec") else { return };
+    requests_in_spec(spec);
+}
+
+/// The same in a pod's spec.
+pub fn requests_in_spec(spec: &mut Map<String, Value>) {
+    for_each_container(spec, |container, _| {
         let Some(Value::Object(resources)) = container.get_mut("resources") else { return };
         let Some(Value::Object(limits)) = resources.get("limits").filter(|limits| **limits != json!({})).cloned()
         else {
@@ -218,18 +224,30 @@ fn requests_of_limits(pod: &mut Map<String, Value>) {
 }
 
 fn host_ports(pod: &mut Map<String, Value>) {
-    for_each_container(pod, |container, host_network| {
-        let Some(Value::Array(ports)) = container.get_mut("ports").filter(|_| host_network) else { return };
-        for port in ports.iter_mut().filter_map(Value::as_object_mut) {
-            if let Some(number) = port.get("containerPort").cloned() {
-                or_insert(port, "hostPort", number);
-            }
+    let Some(Value::Object(spec)) = pod.get_mut("spec") else { return };
+    host_ports_in_spec(spec);
+}
+
+/// In the host's network a port is the host's too: in a pod's spec.
+pub fn host_ports_in_spec(spec: &mut Map<String, Value>) {
+    for_each_container(spec, |container, host_network| {
+        if host_network {
+            host_ports_of(container);
         }
     });
 }
 
-fn for_each_container(pod: &mut Map<String, Value>, each: fn(&mut Map<String, Value>, bool)) {
-    let Some(Value::Object(spec)) = pod.get_mut("spec") else { return };
+/// The same for a container.
+pub fn host_ports_of(container: &mut Map<String, Value>) {
+    let Some(Value::Array(ports)) = container.get_mut("ports") else { return };
+    for port in ports.iter_mut().filter_map(Value::as_object_mut) {
+        if let Some(number) = port.get("containerPort").cloned() {
+            or_insert(port, "hostPort", number);
+        }
+    }
+}
+
+fn for_each_container(spec: &mut Map<String, Value>, each: fn(&mut Map<String, Value>, bool)) {
     let host_network = spec.get("hostNetwork") == Some(&Value::Bool(true));
     for list in ["containers", "initContainers"] {
         let Some(Value::Array(containers)) = spec.get_mut(list) else { continue };
