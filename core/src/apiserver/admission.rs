@@ -12,7 +12,7 @@ use crate::api::pod::{Pod, PodCondition};
 use crate::api::status::{FieldError, Reason, Status};
 use crate::api::validation::{self, creation_is_kept, validate, validate_status};
 use crate::apiserver::definitions::Definition;
-use crate::apiserver::{Author, fields, services};
+use crate::apiserver::{Author, fields};
 use crate::patch::merge::merge;
 use crate::patch::{self, Patch, managed, typed};
 use crate::program::Part;
@@ -252,9 +252,6 @@ pub fn updated(
             }
         }
     };
-    if kind == Kind::Service && part == Part::Main {
-        services::inherit(&mut object, stored);
-    }
     match part {
         Part::Main | Part::Scale => complete(&mut object, definition),
         Part::Status | Part::Finalize => (row.set_defaults)(&mut object),
