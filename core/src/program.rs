@@ -265,6 +265,8 @@ pub enum Part {
     Status,
     /// `spec.finalizers` of a namespace alone.
     Finalize,
+    /// The wish for a number alone, which is written as a Scale.
+    Scale,
 }
 
 /// How an object is to be deleted.

@@ -621,6 +621,7 @@ pub fn request(request: &Request) -> String {
         Part::Main => "",
         Part::Status => " status",
         Part::Finalize => " finalizers",
+        Part::Scale => " scale",
     };
     let text = match &request.verb {
         Verb::Get { key: of } => format!("get {}", key(of)),

@@ -135,7 +135,7 @@ api_struct! {
         /// What it means.
         description "description": String,
         /// Above 0 only with `-o wide`.
-        priority "priority": i32,
+        priority "priority": Option<i32>,
         /// Where the value is: a simple JSONPath.
         json_path "jsonPath" always: String,
     }

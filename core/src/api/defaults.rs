@@ -25,11 +25,9 @@ pub fn namespace(object: &mut Object) {
     });
 }
 
-/// A node can be found by its host name; what it has is what it offers.
+/// What a node has is what it offers.
 pub fn node(object: &mut Object) {
     object.edit_as(|node: &mut Node| {
-        let name = node.metadata.name.clone();
-        node.metadata.labels.entry("kubernetes.io/hostname".into()).or_insert(name);
         if node.status.allocatable.is_empty() {
             node.status.allocatable = node.status.capacity.clone();
         }

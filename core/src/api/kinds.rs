@@ -41,6 +41,8 @@ pub struct KindRow {
     pub has_generation: bool,
     /// Whether PUT creates what is not there.
     pub create_on_update: bool,
+    /// Whether DELETE of a list deletes all that is in it.
+    pub deleted_together: bool,
     /// What else can be asked of one object, beside `status`.
     pub subresources: &'static [&'static str],
     /// The message of [`crate::schema`] that lists its fields; empty for custom kinds, whose definition has a schema.
@@ -102,6 +104,7 @@ impl KindRow {
         has_status: false,
         has_generation: false,
         create_on_update: false,
+        deleted_together: true,
         subresources: &[],
         message: "",
         columns: &[],
@@ -239,6 +242,8 @@ pub const KINDS: &[KindRow] = &[
         singular: "namespace",
         short: &["ns"],
         has_status: true,
+        // Each takes with it all that is in it.
+        deleted_together: false,
         subresources: &["finalize"],
         message: "core/v1.Namespace",
         columns: namespace::COLUMNS,

@@ -22,6 +22,7 @@ pub mod quantity;
 pub mod replicaset;
 pub mod scale;
 pub mod selector;
+mod selector_text;
 pub mod served;
 pub mod service;
 pub mod status;

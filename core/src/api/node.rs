@@ -143,7 +143,11 @@ pub const COLUMNS: &[Column] = &[
     Column::name("Name"),
     Column::new("Status", 0, |object, _| {
         let node = node(object);
-        let ready = if node.is_ready() { "Ready" } else { "NotReady" };
+        let ready = match node.ready() {
+            Some(ready) if ready.status == "True" => "Ready",
+            Some(_) => "NotReady",
+            None => "Unknown",
+        };
         if node.spec.unschedulable { format!("{ready},SchedulingDisabled") } else { ready.into() }
     }),
     Column::new("Roles", 0, |object, _| {

@@ -4,8 +4,11 @@
 
 use crate::api::custom;
 use crate::api::kinds::Kind;
+use crate::api::meta::ObjectMeta;
 use crate::api::object::Object;
 use crate::api::selector::LabelSelector;
+use crate::time::{Human, Now};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 /// Where a kind keeps what a [`Scale`](scale) says. Paths begin with a dot.
@@ -30,8 +33,53 @@ impl<'a> Paths<'a> {
     }
 }
 
+/// How many there are to be, and are. Its fields come in the order in which Kubernetes writes them.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Scale {
+    kind: &'static str,
+    api_version: &'static str,
+    metadata: ObjectMeta,
+    spec: ScaleSpec,
+    status: ScaleStatus,
+}
+
+impl Scale {
+    /// As a table of one row.
+    pub fn table(&self, now: Now) -> Value {
+        let column = |name: &str, kind: &str, format: &str| json!({"name": name, "type": kind, "format": format, "description": "", "priority": 0});
+        let age = self.metadata.creation_timestamp.map(|created| Human(now.wall.since(created.wall())).to_string());
+        let cells =
+            json!([self.metadata.name, self.spec.replicas, self.status.replicas, age.unwrap_or("<unknown>".into())]);
+        let object =
+            json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": self.metadata});
+        json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {},
+            "columnDefinitions": [column("Name", "string", "name"), column("Desired", "integer", ""),
+                column("Available", "integer", ""), column("Age", "string", "")],
+            "rows": [{"cells": cells, "object": object}]})
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct ScaleSpec {
+    #[serde(skip_serializing_if = "is_zero")]
+    replicas: i64,
+}
+
+#[derive(Debug, Serialize)]
+struct ScaleStatus {
+    replicas: i64,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    selector: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(count: &i64) -> bool {
+    *count == 0
+}
+
 /// An object's Scale.
-pub fn scale(object: &Object, paths: &Paths) -> Value {
+pub fn scale(object: &Object, paths: &Paths) -> Scale {
     let (whole, meta) = (object.to_value(), object.meta());
     let at = |path: &str| path.split('.').skip(1).try_fold(&whole, |value, name| value.get(name));
     let number = |path: &str| at(path).and_then(Value::as_i64).unwrap_or(0);
@@ -44,24 +92,21 @@ pub fn scale(object: &Object, paths: &Paths) -> Value {
         }
         None => String::new(),
     };
-    let mut metadata = Map::new();
-    for (name, text) in [
-        ("name", &meta.name),
-        ("namespace", &meta.namespace),
-        ("uid", &meta.uid),
-        ("resourceVersion", &meta.resource_version),
-    ] {
-        if !text.is_empty() {
-            metadata.insert(name.into(), text.clone().into());
-        }
+    let metadata = ObjectMeta {
+        name: meta.name.clone(),
+        namespace: meta.namespace.clone(),
+        uid: meta.uid.clone(),
+        resource_version: meta.resource_version.clone(),
+        creation_timestamp: meta.creation_timestamp,
+        ..Default::default()
+    };
+    Scale {
+        kind: "Scale",
+        api_version: "autoscaling/v1",
+        metadata,
+        spec: ScaleSpec { replicas: number(paths.wished) },
+        status: ScaleStatus { replicas: number(paths.is), selector },
     }
-    metadata.insert("creationTimestamp".into(), json!(meta.creation_timestamp));
-    let mut status = json!({"replicas": number(paths.is)});
-    if !selector.is_empty() {
-        status["selector"] = selector.into();
-    }
-    json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
-        "spec": {"replicas": number(paths.wished)}, "status": status})
 }
 
 fn of_map(map: &Value) -> String {
@@ -94,7 +139,15 @@ mod tests {
             "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "a"}}}, "status": {"replicas": 2}});
         let object = Object::from_value(Kind::ReplicaSet, set).unwrap();
         let paths = Paths::of(None).unwrap();
-        let mut said = scale(&object, &paths);
+        let said = scale(&object, &paths);
+        let text = serde_json::to_string(&said).unwrap();
+        assert!(
+            text.starts_with(
+                r#"{"kind":"Scale","apiVersion":"autoscaling/v1","metadata":{"name":"a","namespace":"x","#
+            )
+        );
+        assert_eq!(said.table(Now::default())["rows"][0]["cells"], json!(["a", 3, 2, "<unknown>"]));
+        let mut said = serde_json::to_value(said).unwrap();
         assert_eq!(said["spec"], json!({"replicas": 3}));
         assert_eq!(said["status"], json!({"replicas": 2, "selector": "app=a"}));
         said["spec"]["replicas"] = 5.into();

@@ -232,6 +232,32 @@ impl Status {
         Status { status: "Success".into(), reason: None, code: Some(201), ..Status::failure(Reason::Unknown, "") }
     }
 
+    /// A failure for which Kubernetes has no reason.
+    pub fn unexplained(message: impl Into<String>) -> Self {
+        Status { reason: None, ..Status::failure(Reason::InternalError, message) }
+    }
+
+    /// There is nothing of the kind at this path. The words are Kubernetes'.
+    pub fn no_such_path() -> Self {
+        Status::nothing_about(Reason::NotFound, "the server could not find the requested resource")
+    }
+
+    /// This cannot be done at this path. The words are Kubernetes'.
+    pub fn no_such_method() -> Self {
+        let message = "the server does not allow this method on the requested resource";
+        Status::nothing_about(Reason::MethodNotAllowed, message)
+    }
+
+    /// A failure whose details say nothing, and are there.
+    fn nothing_about(reason: Reason, message: &str) -> Self {
+        Status { details: Some(Box::default()), ..Status::failure(reason, message) }
+    }
+
+    /// The parameters of a request break rules; `kind` names them: `PatchOptions`.
+    pub fn invalid_options(kind: &str, errors: &[FieldError]) -> Self {
+        Status::breaks_rules(kind, "meta.k8s.io", "", errors)
+    }
+
     /// An object was removed.
     pub fn removed(kind: Kind, name: &str, uid: &str) -> Self {
         Status {
@@ -288,13 +314,17 @@ impl Status {
 
     /// The object's content breaks rules.
     pub fn invalid(kind: Kind, name: &str, errors: &[FieldError]) -> Self {
-        let row = kind.row();
-        let qualified = if row.group.is_empty() { row.name.into() } else { format!("{}.{}", row.name, row.group) };
+        Status::breaks_rules(kind.row().name, kind.row().group, name, errors)
+    }
+
+    fn breaks_rules(kind: &str, group: &str, name: &str, errors: &[FieldError]) -> Self {
+        let qualified = if group.is_empty() { kind.into() } else { format!("{kind}.{group}") };
         let told: Vec<String> = errors.iter().map(FieldError::to_string).collect();
         let told = if told.len() == 1 { told[0].clone() } else { format!("[{}]", told.join(", ")) };
         let message = format!("{qualified} {name:?} is invalid: {told}");
         let causes = errors.iter().map(FieldError::cause).collect();
-        let details = Details { kind: row.name.into(), causes, ..details(row, name) };
+        let details =
+            Details { name: name.into(), group: group.into(), kind: kind.into(), causes, ..Details::default() };
         Status { details: Some(Box::new(details)), ..Status::failure(Reason::Invalid, message) }
     }
 

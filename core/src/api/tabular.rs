@@ -36,7 +36,7 @@ impl<'a> Columns<'a> {
             Columns::Defined(columns) => {
                 let defined = columns.iter().map(|column| {
                     json!({"name": column.name, "type": column.kind, "format": column.format,
-                        "description": column.description, "priority": column.priority})
+                        "description": column.description, "priority": column.priority.unwrap_or(0)})
                 });
                 std::iter::once(of_row(&Column::name("Name"))).chain(defined).collect()
             }

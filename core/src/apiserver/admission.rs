@@ -14,7 +14,7 @@ use crate::api::validation::{self, creation_is_kept, validate, validate_status};
 use crate::apiserver::definitions::Definition;
 use crate::apiserver::{Author, fields};
 use crate::patch::merge::merge;
-use crate::patch::{self, Patch, managed};
+use crate::patch::{self, Patch, managed, typed};
 use crate::program::Part;
 use crate::schema::{self, MessageId, Schema, Type, strict};
 use crate::time::Now;
@@ -99,7 +99,26 @@ pub fn patched(
         }
     };
     let object = taken(by, kind, value, schema)?;
+    same_names(object.meta(), stored.meta())?;
     Ok(if named { object } else { object.with_meta(|meta| meta.resource_version.clear()) })
+}
+
+/// A patch cannot make another object of it.
+///
+/// Source: `k8s.io/apiserver/pkg/endpoints/handlers/rest.go`, `checkName`.
+fn same_names(new: &ObjectMeta, stored: &ObjectMeta) -> Result<(), Status> {
+    let wrong = |message: String| Err(Status::failure(Reason::BadRequest, message));
+    let (name, namespace) = (&new.name, &new.namespace);
+    if *name != stored.name {
+        return wrong(format!("the name of the object ({name}) does not match the name on the URL ({})", stored.name));
+    }
+    if !namespace.is_empty() && *namespace != stored.namespace {
+        return wrong(format!(
+            "the namespace of the object ({namespace}) does not match the namespace on the request ({})",
+            stored.namespace
+        ));
+    }
+    Ok(())
 }
 
 /// The object as an apply makes it of the stored one, or of nothing.
@@ -114,18 +133,34 @@ pub fn applied(
 ) -> Result<Object, Status> {
     let manager = by.manager.unwrap_or("");
     if manager.is_empty() {
-        let message =
-            "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch";
-        return Err(Status::failure(Reason::Invalid, message));
+        let missing = FieldError::required("fieldManager", "is required for apply patch");
+        return Err(Status::invalid_options("PatchOptions", &[missing]));
     }
     let Some((schema, message)) = schema_of(kind, definition) else { return Err(Status::not_found(kind, "")) };
     let (api_version, time) = (kind.row().api_version(), Time::of(by.now.wall).to_string());
+    refuse_untyped(kind, configuration, &typed::wrong(schema, message, configuration))?;
     let author = managed::Author { manager, api_version: &api_version, subresource: subresource(part), time: &time };
     let live = stored.map(Object::to_value);
     let value = managed::apply(schema, message, live.as_ref(), configuration, &author, force)?;
     let named = configuration.pointer("/metadata/resourceVersion").is_some();
     let object = taken(by, kind, value, Some((schema, message)))?;
     Ok(if named { object } else { object.with_meta(|meta| meta.resource_version.clear()) })
+}
+
+/// Refuses a configuration that is not of its kind.
+fn refuse_untyped(kind: Kind, configuration: &Value, wrong: &[String]) -> Result<(), Status> {
+    let told = match wrong {
+        [] => return Ok(()),
+        [one] => one.clone(),
+        several => format!("errors:\n  {}", several.join("\n  ")),
+    };
+    let text = |at: &str| configuration.pointer(at).and_then(Value::as_str).unwrap_or("");
+    let (row, name, namespace) = (kind.row(), text("/metadata/name"), text("/metadata/namespace"));
+    let message = format!(
+        "failed to create typed patch object ({namespace}/{name}; {}/{}, Kind={}): {told}",
+        row.group, row.version, row.name
+    );
+    Err(Status::unexplained(message))
 }
 
 /// What a patch made, as an object: without the fields that Kubernetes does not have.
@@ -153,6 +188,7 @@ fn subresource(part: Part) -> &'static str {
         Part::Main => "",
         Part::Status => "status",
         Part::Finalize => "finalize",
+        Part::Scale => "scale",
     }
 }
 
@@ -205,7 +241,7 @@ pub fn updated(
                 new.get::<Namespace>().map(|namespace| namespace.spec.finalizers.clone()).unwrap_or_default();
             stored.with(|namespace: &mut Namespace| namespace.spec.finalizers = finalizers)
         }
-        Part::Main => {
+        Part::Main | Part::Scale => {
             refuse(kind, name, creation_is_kept(new.meta(), stored.meta()).as_slice())?;
             let mut merged = if row.has_status { new.with_status_of(stored) } else { new };
             merged.edit_meta(|meta| keep_what_the_server_sets(meta, stored.meta()));
@@ -217,18 +253,19 @@ pub fn updated(
         }
     };
     match part {
-        Part::Main => complete(&mut object, definition),
+        Part::Main | Part::Scale => complete(&mut object, definition),
         Part::Status | Part::Finalize => (row.set_defaults)(&mut object),
     }
     if object == *stored {
         return Ok(object);
     }
     match part {
-        Part::Main => refuse(kind, name, &wrong(&object, Some(stored), definition))?,
+        Part::Main | Part::Scale => refuse(kind, name, &wrong(&object, Some(stored), definition))?,
         Part::Status => refuse(kind, name, &validate_status(&object))?,
         Part::Finalize => {}
     }
-    let spec_changed = part == Part::Main && spec(&object) != spec(stored) || planted!(GenerationOnStatus);
+    let spec_changed =
+        matches!(part, Part::Main | Part::Scale) && spec(&object) != spec(stored) || planted!(GenerationOnStatus);
     if row.has_generation && spec_changed {
         object.edit_meta(|meta| meta.generation = Some(meta.generation.unwrap_or(0) + 1));
     }

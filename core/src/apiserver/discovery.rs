@@ -7,7 +7,7 @@
 
 use crate::api::kinds::{Kind, KindRow};
 use crate::apiserver::definitions::Definitions;
-use serde_json::{Value, json};
+use serde::Serialize;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
@@ -49,6 +49,8 @@ pub struct Part {
 
 /// What can be done with objects that are stored.
 const STORED: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+/// The same of those that are not deleted together.
+const STORED_ONE_BY_ONE: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
 const WRITTEN: &[&str] = &["get", "patch", "update"];
 const STREAMED: &[&str] = &["create", "get"];
 const CREATED: &[&str] = &["create"];
@@ -251,7 +253,7 @@ fn of_row(row: &KindRow, group: &str, version: &str) -> Resource {
         namespaced: row.namespaced,
         short: texts(row.short),
         categories: texts(row.categories),
-        verbs: STORED,
+        verbs: if row.deleted_together { STORED } else { STORED_ONE_BY_ONE },
         parts: row.subresources.iter().copied().chain(status).filter_map(part).collect(),
     }
 }
@@ -260,97 +262,223 @@ fn part(name: &str) -> Option<Part> {
     PARTS.iter().find(|part| part.name == name).copied()
 }
 
-/// The answer to `GET /api`.
-pub fn core_versions() -> Value {
-    json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []})
+/// The answer to `GET /api`. Fields of all answers come in the order in which Kubernetes writes them.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiVersions {
+    kind: &'static str,
+    versions: &'static [&'static str],
+    #[serde(rename = "serverAddressByClientCIDRs")]
+    server_addresses: [(); 0],
 }
 
+/// The versions of the core group.
+pub const CORE_VERSIONS: ApiVersions = ApiVersions { kind: "APIVersions", versions: &["v1"], server_addresses: [] };
+
 /// The answer to `GET /apis`.
-pub fn group_list(groups: &[Group]) -> Value {
-    let named: Vec<Value> = groups.iter().filter(|(name, _)| !name.is_empty()).map(group_fields).collect();
-    json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": named})
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiGroupList<'a> {
+    kind: &'static str,
+    api_version: &'static str,
+    groups: Vec<ApiGroup<'a>>,
 }
 
 /// The answer to `GET /apis/GROUP`.
-pub fn group(group: &Group) -> Value {
-    let mut fields = json!({"kind": "APIGroup", "apiVersion": "v1"});
-    if let (Value::Object(fields), Value::Object(more)) = (&mut fields, group_fields(group)) {
-        fields.extend(more);
-    }
-    fields
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiGroup<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    api_version: &'static str,
+    name: &'a str,
+    versions: Vec<GroupVersion<'a>>,
+    preferred_version: Option<GroupVersion<'a>>,
 }
 
-fn group_fields((name, versions): &Group) -> Value {
-    let version = |version: &str| json!({"groupVersion": format!("{name}/{version}"), "version": version});
-    let all: Vec<Value> = versions.iter().map(|(one, _)| version(one)).collect();
-    json!({"name": name, "versions": all, "preferredVersion": all.first()})
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct GroupVersion<'a> {
+    group_version: String,
+    version: &'a str,
+}
+
+/// All groups but the core one.
+pub fn group_list(groups: &[Group]) -> ApiGroupList<'_> {
+    let named = groups.iter().filter(|(name, _)| !name.is_empty());
+    let groups = named.map(|one| ApiGroup { kind: "", api_version: "", ..group(one) }).collect();
+    ApiGroupList { kind: "APIGroupList", api_version: "v1", groups }
+}
+
+/// One group.
+pub fn group((name, versions): &Group) -> ApiGroup<'_> {
+    let version = |version| GroupVersion { group_version: format!("{name}/{version}"), version };
+    let versions: Vec<GroupVersion> = versions.iter().map(|(one, _)| version(one)).collect();
+    let preferred_version = versions.first().cloned();
+    ApiGroup { kind: "APIGroup", api_version: "v1", name, versions, preferred_version }
 }
 
 /// The answer to `GET /api/v1` or `GET /apis/GROUP/VERSION`.
-pub fn resource_list(group: &str, version: &str, resources: &[Resource]) -> Value {
-    let mut all = Vec::new();
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiResourceList<'a> {
+    kind: &'static str,
+    api_version: &'static str,
+    group_version: String,
+    resources: Vec<ApiResource<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ApiResource<'a> {
+    name: String,
+    singular_name: &'a str,
+    namespaced: bool,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    group: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    version: &'a str,
+    kind: &'a str,
+    verbs: &'a [&'a str],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    short_names: &'a [String],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    categories: &'a [String],
+}
+
+/// What is served in one version of a group.
+pub fn resource_list<'a>(group: &str, version: &str, resources: &'a [Resource]) -> ApiResourceList<'a> {
+    let mut entries = Vec::new();
     for resource in resources {
-        let mut entry = json!({"name": resource.plural, "singularName": resource.singular,
-            "namespaced": resource.namespaced, "kind": resource.kind, "verbs": resource.verbs});
-        for (name, list) in [("shortNames", &resource.short), ("categories", &resource.categories)] {
-            if !list.is_empty() {
-                entry[name] = json!(list);
-            }
-        }
-        all.push(entry);
-        for part in &resource.parts {
-            let mut entry = json!({"name": format!("{}/{}", resource.plural, part.name), "singularName": "",
-                "namespaced": resource.namespaced, "kind": resource.kind, "verbs": part.verbs});
+        let whole = ApiResource {
+            name: resource.plural.clone(),
+            singular_name: &resource.singular,
+            namespaced: resource.namespaced,
+            group: "",
+            version: "",
+            kind: &resource.kind,
+            verbs: resource.verbs,
+            short_names: &resource.short,
+            categories: &resource.categories,
+        };
+        let part = |part: &Part| {
             let (group, version, kind) = part.kind;
-            if !kind.is_empty() {
-                (entry["group"], entry["version"], entry["kind"]) = (group.into(), version.into(), kind.into());
+            ApiResource {
+                name: format!("{}/{}", resource.plural, part.name),
+                singular_name: "",
+                namespaced: resource.namespaced,
+                group,
+                version,
+                kind: if kind.is_empty() { &resource.kind } else { kind },
+                verbs: part.verbs,
+                short_names: &[],
+                categories: &[],
             }
-            all.push(entry);
-        }
+        };
+        entries.push(whole);
+        entries.extend(resource.parts.iter().map(part));
     }
     let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-    json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": all})
+    ApiResourceList { kind: "APIResourceList", api_version: "v1", group_version, resources: entries }
 }
 
-/// The answer to `GET /api` or `GET /apis` of a client that wants to know all at once.
-pub fn aggregated<'a>(groups: impl Iterator<Item = &'a Group>, version: &str) -> Value {
-    let items: Vec<Value> = groups
-        .map(|(name, versions)| {
-            let metadata = if name.is_empty() { json!({}) } else { json!({"name": name}) };
-            let versions: Vec<Value> = versions
-                .iter()
-                .map(|(version, resources)| {
-                    let resources: Vec<Value> = resources.iter().map(aggregated_resource).collect();
-                    json!({"version": version, "resources": resources, "freshness": "Current"})
-                })
-                .collect();
-            json!({"metadata": metadata, "versions": versions})
-        })
-        .collect();
-    let api_version = format!("apidiscovery.k8s.io/{version}");
-    json!({"kind": "APIGroupDiscoveryList", "apiVersion": api_version, "metadata": {}, "items": items})
+/// The answer to `GET /api` or `GET /apis` for clients that want all of it at once.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiGroupDiscoveryList<'a> {
+    kind: &'static str,
+    api_version: String,
+    metadata: Names<'a>,
+    items: Vec<GroupDiscovery<'a>>,
 }
 
-fn aggregated_resource(resource: &Resource) -> Value {
-    let own = json!({"group": resource.group, "version": resource.version, "kind": resource.kind});
+#[derive(Default, Serialize)]
+struct Names<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    name: &'a str,
+}
+
+#[derive(Serialize)]
+struct GroupDiscovery<'a> {
+    metadata: Names<'a>,
+    versions: Vec<VersionDiscovery<'a>>,
+}
+
+#[derive(Serialize)]
+struct VersionDiscovery<'a> {
+    version: &'a str,
+    resources: Vec<ResourceDiscovery<'a>>,
+    freshness: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ResourceDiscovery<'a> {
+    resource: &'a str,
+    response_kind: GroupVersionKind<'a>,
+    scope: &'static str,
+    singular_resource: &'a str,
+    verbs: &'a [&'a str],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    short_names: &'a [String],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    categories: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    subresources: Vec<SubresourceDiscovery<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SubresourceDiscovery<'a> {
+    subresource: &'a str,
+    response_kind: GroupVersionKind<'a>,
+    verbs: &'a [&'a str],
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct GroupVersionKind<'a> {
+    group: &'a str,
+    version: &'a str,
+    kind: &'a str,
+}
+
+/// These groups, in a `version` of the answer.
+pub fn aggregated<'a>(groups: impl Iterator<Item = &'a Group>, version: &str) -> ApiGroupDiscoveryList<'a> {
+    let of_version = |(version, resources): &'a (String, Vec<Resource>)| VersionDiscovery {
+        version,
+        resources: resources.iter().map(aggregated_resource).collect(),
+        freshness: "Current",
+    };
+    let of_group = |(name, versions): &'a Group| GroupDiscovery {
+        metadata: Names { name },
+        versions: versions.iter().map(of_version).collect(),
+    };
+    ApiGroupDiscoveryList {
+        kind: "APIGroupDiscoveryList",
+        api_version: format!("apidiscovery.k8s.io/{version}"),
+        metadata: Names::default(),
+        items: groups.map(of_group).collect(),
+    }
+}
+
+fn aggregated_resource(resource: &Resource) -> ResourceDiscovery<'_> {
+    let own = GroupVersionKind { group: &resource.group, version: &resource.version, kind: &resource.kind };
     let part = |part: &Part| {
         let (group, version, kind) = part.kind;
-        let response =
-            if kind.is_empty() { own.clone() } else { json!({"group": group, "version": version, "kind": kind}) };
-        json!({"subresource": part.name, "responseKind": response, "verbs": part.verbs})
+        let response_kind = if kind.is_empty() { own } else { GroupVersionKind { group, version, kind } };
+        SubresourceDiscovery { subresource: part.name, response_kind, verbs: part.verbs }
     };
-    let mut entry = json!({"resource": resource.plural, "responseKind": own,
-        "scope": if resource.namespaced { "Namespaced" } else { "Cluster" },
-        "singularResource": resource.singular, "verbs": resource.verbs});
-    for (name, list) in [("shortNames", &resource.short), ("categories", &resource.categories)] {
-        if !list.is_empty() {
-            entry[name] = json!(list);
-        }
+    ResourceDiscovery {
+        resource: &resource.plural,
+        response_kind: own,
+        scope: if resource.namespaced { "Namespaced" } else { "Cluster" },
+        singular_resource: &resource.singular,
+        verbs: resource.verbs,
+        short_names: &resource.short,
+        categories: &resource.categories,
+        subresources: resource.parts.iter().map(part).collect(),
     }
-    if !resource.parts.is_empty() {
-        entry["subresources"] = resource.parts.iter().map(part).collect();
-    }
-    entry
 }
 
 #[cfg(test)]
@@ -374,8 +502,26 @@ mod tests {
         let autoscaling = groups.iter().find(|(name, _)| name == "autoscaling").unwrap();
         let versions: Vec<&str> = autoscaling.1.iter().map(|(version, _)| version.as_str()).collect();
         assert_eq!(versions, ["v2", "v1"]);
-        let all = group_list(&groups);
-        assert!(all["groups"].as_array().unwrap().iter().all(|group| group["name"] != ""));
+        assert!(group_list(&groups).groups.iter().all(|group| !group.name.is_empty()));
+    }
+
+    #[test]
+    fn fields_come_in_kubernetes_order() {
+        let groups = groups(&Definitions::default());
+        let policy = groups.iter().find(|(name, _)| name == "policy").unwrap();
+        let check = |got: String, want: &str| assert!(got.starts_with(want), "{got}");
+        check(
+            serde_json::to_string(&group(policy)).unwrap(),
+            r#"{"kind":"APIGroup","apiVersion":"v1","name":"policy","versions":[{"groupVersion":"policy/v1","version":"v1"}],"preferredVersion":{"#,
+        );
+        check(
+            serde_json::to_string(&resource_list("policy", "v1", &policy.1[0].1)).unwrap(),
+            r#"{"kind":"APIResourceList","apiVersion":"v1","groupVersion":"policy/v1","resources":[{"name":"poddisruptionbudgets","singularName":"poddisruptionbudget","namespaced":true,"kind":"PodDisruptionBudget","verbs":["#,
+        );
+        check(
+            serde_json::to_string(&aggregated([policy].into_iter(), "v2")).unwrap(),
+            r#"{"kind":"APIGroupDiscoveryList","apiVersion":"apidiscovery.k8s.io/v2","metadata":{},"items":[{"metadata":{"name":"policy"},"versions":[{"version":"v1","resources":[{"resource":"poddisruptionbudgets","responseKind":{"group":"policy","version":"v1","kind":"PodDisruptionBudget"},"scope":"Namespaced","#,
+        );
     }
 
     #[test]

@@ -13,9 +13,11 @@ use serde_json::Value;
 
 /// Drops the fields that their messages do not have.
 ///
-/// Fails at the first that is of another type: its path, and what is wrong in Go's words.
+/// Fails at the first that is of another type: its path, and what is wrong in Go's words. What a definition says of types is
+/// a rule among others, and is looked at with these.
 pub fn known(object: &mut Object, schema: &Schema, message: MessageId) -> Result<(), (String, String)> {
     let mut wrong = None;
+    let in_go = schema.is_in_go();
     object.each_rest(schema, message, &mut |part| {
         let fields = schema.message(part.message);
         let path = part.path;
@@ -25,13 +27,22 @@ pub fn known(object: &mut Object, schema: &Schema, message: MessageId) -> Result
                 let Some(field) = fields.field(name) else { return fields.open };
                 add(path, name);
                 strict::walk(schema, &field.kind, value, path, &mut |_| Then::Drop);
-                wrong = wrong.take().or_else(|| mistyped(schema, &field.kind, value, path));
+                if in_go && wrong.is_none() {
+                    wrong = mistyped(schema, &field.kind, value, path);
+                }
                 path.truncate(end);
                 true
             });
         });
     });
-    wrong.map_or(Ok(()), Err)
+    match wrong {
+        // From the top, so that it is told within which struct.
+        Some(wrong) => {
+            let whole = strict::mistyped(schema, &Type::Message(message), &object.to_value());
+            Err(whole.unwrap_or(wrong))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Fills in what is a constant if it is left out.
@@ -39,6 +50,7 @@ pub fn completed(object: &mut Object, schema: &Schema, message: MessageId) {
     if !schema.message(message).fills {
         return;
     }
+    let mut labels = None;
     object.each_rest(schema, message, &mut |part| {
         let fields = schema.message(part.message);
         if !fields.fills {
@@ -50,6 +62,8 @@ pub fn completed(object: &mut Object, schema: &Schema, message: MessageId) {
             // A struct that acts on fields completes them itself.
             if part.acted_on == ["metadata"] {
                 complete_kind(&fields.name, rest);
+                // The metadata stands elsewhere.
+                labels = rest.remove("metadata").and_then(|mut said| said.get_mut("labels").map(Value::take));
             }
             for field in others {
                 if let Some(value) = rest.get_mut(&*field.json) {
@@ -58,6 +72,11 @@ pub fn completed(object: &mut Object, schema: &Schema, message: MessageId) {
             }
         });
     });
+    if let Some(Ok(labels)) = labels.map(serde_json::from_value)
+        && object.meta().labels.is_empty()
+    {
+        object.edit_meta(|meta| meta.labels = labels);
+    }
 }
 
 /// The path and the words of what is of another type, if there is something.
@@ -104,6 +123,22 @@ mod tests {
         let value = pod.to_value();
         assert_eq!(value["spec"]["dnsPolicy"], "ClusterFirst");
         assert_eq!(value["spec"]["containers"][0]["livenessProbe"]["periodSeconds"], 10);
+    }
+
+    #[test]
+    fn an_object_without_labels_has_its_templates() {
+        let (schema, id) = message(Kind::ReplicationController);
+        let check = |own: Value, want: Value| {
+            let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": []}});
+            let set = json!({"metadata": {"name": "a", "labels": own}, "spec": {"template": template}});
+            let mut set = Object::from_value(Kind::ReplicationController, set).unwrap();
+            completed(&mut set, schema, id);
+            let text = String::from_utf8(set.json().to_vec()).unwrap();
+            assert_eq!(text.matches("\"metadata\":").count(), 2, "its own and the template's: {text}");
+            assert_eq!(set.to_value()["metadata"], json!({"name": "a", "labels": want}));
+        };
+        check(json!({}), json!({"a": "b"}));
+        check(json!({"own": "1"}), json!({"own": "1"}));
     }
 
     #[test]

@@ -81,6 +81,8 @@ struct Pending {
     key: Key,
     /// What it becomes, without a revision yet; absent if it is removed.
     object: Option<Object>,
+    /// As what it is shown, if it is removed.
+    last: Option<Object>,
     answer: Then,
     /// What is asked when it is durable, instead of an answer.
     next: Option<Verb>,
@@ -91,7 +93,10 @@ struct Pending {
 enum Then {
     Created,
     Changed,
+    /// A deletion removed it.
     Removed,
+    /// A write took away what its deletion waited for. Who wrote is shown the object as it was written.
+    Ended,
 }
 
 /// Who writes, and when.
@@ -491,7 +496,7 @@ impl ApiServer {
         // Checked only where something was taken away: a deletion that waits for its node is complete already.
         if deletion::is_complete(&object) && !deletion::is_complete(stored) {
             sometimes!(DeletionCompleted);
-            return Ok(Admitted::removal(key, &object));
+            return Ok(Admitted::Write { key, expect: stored.revision(), object: Some(object), answer: Then::Ended });
         }
         Ok(Admitted::Write { key, expect: stored.revision(), object: Some(object), answer: Then::Changed })
     }
@@ -536,7 +541,10 @@ impl ApiServer {
     ) -> &mut Pending {
         self.commits += 1;
         let commit = CommitId(self.commits);
-        let mut object = if answer == Then::Removed { None } else { object };
+        let (mut object, last) = match answer {
+            Then::Removed | Then::Ended => (None, object),
+            Then::Created | Then::Changed => (object, None),
+        };
         if let Some(object) = &mut object {
             object.edit_meta(|meta| meta.resource_version.clear());
             if key.kind == Kind::Service {
@@ -552,19 +560,18 @@ impl ApiServer {
             let answered = object.with_meta(|meta| meta.resource_version = early.to_string());
             out.push(Effect::Answer { to, answer: said(answer, answered) });
         }
-        self.on_their_way.entry(commit).or_insert(Pending { from, key, object, answer, next: None })
+        self.on_their_way.entry(commit).or_insert(Pending { from, key, object, last, answer, next: None })
     }
 
     fn committed(&mut self, now: Now, commit: CommitId, outcome: Committed, out: &mut Effects) {
         let Some(pending) = self.on_their_way.remove(&commit) else { return };
-        let Pending { from, key, mut object, answer, next } = pending;
+        let Pending { from, key, mut object, last, answer, next } = pending;
         let mut waiting = self.busy.remove(&key).unwrap_or_default();
         if key.kind == Kind::Service && !matches!(outcome, Committed::At(_)) {
             self.given.settle(object.as_ref(), self.store.get(&key));
         }
         let told = match outcome {
             Committed::At(revision) => {
-                let last = self.store.get(&key).cloned();
                 if let Some(object) = &mut object {
                     object.edit_meta(|meta| meta.resource_version = revision.to_string());
                 }
@@ -679,14 +686,19 @@ impl Admitted {
 fn said(answer: Then, object: Object) -> Answer {
     match answer {
         Then::Created => Answer::Object { object, created: true },
-        Then::Changed => Answer::Object { object, created: false },
+        Then::Changed | Then::Ended => Answer::Object { object, created: false },
         Then::Removed => Answer::Removed(Status::removed(object.kind(), &object.meta().name, &object.meta().uid)),
     }
 }
 
 fn unknown_field(query: &Query) -> Option<Status> {
     let field = query.unknown_field()?;
-    Some(Status::failure(Reason::BadRequest, format!("field label not supported: {field}")))
+    // Kinds that have fields of their own say less.
+    let why = match query.kind.row().fields {
+        [] => format!("{field:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""),
+        _ => format!("field label not supported: {field}"),
+    };
+    Some(Status::failure(Reason::BadRequest, why))
 }
 
 impl Program for ApiServer {
@@ -886,7 +898,8 @@ mod tests {
         world.ask(Verb::Create { object });
         assert_eq!(world.ask(Verb::Delete { key: key("a"), options: DeleteOptions::default() }), ["2: is a@10"]);
         let free = Verb::Merge { key: key("a"), patch: json!({"metadata": {"finalizers": []}}), part: Part::Main };
-        assert_eq!(world.ask(free), ["3: removed"]);
+        assert_eq!(world.ask(free), ["3: is a@10"], "who took it away is shown what is left");
+        assert_eq!(world.ask(Verb::Get { key: key("a") }), ["4: NotFound"]);
     }
 
     #[test]

@@ -314,7 +314,7 @@ fn a_pod_with_finalizers_goes_when_both_its_node_and_they_are_done() {
         if node_first {
             assert_eq!(desk.delete(key("a"), grace(0)), "is a@11");
             assert_eq!((state(&desk), desk.delete(key("a"), grace(0)).as_str()), (Some(0), "is a@11"));
-            assert_eq!(desk.merge(key("a"), free, Part::Main), "removed");
+            assert_eq!(desk.merge(key("a"), free, Part::Main), "is a@11", "who lets it go is shown what it let go");
         } else {
             assert_eq!(desk.merge(key("a"), free, Part::Main), "is a@11");
             assert_eq!(desk.delete(key("a"), grace(0)), "removed");
@@ -352,7 +352,8 @@ fn a_namespace_goes_when_it_is_empty() {
     let empty = json!({"spec": {"finalizers": []}});
     assert_eq!(desk.merge(x.clone(), empty.clone(), Part::Main), "is x@12", "not by an ordinary write");
     assert_eq!(desk.delete(inside, DeleteOptions::default()), "removed");
-    assert_eq!(desk.merge(x.clone(), empty, Part::Finalize), "removed");
+    assert_eq!(desk.merge(x.clone(), empty.clone(), Part::Finalize), "is x@12");
+    assert_eq!(desk.merge(x.clone(), empty, Part::Finalize), "NotFound");
     assert_eq!(desk.pod("b", json!({"metadata": {"namespace": "x"}})), "NotFound");
     for name in ["default", "kube-system", "kube-node-lease"] {
         assert_eq!(desk.delete(Key::new(Kind::Namespace, "", name), DeleteOptions::default()), "Forbidden");

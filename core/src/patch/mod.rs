@@ -14,9 +14,10 @@ pub mod fields;
 pub mod managed;
 pub mod merge;
 pub mod strategic;
+pub mod typed;
 
 use crate::api::status::{Reason, Status};
-use crate::schema::{MessageId, Schema};
+use crate::schema::{MessageId, Schema, strict};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -62,8 +63,13 @@ pub fn patched(schema: Option<(&Schema, MessageId)>, stored: &Value, patch: &Pat
 }
 
 fn json(value: &mut Value, operations: &Value) -> Result<(), Status> {
-    let operations: json_patch::Patch = serde_json::from_value(operations.clone())
-        .map_err(|error| Status::failure(Reason::BadRequest, format!("error decoding patch: {error}")))?;
+    let wrong = |error: String| Status::failure(Reason::BadRequest, error);
+    if !operations.is_array() {
+        let is = strict::go_value(operations);
+        return Err(wrong(format!("json: cannot unmarshal {is} into Go value of type jsonpatch.Patch")));
+    }
+    let operations: json_patch::Patch =
+        serde_json::from_value(operations.clone()).map_err(|error| wrong(format!("error decoding patch: {error}")))?;
     if operations.0.len() > OPERATIONS_MAX {
         let count = operations.0.len();
         let message = format!("The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {count}");

@@ -7,6 +7,7 @@
 
 use crate::schema::{MessageId, Schema, Strategy, Type};
 use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
 
 const PATCH: &str = "$patch";
 const RETAIN: &str = "$retainKeys";
@@ -69,8 +70,9 @@ fn merge_fields(
                     *list = Value::Array(Vec::new());
                 }
                 let list = list.as_array_mut().expect("it is one now");
+                let before = places(key.as_deref(), list);
                 merge_list(schema, items, key.as_deref(), list, change)?;
-                sort(key.as_deref(), list, order)?;
+                arrange(key.as_deref(), list, order.map_or(Ok(change), list_of_order)?, &before);
             }
             (Value::Object(change), Strategy::Default | Strategy::Merge(_) | Strategy::RetainKeys(_)) => {
                 let value = target.entry(name.clone()).or_insert_with(|| Value::Object(Map::new()));
@@ -95,7 +97,8 @@ fn merge_fields(
         if let (Some(Value::Array(list)), Strategy::Merge(key) | Strategy::RetainKeys(key)) =
             (target.get_mut(name), strategy)
         {
-            sort(key.as_deref(), list, Some(order))?;
+            let before = places(key.as_deref(), list);
+            arrange(key.as_deref(), list, list_of_order(order)?, &before);
         }
     }
     Ok(())
@@ -121,39 +124,42 @@ fn merge_list(
     change: &[Value],
 ) -> Result<(), String> {
     let Some(key) = key else {
-        for item in change {
-            if !list.contains(item) {
-                list.push(item.clone());
-            }
-        }
+        let mut there: BTreeSet<String> = list.iter().map(Value::to_string).collect();
+        list.extend(change.iter().filter(|item| there.insert(item.to_string())).cloned());
         return Ok(());
     };
     let directive = |item: &Value| item.get(PATCH).and_then(Value::as_str).map(str::to_owned);
     if change.iter().any(|item| directive(item).as_deref() == Some("replace")) {
         list.clear();
     }
+    let mut changes = Vec::new();
+    let mut gone = BTreeSet::new();
     for item in change {
         let Value::Object(fields) = item else {
             return Err(format!("expected a list of objects with {key:?}, found {item}"));
         };
-        if directive(item).as_deref() == Some("replace") && fields.len() == 1 {
+        let directive = directive(item);
+        if directive.as_deref() == Some("replace") && fields.len() == 1 {
             continue;
         }
         let Some(name) = fields.get(key) else {
             return Err(format!("map: {} does not contain declared merge key: {key}", go_map(fields)));
         };
-        let at = list.iter().position(|one| one.get(key) == Some(name));
-        match (directive(item).as_deref(), at) {
-            (Some("delete"), _) => list.retain(|one| one.get(key) != Some(name)),
-            (_, Some(at)) => {
-                let one = list[at].as_object_mut().expect("it has a field");
-                merge_fields(schema, items, one, fields)?;
-            }
-            (_, None) => {
-                let mut new = Map::new();
-                merge_fields(schema, items, &mut new, fields)?;
-                list.push(Value::Object(new));
-            }
+        match directive.as_deref() {
+            Some("delete") => drop(gone.insert(name.to_string())),
+            _ => changes.push((name.to_string(), fields)),
+        }
+    }
+    // Wherever it stands in the patch, what is deleted is deleted first.
+    list.retain(|one| one.get(key).is_none_or(|name| !gone.contains(&name.to_string())));
+    let mut places = places(Some(key), list);
+    for (name, fields) in changes {
+        let at = *places.entry(name).or_insert_with(|| {
+            list.push(Value::Object(Map::new()));
+            list.len() - 1
+        });
+        if let Value::Object(one) = &mut list[at] {
+            merge_fields(schema, items, one, fields)?;
         }
     }
     Ok(())
@@ -165,29 +171,46 @@ fn go_map(fields: &Map<String, Value>) -> String {
     format!("map[{}]", all.collect::<Vec<_>>().join(" "))
 }
 
-/// Brings a list into the order that is said of it. Items that it does not name follow the one they followed before.
-fn sort(key: Option<&str>, list: &mut Vec<Value>, order: Option<&Value>) -> Result<(), String> {
-    let Some(order) = order else { return Ok(()) };
-    let order = order.as_array().ok_or_else(|| format!("{ORDER} must be a list"))?;
-    let identity = |item: &Value| match key {
-        Some(key) => item.get(key).cloned(),
-        None => Some(item.clone()),
-    };
-    let places: Vec<Option<Value>> = order.iter().map(identity).collect();
-    let place = |item: &Value| {
-        let identity = identity(item);
-        places.iter().position(|one| *one == identity)
-    };
-    let mut groups: Vec<(Option<usize>, Vec<Value>)> = vec![(None, Vec::new())];
-    for item in list.drain(..) {
-        match place(&item) {
-            Some(at) => groups.push((Some(at), vec![item])),
-            None => groups.last_mut().expect("there is always one").1.push(item),
+fn list_of_order(order: &Value) -> Result<&Vec<Value>, String> {
+    order.as_array().ok_or_else(|| format!("{ORDER} must be a list"))
+}
+
+/// Where each item of a list stands, by what tells it apart; the first of several.
+fn places(key: Option<&str>, list: &[Value]) -> BTreeMap<String, usize> {
+    let mut places = BTreeMap::new();
+    for (at, item) in list.iter().enumerate() {
+        if let Some(name) = identity(key, item) {
+            places.entry(name).or_insert(at);
         }
     }
-    groups.sort_by_key(|(at, _)| *at);
-    list.extend(groups.into_iter().flat_map(|(_, items)| items));
-    Ok(())
+    places
+}
+
+fn identity(key: Option<&str>, item: &Value) -> Option<String> {
+    match key {
+        Some(key) => item.get(key).map(Value::to_string),
+        None => Some(item.to_string()),
+    }
+}
+
+/// Brings a merged list into the order of `said`: the order that the patch says, or else its own list. Items that are not
+/// in it stand before the first that they stood before; so what is new comes first.
+///
+/// Source: `k8s.io/apimachinery/pkg/util/strategicpatch`, `mergeSortedSlice`.
+fn arrange(key: Option<&str>, list: &mut Vec<Value>, said: &[Value], before: &BTreeMap<String, usize>) {
+    let order = places(key, said);
+    let place = |item: &Value, places: &BTreeMap<String, usize>| {
+        identity(key, item).and_then(|name| places.get(&name)).copied()
+    };
+    let (mut named, others): (Vec<Value>, Vec<Value>) = list.drain(..).partition(|item| place(item, &order).is_some());
+    named.sort_by_key(|item| place(item, &order));
+    let (mut named, mut others) = (named.into_iter().peekable(), others.into_iter().peekable());
+    while let (Some(one), Some(other)) = (named.peek(), others.peek()) {
+        let stood_before =
+            matches!((place(other, before), place(one, before)), (Some(other), Some(one)) if other < one);
+        list.extend(if stood_before { others.next() } else { named.next() });
+    }
+    list.extend(named.chain(others));
 }
 
 /// A value without directives.
@@ -233,6 +256,11 @@ mod tests {
         check(
             two(),
             json!([{"name": "c"}]),
+            json!([{"name": "c"}, {"name": "a", "image": "x"}, {"name": "b", "image": "y"}]),
+        );
+        check(
+            two(),
+            json!([{"name": "b"}, {"name": "c"}]),
             json!([{"name": "a", "image": "x"}, {"name": "b", "image": "y"}, {"name": "c"}]),
         );
         check(two(), json!([{"name": "a", "$patch": "delete"}]), json!([{"name": "b", "image": "y"}]));
@@ -241,7 +269,7 @@ mod tests {
         check(
             json!([{"name": "a", "env": [{"name": "X", "value": "1"}]}]),
             json!([{"name": "a", "env": [{"name": "Y", "value": "2"}], "command": ["c"]}]),
-            json!([{"name": "a", "env": [{"name": "X", "value": "1"}, {"name": "Y", "value": "2"}], "command": ["c"]}]),
+            json!([{"name": "a", "env": [{"name": "Y", "value": "2"}, {"name": "X", "value": "1"}], "command": ["c"]}]),
         );
         let error = merged("core/v1.Pod", pod(two()), pod(json!([{"image": "x"}]))).unwrap_err();
         assert_eq!(error, "map: map[image:x] does not contain declared merge key: name");
@@ -260,7 +288,7 @@ mod tests {
         check(
             json!({"metadata": {"finalizers": ["a", "b"]}}),
             json!({"metadata": {"$deleteFromPrimitiveList/finalizers": ["a"], "finalizers": ["c"]}}),
-            json!({"metadata": {"finalizers": ["b", "c"]}}),
+            json!({"metadata": {"finalizers": ["c", "b"]}}),
         );
         check(
             json!({"metadata": {"labels": {"a": "b"}}}),
@@ -283,6 +311,15 @@ mod tests {
         let patch = json!({"spec": {"$setElementOrder/containers": order, "containers": [{"name": "c"}]}});
         assert_eq!(merged("core/v1.Pod", pod(&["a", "x"]), patch.clone()).unwrap(), pod(&["c", "a", "x"]));
         assert_eq!(merged("core/v1.Pod", pod(&["x", "a", "c"]), patch).unwrap(), pod(&["x", "c", "a"]));
+    }
+
+    #[test]
+    fn long_lists_take_no_longer_than_they_are() {
+        let names =
+            |from: u32| -> Vec<Value> { (from..from + 20_000).map(|n| json!({"name": n.to_string()})).collect() };
+        let pod = |containers: Vec<Value>| json!({"spec": {"containers": containers}});
+        let merged = merged("core/v1.Pod", pod(names(0)), pod(names(10_000))).unwrap();
+        assert_eq!(merged["spec"]["containers"].as_array().unwrap().len(), 30_000);
     }
 
     quickcheck! {

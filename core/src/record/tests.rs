@@ -142,7 +142,7 @@ fn query(g: &mut Gen) -> Query {
 }
 
 fn part(g: &mut Gen) -> Part {
-    one_of(g, &[Part::Main, Part::Status, Part::Finalize])
+    one_of(g, &[Part::Main, Part::Status, Part::Finalize, Part::Scale])
 }
 
 fn verb(g: &mut Gen) -> Verb {

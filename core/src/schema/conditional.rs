@@ -26,16 +26,20 @@ pub const CONDITIONAL: &[Conditional] = &[
     row("apps/v1.DeploymentStrategy", "RollingUpdate says how many at a time", rolling_update),
     row("apps/v1.DaemonSetUpdateStrategy", "RollingUpdate says how many at a time", rolling_update),
     row("apps/v1.StatefulSetUpdateStrategy", "RollingUpdate says from which pod on", rolling_update),
-    row("batch/v1.JobSpec", "one pod once, if nothing is said of completions and parallelism", job_counts),
-    row("batch/v1.JobSpec", "6 failures; any number if each index counts its own", job_failures),
-    row(
-        "batch/v1.JobSpec",
-        "pods are replaced when they terminate; with a failure policy, when they have failed",
-        |spec| {
+    row("batch/v1.Job", "one pod once, if nothing is said of completions and parallelism", job_counts),
+    row("batch/v1.Job", "6 failures; any number if each index counts its own", job_failures),
+    row("batch/v1.Job", "completions have no numbers, and its pods are not held back", |job| {
+        of_job(job, |spec| {
+            or_insert(spec, "completionMode", "NonIndexed".into());
+            or_insert(spec, "suspend", false.into());
+        });
+    }),
+    row("batch/v1.Job", "pods are replaced when they terminate; with a failure policy, when they have failed", |job| {
+        of_job(job, |spec| {
             let when = if spec.contains_key("podFailurePolicy") { "Failed" } else { "TerminatingOrFailed" };
             or_insert(spec, "podReplacementPolicy", when.into());
-        },
-    ),
+        });
+    }),
     row("batch/v1.Job", "a job without labels has its template's", labels_of_template),
     row("core/v1.ReplicationController", "a controller without labels has its template's", labels_of_template),
     row("core/v1.ReplicationControllerSpec", "the selector is the template's labels", |spec| {
@@ -87,6 +91,8 @@ pub const CONDITIONAL: &[Conditional] = &[
             port.insert("targetPort".into(), number);
         }
     }),
+    row("core/v1.PersistentVolume", "a volume is pending until somebody says more", has_status),
+    row("core/v1.PersistentVolumeClaim", "a claim is pending until a volume is bound to it", has_status),
     row("core/v1.Secret", "what is given as text is kept as bytes", |secret| {
         let Some(Value::Object(texts)) = secret.remove("stringData") else { return };
         let Value::Object(data) = or_insert(secret, "data", json!({})) else { return };
@@ -155,16 +161,32 @@ fn rolling_update(strategy: &mut Map<String, Value>) {
     }
 }
 
-fn job_counts(spec: &mut Map<String, Value>) {
-    if !spec.contains_key("completions") && !spec.contains_key("parallelism") {
-        spec.insert("completions".into(), 1.into());
+/// The same spec in a cron job's template stays as its author wrote it.
+fn of_job(job: &mut Map<String, Value>, fill: impl FnOnce(&mut Map<String, Value>)) {
+    if let Some(Value::Object(spec)) = job.get_mut("spec") {
+        fill(spec);
     }
-    or_insert(spec, "parallelism", 1.into());
 }
 
-fn job_failures(spec: &mut Map<String, Value>) {
-    let count = if spec.contains_key("backoffLimitPerIndex") { i32::MAX } else { 6 };
-    or_insert(spec, "backoffLimit", count.into());
+/// The status' own defaults say the rest.
+fn has_status(object: &mut Map<String, Value>) {
+    or_insert(object, "status", json!({}));
+}
+
+fn job_counts(job: &mut Map<String, Value>) {
+    of_job(job, |spec| {
+        if !spec.contains_key("completions") && !spec.contains_key("parallelism") {
+            spec.insert("completions".into(), 1.into());
+        }
+        or_insert(spec, "parallelism", 1.into());
+    });
+}
+
+fn job_failures(job: &mut Map<String, Value>) {
+    of_job(job, |spec| {
+        let count = if spec.contains_key("backoffLimitPerIndex") { i32::MAX } else { 6 };
+        or_insert(spec, "backoffLimit", count.into());
+    });
 }
 
 fn labels_of_template(object: &mut Map<String, Value>) {
@@ -318,22 +340,27 @@ mod tests {
             json!({"type": "RollingUpdate"}),
             json!({"type": "RollingUpdate", "rollingUpdate": {}}),
         );
-        let job = |counts: Value| {
-            let mut job = json!({"backoffLimit": 6, "podReplacementPolicy": "TerminatingOrFailed"});
-            job.as_object_mut().unwrap().extend(counts.as_object().unwrap().clone());
-            job
+        let check_job = |given: Value, more: Value| {
+            let mut want = json!({"backoffLimit": 6, "podReplacementPolicy": "TerminatingOrFailed",
+                "completionMode": "NonIndexed", "suspend": false});
+            for from in [&given, &more] {
+                want.as_object_mut().unwrap().extend(from.as_object().unwrap().clone());
+            }
+            check("batch/v1.Job", json!({"spec": given}), json!({"spec": want}));
         };
-        check("batch/v1.JobSpec", json!({}), job(json!({"completions": 1, "parallelism": 1})));
-        check("batch/v1.JobSpec", json!({"parallelism": 0}), job(json!({"parallelism": 0})));
-        check("batch/v1.JobSpec", json!({"completions": 3}), job(json!({"completions": 3, "parallelism": 1})));
-        check(
-            "batch/v1.JobSpec",
+        check_job(json!({}), json!({"completions": 1, "parallelism": 1}));
+        check_job(json!({"parallelism": 0}), json!({}));
+        check_job(json!({"completions": 3}), json!({"parallelism": 1}));
+        check_job(
             json!({"backoffLimitPerIndex": 1, "podFailurePolicy": {}}),
-            json!({"backoffLimitPerIndex": 1, "podFailurePolicy": {}, "completions": 1, "parallelism": 1,
-                "backoffLimit": 2147483647, "podReplacementPolicy": "Failed"}),
+            json!({"completions": 1, "parallelism": 1, "backoffLimit": 2147483647, "podReplacementPolicy": "Failed"}),
         );
         let template = json!({"template": {"metadata": {"labels": {"a": "b"}}}});
-        check("batch/v1.Job", json!({"spec": template}), json!({"spec": template, "metadata": {"labels": {"a": "b"}}}));
+        check(
+            "core/v1.ReplicationController",
+            json!({"spec": template}),
+            json!({"spec": template, "metadata": {"labels": {"a": "b"}}}),
+        );
         check(
             "core/v1.Pod",
             json!({"spec": {"hostNetwork": true, "containers": [{"ports": [{"containerPort": 1}],

@@ -182,6 +182,11 @@ pub fn depth(value: &Value) -> usize {
 }
 
 impl Schema {
+    /// Whether Kubernetes reads what it describes into Go's structs. Custom kinds are not.
+    pub fn is_in_go(&self) -> bool {
+        self.in_go
+    }
+
     /// A message by its name.
     pub fn named(&self, name: &str) -> Option<MessageId> {
         self.by_name.get(name).copied()

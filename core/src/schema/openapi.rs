@@ -6,7 +6,7 @@
 //!
 //! Source: Kubernetes documentation, "The Kubernetes API", OpenAPI V3; `k8s.io/kube-openapi`; OpenAPI Specification 3.0.
 
-use super::{Field, MessageId, Ownership, Schema, Strategy, Type, table};
+use super::{Field, Message, MessageId, Ownership, Schema, Strategy, Type, table};
 use crate::api::kinds::Kind;
 use crate::apiserver::definitions::Definitions;
 use crate::apiserver::discovery::{Part, REVIEWS, Resource, resources};
@@ -113,6 +113,15 @@ fn prefix(group: &str, version: &str) -> String {
 
 fn gvk(group: &str, version: &str, kind: &str) -> Value {
     json!({"group": group, "version": version, "kind": kind})
+}
+
+/// Whether a document says that a field must be there. The wish of what is stored is looked into even if it is left out:
+/// something in it is missing then. Definitions are the exception.
+fn must_be_said(message: &Message, field: &Field) -> bool {
+    let is_kind = message.field("apiVersion").is_some() && message.field("metadata").is_some();
+    let may_be_left_out =
+        is_kind && matches!(&*field.json, "spec" | "template") && !message.name.starts_with("apiextensions/");
+    field.required && !may_be_left_out
 }
 
 fn reference(name: &str) -> Value {
@@ -416,7 +425,7 @@ impl Components {
         let properties: Map<String, Value> =
             message.fields.iter().map(|field| (field.json.to_string(), self.field(field, package))).collect();
         let required: Vec<&str> =
-            message.fields.iter().filter(|field| field.required).map(|field| &*field.json).collect();
+            message.fields.iter().filter(|field| must_be_said(message, field)).map(|field| &*field.json).collect();
         if !message.about.is_empty() {
             schema["description"] = (*message.about).into();
         }

@@ -400,7 +400,8 @@ impl<'a> Types<'a> {
     }
 }
 
-fn go_value(value: &Value) -> &'static str {
+/// What Go's JSON calls a value.
+pub fn go_value(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",

@@ -6,12 +6,11 @@ use crate::http::Exchange;
 use miniku_core::api::status::{Reason, Status};
 use miniku_core::apiserver::discovery::{self as catalog, Group};
 use miniku_core::schema::openapi;
-use serde_json::Value;
 
 /// Answers with a page of discovery.
 pub fn serve(api: &Api, exchange: Exchange, page: &Discovery) {
     if !matches!(exchange.method(), "GET" | "HEAD") {
-        return reply::status(exchange, &reply::no_such_method());
+        return reply::status(exchange, &Status::no_such_method());
     }
     let groups = api.host.look(|server| catalog::groups(server.definitions()));
     let wanted = aggregated(exchange.asked().headers.accept);
@@ -21,7 +20,7 @@ pub fn serve(api: &Api, exchange: Exchange, page: &Discovery) {
                 let core = groups.iter().filter(|(name, _)| name.is_empty());
                 all_at_once(exchange, version, &catalog::aggregated(core, version));
             }
-            None => reply::value(exchange, 200, reply::JSON, &catalog::core_versions()),
+            None => reply::value(exchange, 200, reply::JSON, &catalog::CORE_VERSIONS),
         },
         Discovery::Groups => match wanted {
             Some(version) => {
@@ -32,7 +31,7 @@ pub fn serve(api: &Api, exchange: Exchange, page: &Discovery) {
         },
         Discovery::Group(name) => match find(&groups, name) {
             Some(group) => reply::value(exchange, 200, reply::JSON, &catalog::group(group)),
-            None => reply::status(exchange, &reply::no_such_path()),
+            None => reply::status(exchange, &Status::no_such_path()),
         },
         Discovery::Resources(group, version) => {
             let versions = find(&groups, group).map_or(&[][..], |(_, versions)| versions);
@@ -40,7 +39,7 @@ pub fn serve(api: &Api, exchange: Exchange, page: &Discovery) {
                 Some((_, resources)) => {
                     reply::value(exchange, 200, reply::JSON, &catalog::resource_list(group, version, resources));
                 }
-                None => reply::status(exchange, &reply::no_such_path()),
+                None => reply::status(exchange, &Status::no_such_path()),
             }
         }
         Discovery::OpenApiV2 => open_api_v2(exchange),
@@ -51,8 +50,8 @@ pub fn serve(api: &Api, exchange: Exchange, page: &Discovery) {
         Discovery::OpenApiV3Of(group, version) => {
             let definitions = api.host.look(|server| server.definitions().clone());
             match openapi::of(&definitions, group, version) {
-                Some(document) => reply::value(exchange, 200, reply::JSON, &document),
-                None => reply::status(exchange, &reply::no_such_path()),
+                Some(document) => reply::document(exchange, &document),
+                None => reply::status(exchange, &Status::no_such_path()),
             }
         }
     }
@@ -81,7 +80,7 @@ fn aggregated(accept: &str) -> Option<&'static str> {
     None
 }
 
-fn all_at_once(exchange: Exchange, version: &str, list: &Value) {
+fn all_at_once(exchange: Exchange, version: &str, list: &catalog::ApiGroupDiscoveryList) {
     let content_type = format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
     reply::value(exchange, 200, &content_type, list);
 }

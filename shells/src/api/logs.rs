@@ -96,7 +96,17 @@ fn where_it_is(api: &Api, exchange: &Exchange, key: &Key) -> Result<(String, boo
     let object = get(api, Key::new(Kind::Node, "", &node))?;
     let address = kubelet_address(&object).ok_or_else(|| wrong(format!("node {node} serves no logs")))?;
     // The attempt that runs, or that ran last: a container that waits for its restart has the log of the one before.
-    let attempt = status.map_or(0, |status| status.restart_count);
+    let current = status.map_or(0, |status| status.restart_count);
+    let previous =
+        exchange.query_pairs().any(|(name, value)| name == "previous" && matches!(&*value, "true" | "True" | "1"));
+    let attempt = match previous {
+        false => current,
+        true if current > 0 => current - 1,
+        true => {
+            let name = &*key.name;
+            return Err(wrong(format!("previous terminated container {container:?} in pod {name:?} not found")));
+        }
+    };
     let query = exchange.query();
     let ready = object.get().is_some_and(Node::is_ready);
     Ok((format!("http://{address}/containerLogs/{}/{container}/{attempt}?{query}", pod.metadata.uid), ready))

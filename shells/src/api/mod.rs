@@ -107,7 +107,7 @@ impl Api {
         };
         match target {
             Some(Target::Discovery(page)) => discovery::serve(self, exchange, &page),
-            Some(Target::Health) => pages::health(exchange),
+            Some(Target::Health { page, check }) => pages::health(exchange, &page, check.as_deref()),
             Some(Target::Version) => pages::version(exchange),
             Some(Target::Metrics) => {
                 let programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -119,7 +119,7 @@ impl Api {
             }
             Some(Target::Unassigned) => resources::unassigned(self, exchange),
             Some(Target::Flat { kind, name }) => flat::serve(self, exchange, kind, name.as_deref()),
-            None => reply::status(exchange, &reply::no_such_path()),
+            None => reply::status(exchange, &Status::no_such_path()),
         }
     }
 }

@@ -4,13 +4,42 @@ use crate::api::reply;
 use crate::driver::Seen;
 use crate::host::{ApiHost, object_counts};
 use crate::http::{Exchange, Metrics};
+use miniku_core::api::status::Status;
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Says that the server is well: one that is not does not answer.
-pub fn health(exchange: Exchange) {
-    reply::send(exchange, 200, "text/plain; charset=utf-8", &[], b"ok");
+/// Says that the server is well, as a whole or in one of its [checks](CHECKS): one that is not does not answer.
+///
+/// Source: Kubernetes documentation, "Kubernetes API health endpoints"; `k8s.io/apiserver/pkg/server/healthz`.
+pub fn health(exchange: Exchange, page: &str, check: Option<&str>) {
+    let text = "text/plain; charset=utf-8";
+    if check.is_some_and(|check| !CHECKS.contains(&check)) {
+        return reply::status(exchange, &Status::no_such_path());
+    }
+    let verbose = exchange.query_pairs().any(|(name, _)| name == "verbose");
+    let excluded: Vec<String> =
+        exchange.query_pairs().filter(|(name, _)| name == "exclude").map(|(_, value)| value.into_owned()).collect();
+    let body = if verbose && check.is_none() { verbosely(page, &excluded) } else { "ok".to_owned() };
+    reply::send(exchange, 200, text, &[], body.as_bytes());
+}
+
+/// What is looked at: that it answers, and that its store is loaded, before which it does not listen.
+const CHECKS: &[&str] = &["ping", "store"];
+
+fn verbosely(page: &str, excluded: &[String]) -> String {
+    let mut lines = String::new();
+    for check in CHECKS {
+        let how = if excluded.iter().any(|one| one == check) { "excluded: ok" } else { "ok" };
+        writeln!(lines, "[+]{check} {how}").expect("a String takes every write");
+    }
+    let unknown: Vec<String> =
+        excluded.iter().filter(|one| !CHECKS.contains(&one.as_str())).map(|one| format!("{one:?}")).collect();
+    if !unknown.is_empty() {
+        writeln!(lines, "warn: some health checks cannot be excluded: no matches for {}", unknown.join(", "))
+            .expect("a String takes every write");
+    }
+    lines + page + " check passed\n"
 }
 
 /// Says which version of the API this is, and of miniku.
@@ -167,5 +196,18 @@ impl Page {
     fn one(&mut self, name: &str, kind: &str, help: &str, value: impl std::fmt::Display) {
         self.head(name, kind, help);
         self.line(name, "", value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checks_are_listed() {
+        assert_eq!(verbosely("readyz", &[]), "[+]ping ok\n[+]store ok\nreadyz check passed\n");
+        let excluded = ["store".to_owned(), "etcd".to_owned()];
+        let want = "[+]ping ok\n[+]store excluded: ok\nwarn: some health checks cannot be excluded: no matches for \"etcd\"\nlivez check passed\n";
+        assert_eq!(verbosely("livez", &excluded), want);
     }
 }

@@ -1,13 +1,17 @@
 //! Answers as bytes.
 
 use crate::api::shown::{Shape, Shown};
-use crate::http::Respond;
+use crate::http::{Exchange, Respond};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use miniku_core::api::kinds::Effect;
 use miniku_core::api::object::Object;
 use miniku_core::api::served::Form;
 use miniku_core::api::status::{Reason, Status};
 use miniku_core::program::Answer;
 use miniku_core::schema::Schema;
+use serde::Serialize;
+use std::io::Write;
 
 /// The Kubernetes version whose API this is. Clients compare it with their own.
 pub const VERSION: &str = "v1.32.0";
@@ -43,10 +47,31 @@ pub fn answer(to: impl Respond, shown: &Shown, answer: Answer, warnings: &[Strin
     }
 }
 
-/// Sends a JSON value.
-pub fn value(to: impl Respond, code: u16, content_type: &str, value: &serde_json::Value) {
-    send(to, code, content_type, &[], value.to_string().as_bytes());
+/// Sends what has a JSON form.
+pub fn value(to: impl Respond, code: u16, content_type: &str, value: &impl Serialize) {
+    let body = serde_json::to_vec(value).expect("what is sent has string keys and finite numbers");
+    send(to, code, content_type, &[], &body);
 }
+
+/// Sends a document, packed if the client takes that and it is large.
+///
+/// Source: Kubernetes, `k8s.io/apiserver`, `defaultGzipThresholdBytes` and its level of compression.
+pub fn document(exchange: Exchange, value: &impl Serialize) {
+    let body = serde_json::to_vec(value).expect("what is sent has string keys and finite numbers");
+    let taken = exchange.asked().headers.accept_encoding.split(',');
+    let takes = taken.filter_map(|one| one.split(';').next()).any(|one| one.trim() == "gzip");
+    if body.len() < GZIP_MIN || !takes {
+        return send(exchange, 200, JSON, &[], &body);
+    }
+    let mut packed = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
+    let packed = packed.write_all(&body).and_then(|()| packed.finish()).expect("a Vec takes all");
+    let headers = [("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding")];
+    // An error means that the client has left, and there is nobody to tell.
+    let _ = exchange.respond(200, JSON, &headers, &packed);
+}
+
+/// What is smaller is sent as it is.
+const GZIP_MIN: usize = 128 << 10;
 
 /// Sends bytes, with a warning a line.
 pub fn send(to: impl Respond, code: u16, content_type: &str, warnings: &[String], body: &[u8]) {
@@ -110,16 +135,6 @@ pub fn warnings(paths: &[String], what: &str) -> Vec<String> {
 
 /// So many fields are named. Clients bound the headers of an answer; ours takes 100.
 const WARNINGS_MAX: usize = 50;
-
-/// The refusal of a path that is not served. The words are Kubernetes'.
-pub fn no_such_path() -> Status {
-    Status::failure(Reason::NotFound, "the server could not find the requested resource")
-}
-
-/// The refusal of a method. The words are Kubernetes'.
-pub fn no_such_method() -> Status {
-    Status::failure(Reason::MethodNotAllowed, "the server does not allow this method on the requested resource")
-}
 
 #[cfg(test)]
 mod tests {

@@ -18,7 +18,7 @@ use miniku_core::apiserver::fields;
 use miniku_core::patch::Patch;
 use miniku_core::program::{Answer, DeleteOptions, Part, Request, Verb};
 use miniku_core::schema::{MessageId, Schema, protobuf, strict};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// Answers a request for a resource.
@@ -28,7 +28,7 @@ pub fn serve(api: &Api, exchange: Exchange, resource: Resource, user: &Arc<User>
         Err(status) => return reply::status(exchange, &status),
     };
     if resource.name.is_none() && resource.part.is_some() && exchange.method() != "POST" {
-        return reply::status(exchange, &reply::no_such_method());
+        return reply::status(exchange, &Status::no_such_method());
     }
     match (exchange.method(), resource.name.is_some(), resource.part.as_deref()) {
         ("GET", _, Some("log")) => return logs::serve(api, exchange, &key(&resource)),
@@ -39,7 +39,9 @@ pub fn serve(api: &Api, exchange: Exchange, resource: Resource, user: &Arc<User>
         (_, _, Some("scale")) => return scale::serve(api, exchange, &resource, &params, &shown),
         ("GET", _, None) if params.watch => return watch::serve(api, exchange, &resource, &params, shown),
         ("GET" | "HEAD", false, None) => return lists::serve(api, exchange, &resource, &params, &shown),
-        ("DELETE", false, None) => return delete_collection(api, exchange, &resource, &params, &shown),
+        ("DELETE", false, None) if resource.kind().row().deleted_together => {
+            return delete_collection(api, exchange, &resource, &params, &shown);
+        }
         _ => {}
     }
     match request(exchange.asked(), &resource, &params, &shown) {
@@ -135,7 +137,7 @@ pub fn unassigned(api: &Api, exchange: Exchange) {
             let shown = Shown { served: Served::kept(Kind::Pod), definition: None, shape: Shape::Whole };
             reply::answer(exchange, &shown, api.host.ask(Verb::List(query)), &[]);
         }
-        Ok(_) => reply::status(exchange, &reply::no_such_method()),
+        Ok(_) => reply::status(exchange, &Status::no_such_method()),
         Err(status) => reply::status(exchange, &status),
     }
 }
@@ -171,10 +173,9 @@ fn request(
         ("POST", None, _) => Verb::Create { object: take()? },
         ("PUT", Some(name), _) => Verb::Update { object: named(take()?, name)?, part: written(part)? },
         ("PATCH", Some(name), _) => {
-            let patch = patch(asked, shown, name, params)?;
-            if let Patch::Merge(changes) | Patch::Strategic(changes) | Patch::Apply { configuration: changes, .. } =
-                &patch
-            {
+            let patch = patch(asked, shown, name, namespace, params)?;
+            // What is wrong with an apply is said where it is applied.
+            if let Patch::Merge(changes) | Patch::Strategic(changes) = &patch {
                 warnings = said_of(changes.clone(), shown, params.field_validation)?;
             }
             Verb::Patch { key: key(resource), patch, part: written(part)? }
@@ -184,7 +185,7 @@ fn request(
             dry_run |= dry;
             Verb::Delete { key: key(resource), options }
         }
-        _ => return Err(reply::no_such_method()),
+        _ => return Err(Status::no_such_method()),
     };
     let strict = params.field_validation == FieldValidation::Strict;
     Ok((Request { verb, dry_run, manager: manager(asked, params), strict, user: None }, warnings))
@@ -197,7 +198,7 @@ fn signed(api: &Api, request: Request, kind: Kind, user: &Arc<User>) -> Request 
 }
 
 /// Who writes: the field manager, or else the client's program. Programs of miniku name neither.
-fn manager(asked: Asked, params: &Params) -> Option<Arc<str>> {
+pub fn manager(asked: Asked, params: &Params) -> Option<Arc<str>> {
     let name = match params.field_manager.as_str() {
         "" => asked.headers.user_agent.split('/').next().unwrap_or(""),
         name => name,
@@ -212,7 +213,7 @@ fn written(part: Option<&str>) -> Result<Part, Status> {
         None => Ok(Part::Main),
         Some("status") => Ok(Part::Status),
         Some("finalize") => Ok(Part::Finalize),
-        Some(_) => Err(reply::no_such_method()),
+        Some(_) => Err(Status::no_such_method()),
     }
 }
 
@@ -318,7 +319,7 @@ pub fn patch_of_scale(asked: Asked) -> Result<Patch, Status> {
 }
 
 /// The patch in a body, for the object of this name.
-fn patch(asked: Asked, shown: &Shown, name: &str, params: &Params) -> Result<Patch, Status> {
+fn patch(asked: Asked, shown: &Shown, name: &str, namespace: Option<&str>, params: &Params) -> Result<Patch, Status> {
     let wrong = |message: String| Status::failure(Reason::BadRequest, message);
     let json = || serde_json::from_slice(asked.body).map_err(|error| wrong(format!("the patch is no JSON: {error}")));
     match media_type(asked) {
@@ -336,20 +337,21 @@ fn patch(asked: Asked, shown: &Shown, name: &str, params: &Params) -> Result<Pat
             if kind != row.name || api_version != here {
                 return Err(wrong(format!("{kind} of {api_version} cannot be applied as a {} of {here}", row.name)));
             }
-            if own.is_empty() {
-                configuration["metadata"]["name"] = name.into();
-            } else if own != name {
+            if !own.is_empty() && own != name {
                 return Err(wrong(format!(
                     "the name of the object ({own}) does not match the name on the URL ({name})"
                 )));
             }
+            let within = text("/metadata/namespace");
+            if namespace.is_some_and(|namespace| !within.is_empty() && namespace != within) {
+                return Err(elsewhere());
+            }
+            complete_names(&mut configuration, name, namespace);
             shown.served.to_kept(&mut configuration);
             Ok(Patch::Apply { configuration, force: params.force })
         }
-        other => {
-            let message = format!(
-                "the body of the request was in an unknown format ({other}) - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml"
-            );
+        _ => {
+            let message = "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml";
             Err(Status::failure(Reason::UnsupportedMediaType, message))
         }
     }
@@ -364,11 +366,25 @@ fn placed(object: Object, namespace: Option<&str>) -> Result<Object, Status> {
     match object.meta().namespace.as_str() {
         "" => Ok(object.with_meta(|meta| meta.namespace = within.to_owned())),
         own if own == within || namespace.is_none() => Ok(object),
-        own => {
-            let message = format!(
-                "the namespace of the provided object does not match the namespace sent on the request: {own:?}, {within:?}"
-            );
-            Err(Status::failure(Reason::BadRequest, message))
+        _ => Err(elsewhere()),
+    }
+}
+
+/// The refusal of an object of another namespace than the path's.
+fn elsewhere() -> Status {
+    let message = "the namespace of the provided object does not match the namespace sent on the request";
+    Status::failure(Reason::BadRequest, message)
+}
+
+/// Says in a configuration what the path says: the object's name and namespace.
+fn complete_names(configuration: &mut Value, name: &str, namespace: Option<&str>) {
+    let Value::Object(fields) = configuration else { return };
+    let metadata = fields.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
+    let Value::Object(metadata) = metadata else { return };
+    for (field, text) in [("name", Some(name)), ("namespace", namespace)] {
+        let absent = metadata.get(field).is_none_or(|said| said.is_null() || said == "");
+        if let Some(text) = text.filter(|_| absent) {
+            metadata.insert(field.into(), text.into());
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::api::{Api, reply, resources};
 use crate::http::Exchange;
 use miniku_core::access::rbac::{self, PolicyRule};
 use miniku_core::access::{AUTHENTICATED, Attributes, Target, User};
+use miniku_core::api::status::Status;
 use miniku_core::apiserver::discovery::Review;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -11,11 +12,11 @@ use std::collections::BTreeMap;
 /// Answers a review: the body with a `status`.
 pub fn serve(api: &Api, exchange: Exchange, review: &Review, namespace: Option<&str>, user: &User) {
     if exchange.method() != "POST" {
-        return reply::status(exchange, &reply::no_such_method());
+        return reply::status(exchange, &Status::no_such_method());
     }
     let mut object = match resources::value(exchange.asked()) {
         Ok(object @ Value::Object(_)) => object,
-        Ok(_) => return reply::status(exchange, &reply::no_such_path()),
+        Ok(_) => return reply::status(exchange, &Status::no_such_path()),
         Err(status) => return reply::status(exchange, &status),
     };
     let spec = object.get("spec").cloned().unwrap_or_default();

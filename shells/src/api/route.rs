@@ -10,7 +10,12 @@ use miniku_core::dialect::miniku;
 /// What a path leads to.
 pub enum Target {
     /// Whether the server is well.
-    Health,
+    Health {
+        /// As the path calls it: `readyz`.
+        page: String,
+        /// In this respect only.
+        check: Option<String>,
+    },
     /// Which version it is.
     Version,
     /// Numbers for Prometheus.
@@ -86,7 +91,12 @@ pub fn target(segments: &[&str], definitions: &Definitions) -> Option<Target> {
     let segments = segments.strip_suffix(&[""]).unwrap_or(segments);
     let discovery = |page| Some(Target::Discovery(page));
     match segments {
-        ["healthz" | "livez" | "readyz", ..] | ["api", "v1", "healthz"] => Some(Target::Health),
+        [page @ ("healthz" | "livez" | "readyz")] | ["api", "v1", page @ "healthz"] => {
+            Some(Target::Health { page: (*page).into(), check: None })
+        }
+        [page @ ("healthz" | "livez" | "readyz"), check] => {
+            Some(Target::Health { page: (*page).into(), check: Some((*check).into()) })
+        }
         ["version"] => Some(Target::Version),
         ["metrics"] => Some(Target::Metrics),
         ["api"] => discovery(Discovery::Core),
@@ -176,7 +186,7 @@ mod tests {
                 Some(Target::Resource(Resource { served: Served { kind, .. }, namespace, name, part })) => {
                     format!("{kind:?} {namespace:?} {name:?} {part:?}").replace("Some(\"", "").replace("\")", "")
                 }
-                Some(Target::Health) => "Health".into(),
+                Some(Target::Health { page, check }) => format!("{page} {check:?}"),
                 Some(Target::Version) => "Version".into(),
                 Some(Target::Metrics) => "Metrics".into(),
                 Some(Target::Unassigned) => "Unassigned".into(),
@@ -202,8 +212,9 @@ mod tests {
         check("/api/v1/pods/a", "Pod default a None");
         check("/api/v1/replicasets", "ReplicaSet default None None");
         check("/api/v1/pods/unassigned", "Unassigned");
-        check("/api/v1/healthz", "Health");
-        check("/readyz", "Health");
+        check("/api/v1/healthz", "healthz None");
+        check("/readyz", "readyz None");
+        check("/livez/ping", "livez Some(\"ping\")");
         check("/pods", "Flat Pod None");
         check("/nodes/node-1", "Flat Node Some(\"node-1\")");
         check("/api", "Core");

@@ -3,14 +3,16 @@
 use crate::api::params::Params;
 use crate::api::resources::{self, key};
 use crate::api::route::Resource;
-use crate::api::shown::Shown;
+use crate::api::shown::{Shape, Shown};
 use crate::api::{Api, reply};
+use crate::clock;
 use crate::http::Exchange;
 use miniku_core::api::object::Object;
-use miniku_core::api::scale::{Paths, patch, scale};
+use miniku_core::api::scale::{Paths, Scale, patch, scale};
 use miniku_core::api::status::{Reason, Status};
 use miniku_core::patch::Patch;
 use miniku_core::program::{Answer, Part, Request, Verb};
+use miniku_core::time::{Instant, Now};
 use serde_json::Value;
 
 /// Answers a request for the scale of an object.
@@ -18,10 +20,13 @@ pub fn serve(api: &Api, exchange: Exchange, resource: &Resource, params: &Params
     let version = shown.definition.as_ref().and_then(|definition| definition.version(resource.served.version()));
     let done = match Paths::of(version) {
         Some(paths) => answer(api, &exchange, resource, params, &paths),
-        None => Err(reply::no_such_path()),
+        None => Err(Status::no_such_path()),
     };
     match done {
-        Ok(scale) => reply::value(exchange, 200, reply::JSON, &scale),
+        Ok(scale) => match shown.shape {
+            Shape::Row(_) => reply::value(exchange, 200, reply::JSON, &scale.table(now())),
+            Shape::Whole | Shape::Metadata => reply::value(exchange, 200, reply::JSON, &scale),
+        },
         Err(status) => reply::status(exchange, &status),
     }
 }
@@ -37,11 +42,12 @@ fn answer(
     resource: &Resource,
     params: &Params,
     paths: &Paths,
-) -> Result<Value, Status> {
+) -> Result<Scale, Status> {
     let stored = || object(api.host.ask(Verb::Get { key: key(resource) }));
     let write = |said: &Value| {
-        let verb = Verb::Merge { key: key(resource), patch: patch(said, paths), part: Part::Main };
-        let request = Request { dry_run: params.dry_run, ..verb.into() };
+        let verb = Verb::Merge { key: key(resource), patch: patch(said, paths), part: Part::Scale };
+        let manager = resources::manager(exchange.asked(), params);
+        let request = Request { dry_run: params.dry_run, manager, ..verb.into() };
         object(api.host.ask(request)).map(|object| scale(&object, paths))
     };
     match exchange.method() {
@@ -53,7 +59,8 @@ fn answer(
                 matches!(&change, Patch::Merge(change) if change.pointer("/metadata/resourceVersion").is_some());
             let mut tries = 0;
             loop {
-                let mut said = scale(&stored()?, paths);
+                let mut said =
+                    serde_json::to_value(scale(&stored()?, paths)).expect("a Scale has string keys and whole numbers");
                 said = miniku_core::patch::patched(None, &said, &change)?;
                 match write(&checked(said)?) {
                     Err(status) if status.reason == Some(Reason::Conflict) && !named && tries < TRIES => tries += 1,
@@ -61,8 +68,12 @@ fn answer(
                 }
             }
         }
-        _ => Err(reply::no_such_method()),
+        _ => Err(Status::no_such_method()),
     }
+}
+
+fn now() -> Now {
+    Now { mono: Instant::default(), wall: clock::wall() }
 }
 
 fn checked(scale: Value) -> Result<Value, Status> {

@@ -81,7 +81,7 @@ fn meant(api: &Api, upgrade: &Upgrade) -> Result<(Key, &'static str), Status> {
     let segments: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
     let target = api.target(&segments);
     api.access.admit(&api.host, asked, target.as_ref(), upgrade.head.headers())?;
-    let Some(Target::Resource(resource)) = target else { return Err(reply::no_such_path()) };
+    let Some(Target::Resource(resource)) = target else { return Err(Status::no_such_path()) };
     let part = PARTS.iter().find(|part| resource.part.as_deref() == Some(**part));
     match (part, &resource.name) {
         (Some(part), Some(name)) if resource.kind() == Kind::Pod => {

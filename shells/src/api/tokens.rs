@@ -19,7 +19,7 @@ pub fn serve(api: &Api, exchange: Exchange, resource: &Resource) {
             Ok(answer) => reply::value(exchange, 201, reply::JSON, &answer),
             Err(status) => reply::status(exchange, &status),
         },
-        _ => reply::status(exchange, &reply::no_such_method()),
+        _ => reply::status(exchange, &Status::no_such_method()),
     }
 }
 

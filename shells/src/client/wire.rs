@@ -193,6 +193,7 @@ fn subresource(part: Part) -> Option<&'static str> {
         Part::Main => None,
         Part::Status => Some("status"),
         Part::Finalize => Some("finalize"),
+        Part::Scale => Some("scale"),
     }
 }
 

@@ -31,6 +31,8 @@ pub struct NodeServer {
 struct Nodes {
     /// What keeps their logs, of those that are open.
     runtimes: Vec<Arc<Runtime>>,
+    /// Whether there are some that keep none: what they run is pretended, and says nothing.
+    silent: bool,
     /// How many are still to be opened.
     opening: u32,
 }
@@ -42,13 +44,14 @@ const OPENING_MAX: std::time::Duration = std::time::Duration::from_secs(10);
 impl NodeServer {
     /// A server for so many nodes, each of which will be told of as [`NodeServer::opened`].
     pub fn new(nodes: u32) -> Arc<Self> {
-        let nodes = Mutex::new(Nodes { runtimes: Vec::new(), opening: nodes });
+        let nodes = Mutex::new(Nodes { runtimes: Vec::new(), silent: false, opening: nodes });
         Arc::new(NodeServer { nodes, opened: Condvar::new(), programs: Mutex::default() })
     }
 
     /// A node is open, and its logs are served from now on if it keeps any.
     pub fn opened(&self, runtime: Option<Arc<Runtime>>) {
         let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        nodes.silent |= runtime.is_none();
         nodes.runtimes.extend(runtime);
         nodes.opening = nodes.opening.saturating_sub(1);
         self.opened.notify_all();
@@ -82,10 +85,15 @@ impl NodeServer {
             }
             ["containerLogs", uid, container, attempt] => match self.log(uid, container, attempt) {
                 Some(path) => return logs(exchange, &path),
+                None if self.is_silent() => exchange.respond(200, "text/plain", &[], b""),
                 None => exchange.respond(404, "text/plain", &[], b"there is no such log on this node"),
             },
             _ => exchange.respond(404, "text/plain", &[], b"not found"),
         };
+    }
+
+    fn is_silent(&self) -> bool {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner).silent
     }
 
     /// Serves a connection that asks for another protocol, as long as it lasts.

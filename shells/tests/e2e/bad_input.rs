@@ -26,7 +26,7 @@ fn bodies_that_are_no_objects() {
         post(PODS, "[]").refused(400, "BadRequest");
         let message =
             post(PODS, r#"{"metadata":{"name":"a"},"spec":{"containers":[{"name":7}]}}"#).refused(400, "BadRequest");
-        assert!(message.contains("spec.containers[0].name"), "{message}");
+        assert!(message.contains("Go struct field Container.spec.containers.name of type string"), "{message}");
         let message =
             post(PODS, r#"{"kind":"Gizmo","apiVersion":"v1","metadata":{"name":"a"}}"#).refused(400, "BadRequest");
         assert!(message.contains("Gizmo"), "{message}");

@@ -94,7 +94,7 @@ pub fn spec(at: &At, of: Of, claims: &BTreeSet<&str>) {
 }
 
 /// Fields of a pod's spec that are names.
-const NAMES: &[(&str, fn(&str) -> super::Wrong)] = &[
+const NAMES: &[(&str, text::Rule)] = &[
     ("serviceAccountName", text::subdomain),
     ("nodeName", text::subdomain),
     ("hostname", text::label),

@@ -6,6 +6,9 @@ use super::at::Wrong;
 use crate::api::names::{NOT_A_LABEL, NOT_A_SUBDOMAIN, is_dns_label, is_dns_subdomain};
 use std::net::{IpAddr, Ipv6Addr};
 
+/// What is wrong with a text.
+pub type Rule = fn(&str) -> Wrong;
+
 fn is_unless(fine: bool, rule: &str) -> Wrong {
     if fine { Vec::new() } else { vec![rule.to_owned()] }
 }
@@ -18,7 +21,7 @@ fn at_most(text: &str, most: usize) -> Option<String> {
 pub fn subdomain(text: &str) -> Wrong {
     let mut wrong: Wrong = at_most(text, 253).into_iter().collect();
     // Its length is told by itself.
-    let parts = || text.split('.').all(|part| is_dns_subdomain(part));
+    let parts = || text.split('.').all(is_dns_subdomain);
     if !is_dns_subdomain(text) && (wrong.is_empty() || !parts()) {
         wrong.push(NOT_A_SUBDOMAIN.into());
     }
@@ -210,10 +213,13 @@ pub fn wildcard_subdomain(text: &str) -> Wrong {
 mod tests {
     use super::*;
 
+    /// A rule's name, the rule, texts that keep it, and texts that do not.
+    type Row<'a> = (&'a str, Rule, &'a [&'a str], &'a [&'a str]);
+
     #[test]
     fn each_rule_tells_good_from_wrong() {
         let long = "a".repeat(64);
-        let table: &[(&str, fn(&str) -> Wrong, &[&str], &[&str])] = &[
+        let table: &[Row] = &[
             ("subdomain", subdomain, &["a", "a.b-c.9", &long], &["", "A", "a..b", "-a", &"a".repeat(254)]),
             ("label", label, &["a", "9-a"], &["", "a.b", "a_b", &long]),
             ("word", word, &["a", "a-9"], &["", "9a", "a-", &long]),
