@@ -29,3 +29,10 @@ pub mod wire;
 pub use logs::LogReader;
 pub use node::{Config, Runtime, down};
 pub use pod_init::pod_init_main;
+
+/// Prints a complaint. One that cannot be printed, on a full disk or to a closed pipe, is no reason to end, as it is
+/// for `eprintln!`: with a pod-init ends its pod.
+pub(crate) fn complain(what: impl std::fmt::Display) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{what}");
+}

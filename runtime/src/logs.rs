@@ -94,6 +94,8 @@ pub struct LogFile {
     file: File,
     size: u64,
     size_max: u64,
+    /// The last write failed, on a full disk perhaps, and may have left a part of an entry.
+    torn: bool,
 }
 
 impl LogFile {
@@ -106,7 +108,7 @@ impl LogFile {
         let open = || {
             let file = File::options().create(true).append(true).open(path)?;
             let size = file.metadata()?.len();
-            Ok(LogFile { path: path.to_owned(), file, size, size_max })
+            Ok(LogFile { path: path.to_owned(), file, size, size_max, torn: false })
         };
         open().map_err(failed_io(format!("open log {}", path.display())))
     }
@@ -118,9 +120,12 @@ impl LogFile {
             fs::rename(&self.path, &old).map_err(failed_io(format!("rename {}", self.path.display())))?;
             *self = LogFile::open_limited(&self.path, self.size_max)?;
         }
-        self.file.write_all(entries).map_err(failed_io(format!("write log {}", self.path.display())))?;
-        self.size += entries.len() as u64;
-        Ok(())
+        // Ends what is cut off, so that this entry is whole. Readers pass over a line that says nothing.
+        let end = if self.torn { &b"\n"[..] } else { b"" };
+        let written = self.file.write_all(end).and_then(|()| self.file.write_all(entries));
+        self.torn = written.is_err();
+        self.size += (end.len() + entries.len()) as u64;
+        written.map_err(failed_io(format!("write log {}", self.path.display())))
     }
 }
 

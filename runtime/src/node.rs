@@ -8,6 +8,7 @@
 //! by [`Runtime::open`] after any end of the node's process. See [`crate::records`] for the files.
 
 use crate::cgroup::{Cgroups, Usage};
+use crate::complain;
 use crate::enter::{self, Failure, failed, failed_io, pidfd_kill, pidfd_open};
 use crate::images::Images;
 use crate::records::{self, PodDir};
@@ -466,7 +467,7 @@ impl Node {
             Err(error) => {
                 // Half a message may have been sent: this connection is of no more use.
                 let _ = stream.shutdown(std::net::Shutdown::Both);
-                eprintln!("pod {}: send to its init: {error}", pod.pod.uid);
+                complain(format_args!("pod {}: send to its init: {error}", pod.pod.uid));
                 false
             }
         }
@@ -692,10 +693,10 @@ impl Node {
                             }
                         }
                     }
-                    Ok(Some(Event::Failed { message })) => eprintln!("pod {}: {message}", pod.pod.uid),
+                    Ok(Some(Event::Failed { message })) => complain(format_args!("pod {}: {message}", pod.pod.uid)),
                     Ok(None) => return,
                     Err(error) => {
-                        eprintln!("pod {}: a message that cannot be read: {error}", pod.pod.uid);
+                        complain(format_args!("pod {}: a message that cannot be read: {error}", pod.pod.uid));
                         link.inbox = Inbox::default();
                         return;
                     }
@@ -970,7 +971,7 @@ impl Watches {
             Ok(count) => count,
             Err(Errno::EINTR) => 0,
             Err(errno) => {
-                eprintln!("epoll_wait: {errno}");
+                complain(format_args!("epoll_wait: {errno}"));
                 return None;
             }
         };

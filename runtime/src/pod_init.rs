@@ -14,6 +14,7 @@
 //!
 //! Memory counts once for each pod: no thread, no logger, no buffer that outlives its use.
 
+use crate::complain;
 use crate::enter::{self, Failure, Forked, OneThread, enter, failed, failed_io, fork_into};
 use crate::logs::{LogFile, Splitter, Stream};
 use crate::plan::{Facts, plan};
@@ -45,7 +46,7 @@ pub fn pod_init_main() -> ! {
     match stage_0(&mut socket, directory) {
         Ok(never) => match never {},
         Err(failure) => {
-            eprintln!("{failure}");
+            complain(&failure);
             let message = Event::Failed { message: failure.to_string() };
             if let Ok(frame) = wire::frame(&message) {
                 // Whoever would read it may be gone; it is in the log, too.
@@ -241,7 +242,7 @@ impl PodInit {
         let mut fds: Vec<PollFd> = sources.iter().map(|(_, fd)| PollFd::new(*fd, PollFlags::POLLIN)).collect();
         match poll(&mut fds, PollTimeout::NONE) {
             Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => eprintln!("poll: {errno}"),
+            Err(errno) => complain(format_args!("poll: {errno}")),
         }
         let is_ready = |fd: &PollFd| fd.any().unwrap_or(true);
         sources.iter().zip(&fds).filter(|(_, fd)| is_ready(fd)).map(|((ready, _), _)| *ready).collect()
@@ -271,7 +272,7 @@ impl PodInit {
                 Ok(Some(request)) => self.obey(index, request),
                 Ok(None) => break,
                 Err(error) => {
-                    eprintln!("a message that cannot be read: {error}");
+                    complain(format_args!("a message that cannot be read: {error}"));
                     self.connections[index].open = false;
                     break;
                 }
@@ -310,7 +311,7 @@ impl PodInit {
         }
         if let Err(failure) = records::write(&self.dir().state(), &self.state, durable) {
             // The node still hears it; and a later write may succeed.
-            eprintln!("{failure}");
+            complain(failure);
         }
         self.tell(&Event::Container(report));
     }
@@ -450,7 +451,7 @@ impl PodInit {
                 // More will come.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) => {
-                    eprintln!("read the pipe of a starting container: {error}");
+                    complain(format_args!("read the pipe of a starting container: {error}"));
                     break;
                 }
             }
@@ -484,7 +485,7 @@ impl PodInit {
             Ok(status @ (WaitStatus::Exited(..) | WaitStatus::Signaled(..))) => status,
             Ok(_) | Err(Errno::EINTR) => return,
             Err(errno) => {
-                eprintln!("wait for {} attempt {}: {errno}", process.container, process.attempt);
+                complain(format_args!("wait for {} attempt {}: {errno}", process.container, process.attempt));
                 WaitStatus::StillAlive
             }
         };
@@ -544,7 +545,7 @@ impl Process {
             Err(error) if error.kind() == ErrorKind::Interrupted => true,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
             Err(error) => {
-                eprintln!("read output of {}: {error}", self.container);
+                complain(format_args!("read output of {}: {error}", self.container));
                 false
             }
         };
@@ -556,7 +557,7 @@ impl Process {
             && let Err(failure) = self.log.write(&entries)
         {
             // A program must not stand still because the disk is full.
-            eprintln!("{failure}");
+            complain(failure);
         }
         open
     }

@@ -814,6 +814,48 @@ fn long_output_is_complete_across_a_rotation() {
     assert_eq!(tail.next_entry().unwrap().unwrap().text, b"279999");
 }
 
+/// A file system of its own for a data directory, let go of at the end.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn new(name: &str, size: &str) -> SmallDisk {
+        use nix::mount::{MsFlags, mount};
+        let path = std::env::temp_dir().join(format!("miniku-test-{name}-{}-disk", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        let options = format!("size={size}");
+        mount(Some("none"), &path, Some("tmpfs"), MsFlags::empty(), Some(options.as_str())).unwrap();
+        SmallDisk(path)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let gone = nix::mount::umount2(&self.0, nix::mount::MntFlags::MNT_DETACH);
+        let _ = fs::remove_dir(&self.0);
+        if !std::thread::panicking() {
+            gone.unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_costs_output_and_nothing_else() {
+    let disk = SmallDisk::new("full", "8m");
+    let node = Node::in_dir(Dir(disk.0.join("data")));
+    let script =
+        "echo before; cat /dev/zero > /filler 2>/dev/null; i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo lost; done;
+        rm /filler; echo after; exit 7";
+    node.run("p", script);
+    node.running("p", "c", 0);
+    assert_eq!(node.exited("p", "c", 0).0, 7, "{}", node.complaints("p"));
+    let log = node.stdout("p");
+    let lines: Vec<&str> = log.lines().collect();
+    assert_eq!((lines.first(), lines.last()), (Some(&"before"), Some(&"after")), "{log}");
+    assert!(lines.len() < 3000, "the disk was not full");
+    node.remove("p");
+    drop(node);
+}
+
 #[test]
 fn removing_ends_what_runs() {
     let node = Node::new("remove");
