@@ -5,7 +5,7 @@
 use crate::api::kinds::Column;
 use crate::api::meta::{ObjectMeta, Time};
 use crate::api::object::Object;
-use crate::api::quantity::Quantity;
+use crate::api::quantity::{Amounts, Quantity};
 use crate::time::{Human, Now};
 use crate::{api_enum, api_struct};
 use std::collections::BTreeMap;
@@ -98,9 +98,9 @@ api_struct! {
     /// What a container is promised, and what it may not exceed. Keys are `cpu` and `memory`.
     pub struct ResourceRequirements {
         /// Enforced by cgroups.
-        limits "limits": BTreeMap<String, Quantity>,
+        limits "limits": Amounts,
         /// Counted by the scheduler; a limit without a request counts as one.
-        requests "requests": BTreeMap<String, Quantity>,
+        requests "requests": Amounts,
     }
 }
 
