@@ -320,7 +320,7 @@ impl PodSpec {
             return "BestEffort";
         }
         let guaranteed = resources().all(|one| {
-            ["cpu", "memory"].iter().all(|name| match (one.limits.get(*name), one.requests.get(*name)) {
+            ["cpu", "memory"].iter().all(|name| match (one.limits.get(name), one.requests.get(name)) {
                 (Some(limit), Some(request)) => limit == request,
                 (Some(_), None) => true,
                 (None, _) => false,
