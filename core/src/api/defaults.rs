@@ -58,16 +58,14 @@ pub fn replica_set(object: &mut Object) {
 /// A request that is not said is the limit. A template says no more than its author did.
 fn requests(spec: &mut Arc<PodSpec>) {
     let lacks = |container: &Container| {
-        container.resources.limits.keys().any(|name| !container.resources.requests.contains_key(name))
+        container.resources.limits.iter().any(|(name, _)| !container.resources.requests.contains_key(name))
     };
     if !spec.containers.iter().any(lacks) {
         return;
     }
     for container in &mut Arc::make_mut(spec).containers {
         let resources = &mut container.resources;
-        for (name, limit) in &resources.limits {
-            resources.requests.entry(name.clone()).or_insert_with(|| limit.clone());
-        }
+        resources.requests.complete(&resources.limits);
     }
 }
 
