@@ -100,7 +100,7 @@ mod tests {
         let pod = PodRef { uid: format!("{name}-uid"), namespace: "default".into(), name: name.into() };
         let process = Process { pod, container: "c".into(), attempt: 0, pid: 7 };
         story.see(Fact::Started { node: "n", process: &process })?;
-        story.see(Fact::Ended { node: "n", process: &process })
+        story.see(Fact::Ended { node: "n", process: &process, code: None })
     }
 
     #[test]

@@ -150,6 +150,15 @@ fn sets(truth: &Truth) -> Option<String> {
                 active.len()
             ));
         }
+        let available = set.status.available_replicas;
+        if set.spec.min_ready_seconds.unwrap_or(0) == 0 && told(available) != ready {
+            return Some(format!("replica set {name} says {} are available, {ready} are", available.unwrap_or(0)));
+        }
+        let own_finished = truth.all::<Pod>().filter(own).filter(|pod| pod.status.phase.is_final());
+        let finished = own_finished.filter(|pod| !pod.metadata.is_deleting()).count();
+        if finished > set.wanted() {
+            return Some(format!("replica set {name} keeps {finished} finished pods, and wants {}", set.wanted()));
+        }
         if set.status.observed_generation != set.metadata.generation {
             return Some(format!("replica set {name} was not looked at since it changed"));
         }
