@@ -1,4 +1,4 @@
-//! S-owner: A pod's controller is never replaced by another, is of its namespace, and takes no pod that it was told has finished or is going; a replica set's controller deletes no pod of a former set of that name; the collector deletes nothing that an owner holds or has let go.
+//! S-owner: A pod's controller is never replaced by another, is of its namespace, and takes no pod that it was told has finished or is going; a replica set's controller deletes no pod of a former set of that name; the collector deletes nothing that an owner holds or has let go, and takes no living owner away.
 //!
 //! An owner holds what names it while it exists and does not wait for its children to go; kinds that nobody knows are
 //! taken to exist. A pod of a missing node is no matter of owners.
@@ -36,6 +36,25 @@ fn holds(truth: &Truth, child: &Key, owner: &OwnerReference) -> bool {
 }
 
 impl Owner {
+    /// The collector writes an object anew.
+    fn strips(&self, truth: &Truth, new: &Object) -> Result<(), Broken> {
+        let key = new.key();
+        let same = |old: &&Object| old.revision() == new.revision() && !old.meta().is_deleting();
+        let Some(old) = truth.object(&key).filter(same) else { return Ok(()) };
+        let kept = |owner: &&OwnerReference| new.meta().owner_references.iter().any(|one| one.uid == owner.uid);
+        let lets_go = |owner: &OwnerReference| {
+            let owners = truth.disk.objects().values().filter(|one| one.meta().uid == owner.uid);
+            self.let_go.contains(&owner.uid) || owners.into_iter().any(|one| one.meta().is_deleting())
+        };
+        let mut taken = old.meta().owner_references.iter().filter(|owner| !kept(owner));
+        match taken.find(|owner| holds(truth, &key, owner) && !lets_go(owner)) {
+            Some(owner) => {
+                Err(Broken::by(format!("{key} is taken away from {}, which lives", owner.name)).with([old]))
+            }
+            None => Ok(()),
+        }
+    }
+
     fn collects(&self, truth: &Truth, key: &Key, options: &DeleteOptions) -> Result<(), Broken> {
         let Some(object) = truth.object(key) else { return Ok(()) };
         let meta = object.meta();
@@ -105,6 +124,9 @@ impl Checker for Owner {
             Fact::Sent { who, id, request } => {
                 if let (Role::ReplicaSets, Verb::Merge { key, patch, .. }) = (who.role, &request.verb) {
                     return self.claims(key, patch);
+                }
+                if let (Role::Garbage, Verb::Update { object, .. }) = (who.role, &request.verb) {
+                    return self.strips(truth, object);
                 }
                 let Verb::Delete { key, options } = &request.verb else { return Ok(()) };
                 match (who.role, options.propagation) {

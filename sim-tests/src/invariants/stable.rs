@@ -87,6 +87,9 @@ fn pods(truth: &Truth) -> Option<String> {
         let node = pod.node().unwrap_or_default();
         let living = truth.processes_of(&pod.metadata.uid).count();
         let wrong = match () {
+            _ if pod.is_ready() && !node.is_empty() && !is_up(truth, node) => {
+                Some("is called ready, and its node is dead")
+            }
             _ if pod.metadata.is_deleting() => {
                 (is_up(truth, node) || node.is_empty()).then_some("is still being deleted")
             }
