@@ -315,7 +315,7 @@ fn pod(dice: &Dice, nth: u64, sets: u64, plan: &mut Plan) {
     if dice.has("bad images") && dice.below("image", nth, 3) == 0 {
         manifest["spec"]["containers"][0]["image"] = "nowhere/nothing:1".into();
         if dice.below("limited", nth, 3) > 0 {
-            manifest["metadata"]["annotations"] = json!({START_RETRIES: "8"});
+            manifest["metadata"]["annotations"] = json!({START_RETRIES: dice.one("retries", nth, &["8", "1", "3"])});
         }
     }
     if dice.has("selectors") && dice.below("pod selects", nth, 3) == 0 {

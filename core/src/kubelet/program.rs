@@ -497,7 +497,8 @@ const LAST_WORDS_TRIES: u32 = 4;
 
 /// The time from SIGTERM to SIGKILL: what its deletion says, else what the pod asks for.
 fn grace(pod: &Pod) -> Duration {
-    let seconds = pod.metadata.deletion_grace_period_seconds.filter(|_| pod.metadata.is_deleting());
+    let seconds =
+        pod.metadata.deletion_grace_period_seconds.filter(|_| pod.metadata.is_deleting() && !planted!(GraceOfSpec));
     Duration::from_secs(u64::try_from(seconds.unwrap_or(pod.grace_seconds())).unwrap_or(0)).max(GRACE_MIN)
 }
 

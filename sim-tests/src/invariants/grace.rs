@@ -154,7 +154,7 @@ mod tests {
         let process = crate::runtime::Process { pod: of.clone(), container: "c".into(), attempt: 0, pid: 7 };
         story.truth.nodes.insert("n".into(), NodeFacts { up: true, in_touch: Some(Instant::default()) });
         story.pass(100).unwrap();
-        story.truth.started("n", &process);
+        story.truth.started(&"n".into(), &process);
         let terminate = Command::Terminate { pod: of, container: "c".into(), attempt: 0 };
         story.see(Fact::Commanded { node: "n", command: &terminate }).unwrap();
         story.pass(44).unwrap();
