@@ -133,6 +133,8 @@ fn plan(dice: &Dice, nodes: u64, sets: u64) -> Plan {
         if set["spec"]["template"]["spec"]["restartPolicy"] == "Never" {
             // What ends is replaced for ever.
             plan.ask(END, plan::scale(&name(nth), 0));
+            // What was asked for while the server was away is asked for again and again, in any order.
+            plan.ask(END + Duration::from_secs(100), plan::scale(&name(nth), 0));
         }
         plan.ask(dice.millis("create", nth, 500, 5_000), plan::create(set));
     }
@@ -408,6 +410,7 @@ fn namespace(dice: &Dice, nth: u64, plan: &mut Plan) {
         let key = Key::new(Kind::ReplicaSet, &team, "set-7");
         if set["spec"]["template"]["spec"]["restartPolicy"] == "Never" {
             plan.ask(END, merge(&key, json!({"spec": {"replicas": 0}})));
+            plan.ask(END + Duration::from_secs(100), merge(&key, json!({"spec": {"replicas": 0}})));
         }
         plan.ask(at + dice.millis("within", nth, 300, 3_000), plan::create(set.clone()));
         at += dice.millis("namespace lives", nth, 2_000, 40_000);

@@ -42,7 +42,8 @@ impl Checker for Phase {
             return broken(format!("{} had {was} failed starts and has {is}", new.metadata.full_name()));
         }
         if let (Some(is), Some(most)) = (new.status.retry_count, new.start_retries())
-            && i64::from(is) > i64::from(most)
+            && is > most
+            && !new.metadata.is_deleting()
         {
             return broken(format!("{} was tried again {is} times, and wants {most}", new.metadata.full_name()));
         }
