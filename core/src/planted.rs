@@ -115,7 +115,7 @@ mod table {
             IgnoresReadiness "ignores-readiness" by "S-where", "pods are bound to nodes that are not ready";
             NotWokenByRoom "not-woken-by-room" by "expected", "a pod that waits for room does not hear that there is some";
             GhostNodes "ghost-nodes" by "L-stable", "a node that was deleted stays in the cache";
-            BindNotRetried "bind-not-retried" by "L-stable", "a refused bind is not followed by a decision";
+            BindNotRetried "bind-not-retried" by "L-sched" "L-stable", "a refused bind is not followed by a decision";
             LeavesRoomTaken "leaves-room-taken" by "L-sched", "the room of a pod that goes while it is being bound is not given back";
             FinishedTakeRoom "finished-take-room" by "L-sched", "finished pods take room as long as they are kept";
             UncordonUnnoticed "uncordon-unnoticed" by "L-sched", "a pod that waits is not told that a node is open again";
@@ -173,7 +173,7 @@ mod table {
             IgnoresPolicy "ignores-policy" by "S-backoff", "every container is restarted as if its policy were Always";
             RetriesForgotten "retries-forgotten" by "S-phase", "how often a start has failed is not remembered over a restart";
             RestartsForgotten "restarts-forgotten" by "S-phase" "S-backoff", "the number of restarts begins at 0 when the kubelet starts";
-            StatusToTwin "status-to-twin" by "S-status", "a status is written by name, whatever uid and revision have become";
+            StatusToTwin "status-to-twin" by "S-named" "S-status", "a status is written by name, whatever uid and revision have become";
             ReadyTooEarly "ready-too-early" by "S-status", "a container is called ready before it runs";
             RecordBeforeEnd "record-before-end" by "S-record", "a pod's record is removed while its processes live";
             StatusNotRetried "status-not-retried" by "L-stable", "a status that was refused is not written again";
