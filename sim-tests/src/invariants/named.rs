@@ -8,6 +8,7 @@ use super::{Broken, Checker};
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::Object;
+use miniku_core::patch::Patch;
 use miniku_core::program::{Request, Verb};
 
 /// Needs no memory: the request has it all.
@@ -20,7 +21,13 @@ fn missing(role: Role, request: &Request) -> Option<&'static str> {
         Verb::Update { object, .. } if !matches!(object.kind(), Kind::Lease | Kind::Event) => {
             object.meta().resource_version.is_empty().then_some("revision")
         }
-        Verb::Merge { patch, .. } => patch.pointer("/metadata/resourceVersion").is_none().then_some("revision"),
+        Verb::Merge { patch, .. }
+        | Verb::Patch {
+            patch: Patch::Merge(patch) | Patch::Strategic(patch) | Patch::Apply { configuration: patch, .. },
+            ..
+        } => patch.pointer("/metadata/resourceVersion").is_none().then_some("revision"),
+        // Operations name places, whatever is there.
+        Verb::Patch { patch: Patch::Json(_), .. } => Some("revision"),
         Verb::Bind { uid, .. } => uid.is_empty().then_some("uid"),
         Verb::Delete { options, .. } if options.uid.is_none() => Some("uid"),
         // That a node is silent, or an owner gone, may be over when the request arrives.
@@ -44,7 +51,7 @@ impl Checker for Named {
         let Some(what) = missing(who.role, request) else { return Ok(()) };
         let (about, object): (String, Option<&Object>) = match &request.verb {
             Verb::Update { object, .. } => (format!("changes {}", object.key()), Some(object)),
-            Verb::Merge { key, .. } => (format!("changes {key}"), None),
+            Verb::Merge { key, .. } | Verb::Patch { key, .. } => (format!("changes {key}"), None),
             Verb::Bind { key, .. } => (format!("binds {key}"), None),
             Verb::Delete { key, .. } => (format!("deletes {key}"), None),
             Verb::Create { .. } | Verb::Get { .. } | Verb::List(_) | Verb::Watch { .. } => return Ok(()),
@@ -59,6 +66,7 @@ mod tests {
     use super::*;
     use miniku_core::api::object::Key;
     use miniku_core::program::{DeleteOptions, Part, RequestId};
+    use serde_json::json;
 
     #[test]
     fn fires_on_a_write_that_names_nothing() {
@@ -84,5 +92,11 @@ mod tests {
         let object = crate::plan::object(pod("a", "n", "Running"));
         assert!(sent(Role::Kubelet, update(object.clone())).unwrap().starts_with("somebody#1 changes pods/default/a"));
         assert_eq!(sent(Role::Kubelet, update(object.with_meta(|meta| meta.resource_version = "3".into()))), None);
+        let key = || Key::new(Kind::Pod, "default", "a");
+        let patch = |patch| Verb::Patch { key: key(), patch, part: Part::Status };
+        assert!(sent(Role::Kubelet, patch(Patch::Strategic(json!({})))).unwrap().contains("changes pods/default/a"));
+        let revised = json!({"metadata": {"resourceVersion": "3"}});
+        assert_eq!(sent(Role::Kubelet, patch(Patch::Strategic(revised.clone()))), None);
+        assert_eq!(sent(Role::Kubelet, Verb::Merge { key: key(), patch: revised, part: Part::Status }), None);
     }
 }
