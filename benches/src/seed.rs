@@ -245,12 +245,14 @@ fn shared_store(chosen: &Chosen, rows: &mut Vec<Row>) {
         let read = |nth| host.look(|server| server.store().get(&key(nth % 1000)).cloned()).expect("it is there");
         rows.push(measure_parallel("MemStoreConcurrentReads", Some(157.0), |nth| drop(read(nth))));
     }
-    let object = at(&pod("pod", "test"), 1);
+    // Two writers never write the same copy of an object: they would count its users in turns.
+    let threads = std::thread::available_parallelism().map_or(2, |count| count.get());
+    let objects: Vec<Object> = (0..threads).map(|_| at(&pod("pod", "test"), 1)).collect();
     let write = |store: &RwLock<Store>, nth: u64| {
-        let key = key(nth % 1000);
+        let (key, object) = (key(nth % 1000), objects[nth as usize % threads].clone());
         let mut store = store.write().unwrap_or_else(PoisonError::into_inner);
         let revision = Revision(store.revision().0 + 1);
-        store.apply(&key, Some(object.clone()), revision);
+        store.apply(&key, Some(object), revision);
     };
     if chosen.has("MemStoreConcurrentWrites") {
         let store = RwLock::new(filled(1000));

@@ -115,7 +115,13 @@ mod table {
             IgnoresReadiness "ignores-readiness" by "S-where", "pods are bound to nodes that are not ready";
             NotWokenByRoom "not-woken-by-room" by "expected", "a pod that waits for room does not hear that there is some";
             GhostNodes "ghost-nodes" by "L-stable", "a node that was deleted stays in the cache";
-            BindNotRetried "bind-not-retried" by "L-stable", "a refused bind is not followed by a decision";
+            BindNotRetried "bind-not-retried" by "L-sched" "L-stable", "a refused bind is not followed by a decision";
+            LeavesRoomTaken "leaves-room-taken" by "L-sched", "the room of a pod that goes while it is being bound is not given back";
+            FinishedTakeRoom "finished-take-room" by "L-sched", "finished pods take room as long as they are kept";
+            UncordonUnnoticed "uncordon-unnoticed" by "L-sched", "a pod that waits is not told that a node is open again";
+            IgnoresMemory "ignores-memory" by "S-fit", "requests of memory are not looked at";
+            PriorityReversed "priority-reversed" by "L-sched", "the least important pod is decided first";
+            TakesEndingNodes "takes-ending-nodes" by "S-where", "pods are bound to nodes that are being deleted";
         }
         ReplicaSet: {
             RandomNames "random-names" by "S-count", "child names differ in each life, so that a creation asked for twice makes twins";
@@ -128,6 +134,12 @@ mod table {
             IgnoresOwnerUid "ignores-owner-uid" by "S-owner" "S-victim", "pods of a former set of the same name are taken for the set's own";
             RetryNotArmed "retry-not-armed" by "L-stable", "a creation that has to wait for its turn is not woken";
             StatusEveryTime "status-every-time" by "L-hot" "L-stable", "a status is written whether or not it has changed";
+            AdoptsAcrossNamespaces "adopts-across-namespaces" by "S-owner", "a new set adopts pods of other namespaces";
+            AdoptsDying "adopts-dying" by "S-owner", "pods that have finished, or are going, are adopted";
+            CountsFinished "counts-finished" by "S-victim" "L-stable", "finished pods count as active";
+            ReplacesAtOnce "replaces-at-once" by "L-hot", "a pod that fails again and again is replaced at once";
+            AvailableTooEarly "available-too-early" by "L-stable" "L-hot", "pods that are not ready are told to be available";
+            AdoptsUnread "adopts-unread" by "S-named", "a pod is adopted whatever became of it since it was looked at";
         }
         NodeLifecycle: {
             EvictsUnconfirmed "evicts-unconfirmed" by "S-evict", "a node is called silent without asking the API server for its lease";
@@ -135,6 +147,10 @@ mod table {
             NodesClock "nodes-clock" by "S-evict", "the age of a lease is reckoned from the node's own clock";
             EvictionNotCancelled "eviction-not-cancelled" by "S-evict", "a node that is heard again goes on losing its pods";
             QuestionForgotten "question-forgotten" by "L-stable", "when the API server does not answer, the node's deadline is not set again";
+            EmptiesMost "empties-most" by "S-brake", "nodes of a small cluster are emptied while most are silent";
+            EmptiesAtOnce "empties-at-once" by "S-brake", "silent nodes are emptied all at once";
+            AsksOnce "asks-once" by "S-evict", "before pods are evicted the lease is not looked at again";
+            SilentStayReady "silent-stay-ready" by "L-stable", "pods of silent nodes go on being called ready";
         }
         Garbage: {
             NotSeenIsGone "not-seen-is-gone" by "S-owner", "an owner that the view does not show is taken to be gone";
@@ -142,6 +158,7 @@ mod table {
             ForegroundNotWaiting "foreground-not-waiting" by "S-final", "a foreground deletion does not wait for the children";
             LostPodsKept "lost-pods-kept" by "L-stable", "pods of nodes that do not exist are left";
             NoQuarantine "no-quarantine" by "S-lost", "pods are removed as soon as the view lacks their node";
+            StripsLiveOwners "strips-live-owners" by "S-owner", "with the owners that are gone an object forgets those that live";
         }
         Namespaces: {
             FinalizedWhileLeaving "finalized-while-leaving" by "S-namespace", "a namespace goes while its contents are only on their way out";
@@ -156,12 +173,15 @@ mod table {
             IgnoresPolicy "ignores-policy" by "S-backoff", "every container is restarted as if its policy were Always";
             RetriesForgotten "retries-forgotten" by "S-phase", "how often a start has failed is not remembered over a restart";
             RestartsForgotten "restarts-forgotten" by "S-phase" "S-backoff", "the number of restarts begins at 0 when the kubelet starts";
-            StatusToTwin "status-to-twin" by "S-status", "a status is written by name, whatever uid and revision have become";
+            StatusToTwin "status-to-twin" by "S-named" "S-status", "a status is written by name, whatever uid and revision have become";
             ReadyTooEarly "ready-too-early" by "S-status", "a container is called ready before it runs";
             RecordBeforeEnd "record-before-end" by "S-record", "a pod's record is removed while its processes live";
             StatusNotRetried "status-not-retried" by "L-stable", "a status that was refused is not written again";
             NodeNotMadeAgain "node-not-made-again" by "L-stable", "a node that somebody deleted is not registered again";
             HeartbeatStops "heartbeat-stops" by "L-stable", "after a lost answer the lease is not renewed any more";
+            GraceOfSpec "grace-of-spec" by "S-grace", "the grace period of a deletion is not looked at";
+            SignalIsSuccess "signal-is-success" by "S-status", "a container that was killed counts as one that has done its work";
+            AnyDoneIsDone "any-done-is-done" by "S-status", "a pod has succeeded when its first container has";
         }
     }
 

@@ -839,7 +839,7 @@ fn make_attempt(dir: &PodDir, container: &str, attempt: u32) -> Result<(), Failu
         Err(error) => return Err(failed_io(format!("mkdir {}", parent.display()))(error)),
     }
     let layer = dir.attempt(container, attempt);
-    for path in [layer.clone(), layer.join("upper"), layer.join("work"), layer.join("root")] {
+    for path in [layer.clone(), layer.join("upper"), layer.join("work")] {
         fs::create_dir(&path).map_err(failed_io(format!("mkdir {}", path.display())))?;
     }
     // It becomes the container's root directory, whatever this process's umask is.

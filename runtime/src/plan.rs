@@ -114,7 +114,7 @@ pub struct Facts<'a> {
     pub image: &'a Image,
     /// The pod's directory on the host, which holds `etc/` and, in the pod-init's mount namespace, `shm`.
     pub pod_dir: &'a Path,
-    /// The directory of this attempt: `upper`, `work` and `root` are in it.
+    /// The directory of this attempt: `upper` and `work` are in it, and the root is mounted over it.
     pub attempt_dir: PathBuf,
     /// The pod's host name.
     pub hostname: &'a str,
@@ -195,7 +195,8 @@ pub fn plan(spec: &ContainerSpec, facts: &Facts) -> Result<Vec<Op>, Unplannable>
     for (slot, (source, _)) in POD_FILES.iter().enumerate() {
         ops.push(Op::OpenTree { slot, source: facts.pod_dir.join(source) });
     }
-    let root = facts.attempt_dir.join("root");
+    // Over the layer's own directories: those are found before they are covered, and nothing else looks there.
+    let root = facts.attempt_dir.clone();
     ops.push(Op::MountOverlay {
         lower: facts.image.root.clone(),
         upper: facts.attempt_dir.join("upper"),

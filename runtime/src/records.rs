@@ -9,7 +9,7 @@
 //!     init.log                                    what the pod-init had to complain about
 //!     socket                                      where it answers
 //!     etc/{hosts,hostname,resolv.conf}  shm/      seen by all containers
-//!     <container>/<attempt>/{upper,work,root}     one start's layer of files
+//!     <container>/<attempt>/{upper,work}          one start's layer of files
 //!     <container>/<attempt>.log  <attempt>.log.1  its output
 //! ```
 //!

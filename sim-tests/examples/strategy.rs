@@ -64,7 +64,7 @@ fn main() {
         Err(failure) => println!("a quiet day: {failure}"),
     }
     for seed in 1..500 {
-        let drawn = swarm::scenario(seed);
+        let drawn = swarm::drawn(seed);
         let told = story::tell(|| Story { cluster: with(drawn.cluster.cluster(seed), 100), ..drawn.story(seed) });
         if let Err(failure) = told {
             return println!("\nseed {seed}: {failure}");

@@ -173,8 +173,8 @@ pub struct Process {
 pub enum Life {
     /// It runs.
     Started(Process),
-    /// It runs no more.
-    Ended(Process),
+    /// It runs no more. With its exit code, if it came to its own end.
+    Ended(Process, Option<i32>),
 }
 
 /// What a runtime is going to do, when its time comes.
@@ -407,7 +407,7 @@ impl Runtime {
             Deed::Remove { pod } => {
                 for process in self.sandboxes.remove(&pod.uid).iter().flat_map(Sandbox::processes) {
                     self.pids.remove(&process.pid);
-                    out.lives.push(Life::Ended(process));
+                    out.lives.push(Life::Ended(process, None));
                 }
                 if self.is_told(&pod.uid) {
                     self.tell(&pod.uid.clone(), Report::Removed { pod }, out);
@@ -419,7 +419,7 @@ impl Runtime {
 
     /// The machine loses power: every process ends, the records on the disk stay.
     pub fn crash(&mut self) -> Vec<Life> {
-        let lives = self.processes().map(Life::Ended).collect();
+        let lives = self.processes().map(|process| Life::Ended(process, None)).collect();
         self.pids.clear();
         for sandbox in self.sandboxes.values_mut() {
             sandbox.alive = false;
@@ -568,7 +568,7 @@ impl Runtime {
         one.state = ContainerState::Exited { id, image_id, code, signal, oom, started, finished: wall };
         let state = one.state.clone();
         self.pids.remove(pid);
-        out.lives.push(Life::Ended(process.clone()));
+        out.lives.push(Life::Ended(process.clone(), Some(code)));
         let report = Report::Container { pod: pod.clone(), container: container.clone(), attempt: *attempt, state };
         self.tell(&pod.uid.clone(), report, out);
     }
@@ -665,7 +665,7 @@ mod tests {
             for life in out.lives {
                 self.log.push(match life {
                     Life::Started(process) => format!("{} started", process.attempt),
-                    Life::Ended(process) => format!("{} ended", process.attempt),
+                    Life::Ended(process, _) => format!("{} ended", process.attempt),
                 });
             }
         }

@@ -53,11 +53,16 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::collections::BTreeSet;
 use std::fmt;
 
+fn unnamed() -> String {
+    "scenario".into()
+}
+
 /// A cluster, what is done to it, and what is expected.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Scenario {
-    /// Its name: words with dashes.
+    /// Its name: words with dashes. A file need not say it.
+    #[serde(default = "unnamed")]
     pub name: String,
     /// What one learns from it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -217,6 +222,31 @@ impl Nodes {
             group.names().into_iter().map(shape)
         });
         groups.collect()
+    }
+}
+
+/// No run needs more, and each costs memory.
+const NODES_MAX: usize = 20_000;
+
+/// Nothing happens later than this.
+const LATEST: Duration = Duration::from_secs(366 * 24 * 3_600);
+
+impl Nodes {
+    /// What is wrong with them by themselves.
+    fn check(&self) -> Result<(), String> {
+        let all = self.0.iter().fold(0_usize, |all, group| all.saturating_add(group.count.unwrap_or(1)));
+        if all > NODES_MAX {
+            return Err(format!("{all} nodes are more than {NODES_MAX}"));
+        }
+        for group in &self.0 {
+            for (what, amount) in [("cpu", &group.cpu), ("memory", &group.memory)] {
+                let amount = amount.to_string();
+                if amount.starts_with('-') {
+                    return Err(format!("{}: {what}: {amount:?} is less than nothing", group.name));
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -435,6 +465,7 @@ impl Scenario {
 
     /// What is wrong with it, and where: names of nodes, programs and objects that are not there, times out of order.
     pub(crate) fn check(&self) -> Result<(), (String, String)> {
+        self.cluster.nodes.check().map_err(|what| ("cluster.nodes".to_owned(), what))?;
         let nodes: BTreeSet<String> = self.cluster.nodes.shapes().into_iter().map(|shape| shape.name).collect();
         let known = |what: &str, name: &str, all: &BTreeSet<String>| match all.contains(name) {
             true => Ok(()),
@@ -465,6 +496,9 @@ impl Scenario {
                     }
                 }
             };
+            if entry.at > LATEST {
+                return Err(wrong(format!("{} is later than anybody waits: a year", durations::text(entry.at))));
+            }
             if let Some(actor) = entry.when.as_ref().and_then(When::actor) {
                 known("program", actor, &actors).map_err(wrong)?;
             }
@@ -518,6 +552,21 @@ impl Scenario {
             }
             if expect.within.is_zero() {
                 return wrong("within: nothing happens in no time");
+            }
+            if let Some(name) = expect.pods.as_ref().and_then(|pods| pods.of.as_ref())
+                && !made.iter().any(|(kind, _, set)| *kind == Kind::ReplicaSet && set == name)
+            {
+                return wrong(&format!("pods.of: no ReplicaSet {name:?} is ever created"));
+            }
+        }
+        if let Ending::RunsUntil(until) = self.end {
+            let end = |what: String| ("end".to_owned(), what);
+            if until > LATEST {
+                return Err(end(format!("{} is later than anybody waits: a year", durations::text(until))));
+            }
+            if let Some(late) = self.timeline.iter().map(|entry| entry.at).find(|at| *at > until) {
+                let (late, until) = (durations::text(late), durations::text(until));
+                return Err(end(format!("it ends at {until}, and something is to happen at {late}")));
             }
         }
         Ok(())

@@ -108,7 +108,9 @@ impl Snapshot {
         let mut fields: BTreeMap<String, usize> = BTreeMap::new();
         for object in &self.objects {
             for path in object.fields_without_effect() {
-                let plain = path.split(['[', '{']).next().unwrap_or_default().to_owned();
+                // Which of several containers has it does not matter.
+                let plain = path.split('{').next().unwrap_or_default().chars();
+                let plain: String = plain.filter(|one| !one.is_ascii_digit()).collect();
                 let about_deciding = plain.starts_with("spec.") && DECIDING.iter().any(|field| path.contains(field));
                 if about_deciding {
                     *fields.entry(format!("{} {plain}", object.kind().row().name)).or_default() += 1;

@@ -7,6 +7,7 @@
 mod faults;
 
 use crate::disk::Unsynced;
+use crate::library;
 use crate::link::Quality;
 use crate::noise::Delay;
 use crate::plan::{self, Ask, Delete, Fault, Patch, Plan, Ratio, Weather};
@@ -47,10 +48,27 @@ const ACTIVE: u64 = 180_000;
 /// When the operator ends what would never end.
 const END: Duration = Duration::from_millis(ACTIVE + 20_000);
 
-/// The scenario of a seed.
+/// Of so many seeds, one plays a scenario of the library: what a story was written for, chance may need long for.
+const LIBRARY: u64 = 25;
+
+/// The scenario of a seed: one of the library's now and then, else what the seed draws.
 pub fn scenario(seed: u64) -> Scenario {
+    let nth = (seed / LIBRARY) as usize % library::LIBRARY.len();
+    match library::all().nth(nth) {
+        Some(scenario) if seed.is_multiple_of(LIBRARY) => scenario,
+        _ => drawn(seed),
+    }
+}
+
+/// What a seed draws.
+pub fn drawn(seed: u64) -> Scenario {
     let dice = Dice(Draw::new(seed).key("swarm"));
-    let nodes = 1 + dice.below("nodes", 0, 5);
+    let nodes = match dice.below("size", 0, 300) {
+        // Enough for what is decided otherwise in a large cluster.
+        0 => 51 + dice.below("nodes", 0, 10),
+        1..60 => 4 + dice.below("nodes", 0, 5),
+        _ => 1 + dice.below("nodes", 0, 5),
+    };
     let sets = 1 + dice.below("sets", 0, 3);
     let cluster = cluster(&dice, nodes);
     let about = format!("Anything may happen: what seed {seed} drew.");
@@ -79,11 +97,22 @@ fn cluster(dice: &Dice, nodes: u64) -> Spec {
     cluster
 }
 
+/// Whether there is never room for all, so that any that is lost or given away twice is missed.
+fn is_crowded(dice: &Dice) -> bool {
+    dice.below("crowd", 0, 4) == 0
+}
+
 fn node_group(dice: &Dice, nth: u64) -> NodeGroup {
     let mut node = NodeGroup::one(format!("node-{nth}"));
-    if dice.has("small nodes") {
+    if is_crowded(dice) {
+        (node.cpu, node.pods) =
+            (Quantity::milli(dice.one("cpu", nth, &[200, 300, 450])), dice.one("pods", nth, &[2, 3, 110]));
+    } else if dice.has("small nodes") {
         node.cpu = Quantity::milli(dice.one("cpu", nth, &[300, 600, 4_000]));
         node.pods = dice.one("pods", nth, &[3, 110]);
+        if dice.has("small memories") {
+            node.memory = Quantity::whole(dice.one("memory", nth, &[150, 400, 8_192]) << 20);
+        }
     }
     if dice.has("clocks") && dice.below("clock", nth, 2) == 0 {
         let (hours, behind) = (1 + dice.below("skew", nth, 3), dice.below("behind", nth, 2) == 0);
@@ -100,7 +129,14 @@ fn node_group(dice: &Dice, nth: u64) -> NodeGroup {
 fn plan(dice: &Dice, nodes: u64, sets: u64) -> Plan {
     let mut plan = Plan::default();
     for nth in 0..sets {
-        plan.ask(dice.millis("create", nth, 500, 5_000), plan::create(set(dice, nth, nth, "default")));
+        let set = set(dice, nth, nth, "default");
+        if set["spec"]["template"]["spec"]["restartPolicy"] == "Never" {
+            // What ends is replaced for ever.
+            plan.ask(END, plan::scale(&name(nth), 0));
+            // What was asked for while the server was away is asked for again and again, in any order.
+            plan.ask(END + Duration::from_secs(100), plan::scale(&name(nth), 0));
+        }
+        plan.ask(dice.millis("create", nth, 500, 5_000), plan::create(set));
     }
     for nth in 0..1 + dice.below("actions", 0, 10) {
         let at = dice.millis("action at", nth, 5_000, ACTIVE);
@@ -147,6 +183,31 @@ fn plan(dice: &Dice, nodes: u64, sets: u64) -> Plan {
             plan.strike(at, fault);
         }
     }
+    if is_crowded(dice) {
+        // Somebody always waits, and what the scheduler asks for is lost, late or answered by nobody.
+        plan.ask(dice.millis("crowd at", 0, 6_000, 30_000), plan::scale(&name(0), 6 + 3 * nodes as u32));
+        for nth in 0..dice.below("binds lost", 0, 4) {
+            let share = |what: &str| [Ratio::NONE, Ratio(1, 4), Ratio(1, 2)][dice.below(what, nth, 3) as usize];
+            let slow = dice.millis("binds late", nth, 1, 3_000);
+            let weather = Weather {
+                requests_lost: share("binds unheard"),
+                replies_lost: share("binds unanswered"),
+                requests_doubled: share("binds doubled"),
+                slow: Some(Delay { min: Duration::ZERO, mean: slow }).filter(|_| dice.below("are late", nth, 2) == 0),
+                ..Weather::FAIR
+            };
+            let (at, lasts) =
+                (dice.millis("binds at", nth, 5_000, 120_000), dice.millis("binds for", nth, 5_000, 60_000));
+            plan.strike(at, Fault::Link { actor: "scheduler".into(), weather, lasts });
+        }
+    }
+    if dice.has("whole batch") && nodes > 50 {
+        // More pods than are made at once.
+        plan.ask(
+            dice.millis("batch at", 0, 6_000, 90_000),
+            plan::scale(&name(0), 520 + dice.below("batch", 0, 100) as u32),
+        );
+    }
     if dice.has("twins") {
         // A bind is still on its way to one pod when another has its name.
         let (at, slow) = (dice.millis("twins at", 0, 6_000, ACTIVE), dice.millis("twins slow", 0, 300, 2_000));
@@ -180,9 +241,10 @@ fn plan(dice: &Dice, nodes: u64, sets: u64) -> Plan {
         }
     }
     if dice.has("blackout") && dice.below("blackout", 0, 3) == 0 {
-        // Nearly at once, and for long enough that the pods would go if it were one node alone.
+        // Nearly at once, and for long enough that the pods would go if it were one node alone. Perhaps some are spared.
         let (at, lasts) = (dice.millis("blackout at", 0, 20_000, 90_000), dice.millis("blackout", 1, 40_000, 100_000));
-        for nth in 1..=nodes {
+        let spared = if dice.has("spared") { dice.below("spared", 0, nodes) } else { 0 };
+        for nth in 1..=nodes - spared {
             let actor = format!("kubelet/node-{nth}");
             let at = at + dice.millis("blackout of", nth, 0, 3_000);
             plan.strike(at, Fault::Link { actor, weather: Weather::CUT, lasts });
@@ -206,7 +268,17 @@ fn set(dice: &Dice, nth: u64, number: u64, namespace: &str) -> Value {
         spec["terminationGracePeriodSeconds"] = dice.one("grace", nth, &[1, 5, 30]).into();
     }
     if dice.has("selectors") && dice.below("selects", nth, 3) == 0 {
-        spec["nodeSelector"] = json!({"zone": "a"});
+        spec["nodeSelector"] = selector(dice, nth);
+    }
+    if dice.has("priorities") {
+        spec["priority"] = dice.one("priority", nth, &[0, 0, 10, -10]).into();
+    }
+    if dice.has("replaced") && dice.below("is replaced", nth, 2) == 0 {
+        // MiniKu's own sets: what ends is not started again, another pod takes its place. See `plan` for its end.
+        spec["restartPolicy"] = "Never".into();
+        let script = dice.one("ends", nth, &["sleep infinity", "sleep 9; exit 1", "sleep 20", "sleep 60; exit 3"]);
+        spec["containers"][0]["command"] = json!(["sh", "-c", script]);
+        set["spec"]["template"]["metadata"]["annotations"] = json!({START_RETRIES: "3"});
     }
     if dice.has("finalizers") && dice.below("finalizer", nth, 4) == 0 && namespace != "default" {
         set["metadata"]["finalizers"] = json!(["miniku.test/hold"]);
@@ -214,10 +286,18 @@ fn set(dice: &Dice, nth: u64, number: u64, namespace: &str) -> Value {
     set
 }
 
+/// Labels that a node may have, or get.
+fn selector(dice: &Dice, nth: u64) -> Value {
+    match dice.below("selector", nth, 3) {
+        0 => json!({"zone": "a", "disk": "fast"}),
+        _ => json!({"zone": "a"}),
+    }
+}
+
 /// A pod by itself: made, perhaps relabelled, deleted, made again under its name.
 fn pod(dice: &Dice, nth: u64, sets: u64, plan: &mut Plan) {
     let name = format!("pod-{nth}");
-    let key = Key::new(Kind::Pod, "default", &name);
+    let mut key = Key::new(Kind::Pod, "default", &name);
     let at = dice.millis("pod at", nth, 2_000, 120_000);
     let exits = dice.has("exits");
     let script = match dice.below("pod script", nth, 8) {
@@ -237,21 +317,39 @@ fn pod(dice: &Dice, nth: u64, sets: u64, plan: &mut Plan) {
     if dice.has("bad images") && dice.below("image", nth, 3) == 0 {
         manifest["spec"]["containers"][0]["image"] = "nowhere/nothing:1".into();
         if dice.below("limited", nth, 3) > 0 {
-            manifest["metadata"]["annotations"] = json!({START_RETRIES: "8"});
+            manifest["metadata"]["annotations"] = json!({START_RETRIES: dice.one("retries", nth, &["8", "1", "3"])});
         }
     }
     if dice.has("selectors") && dice.below("pod selects", nth, 3) == 0 {
-        manifest["spec"]["nodeSelector"] = json!({"zone": "a"});
+        manifest["spec"]["nodeSelector"] = selector(dice, nth + 50);
+    }
+    if dice.has("priorities") {
+        manifest["spec"]["priority"] = dice.one("pod priority", nth, &[0, 20, -20]).into();
+    }
+    if dice.has("memories") {
+        manifest["spec"]["containers"][0]["resources"]["requests"]["memory"] =
+            dice.one("pod memory", nth, &["20Mi", "100Mi"]).into();
+    }
+    if dice.has("sides") && dice.below("side", nth, 3) == 0 {
+        let script = dice.one("side script", nth, &["sleep infinity", "sleep 4", "sleep 6; exit 1"]);
+        let side = json!({"name": "side", "image": "busybox", "command": ["sh", "-c", script]});
+        manifest["spec"]["containers"].as_array_mut().expect("it has one").push(side);
     }
     let held = dice.has("finalizers") && dice.below("pod held", nth, 3) == 0;
     if held {
         manifest["metadata"]["finalizers"] = json!(["miniku.test/hold"]);
     }
     let set = self::name(dice.below("pod set", nth, sets));
-    if dice.has("adoption") && dice.below("pod labels", nth, 2) == 0 {
+    if dice.has("elsewhere") && dice.below("pod elsewhere", nth, 3) == 0 {
+        // The labels of a set, but not its namespace.
+        key.namespace = "kube-public".into();
+        manifest["metadata"]["namespace"] = "kube-public".into();
+        manifest["metadata"]["labels"] = json!({"app": set});
+    } else if dice.has("adoption") && dice.below("pod labels", nth, 2) == 0 {
         // Selected by a set. Such a pod runs for ever, as the set's own do.
         manifest["metadata"]["labels"] = json!({"app": set});
         manifest["spec"]["restartPolicy"] = "Always".into();
+        manifest["spec"]["containers"].as_array_mut().expect("it has one").truncate(1);
         manifest["spec"]["containers"][0]["command"] = json!(["sh", "-c", "sleep infinity"]);
         manifest["spec"]["containers"][0]["image"] = "busybox".into();
         let relabelled = at + dice.millis("relabelled", nth, 500, 30_000);
@@ -287,15 +385,16 @@ fn pod(dice: &Dice, nth: u64, sets: u64, plan: &mut Plan) {
         plan.ask(deleted, plan::create(manifest.clone()));
         deleted += dice.millis("lives again", nth, 500, 40_000);
     }
-    let spec = &manifest["spec"]["containers"][0];
-    let runs = spec["command"][2].as_str().is_some_and(|script| script.ends_with("infinity"));
-    if runs && spec["image"] == "busybox" && !held {
+    let lasts = |one: &Value| {
+        one["command"][2].as_str().is_some_and(|script| script.ends_with("infinity")) && one["image"] == "busybox"
+    };
+    if manifest["spec"]["containers"].as_array().is_some_and(|all| all.iter().all(lasts)) && !held {
         return;
     }
     // What ends badly, or never starts, is tried for ever.
     let end = END.max(deleted + Duration::from_secs(5));
     plan.ask(end, let_go(&key));
-    plan.ask(end + Duration::from_secs(5), plan::delete(Kind::Pod, &name));
+    plan.ask(end + Duration::from_secs(5), Ask::Delete(delete_of(&key)));
     plan.ask(end + Duration::from_secs(40), let_go(&key));
 }
 
@@ -309,6 +408,10 @@ fn namespace(dice: &Dice, nth: u64, plan: &mut Plan) {
         plan.ask(at, plan::create(manifest.clone()));
         let set = set(dice, 100 + nth, 7, &team);
         let key = Key::new(Kind::ReplicaSet, &team, "set-7");
+        if set["spec"]["template"]["spec"]["restartPolicy"] == "Never" {
+            plan.ask(END, merge(&key, json!({"spec": {"replicas": 0}})));
+            plan.ask(END + Duration::from_secs(100), merge(&key, json!({"spec": {"replicas": 0}})));
+        }
         plan.ask(at + dice.millis("within", nth, 300, 3_000), plan::create(set.clone()));
         at += dice.millis("namespace lives", nth, 2_000, 40_000);
         plan.ask(at, plan::delete(Kind::Namespace, &team));
@@ -334,10 +437,18 @@ fn node_action(dice: &Dice, nth: u64, nodes: u64, plan: &mut Plan) {
                 plan.ask(later, merge(&key, json!({"spec": {"unschedulable": false}})));
             }
         }
-        1 if dice.has("nodes deleted") => plan.ask(at, plan::delete(Kind::Node, &node)),
+        1 if dice.has("nodes deleted") => {
+            if dice.has("nodes held") {
+                // It is there for a while yet, being deleted.
+                plan.ask(at, merge(&key, json!({"metadata": {"finalizers": ["miniku.test/hold"]}})));
+                plan.ask(at + dice.millis("node released", nth, 5_000, 60_000), let_go(&key));
+                plan.ask(END, let_go(&key));
+            }
+            plan.ask(at + Duration::from_secs(1), plan::delete(Kind::Node, &node));
+        }
         _ if dice.has("selectors") => {
-            let zone = dice.one("zone", nth, &["a", "a", "b"]);
-            plan.ask(at, merge(&key, json!({"metadata": {"labels": {"zone": zone}}})));
+            let (zone, disk) = (dice.one("zone", nth, &["a", "a", "b"]), dice.one("disk", nth, &["fast", "slow"]));
+            plan.ask(at, merge(&key, json!({"metadata": {"labels": {"zone": zone, "disk": disk}}})));
         }
         _ => {}
     }

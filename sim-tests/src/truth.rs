@@ -87,8 +87,8 @@ pub enum Fact<'a> {
     Commanded { node: &'a str, command: &'a Command },
     /// A process runs.
     Started { node: &'a str, process: &'a Process },
-    /// A process runs no more.
-    Ended { node: &'a str, process: &'a Process },
+    /// A process runs no more. With its exit code, if it came to its own end.
+    Ended { node: &'a str, process: &'a Process, code: Option<i32> },
     /// A fault begins or ends.
     Weather,
     /// Time has passed, as a checker asked for.
@@ -172,6 +172,8 @@ pub struct Truth {
     running: BTreeMap<Name, Vec<Arc<str>>>,
     /// The machines, by the name of their node.
     pub nodes: BTreeMap<Arc<str>, NodeFacts>,
+    /// Since when the scheduler has been running at its pace with a good way to a running API server; absent if not.
+    pub scheduler: Option<Instant>,
 }
 
 /// How many changes are kept.

@@ -1357,7 +1357,7 @@ impl World {
     }
 
     fn life(&mut self, node: &Arc<str>, life: &Life) {
-        let (Life::Started(process) | Life::Ended(process)) = life;
+        let (Life::Started(process) | Life::Ended(process, _)) = life;
         let (began, on, one) = (matches!(life, Life::Started(_)), node.clone(), process.clone());
         self.tell(|| What::Process { began, node: on, process: one });
         let (process, verb) = match life {
@@ -1367,10 +1367,10 @@ impl World {
                 self.judge.see(&self.truth, Fact::Started { node, process });
                 (process, "runs")
             }
-            Life::Ended(process) => {
+            Life::Ended(process, code) => {
                 self.counts.ends += 1;
                 self.truth.ended(node, process);
-                self.judge.see(&self.truth, Fact::Ended { node, process });
+                self.judge.see(&self.truth, Fact::Ended { node, process, code: *code });
                 (process, "has ended")
             }
         };
@@ -1407,6 +1407,7 @@ impl World {
         for machine in 0..self.machines.len() {
             self.look_at_touch(machine);
         }
+        self.look_at_scheduler();
         self.judge.see(&self.truth, Fact::Weather);
     }
 
@@ -1415,7 +1416,19 @@ impl World {
         if let Some(machine) = self.actors[actor].node {
             self.look_at_touch(machine);
         }
+        if self.actors[actor].who.role == Role::Scheduler {
+            self.look_at_scheduler();
+        }
         self.judge.see(&self.truth, Fact::Weather);
+    }
+
+    fn look_at_scheduler(&mut self) {
+        let (now, server) = (self.truth.now, &self.server);
+        let serving = server.program.is_some() && server.frozen <= now && server.trouble.is_none();
+        let well =
+            |one: &Actor| one.program.is_some() && one.frozen <= now && one.link.is_fair() && one.slow.is_empty();
+        let good = serving && self.actors.iter().filter(|one| one.who.role == Role::Scheduler).all(well);
+        self.truth.scheduler = if good { self.truth.scheduler.or(Some(now)) } else { None };
     }
 
     fn look_at_touch(&mut self, machine: usize) {

@@ -10,15 +10,16 @@ use std::collections::BTreeSet;
 /// Bugs that show so rarely that looking for them takes more than a test may: from which seed on they are looked for
 /// here. An honest search starts at 1: `miniku sim explore --planted all`.
 const RARE: &[(&str, u64)] = &[
-    ("bind-twice", 108),
     ("revision-from-objects", 159),
-    ("relist-keeps-deleted", 154),
     ("recreated-is-modified", 1174),
-    ("retry-not-armed", 191),
-    ("retries-forgotten", 161),
     ("bind-not-retried", 154),
-    ("random-names", 426),
-    ("never-releases", 377),
+    ("never-releases", 446),
+    ("retry-not-armed", 191),
+    ("question-forgotten", 143),
+    ("empties-most", 185),
+    ("empties-at-once", 268),
+    ("retries-forgotten", 324),
+    ("grace-of-spec", 843),
 ];
 
 /// So many random runs are enough for each of the others.

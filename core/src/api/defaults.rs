@@ -64,16 +64,14 @@ fn requests(spec: &mut Arc<PodSpec>) {
         Arc::make_mut(spec).rest.edit(conditional::requests_in_spec);
     }
     let lacks = |container: &Container| {
-        container.resources.limits.keys().any(|name| !container.resources.requests.contains_key(name))
+        container.resources.limits.iter().any(|(name, _)| !container.resources.requests.contains_key(name))
     };
     if !spec.containers.iter().any(lacks) {
         return;
     }
     for container in &mut Arc::make_mut(spec).containers {
         let resources = &mut container.resources;
-        for (name, limit) in &resources.limits {
-            resources.requests.entry(name.clone()).or_insert_with(|| limit.clone());
-        }
+        resources.requests.complete(&resources.limits);
     }
 }
 

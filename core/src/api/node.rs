@@ -5,9 +5,8 @@
 use crate::api::kinds::Column;
 use crate::api::meta::{ObjectMeta, Time};
 use crate::api::object::Object;
-use crate::api::quantity::Quantity;
+use crate::api::quantity::Amounts;
 use crate::api_struct;
-use std::collections::BTreeMap;
 
 api_struct! {
     /// A node.
@@ -37,9 +36,9 @@ api_struct! {
     /// What is known of a node.
     pub struct NodeStatus {
         /// What it has: `cpu`, `memory`, `pods`.
-        capacity "capacity": BTreeMap<String, Quantity>,
+        capacity "capacity": Amounts,
         /// What pods may request of that.
-        allocatable "allocatable": BTreeMap<String, Quantity>,
+        allocatable "allocatable": Amounts,
         /// `Ready` and the like.
         conditions "conditions": Vec<NodeCondition>,
         /// Where it is reached.

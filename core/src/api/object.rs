@@ -258,7 +258,9 @@ impl fmt::Display for DecodeError {
 }
 
 fn decode<T: Content>(kind: Kind, json: &[u8]) -> Result<Object, DecodeError> {
-    match serde_json::from_slice::<T>(json) {
+    // Text that is known to be UTF-8 as a whole is not looked at again, string by string.
+    let text = std::str::from_utf8(json).unwrap_or_default();
+    match serde_json::from_str::<T>(text) {
         Ok(body) => checked(kind, body),
         // Read again, slowly, for the path of the field that is wrong.
         Err(_) => {

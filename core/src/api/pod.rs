@@ -5,7 +5,7 @@
 use crate::api::kinds::Column;
 use crate::api::meta::{ObjectMeta, Time};
 use crate::api::object::Object;
-use crate::api::quantity::Quantity;
+use crate::api::quantity::{Amounts, Quantity};
 use crate::time::{Human, Now};
 use crate::{api_enum, api_struct};
 use std::collections::BTreeMap;
@@ -109,9 +109,9 @@ api_struct! {
     /// What a container is promised, and what it may not exceed. Keys are `cpu` and `memory`.
     pub struct ResourceRequirements {
         /// Enforced by cgroups.
-        limits "limits": BTreeMap<String, Quantity>,
+        limits "limits": Amounts,
         /// Counted by the scheduler; a limit without a request counts as one.
-        requests "requests": BTreeMap<String, Quantity>,
+        requests "requests": Amounts,
     }
 }
 
@@ -331,7 +331,7 @@ impl PodSpec {
             return "BestEffort";
         }
         let guaranteed = resources().all(|one| {
-            ["cpu", "memory"].iter().all(|name| match (one.limits.get(*name), one.requests.get(*name)) {
+            ["cpu", "memory"].iter().all(|name| match (one.limits.get(name), one.requests.get(name)) {
                 (Some(limit), Some(request)) => limit == request,
                 (Some(_), None) => true,
                 (None, _) => false,

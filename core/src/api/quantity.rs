@@ -2,7 +2,8 @@
 //!
 //! Source: Kubernetes, `resource.Quantity` ("Quantity is a fixed-point representation of a number").
 
-use crate::api::structs::Field;
+use crate::api::name::Name;
+use crate::api::structs::{Field, Key};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::cmp::Ordering;
 use std::fmt;
@@ -13,13 +14,13 @@ use std::fmt;
 #[derive(Clone, Debug, Default)]
 pub struct Quantity {
     nanos: i128,
-    text: String,
+    text: Name,
 }
 
 impl Quantity {
     /// So many whole units, for example bytes.
     pub fn whole(units: u64) -> Self {
-        Quantity { nanos: i128::from(units) * NANOS, text: units.to_string() }
+        Quantity { nanos: i128::from(units) * NANOS, text: units.to_string().into() }
     }
 
     /// So many thousandths, for example of a processor.
@@ -28,7 +29,7 @@ impl Quantity {
             0 => (thousandths / 1000).to_string(),
             _ => format!("{thousandths}m"),
         };
-        Quantity { nanos: i128::from(thousandths) * (NANOS / 1000), text }
+        Quantity { nanos: i128::from(thousandths) * (NANOS / 1000), text: text.into() }
     }
 
     /// Thousandths, rounded up; `u64::MAX` beyond it, 0 if negative.
@@ -73,11 +74,25 @@ impl std::str::FromStr for Quantity {
             )
         };
         let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-        let digits_end = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
+        let ends = |byte: u8| !byte.is_ascii_digit() && byte != b'.';
+        let digits_end = unsigned.bytes().position(ends).unwrap_or(unsigned.len());
         let (number, suffix) = unsigned.split_at(digits_end);
-        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        let point = number.bytes().position(|byte| byte == b'.');
+        let (whole, fraction) = point.map_or((number, ""), |at| (&number[..at], &number[at + 1..]));
         if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') || number.len() > 30 {
             return Err(wrong());
+        }
+        // As nearly all are written: a few digits and what they count.
+        if let ("" | "Ki" | "Mi" | "Gi", true, 1..=9) =
+            (suffix, text.len() == unsigned.len() && point.is_none(), whole.len())
+        {
+            let digits = whole.bytes().fold(0, |sum: u64, digit| sum * 10 + u64::from(digit - b'0'));
+            let shift = suffix.bytes().next().map_or(0, |unit| match unit {
+                b'K' => 10,
+                b'M' => 20,
+                _ => 30,
+            });
+            return Ok(Quantity { nanos: i128::from(digits << shift) * NANOS, text: text.into() });
         }
         let (multiplier, divisor): (i128, i128) = match suffix {
             "" => (1, 1),
@@ -114,7 +129,7 @@ impl std::str::FromStr for Quantity {
         let scaled = digits.checked_mul(multiplier).and_then(|units| units.checked_mul(NANOS)).ok_or_else(wrong)?;
         // Rounded away from zero: a request is never made smaller than it was.
         let nanos = if scale == 1 { scaled } else { (scaled + scale - 1) / scale };
-        Ok(Quantity { nanos: if text.starts_with('-') { -nanos } else { nanos }, text: text.to_owned() })
+        Ok(Quantity { nanos: if text.starts_with('-') { -nanos } else { nanos }, text: text.into() })
     }
 }
 
@@ -178,6 +193,125 @@ impl Field for Quantity {
     }
 }
 
+/// Amounts by the resource they are of, in the order of its name: `cpu`, `memory`, `pods`.
+///
+/// There are three, or a few more. Side by side they take a fraction of what a tree takes, and every node has them twice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Amounts(Vec<(Name, Quantity)>);
+
+impl Amounts {
+    /// In the order of their names; of two for one resource the later counts. However many a user sends and in whatever
+    /// order, this takes O(n log n).
+    fn ordered(mut amounts: Vec<(Name, Quantity)>) -> Self {
+        if !amounts.is_sorted_by(|(a, _), (b, _)| a < b) {
+            amounts.reverse();
+            amounts.sort_by(|(a, _), (b, _)| a.cmp(b));
+            amounts.dedup_by(|(name, _), (kept, _)| name == kept);
+        }
+        Amounts(amounts)
+    }
+
+    /// The amount of a resource.
+    pub fn get(&self, resource: &str) -> Option<&Quantity> {
+        let at = self.0.binary_search_by(|(name, _)| name.as_str().cmp(resource)).ok()?;
+        Some(&self.0[at].1)
+    }
+
+    /// Whether there is an amount of it.
+    pub fn contains_key(&self, resource: &str) -> bool {
+        self.get(resource).is_some()
+    }
+
+    /// Sets the amount of a resource.
+    pub fn insert(&mut self, resource: Name, amount: Quantity) {
+        match self.0.binary_search_by(|(name, _)| name.cmp(&resource)) {
+            Ok(at) => self.0[at].1 = amount,
+            Err(at) => self.0.insert(at, (resource, amount)),
+        }
+    }
+
+    /// Takes over the amounts of resources that there is none of here.
+    pub fn complete(&mut self, from: &Amounts) {
+        let own = std::mem::take(&mut self.0);
+        *self = Amounts::ordered(from.0.iter().cloned().chain(own).collect());
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Each resource with its amount.
+    pub fn iter(&self) -> AmountsIter<'_> {
+        self.0.iter().map(|(name, amount)| (name.as_str(), amount))
+    }
+}
+
+/// Resources with their amounts.
+pub type AmountsIter<'a> =
+    std::iter::Map<std::slice::Iter<'a, (Name, Quantity)>, fn(&(Name, Quantity)) -> (&str, &Quantity)>;
+
+impl<'a> IntoIterator for &'a Amounts {
+    type Item = (&'a str, &'a Quantity);
+    type IntoIter = AmountsIter<'a>;
+
+    fn into_iter(self) -> AmountsIter<'a> {
+        self.iter()
+    }
+}
+
+impl<N: Into<Name>> FromIterator<(N, Quantity)> for Amounts {
+    fn from_iter<I: IntoIterator<Item = (N, Quantity)>>(from: I) -> Self {
+        Amounts::ordered(from.into_iter().map(|(resource, amount)| (resource.into(), amount)).collect())
+    }
+}
+
+impl<N: Into<Name>, const COUNT: usize> From<[(N, Quantity); COUNT]> for Amounts {
+    fn from(amounts: [(N, Quantity); COUNT]) -> Self {
+        amounts.into_iter().collect()
+    }
+}
+
+impl std::ops::Index<&str> for Amounts {
+    type Output = Quantity;
+
+    fn index(&self, resource: &str) -> &Quantity {
+        self.get(resource).expect("there is an amount of it")
+    }
+}
+
+impl Serialize for Amounts {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Amounts {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct ByResource;
+        impl<'de> de::Visitor<'de> for ByResource {
+            type Value = Amounts;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map")
+            }
+            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Amounts, A::Error> {
+                let mut amounts = Vec::new();
+                while let Some(Key(resource)) = map.next_key()? {
+                    amounts.push(((&*resource).into(), map.next_value()?));
+                }
+                Ok(Amounts::ordered(amounts))
+            }
+        }
+        from.deserialize_map(ByResource)
+    }
+}
+
+impl Field for Amounts {
+    fn is_absent(&self) -> bool {
+        self.is_empty()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,6 +334,34 @@ mod tests {
         for wrong in ["", "m", "1x", "1.2.3", "1 Gi", "0x10", "1e99", "1mm", "--1", "١"] {
             assert!(wrong.parse::<Quantity>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn digits_beyond_64_bits_count() {
+        let amount = |text: &str| text.parse::<Quantity>().unwrap();
+        assert_eq!(amount("18446744073709551615").value(), u64::MAX);
+        assert_eq!(amount("9999999999999999999").value(), 9_999_999_999_999_999_999);
+        assert_eq!(amount("000000000000000000000000000001").value(), 1);
+        assert_eq!(amount("1.000000000000000000000001").milli_value(), 1001);
+    }
+
+    #[test]
+    fn the_short_way_and_the_long_one_agree() {
+        for (digits, unit) in [("0", ""), ("7", "Ki"), ("999999999", "Gi"), ("110", ""), ("8", "Mi")] {
+            let amount = |text: String| text.parse::<Quantity>().unwrap();
+            assert_eq!(amount(format!("{digits}{unit}")), amount(format!("+{digits}.0{unit}")), "{digits}{unit}");
+        }
+    }
+
+    #[test]
+    fn amounts_are_in_the_order_of_their_resources() {
+        let amounts: Amounts = serde_json::from_str(r#"{"pods":"110","cpu":2,"memory":"1Gi","cpu":"4"}"#).unwrap();
+        assert_eq!(serde_json::to_string(&amounts).unwrap(), r#"{"cpu":"4","memory":"1Gi","pods":"110"}"#);
+        assert_eq!((amounts.get("cpu"), amounts.get("gpu")), (Some(&Quantity::whole(4)), None));
+        assert!(serde_json::from_str::<Amounts>(r#"["cpu"]"#).is_err());
+        let mut few: Amounts = [("memory", Quantity::whole(1))].into();
+        few.complete(&amounts);
+        assert_eq!(serde_json::to_string(&few).unwrap(), r#"{"cpu":"4","memory":"1","pods":"110"}"#);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::api::meta::{MicroTime, Time};
 use crate::api::namespace::NODE_LEASES;
 use crate::api::node::{Node, NodeAddress, NodeCondition, NodeInfo, NodeStatus};
 use crate::api::object::{Key, Object, Resource};
-use crate::api::quantity::Quantity;
+use crate::api::quantity::{Amounts, Quantity};
 use crate::client::{Calls, Informer, informer};
 use crate::program::{Answer, Effects, Input, Level, Part, Query, Verb};
 use crate::time::{Duration, Instant, Now, Wall};
@@ -195,10 +195,10 @@ impl NodeAgent {
             node.metadata.labels.clone_from(&self.facts.labels);
         }
         let facts = &self.facts;
-        let amounts: BTreeMap<String, Quantity> = [
-            ("cpu".to_owned(), Quantity::milli(facts.cpu_milli)),
-            ("memory".to_owned(), Quantity::whole(facts.memory_bytes)),
-            ("pods".to_owned(), Quantity::whole(facts.pods)),
+        let amounts: Amounts = [
+            ("cpu", Quantity::milli(facts.cpu_milli)),
+            ("memory", Quantity::whole(facts.memory_bytes)),
+            ("pods", Quantity::whole(facts.pods)),
         ]
         .into();
         let status: &mut NodeStatus = &mut node.status;

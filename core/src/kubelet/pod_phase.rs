@@ -102,6 +102,7 @@ pub fn standing(phase: PodPhase, restart: RestartPolicy, parts: &[Part]) -> Stan
     match () {
         () if parts.iter().any(|part| part.given_up) => Standing::SomeFailed,
         () if any(Outlook::NotYet) => Standing::Waiting,
+        () if planted!(AnyDoneIsDone) && any(Outlook::Well) => Standing::AllSucceeded,
         () if any(Outlook::Again) => Standing::Active,
         () if any(Outlook::Badly) => Standing::SomeFailed,
         () => Standing::AllSucceeded,

@@ -105,6 +105,8 @@ struct Track {
     /// SIGTERM was sent, and SIGKILL follows then.
     kill_at: Option<Instant>,
     killed_at: Option<Instant>,
+    /// Since when it has been seen running. How long it ran is counted from then, since the node's wall clock may jump.
+    runs_since: Option<Instant>,
     /// Ends in a row, none of which came after a long run.
     ends: u32,
     failed_starts: u32,
@@ -123,6 +125,7 @@ impl Default for Track {
             starting_until: None,
             kill_at: None,
             killed_at: None,
+            runs_since: None,
             ends: 0,
             failed_starts: 0,
             failed_at: Now::default(),
@@ -169,10 +172,11 @@ impl Track {
         match &state {
             ContainerState::Running { .. } => {
                 self.failed_starts = 0;
+                self.runs_since = Some(now.mono);
                 (self.kill_at, self.killed_at) = (None, None);
             }
-            ContainerState::Exited { started, finished, .. } => {
-                let long = finished.since(*started) >= FORGIVEN_AFTER;
+            ContainerState::Exited { .. } => {
+                let long = self.runs_since.take().is_some_and(|since| now.mono.since(since) >= FORGIVEN_AFTER);
                 self.ends = if long { 1 } else { self.ends.saturating_add(1) };
                 self.failed_starts = 0;
                 self.not_before = now.mono + restart_delay(self.ends);
@@ -497,7 +501,8 @@ const LAST_WORDS_TRIES: u32 = 4;
 
 /// The time from SIGTERM to SIGKILL: what its deletion says, else what the pod asks for.
 fn grace(pod: &Pod) -> Duration {
-    let seconds = pod.metadata.deletion_grace_period_seconds.filter(|_| pod.metadata.is_deleting());
+    let seconds =
+        pod.metadata.deletion_grace_period_seconds.filter(|_| pod.metadata.is_deleting() && !planted!(GraceOfSpec));
     Duration::from_secs(u64::try_from(seconds.unwrap_or(pod.grace_seconds())).unwrap_or(0)).max(GRACE_MIN)
 }
 

@@ -34,6 +34,7 @@ pub fn report(state: &runtime::ContainerState, starting: bool) -> Report {
         runtime::ContainerState::Absent => Report::Absent,
         runtime::ContainerState::Running { .. } => Report::Alive,
         runtime::ContainerState::Exited { code: 0, .. } => Report::Completed,
+        runtime::ContainerState::Exited { code, .. } if planted!(SignalIsSuccess) && *code > 128 => Report::Completed,
         runtime::ContainerState::Exited { .. } => Report::Crashed,
         runtime::ContainerState::NotStarted { .. } => Report::NotStarted,
         runtime::ContainerState::Unknown => Report::Unknown,

@@ -39,7 +39,7 @@ pub const FILTERS: &[Filter] = &[
     },
     Filter {
         name: "NodeDeletion",
-        refuses: |_, node| node.deleting.then_some(Refusal::BeingDeleted),
+        refuses: |_, node| (node.deleting && !planted!(TakesEndingNodes)).then_some(Refusal::BeingDeleted),
         why: "the node is being deleted, and its pods with it. Miniku's own",
     },
     Filter {
@@ -98,7 +98,10 @@ fn resources(pod: &PodFacts, node: &NodeFacts) -> Option<Refusal> {
     let free_pods = node.allocatable_pods.saturating_sub(usage.pods);
     let free_cpu_milli = node.allocatable_cpu_milli.saturating_sub(usage.amount.cpu_milli);
     let free_memory = node.allocatable_memory.saturating_sub(usage.amount.memory);
-    if free_pods > 0 && pod.amount.cpu_milli <= free_cpu_milli && pod.amount.memory <= free_memory {
+    if free_pods > 0
+        && pod.amount.cpu_milli <= free_cpu_milli
+        && (pod.amount.memory <= free_memory || planted!(IgnoresMemory))
+    {
         return None;
     }
     let short = |requested: u64, free: u64| (requested > free).then_some(Shortage { requested, free });

@@ -298,7 +298,9 @@ impl Scheduler {
                 }
                 if let Some(Assumed { node, amount, .. }) = self.drop_pending(&old.key()) {
                     sometimes!(PodGoneWhileBound);
-                    self.release(&node, &amount);
+                    if !planted!(LeavesRoomTaken) {
+                        self.release(&node, &amount);
+                    }
                 }
             }
             // A new list, or the user's wish to look again: as good a time for the flush as any.
@@ -690,12 +692,16 @@ impl Scheduler {
 fn counts(object: &Object) -> Option<(&str, Amount)> {
     let pod = object.get::<Pod>()?;
     let freed = planted!(FreesAtDeletion) && pod.metadata.is_deleting();
-    let node = pod.node().filter(|_| !pod.status.phase.is_final() && !freed)?;
+    let node = pod.node().filter(|_| (!pod.status.phase.is_final() || planted!(FinishedTakeRoom)) && !freed)?;
     Some((node, Amount::of(pod)))
 }
 
 fn place(key: &Key, pod: &Pod) -> Place {
-    let priority = Reverse(pod.spec.priority.unwrap_or(0));
+    let priority = Reverse(if planted!(PriorityReversed) {
+        -pod.spec.priority.unwrap_or(0)
+    } else {
+        pod.spec.priority.unwrap_or(0)
+    });
     Place { priority, created: pod.metadata.creation_timestamp, key: key.clone() }
 }
 

@@ -107,7 +107,7 @@ pub struct Turn<'a> {
 /// #     node.metadata.name = name.into();
 /// #     node.status.conditions.push(NodeCondition { kind: "Ready".into(), status: "True".into(), ..Default::default() });
 /// #     node.status.allocatable =
-/// #         [("cpu", cpu), ("memory", "8Gi"), ("pods", "110")].map(|(name, amount)| (name.into(), amount.parse().unwrap())).into();
+/// #         [("cpu", cpu), ("memory", "8Gi"), ("pods", "110")].map(|(name, amount)| (name, amount.parse().unwrap())).into();
 /// #     node
 /// # };
 /// let mut nodes = Nodes::default();

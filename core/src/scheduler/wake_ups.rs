@@ -136,7 +136,7 @@ impl Gain {
 pub fn removed(before: Option<&NodeFacts>, after: &NodeFacts) -> Obstacles {
     let Some(before) = before else { return Gain::Added.removes() };
     let gains = [
-        (Gain::Uncordoned, before.unschedulable && !after.unschedulable),
+        (Gain::Uncordoned, !planted!(UncordonUnnoticed) && before.unschedulable && !after.unschedulable),
         (Gain::BecameReady, before.ready != Ready::True && after.ready == Ready::True),
         (Gain::Relabelled, before.labels != after.labels),
         (

@@ -1,5 +1,6 @@
 //! Moves requests and answers to and from a server, and bounds the time that takes.
 
+use crate::client::socket::Sockets;
 use crate::client::wire::{self, HttpRequest};
 use std::fmt;
 use std::io::{self, BufReader, Read};
@@ -9,7 +10,7 @@ use std::time::Duration;
 use ureq::config::Config;
 use ureq::http::{Response, Uri};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::unversioned::transport::{Connector, DefaultConnector, NextTimeout};
 use ureq::{Agent, Body, BodyReader, Timeout};
 
 /// A connection that is not made after this time will not be.
@@ -18,6 +19,8 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// No answer is longer: 150,000 pods of some kilobytes each fit.
 const ANSWER_BYTES_MAX: u64 = 2 << 30;
+/// So much memory is taken on the word of a server.
+const BELIEVED_BYTES_MAX: u64 = 1 << 20;
 /// ureq's own 128 KiB, twice a connection, would be most of an idle daemon's memory.
 const BUFFER_BYTES: usize = 16 << 10;
 
@@ -147,7 +150,7 @@ pub struct Stop {
 impl Default for Stop {
     fn default() -> Self {
         // Streams are their readers' to bound: by the server's time limit, or not at all.
-        let agent = agent(configured().max_idle_connections(0).build());
+        let agent = agent(configured().max_idle_connections(0).build(), DefaultConnector::default());
         Stop { agent, stopped: std::sync::Arc::default() }
     }
 }
@@ -177,8 +180,8 @@ fn configured() -> ureq::config::ConfigBuilder<ureq::typestate::AgentScope> {
         .output_buffer_size(BUFFER_BYTES)
 }
 
-fn agent(config: Config) -> Agent {
-    Agent::with_parts(config, DefaultConnector::default(), Addresses::default())
+fn agent(config: Config, connector: impl Connector) -> Agent {
+    Agent::with_parts(config, connector, Addresses::default())
 }
 
 /// Looks names up, but takes an address as it is.
@@ -212,7 +215,7 @@ pub struct Connection {
 impl Connection {
     /// Connects on the first request, not before.
     pub fn new(server: ServerUrl) -> Self {
-        let agent = agent(configured().timeout_global(Some(CALL_TIMEOUT)).build());
+        let agent = agent(configured().timeout_global(Some(CALL_TIMEOUT)).build(), Sockets);
         Connection { agent, server }
     }
 
@@ -224,7 +227,10 @@ impl Connection {
     /// Sends a request and reads the whole answer.
     pub fn send(&self, request: &HttpRequest) -> Result<HttpAnswer, TransportError> {
         let mut response = self.run(&self.agent, request, None)?;
-        let bytes = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec()?;
+        let length = response.body().content_length().unwrap_or(0).min(BELIEVED_BYTES_MAX);
+        let mut bytes = Vec::with_capacity(length as usize);
+        let mut body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).reader();
+        body.read_to_end(&mut bytes).map_err(ureq::Error::from)?;
         Ok(HttpAnswer { code: response.status().as_u16(), warnings: warnings(&response), bytes })
     }
 

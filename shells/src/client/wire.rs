@@ -308,7 +308,9 @@ struct ListMeta<'a> {
 }
 
 fn list(kind: Kind, bytes: &[u8]) -> Result<Answer, String> {
-    let mut from = serde_json::Deserializer::from_slice(bytes);
+    // Checked as a whole: that takes less than to check each string when it is read.
+    let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
+    let mut from = serde_json::Deserializer::from_str(text);
     let list = List { kind }.deserialize(&mut from).and_then(|list| from.end().map(|()| list));
     let (revision_text, items) = list.map_err(|error| error.to_string())?;
     Ok(Answer::List { revision: revision(&revision_text)?, items })

@@ -1,19 +1,82 @@
-//! S-brake: Nothing is evicted while, as far as the node lifecycle controller was told, no node is ready.
+//! S-brake: Nothing is evicted while, as far as the node lifecycle controller was told, no node is ready; no further node of a small cluster is emptied while most are not; and one node is emptied after the other, ten seconds apart.
 //!
-//! With nobody heard the fault is most likely its own. Catches: mass eviction after everything was cut off.
+//! With nobody heard the fault is most likely its own. A node is chosen when its lease is asked for the last time before
+//! the first of its pods is deleted. Catches: mass eviction after everything was cut off.
 
 use super::told::Told;
 use super::{Broken, Checker};
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
+use miniku_core::api::name::Name;
 use miniku_core::api::node::Node;
-use miniku_core::api::object::Object;
+use miniku_core::api::object::{Key, Object};
+use miniku_core::api::pod::Pod;
 use miniku_core::program::Verb;
+use miniku_core::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-/// What the controller was told.
+/// At `--node-eviction-rate` 0.1, by a clock that may run 5 % too fast.
+const EVERY: Duration = Duration::from_millis(10_000 * 100 / 105);
+
+/// Each controller, of which there may be two, by what it was told itself.
 #[derive(Default)]
 pub struct Brake {
+    by: BTreeMap<Arc<str>, Observer>,
+}
+
+#[derive(Default)]
+struct Observer {
     told: Told,
+    /// When each node's lease was asked for last, and whether further nodes were to be left alone then.
+    asked: BTreeMap<Name, (Instant, bool)>,
+    /// When the node was chosen of which the first pod was deleted last.
+    chosen: Option<(Name, Instant)>,
+    /// When each node was chosen whose pods are deleted.
+    emptied: BTreeMap<Name, Instant>,
+}
+
+/// Whether more than two nodes, and 55 % of all, are not ready, of up to 50. Source: Kubernetes, `ComputeZoneState`.
+fn holds<'a>(nodes: impl Iterator<Item = &'a Node>) -> bool {
+    let (mut all, mut not_ready) = (0, 0);
+    for node in nodes {
+        all += 1;
+        not_ready += usize::from(!node.is_ready());
+    }
+    all <= 50 && not_ready > 2 && not_ready * 100 >= all * 55
+}
+
+impl Observer {
+    fn asks(&mut self, truth: &Truth, name: Name) {
+        // A node that has gone unseen may be one that it does not count; so both have to say the same.
+        let told = || self.told.objects().filter_map(Object::get::<Node>);
+        let hold = holds(told()) && holds(told().filter(|node| truth.node(&node.metadata.name).is_some()));
+        self.asked.insert(name, (truth.now, hold));
+    }
+
+    fn evicts(&mut self, truth: &Truth, key: &Key) -> Result<(), Broken> {
+        let mut nodes = self.told.objects().filter_map(Object::get::<Node>).peekable();
+        if nodes.peek().is_some() && !nodes.any(Node::is_ready) {
+            let nodes = self.told.objects().filter(|object| object.kind() == Kind::Node).count();
+            return Err(Broken::by(format!("{key} is evicted, and none of {nodes} nodes is ready")));
+        }
+        let Some(node) = truth.object(key).and_then(Object::get::<Pod>).and_then(Pod::node) else { return Ok(()) };
+        let name = Name::from(node);
+        let Some((asked, hold)) = self.asked.get(&name).copied() else { return Ok(()) };
+        if self.emptied.insert(name.clone(), asked) == Some(asked) {
+            return Ok(());
+        }
+        if hold {
+            return Err(Broken::by(format!("{key} is evicted from {node}, and most nodes are not ready")));
+        }
+        match self.chosen.replace((name.clone(), asked)) {
+            Some((before, at)) if before != name && asked.since(at).max(at.since(asked)) < EVERY => {
+                let apart = asked.since(at).max(at.since(asked)).as_millis();
+                Err(Broken::by(format!("{before} and {node} are emptied, chosen {apart} ms apart")))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Checker for Brake {
@@ -21,16 +84,20 @@ impl Checker for Brake {
         &[Sight::Sent, Sight::Heard]
     }
 
-    fn see(&mut self, _: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
+    fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
             Fact::Heard { who, input } if who.role == Role::NodeLifecycle => {
-                self.told.hear(who, input);
+                let observer = self.by.entry(who.name.clone()).or_default();
+                if observer.told.hear(who, input) {
+                    (observer.asked, observer.chosen, observer.emptied) = Default::default();
+                }
             }
             Fact::Sent { who, request, .. } if who.role == Role::NodeLifecycle => {
-                let Verb::Delete { key, .. } = &request.verb else { return Ok(()) };
-                let nodes: Vec<&Node> = self.told.objects().filter_map(Object::get).collect();
-                if key.kind == Kind::Pod && !nodes.is_empty() && !nodes.iter().any(|node| node.is_ready()) {
-                    return Err(Broken::by(format!("{key} is evicted, and none of {} nodes is ready", nodes.len())));
+                let observer = self.by.entry(who.name.clone()).or_default();
+                match &request.verb {
+                    Verb::Get { key } if key.kind == Kind::Lease => observer.asks(truth, key.name.clone()),
+                    Verb::Delete { key, .. } if key.kind == Kind::Pod => return observer.evicts(truth, key),
+                    _ => {}
                 }
             }
             _ => {}
@@ -62,5 +129,37 @@ mod tests {
         };
         evict("True").unwrap();
         assert!(evict("Unknown").is_err());
+    }
+
+    /// What a controller is told of nodes, and the eviction of a pod of each of these after its lease was asked for.
+    fn evicts(nodes: &[(&str, &str)], from: &[(&str, u64)]) -> Result<(), Broken> {
+        let mut story = Story::<Brake>::new();
+        let controller = who(Role::NodeLifecycle, "node-lifecycle");
+        for (name, status) in nodes {
+            let mut node = node(name);
+            node["status"]["conditions"] = json!([{"type": "Ready", "status": status}]);
+            let event = WatchEvent::Added(story.put(node)?.new.unwrap());
+            story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } })?;
+        }
+        for (name, wait) in from {
+            story.pass(*wait)?;
+            let lease = Verb::Get { key: Key::new(Kind::Lease, "kube-node-lease", name) }.into();
+            story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &lease })?;
+            let key = story.put(pod(&format!("pod-{name}"), name, "Running"))?.key;
+            let delete = Verb::Delete { key, options: DeleteOptions::default() }.into();
+            story.see(Fact::Sent { who: &controller, id: RequestId(2), request: &delete })?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn fires_when_most_nodes_are_silent_and_when_two_go_at_once() {
+        let nodes = [("a", "True"), ("b", "True"), ("c", "Unknown"), ("d", "Unknown")];
+        evicts(&nodes, &[("c", 60), ("d", 10)]).unwrap();
+        let broken = evicts(&nodes, &[("c", 60), ("d", 5)]).unwrap_err();
+        assert_eq!(broken.what, "c and d are emptied, chosen 5000 ms apart");
+        let most = [("a", "True"), ("b", "Unknown"), ("c", "Unknown"), ("d", "Unknown")];
+        let broken = evicts(&most, &[("c", 60)]).unwrap_err();
+        assert_eq!(broken.what, "pods/default/pod-c is evicted from c, and most nodes are not ready");
     }
 }

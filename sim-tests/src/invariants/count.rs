@@ -2,6 +2,8 @@
 //!
 //! Pods that finished or are being deleted do not count, nor do adopted ones: they may come while a request is on its way. What the controller knew is what was delivered to it. The
 //! request may have been on its way for long; so the versions are counted from the one known when it was sent.
+//! A creation that a former life had asked for may come late and be one too many, if a pod of the set has gone since: the
+//! next life takes the name that became free. The surplus goes again.
 //! Catches: a controller that counts its stale view and creates again; twins after a lost reply or a restart.
 
 use super::{Broken, Checker};
@@ -14,6 +16,17 @@ use miniku_core::program::{Answer, Input, Revision, Verb, WatchEvent};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// What was known and true when a pod was asked for.
+struct Asked {
+    /// The revision of its set that was known; the oldest of several.
+    known: Revision,
+    /// Who asked last, and in which life.
+    by: Arc<str>,
+    life: u32,
+    /// The newest revision there was when it was first asked for.
+    at: Revision,
+}
+
 /// Versions of each set, what its controller knows, and its pods.
 #[derive(Default)]
 pub struct Count {
@@ -21,11 +34,15 @@ pub struct Count {
     wanted: BTreeMap<String, Vec<(Revision, usize)>>,
     /// By controller, of which there may be two, and uid: the revision that it saw last.
     known: BTreeMap<(Arc<str>, String), Revision>,
-    /// By pod: the revision of its set that was known when its creation was asked for; the oldest of several.
-    asked: BTreeMap<Key, Revision>,
+    /// By pod whose creation was asked for.
+    asked: BTreeMap<Key, Asked>,
+    /// The life that each controller is in.
+    lives: BTreeMap<Arc<str>, u32>,
+    /// By uid of the set: when a pod of it was removed last.
+    removed: BTreeMap<String, Revision>,
     /// By uid of the set.
     pods: BTreeMap<String, BTreeSet<Key>>,
-    /// Pods that were not made for the set that has them.
+    /// Pods that were not made for the set that has them, or not by the life that counts now.
     adopted: BTreeSet<Key>,
 }
 
@@ -57,9 +74,11 @@ impl Checker for Count {
         &[Sight::Heard, Sight::Sent, Sight::Durable]
     }
 
-    fn see(&mut self, _: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
+    fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
-            Fact::Heard { who, input } if who.role == Role::ReplicaSets => match input {
+            Fact::Heard { who, input } if who.role == Role::ReplicaSets => {
+                self.lives.insert(who.name.clone(), who.life);
+                match input {
                 Input::Reply { answer: Answer::List { items, .. }, .. } => {
                     items.iter().for_each(|item| self.knows(who, item));
                 }
@@ -68,14 +87,17 @@ impl Checker for Count {
                     self.knows(who, object);
                 }
                 _ => {}
-            },
+                }
+            }
             Fact::Sent { who, request, .. } if who.role == Role::ReplicaSets => {
                 if let Verb::Create { object } = &request.verb
                     && let Some(uid) = owner(object)
                 {
                     let known = self.known.get(&(who.name.clone(), uid.to_owned())).copied().unwrap_or_default();
-                    let oldest = self.asked.entry(object.key()).or_insert(known);
-                    *oldest = known.min(*oldest);
+                    let (by, life, at) = (who.name.clone(), who.life, truth.disk.revision());
+                    self.lives.insert(by.clone(), life);
+                    let asked = self.asked.entry(object.key()).or_insert(Asked { known, by: by.clone(), life, at });
+                    (asked.known, asked.by, asked.life) = (known.min(asked.known), by, life);
                 }
             }
             Fact::Durable { change } => {
@@ -85,14 +107,24 @@ impl Checker for Count {
                         versions.push((change.revision, set.wanted()));
                     }
                 }
+                if let Some(uid) = change.old.as_ref().filter(|_| change.new.is_none()).and_then(owner) {
+                    self.removed.insert(uid.to_owned(), change.revision);
+                }
                 if let Some(uid) = counted(change.old.as_ref())
                     && let Some(pods) = self.pods.get_mut(uid)
                 {
                     pods.remove(&change.key);
                 }
                 let Some(uid) = counted(change.new.as_ref()) else { return Ok(()) };
+                let asked = if change.old.is_none() { self.asked.remove(&change.key) } else { None };
+                // The next life took the names that had become free since, and could not know of this one.
+                let late = asked.as_ref().is_some_and(|asked| {
+                    let over = self.lives.get(&asked.by).is_some_and(|life| asked.life < *life);
+                    over && self.removed.get(uid).is_some_and(|removed| *removed > asked.at)
+                });
                 let pods = self.pods.entry(uid.to_owned()).or_default();
                 match &change.old {
+                    None if late => drop(self.adopted.insert(change.key.clone())),
                     None => drop(self.adopted.remove(&change.key)),
                     Some(old) if owner(old) != Some(uid) => drop(self.adopted.insert(change.key.clone())),
                     Some(_) => {}
@@ -104,7 +136,7 @@ impl Checker for Count {
                 if change.old.is_some() {
                     return Ok(());
                 }
-                let from = self.asked.remove(&change.key).unwrap_or_default();
+                let from = asked.map(|asked| asked.known).unwrap_or_default();
                 let Some(most) = self.most(uid, from) else { return Ok(()) };
                 if have > most {
                     let pods: Vec<String> = self.pods[uid].iter().map(|pod| pod.name.to_string()).collect();

@@ -1,4 +1,4 @@
-//! S-evict: The node lifecycle controller calls a node silent, and deletes its pods, only if it has heard no renewal of its lease for the whole grace period, and the API server has confirmed it since.
+//! S-evict: The node lifecycle controller calls a node silent, and deletes its pods, only if it has heard no renewal of its lease for the whole grace period, for its pods' sake for the time to eviction too, and the API server has confirmed it since.
 //!
 //! What it heard is what was delivered to it, by its own clock. Pods of nodes that are gone from the store may go.
 //! Catches: eviction of everything after the API server was away; a deadline that fires though the node came back.
@@ -16,6 +16,9 @@ use std::sync::Arc;
 
 /// The controller's own grace period, less what a clock that runs 5 % too fast makes of it: it counts by its own.
 const GRACE: Duration = Duration::from_millis(15_000 * 100 / 105);
+
+/// Its grace period and its time to eviction, less the same.
+const EVICTION: Duration = Duration::from_millis(45_000 * 100 / 105);
 
 /// When each controller, of which there may be two, last heard of which renewal.
 #[derive(Default)]
@@ -75,14 +78,14 @@ impl Checker for Evict {
                 }
             }
             Fact::Sent { who, request, .. } if who.role == Role::NodeLifecycle => {
-                let (node, object) = match &request.verb {
+                let (node, object, least) = match &request.verb {
                     Verb::Delete { key, .. } => {
                         let Some(object) = truth.object(key).filter(|_| key.kind == Kind::Pod) else { return Ok(()) };
                         let Some(node) = object.get::<Pod>().and_then(Pod::node) else { return Ok(()) };
-                        (node, object)
+                        (node, object, EVICTION)
                     }
                     Verb::Update { object, part: Part::Status } if object.kind() == Kind::Node => {
-                        (object.meta().name.as_str(), object)
+                        (object.meta().name.as_str(), object, GRACE)
                     }
                     _ => return Ok(()),
                 };
@@ -90,8 +93,8 @@ impl Checker for Evict {
                 let Some(observer) = self.by.get(&who.name) else { return Ok(()) };
                 let last = observer.heard.get(&name).map_or(observer.since, |(_, at)| *at);
                 let silent = truth.now.since(last);
-                let wrong = match observer.confirmed.get(&name).filter(|confirmed| **confirmed >= last) {
-                    _ if silent < GRACE => format!("was heard {} ms ago", silent.as_millis()),
+                let wrong = match observer.confirmed.get(&name).filter(|confirmed| confirmed.since(last) >= least) {
+                    _ if silent < least => format!("was heard {} ms ago", silent.as_millis()),
                     None => "was not asked for".to_owned(),
                     Some(_) => return Ok(()),
                 };
@@ -132,7 +135,8 @@ mod tests {
             story.see(Fact::Heard { who: &controller, input: &input }).unwrap();
             story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request })
         };
-        evict(&mut story, 20).unwrap();
+        evict(&mut story, 45).unwrap();
         assert!(evict(&mut story, 10).unwrap_err().what.contains("was heard 10000 ms ago"));
+        assert!(evict(&mut story, 30).unwrap_err().what.contains("was heard 30000 ms ago"));
     }
 }

@@ -1,6 +1,6 @@
 //! L-hot: No object is written, no container started, and nothing asked for by one client, more often than a bound allows within a minute.
 //!
-//! The bound of a replica set grows with its pods, each of which may change its counts. Leases have their own rhythm.
+//! The bound of a replica set grows with its pods, wanted or there, each of which may change its counts. Leases have their own rhythm.
 //! Catches: two programs that undo each other's writes; a start that is tried again without a pause.
 
 use super::{Broken, Checker};
@@ -28,7 +28,8 @@ const REQUESTS: u64 = 600;
 #[derive(Default)]
 pub struct Hot {
     since: Instant,
-    writes: BTreeMap<Key, u64>,
+    /// With the most pods that a replica set had or wanted meanwhile.
+    writes: BTreeMap<Key, (u64, u64)>,
     starts: BTreeMap<(String, String), u64>,
     requests: BTreeMap<(Arc<str>, Key), u64>,
 }
@@ -50,9 +51,12 @@ impl Checker for Hot {
         }
         match fact {
             Fact::Durable { change } if change.key.kind != Kind::Lease => {
-                let times = count(&mut self.writes, change.key.clone());
-                let pods = change.new.as_ref().and_then(Object::get).map_or(0, ReplicaSet::wanted) as u64;
-                if times > WRITES + pods * WRITES_A_POD {
+                let (times, pods) = self.writes.entry(change.key.clone()).or_default();
+                *times += 1;
+                let most = |set: &ReplicaSet| set.wanted().max(usize::try_from(set.status.replicas).unwrap_or(0));
+                let states = change.old.iter().chain(&change.new).filter_map(Object::get);
+                *pods = (*pods).max(states.map(most).max().unwrap_or(0) as u64);
+                if *times > WRITES + *pods * WRITES_A_POD {
                     let what = format!("{} is written {times} times in a minute", change.key);
                     return Err(Broken::by(what).with(change.old.iter().chain(&change.new)));
                 }

@@ -103,6 +103,8 @@ checkers! {
     namespace  "S-namespace" Namespace;
     lost       "S-lost"      Lost;
     record     "S-record"    Record;
+    pending    "L-sched"     Pending;
+    named      "S-named"     Named;
 }
 
 pub mod stable;

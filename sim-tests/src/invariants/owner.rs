@@ -1,4 +1,4 @@
-//! S-owner: A pod's controller is never replaced by another; a replica set's controller deletes no pod of a former set of that name; the collector deletes nothing that an owner holds or has let go.
+//! S-owner: A pod's controller is never replaced by another, is of its namespace, and takes no pod that it was told has finished or is going; a replica set's controller deletes no pod of a former set of that name; the collector deletes nothing that an owner holds or has let go, and takes no living owner away.
 //!
 //! An owner holds what names it while it exists and does not wait for its children to go; kinds that nobody knows are
 //! taken to exist. A pod of a missing node is no matter of owners.
@@ -10,8 +10,11 @@ use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::meta::OwnerReference;
 use miniku_core::api::object::{Key, Object};
+use miniku_core::api::pod::Pod;
+use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::apiserver::deletion::FOREGROUND;
 use miniku_core::program::{Answer, DeleteOptions, Propagation, RequestId, Verb};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Owners that let their children go, and what the ReplicaSet controller was told.
@@ -33,6 +36,25 @@ fn holds(truth: &Truth, child: &Key, owner: &OwnerReference) -> bool {
 }
 
 impl Owner {
+    /// The collector writes an object anew.
+    fn strips(&self, truth: &Truth, new: &Object) -> Result<(), Broken> {
+        let key = new.key();
+        let same = |old: &&Object| old.revision() == new.revision() && !old.meta().is_deleting();
+        let Some(old) = truth.object(&key).filter(same) else { return Ok(()) };
+        let kept = |owner: &&OwnerReference| new.meta().owner_references.iter().any(|one| one.uid == owner.uid);
+        let lets_go = |owner: &OwnerReference| {
+            let owners = truth.disk.objects().values().filter(|one| one.meta().uid == owner.uid);
+            self.let_go.contains(&owner.uid) || owners.into_iter().any(|one| one.meta().is_deleting())
+        };
+        let mut taken = old.meta().owner_references.iter().filter(|owner| !kept(owner));
+        match taken.find(|owner| holds(truth, &key, owner) && !lets_go(owner)) {
+            Some(owner) => {
+                Err(Broken::by(format!("{key} is taken away from {}, which lives", owner.name)).with([old]))
+            }
+            None => Ok(()),
+        }
+    }
+
     fn collects(&self, truth: &Truth, key: &Key, options: &DeleteOptions) -> Result<(), Broken> {
         let Some(object) = truth.object(key) else { return Ok(()) };
         let meta = object.meta();
@@ -65,6 +87,30 @@ impl Owner {
     }
 }
 
+/// Whether the owner is a replica set of another namespace than the child's.
+fn is_elsewhere(truth: &Truth, child: &Key, owner: &OwnerReference) -> bool {
+    let is_it = |set: &&ReplicaSet| set.metadata.uid == owner.uid;
+    owner.kind == "ReplicaSet"
+        && truth.all::<ReplicaSet>().find(is_it).is_some_and(|set| *set.metadata.namespace != *child.namespace)
+}
+
+impl Owner {
+    /// A replica set's controller changes the owners of a pod.
+    fn claims(&self, key: &Key, patch: &Value) -> Result<(), Broken> {
+        let Some(known) = self.told.object(key) else { return Ok(()) };
+        let Some(pod) = known.get::<Pod>() else { return Ok(()) };
+        let named = |path: &str| patch.pointer(path).and_then(Value::as_str).unwrap_or_default();
+        let as_known = named("/metadata/resourceVersion") == known.meta().resource_version;
+        let owners = patch.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+        let adopts = owners.is_some_and(|owners| owners.iter().any(|owner| owner["controller"] == true));
+        if as_known && adopts && pod.metadata.controller().is_none() && !pod.is_active() {
+            let what = if pod.metadata.is_deleting() { "is going" } else { "has finished" };
+            return Err(Broken::by(format!("{key} is adopted, and {what}")).with([known]));
+        }
+        Ok(())
+    }
+}
+
 impl Checker for Owner {
     fn sights(&self) -> &'static [Sight] {
         &[Sight::Sent, Sight::Heard, Sight::Durable, Sight::Answered]
@@ -76,6 +122,12 @@ impl Checker for Owner {
                 self.told.hear(who, input);
             }
             Fact::Sent { who, id, request } => {
+                if let (Role::ReplicaSets, Verb::Merge { key, patch, .. }) = (who.role, &request.verb) {
+                    return self.claims(key, patch);
+                }
+                if let (Role::Garbage, Verb::Update { object, .. }) = (who.role, &request.verb) {
+                    return self.strips(truth, object);
+                }
                 let Verb::Delete { key, options } = &request.verb else { return Ok(()) };
                 match (who.role, options.propagation) {
                     (Role::Garbage, _) => return self.collects(truth, key, options),
@@ -97,6 +149,12 @@ impl Checker for Owner {
             }
             Fact::Durable { change } => {
                 let (Some(old), Some(new)) = (&change.old, &change.new) else { return Ok(()) };
+                if let (None, Some(owner)) = (old.meta().controller(), new.meta().controller())
+                    && is_elsewhere(truth, &change.key, owner)
+                {
+                    let what = format!("{} is controlled by {} of another namespace", change.key, owner.name);
+                    return Err(Broken::by(what).with([new]));
+                }
                 if let (Some(before), Some(after)) = (old.meta().controller(), new.meta().controller())
                     && before.uid != after.uid
                 {

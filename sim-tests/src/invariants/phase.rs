@@ -1,4 +1,4 @@
-//! S-phase: A pod that has Succeeded or Failed stays so; within one uid restart counts never fall, nor the count of failed starts before a start succeeds.
+//! S-phase: A pod that has Succeeded or Failed stays so; within one uid restart counts never fall, nor the count of failed starts before a start succeeds, which is never larger than the pod allows.
 //!
 //! Catches: a kubelet that forgets over a restart; a late status that overwrites a newer one.
 
@@ -40,6 +40,12 @@ impl Checker for Phase {
             && !self.started.contains(&new.metadata.uid)
         {
             return broken(format!("{} had {was} failed starts and has {is}", new.metadata.full_name()));
+        }
+        if let (Some(is), Some(most)) = (new.status.retry_count, new.start_retries())
+            && is > most
+            && !new.metadata.is_deleting()
+        {
+            return broken(format!("{} was tried again {is} times, and wants {most}", new.metadata.full_name()));
         }
         for after in &new.status.container_statuses {
             let before = old.status.container_statuses.iter().find(|before| before.name == after.name);

@@ -88,6 +88,9 @@ fn pods(truth: &Truth) -> Option<String> {
         let node = pod.node().unwrap_or_default();
         let living = truth.processes_of(&pod.metadata.uid).count();
         let wrong = match () {
+            _ if pod.is_ready() && !node.is_empty() && !is_up(truth, node) => {
+                Some("is called ready, and its node is dead")
+            }
             _ if pod.metadata.is_deleting() => {
                 (is_up(truth, node) || node.is_empty()).then_some("is still being deleted")
             }
@@ -150,6 +153,15 @@ fn sets(truth: &Truth) -> Option<String> {
                 "replica set {name} says {replicas} pods, {ready_told} ready; they are {}, {ready}",
                 active.len()
             ));
+        }
+        let available = set.status.available_replicas;
+        if set.spec.min_ready_seconds.unwrap_or(0) == 0 && told(available) != ready {
+            return Some(format!("replica set {name} says {} are available, {ready} are", available.unwrap_or(0)));
+        }
+        let own_finished = truth.all::<Pod>().filter(own).filter(|pod| pod.status.phase.is_final());
+        let finished = own_finished.filter(|pod| !pod.metadata.is_deleting()).count();
+        if finished > set.wanted() {
+            return Some(format!("replica set {name} keeps {finished} finished pods, and wants {}", set.wanted()));
         }
         if set.status.observed_generation != set.metadata.generation {
             return Some(format!("replica set {name} was not looked at since it changed"));

@@ -1,21 +1,28 @@
-//! S-status: What a pod's status tells of a container was seen of a process of this very pod; and the pod is called ready only if its containers run, or did a moment ago.
+//! S-status: What a pod's status tells of a container was seen of a process of this very pod; with the exit code that it had; the pod is called ready only if its containers run, or did a moment ago, and has Succeeded only if all of them ended well.
 //!
 //! Catches: a status that is written to a successor of the same name; a container that is called ready too early.
 
 use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::object::Object;
-use miniku_core::api::pod::{ContainerStatus, Pod};
+use miniku_core::api::pod::{PodPhase, ContainerStatus, Pod};
 use miniku_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
 
 /// A status may be on its way for a request's time-out.
 const NEWS: Duration = Duration::from_secs(75);
 
-/// Of each container, the latest attempt that ran, and when it ended.
+/// Of each container, its latest attempt that ran.
 #[derive(Default)]
 pub struct Status {
-    ran: BTreeMap<(String, String), (u32, Option<Instant>)>,
+    ran: BTreeMap<(String, String), Ran>,
+}
+
+#[derive(Clone, Copy)]
+struct Ran {
+    attempt: u32,
+    ended: Option<Instant>,
+    code: Option<i32>,
 }
 
 fn seen(one: &ContainerStatus) -> bool {
@@ -31,11 +38,11 @@ impl Checker for Status {
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
             Fact::Started { process, .. } => {
-                self.ran.insert((process.pod.uid.clone(), process.container.clone()), (process.attempt, None));
+                self.ran.insert((process.pod.uid.clone(), process.container.clone()), Ran { attempt: process.attempt, ended: None, code: None });
             }
-            Fact::Ended { process, .. } => {
+            Fact::Ended { process, code, .. } => {
                 let key = (process.pod.uid.clone(), process.container.clone());
-                self.ran.insert(key, (process.attempt, Some(truth.now)));
+                self.ran.insert(key, Ran { attempt: process.attempt, ended: Some(truth.now), code: *code });
             }
             Fact::Durable { change } => {
                 let Some((new, pod)) = change.new.as_ref().and_then(|new| Some((new, new.get::<Pod>()?))) else {
@@ -49,14 +56,29 @@ impl Checker for Status {
                 let broken = |what: String| Err(Broken::by(what).with(change.old.iter().chain([new])));
                 for one in pod.status.container_statuses.iter().filter(|one| seen(one)) {
                     let attempt = u32::try_from(one.restart_count).unwrap_or(0);
-                    if ran(&one.name).is_none_or(|(latest, _)| *latest < attempt) {
+                    if ran(&one.name).is_none_or(|ran| ran.attempt < attempt) {
                         return broken(format!("{}/{} is told of, and never ran so often", pod.metadata.name, one.name));
+                    }
+                    let really = ran(&one.name).filter(|ran| ran.attempt == attempt).and_then(|ran| ran.code);
+                    let told = one.state.terminated.as_ref().map(|end| end.exit_code);
+                    if let (Some(really), Some(told)) = (really, told)
+                        && really != told
+                    {
+                        let name = &pod.metadata.name;
+                        return broken(format!("{name}/{} ended with {really}, and is told to have ended with {told}", one.name));
+                    }
+                }
+                let succeeded = |pod: &Pod| pod.status.phase == PodPhase::Succeeded;
+                if succeeded(pod) && !old.is_some_and(succeeded) {
+                    let well = |name: &str| ran(name).is_some_and(|ran| ran.code == Some(0));
+                    if let Some(container) = pod.spec.containers.iter().find(|container| !well(&container.name)) {
+                        return broken(format!("{} has Succeeded, {} has not", pod.metadata.name, container.name));
                     }
                 }
                 if pod.is_ready() && !old.is_some_and(Pod::is_ready) {
-                    let runs = |name: &str| match ran(name) {
-                        Some((_, None)) => true,
-                        Some((_, Some(ended))) => truth.now.since(*ended) < NEWS,
+                    let runs = |name: &str| match ran(name).map(|ran| ran.ended) {
+                        Some(None) => true,
+                        Some(Some(ended)) => truth.now.since(ended) < NEWS,
                         None => false,
                     };
                     if let Some(container) = pod.spec.containers.iter().find(|container| !runs(&container.name)) {
@@ -103,5 +125,24 @@ mod tests {
         story.put(with(json!({"phase": "Running"}))).unwrap();
         story.put(runs()).unwrap();
         story.put(ready()).unwrap();
+    }
+
+    #[test]
+    fn fires_on_an_end_that_was_another() {
+        let ended = |phase: &str, told: i32, really: i32| {
+            let mut story = Story::<Status>::new();
+            story.put(pod("a", "n", "Running"))?;
+            let pod = PodRef { uid: "a-uid".into(), namespace: "default".into(), name: "a".into() };
+            let process = Process { pod, container: "c".into(), attempt: 0, pid: 7 };
+            story.see(Fact::Started { node: "n", process: &process })?;
+            story.see(Fact::Ended { node: "n", process: &process, code: Some(really) })?;
+            let end = json!({"terminated": {"exitCode": told, "reason": "Completed"}});
+            story.put(with(json!({"phase": phase, "containerStatuses": [{"name": "c", "restartCount": 0, "ready": false,
+                "state": end, "lastState": {}, "image": "", "imageID": ""}]})))
+        };
+        ended("Succeeded", 0, 0).unwrap();
+        ended("Failed", 3, 3).unwrap();
+        assert_eq!(ended("Failed", 1, 3).unwrap_err().what, "a/c ended with 3, and is told to have ended with 1");
+        assert_eq!(ended("Succeeded", 3, 3).unwrap_err().what, "a has Succeeded, c has not");
     }
 }

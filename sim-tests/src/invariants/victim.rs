@@ -1,4 +1,4 @@
-//! S-victim: A replica set's controller deletes no more active pods than are too many as far as it was told, and no ready one while one that is not ready stays.
+//! S-victim: A replica set's controller deletes no more active pods than are too many as far as it was told, and no ready one while one that is not ready stays; of finished ones only the oldest, and no more than are too many.
 //!
 //! Pods whose deletion it has asked for already do not count. Blamed is only what the store shows as well.
 //! Catches: a ranking upside down; a controller that forgets what it has asked for and chooses again.
@@ -33,7 +33,41 @@ fn left<'a>(objects: impl Iterator<Item = &'a Object>, set: &str, asked: &BTreeS
     pods.filter(|pod| pod.is_active() && owner(pod) == Some(set) && !asked.contains(&pod.metadata.uid)).collect()
 }
 
+/// The finished pods of a set that nobody has asked to go.
+fn finished<'a>(objects: impl Iterator<Item = &'a Object>, set: &str, asked: &BTreeSet<String>) -> Vec<&'a Pod> {
+    let pods = objects.filter_map(Object::get::<Pod>).filter(|pod| pod.status.phase.is_final());
+    let kept = pods.filter(|pod| !pod.metadata.is_deleting() && !asked.contains(&pod.metadata.uid));
+    kept.filter(|pod| owner(pod) == Some(set)).collect()
+}
+
 impl Observer {
+    /// A finished pod is deleted: more than are wanted were kept, and none older stays.
+    fn clears(&self, truth: &Truth, key: &Key, uid: &str) -> Result<(), Broken> {
+        let same = |object: &&Object| object.meta().uid == uid;
+        let known = self.told.object(key).filter(same).and_then(Object::get::<Pod>);
+        let Some(known) = known.filter(|pod| pod.status.phase.is_final()) else { return Ok(()) };
+        let (Some(set), Some(stored)) = (owner(known), truth.object(key).filter(same)) else { return Ok(()) };
+        let of = |object: &Object| object.get::<ReplicaSet>().filter(|one| one.metadata.uid == set).map(ReplicaSet::wanted);
+        let Some(wanted) = self.told.objects().find_map(of) else { return Ok(()) };
+        let as_told = finished(self.told.objects(), set, &self.asked);
+        if as_told.len() <= wanted {
+            let what = format!("{} has finished and is deleted, though {wanted} are wanted and {} kept", key.name, as_told.len());
+            return Err(Broken::by(what).with([stored]));
+        }
+        let really = finished(truth.disk.objects().values(), set, &self.asked);
+        let older = |pod: &&&Pod| {
+            pod.metadata.creation_timestamp < known.metadata.creation_timestamp
+                && really.iter().any(|one| one.metadata.uid == pod.metadata.uid)
+        };
+        let many_older = as_told.iter().filter(older).count();
+        // All that are too many go together: they are asked for one after the other.
+        if many_older >= as_told.len() - wanted {
+            let what = format!("{} has finished and is deleted, {many_older} older ones are kept", key.name);
+            return Err(Broken::by(what).with([stored]));
+        }
+        Ok(())
+    }
+
     fn deletes(&self, truth: &Truth, key: &Key, uid: &str) -> Result<(), Broken> {
         let same = |object: &&Object| object.meta().uid == uid;
         let known = self.told.object(key).filter(same).and_then(Object::get::<Pod>).filter(|pod| pod.is_active());
@@ -98,6 +132,7 @@ impl Observer {
                 {
                     if !self.asked.contains(uid) {
                         self.deletes(truth, key, uid)?;
+                        self.clears(truth, key, uid)?;
                     }
                     self.asked.insert(uid.clone());
                     self.open.insert(*id, uid.clone());

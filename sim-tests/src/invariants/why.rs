@@ -24,6 +24,12 @@ impl Checker for Why {
         };
         let Some(facts) = truth.pods.get(&pod.uid).filter(|facts| facts.removed.is_none()) else { return Ok(()) };
         let wished = !facts.pod().metadata.is_deleting() && !facts.pod().status.phase.is_final();
+        // One that is given up takes the others with it, which its pod's phase tells a moment later.
+        let limited = facts.pod().start_retries().is_some();
+        let idle = |name: &String| truth.processes_of(&pod.uid).all(|(_, process)| process.container != *name);
+        if limited && facts.pod().spec.containers.iter().any(|container| idle(&container.name)) {
+            return Ok(());
+        }
         if wished && truth.processes_of(&pod.uid).any(|(on, _)| **on == **node) {
             return Err(Broken::by(format!("{} is stopped on {node}: {command:?}", pod.name)).with([&facts.last]));
         }

@@ -114,6 +114,7 @@ pub fn owners(standings: &[Standing]) -> Owners {
 pub fn kept(references: &[OwnerReference], standings: &[Standing]) -> Vec<OwnerReference> {
     let lives = standings.contains(&Standing::Live);
     let stays = |standing: Standing| match standing {
+        Standing::Live if planted!(StripsLiveOwners) => false,
         Standing::Live | Standing::NotSeen => true,
         Standing::Gone | Standing::Waiting => !lives,
         Standing::LettingGo => false,

@@ -448,6 +448,7 @@ impl NodeLifecycle {
             _ if planted!(BrakeOff) => self.options.steady_every,
             Pace::Steady => self.options.steady_every,
             Pace::Slow => self.options.slow_every,
+            Pace::Hold if planted!(EmptiesMost) => self.options.steady_every,
             Pace::Hold | Pace::Stop => return,
         };
         while !self.waiting.is_empty() {
@@ -456,7 +457,16 @@ impl NodeLifecycle {
                 return out.wake_at(at);
             }
             let Some((_, name)) = self.waiting.pop_first() else { return };
-            self.last_eviction = Some(now.mono);
+            if !planted!(EmptiesAtOnce) {
+                self.last_eviction = Some(now.mono);
+            }
+            if planted!(AsksOnce) {
+                if let Some(member) = self.members.get_mut(&name) {
+                    member.hearing = Hearing::Evicting;
+                }
+                self.look_at_pods_on(&name, now);
+                continue;
+            }
             self.ask(now, name, Question::MayEvict, out);
         }
     }
@@ -492,6 +502,10 @@ impl NodeLifecycle {
             let (standing, serving) = classify(pod);
             let row = silent_pod(member.map_or(Hearing::Heard, |member| member.hearing), standing, serving);
             let verb = match row.then {
+                silent_pods::Action::SayNotReady if planted!(SilentStayReady) => {
+                    self.pod_writes.settled(&key);
+                    continue;
+                }
                 silent_pods::Action::Keep => {
                     self.evicted.remove(&key);
                     self.pod_writes.settled(&key);

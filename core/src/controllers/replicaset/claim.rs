@@ -74,6 +74,7 @@ pub fn standing(set: &ReplicaSet, pod: &Pod) -> Action {
     let labels = if set.spec.selector.matches(&pod.metadata.labels) { Labels::Match } else { Labels::Differ };
     let life = if pod.is_active() && !set.metadata.is_deleting() { Life::Alive } else { Life::Ending };
     match claim(owner, labels, life).then {
+        Action::Ignore if planted!(AdoptsDying) && owner == Owner::Nobody && labels == Labels::Match => Action::Adopt,
         Action::Adopt if planted!(NeverAdopts) => Action::Ignore,
         Action::Release if planted!(NeverReleases) => Action::Keep,
         action => action,

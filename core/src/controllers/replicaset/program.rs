@@ -155,7 +155,8 @@ impl ReplicaSetController {
                     .into_iter()
                     .flat_map(BTreeMap::keys);
                 let orphans = self.orphans.range(Key::new(Kind::Pod, &key.namespace, "")..);
-                let orphans = orphans.take_while(|pod| pod.namespace == key.namespace);
+                let orphans =
+                    orphans.take_while(|pod| pod.namespace == key.namespace || planted!(AdoptsAcrossNamespaces));
                 let uid = set.metadata.uid.clone();
                 let care = Care { uid, unclaimed: own.chain(orphans).cloned().collect(), ..Care::default() };
                 self.care.insert(key.clone(), care);
@@ -439,7 +440,11 @@ impl ReplicaSetController {
         let active: Vec<&Pod> = pods
             .iter()
             .copied()
-            .filter(|pod| pod.is_active() || planted!(CountsTerminating) && !pod.status.phase.is_final())
+            .filter(|pod| {
+                pod.is_active()
+                    || planted!(CountsFinished) && !pod.metadata.is_deleting()
+                    || planted!(CountsTerminating) && !pod.status.phase.is_final()
+            })
             .collect();
         // A pod that still is to be claimed may be one of those that seem to be missing.
         let claimed = self.care.get(key).is_none_or(|care| care.unclaimed.is_empty());
@@ -588,8 +593,11 @@ impl ReplicaSetController {
 fn owned_by(pod: &Pod, owners: &[OwnerReference]) -> Verb {
     let meta = &pod.metadata;
     let owners = if owners.is_empty() { json!(null) } else { json!(owners) };
-    let patch =
-        json!({"metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version, "ownerReferences": owners}});
+    let patch = if planted!(AdoptsUnread) {
+        json!({"metadata": {"uid": meta.uid, "ownerReferences": owners}})
+    } else {
+        json!({"metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version, "ownerReferences": owners}})
+    };
     Verb::Merge { key: Key::new(Kind::Pod, &meta.namespace, &meta.name), patch, part: Part::Main }
 }
 
@@ -631,7 +639,7 @@ fn counted(now: Now, set: &ReplicaSet, active: &[&Pod], refused: Option<&str>) -
         replicas: count(&|_| true),
         fully_labeled_replicas: some(count(&has_all)),
         ready_replicas: some(count(&Pod::is_ready)),
-        available_replicas: some(count(&|pod| pod.is_ready() && waits(pod).is_none())),
+        available_replicas: some(count(&|pod| (pod.is_ready() || planted!(AvailableTooEarly)) && waits(pod).is_none())),
         observed_generation: set.metadata.generation,
         conditions: set.status.conditions.clone(),
         rest: set.status.rest.clone(),

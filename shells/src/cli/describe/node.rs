@@ -8,9 +8,8 @@ use miniku_core::api::meta::{MicroTime, Time};
 use miniku_core::api::node::Node;
 use miniku_core::api::object::Object;
 use miniku_core::api::pod::Pod;
-use miniku_core::api::quantity::Quantity;
+use miniku_core::api::quantity::{Amounts, Quantity};
 use miniku_core::time::Human;
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// All about a node but its events.
@@ -66,7 +65,7 @@ pub fn describe(text: &mut String, object: &Object, lease: Option<&Object>, pods
     describe_pods(text, node, pods);
 }
 
-fn amounts(text: &mut String, name: &str, amounts: &BTreeMap<String, Quantity>) {
+fn amounts(text: &mut String, name: &str, amounts: &Amounts) {
     let _ = writeln!(text, "{name}:");
     for (resource, amount) in amounts {
         let _ = writeln!(text, "  {resource}:\t{amount}");

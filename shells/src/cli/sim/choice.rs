@@ -125,7 +125,7 @@ pub fn choose(named: &ScenarioArgs, load: &LoadArgs) -> Result<Chosen, SimError>
     let faults = match load.faults.as_deref() {
         None | Some("mild") => None,
         Some("none") => Some(Vec::new()),
-        Some("swarm") => Some(swarm::scenario(chosen.seed).timeline),
+        Some("swarm") => Some(swarm::drawn(chosen.seed).timeline),
         Some(file) => Some(self::named(file, chosen.seed)?.timeline),
     };
     if let Some(faults) = faults {

@@ -1,0 +1,291 @@
+//! L-sched: A pod that some node takes, as far as the scheduler was told, is bound or being bound within a minute, while the scheduler is well; and no node is given to a less important pod meanwhile.
+//!
+//! Well is who runs at its pace, with a good way to a running API server. Room that a bind was asked for counts as taken
+//! as long as it may be reserved, whatever came of the bind. Blamed is only what the store shows as well.
+//! Catches: room that is not given back; a pod that hears of it only when everything is looked at again; priorities
+//! upside down.
+
+use super::told::Told;
+use super::{Broken, Checker};
+use crate::truth::{Fact, Role, Sight, Truth};
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::node::Node;
+use miniku_core::api::object::{Key, Object};
+use miniku_core::api::pod::Pod;
+use miniku_core::program::{Answer, Input, Verb, WatchEvent};
+use miniku_core::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How long a pod may wait without anything being done about it: longer than a call may take with the delay after it.
+const BOUND: Duration = Duration::from_secs(60);
+/// How often pods are looked at.
+const EVERY: Duration = Duration::from_secs(20);
+/// The room of a bind that may still arrive is kept for five minutes after it was given up, which takes a few tries.
+const RESERVED: Duration = Duration::from_secs(400);
+/// So many waiting pods are looked at, since each costs a look at each node.
+const LOOKED_AT: usize = 100;
+
+/// Who binds pods that name nobody. Source: Kubernetes, `DefaultSchedulerName`.
+const SCHEDULER: &str = "default-scheduler";
+
+/// What the scheduler was told, and what it has asked for.
+#[derive(Default)]
+pub struct Pending {
+    told: Told,
+    /// Those of them that wait, the least important first, and how important each is.
+    waiting: BTreeSet<(i32, Key)>,
+    importance: BTreeMap<Key, i32>,
+    /// The binds that were asked for, by pod and node, and that the view does not show: for how much.
+    binds: BTreeMap<(Key, String), Amounts>,
+    /// When something was asked about a pod last.
+    asked: BTreeMap<Key, Instant>,
+    /// Since when each pod waits though a node takes it.
+    since: BTreeMap<Key, (String, Instant)>,
+    look_at: Option<Instant>,
+}
+
+/// Thousandths of a processor, bytes, pods.
+type Amounts = [u64; 3];
+
+fn amounts(pod: &Pod) -> Amounts {
+    let (cpu, memory) = pod.spec.requests();
+    [cpu, memory, 1]
+}
+
+/// Whether the pod waits for a node from this scheduler.
+fn waits(pod: &Pod) -> bool {
+    let by = pod.spec.scheduler_name.as_str();
+    pod.node().is_none() && pod.is_active() && (by.is_empty() || by == SCHEDULER)
+}
+
+fn takes(node: &Node, used: Amounts, pod: &Pod) -> bool {
+    let labels = &node.metadata.labels;
+    let selected = pod.spec.node_selector.iter().all(|(name, value)| labels.get(name) == Some(value));
+    let has = |name: &str| node.status.allocatable.get(name);
+    let offered = [
+        has("cpu").map_or(0, |cpu| cpu.milli_value()),
+        has("memory").map_or(0, |memory| memory.value()),
+        has("pods").map_or(0, |pods| pods.value()),
+    ];
+    let wanted = amounts(pod);
+    let fits = (0..3).all(|at| used[at].saturating_add(wanted[at]) <= offered[at]);
+    node.is_ready() && !node.spec.unschedulable && !node.metadata.is_deleting() && selected && fits
+}
+
+impl Pending {
+    fn hear(&mut self, input: &Input) {
+        let news: &[Object] = match input {
+            Input::Reply { answer: Answer::List { items, .. }, .. } => items,
+            Input::Event { event: WatchEvent::Added(one) | WatchEvent::Modified(one) | WatchEvent::Deleted(one), .. } => {
+                std::slice::from_ref(one)
+            }
+            _ => return,
+        };
+        for key in news.iter().filter(|one| one.kind() == Kind::Pod).map(Object::key) {
+            if let Some(before) = self.importance.remove(&key) {
+                self.waiting.remove(&(before, key.clone()));
+            }
+            let pod = self.told.object(&key).and_then(Object::get::<Pod>);
+            if pod.is_none_or(|pod| pod.node().is_some()) {
+                // It counts where it is, and nowhere else.
+                let of = (key.clone(), String::new());
+                let ended: Vec<_> = self.binds.range(of..).map(|(of, _)| of).take_while(|(pod, _)| *pod == key).cloned().collect();
+                for of in ended {
+                    self.binds.remove(&of);
+                }
+            }
+            let pod = pod.filter(|pod| waits(pod));
+            if let Some(priority) = pod.map(|pod| pod.spec.priority.unwrap_or(0)) {
+                self.importance.insert(key.clone(), priority);
+                self.waiting.insert((priority, key));
+            }
+        }
+    }
+
+    /// What the pods of each node request as far as the scheduler was told, those that it has asked to bind included.
+    fn used(&mut self, truth: &Truth) -> BTreeMap<String, Amounts> {
+        self.asked.retain(|_, at| truth.now.since(*at) < RESERVED);
+        self.binds.retain(|(pod, _), _| self.asked.contains_key(pod));
+        let mut used: BTreeMap<String, Amounts> = BTreeMap::new();
+        let mut add = |node: &str, amount: &Amounts| {
+            let sum = used.entry(node.to_owned()).or_default();
+            (0..3).for_each(|at| sum[at] = sum[at].saturating_add(amount[at]));
+        };
+        for pod in self.told.objects().filter_map(Object::get::<Pod>).filter(|pod| !pod.status.phase.is_final()) {
+            pod.node().into_iter().for_each(|node| add(node, &amounts(pod)));
+        }
+        self.binds.iter().for_each(|((_, node), amount)| add(node, amount));
+        used
+    }
+
+    /// A pod that waits without anything being done about it, as the scheduler was told and as it is.
+    fn idle<'a>(&self, truth: &'a Truth, key: &Key) -> Option<&'a Pod> {
+        let uid = &self.told.object(key)?.meta().uid;
+        let stored = truth.object(key).filter(|stored| stored.meta().uid == *uid).and_then(Object::get::<Pod>);
+        let lately = self.asked.get(key).is_some_and(|at| truth.now.since(*at) < BOUND);
+        stored.filter(|pod| waits(pod) && !lately)
+    }
+
+    fn look(&mut self, truth: &Truth) -> Result<(), Broken> {
+        let since = std::mem::take(&mut self.since);
+        let well = truth.scheduler.is_some_and(|since| truth.now.since(since) >= BOUND);
+        if !well || self.waiting.is_empty() {
+            return Ok(());
+        }
+        let used = self.used(truth);
+        let waiting: Vec<Key> = self.waiting.iter().rev().take(LOOKED_AT).map(|(_, key)| key.clone()).collect();
+        for key in waiting {
+            let Some(pod) = self.idle(truth, &key) else { continue };
+            let uid = &pod.metadata.uid;
+            let taker = self.told.objects().filter_map(Object::get::<Node>).find(|node| {
+                let name = &node.metadata.name;
+                let used = used.get(name).copied().unwrap_or_default();
+                takes(node, used, pod) && truth.node(name).is_some_and(|stored| takes(stored, used, pod))
+            });
+            let Some(node) = taker else { continue };
+            let began = since.get(&key).filter(|(of, _)| of == uid).map_or(truth.now, |(_, at)| *at);
+            if truth.now.since(began) >= BOUND {
+                let (secs, node) = (truth.now.since(began).as_secs(), &node.metadata.name);
+                return Err(Broken::by(format!("{key} waits for {secs} s, and {node} takes it")).with(truth.object(&key)));
+            }
+            self.since.insert(key, (uid.clone(), began));
+        }
+        Ok(())
+    }
+
+    /// A node is about to be given to a pod.
+    fn binds(&mut self, truth: &Truth, key: &Key, node: &str) -> Result<(), Broken> {
+        let priority = self.importance.get(key).copied().unwrap_or(i32::MAX);
+        if self.waiting.last().is_none_or(|(most, _)| *most <= priority) {
+            return Ok(());
+        }
+        let used = self.used(truth).get(node).copied().unwrap_or_default();
+        let Some(facts) = self.told.object(&Key::new(Kind::Node, "", node)).and_then(Object::get::<Node>) else {
+            return Ok(());
+        };
+        let more = self.waiting.iter().rev().take_while(|(more, _)| *more > priority).take(LOOKED_AT);
+        for (more, other) in more.filter(|(_, other)| other != key) {
+            if self.idle(truth, other).is_some_and(|pod| takes(facts, used, pod)) {
+                let what = format!("{node} is given to {key} of priority {priority}, and {other} of {more} waits");
+                return Err(Broken::by(what).with(truth.object(other)));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Checker for Pending {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Heard, Sight::Sent, Sight::Time]
+    }
+
+    fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
+        match fact {
+            Fact::Heard { who, input } if who.role == Role::Scheduler => {
+                if self.told.hear(who, input) {
+                    (self.since, self.waiting, self.importance) = Default::default();
+                }
+                self.hear(input);
+                self.look_at.get_or_insert(truth.now + EVERY);
+            }
+            Fact::Sent { who, request, .. } if who.role == Role::Scheduler => match &request.verb {
+                Verb::Bind { key, node, .. } => {
+                    let judged = self.binds(truth, key, node);
+                    let amount = self.told.object(key).and_then(Object::get).map_or([0, 0, 1], amounts);
+                    self.binds.insert((key.clone(), node.clone()), amount);
+                    self.asked.insert(key.clone(), truth.now);
+                    return judged;
+                }
+                Verb::Get { key } if key.kind == Kind::Pod => drop(self.asked.insert(key.clone(), truth.now)),
+                _ => {}
+            },
+            Fact::Time if self.look_at.is_some_and(|at| at <= truth.now) => {
+                self.look_at = Some(truth.now + EVERY);
+                return self.look(truth);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.look_at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::forged::{Story, pod, who};
+    use super::*;
+    use miniku_core::program::{CallId, RequestId};
+    use serde_json::json;
+
+    fn told(story: &mut Story<Pending>, object: serde_json::Value) {
+        let object = story.put(object).unwrap().new.unwrap();
+        let input = Input::Event { call: CallId(1), event: WatchEvent::Added(object) };
+        story.see(Fact::Heard { who: &who(Role::Scheduler, "scheduler"), input: &input }).unwrap();
+    }
+
+    fn story() -> Story<Pending> {
+        let mut story = Story::<Pending>::new();
+        story.truth.scheduler = Some(Instant::default());
+        told(
+            &mut story,
+            json!({"kind": "Node", "metadata": {"name": "n", "uid": "n"}, "status": {
+                "allocatable": {"cpu": "1", "memory": "1Gi", "pods": "2"},
+                "conditions": [{"type": "Ready", "status": "True"}]}}),
+        );
+        story
+    }
+
+    fn waits(story: &mut Story<Pending>) -> Result<(), Broken> {
+        (0..12).try_for_each(|_| story.pass(20))
+    }
+
+    #[test]
+    fn fires_when_a_pod_waits_though_there_is_room() {
+        let mut story = story();
+        told(&mut story, pod("a", "n", "Running"));
+        told(&mut story, pod("b", "", "Pending"));
+        waits(&mut story).unwrap();
+        told(&mut story, pod("a", "n", "Succeeded"));
+        let broken = waits(&mut story).unwrap_err();
+        assert_eq!(broken.what, "pods/default/b waits for 60 s, and n takes it");
+    }
+
+    #[test]
+    fn fires_when_the_less_important_goes_first() {
+        let mut story = story();
+        let mut important = pod("a", "", "Pending");
+        important["spec"]["priority"] = 7.into();
+        told(&mut story, important);
+        told(&mut story, pod("b", "", "Pending"));
+        let scheduler = who(Role::Scheduler, "scheduler");
+        let mut bind = |name: &str| {
+            let key = Key::new(Kind::Pod, "default", name);
+            let request = Verb::Bind { key, uid: format!("{name}-uid").into(), node: "n".into() }.into();
+            story.see(Fact::Sent { who: &scheduler, id: RequestId(1), request: &request })
+        };
+        let broken = bind("b").unwrap_err();
+        assert_eq!(broken.what, "n is given to pods/default/b of priority 0, and pods/default/a of 7 waits");
+        bind("a").unwrap();
+    }
+
+    #[test]
+    fn says_nothing_of_a_scheduler_that_cannot_or_that_has_asked() {
+        let mut unwell = story();
+        unwell.truth.scheduler = None;
+        told(&mut unwell, pod("a", "", "Pending"));
+        waits(&mut unwell).unwrap();
+
+        let mut asked = story();
+        told(&mut asked, pod("a", "", "Pending"));
+        told(&mut asked, pod("b", "", "Pending"));
+        let key = Key::new(Kind::Pod, "default", "a");
+        let request = Verb::Bind { key, uid: "a-uid".into(), node: "n".into() }.into();
+        let scheduler = who(Role::Scheduler, "scheduler");
+        asked.see(Fact::Sent { who: &scheduler, id: RequestId(1), request: &request }).unwrap();
+        // Its room is kept for it, so that the other waits as well.
+        waits(&mut asked).unwrap();
+    }
+}
