@@ -3,12 +3,14 @@
 //! A typed struct reads the fields on which something acts, and with them checks their types. What is said here is about all
 //! others, wherever they stand.
 
+use crate::api::meta::Labels;
 use crate::api::object::Object;
 use crate::api::structs::RestOf;
 use crate::schema::complete;
 use crate::schema::conditional::complete_kind;
 use crate::schema::strict::{self, Then};
-use crate::schema::{Field, MessageId, Schema, Type};
+use crate::schema::{Field, MessageId, Schema};
+use serde::Deserialize;
 use serde_json::Value;
 
 /// Drops the fields that their messages do not have.
@@ -17,7 +19,7 @@ use serde_json::Value;
 pub fn known(object: &mut Object, schema: &Schema, message: MessageId) -> Result<(), (String, String)> {
     let mut wrong = None;
     object.each_rest(schema, message, &mut |part| {
-        let fields = schema.message(part.message);
+        let (message, fields) = (part.message, schema.message(part.message));
         let path = part.path;
         let end = path.len();
         part.rest.edit(|rest| {
@@ -25,7 +27,7 @@ pub fn known(object: &mut Object, schema: &Schema, message: MessageId) -> Result
                 let Some(field) = fields.field(name) else { return fields.open };
                 add(path, name);
                 strict::walk(schema, &field.kind, value, path, &mut |_| Then::Drop);
-                wrong = wrong.take().or_else(|| mistyped(schema, &field.kind, value, path));
+                wrong = wrong.take().or_else(|| strict::mistyped_field(schema, message, path, &field.kind, value));
                 path.truncate(end);
                 true
             });
@@ -58,12 +60,15 @@ pub fn completed(object: &mut Object, schema: &Schema, message: MessageId) {
             }
         });
     });
-}
-
-/// The path and the words of what is of another type, if there is something.
-fn mistyped(schema: &Schema, kind: &Type, value: &Value, path: &str) -> Option<(String, String)> {
-    let (below, what) = strict::mistyped(schema, kind, value)?;
-    Some((format!("{path}{}{below}", if below.is_empty() || below.starts_with('[') { "" } else { "." }), what))
+    // Labels of a template, that an object without labels has too: they go where its own are kept.
+    let mut made = None;
+    if object.plain().is_some_and(|rest| rest.get("metadata").is_some()) {
+        object.edit_plain(|rest| made = rest.remove("metadata"));
+    }
+    let labels = made.as_ref().and_then(|made| Labels::deserialize(made.get("labels")?).ok());
+    if let Some(labels) = labels.filter(|_| object.meta().labels.is_empty()) {
+        object.edit_meta(|meta| meta.labels = labels);
+    }
 }
 
 fn others<'a>(part: &RestOf, fields: &'a [Field]) -> impl Iterator<Item = &'a Field> + use<'a> {
@@ -129,6 +134,22 @@ mod tests {
     }
 
     #[test]
+    fn labels_of_a_template_are_its_owner_s() {
+        for kind in [Kind::Job, Kind::ReplicationController] {
+            let (schema, id) = message(kind);
+            let labelled = |own: Value| {
+                let value = json!({"metadata": {"name": "a", "labels": own}, "spec": {"template": {"metadata": {"labels": {"a": "b"}}}}});
+                let mut object = Object::from_value(kind, value).unwrap();
+                completed(&mut object, schema, id);
+                assert_eq!(object.plain().and_then(|rest| rest.get("metadata")), None);
+                object.to_value()["metadata"].clone()
+            };
+            assert_eq!(labelled(json!({})), json!({"name": "a", "labels": {"a": "b"}}));
+            assert_eq!(labelled(json!({"c": "d"})), json!({"name": "a", "labels": {"c": "d"}}));
+        }
+    }
+
+    #[test]
     fn every_typed_field_is_in_the_table() {
         let (schema, _) = message(Kind::Pod);
         for kind in [
@@ -179,6 +200,8 @@ mod tests {
         assert_eq!(service.at(&["spec", "ports"]), Some(&json!([port])));
         assert_eq!(service.at(&["spec", "x"]), None);
         let mut wrong = Object::from_value(Kind::Service, json!({"spec": {"ports": "none"}})).unwrap();
-        assert_eq!(known(&mut wrong, schema, id).unwrap_err().0, "spec.ports");
+        let words =
+            "json: cannot unmarshal string into Go struct field ServiceSpec.spec.ports of type []v1.ServicePort";
+        assert_eq!(known(&mut wrong, schema, id), Err(("spec.ports".into(), words.into())));
     }
 }

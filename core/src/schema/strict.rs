@@ -301,6 +301,21 @@ pub fn mistyped(schema: &Schema, kind: &Type, value: &Value) -> Option<(String, 
     Types { schema, path: String::new(), owner: "", fields: Vec::new() }.wrong(kind, value)
 }
 
+/// The same for a field of a message at a path, which is told of as of a part of the whole.
+pub fn mistyped_field(
+    schema: &Schema,
+    message: MessageId,
+    path: &str,
+    kind: &Type,
+    value: &Value,
+) -> Option<(String, String)> {
+    // Nearly all are fine.
+    mistyped(schema, kind, value)?;
+    let owner = schema.message(message).name.rsplit('.').next().unwrap_or("");
+    let fields = path.split('.').map(|part| part.split('[').next().unwrap_or(part)).collect();
+    Types { schema, path: path.to_owned(), owner, fields }.wrong(kind, value)
+}
+
 /// Where [`mistyped`] is.
 struct Types<'a> {
     schema: &'a Schema,
