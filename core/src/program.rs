@@ -274,6 +274,9 @@ pub struct DeleteOptions {
     pub resource_version: Option<String>,
     /// What becomes of the objects it owns.
     pub propagation: Option<Propagation>,
+    /// An eviction: a pod is refused whose disruption budget is spent.
+    #[serde(default)]
+    pub eviction: bool,
 }
 
 /// What becomes of the objects that a deleted one owns.

@@ -8,6 +8,8 @@ use crate::{api_enum, api_struct};
 
 /// Where objects go whose request names no namespace.
 pub const DEFAULT: &str = "default";
+/// The service account that every namespace has.
+pub const DEFAULT_ACCOUNT: &str = "default";
 /// Where nodes' leases live.
 pub const NODE_LEASES: &str = "kube-node-lease";
 /// The namespaces every cluster has.

@@ -100,6 +100,13 @@ pub struct Details {
     /// One a field.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<Cause>,
+    /// In so many seconds it may be asked again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retry_after_seconds: u32,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// What is wrong with one field.
@@ -271,9 +278,7 @@ impl Status {
     pub fn too_large_revision(asked: u64, current: u64) -> Self {
         let message = format!("Too large resource version: {asked}, current: {current}");
         let short = "Too large resource version".to_owned();
-        let cause = Cause { reason: TOO_LARGE.into(), message: short, field: String::new() };
-        let details = Details { causes: vec![cause], ..Details::default() };
-        Status { details: Some(Box::new(details)), ..Status::failure(Reason::Timeout, message) }
+        Status::failure(Reason::Timeout, message).because(TOO_LARGE, short)
     }
 
     /// Whether it says that the server knows less than who asked.
@@ -291,6 +296,25 @@ impl Status {
         let causes = errors.iter().map(FieldError::cause).collect();
         let details = Details { kind: row.name.into(), causes, ..details(row, name) };
         Status { details: Some(Box::new(details)), ..Status::failure(Reason::Invalid, message) }
+    }
+
+    /// This must not be done to an object.
+    pub fn forbidden(kind: Kind, name: &str, why: &str) -> Self {
+        let message = format!("{} {name:?} is forbidden: {why}", kind.row().resource());
+        Status::about(Reason::Forbidden, kind, name, message)
+    }
+
+    /// It may be asked again, in so many seconds or when the client likes.
+    pub fn too_many_requests(message: &str, retry_after: u32) -> Self {
+        let details = Details { retry_after_seconds: retry_after, ..Details::default() };
+        Status { details: Some(Box::new(details)), ..Status::failure(Reason::TooManyRequests, message) }
+    }
+
+    /// The same, for this cause among others.
+    pub fn because(mut self, reason: &str, message: impl Into<String>) -> Self {
+        let cause = Cause { reason: reason.into(), message: message.into(), field: String::new() };
+        self.details.get_or_insert_default().causes.push(cause);
+        self
     }
 
     /// The HTTP status code.

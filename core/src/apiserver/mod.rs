@@ -1,7 +1,8 @@
 //! The API server: the only place where programs meet.
 //!
 //! A request is answered from the store, or becomes a write. [`admission`] decides what a write makes of an object,
-//! [`deletion`] whether a deletion removes it or only begins to. A write is answered, and told to watchers, when the
+//! [`deletion`] whether a deletion removes it or only begins to, [`eviction`]
+//! whether a pod may be deleted for the sake of its node. A write is answered, and told to watchers, when the
 //! engine has made it durable. A second write to an object whose first is on its way waits for it. [`origin`] decides
 //! what is not even read.
 
@@ -9,9 +10,11 @@ pub mod admission;
 pub mod definitions;
 pub mod deletion;
 pub mod discovery;
+pub mod eviction;
 pub mod fields;
 pub mod origin;
 mod program;
+pub mod services;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +32,13 @@ pub fn pages() -> Vec<pages::Page> {
                  nothing of it is left on the node.",
             )
             .decides(&deletion::DELETION),
+        pages::Page::new("eviction", "Whether a pod may be evicted", "the API server")
+            .says(
+                "A PodDisruptionBudget says how many of its pods may be missing at a time; its controller keeps count in \
+                 `status`. A pod is written into the budget when it is granted an eviction, and deleted when that is \
+                 durable: no two evictions spend the same disruption, and one that is asked for again spends none.",
+            )
+            .decides(&eviction::EVICTION),
         pages::Page::new("origin", "Whether a request may have been made by a web page", "every HTTP server of miniku")
             .says(
                 "Nobody is asked who they are, and any page that a user has open can make the browser send requests \

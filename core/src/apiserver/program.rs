@@ -11,6 +11,8 @@ use crate::api::status::{Reason, Status};
 use crate::apiserver::admission;
 use crate::apiserver::definitions::Definitions;
 use crate::apiserver::deletion::{self, Outcome};
+use crate::apiserver::eviction;
+use crate::apiserver::services::{self, Given};
 use crate::client::Deadlines;
 use crate::patch::Patch;
 use crate::program::{
@@ -32,12 +34,15 @@ pub struct Options {
     ///
     /// Source: Kubernetes documentation, "Watch bookmarks": about once a minute.
     pub bookmark_every: Duration,
+    /// From where services get their addresses.
+    #[serde(default)]
+    pub services: services::Options,
 }
 
 impl Options {
     /// Kubernetes' values.
     pub fn with_seed(seed: u64) -> Self {
-        Options { seed, bookmark_every: Duration::from_secs(60) }
+        Options { seed, bookmark_every: Duration::from_secs(60), services: services::Options::default() }
     }
 }
 
@@ -47,6 +52,7 @@ pub struct ApiServer {
     options: Options,
     store: Store,
     definitions: Definitions,
+    given: Given,
     watchers: Watchers,
     commits: u64,
     /// Writes on their way to the disk; at most one an object.
@@ -72,6 +78,8 @@ struct Pending {
     /// What it becomes, without a revision yet; absent if it is removed.
     object: Option<Object>,
     answer: Then,
+    /// What is asked when it is durable, instead of an answer.
+    next: Option<Verb>,
 }
 
 /// What is said when a write is durable.
@@ -119,6 +127,8 @@ enum Admitted {
     Done(Answer),
     /// This is written, for this object, at this revision.
     Write { key: Key, expect: Revision, object: Option<Object>, answer: Then },
+    /// This object is written, and then this is asked.
+    First { object: Object, next: Verb },
 }
 
 impl ApiServer {
@@ -128,10 +138,15 @@ impl ApiServer {
         for object in store.list(&Query::all(Kind::CustomResourceDefinition)) {
             definitions.changed(None, Some(object));
         }
+        let mut given = Given::new(options.services);
+        for service in store.list(&Query::all(Kind::Service)) {
+            given.take(service);
+        }
         ApiServer {
             options,
             store,
             definitions,
+            given,
             watchers: Watchers::default(),
             commits: 0,
             on_their_way: BTreeMap::new(),
@@ -167,9 +182,14 @@ impl ApiServer {
         }
     }
 
-    /// Makes the namespaces that every cluster has.
+    /// Makes the namespaces that every cluster has, and the service account that every namespace has.
     fn complete(&mut self, now: Now, out: &mut Effects) {
         self.incomplete_until = None;
+        let there: Vec<Name> =
+            self.store.list(&Query::all(Kind::Namespace)).map(|namespace| (*namespace.meta().name).into()).collect();
+        for namespace in there {
+            self.complete_namespace(now, &namespace, out);
+        }
         for name in namespace::BUILT_IN {
             let key = Key::new(Kind::Namespace, "", name);
             if self.store.get(&key).is_none() && !self.busy.contains_key(&key) {
@@ -177,10 +197,30 @@ impl ApiServer {
                 namespace.metadata.name = (*name).into();
                 let uid = self.draw("uid", &key).uuid();
                 match admission::created(now, namespace.into_object(), uid, None) {
-                    Ok(object) => self.commit(None, key, Revision(0), Some(object), Then::Created, out),
+                    Ok(object) => drop(self.commit(None, key, Revision(0), Some(object), Then::Created, out)),
                     Err(status) => out.log(Level::Error, format!("apiserver: namespace {name}: {status}")),
                 }
             }
+        }
+    }
+
+    /// Makes the service account `default` in a namespace that lives and has none.
+    ///
+    /// Source: Kubernetes documentation, "Service Accounts", default service accounts.
+    fn complete_namespace(&mut self, now: Now, namespace: &Name, out: &mut Effects) {
+        let key = Key::new(Kind::ServiceAccount, namespace, namespace::DEFAULT_ACCOUNT);
+        let lives = |object: &Object| !object.meta().is_deleting();
+        let needed = self.store.get(&Key::new(Kind::Namespace, "", namespace)).is_some_and(lives);
+        if !needed || self.store.get(&key).is_some() || self.busy.contains_key(&key) {
+            return;
+        }
+        let uid = self.draw("uid", &key).uuid();
+        let account = Object::empty(Kind::ServiceAccount).with_meta(|meta| {
+            (meta.namespace, meta.name) = ((**namespace).into(), namespace::DEFAULT_ACCOUNT.into());
+        });
+        match admission::created(now, account, uid, None) {
+            Ok(object) => drop(self.commit(None, key, Revision(0), Some(object), Then::Created, out)),
+            Err(status) => out.log(Level::Error, format!("apiserver: {key}: {status}")),
         }
     }
 
@@ -299,7 +339,13 @@ impl ApiServer {
         let within = Key::new(Kind::Namespace, "", &key.namespace);
         let makes = matches!(request.verb, Verb::Create { .. } | Verb::Update { .. } | Verb::Patch { .. })
             && self.store.get(&key).is_none();
-        for waits_for in [Some(&key), Some(&within).filter(|_| makes)].into_iter().flatten() {
+        let charges = match (&request.verb, self.store.get(&key)) {
+            (Verb::Delete { options, .. }, Some(pod)) if options.eviction => {
+                eviction::budgets(&self.store, pod).first().map(|budget| budget.key())
+            }
+            _ => None,
+        };
+        for waits_for in [Some(&key), Some(&within).filter(|_| makes), charges.as_ref()].into_iter().flatten() {
             if let Some(waiting) = self.busy.get_mut(waits_for) {
                 sometimes!(WriteWaits);
                 return waiting.push_back((from, request));
@@ -316,6 +362,14 @@ impl ApiServer {
             }
             Ok(Admitted::Write { key, expect, object, answer }) => {
                 self.commit(Some(from), key, expect, object, answer, out);
+            }
+            Ok(Admitted::First { object, .. }) if dry_run => {
+                out.push(Effect::Answer { to: from, answer: Answer::Object { object, created: false } });
+            }
+            Ok(Admitted::First { object, next }) => {
+                let pending =
+                    self.commit(Some(from), object.key(), object.revision(), Some(object), Then::Changed, out);
+                pending.next = Some(next);
             }
         }
     }
@@ -395,6 +449,12 @@ impl ApiServer {
                     there.then_some(&*node).ok_or_else(|| Status::not_found(Kind::Node, &node))?,
                 )?
             }
+            Verb::Delete { key, options }
+                if options.eviction
+                    && let eviction::Outcome::Charge(object) = eviction::evict(now, &self.store, found()?)? =>
+            {
+                return Ok(Admitted::First { object, next: Verb::Delete { key, options } });
+            }
             Verb::Delete { options, .. } => match deletion::delete(now, found()?, &options)? {
                 Outcome::Remove => return Ok(Admitted::removal(key.clone(), found()?)),
                 Outcome::Keep => found()?.clone(),
@@ -403,6 +463,10 @@ impl ApiServer {
             Verb::Get { .. } | Verb::List(_) | Verb::Watch { .. } => found()?.clone(),
         };
         let stored = found()?;
+        let object = match key.kind {
+            Kind::Service if part == Some(Part::Main) => self.given.allotted(object, self.draw("service", &key))?,
+            _ => object,
+        };
         let object = match (part, by.manager) {
             (Some(part), Some(manager)) if object != *stored => {
                 admission::noted(by.now, manager, Some(stored), object, part, self.definitions.of(key.kind))
@@ -434,6 +498,9 @@ impl ApiServer {
         if let Some(manager) = by.manager {
             object = admission::noted(by.now, manager, None, object, Part::Main, definition);
         }
+        if key.kind == Kind::Service {
+            object = self.given.allotted(object, self.draw("service", &key))?;
+        }
         Ok(Admitted::Write { key, expect: Revision(0), object: Some(object), answer: Then::Created })
     }
 
@@ -445,12 +512,15 @@ impl ApiServer {
         object: Option<Object>,
         answer: Then,
         out: &mut Effects,
-    ) {
+    ) -> &mut Pending {
         self.commits += 1;
         let commit = CommitId(self.commits);
         let mut object = if answer == Then::Removed { None } else { object };
         if let Some(object) = &mut object {
             object.edit_meta(|meta| meta.resource_version.clear());
+            if key.kind == Kind::Service {
+                self.given.take(object);
+            }
         }
         out.push(Effect::Commit { commit, write: Write { key: key.clone(), expect, object: object.clone() } });
         self.busy.insert(key.clone(), VecDeque::new());
@@ -461,13 +531,16 @@ impl ApiServer {
             let answered = object.with_meta(|meta| meta.resource_version = early.to_string());
             out.push(Effect::Answer { to, answer: said(answer, answered) });
         }
-        self.on_their_way.insert(commit, Pending { from, key, object, answer });
+        self.on_their_way.entry(commit).or_insert(Pending { from, key, object, answer, next: None })
     }
 
     fn committed(&mut self, now: Now, commit: CommitId, outcome: Committed, out: &mut Effects) {
         let Some(pending) = self.on_their_way.remove(&commit) else { return };
-        let Pending { from, key, mut object, answer } = pending;
+        let Pending { from, key, mut object, answer, next } = pending;
         let mut waiting = self.busy.remove(&key).unwrap_or_default();
+        if key.kind == Kind::Service && !matches!(outcome, Committed::At(_)) {
+            self.given.settle(object.as_ref(), self.store.get(&key));
+        }
         let told = match outcome {
             Committed::At(revision) => {
                 let last = self.store.get(&key).cloned();
@@ -491,8 +564,10 @@ impl ApiServer {
                 Answer::Refused(Status::failure(Reason::InternalError, format!("the write could not be stored: {why}")))
             }
         };
-        if let Some(to) = from {
-            out.push(Effect::Answer { to, answer: told });
+        match (from, next) {
+            (Some(from), Some(next)) if !matches!(told, Answer::Refused(_)) => self.write(now, from, next.into(), out),
+            (Some(to), _) => out.push(Effect::Answer { to, answer: told }),
+            (None, _) => {}
         }
         while let Some((from, request)) = waiting.pop_front() {
             self.write(now, from, request, out);
@@ -507,7 +582,7 @@ impl ApiServer {
         let later = now.mono + OWN_RETRY;
         match key.kind {
             Kind::Event if self.store.get(key).is_some() => self.expiring.set_if_absent(key.clone(), later),
-            Kind::Namespace if from.is_none() => self.incomplete_until = Some(later),
+            Kind::Namespace | Kind::ServiceAccount if from.is_none() => self.incomplete_until = Some(later),
             _ => {}
         }
     }
@@ -521,13 +596,20 @@ impl ApiServer {
             }
         }
         let change = self.store.apply(key, object, revision);
-        if key.kind == Kind::CustomResourceDefinition {
-            self.definitions.changed(change.old.as_ref(), change.new.as_ref());
+        match key.kind {
+            Kind::CustomResourceDefinition => self.definitions.changed(change.old.as_ref(), change.new.as_ref()),
+            Kind::Service => self.given.settle(change.old.as_ref(), change.new.as_ref()),
+            _ => {}
         }
         for (to, query) in self.watchers.reached_by(change) {
             if let Some(event) = change.seen_by(query) {
                 out.push(Effect::Event { to, event });
             }
+        }
+        match key.kind {
+            Kind::Namespace => self.complete_namespace(now, &key.name, out),
+            Kind::ServiceAccount => self.complete_namespace(now, &key.namespace, out),
+            _ => {}
         }
     }
 
@@ -716,7 +798,7 @@ mod tests {
         let mut world = World::new();
         let watch = Verb::Watch { query: Query::all(Kind::Pod), from: WatchFrom::Start, bookmarks: false };
         assert_eq!(world.ask(watch), ["1: watching"]);
-        assert_eq!(world.ask(Verb::Create { object: pod("a", "default") }), ["1: +a@5", "2: created a@5"]);
+        assert_eq!(world.ask(Verb::Create { object: pod("a", "default") }), ["1: +a@9", "2: created a@9"]);
         assert_eq!(world.ask(Verb::Create { object: pod("a", "default") }), ["3: AlreadyExists"]);
         assert_eq!(world.ask(Verb::Create { object: pod("a", "nowhere") }), ["4: NotFound"]);
         let label = |value: &str| Verb::Merge {
@@ -724,11 +806,11 @@ mod tests {
             patch: json!({"metadata": {"labels": {"x": value}}}),
             part: Part::Main,
         };
-        assert_eq!(world.ask(label("1")), ["1: ~a@6", "5: is a@6"]);
-        assert_eq!(world.ask(label("1")), ["6: is a@6"], "a write that changes nothing is none");
+        assert_eq!(world.ask(label("1")), ["1: ~a@10", "5: is a@10"]);
+        assert_eq!(world.ask(label("1")), ["6: is a@10"], "a write that changes nothing is none");
         assert_eq!(
             world.ask(Verb::Delete { key: key("a"), options: DeleteOptions::default() }),
-            ["1: -a@7", "7: removed"]
+            ["1: -a@11", "7: removed"]
         );
         assert_eq!(world.ask(Verb::Get { key: key("a") }), ["8: NotFound"]);
     }
@@ -742,11 +824,11 @@ mod tests {
             |n: &str| Verb::Merge { key: key("a"), patch: json!({"metadata": {"labels": {"x": n}}}), part: Part::Main };
         assert!(world.ask(label("1")).is_empty());
         assert!(world.ask(label("2")).is_empty());
-        assert_eq!(world.ask(Verb::Get { key: key("a") }), ["4: is a@5"], "what is not durable is not seen");
+        assert_eq!(world.ask(Verb::Get { key: key("a") }), ["4: is a@9"], "what is not durable is not seen");
         assert_eq!(world.ask(Verb::Create { object: pod("b", "default") }), [""; 0]);
         world.hold = false;
         world.flush();
-        assert_eq!(world.log, ["2: is a@6", "3: is a@7", "5: created b@8"]);
+        assert_eq!(world.log, ["2: is a@10", "3: is a@11", "5: created b@12"]);
     }
 
     #[test]
@@ -762,7 +844,7 @@ mod tests {
         assert_eq!(world.ask(Verb::Create { object: pod("b", "nowhere") }), ["2: NotFound"]);
         world.hold = false;
         world.flush();
-        assert_eq!(world.log, ["1: created a@2"]);
+        assert_eq!(world.log, ["1: created a@3"]);
     }
 
     #[test]
@@ -781,7 +863,7 @@ mod tests {
         let mut world = World::new();
         let object = pod("a", "default").with_meta(|meta| meta.finalizers = vec!["x/y".into()]);
         world.ask(Verb::Create { object });
-        assert_eq!(world.ask(Verb::Delete { key: key("a"), options: DeleteOptions::default() }), ["2: is a@6"]);
+        assert_eq!(world.ask(Verb::Delete { key: key("a"), options: DeleteOptions::default() }), ["2: is a@10"]);
         let free = Verb::Merge { key: key("a"), patch: json!({"metadata": {"finalizers": []}}), part: Part::Main };
         assert_eq!(world.ask(free), ["3: removed"]);
     }
@@ -795,7 +877,7 @@ mod tests {
         world.log.clear();
         world.now.mono = world.now.mono + event::TTL;
         world.step(Input::Wake);
-        assert_eq!(world.log, ["2: =5", "2: -e@6"]);
+        assert_eq!(world.log, ["2: =9", "2: -e@10"]);
         world.log.clear();
         world.step(Input::Wake);
         assert!(world.log.is_empty(), "waking for nothing adds nothing");

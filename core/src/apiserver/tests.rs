@@ -225,17 +225,17 @@ fn label(value: &str) -> Value {
 #[test]
 fn a_write_says_on_what_it_is_based() {
     let mut desk = Desk::new();
-    assert_eq!(desk.pod("a", json!({})), "created a@5");
+    assert_eq!(desk.pod("a", json!({})), "created a@9");
     let old = desk.stored(&key("a")).clone();
-    assert_eq!(desk.merge(key("a"), label("1"), Part::Main), "is a@6");
+    assert_eq!(desk.merge(key("a"), label("1"), Part::Main), "is a@10");
     assert_eq!(desk.ask(Verb::Update { object: old.clone(), part: Part::Main }), "Conflict");
     assert_eq!(desk.ask(Verb::Update { object: old.clone(), part: Part::Status }), "Conflict");
     let of_another = json!({"metadata": {"uid": "another", "labels": {"x": "2"}}});
     assert_eq!(desk.merge(key("a"), of_another, Part::Main), "Conflict");
-    assert_eq!(desk.merge(key("a"), json!({"metadata": {"resourceVersion": "5"}}), Part::Main), "Conflict");
+    assert_eq!(desk.merge(key("a"), json!({"metadata": {"resourceVersion": "9"}}), Part::Main), "Conflict");
     let any = old.with_meta(|meta| meta.resource_version.clear());
-    assert_eq!(desk.ask(Verb::Update { object: any, part: Part::Main }), "is a@7");
-    assert_eq!(desk.pod("b", json!({"metadata": {"resourceVersion": "5"}})), "BadRequest");
+    assert_eq!(desk.ask(Verb::Update { object: any, part: Part::Main }), "is a@11");
+    assert_eq!(desk.pod("b", json!({"metadata": {"resourceVersion": "9"}})), "BadRequest");
     for options in [
         DeleteOptions { uid: Some("another".into()), ..Default::default() },
         DeleteOptions { resource_version: Some("6".into()), ..Default::default() },
@@ -255,12 +255,12 @@ fn a_condition_is_checked_when_its_turn_comes() {
         patch: json!({"metadata": {"resourceVersion": on, "labels": {"x": value}}}),
         part: Part::Main,
     };
-    let all = [desk.send(conditional("1", "5")), desk.send(conditional("2", "5")), desk.send(conditional("3", "6"))];
+    let all = [desk.send(conditional("1", "9")), desk.send(conditional("2", "9")), desk.send(conditional("3", "10"))];
     assert_eq!(desk.held.len(), 1);
     desk.flush(1);
-    assert_eq!(all.map(|one| desk.answer(one)), ["is a@6", "Conflict", "-"]);
+    assert_eq!(all.map(|one| desk.answer(one)), ["is a@10", "Conflict", "-"]);
     desk.flush(1);
-    assert_eq!(desk.answer(all[2]), "is a@7");
+    assert_eq!(desk.answer(all[2]), "is a@11");
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn what_waits_behind_a_write_that_fails_has_its_turn_in_order() {
         // Who has gone wants no answer, but what he asked for is done.
         desk.step(Input::Gone { from: RequestId(fourth) });
         desk.flush(2);
-        assert_eq!([third, fourth, fifth].map(|one| desk.answer(one)), ["created a@5", "is a@6", "removed"]);
+        assert_eq!([third, fourth, fifth].map(|one| desk.answer(one)), ["created a@9", "is a@10", "removed"]);
     }
 }
 
@@ -312,11 +312,11 @@ fn a_pod_with_finalizers_goes_when_both_its_node_and_they_are_done() {
         assert_eq!(state(&desk), Some(30));
         assert_eq!(desk.merge(key("a"), json!({"metadata": {"finalizers": ["x/y", "x/z"]}}), Part::Main), "Invalid");
         if node_first {
-            assert_eq!(desk.delete(key("a"), grace(0)), "is a@7");
-            assert_eq!((state(&desk), desk.delete(key("a"), grace(0)).as_str()), (Some(0), "is a@7"));
+            assert_eq!(desk.delete(key("a"), grace(0)), "is a@11");
+            assert_eq!((state(&desk), desk.delete(key("a"), grace(0)).as_str()), (Some(0), "is a@11"));
             assert_eq!(desk.merge(key("a"), free, Part::Main), "removed");
         } else {
-            assert_eq!(desk.merge(key("a"), free, Part::Main), "is a@7");
+            assert_eq!(desk.merge(key("a"), free, Part::Main), "is a@11");
             assert_eq!(desk.delete(key("a"), grace(0)), "removed");
         }
     }
@@ -326,12 +326,12 @@ fn a_pod_with_finalizers_goes_when_both_its_node_and_they_are_done() {
 fn an_object_that_is_being_deleted_can_still_be_written() {
     let mut desk = Desk::new();
     desk.pod("a", json!({"spec": {"nodeName": "n"}}));
-    assert_eq!(desk.delete(key("a"), grace(10)), "is a@6");
+    assert_eq!(desk.delete(key("a"), grace(10)), "is a@10");
     let until = desk.stored(&key("a")).meta().deletion_timestamp;
-    assert_eq!(desk.merge(key("a"), label("1"), Part::Main), "is a@7");
-    assert_eq!(desk.merge(key("a"), json!({"status": {"phase": "Failed"}}), Part::Status), "is a@8");
+    assert_eq!(desk.merge(key("a"), label("1"), Part::Main), "is a@11");
+    assert_eq!(desk.merge(key("a"), json!({"status": {"phase": "Failed"}}), Part::Status), "is a@12");
     let undo = json!({"metadata": {"deletionTimestamp": null, "deletionGracePeriodSeconds": null}});
-    assert_eq!(desk.merge(key("a"), undo, Part::Main), "is a@8");
+    assert_eq!(desk.merge(key("a"), undo, Part::Main), "is a@12");
     assert_eq!(desk.stored(&key("a")).meta().deletion_timestamp, until);
     assert_eq!(desk.pod("a", json!({})), "AlreadyExists");
     // Longer, and without a time of its own: both change nothing. A finished pod waits for no node.
@@ -343,14 +343,14 @@ fn a_namespace_goes_when_it_is_empty() {
     let mut desk = Desk::new();
     desk.create(Kind::Namespace, json!({"metadata": {"name": "x"}}));
     let x = Key::new(Kind::Namespace, "", "x");
-    assert_eq!(desk.pod("a", json!({"metadata": {"namespace": "x"}})), "created a@6");
-    assert_eq!(desk.delete(x.clone(), DeleteOptions::default()), "is x@7");
+    assert_eq!(desk.pod("a", json!({"metadata": {"namespace": "x"}})), "created a@11");
+    assert_eq!(desk.delete(x.clone(), DeleteOptions::default()), "is x@12");
     assert_eq!(desk.stored(&x).to_value()["status"]["phase"], "Terminating");
     assert_eq!(desk.pod("b", json!({"metadata": {"namespace": "x"}})), "Forbidden");
     let inside = Key::new(Kind::Pod, "x", "a");
-    assert_eq!(desk.merge(inside.clone(), label("1"), Part::Main), "is a@8", "what is there can be written");
+    assert_eq!(desk.merge(inside.clone(), label("1"), Part::Main), "is a@13", "what is there can be written");
     let empty = json!({"spec": {"finalizers": []}});
-    assert_eq!(desk.merge(x.clone(), empty.clone(), Part::Main), "is x@7", "not by an ordinary write");
+    assert_eq!(desk.merge(x.clone(), empty.clone(), Part::Main), "is x@12", "not by an ordinary write");
     assert_eq!(desk.delete(inside, DeleteOptions::default()), "removed");
     assert_eq!(desk.merge(x.clone(), empty, Part::Finalize), "removed");
     assert_eq!(desk.pod("b", json!({"metadata": {"namespace": "x"}})), "NotFound");
@@ -371,7 +371,7 @@ fn nothing_is_made_in_a_namespace_while_its_end_is_being_written() {
     let lease = Object::from_value(Kind::Lease, object).unwrap();
     let lease = desk.send(Verb::Update { object: lease, part: Part::Main });
     desk.flush(9);
-    assert_eq!([end, late, lease].map(|one| desk.answer(one)), ["is x@6", "Forbidden", "Forbidden"]);
+    assert_eq!([end, late, lease].map(|one| desk.answer(one)), ["is x@11", "Forbidden", "Forbidden"]);
 }
 
 #[test]
@@ -384,7 +384,7 @@ fn what_update_makes_is_made_once() {
     };
     let (first, second) = (desk.send(lease("a")), desk.send(lease("b")));
     desk.flush(9);
-    assert_eq!((desk.answer(first).as_str(), desk.answer(second).as_str()), ("created l@5", "is l@6"));
+    assert_eq!((desk.answer(first).as_str(), desk.answer(second).as_str()), ("created l@9", "is l@10"));
     // A write that means an object which is gone makes no new one.
     desk.hold = false;
     let key = Key::new(Kind::Lease, "default", "l");
@@ -413,11 +413,11 @@ fn a_dry_run_says_what_would_be_and_does_nothing() {
         desk.ask(dry(Verb::Create { object: Object::from_value(Kind::Pod, pod("a", json!({}))).unwrap() })),
         "AlreadyExists"
     );
-    assert_eq!(desk.ask(dry(Verb::Merge { key: key("a"), patch: label("1"), part: Part::Main })), "is a@5");
+    assert_eq!(desk.ask(dry(Verb::Merge { key: key("a"), patch: label("1"), part: Part::Main })), "is a@9");
     let delete = |options| dry(Verb::Delete { key: key("a"), options });
     assert_eq!(
         (desk.ask(delete(DeleteOptions::default())).as_str(), desk.ask(delete(grace(0))).as_str()),
-        ("is a@5", "removed")
+        ("is a@9", "removed")
     );
     let bind = Verb::Bind { key: key("a"), uid: "".into(), node: "n".into() };
     assert_eq!(desk.ask(dry(bind)), "Conflict");
@@ -432,8 +432,8 @@ fn a_pod_is_bound_once_and_to_a_node_that_is_there() {
     let uid = desk.stored(&key("a")).meta().uid.clone();
     let bind = |uid: &str, node: &str| Verb::Bind { key: key("a"), uid: uid.into(), node: node.into() };
     assert_eq!(desk.ask(bind("another", "n")), "Conflict");
-    assert_ne!(desk.ask(bind(&uid, "nowhere")), "is a@7");
-    assert_eq!(desk.ask(bind(&uid, "n")), "is a@7");
+    assert_ne!(desk.ask(bind(&uid, "nowhere")), "is a@11");
+    assert_eq!(desk.ask(bind(&uid, "n")), "is a@11");
     assert_eq!(desk.ask(bind(&uid, "n")), "Conflict");
     desk.hold = true;
     desk.pod("b", json!({}));
@@ -441,7 +441,7 @@ fn a_pod_is_bound_once_and_to_a_node_that_is_there() {
     let bind = |node: &str| Verb::Bind { key: key("b"), uid: "".into(), node: node.into() };
     let both = [desk.send(bind("n")), desk.send(bind("n"))];
     desk.flush(9);
-    assert_eq!(both.map(|one| desk.answer(one)), ["is b@9", "Conflict"]);
+    assert_eq!(both.map(|one| desk.answer(one)), ["is b@13", "Conflict"]);
 }
 
 #[test]
@@ -475,11 +475,11 @@ fn a_watch_hears_what_it_asked_for_and_no_more() {
     desk.pod("a", json!({"metadata": {"namespace": "x"}, "spec": {"nodeName": "n"}}));
     desk.ask(Verb::Bind { key: key("b"), uid: "".into(), node: "n".into() });
     desk.delete(key("b"), grace(0));
-    assert_eq!(desk.heard(named), "+a@7 +a@9");
-    assert_eq!(desk.heard(inside), "+a@9");
-    assert_eq!(desk.heard(on_node), "+a@9 +b@10 -b@11");
-    assert_eq!(desk.heard(unbound), "+a@7 +b@8 -b@10");
-    assert_eq!(desk.heard(both), "+b@10 -b@11");
+    assert_eq!(desk.heard(named), "+a@12 +a@14");
+    assert_eq!(desk.heard(inside), "+a@14");
+    assert_eq!(desk.heard(on_node), "+a@14 +b@15 -b@16");
+    assert_eq!(desk.heard(unbound), "+a@12 +b@13 -b@15");
+    assert_eq!(desk.heard(both), "+b@15 -b@16");
     for watch in [named, inside, on_node, unbound, both] {
         desk.step(Input::Gone { from: RequestId(watch) });
     }
@@ -501,12 +501,12 @@ fn a_watch_from_a_time_that_is_not_known_is_told_so() {
     for name in ["a", "b", "c", "d"] {
         desk.pod(name, json!({}));
     }
-    let fine = desk.watch(Query::all(Kind::Pod), WatchFrom::After(Revision(5)));
-    let old = desk.watch(Query::all(Kind::Pod), WatchFrom::After(Revision(4)));
-    let ahead = desk.watch(Query::all(Kind::Pod), WatchFrom::After(Revision(9)));
-    assert_eq!(desk.heard(fine), "+b@6 +c@7 +d@8");
-    assert_eq!(desk.heard(old), "too old resource version: 4 (5)");
-    assert_eq!(desk.heard(ahead), "too large resource version: 9, current: 8");
+    let fine = desk.watch(Query::all(Kind::Pod), WatchFrom::After(Revision(9)));
+    let old = desk.watch(Query::all(Kind::Pod), WatchFrom::After(Revision(8)));
+    let ahead = desk.watch(Query::all(Kind::Pod), WatchFrom::After(Revision(13)));
+    assert_eq!(desk.heard(fine), "+b@10 +c@11 +d@12");
+    assert_eq!(desk.heard(old), "too old resource version: 8 (9)");
+    assert_eq!(desk.heard(ahead), "too large resource version: 13, current: 12");
     assert!(desk.ended.contains(&old) && desk.ended.contains(&ahead) && desk.server.watches() == 1);
 }
 
@@ -519,10 +519,10 @@ fn bookmarks_tell_of_what_was_sent_and_not_of_what_is_on_its_way() {
     desk.hold = true;
     desk.send(Verb::Create { object: Object::from_value(Kind::Node, json!({"metadata": {"name": "n"}})).unwrap() });
     desk.pass(Duration::from_secs(61));
-    assert_eq!(desk.heard(watch), "=5");
+    assert_eq!(desk.heard(watch), "=9");
     desk.flush(1);
     desk.pass(Duration::from_secs(60));
-    assert_eq!((desk.heard(watch).as_str(), desk.heard(without).as_str()), ("+n@6 =6", "+n@6"));
+    assert_eq!((desk.heard(watch).as_str(), desk.heard(without).as_str()), ("+n@10 =10", "+n@10"));
 }
 
 fn tale(count: i32, last: Time) -> Verb {
@@ -707,7 +707,12 @@ fn whatever_is_asked_the_history_is_sound_and_every_watch_hears_it() {
                     let resource_version = based_on.map(|revision| revision.to_string());
                     Verb::Delete {
                         key: key.clone(),
-                        options: DeleteOptions { grace_seconds, propagation, resource_version, uid: None },
+                        options: DeleteOptions {
+                            grace_seconds,
+                            propagation,
+                            resource_version,
+                            ..DeleteOptions::default()
+                        },
                     }
                 }
                 11 | 12 => {
@@ -785,4 +790,93 @@ fn whatever_is_asked_the_history_is_sound_and_every_watch_hears_it() {
             );
         }
     });
+}
+
+/// Two pods of a budget that can spare one are asked to go at the same time.
+#[test]
+fn a_disruption_is_spent_once() {
+    let eviction = || DeleteOptions { eviction: true, ..DeleteOptions::default() };
+    for fails in [false, true] {
+        let mut desk = Desk::new();
+        let ready = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
+        for name in ["a", "b"] {
+            desk.pod(name, json!({"metadata": {"labels": {"app": "web"}}, "spec": {"nodeName": "n"}}));
+            desk.merge(key(name), ready.clone(), Part::Status);
+        }
+        let budget = json!({"metadata": {"name": "web", "namespace": "default"},
+            "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}}});
+        desk.create(Kind::PodDisruptionBudget, budget);
+        assert_eq!(desk.delete(key("a"), eviction()), "TooManyRequests", "nobody has counted yet");
+        let counted = json!({"status": {"observedGeneration": 1, "disruptionsAllowed": 1, "desiredHealthy": 1,
+            "currentHealthy": 2, "expectedPods": 2}});
+        let of_budget = Key::new(Kind::PodDisruptionBudget, "default", "web");
+        desk.merge(of_budget.clone(), counted, Part::Status);
+
+        desk.hold = true;
+        let a = desk.send(Verb::Delete { key: key("a"), options: eviction() });
+        let b = desk.send(Verb::Delete { key: key("b"), options: eviction() });
+        assert_eq!(desk.held.len(), 1, "the budget first, and no pod before it is durable");
+        if fails {
+            desk.fail(Committed::Failed("no space left".into()));
+            assert_eq!(desk.answer(a), "InternalError");
+            assert!(!desk.stored(&key("a")).meta().is_deleting(), "what was not charged does not go");
+            desk.flush(2);
+            assert!(desk.stored(&key("b")).meta().is_deleting(), "{}", desk.answer(b));
+        } else {
+            desk.flush(2);
+            assert!(desk.answer(a).starts_with("is a@") && desk.stored(&key("a")).meta().is_deleting());
+            assert_eq!(desk.answer(b), "TooManyRequests");
+            desk.hold = false;
+            assert!(desk.delete(key("a"), eviction()).starts_with("is a@"), "asked for again, it costs nothing");
+        }
+        assert_eq!(crate::api::plain::count(desk.stored(&of_budget), &["status", "disruptionsAllowed"]), 0);
+    }
+}
+
+#[test]
+fn every_living_namespace_has_a_service_account() {
+    let mut desk = Desk::new();
+    let account = |namespace: &str| Key::new(Kind::ServiceAccount, namespace, "default");
+    desk.create(Kind::Namespace, json!({"metadata": {"name": "x"}}));
+    for namespace in ["default", "kube-system", "x"] {
+        assert!(desk.server.store().get(&account(namespace)).is_some(), "{namespace}");
+    }
+    let uid = desk.stored(&account("x")).meta().uid.clone();
+    assert_eq!(desk.delete(account("x"), DeleteOptions::default()), "removed");
+    assert_ne!(desk.stored(&account("x")).meta().uid, uid, "another one, for whose tokens nobody has waited");
+    // What is ending gets no new things.
+    desk.delete(Key::new(Kind::Namespace, "", "x"), DeleteOptions::default());
+    assert_eq!(desk.delete(account("x"), DeleteOptions::default()), "removed");
+    assert!(desk.server.store().get(&account("x")).is_none());
+}
+
+#[test]
+fn a_service_keeps_its_address_and_shares_it_with_nobody() {
+    let mut desk = Desk::new();
+    let service = |name: &str, ip: &str| json!({"metadata": {"name": name, "namespace": "default"}, "spec": {"clusterIP": ip, "ports": [{"port": 80}]}});
+    let key = |name: &str| Key::new(Kind::Service, "default", name);
+    let ip =
+        |desk: &Desk, name: &str| crate::api::plain::text(desk.stored(&key(name)), &["spec", "clusterIP"]).to_owned();
+    desk.create(Kind::Service, service("a", ""));
+    let given = ip(&desk, "a");
+    assert!(given.starts_with("10."), "{given}");
+    assert_eq!(desk.create(Kind::Service, service("b", &given)), "Invalid");
+    let object = Object::from_value(Kind::Service, service("a", "")).unwrap();
+    desk.ask(Verb::Update { object, part: Part::Main });
+    assert_eq!(ip(&desk, "a"), given, "it was not said, and stays");
+
+    // Two at once ask for one that is free; and what could not be stored is free again.
+    desk.hold = true;
+    let ask = |desk: &mut Desk, name: &str| {
+        desk.send(Verb::Create { object: Object::from_value(Kind::Service, service(name, "10.96.7.7")).unwrap() })
+    };
+    let (first, second) = (ask(&mut desk, "c"), ask(&mut desk, "d"));
+    desk.fail(Committed::Failed("no space left".into()));
+    assert_eq!((desk.answer(first), desk.answer(second)), ("InternalError".into(), "Invalid".into()));
+    desk.hold = false;
+    assert!(desk.create(Kind::Service, service("d", "10.96.7.7")).starts_with("created"));
+    desk.delete(key("d"), DeleteOptions::default());
+    assert!(desk.create(Kind::Service, service("e", "10.96.7.7")).starts_with("created"), "free again");
+    let kept = Store::load(desk.durable.values().cloned().collect::<Vec<_>>(), Revision(desk.revision));
+    assert_eq!(Desk::with(kept).create(Kind::Service, service("f", "10.96.7.7")), "Invalid", "after a restart too");
 }

@@ -163,6 +163,7 @@ fn verb(g: &mut Gen) -> Verb {
                 grace_seconds: any(g),
                 uid: any(g),
                 resource_version: any(g),
+                eviction: any(g),
                 propagation: maybe(g, |g| one_of(g, &propagation)),
             };
             Verb::Delete { key: key(g), options }

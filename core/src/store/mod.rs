@@ -179,6 +179,11 @@ impl Store {
         one.chain(all)
     }
 
+    /// The objects of a kind in one namespace, in the order of their names.
+    pub fn of_namespace(&self, kind: Kind, namespace: &Name) -> impl Iterator<Item = &Object> {
+        self.objects.get(&kind).and_then(|all| all.get(namespace)).into_iter().flat_map(BTreeMap::values)
+    }
+
     /// How many objects of a kind there are. Costs a step a namespace.
     pub fn count(&self, kind: Kind) -> usize {
         self.within(kind, None).map(BTreeMap::len).sum()

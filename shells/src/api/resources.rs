@@ -15,7 +15,7 @@ use miniku_core::api::status::{Reason, Status};
 use miniku_core::apiserver::admission::{cannot_be_handled, read, unreadable};
 use miniku_core::apiserver::fields;
 use miniku_core::patch::Patch;
-use miniku_core::program::{Answer, Part, Request, Verb};
+use miniku_core::program::{Answer, DeleteOptions, Part, Request, Verb};
 use miniku_core::schema::{MessageId, Schema, protobuf, strict};
 use serde_json::Value;
 use std::sync::Arc;
@@ -42,8 +42,8 @@ pub fn serve(api: &Api, exchange: Exchange, resource: Resource) {
     }
     match request(exchange.asked(), &resource, &params, &shown) {
         Ok((request, warnings)) => {
-            let binds = matches!(request.verb, Verb::Bind { .. });
-            answered(exchange, &shown, binds, api.host.ask(request), &warnings);
+            let brief = is_brief(&request.verb);
+            answered(exchange, &shown, brief, api.host.ask(request), &warnings);
         }
         Err(status) => reply::status(exchange, &status),
     }
@@ -63,10 +63,19 @@ fn both(api: &Api, asked: Asked, resource: &Resource) -> Result<(Params, Shown),
     Ok((params, Shown { served: resource.served.clone(), definition, shape }))
 }
 
-/// Answers. Who binds a pod is told that it is done, and not what the pod is now.
-fn answered(to: impl Respond, shown: &Shown, binds: bool, answer: Answer, warnings: &[String]) {
+/// Whether it is enough to say that it is done: who binds or evicts a pod is not told what the pod is now.
+fn is_brief(verb: &Verb) -> bool {
+    match verb {
+        Verb::Bind { .. } => true,
+        Verb::Delete { options, .. } => options.eviction,
+        _ => false,
+    }
+}
+
+/// Answers.
+fn answered(to: impl Respond, shown: &Shown, brief: bool, answer: Answer, warnings: &[String]) {
     match answer {
-        Answer::Object { .. } if binds => reply::status(to, &Status::created()),
+        Answer::Object { .. } | Answer::Removed(_) if brief => reply::status(to, &Status::created()),
         answer => reply::answer(to, shown, answer, warnings),
     }
 }
@@ -78,7 +87,8 @@ const LIST_AT_ONCE_MAX: usize = 1000;
 /// is said by [`serve`].
 pub fn at_once(api: &Api, asked: Asked, reply: Reply, resource: &Resource) -> Option<Reply> {
     let Ok((params, shown)) = both(api, asked, resource) else { return Some(reply) };
-    let waits = params.watch || matches!(resource.part.as_deref(), Some(part) if !matches!(part, "status" | "binding"));
+    let waits = params.watch
+        || matches!(resource.part.as_deref(), Some(part) if !matches!(part, "status" | "binding" | "eviction"));
     let is_many = resource.name.is_none() && asked.method != "POST";
     // `bindings`: a part without an object, which can only be posted.
     let is_part = resource.name.is_none() && resource.part.is_some();
@@ -96,14 +106,14 @@ pub fn at_once(api: &Api, asked: Asked, reply: Reply, resource: &Resource) -> Op
         return Some(reply);
     }
     let Ok((request, warnings)) = request(asked, resource, &params, &shown) else { return Some(reply) };
-    let binds = matches!(request.verb, Verb::Bind { .. });
+    let brief = is_brief(&request.verb);
     match &request.verb {
         Verb::Get { .. } => reply::answer(reply, &shown, api.host.ask(request), &warnings),
         _ => {
             let mut reply = Some(reply);
             let route = move |said| {
                 if let (FromServer::Answer(answer), Some(reply)) = (said, reply.take()) {
-                    answered(reply, &shown, binds, answer, &warnings);
+                    answered(reply, &shown, brief, answer, &warnings);
                 }
                 false
             };
@@ -149,6 +159,11 @@ fn request(
     let verb = match (asked.method, resource.name.as_deref(), part) {
         ("GET" | "HEAD", Some(_), None | Some("status")) => Verb::Get { key: key(resource) },
         ("POST", _, Some("binding")) => binding(asked, key(resource))?,
+        ("POST", Some(_), Some("eviction")) => {
+            let (options, dry) = eviction(asked, &key(resource), params)?;
+            dry_run |= dry;
+            Verb::Delete { key: key(resource), options }
+        }
         ("POST", None, _) => Verb::Create { object: take()? },
         ("PUT", Some(name), _) => Verb::Update { object: named(take()?, name)?, part: written(part)? },
         ("PATCH", Some(name), _) => {
@@ -377,6 +392,23 @@ fn binding(asked: Asked, mut key: Key) -> Result<Verb, Status> {
     Ok(Verb::Bind { key, uid: text("/metadata/uid").into(), node: node.into() })
 }
 
+/// How the pod that the path names is to be evicted.
+fn eviction(asked: Asked, key: &Key, params: &Params) -> Result<(DeleteOptions, bool), Status> {
+    let value = value(asked)?;
+    let kind = value.get("kind").and_then(Value::as_str).unwrap_or("Eviction");
+    if kind != "Eviction" {
+        let message = format!("{kind:?} cannot be handled as an Eviction");
+        return Err(Status::failure(Reason::BadRequest, message));
+    }
+    let name = value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("");
+    if !name.is_empty() && *name != *key.name {
+        return Err(Status::failure(Reason::BadRequest, "name in URL does not match name in Eviction object"));
+    }
+    let options = value.get("deleteOptions").map(Value::to_string).unwrap_or_default();
+    let (options, dry_run) = params::delete_options(options.as_bytes(), params)?;
+    Ok((DeleteOptions { eviction: true, ..options }, dry_run))
+}
+
 /// Deletes each object that matches, and answers with what they were.
 fn delete_collection(api: &Api, exchange: Exchange, resource: &Resource, params: &Params, shown: &Shown) {
     let deleted = params.query(resource.kind(), resource.namespace.as_deref()).and_then(|query| {
@@ -388,7 +420,7 @@ fn delete_collection(api: &Api, exchange: Exchange, resource: &Resource, params:
         };
         for item in &items {
             // Gone meanwhile is as good; another object of the same name was not meant.
-            let options = miniku_core::program::DeleteOptions { uid: Some(item.meta().uid.clone()), ..options.clone() };
+            let options = DeleteOptions { uid: Some(item.meta().uid.clone()), ..options.clone() };
             let verb = Verb::Delete { key: item.key(), options };
             if let Answer::Refused(status) = api.host.ask(Request { dry_run, ..verb.into() })
                 && !matches!(status.reason, Some(Reason::NotFound | Reason::Conflict))

@@ -127,6 +127,14 @@ pub fn request(request: &Request) -> HttpRequest {
             });
             HttpRequest::with_json(Method::Post, write(paths::object(key, Some("binding"))), &binding)
         }
+        Verb::Delete { key, options } if options.eviction => {
+            let eviction = json!({
+                "apiVersion": "policy/v1", "kind": "Eviction",
+                "metadata": {"name": &*key.name, "namespace": &*key.namespace},
+                "deleteOptions": delete_options(options),
+            });
+            HttpRequest::with_json(Method::Post, write(paths::object(key, Some("eviction"))), &eviction)
+        }
         Verb::Delete { key, options } => {
             let target = write(paths::object(key, None));
             HttpRequest::with_json(Method::Delete, target, &delete_options(options))
@@ -462,7 +470,12 @@ mod tests {
             uid: Some("u".into()),
             resource_version: Some("9".into()),
             propagation: Some(Propagation::Foreground),
+            eviction: false,
         };
+        check(
+            Verb::Delete { key: key(), options: DeleteOptions { eviction: true, ..DeleteOptions::default() } },
+            r#"POST /api/v1/namespaces/x/pods/a/eviction application/json: {"apiVersion":"policy/v1","deleteOptions":{"apiVersion":"v1","kind":"DeleteOptions"},"kind":"Eviction","metadata":{"name":"a","namespace":"x"}}"#,
+        );
         check(
             Verb::Delete { key: key(), options },
             r#"DELETE /api/v1/namespaces/x/pods/a application/json: {"apiVersion":"v1","gracePeriodSeconds":0,"kind":"DeleteOptions","preconditions":{"resourceVersion":"9","uid":"u"},"propagationPolicy":"Foreground"}"#,

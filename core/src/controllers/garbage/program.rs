@@ -492,6 +492,7 @@ fn deletion(object: &Object, grace_seconds: Option<i64>, propagation: Option<Pro
         // Whoever gives it another owner, or a finalizer, in the meantime must win.
         resource_version: Some(object.meta().resource_version.clone()),
         propagation,
+        eviction: false,
     };
     Verb::Delete { key: object.key(), options }
 }

@@ -260,7 +260,7 @@ mod tests {
             world.run(&mut program, 10);
             assert!(world.get(Kind::Namespace, "", "team").is_none(), "seed {seed}");
             assert_eq!(world.names(Kind::Pod, "default"), "other");
-            assert_eq!(world.take_writes().len(), 4, "each thing was asked for once");
+            assert_eq!(world.take_writes().len(), 5, "each thing was asked for once");
         }
     }
 
@@ -323,7 +323,7 @@ mod tests {
         world.merge(Key::new(Kind::Pod, "team", "a"), json!({"metadata": {"finalizers": ["x/y"]}}), Part::Main);
         world.delete(team(), None);
         world.run(&mut program, 3600);
-        assert_eq!(world.take_writes(), ["delete pods/team/a"]);
+        assert_eq!(world.take_writes(), ["delete pods/team/a", "delete serviceaccounts/team/default"]);
         let lists = world.lists;
         world.run(&mut program, 3600);
         let round = Kind::BUILT_IN.iter().filter(|kind| kind.row().namespaced).count();
@@ -358,7 +358,7 @@ mod tests {
         world.merge(team(), json!({"metadata": {"finalizers": ["x/y"]}}), Part::Main);
         world.delete(team(), None);
         world.run(&mut program, 600);
-        assert_eq!(world.take_writes(), ["Finalize namespaces/team"]);
+        assert_eq!(world.take_writes(), ["delete serviceaccounts/team/default", "Finalize namespaces/team"]);
         world.merge(team(), json!({"metadata": {"finalizers": []}}), Part::Main);
         assert!(world.get(Kind::Namespace, "", "team").is_none());
     }
