@@ -8,6 +8,7 @@ use miniku::engine::memory::Memory;
 use miniku::host::ApiHost;
 use miniku::http::{self, Config, Serving};
 use miniku_core::api::object::{Object, Resource};
+use miniku_core::apiserver::Options;
 use miniku_core::program::{Answer, Part, Query, Verb};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -23,8 +24,8 @@ pub struct Served {
 impl Served {
     /// A server with these objects.
     pub fn with(objects: impl IntoIterator<Item = Object>) -> Self {
-        let host =
-            ApiHost::start(Clock::start(), 1, Box::new(Memory::default()), None).expect("an empty store can be read");
+        let host = ApiHost::start(Clock::start(), Options::with_seed(1), Box::new(Memory::default()), None)
+            .expect("an empty store can be read");
         for object in objects {
             put(&host, object);
         }

@@ -110,12 +110,12 @@ impl ApiHost {
     /// Loads what the engine keeps and starts to serve it; recorded, if there is a recorder.
     pub fn start(
         clock: Clock,
-        seed: u64,
+        options: Options,
         mut engine: Box<dyn Engine>,
         recorder: Option<&Recorder>,
     ) -> Result<Arc<Self>, StartError> {
         let (stored, revision) = load(&mut *engine)?;
-        let birth = ServerBirth { options: Options::with_seed(seed), revision, stored };
+        let birth = ServerBirth { options, revision, stored };
         let begin = |recorder: &Recorder| recorder.begin(&Birth::ApiServer(birth.clone()), clock.now().wall);
         let notes = recorder.map(begin).transpose().map_err(StartError::Recording)?;
         let server = Recorded { server: birth.server(), notes };

@@ -12,7 +12,7 @@ use crate::api::pod::{Pod, PodCondition};
 use crate::api::status::{FieldError, Reason, Status};
 use crate::api::validation::{self, creation_is_kept, validate, validate_status};
 use crate::apiserver::definitions::Definition;
-use crate::apiserver::{Author, fields, services};
+use crate::apiserver::{Author, fields};
 use crate::patch::merge::merge;
 use crate::patch::{self, Patch, managed};
 use crate::program::Part;
@@ -216,9 +216,6 @@ pub fn updated(
             }
         }
     };
-    if kind == Kind::Service && part == Part::Main {
-        services::inherit(&mut object, stored);
-    }
     match part {
         Part::Main => complete(&mut object, definition),
         Part::Status | Part::Finalize => (row.set_defaults)(&mut object),

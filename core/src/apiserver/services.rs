@@ -336,52 +336,6 @@ fn ports(service: &Object) -> impl Iterator<Item = u16> {
     of_ports.filter_map(|port| u16::try_from(port).ok()).filter(|port| *port != 0)
 }
 
-/// A service keeps what it was given where a new version of it says nothing of that: clients write what they wish, and
-/// that is seldom an address.
-///
-/// Source: `pkg/registry/core/service/storage`, `patchAllocatedValues`; "Updating a Service".
-pub fn inherit(new: &mut Object, stored: &Object) {
-    let (is, was) = (text(new, &["spec", "type"]).to_owned(), text(stored, &["spec", "type"]));
-    let has_ip = |kind: &str| kind != "ExternalName";
-    let has_ports = |kind: &str| matches!(kind, "NodePort" | "LoadBalancer");
-    let says = text(new, &["spec", "clusterIP"]);
-    let ip = Some(text(stored, &["spec", "clusterIP"])).filter(|_| says.is_empty() && has_ip(&is) && has_ip(was));
-    let ip = ip.filter(|ip| !ip.is_empty()).map(str::to_owned);
-    let drops_ip = !has_ip(&is) && has_ip(was) && says == text(stored, &["spec", "clusterIP"]);
-    let drops_ports = !has_ports(&is) && has_ports(was);
-    let before = items(stored, &["spec", "ports"]).to_vec();
-    new.edit_plain(|rest| {
-        let Some(spec) = rest.get_mut("spec").and_then(Value::as_object_mut) else { return };
-        if let Some(ip) = ip {
-            spec.insert("clusterIPs".into(), json!([&ip]));
-            spec.insert("clusterIP".into(), ip.into());
-        }
-        if drops_ip {
-            for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"] {
-                spec.remove(field);
-            }
-        }
-        let Some(ports) = spec.get_mut("ports").and_then(Value::as_array_mut) else { return };
-        for port in ports {
-            let same = |other: &&Value| ["port", "protocol"].iter().all(|field| other.get(field) == port.get(field));
-            let had = before.iter().find(same).and_then(|port| port.get("nodePort"));
-            let says = port.get("nodePort").and_then(Value::as_i64).unwrap_or(0);
-            let Some(port) = port.as_object_mut() else { continue };
-            match had {
-                Some(had) if drops_ports && *had == says => drop(port.remove("nodePort")),
-                Some(had) if says == 0 && has_ports(&is) && has_ports(was) => {
-                    port.insert("nodePort".into(), had.clone());
-                }
-                _ => {}
-            }
-        }
-        if drops_ports {
-            spec.remove("externalTrafficPolicy");
-            spec.remove("allocateLoadBalancerNodePorts");
-        }
-    });
-}
-
 /// A list of texts as Go shows it in an error.
 struct Listed<'a>(&'a [&'a str]);
 
@@ -399,10 +353,6 @@ mod tests {
     fn service(name: &str, spec: Value) -> Object {
         let service = json!({"metadata": {"name": name, "namespace": "x"}, "spec": spec});
         Object::from_value(Kind::Service, service).unwrap()
-    }
-
-    fn spec(service: &Object) -> Value {
-        service.at(&["spec"]).cloned().unwrap()
     }
 
     #[test]
@@ -467,31 +417,5 @@ mod tests {
             items(&one, &["spec", "ports"]).iter().map(|port| port["nodePort"].as_u64().unwrap()).collect();
         assert!(numbers[0] == numbers[1] && numbers[0] != numbers[2], "{numbers:?}");
         assert!(numbers.iter().all(|number| (30000 + 86..=32767).contains(number)), "{numbers:?}");
-    }
-
-    #[test]
-    fn what_is_not_said_stays() {
-        let stored = json!({"type": "NodePort", "clusterIP": "10.96.0.9", "clusterIPs": ["10.96.0.9"],
-            "externalTrafficPolicy": "Cluster", "ports": [{"port": 80, "protocol": "TCP", "nodePort": 30080}]});
-        let stored = service("s", stored);
-        let becomes = |new: Value| {
-            let mut new = service("s", new);
-            inherit(&mut new, &stored);
-            spec(&new)
-        };
-        let port = json!([{"port": 80, "protocol": "TCP"}]);
-        assert_eq!(
-            becomes(json!({"type": "NodePort", "ports": port})),
-            json!({"type": "NodePort", "clusterIP": "10.96.0.9", "clusterIPs": ["10.96.0.9"],
-                "ports": [{"port": 80, "protocol": "TCP", "nodePort": 30080}]})
-        );
-        let mut inner = spec(&stored);
-        inner["type"] = "ClusterIP".into();
-        assert_eq!(
-            becomes(inner.clone()),
-            json!({"type": "ClusterIP", "clusterIP": "10.96.0.9", "clusterIPs": ["10.96.0.9"], "ports": port})
-        );
-        inner["type"] = "ExternalName".into();
-        assert_eq!(becomes(inner), json!({"type": "ExternalName", "ports": port}));
     }
 }

@@ -9,6 +9,7 @@ use crate::client::connection::ServerUrl;
 use crate::daemons;
 use clap::{Arg, Args, Subcommand, ValueEnum};
 use miniku_core::api::quantity::Quantity;
+use miniku_core::apiserver::services;
 use miniku_core::durations;
 use miniku_core::scheduler::Strategy;
 use std::path::PathBuf;
@@ -60,6 +61,9 @@ pub struct UpArgs {
     /// Where state is kept.
     #[command(flatten)]
     pub state: StateArgs,
+    /// What services get.
+    #[command(flatten)]
+    pub services: ServiceArgs,
     /// Which node a pod goes to, among those it fits on: least-allocated, most-allocated, round-robin, random
     #[arg(long, default_value = "least-allocated")]
     pub strategy: Strategy,
@@ -97,6 +101,9 @@ pub struct ApiserverArgs {
     /// Where state is kept.
     #[command(flatten)]
     pub state: StateArgs,
+    /// What services get.
+    #[command(flatten)]
+    pub services: ServiceArgs,
     /// Whether its programs are recorded.
     #[command(flatten)]
     pub record: RecordArgs,
@@ -232,6 +239,17 @@ pub struct StateArgs {
     /// How objects are stored
     #[arg(long, value_enum, default_value_t = Store::Redb)]
     pub store: Store,
+}
+
+/// From where services get their addresses. The words are kube-apiserver's.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct ServiceArgs {
+    /// The network of cluster IPs
+    #[arg(long, default_value_t = services::Options::default().cluster_ips, value_name = "ADDRESS/BITS")]
+    pub service_cluster_ip_range: services::Network,
+    /// The ports of nodes that services may have
+    #[arg(long, default_value_t = services::Options::default().node_ports, value_name = "FIRST-LAST")]
+    pub service_node_port_range: services::PortRange,
 }
 
 /// How a daemon watches the API server, and how it comes back to it.

@@ -26,7 +26,7 @@ pub fn up(args: &UpArgs) -> Result<(), DaemonError> {
     }
     let recorder = parts::recorder(&args.record)?;
     let recorder = recorder.as_ref();
-    let (host, api, serving) = parts::serve(clock, &args.state, &args.listen, recorder)?;
+    let (host, api, serving) = parts::serve(clock, &args.state, &args.listen, &args.services, recorder)?;
     let informer = parts::informer_options(None, args.sync.sync_interval);
 
     let mut daemons: Vec<Daemon> = Vec::new();

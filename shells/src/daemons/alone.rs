@@ -33,7 +33,8 @@ pub fn apiserver(args: &ApiserverArgs) -> Result<(), DaemonError> {
         log::warn!("the limit on open files stays as it is: {error}");
     }
     let recorder = parts::recorder(&args.record)?;
-    let (host, _api, serving) = parts::serve(Clock::start(), &args.state, &args.listen, recorder.as_ref())?;
+    let (host, _api, serving) =
+        parts::serve(Clock::start(), &args.state, &args.listen, &args.services, recorder.as_ref())?;
     log::info!("apiserver: ready at http://{}", serving.local_addr());
     let signal = signals.wait()?;
     log::info!("apiserver: {signal}: stopping");

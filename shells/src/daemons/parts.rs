@@ -1,7 +1,7 @@
 //! What daemons are put together from.
 
 use crate::api::Api as HttpApi;
-use crate::cli::daemons::{ListenArgs, RecordArgs, Runtime, StateArgs, Store, WatchArgs};
+use crate::cli::daemons::{ListenArgs, RecordArgs, Runtime, ServiceArgs, StateArgs, Store, WatchArgs};
 use crate::clock::{self, Clock};
 use crate::daemons::DaemonError;
 use crate::driver::{Api, Daemon, Hands, Letterbox};
@@ -13,6 +13,7 @@ use crate::host::ApiHost;
 use crate::http::{self, Serving};
 use crate::node::{Fake, Namespaces, NodeServer, Share, facts};
 use crate::recording::Recorder;
+use miniku_core::apiserver::{self, services};
 use miniku_core::client::{Backoff, informer};
 use miniku_core::controllers::{garbage, namespaces, node_lifecycle, replicaset};
 use miniku_core::kubelet;
@@ -60,11 +61,17 @@ pub fn serve(
     clock: Clock,
     state: &StateArgs,
     listen: &ListenArgs,
+    services: &ServiceArgs,
     recorder: Option<&Recorder>,
 ) -> Result<(Arc<ApiHost>, Arc<HttpApi>, Serving), DaemonError> {
     let address = resolve(listen.host_and_port())?;
-    let host = ApiHost::start(clock, clock::seed(), engine(state)?, recorder)
-        .map_err(|error| DaemonError(error.to_string()))?;
+    let services = services::Options {
+        cluster_ips: services.service_cluster_ip_range,
+        node_ports: services.service_node_port_range,
+    };
+    let options = apiserver::Options { services, ..apiserver::Options::with_seed(clock::seed()) };
+    let host =
+        ApiHost::start(clock, options, engine(state)?, recorder).map_err(|error| DaemonError(error.to_string()))?;
     let api = HttpApi::new(host.clone());
     let allowed_hosts = listen.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
     let (handler, at_once, upgrade) = (api.clone(), api.clone(), api.clone());

@@ -9,7 +9,6 @@ use super::{Rules, selector, text};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::ops::RangeInclusive;
 
 /// Rules for services.
 pub const SERVICE: Rules = Rules { name: text::word, content: service, change: address_stays, ..Rules::ANY };
@@ -21,11 +20,6 @@ pub const ENDPOINT_SLICE: Rules = Rules {
     change: |new, old| new.field("addressType").unchanged(&old.field("addressType")),
     ..Rules::ANY
 };
-
-/// Ports of nodes that services may have.
-///
-/// Source: kube-apiserver, `--service-node-port-range`.
-pub const NODE_PORTS: RangeInclusive<i64> = 30000..=32767;
 
 /// The kubelet's port, which no load balancer may carry to the world. Source: Kubernetes documentation, "Ports and Protocols".
 const KUBELET_PORT: i64 = 10250;
@@ -123,10 +117,6 @@ fn ports(spec: &At, kind: &str) {
         let Some(outside) = of_node.number().filter(|number| *number != 0) else { continue };
         if kind == "ClusterIP" {
             of_node.forbidden("may not be used when `type` is 'ClusterIP'");
-        } else if !NODE_PORTS.contains(&outside) {
-            let (first, last) = (NODE_PORTS.start(), NODE_PORTS.end());
-            let rule = format!("provided port is not in the valid range. The range of valid ports is {first}-{last}");
-            of_node.invalid(rule);
         }
         if !of_nodes.insert((protocol, outside)) {
             of_node.duplicate();
@@ -351,20 +341,11 @@ mod tests {
         table(
             Kind::Service,
             &json!({"metadata": {"name": "s"}, "spec": {"type": "NodePort", "ports": [{"port": 80, "nodePort": 30080}]}}),
-            &[
-                (
-                    "/spec/ports/0/nodePort",
-                    json!(80),
-                    &[
-                        "spec.ports[0].nodePort: Invalid value: 80: provided port is not in the valid range. The range of valid ports is 30000-32767",
-                    ],
-                ),
-                (
-                    "/spec/clusterIP",
-                    json!("None"),
-                    &["spec.clusterIPs[0]: Invalid value: \"None\": may not be set to 'None' for NodePort services"],
-                ),
-            ],
+            &[(
+                "/spec/clusterIP",
+                json!("None"),
+                &["spec.clusterIPs[0]: Invalid value: \"None\": may not be set to 'None' for NodePort services"],
+            )],
         );
         table(
             Kind::Service,
