@@ -11,7 +11,6 @@ use crate::schema::conditional::complete_kind;
 use crate::schema::strict::{self, Then};
 use crate::schema::{Field, MessageId, Schema};
 use serde::Deserialize;
-use serde_json::Value;
 
 /// Drops the fields that their messages do not have.
 ///
@@ -87,7 +86,7 @@ fn add(path: &mut String, name: &str) {
 mod tests {
     use super::*;
     use crate::api::kinds::Kind;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn message(kind: Kind) -> (&'static Schema, MessageId) {
         let schema = Schema::kubernetes();
