@@ -341,7 +341,8 @@ struct Listed<'a>(&'a [&'a str]);
 
 impl fmt::Debug for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0).finish()
+        let all: Vec<String> = self.0.iter().map(|one| format!("{one:?}")).collect();
+        write!(f, "[]string{{{}}}", all.join(", "))
     }
 }
 
@@ -394,7 +395,7 @@ mod tests {
         let wrong = |name: &str, spec| given.allotted(service(name, spec), Draw::new(1)).unwrap_err().message;
         assert_eq!(
             wrong("b", json!({"clusterIP": "10.96.7.1"})),
-            r#"Service "b" is invalid: spec.clusterIPs: Invalid value: ["10.96.7.1"]: failed to allocate IP 10.96.7.1: provided IP is already allocated"#
+            r#"Service "b" is invalid: spec.clusterIPs: Invalid value: []string{"10.96.7.1"}: failed to allocate IP 10.96.7.1: provided IP is already allocated"#
         );
         assert!(wrong("b", json!({"clusterIP": "1.2.3.4"})).ends_with("The range of valid IPs is 10.96.0.0/12"));
         assert_eq!(

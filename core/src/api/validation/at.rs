@@ -32,6 +32,9 @@ enum Step<'a> {
 /// What is wrong with a text; nothing if it is fine.
 pub type Wrong = Vec<String>;
 
+/// A rule for texts.
+pub type Rule = fn(&str) -> Wrong;
+
 impl<'a, 'v> At<'a, 'v> {
     /// An object.
     pub fn object(value: &'v Value, errors: &'a RefCell<Vec<FieldError>>) -> Self {
@@ -213,7 +216,7 @@ impl<'a, 'v> At<'a, 'v> {
     }
 
     /// It must be such a text, if it is not empty.
-    pub fn must_be(&self, rule: fn(&str) -> Wrong) {
+    pub fn must_be(&self, rule: Rule) {
         let text = self.text();
         if !text.is_empty() {
             rule(text).into_iter().for_each(|wrong| self.invalid(wrong));
@@ -221,7 +224,7 @@ impl<'a, 'v> At<'a, 'v> {
     }
 
     /// It must be there, and such a text. That it must be there is said here.
-    pub fn must_be_there_and(&self, rule: fn(&str) -> Wrong) {
+    pub fn must_be_there_and(&self, rule: Rule) {
         if self.text().is_empty() { self.required("") } else { self.must_be(rule) }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Source: `pkg/apis/core/validation/validation.go`, `ValidatePodSpec` and what it calls, release 1.32.
 
-use super::at::At;
+use super::at::{At, Rule};
 use super::selector::{label_name, labels, selector};
 use super::{Rules, meta, resources, text, volume};
 use crate::api::meta::Labels;
@@ -94,7 +94,7 @@ pub fn spec(at: &At, of: Of, claims: &BTreeSet<&str>) {
 }
 
 /// Fields of a pod's spec that are names.
-const NAMES: &[(&str, text::Rule)] = &[
+const NAMES: &[(&str, Rule)] = &[
     ("serviceAccountName", text::subdomain),
     ("nodeName", text::subdomain),
     ("hostname", text::label),

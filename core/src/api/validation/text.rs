@@ -3,11 +3,8 @@
 //! Source: `k8s.io/apimachinery/pkg/util/validation`, release 1.32; RFC 1035 and RFC 1123 for names.
 
 use super::at::Wrong;
-use crate::api::names::{NOT_A_LABEL, NOT_A_SUBDOMAIN, is_dns_label, is_dns_subdomain};
+use crate::api::names::{NOT_A_LABEL, NOT_A_SUBDOMAIN};
 use std::net::{IpAddr, Ipv6Addr};
-
-/// What is wrong with a text.
-pub type Rule = fn(&str) -> Wrong;
 
 fn is_unless(fine: bool, rule: &str) -> Wrong {
     if fine { Vec::new() } else { vec![rule.to_owned()] }
@@ -17,35 +14,33 @@ fn at_most(text: &str, most: usize) -> Option<String> {
     (text.len() > most).then(|| format!("must be no more than {most} bytes"))
 }
 
+/// Whether it is of lower case letters, digits and `-`, with a letter or digit at both ends. Its length is told by itself.
+fn is_label(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let inner = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    bytes.first().is_some_and(inner)
+        && bytes.last().is_some_and(inner)
+        && bytes.iter().all(|byte| inner(byte) || *byte == b'-')
+}
+
+fn and(wrong: Option<String>, fine: bool, rule: &str) -> Wrong {
+    wrong.into_iter().chain(is_unless(fine, rule)).collect()
+}
+
 /// A name of letters, digits, `-` and `.`: at most 253 bytes.
 pub fn subdomain(text: &str) -> Wrong {
-    let mut wrong: Wrong = at_most(text, 253).into_iter().collect();
-    // Its length is told by itself.
-    let parts = || text.split('.').all(is_dns_subdomain);
-    if !is_dns_subdomain(text) && (wrong.is_empty() || !parts()) {
-        wrong.push(NOT_A_SUBDOMAIN.into());
-    }
-    wrong
+    and(at_most(text, 253), text.split('.').all(is_label), NOT_A_SUBDOMAIN)
 }
 
 /// A name of letters, digits and `-`: at most 63 bytes.
 pub fn label(text: &str) -> Wrong {
-    let mut wrong: Wrong = at_most(text, 63).into_iter().collect();
-    if !is_dns_label(text) && (wrong.is_empty() || text.contains('.') || !is_dns_subdomain(text)) {
-        wrong.push(NOT_A_LABEL.into());
-    }
-    wrong
+    and(at_most(text, 63), is_label(text), NOT_A_LABEL)
 }
 
 /// A DNS label that begins with a letter.
 pub fn word(text: &str) -> Wrong {
-    let mut wrong: Wrong = at_most(text, 63).into_iter().collect();
-    let short = text.get(..63).unwrap_or(text).trim_end_matches('-');
-    let fine = if text.len() > 63 { is_dns_label(short) } else { is_dns_label(text) };
-    if !fine || !text.starts_with(|c: char| c.is_ascii_lowercase()) {
-        wrong.push(NOT_A_WORD.into());
-    }
-    wrong
+    let fine = is_label(text) && text.starts_with(|c: char| c.is_ascii_lowercase());
+    and(at_most(text, 63), fine, NOT_A_WORD)
 }
 
 const NOT_A_WORD: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an \
@@ -103,11 +98,7 @@ fn is_name(text: &str) -> bool {
 
 /// A label's value.
 pub fn label_value(text: &str) -> Wrong {
-    let mut wrong: Wrong = at_most(text, 63).into_iter().collect();
-    if !text.is_empty() && !is_name(text) {
-        wrong.push(NOT_A_VALUE.into());
-    }
-    wrong
+    and(at_most(text, 63), text.is_empty() || is_name(text), NOT_A_VALUE)
 }
 
 const NOT_A_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or \
@@ -206,14 +197,15 @@ pub fn wildcard_subdomain(text: &str) -> Wrong {
         consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character (e.g. \
         '*.example.com', regex used for validation is \
         '\\*\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
-    is_unless(is_dns_subdomain(rest), rule)
+    is_unless(subdomain(rest).is_empty(), rule)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::validation::at::Rule;
 
-    /// A rule's name, the rule, texts that keep it, and texts that do not.
+    /// A rule's name and itself, texts that are fine, and texts that are not.
     type Row<'a> = (&'a str, Rule, &'a [&'a str], &'a [&'a str]);
 
     #[test]
