@@ -33,6 +33,7 @@ pub trait Hands: Send {
 #[derive(Clone)]
 pub struct Inbox(Sender<Mail>);
 
+#[expect(clippy::large_enum_variant, reason = "nearly all that is sent are inputs")]
 enum Mail {
     Input(Input),
     Stop,

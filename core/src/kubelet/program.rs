@@ -83,6 +83,8 @@ struct Worker {
     sandbox: Tries,
     /// What its stored status tells of the time before this kubelet was taken in.
     remembered: bool,
+    /// A status of this life of the kubelet is stored; a former life's last one may still be on its way until then.
+    told: bool,
     /// A call about it is on its way.
     asked: bool,
     status_writes: Tries,
@@ -384,6 +386,7 @@ impl Kubelet {
         match (&asked, answer) {
             (Asked::Status(_), Answer::Object { object, .. }) => {
                 worker.status_writes.succeeded();
+                worker.told = true;
                 // The view may show it later than the answer does; it is not written a second time.
                 worker.see(object, false);
             }
@@ -519,6 +522,7 @@ impl Worker {
             removal: Tries::default(),
             sandbox: Tries::default(),
             remembered: false,
+            told: false,
             asked: false,
             status_writes: Tries::default(),
             deletion: Tries::default(),
@@ -541,10 +545,12 @@ impl Worker {
         self.object = Some(object.clone());
     }
 
-    /// Takes from the stored status what the node itself cannot know any more after a restart. Only once, and only
-    /// when it is known what runs.
+    /// Takes from the stored status what the node itself cannot know any more after a restart, and only when it is known
+    /// what runs. All of it once; but failed starts, of which nothing is left anywhere else, as long as what is stored may
+    /// be a former life's.
     fn remember(&mut self, pod: &Pod) {
-        if std::mem::replace(&mut self.remembered, true) {
+        let again = std::mem::replace(&mut self.remembered, true);
+        if again && self.told {
             return;
         }
         let failed_starts = u32::try_from(pod.status.retry_count.unwrap_or(0)).unwrap_or(0);
@@ -552,8 +558,8 @@ impl Worker {
             let track = self.containers.entry(one.name.clone()).or_default();
             let attempt = u32::try_from(one.restart_count).unwrap_or(0);
             let earlier = if track.attempt > attempt { &one.state } else { &one.last_state };
-            track.last = track.last.take().or_else(|| earlier.terminated.clone());
-            if !pod.status.phase.is_final() && attempt > track.attempt && !planted!(RestartsForgotten) {
+            track.last = track.last.take().or_else(|| earlier.terminated.clone().filter(|_| !again));
+            if !again && !pod.status.phase.is_final() && attempt > track.attempt && !planted!(RestartsForgotten) {
                 // Nothing is left of that attempt here, so the next one must not repeat its number.
                 (track.attempt, track.state) = (attempt, ContainerState::Unknown);
             }
