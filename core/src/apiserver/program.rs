@@ -1,6 +1,7 @@
 //! The API server's state: the store, the watches, the writes on their way.
 
 use crate::access::{self, User};
+use crate::api::custom::CustomResourceDefinition;
 use crate::api::event;
 use crate::api::kinds::Kind;
 use crate::api::meta::Time;
@@ -201,6 +202,7 @@ impl ApiServer {
         for namespace in there {
             self.complete_namespace(now, &namespace, out);
         }
+        self.forget_undefined(out);
         if self.options.rbac {
             access::defaults::all().into_iter().for_each(|object| self.make(now, object, out));
         }
@@ -224,6 +226,29 @@ impl ApiServer {
             (meta.namespace, meta.name) = ((**namespace).into(), namespace::DEFAULT_ACCOUNT.into());
         });
         self.make(now, account, out);
+    }
+
+    /// Removes the objects of custom kinds that nobody defines any more: under another definition of the same name they
+    /// would be something else.
+    ///
+    /// Source: Kubernetes documentation, "Delete a CustomResourceDefinition".
+    fn forget_undefined(&mut self, out: &mut Effects) {
+        let definitions = Query::all(Kind::CustomResourceDefinition);
+        let defined: Vec<Kind> = self
+            .store
+            .list(&definitions)
+            .filter_map(|one| Some(one.get::<CustomResourceDefinition>()?.kind()))
+            .collect();
+        let undefined = |kind: &Kind| matches!(kind, Kind::Custom(_)) && !defined.contains(kind);
+        for kind in self.store.kinds().filter(undefined).collect::<Vec<_>>() {
+            let objects: Vec<Object> = self.store.list(&Query::all(kind)).cloned().collect();
+            for object in objects {
+                // What is being written now is removed when that is done.
+                if !self.busy.contains_key(&object.key()) {
+                    self.commit(None, object.key(), object.revision(), None, Then::Removed, out);
+                }
+            }
+        }
     }
 
     /// Writes an object that the server wants for itself, unless there is one of its name.
@@ -635,6 +660,8 @@ impl ApiServer {
             }
         }
         match key.kind {
+            Kind::CustomResourceDefinition => self.forget_undefined(out),
+            Kind::Custom(_) if self.definitions.of(key.kind).is_none() => self.forget_undefined(out),
             Kind::Namespace => self.complete_namespace(now, &key.name, out),
             Kind::ServiceAccount => self.complete_namespace(now, &key.namespace, out),
             _ => {}

@@ -881,3 +881,31 @@ fn a_service_keeps_its_address_and_shares_it_with_nobody() {
     let kept = Store::load(desk.durable.values().cloned().collect::<Vec<_>>(), Revision(desk.revision));
     assert_eq!(Desk::with(kept).create(Kind::Service, service("f", "10.96.7.7")), "Invalid", "after a restart too");
 }
+
+#[test]
+fn objects_of_a_custom_kind_go_with_its_definition() {
+    let mut desk = Desk::new();
+    let definition = || {
+        json!({"metadata": {"name": "cogs.x.dev"}, "spec": {"group": "x.dev", "scope": "Namespaced",
+            "names": {"plural": "cogs", "singular": "cog", "kind": "Cog"},
+            "versions": [{"name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}]}})
+    };
+    let of_definition = Key::new(Kind::CustomResourceDefinition, "", "cogs.x.dev");
+    desk.create(Kind::CustomResourceDefinition, definition());
+    let kind = desk.server.definitions().iter().next().expect("it is established at once").kind;
+    let cog = |name: &str| json!({"metadata": {"name": name, "namespace": "default"}, "spec": {"size": 1}});
+    for name in ["a", "b"] {
+        assert!(desk.create(kind, cog(name)).starts_with("created"));
+    }
+    // One is being written when the definition goes.
+    desk.hold = true;
+    desk.send(Verb::Merge { key: Key::new(kind, "default", "b"), patch: label("1"), part: Part::Main });
+    desk.send(Verb::Delete { key: of_definition, options: DeleteOptions::default() });
+    desk.flush(9);
+    desk.flush(9);
+    desk.hold = false;
+    assert_eq!(desk.server.store().count(kind), 0);
+    desk.create(Kind::CustomResourceDefinition, definition());
+    assert_eq!(desk.server.store().count(kind), 0);
+}

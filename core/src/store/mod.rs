@@ -179,6 +179,11 @@ impl Store {
         one.chain(all)
     }
 
+    /// The kinds of which there are objects, or were.
+    pub fn kinds(&self) -> impl Iterator<Item = Kind> {
+        self.objects.keys().copied()
+    }
+
     /// The objects of a kind in one namespace, in the order of their names.
     pub fn of_namespace(&self, kind: Kind, namespace: &Name) -> impl Iterator<Item = &Object> {
         self.objects.get(&kind).and_then(|all| all.get(namespace)).into_iter().flat_map(BTreeMap::values)
