@@ -105,7 +105,7 @@ mod table {
             RecreatedIsModified "recreated-is-modified" by "L-stable" "S-zombie" "P-total" "S-mono", "an object of the same name and another uid is taken for a change";
             NoExpectations "no-expectations" by "S-victim" "S-count" "L-hot", "what was asked for and is not seen yet is asked for again";
             QueueDropsFailed "queue-drops-failed" by "L-stable" "expected", "what failed once is not tried again";
-            ConflictIsDone "conflict-is-done" by "L-stable", "a write that met a conflict is not tried again";
+            ConflictIsDone "conflict-is-done" by "L-stable" "expected", "a write that met a conflict is not tried again";
         }
         Scheduler: {
             FreesAtDeletion "frees-at-deletion" by "S-fit", "a pod's room is given away when its deletion begins";

@@ -12,14 +12,13 @@ use std::collections::BTreeSet;
 const RARE: &[(&str, u64)] = &[
     ("revision-from-objects", 159),
     ("recreated-is-modified", 1174),
-    ("bind-not-retried", 154),
+    ("bind-not-retried", 830),
     ("never-releases", 446),
-    ("retry-not-armed", 191),
     ("question-forgotten", 143),
     ("empties-most", 185),
-    ("empties-at-once", 268),
+    ("empties-at-once", 230),
     ("retries-forgotten", 324),
-    ("grace-of-spec", 843),
+    ("grace-of-spec", 1898),
 ];
 
 /// So many random runs are enough for each of the others.
