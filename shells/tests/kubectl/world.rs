@@ -28,12 +28,12 @@ pub struct World {
 
 impl World {
     pub fn new() -> World {
+        assert!(tools().join("kubectl").exists(), "kubectl is not in {}: ./check puts it there", tools().display());
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let directory = std::env::temp_dir().join(format!("mkk{}-{number}", std::process::id()));
         // kubectl keeps what it learned of a server at an address; the address may be another server's by then.
         fs::create_dir_all(directory.join("home")).unwrap();
-        assert!(tools().join("kubectl").exists(), "kubectl is not in {}: ./check puts it there", tools().display());
         World { directory, server: None, tls: None }
     }
 
