@@ -257,7 +257,7 @@ pub struct AccessArgs {
     #[arg(long, value_name = "FILE")]
     pub token_auth_file: Option<PathBuf>,
     /// The secret with which tokens of service accounts are signed; it is made if it is not there. By default it is kept
-    /// in the data directory, or as long as the process with --store memory
+    /// with the stored objects, or as long as the process with --store memory
     #[arg(long, value_name = "FILE")]
     pub service_account_key_file: Option<PathBuf>,
 }

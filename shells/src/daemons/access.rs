@@ -2,7 +2,7 @@
 
 use crate::api::{Access, read_tokens};
 use crate::cli::daemons::{AccessArgs, Authorization, StateArgs, Store};
-use crate::daemons::DaemonError;
+use crate::daemons::{DaemonError, parts};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -23,7 +23,7 @@ pub fn access(args: &AccessArgs, state: &StateArgs) -> Result<Access, DaemonErro
     };
     let file = match (&args.service_account_key_file, state.store) {
         (Some(file), _) => Some(file.clone()),
-        (None, Store::Redb) => Some(state.data_dir.join("service-account.key")),
+        (None, Store::Redb) => Some(parts::store_directory(state).join("service-account.key")),
         (None, Store::Memory) => None,
     };
     let secret = match &file {

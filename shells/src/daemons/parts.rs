@@ -70,10 +70,10 @@ pub fn serve(
         cluster_ips: services.service_cluster_ip_range,
         node_ports: services.service_node_port_range,
     };
+    let engine = engine(state)?;
     let access = access::access(access, state)?;
     let options = apiserver::Options { services, rbac: access.rbac, ..apiserver::Options::with_seed(clock::seed()) };
-    let host =
-        ApiHost::start(clock, options, engine(state)?, recorder).map_err(|error| DaemonError(error.to_string()))?;
+    let host = ApiHost::start(clock, options, engine, recorder).map_err(|error| DaemonError(error.to_string()))?;
     let api = HttpApi::new(host.clone(), access);
     let allowed_hosts = listen.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
     let (handler, at_once, upgrade) = (api.clone(), api.clone(), api.clone());
