@@ -29,7 +29,7 @@ impl Served {
         for object in objects {
             put(&host, object);
         }
-        let api = Api::new(host.clone(), Access::default());
+        let api = Api::new(host.clone(), Access::new(false, Default::default(), Vec::new()));
         let at_once = api.clone();
         let at_once: http::AtOnce = Arc::new(move |asked, reply| at_once.at_once(asked, reply));
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));

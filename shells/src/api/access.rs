@@ -1,5 +1,6 @@
 //! Who sends a request, and whether they may: what a request says of itself against what the core knows.
 
+use crate::api::params::Params;
 use crate::api::route::{Resource, Target};
 use crate::clock;
 use crate::host::ApiHost;
@@ -11,7 +12,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// How access is decided.
-#[derive(Default)]
 pub struct Access {
     /// By roles; else whoever reaches the port may do everything.
     pub rbac: bool,
@@ -19,13 +19,19 @@ pub struct Access {
     pub tokens: HashMap<String, Arc<User>>,
     /// With what tokens of service accounts are signed.
     pub secret: Vec<u8>,
+    anonymous: Arc<User>,
 }
 
 impl Access {
+    /// Access by roles or not, for the bearers of these tokens and of those that this secret has signed.
+    pub fn new(rbac: bool, tokens: HashMap<String, Arc<User>>, secret: Vec<u8>) -> Self {
+        Access { rbac, tokens, secret, anonymous: Arc::new(User::anonymous()) }
+    }
+
     /// Who bears what an `Authorization` header says. Only bearer tokens are known; whoever brings one must be known by
     /// it, and whoever brings none is anonymous.
     pub fn user(&self, host: &ApiHost, authorization: &str) -> Result<Arc<User>, Status> {
-        let Some(token) = bearer(authorization) else { return Ok(Arc::new(User::anonymous())) };
+        let Some(token) = bearer(authorization) else { return Ok(self.anonymous.clone()) };
         self.bearer(host, token).ok_or_else(|| Status::failure(Reason::Unauthorized, "Unauthorized"))
     }
 
@@ -155,8 +161,8 @@ impl Wanted {
 
 /// What a request wants; more than one thing, where a write may make what is not there.
 fn wishes(host: &ApiHost, asked: Asked, target: Option<&Target>) -> Vec<Wanted> {
-    let watches =
-        || asked.query_pairs().any(|(name, value)| name == "watch" && matches!(&*value, "1" | "true" | "True"));
+    // A query that cannot be read is refused when it is answered.
+    let watches = || Params::of(asked).is_ok_and(|params| params.watch);
     let objects = |resource: &Resource| {
         let wish = wanted(asked.method, watches(), resource);
         let makes = matches!(wish, Wanted::Resource { verb: "update" | "patch", .. }) && resource.part.is_none();
@@ -209,7 +215,14 @@ fn wanted(method: &str, watches: bool, resource: &Resource) -> Wanted {
         (false, Some("binding")) => ("bindings", ""),
         (_, part) => (row.plural, part.unwrap_or("")),
     };
-    Wanted::Resource { verb, namespace, group: row.group.into(), resource: plural.into(), part: part.into(), name }
+    Wanted::Resource {
+        verb,
+        namespace,
+        group: resource.served.group().into(),
+        resource: plural.into(),
+        part: part.into(),
+        name,
+    }
 }
 
 /// Reads a file of tokens: `token,user,uid,"group1,group2"` a line, as kube-apiserver's `--token-auth-file`.
@@ -285,6 +298,7 @@ mod tests {
         check("PATCH", false, "/apis/apps/v1/namespaces/x/deployments/d/scale", "patch apps:deployments/scale x/d");
         check("DELETE", false, "/api/v1/nodes", "deletecollection :nodes/ /");
         check("GET", false, "/api/v1/namespaces/x", "get :namespaces/ x/x");
+        check("GET", false, "/apis/events.k8s.io/v1/namespaces/x/events", "list events.k8s.io:events/ x/");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use miniku_core::apiserver::admission::{cannot_be_handled, read, unreadable};
 use miniku_core::apiserver::fields;
 use miniku_core::patch::Patch;
 use miniku_core::program::{Answer, DeleteOptions, Part, Request, Verb};
-use miniku_core::schema::{MessageId, Schema, protobuf, strict};
+use miniku_core::schema::{MessageId, Schema, Type, protobuf, strict};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -304,6 +304,26 @@ pub fn value(asked: Asked) -> Result<Value, Status> {
     serde_json::from_slice(asked.body).map_err(|error| wrong(format!("the body is no JSON: {error}")))
 }
 
+/// The object in a body that is acted on and not stored, such as a review: its fields are of the types that its message
+/// in the table of Kubernetes' fields has.
+pub fn typed(asked: Asked, message: &str) -> Result<Value, Status> {
+    let value = value(asked)?;
+    let schema = Schema::kubernetes();
+    let wrong = match schema.named(message) {
+        _ if !value.is_object() => Some("it is no object".to_owned()),
+        Some(message) => strict::mistyped(schema, &Type::Message(message), &value).map(|(_, what)| what),
+        None => None,
+    };
+    let (version, name) = message.rsplit('/').next().and_then(|rest| rest.split_once('.')).unwrap_or_default();
+    match wrong {
+        Some(what) => {
+            let message = format!("{name} in version {version:?} cannot be handled as a {name}: {what}");
+            Err(Status::failure(Reason::BadRequest, message))
+        }
+        None => Ok(value),
+    }
+}
+
 fn yaml(text: &[u8]) -> Result<Value, Status> {
     let wrong = |error: String| Status::failure(Reason::BadRequest, format!("the body is no YAML: {error}"));
     let text = std::str::from_utf8(text).map_err(|error| wrong(error.to_string()))?;
@@ -403,7 +423,7 @@ fn named(object: Object, name: &str) -> Result<Object, Status> {
 
 /// A bind of the pod that the path names, or else the Binding itself.
 fn binding(asked: Asked, mut key: Key) -> Result<Verb, Status> {
-    let value = value(asked)?;
+    let value = typed(asked, "core/v1.Binding")?;
     let text = |at: &str| value.pointer(at).and_then(Value::as_str).unwrap_or("");
     if key.name.is_empty() {
         key.name = text("/metadata/name").into();
@@ -420,7 +440,7 @@ fn binding(asked: Asked, mut key: Key) -> Result<Verb, Status> {
 
 /// How the pod that the path names is to be evicted.
 fn eviction(asked: Asked, key: &Key, params: &Params) -> Result<(DeleteOptions, bool), Status> {
-    let value = value(asked)?;
+    let value = typed(asked, "policy/v1.Eviction")?;
     let kind = value.get("kind").and_then(Value::as_str).unwrap_or("Eviction");
     if kind != "Eviction" {
         let message = format!("{kind:?} cannot be handled as an Eviction");

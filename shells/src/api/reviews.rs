@@ -14,9 +14,8 @@ pub fn serve(api: &Api, exchange: Exchange, review: &Review, namespace: Option<&
     if exchange.method() != "POST" {
         return reply::status(exchange, &Status::no_such_method());
     }
-    let mut object = match resources::value(exchange.asked()) {
-        Ok(object @ Value::Object(_)) => object,
-        Ok(_) => return reply::status(exchange, &Status::no_such_path()),
+    let mut object = match resources::typed(exchange.asked(), review.message) {
+        Ok(object) => object,
         Err(status) => return reply::status(exchange, &status),
     };
     let spec = object.get("spec").cloned().unwrap_or_default();

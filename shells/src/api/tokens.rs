@@ -12,22 +12,24 @@ use miniku_core::api::status::{Reason, Status};
 use miniku_core::rng::Draw;
 use serde_json::{Value, json};
 
+/// The fields of a TokenRequest.
+const MESSAGE: &str = "authentication/v1.TokenRequest";
+
 /// Answers a TokenRequest: the body with a `status`.
 pub fn serve(api: &Api, exchange: Exchange, resource: &Resource) {
     match (exchange.method(), &resource.name) {
-        ("POST", Some(_)) => match issued(api, resources::value(exchange.asked()), &resources::key(resource)) {
-            Ok(answer) => reply::value(exchange, 201, reply::JSON, &answer),
-            Err(status) => reply::status(exchange, &status),
-        },
+        ("POST", Some(_)) => {
+            match issued(api, resources::typed(exchange.asked(), MESSAGE), &resources::key(resource)) {
+                Ok(answer) => reply::value(exchange, 201, reply::JSON, &answer),
+                Err(status) => reply::status(exchange, &status),
+            }
+        }
         _ => reply::status(exchange, &Status::no_such_method()),
     }
 }
 
 fn issued(api: &Api, request: Result<Value, Status>, account: &Key) -> Result<Value, Status> {
     let mut request = request?;
-    if !request.is_object() {
-        return Err(Status::failure(Reason::BadRequest, "the body is no TokenRequest"));
-    }
     let invalid = |what: &str| {
         let message = format!("TokenRequest.authentication.k8s.io {:?} is invalid: {what}", &*account.name);
         Status::failure(Reason::Invalid, message)

@@ -32,7 +32,7 @@ pub fn access(args: &AccessArgs, state: &StateArgs) -> Result<Access, DaemonErro
     };
     let name = file.map_or("the secret of tokens".into(), |file| file.display().to_string());
     let secret = secret.map_err(|error| DaemonError(format!("{name}: {error}")))?;
-    Ok(Access { rbac: args.authorization == Authorization::Rbac, tokens, secret })
+    Ok(Access::new(args.authorization == Authorization::Rbac, tokens, secret))
 }
 
 /// The secret in a file, which is made if it is not there.

@@ -2,6 +2,8 @@
 
 use crate::http::{PODS, SETS, Server, pod, set, text};
 use crate::world::{Daemon, Dir, isolated, miniku, small_disk, stderr, until, wait};
+use miniku_core::api::kinds::Kind;
+use miniku_core::apiserver::discovery::REVIEWS;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
@@ -60,6 +62,71 @@ fn bodies_that_are_no_objects() {
         assert_eq!(fields(SETS, &negative), ["spec.replicas"]);
         // None of it left a trace.
         assert!(server.list(PODS).is_empty() && server.list(SETS).is_empty());
+    });
+}
+
+/// Values of all types in all the places where clients have something else. Whatever takes a body gets each of them: none
+/// may end the server, nor be too much for it.
+#[test]
+fn bodies_of_other_types_wherever_one_is_taken() {
+    isolated(|| {
+        let (server, ..) = &alone();
+        server.post(PODS, &idle("a")).ok();
+        server.post(SETS, &set("a", 0)).ok();
+        let service = json!({"metadata": {"name": "a"}, "spec": {"type": "NodePort", "ports": [{"port": 80}]}});
+        server.post("/api/v1/namespaces/default/services", &service).ok();
+        let budget = json!({"metadata": {"name": "a"}, "spec": {"selector": {}, "maxUnavailable": 1}});
+        server.post("/apis/policy/v1/namespaces/default/poddisruptionbudgets", &budget).ok();
+
+        let mut bodies: Vec<Value> = Vec::new();
+        for odd in [json!(null), json!(7), json!("x"), json!([[7]]), json!({"a": {"b": 7}})] {
+            for field in ["metadata", "spec", "status", "kind", "target", "deleteOptions", "rules", "data"] {
+                bodies.push(json!({field: odd}));
+            }
+            for field in
+                ["name", "labels", "annotations", "finalizers", "ownerReferences", "managedFields", "namespace"]
+            {
+                bodies.push(json!({"metadata": {field: odd}}));
+            }
+            for field in ["ports", "template", "containers", "selector", "replicas", "audiences", "boundObjectRef"] {
+                bodies.push(json!({"metadata": {"name": "a"}, "spec": {field: odd}, "status": {field: odd}}));
+            }
+            bodies.push(odd);
+        }
+        let mut places: Vec<(&str, String)> = Vec::new();
+        for kind in Kind::BUILT_IN {
+            let row = kind.row();
+            let group = if row.group.is_empty() { "/api".into() } else { format!("/apis/{}", row.group) };
+            let within = if row.namespaced { "/namespaces/default" } else { "" };
+            let all = format!("{group}/{}{within}/{}", row.version, row.plural);
+            places.extend(["POST", "DELETE"].map(|method| (method, all.clone())));
+            let parts = row.subresources.iter().copied().chain(row.has_status.then_some("status"));
+            for one in [format!("{all}/a")].into_iter().chain(parts.map(|part| format!("{all}/a/{part}"))) {
+                places.extend(["POST", "PUT", "PATCH"].map(|method| (method, one.clone())));
+            }
+        }
+        places.push(("POST", "/api/v1/namespaces/default/serviceaccounts/default/token".into()));
+        places.push(("POST", "/api/v1/namespaces/default/bindings".into()));
+        for review in REVIEWS.iter().filter(|review| !review.group.is_empty()) {
+            let within = if review.namespaced { "/namespaces/default" } else { "" };
+            places.push(("POST", format!("/apis/{}/v1{within}/{}", review.group, review.plural)));
+        }
+        for flat in ["/pods", "/replicasets", "/nodes"] {
+            places.push(("POST", flat.into()));
+            places.push(("PUT", format!("{flat}/a")));
+        }
+        for (method, path) in &places {
+            let patches = ["json-patch+json", "merge-patch+json", "strategic-merge-patch+json", "apply-patch+yaml"];
+            let types = if *method == "PATCH" { &patches[..] } else { &["json"] };
+            for (kind, body) in types.iter().flat_map(|kind| bodies.iter().map(move |body| (kind, body))) {
+                // What is deleted is to be asked for something else, too.
+                let path =
+                    if *method == "DELETE" { format!("{path}?dryRun=All") } else { format!("{path}?fieldManager=m") };
+                let answer = server.ask(method, &path, &format!("application/{kind}"), body.to_string().as_bytes());
+                let answer = answer.unwrap_or_else(|error| panic!("{method} {path} {kind} {body}: {error}"));
+                assert!(answer.code < 500, "{method} {path} {kind} {body}: {}", answer.code);
+            }
+        }
     });
 }
 

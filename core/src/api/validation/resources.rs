@@ -35,29 +35,6 @@ const STANDARD: &[&str] = &[
     "services.loadbalancers",
 ];
 
-/// Resources that quotas count, without a domain.
-const OF_QUOTAS: &[&str] = &[
-    "cpu",
-    "memory",
-    "ephemeral-storage",
-    "requests.cpu",
-    "requests.memory",
-    "requests.storage",
-    "requests.ephemeral-storage",
-    "limits.cpu",
-    "limits.memory",
-    "limits.ephemeral-storage",
-    "pods",
-    "resourcequotas",
-    "services",
-    "replicationcontrollers",
-    "secrets",
-    "persistentvolumeclaims",
-    "configmaps",
-    "services.nodeports",
-    "services.loadbalancers",
-];
-
 fn is_huge_pages(name: &str) -> bool {
     name.starts_with("hugepages-")
 }
@@ -130,7 +107,9 @@ pub fn name_in_quota(at: &At, resource: &str) {
     let fine = wrong.is_empty();
     wrong.into_iter().for_each(|wrong| at.invalid_value(&resource.into(), wrong));
     let huge = is_huge_pages(resource) || resource.starts_with("requests.hugepages-");
-    if fine && !resource.contains('/') && !OF_QUOTAS.contains(&resource) && !huge {
+    // What is stored is counted as what is requested.
+    let standard = STANDARD.contains(&resource) && resource != "storage";
+    if fine && !resource.contains('/') && !standard && !huge {
         at.invalid_value(&resource.into(), "must be a standard resource for quota");
     }
 }
