@@ -204,6 +204,25 @@ fn a_doubled_report_of_a_failure_is_one_failure() {
     assert_eq!(world.pod("a").unwrap().status.retry_count, Some(2), "one, and one of another time");
 }
 
+/// A kubelet that died may have written a last status, which its next life has not seen when it looks.
+#[test]
+fn failed_starts_of_a_former_life_are_counted_though_they_are_told_late() {
+    let mut world = World::running(0);
+    let limited = json!({"metadata": {"annotations": {"miniku.dev/start-retries": "9"}}});
+    world.create("a", "Never", &[("c", "none", "run")], limited);
+    world.run(2);
+    assert_eq!(world.pod("a").unwrap().status.retry_count, Some(2));
+    // It has seen the pod, and has not said anything yet.
+    world.runtime.start_takes = Duration::from_millis(50);
+    world.restart();
+    world.take_writes();
+    world.run_for(Duration::from_millis(10));
+    assert_eq!(world.take_writes(), "");
+    world.merge(Kind::Pod, "a", json!({"status": {"retryCount": 5}}), Part::Status);
+    world.run(2);
+    assert_eq!(world.pod("a").unwrap().status.retry_count, Some(6), "and one of its own");
+}
+
 // Restarts.
 
 #[test]
