@@ -61,7 +61,7 @@ decision_enum! {
         /// It is refused: nobody says which budget is to be charged.
         Unclear,
         /// It is refused for now: the budget has to be looked at.
-        Unready,
+        Unseen,
         /// It is refused for now: too much is under way.
         Crowded,
         /// It is refused for now: the budget is spent.
@@ -77,7 +77,7 @@ decision_table! {
     unclear: (Granted | Unready | Counted, Several)          => Unclear, "a pod has one budget";
     granted: (Granted, Unseen | Crowded | Spent | Left)      => Delete,  "it is charged already";
     unready: (Unready, Unseen | Crowded | Spent | Left)      => Delete,  "who waits for it has enough others, or never wants to";
-    unseen:  (Counted, Unseen)                               => Unready, "what it allows was counted for another wish";
+    unseen:  (Counted, Unseen)                               => Unseen,  "what it allows was counted for another wish";
     crowded: (Counted, Crowded)                              => Crowded, "its object would grow without end";
     spent:   (Counted, Spent)                                => Spent,   "those who need the pods would have too few";
     charge:  (Counted, Left)                                 => Charge,  "one disruption less is left for others";
@@ -113,7 +113,7 @@ pub fn evict(now: Now, store: &Store, stored: &Object) -> Result<Outcome, Status
             let why = "DisruptedPods map too big - too many evictions not confirmed by PDB controller";
             Err(Status::forbidden(Kind::PodDisruptionBudget, &budget.meta().name, why))
         }
-        (Action::Unready, Some(budget)) => {
+        (Action::Unseen, Some(budget)) => {
             let why = format!("The disruption budget {} is still being processed by the server.", budget.meta().name);
             Err(too_many(why, 10))
         }

@@ -34,7 +34,7 @@ pub fn pages() -> Vec<pages::Page> {
             .decides(&deletion::DELETION),
         pages::Page::new("eviction", "Whether a pod may be evicted", "the API server")
             .says(
-                "A PodDisruptionBudget says how many of its pods may be missing at a time; its controller keeps count in \
+                "A PodDisruptionBudget says how many of its pods may be missing at a time; a controller keeps count in \
                  `status`. A pod is written into the budget when it is granted an eviction, and deleted when that is \
                  durable: no two evictions spend the same disruption, and one that is asked for again spends none.",
             )
