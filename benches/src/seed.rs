@@ -20,7 +20,8 @@ use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
 use miniku_core::api::selector::{FieldSelector, LabelSelector, parse_label_selector};
 use miniku_core::client::informer;
-use miniku_core::controllers::replicaset::{self, ReplicaSetController};
+use miniku_core::controllers::replicaset::ReplicaSetController;
+use miniku_core::controllers::workload;
 use miniku_core::program::{DeleteOptions, Query, Revision, Verb, WatchEvent, WatchFrom};
 use miniku_core::scheduler::{Nodes, Turn, pick};
 use miniku_core::store::Store;
@@ -84,7 +85,7 @@ fn get_matching_pods(name: &str, count: usize, go: f64) -> Row {
 /// From a ReplicaSet that wants three pods and has none, to three pods, by a controller that works over HTTP.
 fn reconcile() -> Row {
     let served = Served::with([]);
-    let program = ReplicaSetController::new(replicaset::Options { seed: 1, informer: informer::Options::default() });
+    let program = ReplicaSetController::new(workload::Options { seed: 1, informer: informer::Options::default() });
     let api = Box::new(OverHttp::new(served.url.clone(), Duration::from_secs(300)));
     let _controller = Letterbox::new()
         .run("replicaset", Clock::start(), Box::new(program), api, None, None)

@@ -32,8 +32,15 @@ enum Part {
 
 /// All pages, in the order of a pod's life.
 pub fn pages() -> Vec<Page> {
-    [controllers::replicaset::pages(), scheduler::pages(), kubelet::pages(), apiserver::pages(), controllers::pages()]
-        .concat()
+    [
+        controllers::workload::pages(),
+        controllers::replicaset::pages(),
+        scheduler::pages(),
+        kubelet::pages(),
+        apiserver::pages(),
+        controllers::pages(),
+    ]
+    .concat()
 }
 
 /// The page that lists all others.

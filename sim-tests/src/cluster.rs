@@ -14,7 +14,8 @@ use miniku_core::client::{Informer, informer};
 use miniku_core::controllers::garbage::{self, GarbageCollector};
 use miniku_core::controllers::namespaces::{self, NamespaceController};
 use miniku_core::controllers::node_lifecycle::{self, NodeLifecycle};
-use miniku_core::controllers::replicaset::{self, ReplicaSetController};
+use miniku_core::controllers::replicaset::ReplicaSetController;
+use miniku_core::controllers::workload;
 use miniku_core::kubelet::node::Facts;
 use miniku_core::kubelet::{Kubelet, Options as KubeletOptions};
 use miniku_core::program::{Effects, Input, Program, Query};
@@ -167,7 +168,7 @@ impl Cluster {
                 Box::new(Scheduler::new(SchedulerOptions { seed: birth.seed, strategy, ..Default::default() }))
             })
             .program(Role::ReplicaSets, "replicaset", |birth| {
-                Box::new(ReplicaSetController::new(replicaset::Options { seed: birth.seed, ..Default::default() }))
+                Box::new(ReplicaSetController::new(workload::Options { seed: birth.seed, ..Default::default() }))
             })
             .program(Role::NodeLifecycle, "node-lifecycle", move |birth| {
                 let options =

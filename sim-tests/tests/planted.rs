@@ -5,7 +5,8 @@ use miniku_core::api::object::Resource;
 use miniku_core::api::pod::{Pod, PodPhase};
 use miniku_core::apiserver::{self, ApiServer};
 use miniku_core::controllers::node_lifecycle::{self, NodeLifecycle};
-use miniku_core::controllers::replicaset::{self, ReplicaSetController};
+use miniku_core::controllers::replicaset::ReplicaSetController;
+use miniku_core::controllers::workload;
 use miniku_core::kubelet::node::Facts;
 use miniku_core::kubelet::runtime::Command;
 use miniku_core::kubelet::{self, Kubelet};
@@ -174,7 +175,7 @@ fn a_controller_that_makes_twins() {
     caught(
         |cluster| {
             cluster.program(Role::ReplicaSets, "replicaset", move |birth| {
-                let options = replicaset::Options { seed: birth.seed, ..Default::default() };
+                let options = workload::Options { seed: birth.seed, ..Default::default() };
                 says(ReplicaSetController::new(options), twins)
             })
         },

@@ -276,6 +276,19 @@ api_struct! {
     }
 }
 
+impl PodTemplateSpec {
+    /// A pod of this template, without a name.
+    pub fn pod(&self) -> Pod {
+        let metadata = ObjectMeta {
+            labels: self.metadata.labels.clone(),
+            annotations: self.metadata.annotations.clone(),
+            finalizers: self.metadata.finalizers.clone(),
+            ..Default::default()
+        };
+        Pod { metadata, spec: self.spec.clone(), ..Default::default() }
+    }
+}
+
 /// Seconds between SIGTERM and SIGKILL where a pod names none.
 ///
 /// Source: Kubernetes API reference, `PodSpec.terminationGracePeriodSeconds`.

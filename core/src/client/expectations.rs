@@ -44,6 +44,11 @@ impl<O: Ord + Clone, C: Ord + Clone> Expectations<O, C> {
         owners
     }
 
+    /// Who waits for a change of `child`.
+    pub fn waiting_for(&self, child: &C) -> BTreeSet<O> {
+        self.waiting.get(child).cloned().unwrap_or_default()
+    }
+
     /// Whether `owner` waits for nothing.
     pub fn is_met(&self, owner: &O) -> bool {
         !self.open.contains_key(owner) || planted!(NoExpectations)

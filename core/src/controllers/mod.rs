@@ -8,6 +8,7 @@ pub mod replicaset;
 #[cfg(test)]
 #[allow(clippy::disallowed_macros, reason = "a failing property prints its seed")]
 pub(crate) mod testing;
+pub mod workload;
 
 use crate::pages::Page;
 

@@ -5,7 +5,8 @@ use crate::apiserver::{self, ApiServer};
 use crate::controllers::garbage::{self, GarbageCollector};
 use crate::controllers::namespaces::{self, NamespaceController};
 use crate::controllers::node_lifecycle::{self, NodeLifecycle};
-use crate::controllers::replicaset::{self, ReplicaSetController};
+use crate::controllers::replicaset::ReplicaSetController;
+use crate::controllers::workload;
 use crate::kubelet::{self, Kubelet};
 use crate::program::{Program, Revision};
 use crate::scheduler::{Scheduler, SchedulerOptions};
@@ -21,7 +22,7 @@ pub enum Birth {
     /// A scheduler.
     Scheduler(SchedulerOptions),
     /// The controller of replica sets.
-    ReplicaSet(replicaset::Options),
+    ReplicaSet(workload::Options),
     /// The controller of nodes that fall silent.
     NodeLifecycle { options: node_lifecycle::Options, seed: u64 },
     /// The garbage collector.

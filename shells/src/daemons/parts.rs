@@ -15,7 +15,7 @@ use crate::node::{Fake, Namespaces, NodeServer, Share, facts};
 use crate::recording::Recorder;
 use miniku_core::apiserver::{self, services};
 use miniku_core::client::{Backoff, informer};
-use miniku_core::controllers::{garbage, namespaces, node_lifecycle, replicaset};
+use miniku_core::controllers::{garbage, namespaces, node_lifecycle, workload};
 use miniku_core::kubelet;
 use miniku_core::record::Birth;
 use miniku_core::scheduler::{SchedulerOptions, Strategy};
@@ -119,7 +119,7 @@ pub fn controllers(eviction_after: Duration, informer: informer::Options) -> Vec
     let garbage = garbage::Options { informer, ..Default::default() };
     let namespaces = namespaces::Options { informer, ..Default::default() };
     vec![
-        Birth::ReplicaSet(replicaset::Options { seed: clock::seed(), informer }),
+        Birth::ReplicaSet(workload::Options { seed: clock::seed(), informer }),
         Birth::NodeLifecycle { options: lifecycle, seed: clock::seed() },
         Birth::Garbage { options: garbage, seed: clock::seed() },
         Birth::Namespaces { options: namespaces, seed: clock::seed() },

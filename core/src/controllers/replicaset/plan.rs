@@ -1,0 +1,101 @@
+//! What a replica set wants, and what its status says.
+
+use crate::api::kinds::Kind;
+use crate::api::meta::Time;
+use crate::api::object::{Key, Object, Resource};
+use crate::api::pod::Pod;
+use crate::api::replicaset::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus};
+use crate::controllers::replicaset::keep::superfluous;
+use crate::controllers::replicaset::scale::{Scale, View, scale};
+use crate::controllers::workload::{BURST, Naming, New, Plan, Scene, Victim};
+use crate::time::{Duration, Instant, Now};
+
+/// What a set wants: as many active pods as it says, and few finished ones. After failures new ones are made later.
+pub fn plan(scene: &Scene<'_>, set: &ReplicaSet, replace_at: Instant) -> Plan {
+    let pods: Vec<(&Object, &Pod)> = scene.children.iter().filter_map(|one| Some((*one, one.get()?))).collect();
+    let counts = |pod: &Pod| {
+        pod.is_active()
+            || planted!(CountsFinished) && !pod.metadata.is_deleting()
+            || planted!(CountsTerminating) && !pod.status.phase.is_final()
+    };
+    let active: Vec<&Pod> = pods.iter().map(|(_, pod)| *pod).filter(|pod| counts(pod)).collect();
+    let mut plan = Plan::default();
+    let victim = |pod: &Pod| Victim {
+        key: Key::new(Kind::Pod, &pod.metadata.namespace, &pod.metadata.name),
+        uid: pod.metadata.uid.clone(),
+    };
+    match scale(&View { wanted: set.wanted(), active: &active }) {
+        Scale::Keep => {}
+        Scale::Create(more) => {
+            if replace_at > scene.now.mono {
+                sometimes!(ReplacedLater);
+            }
+            plan.create_after = Some(replace_at);
+            let more = more + usize::from(planted!(OneTooMany));
+            let pod = set.spec.template.pod().into_object();
+            let new = || New { object: pod.clone(), name: Naming::Drawn(String::new()), told: None };
+            plan.create = (0..more.min(BURST)).map(|_| new()).collect();
+        }
+        Scale::Delete(victims) => {
+            for pod in victims {
+                if pod.is_ready() {
+                    sometimes!(ReadyVictim);
+                }
+                plan.delete.push(victim(pod));
+            }
+        }
+    }
+    let is_left = |pod: &&Pod| pod.status.phase.is_final() && !pod.metadata.is_deleting();
+    let finished: Vec<&Pod> = pods.iter().map(|(_, pod)| *pod).filter(is_left).collect();
+    plan.delete.extend(superfluous(set.wanted(), &finished).into_iter().map(victim));
+    // Nothing is missing any more, so nothing is refused.
+    let refused = scene.refused.filter(|_| !plan.create.is_empty());
+    let (status, look_again) = counted(scene.now, set, &active, refused);
+    plan.look_at(look_again.map(|after| scene.now.mono + after));
+    if status != set.status || planted!(StatusEveryTime) {
+        plan.status = Some(ReplicaSet { status, ..set.clone() }.into_object());
+    }
+    plan
+}
+
+/// What a set's status says of its active pods, and after which time that changes by itself.
+fn counted(now: Now, set: &ReplicaSet, active: &[&Pod], refused: Option<&str>) -> (ReplicaSetStatus, Option<Duration>) {
+    let count =
+        |test: &dyn Fn(&Pod) -> bool| i32::try_from(active.iter().filter(|pod| test(pod)).count()).unwrap_or(i32::MAX);
+    let some = |count: i32| (count > 0).then_some(count);
+    let min_ready = Duration::from_secs(u64::try_from(set.spec.min_ready_seconds.unwrap_or(0)).unwrap_or(0));
+    let waits = |pod: &Pod| {
+        let since = pod.status.conditions.iter().find(|one| one.kind == "Ready")?.last_transition_time?;
+        let ready_for = now.wall.since(since.wall());
+        Some(min_ready.saturating_sub(ready_for)).filter(|left| !left.is_zero())
+    };
+    let labels = &set.spec.template.metadata.labels;
+    let has_all = |pod: &Pod| labels.iter().all(|(key, value)| pod.metadata.labels.get(key) == Some(value));
+    let mut status = ReplicaSetStatus {
+        replicas: count(&|_| true),
+        fully_labeled_replicas: some(count(&has_all)),
+        ready_replicas: some(count(&Pod::is_ready)),
+        available_replicas: some(count(&|pod| (pod.is_ready() || planted!(AvailableTooEarly)) && waits(pod).is_none())),
+        observed_generation: set.metadata.generation,
+        conditions: set.status.conditions.clone(),
+        rest: set.status.rest.clone(),
+    };
+    let failing = status.conditions.iter().position(|one| one.kind == "ReplicaFailure");
+    match (refused, failing) {
+        (Some(message), None) => status.conditions.push(ReplicaSetCondition {
+            kind: "ReplicaFailure".into(),
+            status: "True".into(),
+            last_transition_time: Some(Time::of(now.wall)),
+            reason: "FailedCreate".into(),
+            message: message.into(),
+            ..Default::default()
+        }),
+        (Some(message), Some(at)) => status.conditions[at].message = message.into(),
+        (None, Some(at)) => {
+            status.conditions.remove(at);
+        }
+        (None, None) => {}
+    }
+    let look_again = active.iter().filter(|pod| pod.is_ready()).filter_map(|pod| waits(pod)).min();
+    (status, look_again)
+}

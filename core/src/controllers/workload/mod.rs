@@ -1,0 +1,227 @@
+//! Workloads: objects that make, adopt and delete others. One program runs the controllers of all of them.
+//!
+//! What a controller wants is a [`Plan`], made by a pure function of what it sees; the plans are in the folders of the
+//! kinds: [`replicaset`](super::replicaset), [`deployment`](super::deployment). [`claim`] decides which objects are an
+//! owner's own. The program around them counts nothing by memory: it looks at its views, carries out the plan, and waits
+//! with the next one until the views show what came of the last.
+
+pub mod claim;
+mod program;
+mod selecting;
+
+pub use program::{BURST, Options, WorkloadController};
+
+use crate::api::kinds::Kind;
+use crate::api::object::{Key, Object};
+use crate::api::selector::LabelSelector;
+use crate::client::Informer;
+use crate::client::events::Tone;
+use crate::pages::Page;
+use crate::program::Query;
+use crate::time::{Instant, Now};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A kind of object that makes others, and how many of which it wants.
+pub trait Workload: fmt::Debug + Send + 'static {
+    /// What is remembered of one such object beside what can be seen. Lost with the program.
+    type Memory: Clone + fmt::Debug + Default + Send;
+
+    /// The kind.
+    const KIND: Kind;
+    /// Its controller's name in logs: `replicaset`.
+    const NAME: &'static str;
+    /// Its controller's name in events: `replicaset-controller`.
+    const COMPONENT: &'static str;
+    /// Kinds of objects that it makes, adopts, changes and deletes.
+    const CHILDREN: &'static [Kind];
+
+    /// What else it looks at.
+    fn seen() -> Vec<Query> {
+        Vec::new()
+    }
+
+    /// Which objects are its own if nobody else owns them. Fixed after creation. Without one it has those it made.
+    fn selector(owner: &Object) -> Option<Cow<'_, LabelSelector>>;
+
+    /// Whether it adopts a child that it selects.
+    fn may_adopt(_owner: &Object, _child: &Object) -> bool {
+        true
+    }
+
+    /// What it wants. Called at each change of what it sees, and when it asked to look again.
+    fn plan(scene: &Scene<'_>, memory: &mut Self::Memory) -> Plan;
+
+    /// One of its children, or of what they own, has changed.
+    fn noticed(_memory: &mut Self::Memory, _now: Now, _news: &News<'_>) {}
+
+    /// Which owners have to look again because of something else that they see.
+    fn reached(_seen: &Object, _views: &Views) -> Vec<Key> {
+        Vec::new()
+    }
+}
+
+/// What a controller sees.
+#[derive(Debug)]
+pub struct Views {
+    /// The owners' first: what is said of children is said of somebody.
+    informers: Vec<(Kind, Informer)>,
+    /// Everything that has a controller, by its controller's uid.
+    owned: BTreeMap<String, BTreeMap<Key, Object>>,
+}
+
+impl Views {
+    /// An object, if a view of its kind shows it.
+    pub fn object(&self, key: &Key) -> Option<&Object> {
+        self.of(key.kind)?.object(key)
+    }
+
+    /// All objects of a kind.
+    pub fn all(&self, kind: Kind) -> impl Iterator<Item = &Object> {
+        self.of(kind).into_iter().flat_map(Informer::objects)
+    }
+
+    fn of(&self, kind: Kind) -> Option<&Informer> {
+        self.informers.iter().find(|(of, _)| *of == kind).map(|(_, view)| view)
+    }
+
+    /// What an object of this uid controls, in the order of its keys.
+    pub fn owned_by(&self, uid: &str) -> impl Iterator<Item = &Object> {
+        self.owned.get(uid).into_iter().flat_map(BTreeMap::values)
+    }
+}
+
+/// Everything that a plan may look at.
+pub struct Scene<'a> {
+    /// Now.
+    pub now: Now,
+    /// Whose plan it is.
+    pub owner: &'a Object,
+    /// What is its own, in the order of its keys.
+    pub children: Vec<&'a Object>,
+    /// All that the controller sees.
+    pub views: &'a Views,
+    /// Why the last creation was refused, if it was.
+    pub refused: Option<&'a str>,
+}
+
+/// What an owner wants. Nothing but the status is carried out before the views show what the last plan asked for.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Objects to make.
+    pub create: Vec<New>,
+    /// Nothing is made before.
+    pub create_after: Option<Instant>,
+    /// Objects to delete.
+    pub delete: Vec<Victim>,
+    /// Objects, the owner among them, as they are to be. Each has the version that it was changed from.
+    pub change: Vec<Changed>,
+    /// The owner with its status as it is, if that differs from what is shown.
+    pub status: Option<Object>,
+    /// What people are told, beside what is said of each object that is made or deleted.
+    pub tell: Vec<Told>,
+    /// When the plan may be another though nothing has happened.
+    pub look_again: Option<Instant>,
+}
+
+impl Plan {
+    /// The plan may be another at this time.
+    pub fn look_at(&mut self, at: impl Into<Option<Instant>>) {
+        self.look_again = match (self.look_again, at.into()) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+    }
+}
+
+/// An object to be made. Its owner is put in by the program.
+#[derive(Debug)]
+pub struct New {
+    /// What it is like.
+    pub object: Object,
+    /// How it is called.
+    pub name: Naming,
+    /// What is told once it is made; `SuccessfulCreate` if nothing else.
+    pub told: Option<Told>,
+}
+
+/// How a new object is called. A name is a function of what the object is for, so that one that is asked for twice is
+/// not made twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// As it says itself.
+    Given,
+    /// The first that is free of those drawn for this purpose: a node's name, an index, nothing.
+    Drawn(String),
+}
+
+/// An object to be deleted.
+#[derive(Clone, Debug)]
+pub struct Victim {
+    /// Which.
+    pub key: Key,
+    /// Which of that name.
+    pub uid: String,
+}
+
+impl Victim {
+    /// This object.
+    pub fn of(object: &Object) -> Self {
+        Victim { key: object.key(), uid: object.meta().uid.clone() }
+    }
+}
+
+/// An object to be changed.
+#[derive(Debug)]
+pub struct Changed {
+    /// What it is to be, with the version it was.
+    pub object: Object,
+    /// What is told once it is so.
+    pub told: Option<Told>,
+}
+
+/// Something that people are told of an owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Whether it is good news.
+    pub tone: Tone,
+    /// In one word.
+    pub reason: &'static str,
+    /// For people.
+    pub message: String,
+}
+
+impl Told {
+    /// Good news.
+    pub fn normal(reason: &'static str, message: impl Into<String>) -> Self {
+        Told { tone: Tone::Normal, reason, message: message.into() }
+    }
+
+    /// Bad news.
+    pub fn warning(reason: &'static str, message: impl Into<String>) -> Self {
+        Told { tone: Tone::Warning, reason, message: message.into() }
+    }
+}
+
+/// A change of a child.
+pub struct News<'a> {
+    /// What it was.
+    pub old: Option<&'a Object>,
+    /// What it is.
+    pub new: Option<&'a Object>,
+    /// Whether its owner asked for its deletion.
+    pub asked_for: bool,
+}
+
+/// The pages of this folder's decisions.
+pub fn pages() -> Vec<Page> {
+    vec![
+        Page::new("claim", "Which objects are an owner's own", "all controllers of workloads")
+            .says(
+                "Pods of a ReplicaSet, ReplicaSets of a Deployment, and so on. Asked of each object that names the \
+                 owner as its controller, and of each in its namespace that has none.",
+            )
+            .decides(&claim::CLAIM),
+    ]
+}

@@ -1,0 +1,944 @@
+//! The program of all controllers of workloads: views, a queue of owners, and what it waits to see.
+
+use crate::api::kinds::Kind;
+use crate::api::meta::{ObjectMeta, OwnerReference};
+use crate::api::names;
+use crate::api::object::{Key, Object};
+use crate::api::status::Reason;
+use crate::client::events::{EventRecorder, Tone};
+use crate::client::{Calls, Change, Deadlines, Expectations, Informer, RETRY, Tries, informer};
+use crate::controllers::workload::claim::{self, Action};
+use crate::controllers::workload::selecting::Selecting;
+use crate::controllers::workload::{Changed, Naming, New, News, Plan, Scene, Told, Victim, Views, Workload};
+use crate::program::{Answer, DeleteOptions, Effects, Input, Level, Part, Program, Query, Revision, Verb};
+use crate::time::{Instant, Now};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How a controller behaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Options {
+    /// Decides the jitter of its list-watches.
+    pub seed: u64,
+    /// How its list-watches retry.
+    pub informer: informer::Options,
+}
+
+/// At most so many objects are made or deleted for one owner before the view shows them.
+///
+/// Source: Kubernetes, `pkg/controller/replicaset`, `BurstReplicas`.
+pub const BURST: usize = 500;
+
+/// Brings each object of a kind to what it wishes.
+#[derive(Debug)]
+pub struct WorkloadController<W: Workload> {
+    views: Views,
+    calls: Calls<Asked>,
+    recorder: EventRecorder,
+    /// When to look at which owner. What is refused keeps none from being looked at.
+    queue: Deadlines<Key>,
+    selecting: Selecting,
+    /// Possible children that nobody controls.
+    orphans: BTreeSet<Key>,
+    creations: Expectations<Key, Key>,
+    /// By the children's uids.
+    deletions: Expectations<Key, String>,
+    claims: Expectations<Key, Key>,
+    /// Which owners wait to see a changed object; an owner may be that object itself.
+    changes: Expectations<Key, Key>,
+    /// One for each owner in the view.
+    care: BTreeMap<Key, Care<W::Memory>>,
+}
+
+/// What is remembered of an owner beside what the views show.
+#[derive(Clone, Debug, Default)]
+struct Care<M> {
+    uid: String,
+    /// Objects whose controllers or labels were not looked at since they changed.
+    unclaimed: BTreeSet<Key>,
+    /// Objects that were asked for and that no view shows yet, each with how its name came about. Of those that are not
+    /// expected any more it is not known whether they were made.
+    made: BTreeMap<Key, Naming>,
+    /// Objects by uid whose deletion was asked for; whether they were is not known, and no view shows it.
+    undeleted: BTreeMap<String, Key>,
+    /// Objects that were changed, and the revision at which they were: older views do not show it.
+    changed_at: BTreeMap<Key, Revision>,
+    /// Why the last creation was refused.
+    refused: Option<String>,
+    creation: Tries,
+    deletion: Tries,
+    claiming: Tries,
+    changing: Tries,
+    status: Tries,
+    /// A status is on its way.
+    status_asked: bool,
+    /// The revision that the last status made of the owner.
+    status_at: Revision,
+    memory: M,
+}
+
+/// What an open call is for; each names the owner.
+#[derive(Clone, Debug)]
+enum Asked {
+    Create {
+        owner: Key,
+        owner_uid: String,
+        child: Key,
+        told: Option<Told>,
+    },
+    Delete {
+        owner: Key,
+        child: Key,
+        uid: String,
+    },
+    Change {
+        owner: Key,
+        owner_uid: String,
+        object: Key,
+        told: Option<Told>,
+    },
+    Claim {
+        owner: Key,
+        child: Key,
+    },
+    /// Whether the owner still is what the view shows, before it adopts these objects as they are at these revisions.
+    MayAdopt {
+        owner: Key,
+        children: Vec<(Key, Revision)>,
+    },
+    Status {
+        owner: Key,
+    },
+}
+
+impl Asked {
+    fn owner(&self) -> &Key {
+        match self {
+            Asked::Create { owner, .. }
+            | Asked::Delete { owner, .. }
+            | Asked::Change { owner, .. }
+            | Asked::Claim { owner, .. }
+            | Asked::MayAdopt { owner, .. }
+            | Asked::Status { owner } => owner,
+        }
+    }
+}
+
+impl<W: Workload> WorkloadController<W> {
+    /// A controller that knows nothing yet.
+    pub fn new(options: Options) -> Self {
+        let own = [W::KIND].into_iter().chain(W::CHILDREN.iter().copied()).map(Query::all);
+        let informers: Vec<(Kind, Informer)> = (1..)
+            .zip(own.chain(W::seen()))
+            .map(|(space, query)| (query.kind, Informer::new(query, space, options.seed, options.informer)))
+            .collect();
+        let spaces = 1 + u16::try_from(informers.len()).expect("a controller sees few kinds");
+        WorkloadController {
+            views: Views { informers, owned: BTreeMap::new() },
+            calls: Calls::in_space(spaces),
+            recorder: EventRecorder::new(W::COMPONENT, "", spaces + 1),
+            queue: Deadlines::default(),
+            selecting: Selecting::default(),
+            orphans: BTreeSet::new(),
+            creations: Expectations::default(),
+            deletions: Expectations::default(),
+            claims: Expectations::default(),
+            changes: Expectations::default(),
+            care: BTreeMap::new(),
+        }
+    }
+
+    /// How much it remembers of owners.
+    #[cfg(test)]
+    pub(in crate::controllers) fn remembered(&self) -> usize {
+        let expected = self.creations.all().count() + self.deletions.all().count() + self.changes.all().count();
+        self.care.len() + self.queue.len() + expected
+    }
+
+    fn changed(&mut self, now: Now, kind: Kind, change: Change) {
+        match kind {
+            kind if kind == W::KIND => self.owner_changed(now, change),
+            kind if W::CHILDREN.contains(&kind) => self.child_changed(now, kind, change),
+            _ => self.seen_changed(now, change),
+        }
+    }
+
+    fn owner_changed(&mut self, now: Now, change: Change) {
+        match change {
+            Change::Added(object) => {
+                let key = object.key();
+                let mut care = Care { uid: object.meta().uid.clone(), ..Care::default() };
+                if let Some(selector) = W::selector(&object) {
+                    self.selecting.add(&key, &selector);
+                    let own = self.views.owned.get(filed_under(&object.meta().uid, &object.meta().name));
+                    let own = own.into_iter().flat_map(BTreeMap::keys).filter(|key| W::CHILDREN.contains(&key.kind));
+                    let orphans = W::CHILDREN.iter().flat_map(|kind| {
+                        let all = self.orphans.range(Key::new(*kind, &key.namespace, "")..);
+                        all.take_while(|child| {
+                            child.kind == *kind
+                                && (child.namespace == key.namespace || planted!(AdoptsAcrossNamespaces))
+                        })
+                    });
+                    care.unclaimed = own.chain(orphans).cloned().collect();
+                }
+                self.care.insert(key.clone(), care);
+                self.queue.set(key, now.mono);
+            }
+            Change::Modified { old, new } => {
+                let key = new.key();
+                if let Some(care) = self.care.get_mut(&key) {
+                    // What failed was decided on an older view, or on an older wish.
+                    care.status.succeeded();
+                    care.changing.succeeded();
+                    if old.meta().generation != new.meta().generation {
+                        care.creation.succeeded();
+                    }
+                }
+                self.shown(&key, Some(new.revision()));
+                self.queue.set(key, now.mono);
+            }
+            Change::Deleted(object) => {
+                let key = object.key();
+                if let Some(selector) = W::selector(&object) {
+                    self.selecting.remove(&key, &selector);
+                }
+                self.queue.remove(&key);
+                self.creations.forget(&key);
+                self.deletions.forget(&key);
+                self.claims.forget(&key);
+                self.changes.forget(&key);
+                self.care.remove(&key);
+            }
+            Change::Synced => self.look_at_all(now),
+        }
+    }
+
+    fn look_at_all(&mut self, now: Now) {
+        for owner in self.care.keys() {
+            self.queue.set(owner.clone(), now.mono);
+        }
+    }
+
+    fn child_changed(&mut self, now: Now, kind: Kind, change: Change) {
+        let (old, new) = match change {
+            Change::Added(new) => (None, Some(new)),
+            Change::Modified { old, new } => (Some(old), Some(new)),
+            Change::Deleted(old) => (Some(old), None),
+            Change::Synced => return self.listed(now, kind),
+        };
+        let key = old.as_ref().or(new.as_ref()).map(Object::key).expect("a change has an old or a new object");
+        for object in [&old, &new].into_iter().flatten() {
+            self.unfile(&key, object.meta());
+        }
+        let mut concerned = self.creations.seen(&key);
+        for owner in &concerned {
+            self.care.get_mut(owner).map(|care| care.made.remove(&key));
+        }
+        concerned.extend(self.claims.seen(&key));
+        concerned.extend(self.shown(&key, new.as_ref().map(Object::revision)));
+        let mut asked_for = false;
+        if new.as_ref().is_none_or(|new| new.meta().is_deleting())
+            && let Some(old) = &old
+        {
+            let owners = self.deletions.seen(&old.meta().uid);
+            asked_for = !owners.is_empty();
+            concerned.extend(owners);
+        }
+        concerned.extend([&old, &new].into_iter().flatten().filter_map(|object| self.owner(object.meta())));
+        for owner in concerned {
+            self.queue.set(owner, now.mono);
+        }
+        let before = old.as_ref().and_then(|old| self.owner(old.meta()));
+        let after = new.as_ref().and_then(|new| self.owner(new.meta()));
+        if let Some(care) = after.as_ref().or(before.as_ref()).and_then(|owner| self.care.get_mut(owner)) {
+            care.changing.succeeded();
+            W::noticed(&mut care.memory, now, &News { old: old.as_ref(), new: new.as_ref(), asked_for });
+        }
+        let Some(object) = new else { return };
+        match object.meta().controller() {
+            Some(by) if after.is_some() || !planted!(AdoptsFromOthers) => {
+                let under = filed_under(&by.uid, &by.name).to_owned();
+                self.views.owned.entry(under).or_default().insert(key.clone(), object.clone());
+                if let Some(care) = after.as_ref().and_then(|owner| self.care.get_mut(owner)) {
+                    care.unclaimed.insert(key);
+                }
+            }
+            _ => {
+                self.orphans.insert(key.clone());
+                for owner in self.selecting.candidates(object.meta()) {
+                    if let Some(care) = self.care.get_mut(&owner) {
+                        care.unclaimed.insert(key.clone());
+                        self.queue.set(owner, now.mono);
+                    }
+                }
+            }
+        }
+    }
+
+    fn seen_changed(&mut self, now: Now, change: Change) {
+        let (old, new) = match change {
+            Change::Added(new) => (None, Some(new)),
+            Change::Modified { old, new } => (Some(old), Some(new)),
+            Change::Deleted(old) => (Some(old), None),
+            Change::Synced => return self.look_at_all(now),
+        };
+        for object in old.iter().chain(&new) {
+            self.unfile(&object.key(), object.meta());
+        }
+        if let Some(new) = &new
+            && let Some(by) = new.meta().controller()
+        {
+            self.views.owned.entry(by.uid.clone()).or_default().insert(new.key(), new.clone());
+        }
+        for owner in old.iter().chain(&new).flat_map(|object| W::reached(object, &self.views)) {
+            if self.care.contains_key(&owner) {
+                self.queue.set(owner, now.mono);
+            }
+        }
+    }
+
+    /// A view shows an object at this revision, or that it is gone: who waited for that waits no longer.
+    fn shown(&mut self, object: &Key, at: Option<Revision>) -> BTreeSet<Key> {
+        let waiting = self.changes.waiting_for(object);
+        for owner in &waiting {
+            let Some(care) = self.care.get_mut(owner) else { continue };
+            let answered = care.changed_at.get(object).copied();
+            if at.is_none() || answered.is_some_and(|answered| at >= Some(answered)) {
+                care.changed_at.remove(object);
+                self.changes.met(owner, object);
+            }
+        }
+        waiting
+    }
+
+    /// All objects of a kind were listed anew, so that some may have come and gone unseen: what was made and is not
+    /// shown is not waited for any longer.
+    fn listed(&mut self, now: Now, kind: Kind) {
+        let open: BTreeSet<&Key> = self
+            .calls
+            .open()
+            .filter_map(|asked| if let Asked::Create { child, .. } = asked { Some(child) } else { None })
+            .collect();
+        let answered = self.creations.all().filter(|(_, child)| child.kind == kind && !open.contains(child));
+        let answered: Vec<(Key, Key)> = answered.map(|(owner, child)| (owner.clone(), child.clone())).collect();
+        for (owner, child) in answered {
+            sometimes!(CountSettledByList);
+            self.creations.met(&owner, &child);
+        }
+        self.look_at_all(now);
+    }
+
+    fn unfile(&mut self, key: &Key, meta: &ObjectMeta) {
+        match meta.controller() {
+            Some(owner) => {
+                let owner = filed_under(&owner.uid, &owner.name);
+                if let Some(objects) = self.views.owned.get_mut(owner) {
+                    objects.remove(key);
+                    if objects.is_empty() {
+                        self.views.owned.remove(owner);
+                    }
+                }
+            }
+            None => {
+                self.orphans.remove(key);
+            }
+        }
+    }
+
+    /// The owner in the view that controls an object.
+    fn owner(&self, object: &ObjectMeta) -> Option<Key> {
+        let row = W::KIND.row();
+        let group = |api_version: &str| api_version.split_once('/').map_or("", |(group, _)| group) == row.group;
+        let by = object.controller().filter(|by| by.kind == row.name && group(&by.api_version))?;
+        let key = Key::new(W::KIND, &object.namespace, &by.name);
+        (self.views.object(&key)?.meta().uid == by.uid || planted!(IgnoresOwnerUid)).then_some(key)
+    }
+
+    fn ended(&mut self, now: Now, asked: Asked, answer: &Answer, out: &mut Effects) {
+        // Of an owner that is gone nothing is remembered, and nothing of one that had its name.
+        let Some(object) = self.views.object(asked.owner()).cloned() else { return };
+        let Some(care) = self.care.get_mut(asked.owner()) else { return };
+        self.queue.set(asked.owner().clone(), now.mono);
+        let reason = match answer {
+            Answer::Refused(status) => status.reason,
+            _ => None,
+        };
+        // Many that are refused together have failed once.
+        let fail = |tries: &mut Tries| {
+            if tries.waits_until(now.mono).is_none() {
+                tries.failed(now.mono, RETRY);
+            }
+        };
+        match (asked, answer) {
+            (Asked::Create { owner_uid, .. } | Asked::Change { owner_uid, .. }, _) if owner_uid != care.uid => {}
+            (Asked::Create { child, told, .. }, Answer::Object { .. }) => {
+                // Met when the view shows it.
+                care.refused = None;
+                care.creation.succeeded();
+                let made = || Told::normal("SuccessfulCreate", format!("Created {}: {}", singular(&child), child.name));
+                tell(&mut self.recorder, now, &object, told.unwrap_or_else(made), out);
+            }
+            (Asked::Create { owner, child, .. }, Answer::Refused(_)) if reason == Some(Reason::AlreadyExists) => {
+                sometimes!(CreateExists);
+                // Made by a call whose answer was lost, or by somebody else: in both cases the view shows it.
+                if self.views.object(&child).is_some() {
+                    self.creations.met(&owner, &child);
+                    care.made.remove(&child);
+                }
+                fail(&mut care.creation);
+            }
+            (Asked::Create { owner, child, .. }, Answer::Refused(status)) => {
+                self.creations.met(&owner, &child);
+                care.made.remove(&child);
+                sometimes!(CreateRefused);
+                let message = format!("Error creating: {status}");
+                self.recorder.tell(now, &object, Tone::Warning, "FailedCreate", message, out);
+                care.refused = Some(status.message.clone());
+                fail(&mut care.creation);
+            }
+            (Asked::Create { owner, child, .. }, _) => {
+                sometimes!(CreateLost);
+                // Whether it was made is not known. The next try has the same name, so there will be no twin.
+                self.creations.met(&owner, &child);
+                fail(&mut care.creation);
+            }
+            (Asked::Delete { child, .. }, Answer::Object { .. } | Answer::Removed(_)) => {
+                // Met when the view shows it.
+                care.deletion.succeeded();
+                let message = format!("Deleted {}: {}", singular(&child), child.name);
+                self.recorder.tell(now, &object, Tone::Normal, "SuccessfulDelete", message, out);
+            }
+            // It is gone already, as the view will show.
+            (Asked::Delete { .. }, _) if reason == Some(Reason::NotFound) => {}
+            (Asked::Delete { owner, child, uid }, Answer::Refused(status)) if reason != Some(Reason::Conflict) => {
+                self.deletions.met(&owner, &uid);
+                out.log(Level::Warn, format!("{}: deletion of {child}: {status}", W::NAME));
+                fail(&mut care.deletion);
+            }
+            (Asked::Delete { child, uid, .. }, answer) => {
+                sometimes!(DeleteLost);
+                // Whether it is being deleted is not known. It is asked for again, and no other in its place.
+                out.log(Level::Warn, format!("{}: deletion of {child}: {}", W::NAME, said(answer)));
+                care.undeleted.insert(uid, child);
+                fail(&mut care.deletion);
+            }
+            (Asked::Change { owner, object: key, told, .. }, Answer::Object { object: changed, .. }) => {
+                care.changing.succeeded();
+                let shown = self.views.object(&key).map(Object::revision);
+                if shown.is_some_and(|shown| shown >= changed.revision()) {
+                    self.changes.met(&owner, &key);
+                } else {
+                    care.changed_at.insert(key, changed.revision());
+                }
+                if let Some(told) = told {
+                    tell(&mut self.recorder, now, &object, told, out);
+                }
+            }
+            (Asked::Change { owner, object: key, .. }, answer) => {
+                // Refused on a view that was behind, or lost: then the next try is on a version that is no more.
+                out.log(Level::Debug, format!("{}: change of {key}: {}", W::NAME, said(answer)));
+                self.changes.met(&owner, &key);
+                fail(&mut care.changing);
+            }
+            (Asked::Claim { .. }, Answer::Object { .. }) => care.claiming.succeeded(),
+            (Asked::Claim { owner, child }, answer) => {
+                out.log(Level::Debug, format!("{}: claim of {child}: {}", W::NAME, said(answer)));
+                self.claims.met(&owner, &child);
+                care.unclaimed.insert(child);
+                fail(&mut care.claiming);
+            }
+            (Asked::MayAdopt { owner, children }, Answer::Object { object: live, .. })
+                if live.meta().uid == care.uid && !live.meta().is_deleting() =>
+            {
+                for (child, revision) in children {
+                    // If it has changed since, it is looked at anew.
+                    let known = self.views.object(&child).filter(|known| known.revision() == revision);
+                    let Some(body) = known else { continue };
+                    sometimes!(PodAdopted);
+                    let mut owners = body.meta().owner_references.clone();
+                    if planted!(AdoptsFromOthers) {
+                        owners.clear();
+                    }
+                    owners.push(claim::reference(live));
+                    let verb = owned_by(body, &owners);
+                    self.calls.call(now, Asked::Claim { owner: owner.clone(), child }, verb, out);
+                }
+            }
+            (Asked::MayAdopt { owner, children }, answer) => {
+                // An owner that is gone or going adopts nobody; the view will show it.
+                let gone = matches!(answer, Answer::Object { .. }) || reason == Some(Reason::NotFound);
+                for (child, _) in children {
+                    self.claims.met(&owner, &child);
+                    if !gone {
+                        care.unclaimed.insert(child);
+                    }
+                }
+                if gone {
+                    sometimes!(AdoptionForgone);
+                } else {
+                    fail(&mut care.claiming);
+                }
+            }
+            (Asked::Status { .. }, answer) => {
+                care.status_asked = false;
+                match answer {
+                    Answer::Object { object, .. } => {
+                        care.status.succeeded();
+                        care.status_at = object.revision();
+                    }
+                    // On a conflict the view brings the news that the next try needs.
+                    _ => {
+                        if reason == Some(Reason::Conflict) {
+                            sometimes!(StatusConflict);
+                        }
+                        fail(&mut care.status);
+                    }
+                }
+            }
+        }
+    }
+
+    fn sync(&mut self, now: Now, key: &Key, out: &mut Effects) {
+        let Some(owner) = self.views.object(key).cloned() else { return };
+        self.claim(now, key, &owner, out);
+        self.delete_again(now, key, out);
+
+        let Some(care) = self.care.get_mut(key) else { return };
+        let own = self.views.owned_by(filed_under(&owner.meta().uid, &owner.meta().name));
+        let children = own.filter(|child| W::CHILDREN.contains(&child.kind())).collect();
+        let refused = care.refused.as_deref();
+        let scene = Scene { now, owner: &owner, children, views: &self.views, refused };
+        let plan = W::plan(&scene, &mut care.memory);
+        // A child that still is to be claimed may be one of those that seem to be missing.
+        let settled = care.unclaimed.is_empty()
+            && self.creations.is_met(key)
+            && self.deletions.is_met(key)
+            && self.claims.is_met(key)
+            && self.changes.is_met(key);
+        if let Some(at) = plan.look_again {
+            self.queue.set_if_earlier(key.clone(), at);
+        }
+        let status = plan.status.clone();
+        if settled && !owner.meta().is_deleting() {
+            if plan.create.is_empty() {
+                // Nothing is missing any more, so nothing is refused.
+                care.refused = None;
+            }
+            self.carry_out(now, key, &owner, plan, out);
+        }
+        if let Some(status) = status {
+            self.write_status(now, key, &owner, status, out);
+        }
+    }
+
+    fn carry_out(&mut self, now: Now, key: &Key, owner: &Object, plan: Plan, out: &mut Effects) {
+        for told in plan.tell {
+            tell(&mut self.recorder, now, owner, told, out);
+        }
+        self.change(now, key, plan.change, out);
+        if !plan.create.is_empty() {
+            self.create(now, key, owner, plan.create, plan.create_after, out);
+        }
+        for victim in plan.delete.into_iter().take(BURST) {
+            self.delete(now, key, victim, out);
+        }
+    }
+
+    /// Adopts and releases, among the objects that have changed.
+    fn claim(&mut self, now: Now, key: &Key, owner: &Object, out: &mut Effects) {
+        let Some(care) = self.care.get_mut(key) else { return };
+        let Some(selector) = W::selector(owner) else { return care.unclaimed.clear() };
+        if let Some(turn) = care.claiming.waits_until(now.mono).filter(|_| !care.unclaimed.is_empty()) {
+            return self.queue.set_if_earlier(key.clone(), turn);
+        }
+        let mut adopted = Vec::new();
+        for child in std::mem::take(&mut care.unclaimed) {
+            let Some(body) = self.views.object(&child) else { continue };
+            match claim::standing(owner.meta(), &selector, body) {
+                Action::Keep | Action::Ignore => continue,
+                Action::Adopt if !W::may_adopt(owner, body) => continue,
+                Action::Adopt => adopted.push((child.clone(), body.revision())),
+                Action::Release => {
+                    sometimes!(PodReleased);
+                    let mut owners = body.meta().owner_references.clone();
+                    owners.retain(|one| one.uid != owner.meta().uid);
+                    let asked = Asked::Claim { owner: key.clone(), child: child.clone() };
+                    self.calls.call(now, asked, owned_by(body, &owners), out);
+                }
+            }
+            self.claims.expect(key, child);
+        }
+        if !adopted.is_empty() {
+            // The view of the owner may be behind: an orphan that it has let go must not be given back to it.
+            let asked = Asked::MayAdopt { owner: key.clone(), children: adopted };
+            self.calls.call(now, asked, Verb::Get { key: key.clone() }, out);
+        }
+    }
+
+    fn create(
+        &mut self,
+        now: Now,
+        key: &Key,
+        owner: &Object,
+        new: Vec<New>,
+        after: Option<Instant>,
+        out: &mut Effects,
+    ) {
+        let Some(care) = self.care.get_mut(key) else { return };
+        let slowed = after.filter(|at| *at > now.mono);
+        // With a stale view of the owner, which may be gone, children would be made and collected in turns: refused
+        // statuses tell.
+        let stale = care.status.waits_until(now.mono);
+        if let Some(at) = care.creation.waits_until(now.mono).max(slowed).max(stale) {
+            if planted!(RetryNotArmed) {
+                return;
+            }
+            return self.queue.set_if_earlier(key.clone(), at);
+        }
+        care.made.retain(|child, _| self.views.object(child).is_none());
+        let mut chosen: BTreeSet<Key> = BTreeSet::new();
+        for New { mut object, name, told } in new.into_iter().take(BURST) {
+            if let Naming::Drawn(purpose) = &name {
+                // A name that was freed since is not taken before one that may be in use already.
+                let unsure = care.made.iter().find(|(child, of)| **of == name && !chosen.contains(child));
+                let taken = |child: &Key| {
+                    self.views.object(child).is_some() || chosen.contains(child) || care.made.contains_key(child)
+                };
+                let child = match unsure {
+                    Some((child, _)) => child.clone(),
+                    None => free_name(now, owner, object.kind(), purpose, taken),
+                };
+                object.edit_meta(|meta| meta.name = child.name.to_string());
+            }
+            object.edit_meta(|meta| {
+                meta.namespace.clone_from(&owner.meta().namespace);
+                meta.owner_references.push(claim::reference(owner));
+            });
+            let child = object.key();
+            chosen.insert(child.clone());
+            care.made.insert(child.clone(), name);
+            self.creations.expect(key, child.clone());
+            let asked = Asked::Create { owner: key.clone(), owner_uid: owner.meta().uid.clone(), child, told };
+            self.calls.call(now, asked, Verb::Create { object }, out);
+        }
+    }
+
+    /// Changes objects, if none of an earlier time is refused still.
+    fn change(&mut self, now: Now, key: &Key, changes: Vec<Changed>, out: &mut Effects) {
+        let Some(care) = self.care.get_mut(key) else { return };
+        if let Some(turn) = care.changing.waits_until(now.mono).filter(|_| !changes.is_empty()) {
+            return self.queue.set_if_earlier(key.clone(), turn);
+        }
+        for Changed { object, told } in changes {
+            self.changes.expect(key, object.key());
+            let owner_uid = care.uid.clone();
+            let asked = Asked::Change { owner: key.clone(), owner_uid, object: object.key(), told };
+            self.calls.call(now, asked, Verb::Update { object, part: Part::Main }, out);
+        }
+    }
+
+    /// Deletes an object, unless that is under way.
+    fn delete(&mut self, now: Now, key: &Key, victim: Victim, out: &mut Effects) {
+        if let Some(turn) = self.care.get(key).and_then(|care| care.deletion.waits_until(now.mono)) {
+            return self.queue.set_if_earlier(key.clone(), turn);
+        }
+        if !self.deletions.has(key, &victim.uid) {
+            self.ask_to_delete(now, key, victim, out);
+        }
+    }
+
+    /// Asks again for the deletions of which it is not known whether they were carried out.
+    fn delete_again(&mut self, now: Now, key: &Key, out: &mut Effects) {
+        let Some(care) = self.care.get_mut(key) else { return };
+        if let Some(turn) = care.deletion.waits_until(now.mono).filter(|_| !care.undeleted.is_empty()) {
+            return self.queue.set_if_earlier(key.clone(), turn);
+        }
+        for (uid, child) in std::mem::take(&mut care.undeleted) {
+            if self.deletions.has(key, &uid) {
+                self.ask_to_delete(now, key, Victim { key: child, uid }, out);
+            }
+        }
+    }
+
+    fn ask_to_delete(&mut self, now: Now, key: &Key, victim: Victim, out: &mut Effects) {
+        let Victim { key: child, uid } = victim;
+        self.deletions.expect(key, uid.clone());
+        let options = DeleteOptions { uid: Some(uid.clone()), ..Default::default() };
+        let verb = Verb::Delete { key: child.clone(), options };
+        self.calls.call(now, Asked::Delete { owner: key.clone(), child, uid }, verb, out);
+    }
+
+    fn write_status(&mut self, now: Now, key: &Key, owner: &Object, status: Object, out: &mut Effects) {
+        let Some(care) = self.care.get_mut(key) else { return };
+        if care.status_asked || owner.revision() < care.status_at {
+            return;
+        }
+        if let Some(turn) = care.status.waits_until(now.mono) {
+            return self.queue.set_if_earlier(key.clone(), turn);
+        }
+        care.status_asked = true;
+        let verb = Verb::Update { object: status, part: Part::Status };
+        self.calls.call(now, Asked::Status { owner: key.clone() }, verb, out);
+    }
+}
+
+/// The first name that is free, of those drawn for an owner's child with this purpose.
+fn free_name(now: Now, owner: &Object, kind: Kind, purpose: &str, taken: impl Fn(&Key) -> bool) -> Key {
+    let meta = owner.meta();
+    let seed = if purpose.is_empty() { meta.uid.clone() } else { format!("{}/{purpose}", meta.uid) };
+    let first = if planted!(RandomNames) { now.mono.nanos() } else { 0 };
+    let mut keys = (first..).map(|nth| Key::new(kind, &meta.namespace, &names::child(&meta.name, &seed, nth)));
+    keys.find(|key| !taken(key)).expect("there are more names than objects")
+}
+
+/// Gives an object these owners. On this revision only: the labels and owners that were looked at are those that are
+/// written on.
+fn owned_by(object: &Object, owners: &[OwnerReference]) -> Verb {
+    let meta = object.meta();
+    let owners = if owners.is_empty() { json!(null) } else { json!(owners) };
+    let patch = if planted!(AdoptsUnread) {
+        json!({"metadata": {"uid": meta.uid, "ownerReferences": owners}})
+    } else {
+        json!({"metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version, "ownerReferences": owners}})
+    };
+    Verb::Merge { key: object.key(), patch, part: Part::Main }
+}
+
+/// Under what the children of an owner are found: names come back, uids do not.
+fn filed_under<'a>(uid: &'a str, name: &'a str) -> &'a str {
+    if planted!(IgnoresOwnerUid) { name } else { uid }
+}
+
+fn tell(recorder: &mut EventRecorder, now: Now, about: &Object, told: Told, out: &mut Effects) {
+    recorder.tell(now, about, told.tone, told.reason, told.message, out);
+}
+
+fn singular(key: &Key) -> &'static str {
+    key.kind.row().singular
+}
+
+fn said(answer: &Answer) -> String {
+    match answer {
+        Answer::Refused(status) => status.to_string(),
+        Answer::Lost(why) => why.clone(),
+        Answer::Object { .. } | Answer::List { .. } | Answer::Watching | Answer::Removed(_) => "done".into(),
+    }
+}
+
+impl<W: Workload> Program for WorkloadController<W> {
+    fn step(&mut self, now: Now, input: Input, out: &mut Effects) {
+        for nth in 0..self.views.informers.len() {
+            let (kind, view) = &mut self.views.informers[nth];
+            let kind = *kind;
+            for change in view.step(now, &input, out) {
+                self.changed(now, kind, change);
+            }
+        }
+        for (asked, answer) in self.calls.ended(now, &input) {
+            self.ended(now, asked, &answer, out);
+        }
+        // With one view fresh and the other stale, it would make children for an owner that is gone as fast as they are
+        // collected.
+        if self.views.informers.iter().all(|(_, view)| view.is_connected()) {
+            while let Some(key) = self.queue.pop_due(now.mono) {
+                self.sync(now, &key, out);
+            }
+            out.wake_at(self.queue.next());
+        }
+        out.wake_at(self.calls.next());
+    }
+
+    fn each_informer(&self, show: &mut dyn FnMut(&Informer)) {
+        self.views.informers.iter().for_each(|(_, view)| show(view));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::meta::Time;
+    use crate::controllers::replicaset::ReplicaSets;
+    use crate::program::{CallId, Effect, Request, WatchEvent};
+    use crate::time::{Duration, Wall};
+    use serde_json::Value;
+
+    /// A controller, its open calls, and a clock.
+    struct Desk {
+        controller: WorkloadController<ReplicaSets>,
+        now: Now,
+        calls: Vec<(CallId, Request)>,
+    }
+
+    impl Desk {
+        fn step(&mut self, input: Input) {
+            let mut out = Effects::default();
+            self.controller.step(self.now, input, &mut out);
+            self.calls.extend(out.list.into_iter().filter_map(|effect| match effect {
+                Effect::Call { call, request } => Some((call, request)),
+                _ => None,
+            }));
+        }
+
+        /// Takes out the first open call of a kind that is asked like this.
+        fn take(&mut self, kind: Kind, verb: fn(&Verb) -> bool) -> Option<(CallId, Verb)> {
+            let of = |verb: &Verb| match verb {
+                Verb::List(query) | Verb::Watch { query, .. } => query.kind,
+                Verb::Create { object } | Verb::Update { object, .. } => object.kind(),
+                Verb::Get { key }
+                | Verb::Merge { key, .. }
+                | Verb::Patch { key, .. }
+                | Verb::Bind { key, .. }
+                | Verb::Delete { key, .. } => key.kind,
+            };
+            let at = self.calls.iter().position(|(_, request)| of(&request.verb) == kind && verb(&request.verb))?;
+            let (call, request) = self.calls.remove(at);
+            Some((call, request.verb))
+        }
+
+        fn answer(&mut self, call: CallId, answer: Answer) {
+            self.step(Input::Reply { call, answer });
+        }
+
+        /// Answers the list of a kind, and opens its watch.
+        fn list(&mut self, kind: Kind, items: Vec<Object>) -> CallId {
+            let (call, _) = self.take(kind, |verb| matches!(verb, Verb::List(_))).unwrap();
+            self.answer(call, Answer::List { revision: Revision(9), items });
+            let (call, _) = self.take(kind, |verb| matches!(verb, Verb::Watch { .. })).unwrap();
+            self.answer(call, Answer::Watching);
+            call
+        }
+
+        fn created(&mut self) -> Option<(CallId, String)> {
+            match self.take(Kind::Pod, |verb| matches!(verb, Verb::Create { .. }))? {
+                (call, Verb::Create { object }) => Some((call, object.meta().name.clone())),
+                _ => None,
+            }
+        }
+    }
+
+    fn object(kind: Kind, value: Value) -> Object {
+        Object::from_value(kind, value).unwrap()
+    }
+
+    fn set(replicas: u64) -> Object {
+        object(
+            Kind::ReplicaSet,
+            json!({"metadata": {"name": "web", "namespace": "default", "uid": "u", "resourceVersion": "1"},
+                "spec": {"replicas": replicas, "selector": {"matchLabels": {"a": "b"}},
+                    "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": []}}}}),
+        )
+    }
+
+    /// The first pod of the set.
+    fn first_pod(set: &Object) -> Object {
+        object(
+            Kind::Pod,
+            json!({"metadata": {"name": names::child("web", "u", 0), "namespace": "default", "uid": "p",
+                "resourceVersion": "2", "labels": {"a": "b"}, "ownerReferences": [claim::reference(set)]},
+                "spec": {"containers": []}}),
+        )
+    }
+
+    fn desk() -> Desk {
+        let now = Now { wall: Wall::from_secs(1), ..Now::default() };
+        let mut desk = Desk { controller: WorkloadController::new(Options::default()), now, calls: Vec::new() };
+        desk.step(Input::Wake);
+        desk
+    }
+
+    #[test]
+    fn a_pod_that_is_gone_already_is_not_deleted_again_and_again() {
+        let mut desk = desk();
+        let pod = first_pod(&set(0));
+        desk.list(Kind::ReplicaSet, vec![set(0)]);
+        let watch = desk.list(Kind::Pod, vec![pod.clone()]);
+        let deletion = |verb: &Verb| matches!(verb, Verb::Delete { .. });
+        let (call, _) = desk.take(Kind::Pod, deletion).unwrap();
+        desk.answer(call, Answer::Refused(crate::api::status::Status::not_found(Kind::Pod, "web")));
+        desk.now.mono = desk.now.mono + Duration::from_secs(1);
+        desk.step(Input::Wake);
+        assert!(desk.take(Kind::Pod, deletion).is_none(), "the view will show it");
+        let event = WatchEvent::Deleted(pod.with_meta(|meta| meta.resource_version = "10".into()));
+        desk.step(Input::Event { call: watch, event });
+        assert!(desk.take(Kind::Pod, deletion).is_none());
+    }
+
+    #[test]
+    fn a_set_that_is_going_adopts_nobody() {
+        let going = set(1).with_meta(|meta| meta.deletion_timestamp = Some(Time::default()));
+        let other = set(1).with_meta(|meta| meta.uid = "v".into());
+        for (live, adopts) in [(set(1), true), (going, false), (other, false)] {
+            let mut desk = desk();
+            desk.list(Kind::ReplicaSet, vec![set(1)]);
+            desk.list(Kind::Pod, vec![first_pod(&set(1)).with_meta(|meta| meta.owner_references.clear())]);
+            let (call, _) = desk.take(Kind::ReplicaSet, |verb| matches!(verb, Verb::Get { .. })).unwrap();
+            desk.answer(call, Answer::Object { object: live, created: false });
+            assert_eq!(desk.take(Kind::Pod, |verb| matches!(verb, Verb::Merge { .. })).is_some(), adopts);
+        }
+    }
+
+    #[test]
+    fn none_is_made_while_one_is_to_be_claimed() {
+        let mut desk = desk();
+        desk.list(Kind::ReplicaSet, vec![set(1)]);
+        desk.list(Kind::Pod, vec![first_pod(&set(1)).with_meta(|meta| meta.owner_references.clear())]);
+        let get = |verb: &Verb| matches!(verb, Verb::Get { .. });
+        let (call, _) = desk.take(Kind::ReplicaSet, get).unwrap();
+        desk.answer(call, Answer::Lost("nobody answers".into()));
+        assert_eq!(desk.created(), None);
+        desk.now.mono = desk.now.mono + Duration::from_secs(1);
+        desk.step(Input::Wake);
+        assert!(desk.take(Kind::ReplicaSet, get).is_some(), "it is asked again");
+        assert_eq!(desk.created(), None);
+    }
+
+    #[test]
+    fn with_a_stale_view_of_its_set_it_slows_down() {
+        let mut desk = desk();
+        desk.list(Kind::ReplicaSet, vec![set(1)]);
+        let watch = desk.list(Kind::Pod, Vec::new());
+        let conflict = Answer::Refused(crate::api::status::Status::stale(Kind::ReplicaSet, "web"));
+        let mut made = 0;
+        for revision in 10..10_000 {
+            while let Some((call, _)) = desk.take(Kind::ReplicaSet, |verb| matches!(verb, Verb::Update { .. })) {
+                desk.answer(call, conflict.clone());
+            }
+            if let Some((call, name)) = desk.created() {
+                made += 1;
+                let at = |revision: u64| {
+                    first_pod(&set(1)).with_meta(|meta| {
+                        meta.name = name.clone();
+                        meta.uid = format!("p{revision}");
+                        meta.resource_version = revision.to_string();
+                    })
+                };
+                desk.answer(call, Answer::Object { object: at(revision), created: true });
+                // The garbage collector knows that the set is gone.
+                desk.step(Input::Event { call: watch, event: WatchEvent::Added(at(revision)) });
+                desk.step(Input::Event { call: watch, event: WatchEvent::Deleted(at(revision)) });
+            }
+            desk.now.mono = desk.now.mono + Duration::from_millis(1);
+            desk.step(Input::Wake);
+        }
+        assert!((2..40).contains(&made), "{made} pods in ten seconds");
+    }
+
+    #[test]
+    fn a_pod_that_may_have_been_made_is_asked_for_by_its_name() {
+        let mut desk = desk();
+        let set = set(1);
+        let leaving = first_pod(&set).with_meta(|meta| meta.deletion_timestamp = Some(Time::default()));
+        desk.list(Kind::ReplicaSet, vec![set]);
+        let watch = desk.list(Kind::Pod, vec![leaving.clone()]);
+        let (call, first) = desk.created().unwrap();
+        assert_eq!(first, names::child("web", "u", 1), "the first name is in use");
+        desk.answer(call, Answer::Lost("nobody answers".into()));
+        let event = WatchEvent::Deleted(leaving.with_meta(|meta| meta.resource_version = "10".into()));
+        desk.step(Input::Event { call: watch, event });
+        desk.now.mono = desk.now.mono + Duration::from_secs(1);
+        desk.step(Input::Wake);
+        assert_eq!(desk.created().map(|(_, name)| name), Some(first), "though the first name is free now");
+        assert_eq!(desk.created(), None);
+    }
+}
