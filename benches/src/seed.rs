@@ -20,8 +20,7 @@ use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
 use miniku_core::api::selector::{FieldSelector, LabelSelector, parse_label_selector};
 use miniku_core::client::informer;
-use miniku_core::controllers::replicaset::ReplicaSetController;
-use miniku_core::controllers::workload;
+use miniku_core::controllers::workload::{self, WORKLOADS, WorkloadController};
 use miniku_core::program::{DeleteOptions, Query, Revision, Verb, WatchEvent, WatchFrom};
 use miniku_core::scheduler::{Nodes, Turn, pick};
 use miniku_core::store::Store;
@@ -85,11 +84,11 @@ fn get_matching_pods(name: &str, count: usize, go: f64) -> Row {
 /// From a ReplicaSet that wants three pods and has none, to three pods, by a controller that works over HTTP.
 fn reconcile() -> Row {
     let served = Served::with([]);
-    let program = ReplicaSetController::new(workload::Options { seed: 1, informer: informer::Options::default() });
+    let program =
+        WorkloadController::new(WORKLOADS, workload::Options { seed: 1, informer: informer::Options::default() });
     let api = Box::new(OverHttp::new(served.url.clone(), Duration::from_secs(300)));
-    let _controller = Letterbox::new()
-        .run("replicaset", Clock::start(), Box::new(program), api, None, None)
-        .expect("a thread starts");
+    let _controller =
+        Letterbox::new().run("workloads", Clock::start(), Box::new(program), api, None, None).expect("a thread starts");
     let (sender, added) = mpsc::channel();
     let route = move |said| match said {
         FromServer::Event(WatchEvent::Added(pod)) => sender.send(pod.key()).is_ok(),

@@ -37,6 +37,9 @@ macro_rules! sites {
 }
 
 sites! {
+    // The Deployment controller.
+    TemplateCollision "the name for a new replica set was taken";
+    RolloutOverdue "a rollout took longer than its deadline";
     // The API server.
     UpdateConflict "an update met a newer revision";
     UpdateOfTwin "an update was meant for a former object of that name";

@@ -35,6 +35,7 @@ pub fn pages() -> Vec<Page> {
     [
         controllers::workload::pages(),
         controllers::replicaset::pages(),
+        controllers::deployment::pages(),
         scheduler::pages(),
         kubelet::pages(),
         apiserver::pages(),

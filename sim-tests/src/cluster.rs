@@ -14,8 +14,7 @@ use miniku_core::client::{Informer, informer};
 use miniku_core::controllers::garbage::{self, GarbageCollector};
 use miniku_core::controllers::namespaces::{self, NamespaceController};
 use miniku_core::controllers::node_lifecycle::{self, NodeLifecycle};
-use miniku_core::controllers::replicaset::ReplicaSetController;
-use miniku_core::controllers::workload;
+use miniku_core::controllers::workload::{self, WORKLOADS, WorkloadController};
 use miniku_core::kubelet::node::Facts;
 use miniku_core::kubelet::{Kubelet, Options as KubeletOptions};
 use miniku_core::program::{Effects, Input, Program, Query};
@@ -167,8 +166,11 @@ impl Cluster {
             .program(Role::Scheduler, "scheduler", move |birth| {
                 Box::new(Scheduler::new(SchedulerOptions { seed: birth.seed, strategy, ..Default::default() }))
             })
-            .program(Role::ReplicaSets, "replicaset", |birth| {
-                Box::new(ReplicaSetController::new(workload::Options { seed: birth.seed, ..Default::default() }))
+            .program(Role::Workloads, "workloads", |birth| {
+                Box::new(WorkloadController::new(
+                    WORKLOADS,
+                    workload::Options { seed: birth.seed, ..Default::default() },
+                ))
             })
             .program(Role::NodeLifecycle, "node-lifecycle", move |birth| {
                 let options =

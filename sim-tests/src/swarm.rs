@@ -477,7 +477,7 @@ fn delete(dice: &Dice, nth: u64, key: &Key) -> Ask {
 
 fn actor(dice: &Dice, nth: u64, nodes: u64) -> String {
     match dice.below("actor", nth, 10) {
-        0 | 1 => "replicaset".into(),
+        0 | 1 => "workloads".into(),
         2 => "scheduler".into(),
         3 => "node-lifecycle".into(),
         4 => "garbage".into(),

@@ -25,8 +25,8 @@ pub enum Role {
     ApiServer,
     /// The scheduler.
     Scheduler,
-    /// The ReplicaSet controller.
-    ReplicaSets,
+    /// The controllers of replica sets, deployments and other workloads.
+    Workloads,
     /// The node lifecycle controller.
     NodeLifecycle,
     /// The garbage collector.

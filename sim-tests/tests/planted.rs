@@ -5,8 +5,7 @@ use miniku_core::api::object::Resource;
 use miniku_core::api::pod::{Pod, PodPhase};
 use miniku_core::apiserver::{self, ApiServer};
 use miniku_core::controllers::node_lifecycle::{self, NodeLifecycle};
-use miniku_core::controllers::replicaset::ReplicaSetController;
-use miniku_core::controllers::workload;
+use miniku_core::controllers::workload::{self, WORKLOADS, WorkloadController};
 use miniku_core::kubelet::node::Facts;
 use miniku_core::kubelet::runtime::Command;
 use miniku_core::kubelet::{self, Kubelet};
@@ -174,9 +173,9 @@ fn a_controller_that_makes_twins() {
     };
     caught(
         |cluster| {
-            cluster.program(Role::ReplicaSets, "replicaset", move |birth| {
+            cluster.program(Role::Workloads, "workloads", move |birth| {
                 let options = workload::Options { seed: birth.seed, ..Default::default() };
-                says(ReplicaSetController::new(options), twins)
+                says(WorkloadController::new(WORKLOADS, options), twins)
             })
         },
         &["S-count"],

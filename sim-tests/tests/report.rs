@@ -141,7 +141,7 @@ impl Sample {
     fn trace(self) -> String {
         let mut draft = Draft::default();
         let node = |n: usize| format!("node-{}", n % self.nodes + 1);
-        let control = ["apiserver", "operator", "scheduler", "replicaset", "node-lifecycle", "garbage", "namespaces"];
+        let control = ["apiserver", "operator", "scheduler", "workloads", "node-lifecycle", "garbage", "namespaces"];
         for (n, actor) in control.iter().enumerate() {
             draft.actor(n as u64 * 20 * MILLI, "start", actor, 1);
         }
@@ -169,15 +169,14 @@ impl Sample {
             let none = json!({"wanted": self.replicas, "replicas": 0, "ready": 0});
             let made = draft.write(at, asks, &asked, "create", &key, none);
             let (seen, does) = (format!("sees +rs/{set}"), format!("ask create {} pods", self.replicas));
-            let decides = draft.step(at + MILLI, Some(made), "replicaset", &key, &seen, &does);
+            let decides = draft.step(at + MILLI, Some(made), "workloads", &key, &seen, &does);
             for p in 0..self.replicas {
                 let nth = s * self.replicas + p;
                 let (name, on) = (format!("{set}-{nth:08x}"), node(nth));
                 let runs = draft.pod(at + (2 + p as u64) * MILLI, decides, &set, &name, &on, 1000 + nth as u64);
                 of_node.entry(on).or_default().push((set.clone(), name, 1000 + nth as u64, runs));
                 let does = format!("ask update status rs/{set}");
-                let counts =
-                    draft.step(at + (13 + p as u64) * MILLI, Some(runs), "replicaset", &key, "sees ~po", &does);
+                let counts = draft.step(at + (13 + p as u64) * MILLI, Some(runs), "workloads", &key, "sees ~po", &does);
                 draft.write(at + (13 + p as u64) * MILLI, counts, &does, "update", &key, is(p + 1));
             }
         }
@@ -236,7 +235,7 @@ impl Sample {
             draft.write(at + 2 * SECOND, marked, &asks, "delete", &key, Value::Null);
             let seen = format!("sees ~po/{name}(Terminating)");
             let set_key = format!("ReplicaSet/default/{set}");
-            let decides = draft.step(at + MILLI, Some(marked), "replicaset", &set_key, &seen, "ask create one pod");
+            let decides = draft.step(at + MILLI, Some(marked), "workloads", &set_key, &seen, "ask create one pod");
             let on = format!("node-{}", n % (self.nodes - 1) + 2);
             last = draft.pod(at + 2 * MILLI, decides, set, &format!("{name}-b"), &on, pid + 50_000);
         }

@@ -517,7 +517,7 @@ pub const KINDS: &[KindRow] = &[
         subresources: &["scale"],
         message: "apps/v1.Deployment",
         columns: workloads::DEPLOYMENT,
-        effect: Effect::NotYet("no controller makes its replica sets"),
+        effect: Effect::Acts,
         rules: validation::DEPLOYMENT,
         ..KindRow::EMPTY
     },

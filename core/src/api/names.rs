@@ -48,6 +48,15 @@ pub fn generated(prefix: &str, draw: Draw) -> String {
     name
 }
 
+/// A word of up to ten letters that tells these bytes from others: their 32-bit FNV-1a hash, each decimal digit written as
+/// a letter of generated names.
+///
+/// Source: Kubernetes, `SafeEncodeString` of `k8s.io/apimachinery/pkg/util/rand`, which does the same to other bytes.
+pub fn hash_word(bytes: &[u8]) -> String {
+    let hash = bytes.iter().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+    hash.to_string().bytes().map(|digit| char::from(LETTERS[usize::from(digit) % LETTERS.len()])).collect()
+}
+
 /// `owner-xxxxxxxx`: the name of the `nth` child of an owner, eight hexadecimal digits drawn from its uid.
 ///
 /// A controller that asks twice for the same child meets a conflict instead of making a twin.

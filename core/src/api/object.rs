@@ -16,7 +16,7 @@ use crate::api::structs::{Field, Rest, VisitRest};
 use crate::api_struct;
 use crate::program::Revision;
 use crate::schema::{MessageId, Schema, Type};
-use serde::de::value::MapAccessDeserializer;
+use serde::de::value::{MapAccessDeserializer, MapDeserializer};
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -390,6 +390,21 @@ impl Object {
     pub fn at(&self, path: &[&str]) -> Option<&Value> {
         let (first, below) = path.split_first()?;
         below.iter().try_fold(self.plain()?.get(first)?, |value, name| value.get(name))
+    }
+
+    /// Its fields beside metadata as `T` knows them, if nothing in the API server acts on them by name: what a
+    /// controller reads an object as. `None` if they are otherwise, which the schema does not let through.
+    pub fn read<'a, T: Deserialize<'a>>(&'a self) -> Option<T> {
+        let fields = self.plain()?.iter().map(|(name, value)| (name.as_str(), value));
+        T::deserialize(MapDeserializer::<_, serde_json::Error>::new(fields)).ok()
+    }
+
+    /// The same object with another `status`. Only objects that can be [read](Object::read) have one to replace so.
+    pub fn with_status(&self, status: &impl Serialize) -> Object {
+        let mut object = self.clone();
+        let status = serde_json::to_value(status).expect("API structs have string keys and finite numbers");
+        object.edit_plain(|rest| rest.insert("status".into(), status));
+        object
     }
 
     /// Its body, if it is of this type.

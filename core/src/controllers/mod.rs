@@ -1,6 +1,7 @@
 //! Controllers: programs that compare what is wished with what is, and ask for what is missing.
 
 pub mod attempts;
+pub mod deployment;
 pub mod garbage;
 pub mod namespaces;
 pub mod node_lifecycle;

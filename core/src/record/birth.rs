@@ -5,8 +5,7 @@ use crate::apiserver::{self, ApiServer};
 use crate::controllers::garbage::{self, GarbageCollector};
 use crate::controllers::namespaces::{self, NamespaceController};
 use crate::controllers::node_lifecycle::{self, NodeLifecycle};
-use crate::controllers::replicaset::ReplicaSetController;
-use crate::controllers::workload;
+use crate::controllers::workload::{self, WORKLOADS, WorkloadController};
 use crate::kubelet::{self, Kubelet};
 use crate::program::{Program, Revision};
 use crate::scheduler::{Scheduler, SchedulerOptions};
@@ -21,8 +20,8 @@ pub enum Birth {
     ApiServer(ServerBirth),
     /// A scheduler.
     Scheduler(SchedulerOptions),
-    /// The controller of replica sets.
-    ReplicaSet(workload::Options),
+    /// The controllers of workloads.
+    Workloads(workload::Options),
     /// The controller of nodes that fall silent.
     NodeLifecycle { options: node_lifecycle::Options, seed: u64 },
     /// The garbage collector.
@@ -58,7 +57,7 @@ impl Birth {
         match self {
             Birth::ApiServer(_) => "apiserver".into(),
             Birth::Scheduler(_) => "scheduler".into(),
-            Birth::ReplicaSet(_) => "replicaset".into(),
+            Birth::Workloads(_) => "workloads".into(),
             Birth::NodeLifecycle { .. } => "node-lifecycle".into(),
             Birth::Garbage { .. } => "garbage".into(),
             Birth::Namespaces { .. } => "namespaces".into(),
@@ -71,7 +70,7 @@ impl Birth {
         match self {
             Birth::ApiServer(birth) => Box::new(birth.server()),
             Birth::Scheduler(options) => Box::new(Scheduler::new(options)),
-            Birth::ReplicaSet(options) => Box::new(ReplicaSetController::new(options)),
+            Birth::Workloads(options) => Box::new(WorkloadController::new(WORKLOADS, options)),
             Birth::NodeLifecycle { options, seed } => Box::new(NodeLifecycle::new(options, seed)),
             Birth::Garbage { options, seed } => Box::new(GarbageCollector::new(options, seed)),
             Birth::Namespaces { options, seed } => Box::new(NamespaceController::new(options, seed)),
@@ -84,7 +83,7 @@ impl Birth {
         match self {
             Birth::ApiServer(birth) => &birth.stored,
             Birth::Scheduler(_)
-            | Birth::ReplicaSet(_)
+            | Birth::Workloads(_)
             | Birth::NodeLifecycle { .. }
             | Birth::Garbage { .. }
             | Birth::Namespaces { .. }

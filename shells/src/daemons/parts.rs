@@ -119,7 +119,7 @@ pub fn controllers(eviction_after: Duration, informer: informer::Options) -> Vec
     let garbage = garbage::Options { informer, ..Default::default() };
     let namespaces = namespaces::Options { informer, ..Default::default() };
     vec![
-        Birth::ReplicaSet(workload::Options { seed: clock::seed(), informer }),
+        Birth::Workloads(workload::Options { seed: clock::seed(), informer }),
         Birth::NodeLifecycle { options: lifecycle, seed: clock::seed() },
         Birth::Garbage { options: garbage, seed: clock::seed() },
         Birth::Namespaces { options: namespaces, seed: clock::seed() },

@@ -124,7 +124,7 @@ fn killed_up_is_replayed(runtime: &'static str) {
         up.ready().running("app=s0", 3);
         assert!(up.terminate().0.success());
         let programs =
-            ["apiserver", "scheduler", "replicaset", "node-lifecycle", "garbage", "namespaces", "kubelet-node-1"];
+            ["apiserver", "scheduler", "workloads", "node-lifecycle", "garbage", "namespaces", "kubelet-node-1"];
         flight.exact(&programs.map(|program| (program, 4, 3)));
     });
 }
@@ -171,7 +171,7 @@ fn killed_parts_are_replayed(runtime: &'static str) {
         });
         running.into_iter().for_each(|daemon| assert!(daemon.terminate().0.success()));
         assert!(server.unwrap().terminate().0.success());
-        let programs = ["apiserver", "scheduler", "replicaset", "node-lifecycle", "garbage", "namespaces", "kubelet-n"];
+        let programs = ["apiserver", "scheduler", "workloads", "node-lifecycle", "garbage", "namespaces", "kubelet-n"];
         flight.exact(&programs.map(|program| (program, 3, 2)));
     });
 }
@@ -358,7 +358,7 @@ fn a_recording_takes_no_more_than_it_may() {
             });
             assert!(up.log().contains("is full after"), "{}", up.log());
             up.kill();
-            for program in ["apiserver", "scheduler", "replicaset", "garbage", "kubelet-node-1"] {
+            for program in ["apiserver", "scheduler", "workloads", "garbage", "kubelet-node-1"] {
                 let files = flight.files(program);
                 let sizes: Vec<u64> = files.iter().map(|file| file.metadata().unwrap().len()).collect();
                 assert!(sizes.iter().sum::<u64>() <= LIMIT, "{program}: {sizes:?}");

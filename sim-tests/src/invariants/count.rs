@@ -76,7 +76,7 @@ impl Checker for Count {
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
-            Fact::Heard { who, input } if who.role == Role::ReplicaSets => {
+            Fact::Heard { who, input } if who.role == Role::Workloads => {
                 self.lives.insert(who.name.clone(), who.life);
                 match input {
                 Input::Reply { answer: Answer::List { items, .. }, .. } => {
@@ -89,7 +89,7 @@ impl Checker for Count {
                 _ => {}
                 }
             }
-            Fact::Sent { who, request, .. } if who.role == Role::ReplicaSets => {
+            Fact::Sent { who, request, .. } if who.role == Role::Workloads => {
                 if let Verb::Create { object } = &request.verb
                     && let Some(uid) = owner(object)
                 {
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn a_request_may_come_from_earlier_times() {
         let mut story = Story::<Count>::new();
-        let controller = who(Role::ReplicaSets, "replicaset");
+        let controller = who(Role::Workloads, "workloads");
         let change = story.put(set(2)).unwrap();
         let event = WatchEvent::Added(change.new.unwrap());
         story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();

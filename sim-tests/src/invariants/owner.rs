@@ -118,11 +118,11 @@ impl Checker for Owner {
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
-            Fact::Heard { who, input } if who.role == Role::ReplicaSets => {
+            Fact::Heard { who, input } if who.role == Role::Workloads => {
                 self.told.hear(who, input);
             }
             Fact::Sent { who, id, request } => {
-                if let (Role::ReplicaSets, Verb::Merge { key, patch, .. }) = (who.role, &request.verb) {
+                if let (Role::Workloads, Verb::Merge { key, patch, .. }) = (who.role, &request.verb) {
                     return self.claims(key, patch);
                 }
                 if let (Role::Garbage, Verb::Update { object, .. }) = (who.role, &request.verb) {
@@ -131,7 +131,7 @@ impl Checker for Owner {
                 let Verb::Delete { key, options } = &request.verb else { return Ok(()) };
                 match (who.role, options.propagation) {
                     (Role::Garbage, _) => return self.collects(truth, key, options),
-                    (Role::ReplicaSets, _) => return self.scales_down(truth, key, options.uid.as_ref()),
+                    (Role::Workloads, _) => return self.scales_down(truth, key, options.uid.as_ref()),
                     (_, Some(Propagation::Orphan)) => {
                         if let Some(owner) = truth.object(key).filter(|owner| !owner.meta().is_deleting()) {
                             self.letting_go.insert(*id, owner.meta().uid.clone());

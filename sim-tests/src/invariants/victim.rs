@@ -111,7 +111,7 @@ impl Checker for Victim {
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
-            Fact::Heard { who, .. } | Fact::Sent { who, .. } if who.role == Role::ReplicaSets => {
+            Fact::Heard { who, .. } | Fact::Sent { who, .. } if who.role == Role::Workloads => {
                 self.by.entry(who.name.clone()).or_default().see(truth, fact)
             }
             Fact::Answered { .. } => self.by.values_mut().try_for_each(|one| one.see(truth, fact)),
@@ -159,7 +159,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn story() -> (Story<Victim>, crate::truth::Who) {
-        let (mut story, controller) = (Story::<Victim>::new(), who(Role::ReplicaSets, "replicaset"));
+        let (mut story, controller) = (Story::<Victim>::new(), who(Role::Workloads, "workloads"));
         let owned = |name: &str, ready: &str| {
             let mut pod = pod(name, "n", "Running");
             pod["metadata"]["ownerReferences"] =

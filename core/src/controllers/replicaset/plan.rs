@@ -1,17 +1,18 @@
 //! What a replica set wants, and what its status says.
 
-use crate::api::kinds::Kind;
 use crate::api::meta::Time;
-use crate::api::object::{Key, Object, Resource};
+use crate::api::object::{Object, Resource};
 use crate::api::pod::Pod;
 use crate::api::replicaset::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus};
 use crate::controllers::replicaset::keep::superfluous;
 use crate::controllers::replicaset::scale::{Scale, View, scale};
 use crate::controllers::workload::{BURST, Naming, New, Plan, Scene, Victim};
-use crate::time::{Duration, Instant, Now};
+use crate::time::{Duration, Now};
 
 /// What a set wants: as many active pods as it says, and few finished ones. After failures new ones are made later.
-pub fn plan(scene: &Scene<'_>, set: &ReplicaSet, replace_at: Instant) -> Plan {
+pub fn plan(scene: &Scene<'_>) -> Plan {
+    let Some(set) = scene.owner.get::<ReplicaSet>() else { return Plan::default() };
+    let replace_at = scene.failures.replace_at(set.wanted());
     let pods: Vec<(&Object, &Pod)> = scene.children.iter().filter_map(|one| Some((*one, one.get()?))).collect();
     let counts = |pod: &Pod| {
         pod.is_active()
@@ -20,10 +21,6 @@ pub fn plan(scene: &Scene<'_>, set: &ReplicaSet, replace_at: Instant) -> Plan {
     };
     let active: Vec<&Pod> = pods.iter().map(|(_, pod)| *pod).filter(|pod| counts(pod)).collect();
     let mut plan = Plan::default();
-    let victim = |pod: &Pod| Victim {
-        key: Key::new(Kind::Pod, &pod.metadata.namespace, &pod.metadata.name),
-        uid: pod.metadata.uid.clone(),
-    };
     match scale(&View { wanted: set.wanted(), active: &active }) {
         Scale::Keep => {}
         Scale::Create(more) => {
@@ -41,13 +38,13 @@ pub fn plan(scene: &Scene<'_>, set: &ReplicaSet, replace_at: Instant) -> Plan {
                 if pod.is_ready() {
                     sometimes!(ReadyVictim);
                 }
-                plan.delete.push(victim(pod));
+                plan.delete.push(Victim::of_pod(&pod.metadata));
             }
         }
     }
     let is_left = |pod: &&Pod| pod.status.phase.is_final() && !pod.metadata.is_deleting();
     let finished: Vec<&Pod> = pods.iter().map(|(_, pod)| *pod).filter(is_left).collect();
-    plan.delete.extend(superfluous(set.wanted(), &finished).into_iter().map(victim));
+    plan.delete.extend(superfluous(set.wanted(), &finished).iter().map(|pod| Victim::of_pod(&pod.metadata)));
     // Nothing is missing any more, so nothing is refused.
     let refused = scene.refused.filter(|_| !plan.create.is_empty());
     let (status, look_again) = counted(scene.now, set, &active, refused);

@@ -5,9 +5,9 @@ use crate::api::names;
 use crate::api::object::{Key, Object};
 use crate::api::pod::{Pod, PodPhase};
 use crate::api::replicaset::ReplicaSet;
-use crate::controllers::replicaset::ReplicaSetController;
+use crate::controllers::replicaset::ReplicaSets;
 use crate::controllers::testing::{World, owner_reference, property};
-use crate::controllers::workload::Options;
+use crate::controllers::workload::{Options, WorkloadController};
 use crate::program::{Part, Propagation, Verb};
 use crate::rng::Draw;
 use quickcheck::{Arbitrary, Gen};
@@ -19,12 +19,13 @@ const SEEDS: std::ops::Range<u64> = 0..6;
 /// A world with its controller.
 struct Desk {
     world: World,
-    controller: ReplicaSetController,
+    controller: WorkloadController,
 }
 
 impl Desk {
     fn new(seed: u64) -> Self {
-        let mut desk = Desk { world: World::new(seed), controller: ReplicaSetController::new(Options::default()) };
+        let mut desk =
+            Desk { world: World::new(seed), controller: WorkloadController::new(&[&ReplicaSets], Options::default()) };
         desk.run(1);
         desk
     }
@@ -35,7 +36,7 @@ impl Desk {
 
     fn restart(&mut self) {
         self.world.forget_program();
-        self.controller = ReplicaSetController::new(Options { seed: 2, ..Options::default() });
+        self.controller = WorkloadController::new(&[&ReplicaSets], Options { seed: 2, ..Options::default() });
     }
 
     /// A set of this many pods labelled `app: NAME`.

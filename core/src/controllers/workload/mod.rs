@@ -6,66 +6,67 @@
 //! with the next one until the views show what came of the last.
 
 pub mod claim;
+pub mod failures;
 mod program;
 mod selecting;
 
 pub use program::{BURST, Options, WorkloadController};
 
 use crate::api::kinds::Kind;
+use crate::api::meta::ObjectMeta;
 use crate::api::object::{Key, Object};
 use crate::api::selector::LabelSelector;
 use crate::client::Informer;
 use crate::client::events::Tone;
+use crate::controllers::deployment::Deployments;
+use crate::controllers::replicaset::ReplicaSets;
+use crate::controllers::workload::failures::Failures;
 use crate::pages::Page;
-use crate::program::Query;
 use crate::time::{Instant, Now};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 /// A kind of object that makes others, and how many of which it wants.
-pub trait Workload: fmt::Debug + Send + 'static {
-    /// What is remembered of one such object beside what can be seen. Lost with the program.
-    type Memory: Clone + fmt::Debug + Default + Send;
-
+pub trait Workload: fmt::Debug + Sync {
     /// The kind.
-    const KIND: Kind;
-    /// Its controller's name in logs: `replicaset`.
-    const NAME: &'static str;
-    /// Its controller's name in events: `replicaset-controller`.
-    const COMPONENT: &'static str;
-    /// Kinds of objects that it makes, adopts, changes and deletes.
-    const CHILDREN: &'static [Kind];
+    fn kind(&self) -> Kind;
 
-    /// What else it looks at.
-    fn seen() -> Vec<Query> {
-        Vec::new()
+    /// Its controller's name in events: `replicaset-controller`.
+    fn component(&self) -> &'static str;
+
+    /// Kinds of objects that it makes, adopts, changes and deletes.
+    fn children(&self) -> &'static [Kind];
+
+    /// Kinds that it looks at beside.
+    fn seen(&self) -> &'static [Kind] {
+        &[]
     }
 
     /// Which objects are its own if nobody else owns them. Fixed after creation. Without one it has those it made.
-    fn selector(owner: &Object) -> Option<Cow<'_, LabelSelector>>;
+    fn selector<'a>(&self, owner: &'a Object) -> Option<Cow<'a, LabelSelector>>;
 
     /// Whether it adopts a child that it selects.
-    fn may_adopt(_owner: &Object, _child: &Object) -> bool {
+    fn may_adopt(&self, _owner: &Object, _child: &Object) -> bool {
         true
     }
 
     /// What it wants. Called at each change of what it sees, and when it asked to look again.
-    fn plan(scene: &Scene<'_>, memory: &mut Self::Memory) -> Plan;
+    fn plan(&self, scene: &Scene<'_>) -> Plan;
 
-    /// One of its children, or of what they own, has changed.
-    fn noticed(_memory: &mut Self::Memory, _now: Now, _news: &News<'_>) {}
-
-    /// Which owners have to look again because of something else that they see.
-    fn reached(_seen: &Object, _views: &Views) -> Vec<Key> {
+    /// Which owners have to look again because something changed that they see, and that is no child of theirs.
+    fn reached(&self, _seen: &Object, _views: &Views) -> Vec<Key> {
         Vec::new()
     }
 }
 
-/// What a controller sees.
+/// All workloads. Those that make others stand before them.
+pub const WORKLOADS: &[&dyn Workload] = &[&Deployments, &ReplicaSets];
+
+/// What the controllers see.
 #[derive(Debug)]
 pub struct Views {
-    /// The owners' first: what is said of children is said of somebody.
+    /// Owners' first: what is said of children is said of somebody.
     informers: Vec<(Kind, Informer)>,
     /// Everything that has a controller, by its controller's uid.
     owned: BTreeMap<String, BTreeMap<Key, Object>>,
@@ -100,10 +101,12 @@ pub struct Scene<'a> {
     pub owner: &'a Object,
     /// What is its own, in the order of its keys.
     pub children: Vec<&'a Object>,
-    /// All that the controller sees.
+    /// All that the controllers see.
     pub views: &'a Views,
     /// Why the last creation was refused, if it was.
     pub refused: Option<&'a str>,
+    /// How its pods failed lately.
+    pub failures: Failures,
 }
 
 /// What an owner wants. Nothing but the status is carried out before the views show what the last plan asked for.
@@ -142,7 +145,7 @@ pub struct New {
     pub object: Object,
     /// How it is called.
     pub name: Naming,
-    /// What is told once it is made; `SuccessfulCreate` if nothing else.
+    /// What is told once it is made. If its name is drawn, that is told in any case.
     pub told: Option<Told>,
 }
 
@@ -163,12 +166,20 @@ pub struct Victim {
     pub key: Key,
     /// Which of that name.
     pub uid: String,
+    /// What is told once that is under way.
+    pub told: Option<Told>,
 }
 
 impl Victim {
-    /// This object.
+    /// This object, in silence.
     pub fn of(object: &Object) -> Self {
-        Victim { key: object.key(), uid: object.meta().uid.clone() }
+        Victim { key: object.key(), uid: object.meta().uid.clone(), told: None }
+    }
+
+    /// This pod; its owner tells that it is deleted.
+    pub fn of_pod(pod: &ObjectMeta) -> Self {
+        let told = Told::normal("SuccessfulDelete", format!("Deleted pod: {}", pod.name));
+        Victim { key: Key::new(Kind::Pod, &pod.namespace, &pod.name), uid: pod.uid.clone(), told: Some(told) }
     }
 }
 
@@ -202,16 +213,6 @@ impl Told {
     pub fn warning(reason: &'static str, message: impl Into<String>) -> Self {
         Told { tone: Tone::Warning, reason, message: message.into() }
     }
-}
-
-/// A change of a child.
-pub struct News<'a> {
-    /// What it was.
-    pub old: Option<&'a Object>,
-    /// What it is.
-    pub new: Option<&'a Object>,
-    /// Whether its owner asked for its deletion.
-    pub asked_for: bool,
 }
 
 /// The pages of this folder's decisions.

@@ -8,8 +8,9 @@ use crate::api::status::Reason;
 use crate::client::events::{EventRecorder, Tone};
 use crate::client::{Calls, Change, Deadlines, Expectations, Informer, RETRY, Tries, informer};
 use crate::controllers::workload::claim::{self, Action};
+use crate::controllers::workload::failures::Failures;
 use crate::controllers::workload::selecting::Selecting;
-use crate::controllers::workload::{Changed, Naming, New, News, Plan, Scene, Told, Victim, Views, Workload};
+use crate::controllers::workload::{Changed, Naming, New, Plan, Scene, Told, Victim, Views, Workload};
 use crate::program::{Answer, DeleteOptions, Effects, Input, Level, Part, Program, Query, Revision, Verb};
 use crate::time::{Instant, Now};
 use serde::{Deserialize, Serialize};
@@ -30,12 +31,17 @@ pub struct Options {
 /// Source: Kubernetes, `pkg/controller/replicaset`, `BurstReplicas`.
 pub const BURST: usize = 500;
 
-/// Brings each object of a kind to what it wishes.
+/// Brings each workload to what it wishes.
+///
+/// One program for all kinds, so that each thing is seen once: with a view of all pods for each kind that makes pods,
+/// a large cluster would be kept many times.
 #[derive(Debug)]
-pub struct WorkloadController<W: Workload> {
+pub struct WorkloadController {
+    workloads: &'static [&'static dyn Workload],
     views: Views,
     calls: Calls<Asked>,
-    recorder: EventRecorder,
+    /// One for each kind: events tell whose they are.
+    recorders: Vec<EventRecorder>,
     /// When to look at which owner. What is refused keeps none from being looked at.
     queue: Deadlines<Key>,
     selecting: Selecting,
@@ -48,12 +54,12 @@ pub struct WorkloadController<W: Workload> {
     /// Which owners wait to see a changed object; an owner may be that object itself.
     changes: Expectations<Key, Key>,
     /// One for each owner in the view.
-    care: BTreeMap<Key, Care<W::Memory>>,
+    care: BTreeMap<Key, Care>,
 }
 
 /// What is remembered of an owner beside what the views show.
 #[derive(Clone, Debug, Default)]
-struct Care<M> {
+struct Care {
     uid: String,
     /// Objects whose controllers or labels were not looked at since they changed.
     unclaimed: BTreeSet<Key>,
@@ -61,7 +67,7 @@ struct Care<M> {
     /// expected any more it is not known whether they were made.
     made: BTreeMap<Key, Naming>,
     /// Objects by uid whose deletion was asked for; whether they were is not known, and no view shows it.
-    undeleted: BTreeMap<String, Key>,
+    undeleted: BTreeMap<String, Victim>,
     /// Objects that were changed, and the revision at which they were: older views do not show it.
     changed_at: BTreeMap<Key, Revision>,
     /// Why the last creation was refused.
@@ -75,7 +81,7 @@ struct Care<M> {
     status_asked: bool,
     /// The revision that the last status made of the owner.
     status_at: Revision,
-    memory: M,
+    failures: Failures,
 }
 
 /// What an open call is for; each names the owner.
@@ -89,8 +95,7 @@ enum Asked {
     },
     Delete {
         owner: Key,
-        child: Key,
-        uid: String,
+        victim: Victim,
     },
     Change {
         owner: Key,
@@ -125,19 +130,24 @@ impl Asked {
     }
 }
 
-impl<W: Workload> WorkloadController<W> {
-    /// A controller that knows nothing yet.
-    pub fn new(options: Options) -> Self {
-        let own = [W::KIND].into_iter().chain(W::CHILDREN.iter().copied()).map(Query::all);
-        let informers: Vec<(Kind, Informer)> = (1..)
-            .zip(own.chain(W::seen()))
-            .map(|(space, query)| (query.kind, Informer::new(query, space, options.seed, options.informer)))
-            .collect();
-        let spaces = 1 + u16::try_from(informers.len()).expect("a controller sees few kinds");
+impl WorkloadController {
+    /// A controller of these workloads that knows nothing yet.
+    pub fn new(workloads: &'static [&'static dyn Workload], options: Options) -> Self {
+        let mut kinds: Vec<Kind> = workloads.iter().map(|one| one.kind()).collect();
+        for kind in workloads.iter().flat_map(|one| one.children().iter().chain(one.seen())) {
+            if !kinds.contains(kind) {
+                kinds.push(*kind);
+            }
+        }
+        let view = |(space, kind)| (kind, Informer::new(Query::all(kind), space, options.seed, options.informer));
+        let informers: Vec<(Kind, Informer)> = (1..).zip(kinds).map(view).collect();
+        let calls = 1 + u16::try_from(informers.len()).expect("there are few kinds");
+        let recorder = |(space, one): (u16, &&dyn Workload)| EventRecorder::new(one.component(), "", space);
         WorkloadController {
+            workloads,
             views: Views { informers, owned: BTreeMap::new() },
-            calls: Calls::in_space(spaces),
-            recorder: EventRecorder::new(W::COMPONENT, "", spaces + 1),
+            calls: Calls::in_space(calls),
+            recorders: (calls + 1..).zip(workloads).map(recorder).collect(),
             queue: Deadlines::default(),
             selecting: Selecting::default(),
             orphans: BTreeSet::new(),
@@ -156,24 +166,35 @@ impl<W: Workload> WorkloadController<W> {
         self.care.len() + self.queue.len() + expected
     }
 
-    fn changed(&mut self, now: Now, kind: Kind, change: Change) {
-        match kind {
-            kind if kind == W::KIND => self.owner_changed(now, change),
-            kind if W::CHILDREN.contains(&kind) => self.child_changed(now, kind, change),
-            _ => self.seen_changed(now, change),
+    /// The workload of a kind.
+    fn workload(&self, kind: Kind) -> Option<&'static dyn Workload> {
+        self.workloads.iter().copied().find(|one| one.kind() == kind)
+    }
+
+    fn changed(&mut self, now: Now, kind: Kind, change: &Change) {
+        self.file(change);
+        if let Some(workload) = self.workload(kind) {
+            self.owner_changed(now, workload, change);
+        }
+        if self.workloads.iter().any(|one| one.children().contains(&kind)) {
+            self.child_changed(now, kind, change);
+        }
+        for workload in self.workloads.iter().filter(|one| one.seen().contains(&kind)) {
+            self.seen_changed(now, *workload, change);
         }
     }
 
-    fn owner_changed(&mut self, now: Now, change: Change) {
+    fn owner_changed(&mut self, now: Now, workload: &dyn Workload, change: &Change) {
         match change {
             Change::Added(object) => {
                 let key = object.key();
                 let mut care = Care { uid: object.meta().uid.clone(), ..Care::default() };
-                if let Some(selector) = W::selector(&object) {
+                if let Some(selector) = workload.selector(object) {
                     self.selecting.add(&key, &selector);
+                    let children = workload.children();
                     let own = self.views.owned.get(filed_under(&object.meta().uid, &object.meta().name));
-                    let own = own.into_iter().flat_map(BTreeMap::keys).filter(|key| W::CHILDREN.contains(&key.kind));
-                    let orphans = W::CHILDREN.iter().flat_map(|kind| {
+                    let own = own.into_iter().flat_map(BTreeMap::keys).filter(|key| children.contains(&key.kind));
+                    let orphans = children.iter().flat_map(|kind| {
                         let all = self.orphans.range(Key::new(*kind, &key.namespace, "")..);
                         all.take_while(|child| {
                             child.kind == *kind
@@ -200,7 +221,7 @@ impl<W: Workload> WorkloadController<W> {
             }
             Change::Deleted(object) => {
                 let key = object.key();
-                if let Some(selector) = W::selector(&object) {
+                if let Some(selector) = workload.selector(object) {
                     self.selecting.remove(&key, &selector);
                 }
                 self.queue.remove(&key);
@@ -210,56 +231,53 @@ impl<W: Workload> WorkloadController<W> {
                 self.changes.forget(&key);
                 self.care.remove(&key);
             }
-            Change::Synced => self.look_at_all(now),
+            Change::Synced => self.look_at_all(now, |one| one.kind() == workload.kind()),
         }
     }
 
-    fn look_at_all(&mut self, now: Now) {
-        for owner in self.care.keys() {
+    fn look_at_all(&mut self, now: Now, of: impl Fn(&dyn Workload) -> bool) {
+        let kinds: Vec<Kind> = self.workloads.iter().filter(|one| of(**one)).map(|one| one.kind()).collect();
+        for owner in self.care.keys().filter(|owner| kinds.contains(&owner.kind)) {
             self.queue.set(owner.clone(), now.mono);
         }
     }
 
-    fn child_changed(&mut self, now: Now, kind: Kind, change: Change) {
+    fn child_changed(&mut self, now: Now, kind: Kind, change: &Change) {
         let (old, new) = match change {
             Change::Added(new) => (None, Some(new)),
             Change::Modified { old, new } => (Some(old), Some(new)),
             Change::Deleted(old) => (Some(old), None),
             Change::Synced => return self.listed(now, kind),
         };
-        let key = old.as_ref().or(new.as_ref()).map(Object::key).expect("a change has an old or a new object");
-        for object in [&old, &new].into_iter().flatten() {
-            self.unfile(&key, object.meta());
-        }
+        let key = old.or(new).map(Object::key).expect("a change has an old or a new object");
         let mut concerned = self.creations.seen(&key);
         for owner in &concerned {
             self.care.get_mut(owner).map(|care| care.made.remove(&key));
         }
         concerned.extend(self.claims.seen(&key));
-        concerned.extend(self.shown(&key, new.as_ref().map(Object::revision)));
+        concerned.extend(self.shown(&key, new.map(Object::revision)));
         let mut asked_for = false;
-        if new.as_ref().is_none_or(|new| new.meta().is_deleting())
-            && let Some(old) = &old
+        if new.is_none_or(|new| new.meta().is_deleting())
+            && let Some(old) = old
         {
             let owners = self.deletions.seen(&old.meta().uid);
             asked_for = !owners.is_empty();
             concerned.extend(owners);
         }
-        concerned.extend([&old, &new].into_iter().flatten().filter_map(|object| self.owner(object.meta())));
+        let before = old.and_then(|old| self.owner(old.meta()));
+        let after = new.and_then(|new| self.owner(new.meta()));
+        concerned.extend(before.clone());
+        concerned.extend(after.clone());
         for owner in concerned {
             self.queue.set(owner, now.mono);
         }
-        let before = old.as_ref().and_then(|old| self.owner(old.meta()));
-        let after = new.as_ref().and_then(|new| self.owner(new.meta()));
         if let Some(care) = after.as_ref().or(before.as_ref()).and_then(|owner| self.care.get_mut(owner)) {
             care.changing.succeeded();
-            W::noticed(&mut care.memory, now, &News { old: old.as_ref(), new: new.as_ref(), asked_for });
+            care.failures.notice(now.mono, old, new, asked_for);
         }
         let Some(object) = new else { return };
         match object.meta().controller() {
-            Some(by) if after.is_some() || !planted!(AdoptsFromOthers) => {
-                let under = filed_under(&by.uid, &by.name).to_owned();
-                self.views.owned.entry(under).or_default().insert(key.clone(), object.clone());
+            Some(_) if after.is_some() || !planted!(AdoptsFromOthers) => {
                 if let Some(care) = after.as_ref().and_then(|owner| self.care.get_mut(owner)) {
                     care.unclaimed.insert(key);
                 }
@@ -267,7 +285,9 @@ impl<W: Workload> WorkloadController<W> {
             _ => {
                 self.orphans.insert(key.clone());
                 for owner in self.selecting.candidates(object.meta()) {
-                    if let Some(care) = self.care.get_mut(&owner) {
+                    if self.workload(owner.kind).is_some_and(|one| one.children().contains(&kind))
+                        && let Some(care) = self.care.get_mut(&owner)
+                    {
                         care.unclaimed.insert(key.clone());
                         self.queue.set(owner, now.mono);
                     }
@@ -276,22 +296,14 @@ impl<W: Workload> WorkloadController<W> {
         }
     }
 
-    fn seen_changed(&mut self, now: Now, change: Change) {
+    fn seen_changed(&mut self, now: Now, workload: &dyn Workload, change: &Change) {
         let (old, new) = match change {
             Change::Added(new) => (None, Some(new)),
             Change::Modified { old, new } => (Some(old), Some(new)),
             Change::Deleted(old) => (Some(old), None),
-            Change::Synced => return self.look_at_all(now),
+            Change::Synced => return self.look_at_all(now, |one| one.kind() == workload.kind()),
         };
-        for object in old.iter().chain(&new) {
-            self.unfile(&object.key(), object.meta());
-        }
-        if let Some(new) = &new
-            && let Some(by) = new.meta().controller()
-        {
-            self.views.owned.entry(by.uid.clone()).or_default().insert(new.key(), new.clone());
-        }
-        for owner in old.iter().chain(&new).flat_map(|object| W::reached(object, &self.views)) {
+        for owner in old.into_iter().chain(new).flat_map(|object| workload.reached(object, &self.views)) {
             if self.care.contains_key(&owner) {
                 self.queue.set(owner, now.mono);
             }
@@ -326,32 +338,47 @@ impl<W: Workload> WorkloadController<W> {
             sometimes!(CountSettledByList);
             self.creations.met(&owner, &child);
         }
-        self.look_at_all(now);
+        self.look_at_all(now, |one| one.children().contains(&kind));
     }
 
-    fn unfile(&mut self, key: &Key, meta: &ObjectMeta) {
-        match meta.controller() {
-            Some(owner) => {
-                let owner = filed_under(&owner.uid, &owner.name);
-                if let Some(objects) = self.views.owned.get_mut(owner) {
-                    objects.remove(key);
-                    if objects.is_empty() {
-                        self.views.owned.remove(owner);
+    /// Files an object under its controller.
+    fn file(&mut self, change: &Change) {
+        let (old, new) = match change {
+            Change::Added(new) => (None, Some(new)),
+            Change::Modified { old, new } => (Some(old), Some(new)),
+            Change::Deleted(old) => (Some(old), None),
+            Change::Synced => return,
+        };
+        if let Some(old) = old {
+            let key = old.key();
+            match old.meta().controller() {
+                Some(owner) => {
+                    let owner = filed_under(&owner.uid, &owner.name);
+                    if let Some(objects) = self.views.owned.get_mut(owner) {
+                        objects.remove(&key);
+                        if objects.is_empty() {
+                            self.views.owned.remove(owner);
+                        }
                     }
                 }
+                None => drop(self.orphans.remove(&key)),
             }
-            None => {
-                self.orphans.remove(key);
-            }
+        }
+        if let Some(new) = new
+            && let Some(by) = new.meta().controller()
+        {
+            let under = filed_under(&by.uid, &by.name).to_owned();
+            self.views.owned.entry(under).or_default().insert(new.key(), new.clone());
         }
     }
 
     /// The owner in the view that controls an object.
     fn owner(&self, object: &ObjectMeta) -> Option<Key> {
-        let row = W::KIND.row();
-        let group = |api_version: &str| api_version.split_once('/').map_or("", |(group, _)| group) == row.group;
-        let by = object.controller().filter(|by| by.kind == row.name && group(&by.api_version))?;
-        let key = Key::new(W::KIND, &object.namespace, &by.name);
+        let by = object.controller()?;
+        let group = by.api_version.split_once('/').map_or("", |(group, _)| group);
+        let is = |kind: &Kind| kind.row().name == by.kind && kind.row().group == group;
+        let kind = self.workloads.iter().map(|one| one.kind()).find(is)?;
+        let key = Key::new(kind, &object.namespace, &by.name);
         (self.views.object(&key)?.meta().uid == by.uid || planted!(IgnoresOwnerUid)).then_some(key)
     }
 
@@ -359,6 +386,9 @@ impl<W: Workload> WorkloadController<W> {
         // Of an owner that is gone nothing is remembered, and nothing of one that had its name.
         let Some(object) = self.views.object(asked.owner()).cloned() else { return };
         let Some(care) = self.care.get_mut(asked.owner()) else { return };
+        let nth = self.workloads.iter().position(|one| one.kind() == object.kind());
+        let recorder = &mut self.recorders[nth.expect("who is cared for is a workload")];
+        let name = asked.owner().to_string();
         self.queue.set(asked.owner().clone(), now.mono);
         let reason = match answer {
             Answer::Refused(status) => status.reason,
@@ -372,12 +402,13 @@ impl<W: Workload> WorkloadController<W> {
         };
         match (asked, answer) {
             (Asked::Create { owner_uid, .. } | Asked::Change { owner_uid, .. }, _) if owner_uid != care.uid => {}
-            (Asked::Create { child, told, .. }, Answer::Object { .. }) => {
+            (Asked::Create { told, .. }, Answer::Object { .. }) => {
                 // Met when the view shows it.
                 care.refused = None;
                 care.creation.succeeded();
-                let made = || Told::normal("SuccessfulCreate", format!("Created {}: {}", singular(&child), child.name));
-                tell(&mut self.recorder, now, &object, told.unwrap_or_else(made), out);
+                if let Some(told) = told {
+                    tell(recorder, now, &object, told, out);
+                }
             }
             (Asked::Create { owner, child, .. }, Answer::Refused(_)) if reason == Some(Reason::AlreadyExists) => {
                 sometimes!(CreateExists);
@@ -393,7 +424,7 @@ impl<W: Workload> WorkloadController<W> {
                 care.made.remove(&child);
                 sometimes!(CreateRefused);
                 let message = format!("Error creating: {status}");
-                self.recorder.tell(now, &object, Tone::Warning, "FailedCreate", message, out);
+                recorder.tell(now, &object, Tone::Warning, "FailedCreate", message, out);
                 care.refused = Some(status.message.clone());
                 fail(&mut care.creation);
             }
@@ -403,24 +434,25 @@ impl<W: Workload> WorkloadController<W> {
                 self.creations.met(&owner, &child);
                 fail(&mut care.creation);
             }
-            (Asked::Delete { child, .. }, Answer::Object { .. } | Answer::Removed(_)) => {
+            (Asked::Delete { victim, .. }, Answer::Object { .. } | Answer::Removed(_)) => {
                 // Met when the view shows it.
                 care.deletion.succeeded();
-                let message = format!("Deleted {}: {}", singular(&child), child.name);
-                self.recorder.tell(now, &object, Tone::Normal, "SuccessfulDelete", message, out);
+                if let Some(told) = victim.told {
+                    tell(recorder, now, &object, told, out);
+                }
             }
             // It is gone already, as the view will show.
             (Asked::Delete { .. }, _) if reason == Some(Reason::NotFound) => {}
-            (Asked::Delete { owner, child, uid }, Answer::Refused(status)) if reason != Some(Reason::Conflict) => {
-                self.deletions.met(&owner, &uid);
-                out.log(Level::Warn, format!("{}: deletion of {child}: {status}", W::NAME));
+            (Asked::Delete { owner, victim }, Answer::Refused(status)) if reason != Some(Reason::Conflict) => {
+                self.deletions.met(&owner, &victim.uid);
+                out.log(Level::Warn, format!("{name}: deletion of {}: {status}", victim.key));
                 fail(&mut care.deletion);
             }
-            (Asked::Delete { child, uid, .. }, answer) => {
+            (Asked::Delete { victim, .. }, answer) => {
                 sometimes!(DeleteLost);
                 // Whether it is being deleted is not known. It is asked for again, and no other in its place.
-                out.log(Level::Warn, format!("{}: deletion of {child}: {}", W::NAME, said(answer)));
-                care.undeleted.insert(uid, child);
+                out.log(Level::Warn, format!("{name}: deletion of {}: {}", victim.key, said(answer)));
+                care.undeleted.insert(victim.uid.clone(), victim);
                 fail(&mut care.deletion);
             }
             (Asked::Change { owner, object: key, told, .. }, Answer::Object { object: changed, .. }) => {
@@ -432,18 +464,18 @@ impl<W: Workload> WorkloadController<W> {
                     care.changed_at.insert(key, changed.revision());
                 }
                 if let Some(told) = told {
-                    tell(&mut self.recorder, now, &object, told, out);
+                    tell(recorder, now, &object, told, out);
                 }
             }
             (Asked::Change { owner, object: key, .. }, answer) => {
                 // Refused on a view that was behind, or lost: then the next try is on a version that is no more.
-                out.log(Level::Debug, format!("{}: change of {key}: {}", W::NAME, said(answer)));
+                out.log(Level::Debug, format!("{name}: change of {key}: {}", said(answer)));
                 self.changes.met(&owner, &key);
                 fail(&mut care.changing);
             }
             (Asked::Claim { .. }, Answer::Object { .. }) => care.claiming.succeeded(),
             (Asked::Claim { owner, child }, answer) => {
-                out.log(Level::Debug, format!("{}: claim of {child}: {}", W::NAME, said(answer)));
+                out.log(Level::Debug, format!("{name}: claim of {child}: {}", said(answer)));
                 self.claims.met(&owner, &child);
                 care.unclaimed.insert(child);
                 fail(&mut care.claiming);
@@ -501,15 +533,15 @@ impl<W: Workload> WorkloadController<W> {
 
     fn sync(&mut self, now: Now, key: &Key, out: &mut Effects) {
         let Some(owner) = self.views.object(key).cloned() else { return };
-        self.claim(now, key, &owner, out);
+        let Some(workload) = self.workload(key.kind) else { return };
+        self.claim(now, workload, key, &owner, out);
         self.delete_again(now, key, out);
 
         let Some(care) = self.care.get_mut(key) else { return };
         let own = self.views.owned_by(filed_under(&owner.meta().uid, &owner.meta().name));
-        let children = own.filter(|child| W::CHILDREN.contains(&child.kind())).collect();
-        let refused = care.refused.as_deref();
-        let scene = Scene { now, owner: &owner, children, views: &self.views, refused };
-        let plan = W::plan(&scene, &mut care.memory);
+        let children = own.filter(|child| workload.children().contains(&child.kind())).collect();
+        let (refused, failures) = (care.refused.as_deref(), care.failures);
+        let plan = workload.plan(&Scene { now, owner: &owner, children, views: &self.views, refused, failures });
         // A child that still is to be claimed may be one of those that seem to be missing.
         let settled = care.unclaimed.is_empty()
             && self.creations.is_met(key)
@@ -533,8 +565,9 @@ impl<W: Workload> WorkloadController<W> {
     }
 
     fn carry_out(&mut self, now: Now, key: &Key, owner: &Object, plan: Plan, out: &mut Effects) {
+        let nth = self.workloads.iter().position(|one| one.kind() == key.kind);
         for told in plan.tell {
-            tell(&mut self.recorder, now, owner, told, out);
+            tell(&mut self.recorders[nth.expect("who has a plan is a workload")], now, owner, told, out);
         }
         self.change(now, key, plan.change, out);
         if !plan.create.is_empty() {
@@ -546,9 +579,9 @@ impl<W: Workload> WorkloadController<W> {
     }
 
     /// Adopts and releases, among the objects that have changed.
-    fn claim(&mut self, now: Now, key: &Key, owner: &Object, out: &mut Effects) {
+    fn claim(&mut self, now: Now, workload: &dyn Workload, key: &Key, owner: &Object, out: &mut Effects) {
         let Some(care) = self.care.get_mut(key) else { return };
-        let Some(selector) = W::selector(owner) else { return care.unclaimed.clear() };
+        let Some(selector) = workload.selector(owner) else { return care.unclaimed.clear() };
         if let Some(turn) = care.claiming.waits_until(now.mono).filter(|_| !care.unclaimed.is_empty()) {
             return self.queue.set_if_earlier(key.clone(), turn);
         }
@@ -557,7 +590,7 @@ impl<W: Workload> WorkloadController<W> {
             let Some(body) = self.views.object(&child) else { continue };
             match claim::standing(owner.meta(), &selector, body) {
                 Action::Keep | Action::Ignore => continue,
-                Action::Adopt if !W::may_adopt(owner, body) => continue,
+                Action::Adopt if !workload.may_adopt(owner, body) => continue,
                 Action::Adopt => adopted.push((child.clone(), body.revision())),
                 Action::Release => {
                     sometimes!(PodReleased);
@@ -598,7 +631,7 @@ impl<W: Workload> WorkloadController<W> {
         }
         care.made.retain(|child, _| self.views.object(child).is_none());
         let mut chosen: BTreeSet<Key> = BTreeSet::new();
-        for New { mut object, name, told } in new.into_iter().take(BURST) {
+        for New { mut object, name, mut told } in new.into_iter().take(BURST) {
             if let Naming::Drawn(purpose) = &name {
                 // A name that was freed since is not taken before one that may be in use already.
                 let unsure = care.made.iter().find(|(child, of)| **of == name && !chosen.contains(child));
@@ -610,6 +643,10 @@ impl<W: Workload> WorkloadController<W> {
                     None => free_name(now, owner, object.kind(), purpose, taken),
                 };
                 object.edit_meta(|meta| meta.name = child.name.to_string());
+                told = told.or_else(|| {
+                    let message = format!("Created {}: {}", child.kind.row().singular, child.name);
+                    Some(Told::normal("SuccessfulCreate", message))
+                });
             }
             object.edit_meta(|meta| {
                 meta.namespace.clone_from(&owner.meta().namespace);
@@ -654,19 +691,18 @@ impl<W: Workload> WorkloadController<W> {
         if let Some(turn) = care.deletion.waits_until(now.mono).filter(|_| !care.undeleted.is_empty()) {
             return self.queue.set_if_earlier(key.clone(), turn);
         }
-        for (uid, child) in std::mem::take(&mut care.undeleted) {
+        for (uid, victim) in std::mem::take(&mut care.undeleted) {
             if self.deletions.has(key, &uid) {
-                self.ask_to_delete(now, key, Victim { key: child, uid }, out);
+                self.ask_to_delete(now, key, victim, out);
             }
         }
     }
 
     fn ask_to_delete(&mut self, now: Now, key: &Key, victim: Victim, out: &mut Effects) {
-        let Victim { key: child, uid } = victim;
-        self.deletions.expect(key, uid.clone());
-        let options = DeleteOptions { uid: Some(uid.clone()), ..Default::default() };
-        let verb = Verb::Delete { key: child.clone(), options };
-        self.calls.call(now, Asked::Delete { owner: key.clone(), child, uid }, verb, out);
+        self.deletions.expect(key, victim.uid.clone());
+        let options = DeleteOptions { uid: Some(victim.uid.clone()), ..Default::default() };
+        let verb = Verb::Delete { key: victim.key.clone(), options };
+        self.calls.call(now, Asked::Delete { owner: key.clone(), victim }, verb, out);
     }
 
     fn write_status(&mut self, now: Now, key: &Key, owner: &Object, status: Object, out: &mut Effects) {
@@ -714,10 +750,6 @@ fn tell(recorder: &mut EventRecorder, now: Now, about: &Object, told: Told, out:
     recorder.tell(now, about, told.tone, told.reason, told.message, out);
 }
 
-fn singular(key: &Key) -> &'static str {
-    key.kind.row().singular
-}
-
 fn said(answer: &Answer) -> String {
     match answer {
         Answer::Refused(status) => status.to_string(),
@@ -726,13 +758,13 @@ fn said(answer: &Answer) -> String {
     }
 }
 
-impl<W: Workload> Program for WorkloadController<W> {
+impl Program for WorkloadController {
     fn step(&mut self, now: Now, input: Input, out: &mut Effects) {
         for nth in 0..self.views.informers.len() {
             let (kind, view) = &mut self.views.informers[nth];
             let kind = *kind;
             for change in view.step(now, &input, out) {
-                self.changed(now, kind, change);
+                self.changed(now, kind, &change);
             }
         }
         for (asked, answer) in self.calls.ended(now, &input) {
@@ -765,7 +797,7 @@ mod tests {
 
     /// A controller, its open calls, and a clock.
     struct Desk {
-        controller: WorkloadController<ReplicaSets>,
+        controller: WorkloadController,
         now: Now,
         calls: Vec<(CallId, Request)>,
     }
@@ -842,7 +874,8 @@ mod tests {
 
     fn desk() -> Desk {
         let now = Now { wall: Wall::from_secs(1), ..Now::default() };
-        let mut desk = Desk { controller: WorkloadController::new(Options::default()), now, calls: Vec::new() };
+        let mut desk =
+            Desk { controller: WorkloadController::new(&[&ReplicaSets], Options::default()), now, calls: Vec::new() };
         desk.step(Input::Wake);
         desk
     }
