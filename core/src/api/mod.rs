@@ -9,6 +9,7 @@ pub mod definition;
 pub mod deployment;
 pub mod event;
 pub mod int_or_string;
+pub mod job;
 pub mod jsonpath;
 pub mod kinds;
 pub mod lease;

@@ -3,6 +3,7 @@
 pub mod attempts;
 pub mod deployment;
 pub mod garbage;
+pub mod job;
 pub mod namespaces;
 pub mod node_lifecycle;
 pub mod replicaset;
