@@ -432,7 +432,7 @@ pub const KINDS: &[KindRow] = &[
         subresources: &["scale"],
         message: "core/v1.ReplicationController",
         columns: core_v1::REPLICATION_CONTROLLER,
-        effect: Effect::NotYet("no controller makes its pods"),
+        effect: Effect::Acts,
         rules: validation::REPLICATION_CONTROLLER,
         ..KindRow::EMPTY
     },
@@ -548,7 +548,7 @@ pub const KINDS: &[KindRow] = &[
         subresources: &["scale"],
         message: "apps/v1.StatefulSet",
         columns: workloads::STATEFUL_SET,
-        effect: Effect::NotYet("no controller makes its pods"),
+        effect: Effect::Acts,
         rules: validation::STATEFUL_SET,
         ..KindRow::EMPTY
     },
@@ -588,7 +588,7 @@ pub const KINDS: &[KindRow] = &[
         has_generation: true,
         message: "batch/v1.CronJob",
         columns: workloads::CRON_JOB,
-        effect: Effect::NotYet("no controller makes its jobs"),
+        effect: Effect::Acts,
         rules: validation::CRON_JOB,
         ..KindRow::EMPTY
     },

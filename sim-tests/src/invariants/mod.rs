@@ -105,6 +105,8 @@ checkers! {
     record     "S-record"    Record;
     pending    "L-sched"     Pending;
     named      "S-named"     Named;
+    rollout    "S-rollout"   Rollout;
+    job        "S-job"       JobsCount;
 }
 
 pub mod stable;

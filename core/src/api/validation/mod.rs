@@ -16,7 +16,6 @@ mod autoscaling;
 mod batch;
 mod cluster;
 mod config;
-mod cron;
 mod meta;
 mod networking;
 mod pod;

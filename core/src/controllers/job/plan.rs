@@ -8,7 +8,7 @@ use crate::client::Backoff;
 use crate::controllers::job::end::{self, View, end};
 use crate::controllers::job::indexes;
 use crate::controllers::job::tally::{FAILURE_COUNT, Tally, is_held, tally};
-use crate::controllers::workload::{BURST, Changed, Naming, New, Plan, Scene, Told, Victim};
+use crate::controllers::workload::{BURST, Changed, New, Plan, Scene, Told, Victim};
 use crate::time::{Duration, Now};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -168,17 +168,12 @@ fn staff(scene: &Scene<'_>, job: &Job, tally: &Tally<'_>, plan: &mut Plan) {
         plan.create_after = Some(scene.now.mono + wait);
     }
     if !job.is_indexed() {
-        let new = || New { object: pod_of(job).into_object(), name: Naming::Drawn(String::new()), told: None };
-        plan.create = (0..missing).map(|_| new()).collect();
+        plan.create = (0..missing).map(|_| New::drawn(pod_of(job).into_object(), "")).collect();
         return;
     }
     let free = free_indexes(job, tally);
     let owner = &scene.owner.meta().name;
-    let new = |index: i64| New {
-        object: numbered(job, owner, index, tally).into_object(),
-        name: Naming::Drawn(index.to_string()),
-        told: None,
-    };
+    let new = |index: i64| New::drawn(numbered(job, owner, index, tally).into_object(), index.to_string());
     plan.create = free.take(missing).map(new).collect();
 }
 
@@ -196,7 +191,7 @@ pub fn wanted(job: &Job, tally: &Tally<'_>) -> i64 {
 
 /// The numbers for which a pod may be made, the smallest first.
 fn free_indexes<'a>(job: &Job, tally: &'a Tally<'_>) -> impl Iterator<Item = i64> + 'a {
-    let busy = |set: &'a BTreeSet<i64>| move |index: &i64| !set.contains(index) || planted!(IndexTwice);
+    let busy = |set: &'a BTreeSet<i64>| move |index: &i64| !set.contains(index);
     let all = job.completions().unwrap_or(0);
     (0..all).filter(busy(&tally.completed)).filter(busy(&tally.failed_indexes)).filter(busy(&tally.taken))
 }
