@@ -33,17 +33,13 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
     plan
 }
 
-fn is_over(job: &Job) -> bool {
-    job.ended_at().is_some()
-}
-
 /// The time for which a job was made, if it was made for one.
 fn scheduled_at(job: &Object) -> Option<Wall> {
     parse_rfc3339(job.meta().annotations.get(SCHEDULED_AT)?).ok()
 }
 
 fn counted(cron: &CronJob, jobs: &[(&Object, Job)]) -> CronJobStatus {
-    let active = jobs.iter().filter(|(_, job)| !is_over(job));
+    let active = jobs.iter().filter(|(_, job)| !job.is_over());
     let made_for = jobs.iter().filter_map(|(object, _)| scheduled_at(object)).map(Time::of);
     let succeeded = jobs.iter().filter_map(|(_, job)| job.status.completion_time);
     CronJobStatus {
@@ -107,7 +103,7 @@ fn keep_time(
         ConcurrencyPolicy::Forbid => Policy::Forbid,
         ConcurrencyPolicy::Replace => Policy::Replace,
     };
-    let running: Vec<&Object> = jobs.iter().filter(|(_, job)| !is_over(job)).map(|(object, _)| *object).collect();
+    let running: Vec<&Object> = jobs.iter().filter(|(_, job)| !job.is_over()).map(|(object, _)| *object).collect();
     let row = due(time, if running.is_empty() { Last::Ended } else { Last::Running }, policy);
     let Some(at) = missed else { return };
     if many {

@@ -30,8 +30,8 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
     let tally = tally(&job, &scene.children);
     let mut plan = Plan::default();
     plan.change.extend(tally.release.iter().map(|pod| let_go(pod)));
-    if let Some(ended) = job.ended_at() {
-        expire(scene, &job, ended, &mut plan);
+    if job.is_over() {
+        expire(scene, &job, &mut plan);
         return plan;
     }
     let mut status = counted(scene.now, &job, &tally);
@@ -63,8 +63,9 @@ fn let_go(pod: &Object) -> Changed {
 /// A job that has ended goes when its time is over.
 ///
 /// Source: Kubernetes documentation, "Automatic Cleanup for Finished Jobs".
-fn expire(scene: &Scene<'_>, job: &Job, ended: Time, plan: &mut Plan) {
-    let Some(ttl) = job.spec.ttl_seconds_after_finished.and_then(|ttl| u64::try_from(ttl).ok()) else { return };
+fn expire(scene: &Scene<'_>, job: &Job, plan: &mut Plan) {
+    let ttl = job.spec.ttl_seconds_after_finished.and_then(|ttl| u64::try_from(ttl).ok());
+    let (Some(ttl), Some(ended)) = (ttl, job.ended_at()) else { return };
     let left = Duration::from_secs(ttl).saturating_sub(scene.now.wall.since(ended.wall()));
     if left.is_zero() {
         plan.delete.push(Victim::of(scene.owner));

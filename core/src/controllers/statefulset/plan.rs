@@ -99,10 +99,10 @@ fn staff(
             Action::Go => continue,
             Action::Wait => {}
             Action::Make => {
-                let new_one = set.spec.update_strategy.kind == UpdateStrategyType::RollingUpdate
-                    && number >= wanted.start + set.partition();
-                // What an update has not reached yet is made as it was.
-                let revision = if new_one || current == revisions.newest { &revisions.newest } else { current };
+                let rolling = set.spec.update_strategy.kind == UpdateStrategyType::RollingUpdate;
+                // What an update does not reach is made as it was.
+                let old = rolling && number < wanted.start + set.partition();
+                let revision = if old { current } else { &revisions.newest };
                 let template = revisions.template(revision).unwrap_or_else(|| set.spec.template.clone());
                 plan.create.extend(missing_claims(scene, set, number));
                 plan.create.push(pod_of(scene, set, &template, revision, number));
