@@ -143,7 +143,7 @@ fn chosen(args: &DeleteArgs, session: &Session) -> Result<(Vec<Key>, Vec<CliErro
     }
     let by_selector = args.selector.is_some() || args.field_selector.is_some();
     let (mut keys, mut errors) = (Vec::new(), Vec::new());
-    for selection in resource::parse(&args.what)?.list {
+    for selection in resource::parse(&args.what, cluster)?.list {
         if !selection.names.is_empty() {
             if args.all || by_selector {
                 return Err(CliError::Usage("name cannot be provided when a selector is specified".into()));

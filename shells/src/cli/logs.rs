@@ -3,7 +3,6 @@
 use crate::cli::Session;
 use crate::cli::cluster::{Parameters, name, selectors, text};
 use crate::cli::error::CliError;
-use crate::cli::resource::one_kind;
 use crate::client::paths;
 use clap::Args;
 use miniku_core::api::kinds::Kind;
@@ -73,7 +72,7 @@ pub fn run(args: &LogsArgs, session: &mut Session) -> Result<(), CliError> {
 pub fn pod(word: &str, session: &Session) -> Result<Value, CliError> {
     let cluster = &session.cluster;
     let (kind, name) = match word.split_once('/') {
-        Some((kind, name)) => (one_kind(kind)?, name),
+        Some((kind, name)) => (cluster.kind(kind)?, name),
         None => (Kind::Pod, word),
     };
     let object = cluster.get(&cluster.key(kind, name))?;

@@ -1,6 +1,7 @@
 //! Daemons that run alone and meet over HTTP.
 
-use crate::cli::daemons::{Address, ApiserverArgs, ControllerArgs, KubeletArgs, SchedulerArgs, ServerArgs, WatchArgs};
+use crate::cli::daemons::{Address, ApiserverArgs, ControllerArgs, KubeletArgs, SchedulerArgs, WatchArgs};
+use crate::cli::target::{ServerArgs, Target};
 use crate::clock::Clock;
 use crate::daemons::signals::Signals;
 use crate::daemons::{DaemonError, logging, parts};
@@ -13,8 +14,13 @@ use std::time::Duration;
 /// How long running requests are given to finish.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
-fn over_http(server: &ServerArgs, watch: &WatchArgs) -> Box<dyn Api> {
-    Box::new(OverHttp::new(server.server.clone(), watch.watch_timeout))
+fn target(server: &ServerArgs) -> Result<Target, DaemonError> {
+    server.target().map_err(|error| DaemonError(error.to_string().trim_start_matches("error: ").to_owned()))
+}
+
+fn over_http(target: &Target, watch: &WatchArgs) -> Box<dyn Api> {
+    let way = OverHttp::new(target.server.clone(), watch.watch_timeout);
+    Box::new(way.with_credentials(target.credentials.clone()))
 }
 
 /// Waits for a signal, then stops the programs.
@@ -50,8 +56,9 @@ pub fn scheduler(args: &SchedulerArgs) -> Result<(), DaemonError> {
     let informer = parts::informer_options(Some(&args.watch), args.sync.sync_interval);
     let program = parts::scheduler(args.strategy, informer);
     let recorder = parts::recorder(&args.record)?;
-    log::info!("scheduler: asking {}", args.server.server);
-    let daemon = parts::start(program, Clock::start(), over_http(&args.server, &args.watch), recorder.as_ref())?;
+    let target = target(&args.server)?;
+    log::info!("scheduler: asking {}", target.server);
+    let daemon = parts::start(program, Clock::start(), over_http(&target, &args.watch), recorder.as_ref())?;
     let daemons = vec![daemon];
     let _metrics = metrics(args.metrics_address.as_ref(), &daemons)?;
     run("scheduler", &signals, daemons)
@@ -75,8 +82,9 @@ pub fn controller(args: &ControllerArgs) -> Result<(), DaemonError> {
     let clock = Clock::start();
     let informer = parts::informer_options(Some(&args.watch), args.sync.sync_interval);
     let recorder = parts::recorder(&args.record)?;
-    log::info!("controller: asking {}", args.server.server);
-    let start = |program| parts::start(program, clock, over_http(&args.server, &args.watch), recorder.as_ref());
+    let target = target(&args.server)?;
+    log::info!("controller: asking {}", target.server);
+    let start = |program| parts::start(program, clock, over_http(&target, &args.watch), recorder.as_ref());
     let daemons = parts::controllers(args.eviction_timeout, informer).into_iter().map(start);
     let daemons = daemons.collect::<Result<Vec<_>, _>>()?;
     let _metrics = metrics(args.metrics_address.as_ref(), &daemons)?;
@@ -88,6 +96,7 @@ pub fn kubelet(args: &KubeletArgs) -> Result<(), DaemonError> {
     logging::start();
     parts::check_privileges(args.runtime, "miniku kubelet")?;
     let signals = Signals::block()?;
+    let target = target(&args.server)?;
     let address = parts::resolve(args.host_and_port())?;
     let recorder = parts::recorder(&args.record)?;
     let server = NodeServer::new(1);
@@ -103,8 +112,8 @@ pub fn kubelet(args: &KubeletArgs) -> Result<(), DaemonError> {
         informer: parts::informer_options(Some(&args.watch), args.sync.sync_interval),
         recorder: recorder.as_ref(),
     };
-    log::info!("kubelet {}: asking {}", args.name, args.server.server);
-    let daemon = parts::kubelet(&node, Clock::start(), over_http(&args.server, &args.watch))?;
+    log::info!("kubelet {}: asking {}", args.name, target.server);
+    let daemon = parts::kubelet(&node, Clock::start(), over_http(&target, &args.watch))?;
     let ended = run("kubelet", &signals, vec![daemon]);
     logs.stop(Duration::ZERO);
     ended
