@@ -26,7 +26,7 @@ pub enum Daemon {
     #[command(arg = no_server(), args = nobody_asks(), arg = no_namespace(), after_help = "Example:\n  sudo miniku down")]
     Down(DownArgs),
     /// Run the API server alone
-    #[command(arg = no_server(), args = nobody_asks(), arg = no_namespace(), after_help = "Example:\n  miniku apiserver --port 8080 --data-dir /var/lib/miniku")]
+    #[command(arg = no_server(), args = nobody_asks(), arg = no_namespace(), after_help = "Examples:\n  miniku apiserver --port 8080 --data-dir /var/lib/miniku\n  miniku apiserver --store memory --port 0 --ready-file ready")]
     Apiserver(ApiserverArgs),
     /// Run the scheduler alone
     #[command(arg = no_namespace(), after_help = "Example:\n  miniku scheduler --server http://127.0.0.1:8080 --strategy round-robin")]
@@ -216,6 +216,9 @@ pub struct ListenArgs {
     /// The address of the API server; 0.0.0.0 is every address of this machine
     #[arg(long, default_value = "127.0.0.1", value_name = "HOST[:PORT]")]
     pub address: Address,
+    /// Write the API server's URL into this file when it serves; until then, and after it has ended, there is none
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
     /// A further name by which browsers may call the API server; may be given several times
     #[arg(long = "allowed-host", value_name = "HOST")]
     pub allowed_hosts: Vec<String>,

@@ -58,7 +58,8 @@ pub mod version;
 pub mod wait;
 pub mod yaml;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use cluster::Cluster;
 use error::CliError;
 use miniku_core::api::kinds::Kind;
@@ -228,6 +229,9 @@ pub fn main() -> ExitCode {
         Err(usage) => {
             // Whether anybody reads it cannot be helped here.
             let _ = usage.print();
+            if let Some(hint) = meant_verb(&usage) {
+                eprintln!("{hint}");
+            }
             return if usage.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         }
     };
@@ -320,6 +324,17 @@ fn complain(error: &CliError) {
     eprintln!("{}{rest}", if head.is_empty() { head.into() } else { paint::error(head) });
 }
 
+/// Which verb may be meant, where clap has no idea: it looks for likeness, and not for slips of the fingers.
+fn meant_verb(usage: &clap::Error) -> Option<String> {
+    if usage.kind() != ErrorKind::InvalidSubcommand || usage.get(ContextKind::SuggestedSubcommand).is_some() {
+        return None;
+    }
+    let Some(ContextValue::String(word)) = usage.get(ContextKind::InvalidSubcommand) else { return None };
+    let cli = Cli::command();
+    let verbs = cli.get_subcommands().filter(|verb| !verb.is_hide_set()).map(clap::Command::get_name);
+    similar::nearest(word, verbs).map(|verb| similar::hint(Some(verb)))
+}
+
 /// Which object may be meant, where the server knows none of a name.
 fn meant(error: &CliError, cluster: &Cluster) -> Option<String> {
     let CliError::Server { status, .. } = error else { return None };
@@ -338,7 +353,6 @@ fn meant(error: &CliError, cluster: &Cluster) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -3,11 +3,12 @@
 use crate::cli::daemons::{Address, ApiserverArgs, ControllerArgs, KubeletArgs, SchedulerArgs, WatchArgs};
 use crate::cli::target::{ServerArgs, Target};
 use crate::clock::Clock;
+use crate::daemons::ready::ReadyFile;
 use crate::daemons::signals::Signals;
 use crate::daemons::{DaemonError, logging, parts};
 use crate::driver::{Api, Daemon};
 use crate::http::Serving;
-use crate::node::{NodeServer, Share};
+use crate::node::{Gate, NodeServer, Share};
 use crate::remote::OverHttp;
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ fn run(name: &str, signals: &Signals, mut daemons: Vec<Daemon>) -> Result<(), Da
 /// The API server alone.
 pub fn apiserver(args: &ApiserverArgs) -> Result<(), DaemonError> {
     logging::start();
+    let ready = ReadyFile::new(args.listen.ready_file.as_deref())?;
     let signals = Signals::block()?;
     if let Err(error) = crate::http::raise_open_files() {
         log::warn!("the limit on open files stays as it is: {error}");
@@ -42,6 +44,7 @@ pub fn apiserver(args: &ApiserverArgs) -> Result<(), DaemonError> {
     let (host, _api, serving) =
         parts::serve(Clock::start(), &args.state, &args.listen, &args.services, &args.access, recorder.as_ref())?;
     log::info!("apiserver: ready at http://{}", serving.local_addr());
+    let _ready = ready.write(serving.local_addr())?;
     let signal = signals.wait()?;
     log::info!("apiserver: {signal}: stopping");
     serving.stop(STOP_GRACE);
@@ -68,7 +71,7 @@ pub fn scheduler(args: &SchedulerArgs) -> Result<(), DaemonError> {
 fn metrics(address: Option<&Address>, daemons: &[Daemon]) -> Result<Option<Serving>, DaemonError> {
     let Some(address) = address else { return Ok(None) };
     let listen = parts::resolve((&address.host, address.port.unwrap_or(0)))?;
-    let server = NodeServer::new(0);
+    let server = NodeServer::new(0, None);
     daemons.iter().for_each(|daemon| server.show(daemon.seen()));
     let serving = server.serve(listen).map_err(|error| DaemonError(format!("listening on {listen}: {error}")))?;
     log::info!("metrics: http://{}/metrics", serving.local_addr());
@@ -99,7 +102,8 @@ pub fn kubelet(args: &KubeletArgs) -> Result<(), DaemonError> {
     let target = target(&args.server)?;
     let address = parts::resolve(args.host_and_port())?;
     let recorder = parts::recorder(&args.record)?;
-    let server = NodeServer::new(1);
+    let gate = Gate::remote(args.name.clone(), target.server.clone(), target.credentials.clone());
+    let server = NodeServer::new(1, Some(gate));
     let logs = server.serve(address).map_err(|error| DaemonError(format!("listening on {address}: {error}")))?;
     let node = parts::NodeParts {
         name: &args.name,
