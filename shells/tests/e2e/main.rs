@@ -4,6 +4,7 @@
 //! README while others do; and data directories of its own, of which nothing is left behind, whether it passes or not.
 //! Nothing sleeps for luck: each step waits for what it needs, up to a deadline.
 
+mod access;
 mod api;
 mod bad_input;
 mod daemons;
@@ -14,4 +15,5 @@ mod pods;
 mod quickstart;
 mod recording;
 mod streams;
+mod test_server;
 mod world;
