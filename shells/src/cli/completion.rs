@@ -171,9 +171,10 @@ fn cluster(words: &[String]) -> Result<Cluster, CliError> {
     while let Some(word) = words.next() {
         let is = |flag: &&str| word == *flag || word.starts_with(&format!("{flag}="));
         if wanted.iter().any(is) {
-            line.push(word.clone());
-            if !word.contains('=') {
-                line.extend(words.next().cloned());
+            // What is still to be typed says nothing.
+            match word.contains('=') {
+                true => line.push(word.clone()),
+                false => line.extend(words.next().into_iter().flat_map(|value| [word.clone(), value.clone()])),
             }
         }
     }

@@ -159,8 +159,8 @@ class Operators(Test):
             until("it is gone", lambda: self.greeting("a") is None)
             until("it said farewell", lambda: self.text("farewell-a") == "good day")
             # It tells what it did in events, as operators do.
-            told = lambda: {event.reason: event.message for event in self.core.list_namespaced_event(self.namespace).items}
-            until("it is told", lambda: told().get("Greeted") == "nobody is here")
+            told = lambda: [(event.reason, event.message) for event in self.core.list_namespaced_event(self.namespace).items]
+            until("it is told", lambda: ("Greeted", "nobody is here") in told())
 
 
 if __name__ == "__main__":
