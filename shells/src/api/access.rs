@@ -49,10 +49,10 @@ impl Access {
     /// server that is meant.
     pub fn review(&self, host: &ApiHost, token: &str, audiences: &[String]) -> Option<(Arc<User>, Vec<String>)> {
         let is_asked = |audience: &str| audiences.iter().any(|asked| asked == audience);
-        if audiences.is_empty() || is_asked(token::ISSUER) {
-            if let Some(user) = self.bearer(host, token) {
-                return Some((user, vec![token::ISSUER.into()]));
-            }
+        if (audiences.is_empty() || is_asked(token::ISSUER))
+            && let Some(user) = self.bearer(host, token)
+        {
+            return Some((user, vec![token::ISSUER.into()]));
         }
         let claims = token::signed(&self.secret, token)?;
         let common: Vec<String> = audiences.iter().filter(|asked| claims.is_for(asked)).cloned().collect();

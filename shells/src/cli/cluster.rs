@@ -59,6 +59,16 @@ impl Cluster {
         Cluster { catalog: catalog.into(), ..self }
     }
 
+    /// The same server and namespace, for another thread.
+    pub fn another(&self) -> Self {
+        Cluster {
+            connection: self.connection.clone(),
+            namespace: self.namespace.clone(),
+            namespace_chosen: self.namespace_chosen,
+            catalog: OnceCell::new(),
+        }
+    }
+
     /// Who asks.
     pub fn credentials(&self) -> &Credentials {
         self.connection.credentials()
@@ -85,6 +95,8 @@ impl Cluster {
 
     /// The one kind that is meant.
     pub fn kind(&self, word: &str) -> Result<Kind, CliError> {
+        // Minik8s adds an s to every kind.
+        let word = if word == "dnss" { "dns" } else { word };
         if let Some(kind) = Kind::meant(word) {
             return Ok(kind);
         }

@@ -100,9 +100,14 @@ fi
 const FISH: &str = r#"# Completion of miniku for fish: put it as miniku.fish into ~/.config/fish/completions.
 function __miniku_complete
     set -l words (commandline -opc) (commandline -ct)
-    $words[1] __complete -- $words[2..-1] 2>/dev/null
+    set -l found ($words[1] __complete -- $words[2..-1] 2>/dev/null)
+    if set -q found[1]
+        printf '%s\n' $found
+    else
+        __fish_complete_path (commandline -ct)
+    end
 end
-complete -c miniku -a '(__miniku_complete)'
+complete -c miniku -f -a '(__miniku_complete)'
 "#;
 
 /// Who pressed Tab waits no longer.

@@ -158,6 +158,9 @@ fn server(f: &mut fmt::Formatter<'_>, status: &Status, when: Option<&str>) -> fm
         };
     }
     match reason {
+        Reason::Unauthorized => {
+            return write!(f, "error: You must be logged in to the server ({})", status.message);
+        }
         Reason::Unknown => f.write_str("Error from server: ")?,
         known => write!(f, "Error from server ({known:?}): ")?,
     }
