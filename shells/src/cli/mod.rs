@@ -361,11 +361,13 @@ mod tests {
 
     #[test]
     fn every_help_ends_with_an_example() {
-        for verb in Cli::command().get_subcommands() {
+        fn check(verb: &clap::Command) {
             let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
             let line = help.lines().last().unwrap_or_default();
             assert!(help.starts_with("Example") && line.contains("miniku "), "{}: {help:?}", verb.get_name());
+            verb.get_subcommands().for_each(check);
         }
+        Cli::command().get_subcommands().for_each(check);
     }
 
     #[test]
