@@ -309,7 +309,7 @@ fn positional(
     let first = places.first().map_or("", String::as_str);
     let fixed = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     match verbs {
-        ["get" | "describe" | "delete" | "edit" | "label" | "annotate" | "patch" | "wait"] => {
+        ["get" | "describe" | "delete" | "edit" | "expose" | "label" | "annotate" | "patch" | "wait"] => {
             plain(objects(first, typed, words, ask))
         }
         ["scale"] if places.is_empty() && !typed.contains('/') => {
@@ -402,6 +402,7 @@ mod tests {
         check("exec web-1 -- get", &[]);
         check("completion z", &["zsh"]);
         check("create dep", &["deployment"]);
+        check("expose pod d", &["db"]);
         check("decisions container_a", &["container_action"]);
         check("up --runtime f", &["fake"]);
         check("__comp", &[]);

@@ -11,6 +11,7 @@ use base64::prelude::BASE64_STANDARD;
 use clap::{Args, ValueEnum};
 use miniku_core::api::kinds::Kind;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -21,28 +22,34 @@ pub const EXAMPLE: &str = "Examples:\n  miniku create -f pod.yaml\n  \
     miniku create deployment web --image=busybox --replicas=3\n  miniku create namespace team-a\n  \
     miniku create configmap settings --from-literal=colour=red --from-file=app.conf\n  \
     miniku create secret generic keys --from-file=id=./key.pem\n  \
+    miniku create role reader --verb=get,list,watch --resource=pods,pods/log\n  \
+    miniku create rolebinding readers --role=reader --user=jane\n  \
     miniku create token robot --duration=1h > robot.token\n  \
     miniku create pod --name=mypod1 --image=nginx:latest";
 
 /// What can be made from flags.
 pub const MADE: &[&str] = &[
     "configmap",
+    "clusterrole",
+    "clusterrolebinding",
     "cronjob",
     "deployment",
     "job",
     "namespace",
     "pod",
     "replicaset",
+    "role",
+    "rolebinding",
     "secret",
     "serviceaccount",
     "token",
 ];
 
 /// What to create.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 pub struct CreateArgs {
-    /// pod, replicaset, deployment, job, cronjob, namespace, configmap, secret generic, serviceaccount or token, and a
-    /// name; or a kind whose objects are in -f
+    /// pod, replicaset, deployment, job, cronjob, namespace, configmap, secret generic, serviceaccount, role, clusterrole,
+    /// rolebinding, clusterrolebinding or token, and a name; or a kind whose objects are in -f
     #[arg(value_name = "KIND NAME", num_args = 0..=3)]
     pub what: Vec<String>,
     /// Where the objects are.
@@ -75,6 +82,30 @@ pub struct CreateArgs {
     /// When a cron job runs: minute, hour, day, month, weekday
     #[arg(long, value_name = "SCHEDULE")]
     pub schedule: Option<String>,
+    /// What a role allows: get, list, watch, create, ... or *
+    #[arg(long, value_name = "VERBS", value_delimiter = ',')]
+    pub verb: Vec<String>,
+    /// To what: pods, pods/log, deployments.apps
+    #[arg(long, value_name = "RESOURCES", value_delimiter = ',')]
+    pub resource: Vec<String>,
+    /// To which objects only
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub resource_name: Vec<String>,
+    /// The role that a binding gives
+    #[arg(long, conflicts_with = "clusterrole")]
+    pub role: Option<String>,
+    /// The cluster role that a binding gives
+    #[arg(long)]
+    pub clusterrole: Option<String>,
+    /// A user who gets it; may be repeated
+    #[arg(long)]
+    pub user: Vec<String>,
+    /// A group that gets it; may be repeated
+    #[arg(long)]
+    pub group: Vec<String>,
+    /// A service account that gets it; may be repeated
+    #[arg(long, value_name = "NAMESPACE:NAME")]
+    pub serviceaccount: Vec<String>,
     /// How long a token counts
     #[arg(long, value_parser = miniku_core::durations::parse, value_name = "DURATION")]
     pub duration: Option<std::time::Duration>,
@@ -90,7 +121,7 @@ pub struct CreateArgs {
 }
 
 /// Whether to write at all.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Copy, Debug, Default)]
 pub struct DryArgs {
     /// Only try: `client` asks nobody, `server` does all but the writing
     #[arg(long, value_enum, default_value_t = Dry::None, default_missing_value = "client", num_args = 0..=1)]
@@ -99,9 +130,10 @@ pub struct DryArgs {
 }
 
 /// How far a write goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Dry {
     /// It is done
+    #[default]
     None,
     /// Nobody is asked
     Client,
@@ -178,6 +210,8 @@ fn from_flags(args: &CreateArgs, kind: Kind, word: Option<&String>, session: &mu
         Kind::ReplicaSet | Kind::Deployment => replicated(args, kind, name, &namespace)?,
         Kind::Job | Kind::CronJob => job(args, kind, name, &namespace)?,
         Kind::ConfigMap | Kind::Secret => with_data(args, kind, name, &namespace)?,
+        Kind::Role | Kind::ClusterRole => role(args, kind, name, session)?,
+        Kind::RoleBinding | Kind::ClusterRoleBinding => role_binding(args, kind, name, &namespace)?,
         Kind::ServiceAccount => {
             let name = required(name)?;
             json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}})
@@ -324,6 +358,67 @@ fn with_data(args: &CreateArgs, kind: Kind, name: Option<&String>, namespace: &s
         }
     }
     Ok(object)
+}
+
+/// The metadata of an object that may be in a namespace.
+fn metadata(kind: Kind, name: &str, namespace: &str) -> Value {
+    match kind.row().namespaced {
+        true => json!({"name": name, "namespace": namespace}),
+        false => json!({"name": name}),
+    }
+}
+
+const RBAC: &str = "rbac.authorization.k8s.io";
+
+fn role(args: &CreateArgs, kind: Kind, name: Option<&String>, session: &Session) -> Result<Value, CliError> {
+    if args.verb.is_empty() || args.resource.is_empty() {
+        return Err(CliError::Usage(
+            "at least one verb and one resource must be specified: --verb and --resource".into(),
+        ));
+    }
+    let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for word in &args.resource {
+        let (word, part) =
+            word.split_once('/').map_or((word.as_str(), String::new()), |(word, part)| (word, format!("/{part}")));
+        let (group, plural) = match word {
+            "*" => ("*".to_owned(), "*".to_owned()),
+            word => {
+                let kind = session.cluster.kind(word)?;
+                (kind.row().group.to_owned(), kind.row().plural.to_owned())
+            }
+        };
+        groups.entry(group).or_default().push(plural + &part);
+    }
+    let rules = groups.into_iter().map(|(group, resources)| {
+        let mut rule = json!({"apiGroups": [group], "resources": resources, "verbs": args.verb});
+        if !args.resource_name.is_empty() {
+            rule["resourceNames"] = json!(args.resource_name);
+        }
+        rule
+    });
+    let rules: Vec<Value> = rules.collect();
+    let metadata = metadata(kind, required(name)?, &session.cluster.namespace);
+    Ok(json!({"apiVersion": format!("{RBAC}/v1"), "kind": kind.row().name, "metadata": metadata, "rules": rules}))
+}
+
+fn role_binding(args: &CreateArgs, kind: Kind, name: Option<&String>, namespace: &str) -> Result<Value, CliError> {
+    let role = match (&args.role, &args.clusterrole, kind) {
+        (Some(role), _, Kind::RoleBinding) => json!({"kind": "Role", "name": role, "apiGroup": RBAC}),
+        (_, Some(role), _) => json!({"kind": "ClusterRole", "name": role, "apiGroup": RBAC}),
+        _ => return Err(CliError::Usage("the role must be specified: --role or --clusterrole".into())),
+    };
+    let named = |kind: &'static str| move |name: &String| json!({"kind": kind, "name": name, "apiGroup": RBAC});
+    let mut subjects: Vec<Value> = args.user.iter().map(named("User")).collect();
+    subjects.extend(args.group.iter().map(named("Group")));
+    for account in &args.serviceaccount {
+        let (namespace, name) = account
+            .split_once(':')
+            .ok_or_else(|| CliError::Usage("serviceaccount must be <namespace>:<name>".into()))?;
+        subjects.push(json!({"kind": "ServiceAccount", "name": name, "namespace": namespace}));
+    }
+    let metadata = metadata(kind, required(name)?, namespace);
+    Ok(json!({"apiVersion": format!("{RBAC}/v1"), "kind": kind.row().name, "metadata": metadata, "roleRef": role,
+        "subjects": subjects}))
 }
 
 /// `create token ACCOUNT`: what a program brings along that is this service account.

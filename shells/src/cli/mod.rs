@@ -21,12 +21,14 @@ pub mod daemons;
 pub mod decisions;
 pub mod delete;
 pub mod describe;
+pub mod diff;
 pub mod drain;
 pub mod edit;
 pub mod error;
 pub mod events;
 pub mod exec;
 pub mod explain;
+pub mod expose;
 pub mod get;
 pub mod label;
 pub mod logs;
@@ -109,6 +111,9 @@ pub enum Command {
     /// Make objects what files say: create them, or change what differs
     #[command(after_help = apply::EXAMPLE)]
     Apply(apply::ApplyArgs),
+    /// Show what apply would change
+    #[command(after_help = diff::EXAMPLE)]
+    Diff(diff::DiffArgs),
     /// Replace objects by what files say
     #[command(visible_alias = "replace", after_help = update::EXAMPLE)]
     Update(update::UpdateArgs),
@@ -124,6 +129,9 @@ pub enum Command {
     /// Set and remove annotations of objects
     #[command(after_help = label::ANNOTATE_EXAMPLE)]
     Annotate(label::LabelArgs),
+    /// Make a service for the pods of something
+    #[command(after_help = expose::EXAMPLE)]
+    Expose(expose::ExposeArgs),
     /// Change what containers run from
     #[command(after_help = set::EXAMPLE)]
     Set(set::SetArgs),
@@ -263,11 +271,13 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Create(args) => create::run(&args, &mut session),
         Command::Run(args) => run::run(&args, &mut session),
         Command::Apply(args) => apply::run(&args, &mut session),
+        Command::Diff(args) => diff::run(&args, &mut session),
         Command::Update(args) => update::run(&args, &mut session),
         Command::Edit(args) => edit::run(&args, &mut session),
         Command::Patch(args) => patch::run(&args, &mut session),
         Command::Label(args) => label::run(&args, label::Written::Labels, &mut session),
         Command::Annotate(args) => label::run(&args, label::Written::Annotations, &mut session),
+        Command::Expose(args) => expose::run(&args, &mut session),
         Command::Set(args) => set::run(&args, &mut session),
         Command::Rollout(args) => rollout::run(&args, &mut session),
         Command::Wait(args) => wait::run(&args, &mut session),

@@ -3,7 +3,6 @@
 use crate::cli::Session;
 use crate::cli::create::{self, CreateArgs, DryArgs};
 use crate::cli::error::CliError;
-use crate::cli::manifest::FileArgs;
 use crate::cli::print::Format;
 use clap::Args;
 
@@ -46,20 +45,14 @@ pub fn run(args: &RunArgs, session: &mut Session) -> Result<(), CliError> {
     let labels = args.labels.clone().unwrap_or_else(|| format!("run={}", args.name));
     let create = CreateArgs {
         what: vec!["pod".into(), args.name.clone()],
-        files: FileArgs::default(),
-        name: None,
         image: Some(args.image.clone()),
-        replicas: None,
         labels: Some(labels),
         env: args.env.clone(),
         restart: args.restart.clone(),
-        from_literal: Vec::new(),
-        from_file: Vec::new(),
-        schedule: None,
-        duration: None,
         output: args.output.clone(),
         dry: args.dry,
         command: args.command.clone(),
+        ..CreateArgs::default()
     };
     create::run(&create, session)
 }
