@@ -65,7 +65,7 @@ fn service(args: &ExposeArgs, kind: Kind, object: &Value) -> Result<Value, CliEr
         Kind::Service | Kind::ReplicationController => &spec["selector"],
         _ => &spec["selector"]["matchLabels"],
     };
-    if !selector.as_object().is_some_and(|labels| !labels.is_empty()) {
+    if selector.as_object().is_none_or(serde_json::Map::is_empty) {
         let what = kind.row().singular;
         return Err(CliError::Usage(format!(
             "couldn't retrieve selectors via --selector flag or introspection: the {what} has none"

@@ -261,7 +261,13 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Daemon(daemon) => return daemons::run(daemon),
         command => command,
     };
-    let target = cli.target.server.target()?;
+    let alone = matches!(
+        command,
+        Command::Completion(_) | Command::Complete(_) | Command::Decisions(_) | Command::Replay(_) | Command::Sim(_)
+    );
+    // What asks nobody does not mind a file that is missing.
+    let server = if alone { target::ServerArgs::default() } else { cli.target.server };
+    let target = server.target()?;
     let cluster = Cluster::new(target.server, cli.target.namespace.or(target.namespace));
     let cluster = cluster.with_credentials(target.credentials);
     let mut session = Session { cluster, out: BufWriter::new(std::io::stdout()) };
