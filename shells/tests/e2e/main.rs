@@ -17,4 +17,5 @@ mod quickstart;
 mod recording;
 mod streams;
 mod test_server;
+mod workloads;
 mod world;
