@@ -14,6 +14,7 @@ use crate::apiserver::admission;
 use crate::apiserver::definitions::Definitions;
 use crate::apiserver::deletion::{self, Outcome};
 use crate::apiserver::eviction;
+use crate::apiserver::pods;
 use crate::apiserver::services::{self, Given};
 use crate::client::Deadlines;
 use crate::patch::Patch;
@@ -194,7 +195,7 @@ impl ApiServer {
         }
     }
 
-    /// Makes the namespaces that every cluster has, and the service account that every namespace has.
+    /// Makes the namespaces and priority classes that every cluster has, and the service account that every namespace has.
     fn complete(&mut self, now: Now, out: &mut Effects) {
         self.incomplete_until = None;
         let there: Vec<Name> =
@@ -211,6 +212,7 @@ impl ApiServer {
             namespace.metadata.name = (*name).into();
             self.make(now, namespace.into_object(), out);
         }
+        pods::system_classes().for_each(|class| self.make(now, class, out));
     }
 
     /// Makes the service account `default` in a namespace that lives and has none.
@@ -379,13 +381,16 @@ impl ApiServer {
         let within = Key::new(Kind::Namespace, "", &key.namespace);
         let makes = matches!(request.verb, Verb::Create { .. } | Verb::Update { .. } | Verb::Patch { .. })
             && self.store.get(&key).is_none();
+        // A pod waits for what decides what it is given.
+        let decided_by = if makes { pods::decided_by(&request.verb) } else { Vec::new() };
         let charges = match (&request.verb, self.store.get(&key)) {
             (Verb::Delete { options, .. }, Some(pod)) if options.eviction => {
                 eviction::budgets(&self.store, pod).first().map(|budget| budget.key())
             }
             _ => None,
         };
-        for waits_for in [Some(&key), Some(&within).filter(|_| makes), charges.as_ref()].into_iter().flatten() {
+        let alone = [Some(&key), Some(&within).filter(|_| makes), charges.as_ref()].into_iter().flatten();
+        for waits_for in alone.chain(&decided_by) {
             if let Some(waiting) = self.busy.get_mut(waits_for) {
                 sometimes!(WriteWaits);
                 return waiting.push_back((from, request));
@@ -509,6 +514,9 @@ impl ApiServer {
             Kind::Service if part == Some(Part::Main) => self.given.allotted(object, self.draw("service", &key))?,
             _ => object,
         };
+        if key.kind == Kind::PriorityClass {
+            pods::only_one_default(&self.store, &object)?;
+        }
         let object = match (part, by.manager) {
             (Some(part), Some(manager)) if object != *stored => {
                 admission::noted(by.now, manager, Some(stored), object, part, self.definitions.of(key.kind))
@@ -534,6 +542,13 @@ impl ApiServer {
         if self.store.get(&key).is_some() {
             return Err(Status::already_exists(key.kind, &key.name));
         }
+        // A name that the server chose is not told.
+        let meta = object.meta();
+        let called = if meta.name.is_empty() { &meta.generate_name } else { &meta.name };
+        let grant = object.get().map(|pod| pods::grant(&self.store, &key.namespace, called, pod)).transpose()?;
+        if key.kind == Kind::PriorityClass {
+            pods::only_one_default(&self.store, &object)?;
+        }
         object.edit_meta(|meta| meta.name = (*key.name).into());
         let definition = self.definitions.of(key.kind);
         let mut object = admission::created(by.now, object, self.draw("uid", &key).uuid(), definition)?;
@@ -542,6 +557,10 @@ impl ApiServer {
         }
         if key.kind == Kind::Service {
             object = self.given.allotted(object, self.draw("service", &key))?;
+        }
+        // Nobody manages what is given.
+        if let Some(grant) = grant {
+            grant.give(&mut object);
         }
         self.granted(by, None, &object)?;
         Ok(Admitted::Write { key, expect: Revision(0), object: Some(object), answer: Then::Created })
@@ -858,7 +877,7 @@ mod tests {
         let mut world = World::new();
         let watch = Verb::Watch { query: Query::all(Kind::Pod), from: WatchFrom::Start, bookmarks: false };
         assert_eq!(world.ask(watch), ["1: watching"]);
-        assert_eq!(world.ask(Verb::Create { object: pod("a", "default") }), ["1: +a@9", "2: created a@9"]);
+        assert_eq!(world.ask(Verb::Create { object: pod("a", "default") }), ["1: +a@11", "2: created a@11"]);
         assert_eq!(world.ask(Verb::Create { object: pod("a", "default") }), ["3: AlreadyExists"]);
         assert_eq!(world.ask(Verb::Create { object: pod("a", "nowhere") }), ["4: NotFound"]);
         let label = |value: &str| Verb::Merge {
@@ -866,11 +885,11 @@ mod tests {
             patch: json!({"metadata": {"labels": {"x": value}}}),
             part: Part::Main,
         };
-        assert_eq!(world.ask(label("1")), ["1: ~a@10", "5: is a@10"]);
-        assert_eq!(world.ask(label("1")), ["6: is a@10"], "a write that changes nothing is none");
+        assert_eq!(world.ask(label("1")), ["1: ~a@12", "5: is a@12"]);
+        assert_eq!(world.ask(label("1")), ["6: is a@12"], "a write that changes nothing is none");
         assert_eq!(
             world.ask(Verb::Delete { key: key("a"), options: DeleteOptions::default() }),
-            ["1: -a@11", "7: removed"]
+            ["1: -a@13", "7: removed"]
         );
         assert_eq!(world.ask(Verb::Get { key: key("a") }), ["8: NotFound"]);
     }
@@ -884,11 +903,11 @@ mod tests {
             |n: &str| Verb::Merge { key: key("a"), patch: json!({"metadata": {"labels": {"x": n}}}), part: Part::Main };
         assert!(world.ask(label("1")).is_empty());
         assert!(world.ask(label("2")).is_empty());
-        assert_eq!(world.ask(Verb::Get { key: key("a") }), ["4: is a@9"], "what is not durable is not seen");
+        assert_eq!(world.ask(Verb::Get { key: key("a") }), ["4: is a@11"], "what is not durable is not seen");
         assert_eq!(world.ask(Verb::Create { object: pod("b", "default") }), [""; 0]);
         world.hold = false;
         world.flush();
-        assert_eq!(world.log, ["2: is a@10", "3: is a@11", "5: created b@12"]);
+        assert_eq!(world.log, ["2: is a@12", "3: is a@13", "5: created b@14"]);
     }
 
     #[test]
@@ -923,9 +942,9 @@ mod tests {
         let mut world = World::new();
         let object = pod("a", "default").with_meta(|meta| meta.finalizers = vec!["x/y".into()]);
         world.ask(Verb::Create { object });
-        assert_eq!(world.ask(Verb::Delete { key: key("a"), options: DeleteOptions::default() }), ["2: is a@10"]);
+        assert_eq!(world.ask(Verb::Delete { key: key("a"), options: DeleteOptions::default() }), ["2: is a@12"]);
         let free = Verb::Merge { key: key("a"), patch: json!({"metadata": {"finalizers": []}}), part: Part::Main };
-        assert_eq!(world.ask(free), ["3: is a@10"], "who took it away is shown what is left");
+        assert_eq!(world.ask(free), ["3: is a@12"], "who took it away is shown what is left");
         assert_eq!(world.ask(Verb::Get { key: key("a") }), ["4: NotFound"]);
     }
 
@@ -938,7 +957,7 @@ mod tests {
         world.log.clear();
         world.now.mono = world.now.mono + event::TTL;
         world.step(Input::Wake);
-        assert_eq!(world.log, ["2: =9", "2: -e@10"]);
+        assert_eq!(world.log, ["2: =11", "2: -e@12"]);
         world.log.clear();
         world.step(Input::Wake);
         assert!(world.log.is_empty(), "waking for nothing adds nothing");
