@@ -193,6 +193,12 @@ impl CustomResourceDefinition {
         self.spec.versions.iter().find(|version| version.name == name && version.served)
     }
 
+    /// The kind that it defines, if all of its objects can be asked for: in the version in which they are kept.
+    pub fn open_kind(&self) -> Option<Kind> {
+        let served = self.spec.versions.iter().any(|version| version.storage && version.served);
+        (served && self.is_established()).then(|| self.kind())
+    }
+
     /// Whether its objects can be asked for.
     pub fn is_established(&self) -> bool {
         self.status.conditions.iter().any(|one| one.kind == "Established" && one.status == "True")

@@ -132,6 +132,11 @@ impl FieldSelector {
         FieldSelector(vec![FieldRequirement { field: field.into(), value: value.into(), equal: true }])
     }
 
+    /// A selector of one field with any value but one.
+    pub fn other_than(field: &str, value: &str) -> Self {
+        FieldSelector(vec![FieldRequirement { field: field.into(), value: value.into(), equal: false }])
+    }
+
     /// The value that `field` must have, if one is required.
     pub fn required(&self, field: &str) -> Option<&str> {
         self.0.iter().find(|one| one.equal && one.field == field).map(|one| one.value.as_str())
