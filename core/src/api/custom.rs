@@ -172,7 +172,9 @@ api_struct! {
 impl CustomResourceDefinition {
     /// The kind that it defines.
     pub fn kind(&self) -> Kind {
-        let (spec, names) = (&self.spec, &self.spec.names);
+        // Names that it wants and has not got are another's.
+        let names = if self.is_established() { &self.status.accepted_names } else { &self.spec.names };
+        let spec = &self.spec;
         let storage = spec.versions.iter().find(|version| version.storage).or(spec.versions.first());
         Kind::Custom(CustomKind::of(Said {
             group: spec.group.clone(),

@@ -295,10 +295,10 @@ fn checked<T: Content>(kind: Kind, mut body: T) -> Result<Object, DecodeError> {
     Ok(made(kind, body))
 }
 
-/// An object that was read. A definition makes its kind known: objects of it may follow.
+/// An object that was read. A definition that is established makes its kind known: objects of it may follow.
 fn made<T: Content>(kind: Kind, body: T) -> Object {
     let object = body.into_object_of(kind);
-    if let Some(definition) = object.get::<CustomResourceDefinition>() {
+    if let Some(definition) = object.get::<CustomResourceDefinition>().filter(|one| one.is_established()) {
         definition.kind();
     }
     object

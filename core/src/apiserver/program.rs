@@ -2,6 +2,7 @@
 
 use crate::access::{self, User};
 use crate::api::custom::CustomResourceDefinition;
+use crate::api::definition::{Claimed, accept};
 use crate::api::event;
 use crate::api::kinds::Kind;
 use crate::api::meta::Time;
@@ -239,7 +240,9 @@ impl ApiServer {
         let defined: Vec<Kind> = self
             .store
             .list(&definitions)
-            .filter_map(|one| Some(one.get::<CustomResourceDefinition>()?.kind()))
+            .filter_map(|one| one.get::<CustomResourceDefinition>())
+            .filter(|definition| definition.is_established())
+            .map(CustomResourceDefinition::kind)
             .collect();
         let undefined = |kind: &Kind| matches!(kind, Kind::Custom(_)) && !defined.contains(kind);
         for kind in self.store.kinds().filter(undefined).collect::<Vec<_>>() {
@@ -517,6 +520,7 @@ impl ApiServer {
         if key.kind == Kind::PriorityClass {
             pods::only_one_default(&self.store, &object)?;
         }
+        let object = self.with_names(now, object);
         let object = match (part, by.manager) {
             (Some(part), Some(manager)) if object != *stored => {
                 admission::noted(by.now, manager, Some(stored), object, part, self.definitions.of(key.kind))
@@ -562,6 +566,10 @@ impl ApiServer {
         if let Some(grant) = grant {
             grant.give(&mut object);
         }
+        object.edit_as(|new: &mut CustomResourceDefinition| {
+            (new.status.accepted_names, new.status.conditions) = Default::default();
+        });
+        let object = self.with_names(by.now, object);
         self.granted(by, None, &object)?;
         Ok(Admitted::Write { key, expect: Revision(0), object: Some(object), answer: Then::Created })
     }
@@ -571,6 +579,38 @@ impl ApiServer {
         match by.user {
             Some(user) if self.options.rbac => access::grants::check(&self.store, user, stored, new),
             _ => Ok(()),
+        }
+    }
+
+    /// A definition with those of its names that no other of its group has, or is about to have; else the object as it is.
+    fn with_names(&self, now: Now, mut object: Object) -> Object {
+        let Some(definition) = object.get::<CustomResourceDefinition>() else { return object };
+        let (key, group) = (object.key(), &definition.spec.group);
+        let stored = Query::all(Kind::CustomResourceDefinition);
+        let to_come = self.on_their_way.values().filter_map(|pending| pending.object.as_ref());
+        let mut claimed = Claimed::default();
+        for other in self.store.list(&stored).chain(to_come).filter(|other| other.key() != key) {
+            if let Some(other) = other.get::<CustomResourceDefinition>().filter(|other| other.spec.group == *group) {
+                claimed.add(other);
+            }
+        }
+        object.edit_as(|definition| accept(definition, &claimed, Some(Time::of(now.wall))));
+        object
+    }
+
+    /// Looks again at the definitions of a group: a name may be free now.
+    fn look_at_names(&mut self, now: Now, group: &str, out: &mut Effects) {
+        let stored = Query::all(Kind::CustomResourceDefinition);
+        let of_group = |one: &&Object| {
+            let definition = one.get::<CustomResourceDefinition>();
+            definition.is_some_and(|definition| definition.spec.group == group)
+        };
+        let all: Vec<Object> = self.store.list(&stored).filter(of_group).cloned().collect();
+        for object in all {
+            let named = self.with_names(now, object.clone());
+            if named != object && !self.busy.contains_key(&object.key()) {
+                self.commit(None, object.key(), object.revision(), Some(named), Then::Changed, out);
+            }
         }
     }
 
@@ -668,6 +708,8 @@ impl ApiServer {
             }
         }
         let change = self.store.apply(key, object, revision);
+        let group = change.old.as_ref().or(change.new.as_ref()).and_then(|one| one.get::<CustomResourceDefinition>());
+        let group = group.map(|definition| definition.spec.group.clone());
         match key.kind {
             Kind::CustomResourceDefinition => self.definitions.changed(change.old.as_ref(), change.new.as_ref()),
             Kind::Service => self.given.settle(change.old.as_ref(), change.new.as_ref()),
@@ -679,7 +721,10 @@ impl ApiServer {
             }
         }
         match key.kind {
-            Kind::CustomResourceDefinition => self.forget_undefined(out),
+            Kind::CustomResourceDefinition => {
+                self.forget_undefined(out);
+                self.look_at_names(now, group.as_deref().unwrap_or(""), out);
+            }
             Kind::Custom(_) if self.definitions.of(key.kind).is_none() => self.forget_undefined(out),
             Kind::Namespace => self.complete_namespace(now, &key.name, out),
             Kind::ServiceAccount => self.complete_namespace(now, &key.namespace, out),

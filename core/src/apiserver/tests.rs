@@ -421,6 +421,41 @@ fn system_priority_classes_are_there_and_stay() {
     assert_eq!((desk.ask(create("one")), desk.ask(create("other"))), ("created one@13".into(), "Forbidden".into()));
 }
 
+/// Of two definitions with one kind the first is served, and the other when the first is gone.
+#[test]
+fn a_definition_waits_for_its_names() {
+    let mut desk = Desk::new();
+    let definition = |plural: &str| {
+        let version = json!({"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}});
+        json!({"metadata": {"name": format!("{plural}.names.example.com")}, "spec": {"group": "names.example.com",
+            "scope": "Namespaced", "names": {"plural": plural, "kind": "Thing"}, "versions": [version]}})
+    };
+    let key = |plural: &str| Key::new(Kind::CustomResourceDefinition, "", &format!("{plural}.names.example.com"));
+    let served = |desk: &Desk, plural: &str| desk.server.definitions().served("names.example.com", "v1", plural).is_some();
+    let conditions = |desk: &Desk, plural: &str| {
+        let stored = desk.stored(&key(plural)).to_value();
+        let all = stored["status"]["conditions"].as_array().unwrap().iter();
+        all.map(|one| format!("{} {} {}", one["type"], one["status"], one["reason"]).replace('"', "")).collect::<Vec<_>>()
+    };
+    // The second is asked for before the first is durable.
+    desk.hold = true;
+    for plural in ["things", "stuffs"] {
+        let object = Object::from_value(Kind::CustomResourceDefinition, definition(plural)).unwrap();
+        desk.send(Verb::Create { object });
+    }
+    desk.hold = false;
+    desk.flush(9);
+    assert_eq!((served(&desk, "things"), served(&desk, "stuffs")), (true, false));
+    assert_eq!(conditions(&desk, "stuffs"), ["NamesAccepted False ListKindConflict", "Established False NotAccepted"]);
+    assert_eq!(desk.delete(key("things"), DeleteOptions::default()), "removed");
+    assert_eq!((served(&desk, "things"), served(&desk, "stuffs")), (false, true));
+    let want = ["NamesAccepted True NoConflicts", "Established True InitialNamesAccepted"];
+    assert_eq!(conditions(&desk, "stuffs"), want);
+    let settled = desk.revision;
+    desk.pass(Duration::from_secs(60));
+    assert_eq!(desk.revision, settled, "nothing is written again");
+}
+
 #[test]
 fn what_update_makes_is_made_once() {
     let mut desk = Desk::new();

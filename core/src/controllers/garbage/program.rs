@@ -162,7 +162,9 @@ impl GarbageCollector {
 
     /// A definition of a custom kind is another than before: the kind is viewed as long as it can be.
     fn defined(&mut self, now: Now, old: Option<&Object>, new: Option<&Object>, out: &mut Effects) {
-        let said = |object: Option<&Object>| object?.get::<CustomResourceDefinition>().cloned();
+        let said = |object: Option<&Object>| {
+            object?.get::<CustomResourceDefinition>().filter(|definition| definition.is_established()).cloned()
+        };
         let is = said(new).and_then(|definition| definition.open_kind());
         let Some(kind) = is.or(said(old).map(|definition| definition.kind())) else { return };
         let Some(view) = self.view(kind) else {
