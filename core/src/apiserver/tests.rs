@@ -426,16 +426,19 @@ fn system_priority_classes_are_there_and_stay() {
 fn a_definition_waits_for_its_names() {
     let mut desk = Desk::new();
     let definition = |plural: &str| {
-        let version = json!({"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}});
+        let version =
+            json!({"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}});
         json!({"metadata": {"name": format!("{plural}.names.example.com")}, "spec": {"group": "names.example.com",
             "scope": "Namespaced", "names": {"plural": plural, "kind": "Thing"}, "versions": [version]}})
     };
     let key = |plural: &str| Key::new(Kind::CustomResourceDefinition, "", &format!("{plural}.names.example.com"));
-    let served = |desk: &Desk, plural: &str| desk.server.definitions().served("names.example.com", "v1", plural).is_some();
+    let served =
+        |desk: &Desk, plural: &str| desk.server.definitions().served("names.example.com", "v1", plural).is_some();
     let conditions = |desk: &Desk, plural: &str| {
         let stored = desk.stored(&key(plural)).to_value();
         let all = stored["status"]["conditions"].as_array().unwrap().iter();
-        all.map(|one| format!("{} {} {}", one["type"], one["status"], one["reason"]).replace('"', "")).collect::<Vec<_>>()
+        all.map(|one| format!("{} {} {}", one["type"], one["status"], one["reason"]).replace('"', ""))
+            .collect::<Vec<_>>()
     };
     // The second is asked for before the first is durable.
     desk.hold = true;

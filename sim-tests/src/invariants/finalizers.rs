@@ -57,10 +57,8 @@ impl Checker for Final {
                 self.collector.hear(who, input);
             }
             Fact::Sent { who, request, .. } => match &request.verb {
-                Verb::Update { object, .. } => {
-                    if !held(object) {
-                        self.released.insert(object.key());
-                    }
+                Verb::Update { object, .. } if !held(object) => {
+                    self.released.insert(object.key());
                 }
                 Verb::Merge { key, patch, .. } => {
                     let Some(left) = patch.pointer("/metadata/finalizers") else { return Ok(()) };
