@@ -24,6 +24,7 @@ library! {
     "same-name"
     "collected"
     "cascades"
+    "owned"
     "namespace-ends"
     "drain"
     "kubelet-restart"

@@ -34,5 +34,6 @@ pub mod statefulset;
 pub mod status;
 pub mod structs;
 pub mod tabular;
+pub mod toleration;
 pub mod validation;
 pub mod workloads;
