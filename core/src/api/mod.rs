@@ -24,6 +24,7 @@ pub mod plain;
 pub mod pod;
 pub mod quantity;
 pub mod replicaset;
+pub mod replication;
 pub mod scale;
 pub mod schedule;
 pub mod selector;

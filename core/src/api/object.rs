@@ -4,7 +4,9 @@
 //! it is first asked for, and shared by every list and watcher.
 
 use crate::api::custom::{CustomKind, CustomResourceDefinition};
+use crate::api::deployment::Deployment;
 use crate::api::event::Event;
+use crate::api::job::Job;
 use crate::api::lease::Lease;
 use crate::api::meta::ObjectMeta;
 use crate::api::name::Name;
@@ -12,6 +14,8 @@ use crate::api::namespace::{self, Namespace};
 use crate::api::node::Node;
 use crate::api::pod::Pod;
 use crate::api::replicaset::ReplicaSet;
+use crate::api::replication::ReplicationController;
+use crate::api::statefulset::StatefulSet;
 use crate::api::structs::{Field, Rest, VisitRest};
 use crate::api_struct;
 use crate::program::Revision;
@@ -399,6 +403,20 @@ impl Object {
         T::deserialize(MapDeserializer::<_, serde_json::Error>::new(fields)).ok()
     }
 
+    /// Its fields as those who act on it know them, where that is a controller.
+    pub fn as_acted_on(&self) -> Option<Box<dyn Field>> {
+        fn read<'a, T: Deserialize<'a> + Field + 'static>(object: &'a Object) -> Option<Box<dyn Field>> {
+            object.read::<T>().map(|body| Box::new(body) as Box<dyn Field>)
+        }
+        match self.kind() {
+            Kind::Deployment => read::<Deployment>(self),
+            Kind::StatefulSet => read::<StatefulSet>(self),
+            Kind::ReplicationController => read::<ReplicationController>(self),
+            Kind::Job => read::<Job>(self),
+            _ => None,
+        }
+    }
+
     /// The same object with another `status`. Only objects that can be [read](Object::read) have one to replace so.
     pub fn with_status(&self, status: &impl Serialize) -> Object {
         let mut object = self.clone();
@@ -500,7 +518,13 @@ impl Object {
             Body::Pod(pod) => ("spec", &pod.body.spec),
             Body::ReplicaSet(set) => ("spec.template.spec", &set.body.spec.template.spec),
             // Nothing is said of single fields where none has an effect.
-            Body::Plain(_) => return Vec::new(),
+            Body::Plain(_) => {
+                paths.clear();
+                if let Some(body) = self.as_acted_on() {
+                    body.visit_rest(&mut String::new(), &mut |path| paths.push(path.to_owned()));
+                }
+                return paths;
+            }
             Body::Namespace(_)
             | Body::Node(_)
             | Body::Lease(_)

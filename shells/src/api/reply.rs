@@ -8,8 +8,9 @@ use miniku_core::api::kinds::Effect;
 use miniku_core::api::object::Object;
 use miniku_core::api::served::Form;
 use miniku_core::api::status::{Reason, Status};
+use miniku_core::api::structs::RestOf;
 use miniku_core::program::Answer;
-use miniku_core::schema::Schema;
+use miniku_core::schema::{Schema, Type};
 use serde::Serialize;
 use std::io::Write;
 
@@ -98,7 +99,7 @@ fn as_usual(object: &Object) -> Vec<String> {
     let schema = Schema::kubernetes();
     let Some(message) = schema.named(object.kind().row().message) else { return Vec::new() };
     let mut usual = Vec::new();
-    object.clone().each_rest(schema, message, &mut |part| {
+    let mut note = |part: RestOf<'_>| {
         for (name, value) in part.rest.iter() {
             let field = schema.message(part.message).field(name);
             if field.and_then(|field| field.default.as_ref()) == Some(value) {
@@ -106,7 +107,11 @@ fn as_usual(object: &Object) -> Vec<String> {
                 usual.push(format!("{}{dot}{name}", part.path));
             }
         }
-    });
+    };
+    match object.as_acted_on() {
+        Some(mut body) => body.each_rest(schema, &Type::Message(message), &mut String::new(), &mut note),
+        None => object.clone().each_rest(schema, message, &mut note),
+    }
     usual
 }
 

@@ -34,7 +34,10 @@ fn jobs_end_when_their_containers_have() {
         let get = |name: &str| server.get(&format!("{JOBS}/{name}")).ok();
         until("each number has succeeded", || is(&get("numbers"), "Complete"));
         let numbers = get("numbers");
-        assert_eq!((&numbers["status"]["succeeded"], &numbers["status"]["completedIndexes"]), (&json!(4), &json!("0-3")));
+        assert_eq!(
+            (&numbers["status"]["succeeded"], &numbers["status"]["completedIndexes"]),
+            (&json!(4), &json!("0-3"))
+        );
         let said = server.cli("logs -l batch.kubernetes.io/job-name=numbers");
         for nth in 0..4 {
             assert!(said.contains(&format!("{nth} on numbers-{nth}\n")), "{said}");

@@ -4,41 +4,13 @@
 //! [program](super::workload) around it is that of all workloads.
 
 use crate::api::kinds::Kind;
-use crate::api::meta::Labels;
 use crate::api::object::Object;
-use crate::api::pod::PodTemplateSpec;
-use crate::api::replicaset::{ReplicaSet, ReplicaSetSpec, ReplicaSetStatus};
+use crate::api::replicaset::{ReplicaSet, ReplicaSetSpec};
+use crate::api::replication::{ReplicationController, ReplicationControllerSpec};
 use crate::api::selector::LabelSelector;
-use crate::api_struct;
 use crate::controllers::replicaset;
 use crate::controllers::workload::{Plan, Scene, Workload};
 use std::borrow::Cow;
-
-api_struct! {
-    /// A replication controller, but for its metadata.
-    ///
-    /// Source: Kubernetes API reference v1.32, "ReplicationController".
-    pub struct ReplicationController {
-        /// What is wished.
-        spec "spec": ReplicationControllerSpec,
-        /// What was counted.
-        status "status": ReplicaSetStatus,
-    }
-}
-
-api_struct! {
-    /// What is wished of a replication controller.
-    pub struct ReplicationControllerSpec {
-        /// How many pods; 1 if absent.
-        replicas "replicas": Option<i32>,
-        /// For so many seconds a new pod must be ready before it counts as available.
-        min_ready_seconds "minReadySeconds": Option<i32>,
-        /// Labels that its pods have.
-        selector "selector": Labels,
-        /// What new pods look like.
-        template "template": PodTemplateSpec,
-    }
-}
 
 /// Replication controllers: each is brought to its wanted number of pods.
 #[derive(Debug)]
