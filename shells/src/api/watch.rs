@@ -22,6 +22,8 @@ const BEHIND_MAX: usize = 4096;
 ///
 /// Source: Kubernetes, kube-apiserver `--min-request-timeout`, 1800 s.
 const TIMEOUT: Duration = Duration::from_secs(1800);
+/// No watch lasts longer, whatever its time-out is: clocks end, too.
+const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Serves a watch until its time is over, or one side has enough.
 pub fn serve(api: &Api, exchange: Exchange, resource: &Resource, params: &Params, shown: Shown) {
@@ -52,8 +54,8 @@ pub fn serve(api: &Api, exchange: Exchange, resource: &Resource, params: &Params
         revision: api.host.look(|server| server.store().revision()),
         events: news.len().saturating_sub(1),
     });
-    let end = Instant::now()
-        + params.timeout.unwrap_or_else(|| TIMEOUT + Duration::from_secs(Draw::new(clock::seed()).below(1800)));
+    let usual = || TIMEOUT + Duration::from_secs(Draw::new(clock::seed()).below(1800));
+    let end = Instant::now() + params.timeout.unwrap_or_else(usual).min(TIMEOUT_MAX);
     match news.recv() {
         Ok(FromServer::Answer(Answer::Watching)) => stream(exchange, Lines::of(shown), &news, end, initial),
         Ok(FromServer::Answer(answer)) => reply::answer(exchange, &shown, answer, &[]),
