@@ -387,6 +387,14 @@ mod tests {
     }
 
     #[test]
+    fn only_objects_are_applied() {
+        let (schema, id) = config_map();
+        for odd in [json!([]), json!([{"op": "add"}]), json!("x"), json!(null)] {
+            assert_eq!(apply(schema, id, None, &odd, &by("one"), true).unwrap_err().http_code(), 400, "{odd}");
+        }
+    }
+
+    #[test]
     fn an_ordinary_write_takes_what_it_changes() {
         let (schema, id) = config_map();
         let one = applied(None, json!({"a": "1", "b": "1"}), "one", false).unwrap();

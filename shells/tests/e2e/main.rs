@@ -14,4 +14,5 @@ mod pods;
 mod quickstart;
 mod recording;
 mod streams;
+mod too_much;
 mod world;
