@@ -86,12 +86,15 @@ fn answered(to: impl Respond, shown: &Shown, brief: bool, answer: Answer, warnin
 }
 
 /// A list of a kind with more objects than this gets a thread: it takes some milliseconds.
-const LIST_AT_ONCE_MAX: usize = 1000;
+pub const LIST_AT_ONCE_MAX: usize = 1000;
 
 /// Answers what needs nothing but the server, without waiting for it, or gives it back. What is wrong with a request
 /// is said by [`serve`].
 pub fn at_once(api: &Api, asked: Asked, reply: Reply, resource: &Resource, user: &Arc<User>) -> Option<Reply> {
     let Ok((params, shown)) = both(api, asked, resource) else { return Some(reply) };
+    if params.watch && asked.method == "GET" && resource.part.is_none() {
+        return watch::at_once(api, reply, resource, &params, shown);
+    }
     let waits = params.watch
         || matches!(resource.part.as_deref(), Some(part) if !matches!(part, "status" | "binding" | "eviction"));
     let is_many = resource.name.is_none() && asked.method != "POST";
