@@ -17,9 +17,12 @@ use std::time::{Duration, Instant};
 const PODS: &str = "/api/v1/namespaces/default/pods";
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 
+/// Measures some of it, and adds what it found.
+type Part = fn(&Binary, &mut Vec<Outside>) -> Result<(), Fail>;
+
 /// Measures all of it.
 pub fn run(binary: &Binary, chosen: &Chosen, rows: &mut Vec<Outside>) -> Result<(), Fail> {
-    let parts: [(&str, fn(&Binary, &mut Vec<Outside>) -> Result<(), Fail>); 4] =
+    let parts: [(&str, Part); 4] =
         [("api-get", one_object), ("api-list", lists), ("api-watch", watches), ("api-size", starts_and_sizes)];
     let all = chosen.0.is_empty() || chosen.0.iter().any(|word| word.eq_ignore_ascii_case("api"));
     for (_, part) in parts.into_iter().filter(|(name, _)| all || chosen.0.iter().any(|word| word == name)) {

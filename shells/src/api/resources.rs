@@ -381,13 +381,16 @@ fn patch(asked: Asked, shown: &Shown, name: &str, namespace: Option<&str>, param
 }
 
 /// The object in the namespace of the path, which its own must equal if it names one.
-fn placed(object: Object, namespace: Option<&str>) -> Result<Object, Status> {
+fn placed(mut object: Object, namespace: Option<&str>) -> Result<Object, Status> {
     if !object.kind().row().namespaced {
         return Ok(object);
     }
     let within = namespace.unwrap_or(namespace::DEFAULT);
     match object.meta().namespace.as_str() {
-        "" => Ok(object.with_meta(|meta| meta.namespace = within.to_owned())),
+        "" => {
+            object.edit_meta(|meta| within.clone_into(&mut meta.namespace));
+            Ok(object)
+        }
         own if own == within || namespace.is_none() => Ok(object),
         _ => Err(elsewhere()),
     }
@@ -413,9 +416,12 @@ fn complete_names(configuration: &mut Value, name: &str, namespace: Option<&str>
 }
 
 /// The object under the name of the path, which its own must equal if it has one.
-fn named(object: Object, name: &str) -> Result<Object, Status> {
+fn named(mut object: Object, name: &str) -> Result<Object, Status> {
     match object.meta().name.as_str() {
-        "" => Ok(object.with_meta(|meta| meta.name = name.to_owned())),
+        "" => {
+            object.edit_meta(|meta| name.clone_into(&mut meta.name));
+            Ok(object)
+        }
         own if own == name => Ok(object),
         own => {
             let message = format!("the name of the object ({own}) does not match the name on the URL ({name})");
