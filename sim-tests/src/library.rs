@@ -20,6 +20,7 @@ library! {
     "same-name"
     "collected"
     "cascades"
+    "owned"
     "namespace-ends"
     "drain"
     "kubelet-restart"

@@ -289,6 +289,7 @@ pub const KINDS: &[KindRow] = &[
         ],
         effect: Effect::Acts,
         set_defaults: defaults::pod,
+        carry_over: defaults::given_to_pod,
         rules: validation::POD,
         ..KindRow::EMPTY
     },
@@ -632,7 +633,7 @@ pub const KINDS: &[KindRow] = &[
         has_generation: true,
         message: "scheduling/v1.PriorityClass",
         columns: workloads::PRIORITY_CLASS,
-        effect: Effect::NotYet("no pod gets its priority from it"),
+        effect: Effect::Acts,
         rules: validation::PRIORITY_CLASS,
         ..KindRow::CLUSTER
     },

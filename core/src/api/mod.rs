@@ -28,5 +28,6 @@ pub mod service;
 pub mod status;
 pub mod structs;
 pub mod tabular;
+pub mod toleration;
 pub mod validation;
 pub mod workloads;
