@@ -7,9 +7,11 @@ use crate::table::Row;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::Object;
 use miniku_core::api::pod::Pod;
-use miniku_core::apiserver::{ApiServer, Options};
+use miniku_core::apiserver::{ApiServer, Author, Options, admission};
+use miniku_core::patch::Patch;
 use miniku_core::program::{
-    Answer, CallId, Committed, Effect, Effects, Input, Program, Query, RequestId, Revision, Verb, WatchEvent, WatchFrom,
+    Answer, CallId, Committed, Effect, Effects, Input, Part, Program, Query, RequestId, Revision, Verb, WatchEvent,
+    WatchFrom,
 };
 use miniku_core::scheduler::{Scheduler, SchedulerOptions};
 use miniku_core::store::Store;
@@ -24,12 +26,40 @@ pub fn run(chosen: &Chosen, rows: &mut Vec<Row>) {
             rows.push(scheduling(&name, count));
         }
     }
+    let name = "apiserver, strategic merge patch of a pod";
+    if chosen.has(name) {
+        rows.push(patching(name));
+    }
     for watchers in [0, 10, 100] {
         let name = format!("apiserver, status write/watchers={watchers}");
         if chosen.has(&name) {
             rows.push(writing(&name, watchers));
         }
     }
+}
+
+/// A patch of one container's image as kubectl sends it, from its JSON text to the object that is stored, with the note of
+/// who wants which field.
+fn patching(name: &str) -> Row {
+    let by = Author { now: NOW, manager: Some("kubectl-patch"), strict: true, user: None };
+    let stored = admission::created(NOW, pod("web", "web"), "uid".into(), None).expect("it is a pod");
+    let stored = at(&admission::noted(NOW, "kubectl-create", None, stored, Part::Main, None), 5);
+    let patch = |nth: u64| {
+        let text = format!(
+            r#"{{"spec":{{"$setElementOrder/containers":[{{"name":"main"}}],"containers":[{{"name":"main","image":"alpine:{nth}"}}]}}}}"#
+        );
+        Patch::Strategic(serde_json::from_str(&text).expect("it is JSON"))
+    };
+    measure(name, None, |count| {
+        let began = Instant::now();
+        for nth in 0..count {
+            let object = admission::patched(by, &stored, &patch(nth), None).expect("it is a patch");
+            let object = admission::updated(&stored, object, Part::Main, None).expect("an image may change");
+            let object = admission::noted(NOW, "kubectl-patch", Some(&stored), object, Part::Main, None);
+            std::hint::black_box(object.json().len());
+        }
+        began.elapsed()
+    })
 }
 
 const NOW: Now = Now { mono: Mono::from_nanos(1), wall: Wall::from_secs(1_800_000_000) };

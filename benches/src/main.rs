@@ -9,10 +9,12 @@
 //!
 //! [`seed`] has the benchmarks of MiniKu, the Go program that miniku grew from, under their names and doing the same
 //! work; [`decisions`] measures programs without I/O, [`simulator`] many of them together; [`cluster`] and [`load`] measure the release binary from
-//! outside, and [`peers`] runs crun and etcd the same way where they are installed. Everything is bounded in count
+//! outside, [`api`] the API server alone, and [`peers`] runs crun, etcd and a server of Go's the same way where they are
+//! installed. Everything is bounded in count
 //! and time and stays on loopback. What needs root is left out without it.
 
 mod alloc;
+mod api;
 mod cluster;
 mod decisions;
 mod load;
@@ -81,11 +83,12 @@ fn main() -> ExitCode {
 type Measure = fn(&process::Binary, &Chosen, &mut Vec<Outside>) -> Result<(), Fail>;
 
 fn from_outside(chosen: &Chosen, rows: &mut Vec<Outside>) -> Result<(), Fail> {
-    let groups: [(&str, Measure); 4] = [
+    let groups: [(&str, Measure); 5] = [
         ("pod to Running", cluster::pods_to_running),
         ("runtime", cluster::runtime_alone),
         ("idle ready", cluster::idle_and_ready),
         ("http durable writes GET", load::run),
+        ("api api-get api-list api-watch api-size", api::run),
     ];
     let wanted: Vec<_> = groups
         .into_iter()

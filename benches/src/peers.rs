@@ -54,6 +54,59 @@ impl Etcd {
     }
 }
 
+/// A server of Go's net/http that gives one answer to everything, on loopback.
+pub struct GoHttp {
+    process: Process,
+    _directory: Directory,
+}
+
+impl GoHttp {
+    /// Builds and starts it.
+    pub fn start(answer: &[u8]) -> Result<Self, String> {
+        let start = || -> Result<Self, Fail> {
+            let (directory, port) = (Directory::new("go")?, free_port()?);
+            let source = directory.0.join("main.go");
+            std::fs::write(&source, GO_SERVER)?;
+            std::fs::write(directory.0.join("answer"), answer)?;
+            let program = directory.0.join("server");
+            let mut build = Command::new("go");
+            build.env("GO111MODULE", "off").env("GOCACHE", directory.0.join("cache")).env("GOFLAGS", "-buildvcs=false");
+            if !build.args(["build", "-o"]).arg(&program).arg(&source).stdin(Stdio::null()).status()?.success() {
+                return Err(Fail("it cannot be built".into()));
+            }
+            let mut command = Command::new(program);
+            command.arg(port.to_string()).arg(directory.0.join("answer"));
+            Ok(GoHttp { process: Process::start(&mut command, port, "/")?, _directory: directory })
+        };
+        start().map_err(|fail| format!("no Go ({fail})"))
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.process.port
+    }
+}
+
+const GO_SERVER: &str = r#"package main
+
+import (
+	"net/http"
+	"os"
+)
+
+func main() {
+	answer, err := os.ReadFile(os.Args[2])
+	if err != nil {
+		panic(err)
+	}
+	http.HandleFunc("/", func(to http.ResponseWriter, _ *http.Request) {
+		to.Header().Set("Content-Type", "application/json")
+		to.Write(answer)
+	})
+	panic(http.ListenAndServe("127.0.0.1:"+os.Args[1], nil))
+}
+"#;
+
 /// Source: RFC 4648, section 4.
 fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -94,6 +95,12 @@ impl Process {
         Err(Fail(format!("{:?} is not ready after 20 s", command.get_program())))
     }
 
+    /// Ends it at once, as a crash does.
+    pub fn kill(mut self) -> io::Result<()> {
+        self.child.kill()?;
+        self.child.wait().map(drop)
+    }
+
     /// A number of kilobytes from one of its files in /proc, in MiB.
     pub fn mebibytes(&self, file: &str, name: &str) -> Result<f64, Fail> {
         let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id()))?;
@@ -138,23 +145,47 @@ impl Http {
 
     /// Sends a request and waits for the whole answer, which must tell its length.
     pub fn ask(&mut self, method: &str, path: &str, body: &[u8]) -> io::Result<(u16, &[u8])> {
-        let mut text = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-            self.host,
-            body.len()
-        )
-        .into_bytes();
-        text.extend_from_slice(body);
-        self.stream.write_all(&text)?;
+        self.ask_for(method, path, "application/json", body)
+    }
+
+    /// The same, for an answer of this type.
+    pub fn ask_for(&mut self, method: &str, path: &str, accept: &str, body: &[u8]) -> io::Result<(u16, &[u8])> {
+        self.request(method, path, &format!("Content-Type: application/json\r\nAccept: {accept}"), body)?;
+        self.answer()
+    }
+
+    /// Sends a request with a body of this type. Its answer is to be read by [`Http::answer`].
+    pub fn send(&mut self, method: &str, path: &str, kind: &str, body: &[u8]) -> io::Result<()> {
+        self.request(method, path, &format!("Content-Type: {kind}"), body)
+    }
+
+    fn request(&mut self, method: &str, path: &str, headers: &str, body: &[u8]) -> io::Result<()> {
+        let (host, length) = (&self.host, body.len());
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\nContent-Length: {length}\r\n\r\n");
+        self.stream.write_all(&[head.as_bytes(), body].concat())
+    }
+
+    /// To wait for an answer with others.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+
+    /// Waits for the whole answer to what was sent.
+    pub fn answer(&mut self) -> io::Result<(u16, &[u8])> {
         self.got.clear();
-        let mut chunk = [0; 16 << 10];
+        let mut chunk = [0; 64 << 10];
+        // Where the body begins and ends, once the head is there.
+        let mut whole = None;
         let end = loop {
-            let head = self.got.windows(4).position(|window| window == b"\r\n\r\n");
-            if let Some(head) = head
-                && let Some(length) = length(&self.got[..head])
-                && self.got.len() >= head + 4 + length
+            if whole.is_none()
+                && let Some(head) = self.got.windows(4).position(|window| window == b"\r\n\r\n")
             {
-                break head + 4;
+                whole = length(&self.got[..head]).map(|length| (head + 4, head + 4 + length));
+            }
+            if let Some((begin, end)) = whole
+                && self.got.len() >= end
+            {
+                break begin;
             }
             match self.stream.read(&mut chunk)? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),

@@ -560,9 +560,62 @@ fn at_once(asked: Asked, reply: Reply) -> Option<Reply> {
             reply.respond(200, "text/plain", &[], b"later").unwrap();
         })),
         "/forgotten" => drop(reply),
+        "/grow" => {
+            let growing = reply.grow("text/plain", Instant::now() + PATIENCE, left);
+            std::thread::spawn(move || assert!(growing.send(b"a") && growing.send(b"bcd")));
+        }
+        "/grow-for-a-while" => grow_until_left(reply, Duration::from_millis(100)),
+        "/grow-for-ever" => grow_until_left(reply, 10 * PATIENCE),
         _ => return Some(reply),
     }
     None
+}
+
+/// How many answers that grow have found nobody any more who takes them.
+static LEFT: AtomicUsize = AtomicUsize::new(0);
+
+fn left() {
+    LEFT.fetch_add(1, Ordering::Relaxed);
+}
+
+fn grow_until_left(reply: Reply, time: Duration) {
+    let growing = reply.grow("text/plain", Instant::now() + time, left);
+    std::thread::spawn(move || {
+        while growing.send(b"more") {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+}
+
+#[test]
+fn an_answer_may_grow() {
+    let bed = bed_at_once();
+    let metrics = bed.serving.metrics();
+    let mut stream = bed.connect();
+    // It keeps its place, and the connection goes on behind it.
+    for path in ["/slow", "/grow", "/later"] {
+        stream.write_all(get(path).as_bytes()).unwrap();
+    }
+    assert_eq!(answer(&mut stream).1, "slow");
+    let grown = read_until(&mut stream, "\r\n0\r\n\r\n");
+    assert!(grown.contains("\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n3\r\nbcd\r\n"), "{grown}");
+    assert_eq!(answer(&mut stream).1, "later");
+    // It ends when its time is over, when its client leaves, and with the server; its sender hears of each.
+    stream.write_all(get("/grow-for-a-while").as_bytes()).unwrap();
+    assert!(read_until(&mut stream, "\r\n0\r\n\r\n").contains("\r\n4\r\nmore\r\n"));
+    stream.write_all(get("/grow-for-ever").as_bytes()).unwrap();
+    read_until(&mut stream, "\r\n4\r\nmore\r\n");
+    drop(stream);
+    eventually("the senders know", || LEFT.load(Ordering::Relaxed) == 3);
+    eventually("nothing is left", || {
+        metrics.connections_open.load(Ordering::Relaxed) + metrics.streams_open.load(Ordering::Relaxed) == 0
+    });
+    let mut stream = bed.connect();
+    stream.write_all(get("/grow-for-ever").as_bytes()).unwrap();
+    read_until(&mut stream, "\r\n4\r\nmore\r\n");
+    assert!(bed.serving.stop(PATIENCE));
+    let last = rest(&mut stream);
+    assert!(last.ends_with("0\r\n\r\n"), "{last}");
 }
 
 fn bed_at_once() -> Bed {

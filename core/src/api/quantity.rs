@@ -61,7 +61,8 @@ impl Quantity {
 const NANOS: i128 = 1_000_000_000;
 
 fn saturate(nanos: i128, unit: i128) -> u64 {
-    u64::try_from((nanos.max(0) + unit - 1) / unit).unwrap_or(u64::MAX)
+    let nanos = nanos.max(0);
+    u64::try_from(nanos / unit + i128::from(nanos % unit > 0)).unwrap_or(u64::MAX)
 }
 
 impl std::str::FromStr for Quantity {
@@ -128,7 +129,7 @@ impl std::str::FromStr for Quantity {
             10_i128.checked_pow(fraction.len() as u32).ok_or_else(wrong)?.checked_mul(divisor).ok_or_else(wrong)?;
         let scaled = digits.checked_mul(multiplier).and_then(|units| units.checked_mul(NANOS)).ok_or_else(wrong)?;
         // Rounded away from zero: a request is never made smaller than it was.
-        let nanos = if scale == 1 { scaled } else { (scaled + scale - 1) / scale };
+        let nanos = scaled / scale + i128::from(scaled % scale > 0);
         Ok(Quantity { nanos: if text.starts_with('-') { -nanos } else { nanos }, text: text.into() })
     }
 }
@@ -343,6 +344,8 @@ mod tests {
         assert_eq!(amount("9999999999999999999").value(), 9_999_999_999_999_999_999);
         assert_eq!(amount("000000000000000000000000000001").value(), 1);
         assert_eq!(amount("1.000000000000000000000001").milli_value(), 1001);
+        let most = amount("170141183460469231731687303715");
+        assert_eq!((most.value(), most.milli_value()), (u64::MAX, u64::MAX));
     }
 
     #[test]

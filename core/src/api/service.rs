@@ -9,6 +9,7 @@
 use crate::api::object::Object;
 use crate::api::plain::text;
 use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// See the module.
 pub fn carry_over(new: &mut Object, old: &Object) {
@@ -63,22 +64,24 @@ fn drop_if_same(spec: &mut Map<String, Value>, was: &Map<String, Value>, name: &
 
 fn node_ports(spec: &mut Map<String, Value>, was: &Map<String, Value>, kept: bool) {
     let before = was.get("ports").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let same = |port: &Value, old: &Value| {
-        let protocol = |port: &Value| port.get("protocol").and_then(Value::as_str).unwrap_or("TCP").to_owned();
-        port.get("port") == old.get("port") && protocol(port) == protocol(old)
+    let which = |port: &Value| {
+        let protocol = port.get("protocol").and_then(Value::as_str).unwrap_or("TCP").to_owned();
+        (port.get("port").and_then(Value::as_i64), protocol)
     };
     let given = |port: &Value| port.get("nodePort").and_then(Value::as_i64).filter(|number| *number != 0);
     let Some(Value::Array(ports)) = spec.get_mut("ports") else { return };
-    let mut taken: Vec<i64> = ports.iter().filter_map(given).collect();
+    let mut taken: BTreeSet<i64> = ports.iter().filter_map(given).collect();
+    // The first of several counts.
+    let had: BTreeMap<_, _> = before.iter().rev().map(|port| (which(port), given(port))).collect();
     for port in ports.iter_mut() {
-        let Some(old) = before.iter().find(|old| same(port, old)).and_then(given) else { continue };
+        let Some(old) = had.get(&which(port)).copied().flatten() else { continue };
         let is = given(port);
         let Some(fields) = port.as_object_mut() else { continue };
         if !kept && is == Some(old) {
             fields.remove("nodePort");
         } else if kept && is.is_none() && !taken.contains(&old) {
             fields.insert("nodePort".into(), old.into());
-            taken.push(old);
+            taken.insert(old);
         }
     }
 }

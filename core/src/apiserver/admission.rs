@@ -208,6 +208,8 @@ pub fn noted(
     let (old, mut new) = (stored.map(Object::to_value), object.to_value());
     managed::update(schema, message, old.as_ref(), &mut new, &by);
     let managers = new.pointer_mut("/metadata/managedFields").map(Value::take);
+    // A field's name stands deeper there than the field: of what is nested nearly as deep as can be, nothing is noted.
+    let managers = managers.filter(|managers| schema::depth(managers) + 2 <= schema::DEPTH_MAX);
     object.with_meta(|meta| meta.managed_fields = managers.map(Arc::new))
 }
 
@@ -302,6 +304,10 @@ pub fn merged(stored: &Object, patch: &Value) -> Result<Object, Status> {
 
 /// A value as an object of its kind.
 pub fn read(kind: Kind, value: Value) -> Result<Object, Status> {
+    // Text is never deeper, but a value made of something else may be; its own text could not be read again.
+    if schema::depth(&value) > schema::DEPTH_MAX {
+        return Err(cannot_be_handled(kind, &"exceeded max depth"));
+    }
     // A copy is worth it only where a word may not exist.
     let copy = matches!(kind, Kind::Pod | Kind::ReplicaSet).then(|| value.clone());
     Object::from_value(kind, value).map_err(|error| unreadable(kind, copy, &error))

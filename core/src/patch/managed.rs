@@ -207,6 +207,9 @@ pub fn apply(
     if configuration.pointer("/metadata/managedFields").is_some_and(|fields| !fields.is_null()) {
         return Err(Status::failure(Reason::BadRequest, "metadata.managedFields must be nil"));
     }
+    if !configuration.is_object() {
+        return Err(Status::failure(Reason::BadRequest, "what is applied must be an object"));
+    }
     let kind = Type::Message(message);
     let empty = Value::Object(Map::new());
     let mut managers = live.map_or(Vec::new(), entries);
@@ -297,9 +300,13 @@ fn merge(schema: &Schema, kind: Option<&Type>, live: &mut Value, configuration: 
         }
         (Parts::Items(list), Parts::Items(_), Value::Array(live), Value::Array(wanted)) => {
             let name = |value: &Value| item(schema, list, value);
+            let mut there = BTreeMap::new();
+            for (at, one) in live.iter().enumerate() {
+                there.entry(name(one)).or_insert(at);
+            }
             let mut order = Vec::new();
             for value in wanted {
-                match live.iter().position(|one| name(one) == name(value)) {
+                match there.get(&name(value)).copied() {
                     Some(at) => {
                         if list.ownership != Ownership::Set {
                             merge(schema, Some(&list.items), &mut live[at], value);
@@ -307,8 +314,9 @@ fn merge(schema: &Schema, kind: Option<&Type>, live: &mut Value, configuration: 
                         order.push(at);
                     }
                     None => {
+                        there.insert(name(value), live.len());
+                        order.push(live.len());
                         live.push(value.clone());
-                        order.push(live.len() - 1);
                     }
                 }
             }
@@ -376,6 +384,14 @@ mod tests {
         let both = applied(None, json!({"a": "1", "b": "1"}), "one", false).unwrap();
         let refused = applied(Some(&both), json!({"a": "2", "b": "2"}), "two", false).unwrap_err();
         assert_eq!(refused.message, "Apply failed with 2 conflicts: conflicts with \"one\":\n- .data.a\n- .data.b");
+    }
+
+    #[test]
+    fn only_objects_are_applied() {
+        let (schema, id) = config_map();
+        for odd in [json!([]), json!([{"op": "add"}]), json!("x"), json!(null)] {
+            assert_eq!(apply(schema, id, None, &odd, &by("one"), true).unwrap_err().http_code(), 400, "{odd}");
+        }
     }
 
     #[test]

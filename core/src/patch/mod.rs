@@ -17,7 +17,7 @@ pub mod strategic;
 pub mod typed;
 
 use crate::api::status::{Reason, Status};
-use crate::schema::{MessageId, Schema, strict};
+use crate::schema::{DEPTH_MAX, MessageId, Schema, strict};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -43,6 +43,8 @@ pub enum Patch {
 const OPERATIONS_MAX: usize = 10_000;
 /// A patched object is not larger, in bytes of JSON. Source: etcd's limit of a request is 1.5 MiB; bodies may be 3 MiB.
 const PATCHED_BYTES_MAX: usize = 3 << 20;
+/// Operations times the values of the object that they are done to: some tenths of a second, in which nobody else is served.
+const WORK_MAX: usize = 20_000_000;
 
 /// What a patch other than an apply makes of a stored object. Kinds without a table have no strategic patches.
 pub fn patched(schema: Option<(&Schema, MessageId)>, stored: &Value, patch: &Patch) -> Result<Value, Status> {
@@ -75,18 +77,55 @@ fn json(value: &mut Value, operations: &Value) -> Result<(), Status> {
         let message = format!("The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {count}");
         return Err(Status::failure(Reason::RequestEntityTooLarge, message));
     }
+    let mut work = 0;
     for operation in operations.0 {
-        let copies = matches!(operation, json_patch::PatchOperation::Copy(_));
         json_patch::patch(value, std::slice::from_ref(&operation)).map_err(|_| {
             let message = "the server rejected our request due to an error in our request";
             Status::failure(Reason::Invalid, message)
         })?;
-        // A copy may double what is there: a few dozen of them are more than any memory holds.
-        if copies && value.to_string().len() > PATCHED_BYTES_MAX {
+        // A copy may double what is there, and a move put it deeper: a few dozen of them are more than any memory holds,
+        // and some thousands nest it deeper than whoever calls itself can follow.
+        let extent = Extent::of(value);
+        work += extent.values;
+        if extent.bytes > PATCHED_BYTES_MAX || work > WORK_MAX {
             return Err(Status::failure(Reason::RequestEntityTooLarge, "the patched object is too large"));
+        }
+        if extent.depth > DEPTH_MAX {
+            return Err(Status::failure(Reason::Invalid, "the patched object is nested too deep"));
         }
     }
     Ok(())
+}
+
+/// How large a value is.
+#[derive(Default)]
+struct Extent {
+    values: usize,
+    /// Of names and texts, and a few for each value.
+    bytes: usize,
+    depth: usize,
+}
+
+impl Extent {
+    /// Does not call itself, whatever the value.
+    fn of(value: &Value) -> Self {
+        let (mut extent, mut left) = (Extent::default(), vec![(value, 0)]);
+        while let Some((value, above)) = left.pop() {
+            extent.values += 1;
+            extent.bytes += 4;
+            match value {
+                Value::Array(items) => left.extend(items.iter().map(|item| (item, above + 1))),
+                Value::Object(fields) => {
+                    extent.bytes += fields.keys().map(String::len).sum::<usize>();
+                    left.extend(fields.values().map(|value| (value, above + 1)));
+                }
+                Value::String(text) => extent.bytes += text.len(),
+                Value::Null | Value::Bool(_) | Value::Number(_) => {}
+            }
+            extent.depth = extent.depth.max(above + usize::from(value.is_array() || value.is_object()));
+        }
+        extent
+    }
 }
 
 #[cfg(test)]
@@ -115,6 +154,22 @@ mod tests {
         let mut doubling = vec![json!({"op": "add", "path": "/x", "value": ["x".repeat(1000)]})];
         doubling.extend((0..40).map(|n| json!({"op": "copy", "from": "/x", "path": format!("/x/{n}")})));
         check(doubling.into(), Err(413));
+        let large: Vec<Value> = (0..9_000).map(|_| json!({"op": "add", "path": "/l/0", "value": 1})).collect();
+        check(large.into(), Err(413));
+    }
+
+    #[test]
+    fn operations_do_not_nest_deeper_than_what_can_be_read() {
+        // Each round puts all that there is below something new.
+        let round = [
+            json!({"op": "move", "from": "/a", "path": "/b"}),
+            json!({"op": "add", "path": "/a", "value": {"a": {"a": {}}}}),
+            json!({"op": "move", "from": "/b", "path": "/a/a/a/a"}),
+        ];
+        let rounds = |count: usize| Patch::Json(round.iter().cycle().take(3 * count).cloned().collect());
+        let stored = json!({"a": {}});
+        assert!(patched(None, &stored, &rounds(40)).is_ok());
+        assert_eq!(patched(None, &stored, &rounds(50)).unwrap_err().http_code(), 422);
     }
 
     #[test]

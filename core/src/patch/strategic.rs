@@ -40,7 +40,8 @@ fn merge_fields(
     }
     if let Some(retain) = patch.get(RETAIN) {
         let keys = retain.as_array().ok_or_else(|| format!("{RETAIN} must be a list"))?;
-        target.retain(|name, _| keys.iter().any(|key| key.as_str() == Some(name)));
+        let keys: BTreeSet<&str> = keys.iter().filter_map(Value::as_str).collect();
+        target.retain(|name, _| keys.contains(name.as_str()));
     }
     for (name, change) in patch {
         if name == PATCH || name == RETAIN || name.starts_with(ORDER) {
@@ -49,7 +50,8 @@ fn merge_fields(
         if let Some(list) = name.strip_prefix(DELETE) {
             let gone = change.as_array().ok_or_else(|| format!("{name} must be a list"))?;
             if let Some(Value::Array(items)) = target.get_mut(list) {
-                items.retain(|item| !gone.contains(item));
+                let gone: BTreeSet<String> = gone.iter().map(Value::to_string).collect();
+                items.retain(|item| !gone.contains(&item.to_string()));
             }
             continue;
         }

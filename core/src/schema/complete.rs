@@ -8,6 +8,7 @@
 use super::conditional::complete_kind;
 use super::{Field, MessageId, Schema, Type};
 use crate::api::status::FieldError;
+use crate::api::validation::ERRORS_MAX;
 use serde_json::{Map, Value};
 
 /// Fills in what an author left out of an object, everywhere in it. A second time changes nothing.
@@ -60,6 +61,9 @@ pub fn complete_value(schema: &Schema, kind: &Type, value: &mut Value) {
 /// What must not be left out, and words that cannot be: an error a field, paths from `path` on.
 pub fn rules(schema: &Schema, kind: &Type, value: &Value, path: &mut String, errors: &mut Vec<FieldError>) {
     let end = path.len();
+    if errors.len() >= ERRORS_MAX {
+        return;
+    }
     match (kind, value) {
         (Type::Message(id), Value::Object(fields)) => {
             for field in &schema.message(*id).fields {

@@ -9,26 +9,30 @@
 use super::custom::{is, text};
 use crate::api::meta::parse_rfc3339;
 use crate::api::status::{FieldError, FieldErrorKind};
+use crate::api::validation::ERRORS_MAX;
 use regex_lite::Regex;
 use serde_json::{Map, Value};
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is wrong with a value. Metadata is judged for all kinds alike, and not here.
 pub fn validate(openapi: &Value, value: &Value) -> Vec<FieldError> {
     if super::depth(openapi) > super::DEPTH_MAX || super::depth(value) > super::DEPTH_MAX {
         return vec![FieldError::forbidden("", "it is nested too deep")];
     }
-    let mut look = Look { path: String::new(), errors: Vec::new() };
+    let mut look = Look { path: String::new(), errors: Vec::new(), patterns: &RefCell::default() };
     look.value(openapi, value);
     look.errors
 }
 
-struct Look {
+struct Look<'a> {
     path: String,
     errors: Vec<FieldError>,
+    /// Each pattern is read once, however many texts it is held against; absent if it is none.
+    patterns: &'a RefCell<BTreeMap<String, Option<Regex>>>,
 }
 
-impl Look {
+impl Look<'_> {
     /// The value breaks a rule: `spec.size in body should be greater than or equal to 1`.
     fn invalid(&mut self, value: &Value, rule: impl std::fmt::Display) {
         let rule = if self.path.is_empty() { rule.to_string() } else { format!("{} in body {rule}", self.path) };
@@ -36,6 +40,9 @@ impl Look {
     }
 
     fn error(&mut self, kind: FieldErrorKind) {
+        if self.errors.len() >= ERRORS_MAX {
+            return;
+        }
         self.errors.push(FieldError { field: self.path.clone(), kind });
     }
 
@@ -75,8 +82,9 @@ impl Look {
 
     /// Rules made of other ones.
     fn combined(&mut self, openapi: &Value, value: &Value) {
+        let patterns = self.patterns;
         let errors = |schema: &Value, path: &str| {
-            let mut look = Look { path: path.to_owned(), errors: Vec::new() };
+            let mut look = Look { path: path.to_owned(), errors: Vec::new(), patterns };
             look.value(schema, value);
             look.errors
         };
@@ -118,7 +126,7 @@ impl Look {
             self.invalid(value, format_args!("should be at least {least} chars long"));
         }
         if let Some(pattern) = openapi.get("pattern").and_then(Value::as_str)
-            && !Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(string))
+            && !self.fits(pattern, string)
         {
             self.invalid(value, format_args!("should match '{pattern}'"));
         }
@@ -126,6 +134,12 @@ impl Look {
         if !is_format(format, string) {
             self.invalid(value, format_args!("must be of type {format}: {string:?}"));
         }
+    }
+
+    fn fits(&self, pattern: &str, string: &str) -> bool {
+        let mut patterns = self.patterns.borrow_mut();
+        let read = patterns.entry(pattern.to_owned()).or_insert_with(|| Regex::new(pattern).ok());
+        read.as_ref().is_some_and(|pattern| pattern.is_match(string))
     }
 
     fn number(&mut self, openapi: &Value, value: &Value) {

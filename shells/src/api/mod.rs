@@ -33,6 +33,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 pub use access::{Access, bearer, read_tokens};
 pub use pages::programs_page;
 pub use reply::{VERSION, status as refuse};
+pub use resources::value;
 
 /// The API of one server.
 pub struct Api {

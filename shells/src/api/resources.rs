@@ -86,12 +86,15 @@ fn answered(to: impl Respond, shown: &Shown, brief: bool, answer: Answer, warnin
 }
 
 /// A list of a kind with more objects than this gets a thread: it takes some milliseconds.
-const LIST_AT_ONCE_MAX: usize = 1000;
+pub const LIST_AT_ONCE_MAX: usize = 1000;
 
 /// Answers what needs nothing but the server, without waiting for it, or gives it back. What is wrong with a request
 /// is said by [`serve`].
 pub fn at_once(api: &Api, asked: Asked, reply: Reply, resource: &Resource, user: &Arc<User>) -> Option<Reply> {
     let Ok((params, shown)) = both(api, asked, resource) else { return Some(reply) };
+    if params.watch && asked.method == "GET" && resource.part.is_none() {
+        return watch::at_once(api, reply, resource, &params, shown);
+    }
     let waits = params.watch
         || matches!(resource.part.as_deref(), Some(part) if !matches!(part, "status" | "binding" | "eviction"));
     let is_many = resource.name.is_none() && asked.method != "POST";
@@ -383,13 +386,16 @@ fn patch(asked: Asked, shown: &Shown, name: &str, namespace: Option<&str>, param
 }
 
 /// The object in the namespace of the path, which its own must equal if it names one.
-fn placed(object: Object, namespace: Option<&str>) -> Result<Object, Status> {
+fn placed(mut object: Object, namespace: Option<&str>) -> Result<Object, Status> {
     if !object.kind().row().namespaced {
         return Ok(object);
     }
     let within = namespace.unwrap_or(namespace::DEFAULT);
     match object.meta().namespace.as_str() {
-        "" => Ok(object.with_meta(|meta| meta.namespace = within.to_owned())),
+        "" => {
+            object.edit_meta(|meta| within.clone_into(&mut meta.namespace));
+            Ok(object)
+        }
         own if own == within || namespace.is_none() => Ok(object),
         _ => Err(elsewhere()),
     }
@@ -415,9 +421,12 @@ fn complete_names(configuration: &mut Value, name: &str, namespace: Option<&str>
 }
 
 /// The object under the name of the path, which its own must equal if it has one.
-fn named(object: Object, name: &str) -> Result<Object, Status> {
+fn named(mut object: Object, name: &str) -> Result<Object, Status> {
     match object.meta().name.as_str() {
-        "" => Ok(object.with_meta(|meta| meta.name = name.to_owned())),
+        "" => {
+            object.edit_meta(|meta| name.clone_into(&mut meta.name));
+            Ok(object)
+        }
         own if own == name => Ok(object),
         own => {
             let message = format!("the name of the object ({own}) does not match the name on the URL ({name})");

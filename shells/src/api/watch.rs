@@ -1,18 +1,20 @@
 //! Watches as streams of JSON lines.
 
 use crate::api::params::Params;
+use crate::api::resources::LIST_AT_ONCE_MAX;
 use crate::api::route::Resource;
 use crate::api::shown::{Shape, Shown};
 use crate::api::{Api, reply};
 use crate::clock;
 use crate::host::FromServer;
-use crate::http::Exchange;
+use crate::http::{Exchange, Growing, Reply};
 use crossbeam_channel::{Receiver, select, unbounded};
 use miniku_core::api::served::Form;
-use miniku_core::program::{Answer, Revision, Verb, WatchEvent, WatchFrom};
+use miniku_core::api::status::Status;
+use miniku_core::program::{Answer, Query, Revision, Verb, WatchEvent, WatchFrom};
 use miniku_core::rng::Draw;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// How many events may wait for a watcher that does not read, before its watch is ended. It then lists again.
@@ -22,14 +24,76 @@ const BEHIND_MAX: usize = 4096;
 ///
 /// Source: Kubernetes, kube-apiserver `--min-request-timeout`, 1800 s.
 const TIMEOUT: Duration = Duration::from_secs(1800);
+/// No watch lasts longer, whatever its time-out is: clocks end, too.
+const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Bytes that may wait for a watcher that does not read, before its watch is ended.
+const BEHIND_BYTES: usize = 8 << 20;
+
+/// Serves a watch that needs no thread, since each of its events is little work: it is written down as the server tells it,
+/// and the front sends it. Any other watch is given back.
+pub fn at_once(api: &Api, reply: Reply, resource: &Resource, params: &Params, shown: Shown) -> Option<Reply> {
+    let Ok((query, from)) = asked(resource, params) else { return Some(reply) };
+    // At the start there may be as many events as objects.
+    let few = matches!(from, WatchFrom::After(_))
+        || api.host.look(|server| server.store().count(resource.kind())) <= LIST_AT_ONCE_MAX;
+    let little = matches!((&shown.served.form, shown.shape), (Form::Kept, Shape::Whole));
+    if !few || !little || params.initial_events || !reply.may_grow() {
+        return Some(reply);
+    }
+    let (id, begun) = (Arc::new(OnceLock::new()), Arc::new(AtomicBool::new(false)));
+    let (host, own, live) = (Arc::downgrade(&api.host), id.clone(), begun.clone());
+    let left = move || {
+        if let (Some(host), Some(id)) = (host.upgrade(), own.get()) {
+            host.gone(*id);
+        }
+    };
+    let (end, mut lines) = (end(params), Lines::of(shown));
+    let (mut asks, mut growing) = (Some((reply, left)), None::<Growing>);
+    let route = move |said: FromServer| {
+        if let Some((reply, left)) = asks.take() {
+            if let FromServer::Answer(Answer::Watching) = said {
+                growing = Some(reply.grow(reply::JSON, end, left));
+                return true;
+            }
+            if let FromServer::Answer(answer) = said {
+                reply::answer(reply, &lines.shown, answer, &[]);
+            }
+            return false;
+        }
+        let (FromServer::Event(_), Some(growing)) = (&said, &growing) else { return false };
+        lines.text.clear();
+        lines.put(Some(said));
+        // What there is at the start is handed over whatever its size; later a reader must keep up.
+        let fits = !live.load(Ordering::Relaxed) || growing.waiting() < BEHIND_BYTES;
+        fits && growing.send(&lines.text)
+    };
+    let verb = Verb::Watch { query, from, bookmarks: params.bookmarks };
+    let given = api.host.submit(verb.into(), Box::new(route));
+    begun.store(true, Ordering::Relaxed);
+    // It is asked for by the front, whose thread this is, when it has returned.
+    id.set(given).expect("it is set here only");
+    None
+}
+
+/// What is watched, from when on.
+fn asked(resource: &Resource, params: &Params) -> Result<(Query, WatchFrom), Status> {
+    let mut query = params.query(resource.kind(), resource.namespace.as_deref())?;
+    if let Some(name) = &resource.name {
+        query.fields.0.extend(miniku_core::api::selector::FieldSelector::equal("metadata.name", name).0);
+    }
+    Ok((query, params.watch_from()?))
+}
+
+/// When a watch is over.
+fn end(params: &Params) -> Instant {
+    let usual = || TIMEOUT + Duration::from_secs(Draw::new(clock::seed()).below(1800));
+    Instant::now() + params.timeout.unwrap_or_else(usual).min(TIMEOUT_MAX)
+}
 
 /// Serves a watch until its time is over, or one side has enough.
 pub fn serve(api: &Api, exchange: Exchange, resource: &Resource, params: &Params, shown: Shown) {
-    let mut params_query = params.query(resource.kind(), resource.namespace.as_deref());
-    if let (Ok(query), Some(name)) = (&mut params_query, &resource.name) {
-        query.fields.0.extend(miniku_core::api::selector::FieldSelector::equal("metadata.name", name).0);
-    }
-    let (query, from) = match params_query.and_then(|query| Ok((query, params.watch_from()?))) {
+    let (query, from) = match asked(resource, params) {
         Ok(both) => both,
         Err(status) => return reply::status(exchange, &status),
     };
@@ -52,8 +116,7 @@ pub fn serve(api: &Api, exchange: Exchange, resource: &Resource, params: &Params
         revision: api.host.look(|server| server.store().revision()),
         events: news.len().saturating_sub(1),
     });
-    let end = Instant::now()
-        + params.timeout.unwrap_or_else(|| TIMEOUT + Duration::from_secs(Draw::new(clock::seed()).below(1800)));
+    let end = end(params);
     match news.recv() {
         Ok(FromServer::Answer(Answer::Watching)) => stream(exchange, Lines::of(shown), &news, end, initial),
         Ok(FromServer::Answer(answer)) => reply::answer(exchange, &shown, answer, &[]),

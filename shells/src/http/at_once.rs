@@ -2,16 +2,21 @@
 //!
 //! To hand a request to a thread and its answer back costs more than most answers: four times somebody has to be woken.
 //! So what is small and whole is first offered to [`AtOnce`], on the front's thread. What it does not take goes to
-//! tiny_http, as everything that streams, waits or is large.
+//! tiny_http, as everything that waits or is large.
+//!
+//! An answer may also grow, as a watch does ([`Reply::grow`]): whoever has news hands it over, and the front sends it. So
+//! a thousand watches that wait for nothing are a thousand sockets, and no threads.
 
-use std::io;
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use nix::sys::eventfd::EventFd;
 
 use super::Metrics;
 use super::asked::Asked;
-use super::metrics::add;
+use super::metrics::{add, sub};
 use super::refusal::status_body;
 use super::wording::Manner;
 
@@ -38,6 +43,8 @@ pub trait Respond {
 pub struct Reply {
     to: u64,
     manner: Manner,
+    /// The client takes a body in chunks.
+    chunks: bool,
     /// `None` once answered or given back.
     replies: Option<Arc<Replies>>,
     metrics: Arc<Metrics>,
@@ -45,8 +52,33 @@ pub struct Reply {
 
 impl Reply {
     /// For the connection that the front knows as `to`.
-    pub(super) fn new(to: u64, manner: Manner, replies: Arc<Replies>, metrics: Arc<Metrics>) -> Self {
-        Self { to, manner, replies: Some(replies), metrics }
+    pub(super) fn new(to: u64, manner: Manner, chunks: bool, replies: Arc<Replies>, metrics: Arc<Metrics>) -> Self {
+        Self { to, manner, chunks, replies: Some(replies), metrics }
+    }
+
+    /// Whether the answer may grow.
+    pub fn may_grow(&self) -> bool {
+        self.chunks && !self.manner.head_only
+    }
+
+    /// Answers 200 with a body that grows until it is dropped, or until some time. `left` is called once, on the front's
+    /// thread, when nothing more can be sent: the time is over, or the client has left.
+    pub fn grow(mut self, content_type: &str, until: Instant, left: impl FnOnce() + Send + 'static) -> Growing {
+        let replies = self.replies.take().expect("only answering takes it, and answering consumes the reply");
+        add(&self.metrics.requests, 1);
+        self.metrics.count_answer(200);
+        add(&self.metrics.streams_open, 1);
+        let mut head = self.manner.head(200, Some(content_type), &[]);
+        head.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
+        let grown = Arc::new(Grown {
+            until,
+            waiting: AtomicUsize::new(head.len()),
+            ended: AtomicBool::new(false),
+            left: Mutex::new(Some(Box::new(left))),
+            metrics: self.metrics.clone(),
+        });
+        replies.put(self.to, Said::Head(head, grown.clone()));
+        Growing { to: self.to, replies, grown }
     }
 
     /// Nobody shall hear of it.
@@ -60,8 +92,93 @@ impl Reply {
         self.metrics.count_answer(status);
         let (mut out, body) = self.manner.whole(status, content_type, headers, body);
         out.extend_from_slice(body);
-        replies.put(self.to, out);
+        replies.put(self.to, Said::Answer(out));
     }
+}
+
+/// An answer under way that grows. Dropping it ends it.
+pub struct Growing {
+    to: u64,
+    replies: Arc<Replies>,
+    grown: Arc<Grown>,
+}
+
+/// What both ends know of an answer that grows.
+pub(super) struct Grown {
+    /// It ends at this time.
+    pub until: Instant,
+    /// Bytes that the client has not been sent.
+    waiting: AtomicUsize,
+    /// Nothing more is sent.
+    ended: AtomicBool,
+    left: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Grown {
+    /// So many bytes were sent.
+    pub fn sent(&self, count: usize) {
+        self.waiting.fetch_sub(count, Ordering::AcqRel);
+    }
+
+    /// Nothing more will be sent; who sends is told.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(left) = left {
+            left();
+        }
+    }
+}
+
+impl Drop for Grown {
+    fn drop(&mut self) {
+        sub(&self.metrics.streams_open, 1);
+    }
+}
+
+impl Growing {
+    /// Bytes that the client has not been sent.
+    pub fn waiting(&self) -> usize {
+        self.grown.waiting.load(Ordering::Acquire)
+    }
+
+    /// Sends bytes, of which there must be some, as one chunk. False if nobody takes them any more.
+    pub fn send(&self, bytes: &[u8]) -> bool {
+        if self.grown.ended.load(Ordering::Acquire) {
+            return false;
+        }
+        let mut chunk = Vec::with_capacity(bytes.len() + 12);
+        write!(chunk, "{:x}\r\n", bytes.len()).expect("a Vec takes every write");
+        chunk.extend_from_slice(bytes);
+        chunk.extend_from_slice(b"\r\n");
+        self.grown.waiting.fetch_add(chunk.len(), Ordering::AcqRel);
+        self.replies.put(self.to, Said::More(chunk));
+        true
+    }
+}
+
+impl Drop for Growing {
+    fn drop(&mut self) {
+        if !self.grown.ended.swap(true, Ordering::AcqRel) {
+            self.replies.put(self.to, Said::End);
+        }
+    }
+}
+
+/// The end of a body in chunks.
+pub(super) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// What is said to a client.
+pub(super) enum Said {
+    /// The whole answer.
+    Answer(Vec<u8>),
+    /// The head of one that grows.
+    Head(Vec<u8>, Arc<Grown>),
+    /// More of it.
+    More(Vec<u8>),
+    /// It is complete.
+    End,
 }
 
 impl Respond for Reply {
@@ -78,7 +195,7 @@ impl Drop for Reply {
     }
 }
 
-/// Answers on their way to the front; at most one a connection.
+/// Answers on their way to the front.
 pub(super) struct Replies {
     waiting: Mutex<Waiting>,
     wake: Arc<EventFd>,
@@ -86,7 +203,7 @@ pub(super) struct Replies {
 
 #[derive(Default)]
 struct Waiting {
-    answers: Vec<(u64, Vec<u8>)>,
+    answers: Vec<(u64, Said)>,
     /// The front waits in the kernel, or is about to: it has to be woken.
     front_sleeps: bool,
 }
@@ -96,9 +213,9 @@ impl Replies {
         Self { waiting: Mutex::default(), wake }
     }
 
-    fn put(&self, to: u64, answer: Vec<u8>) {
+    fn put(&self, to: u64, said: Said) {
         let mut waiting = self.lock();
-        waiting.answers.push((to, answer));
+        waiting.answers.push((to, said));
         let sleeps = std::mem::take(&mut waiting.front_sleeps);
         drop(waiting);
         if sleeps {
@@ -108,7 +225,7 @@ impl Replies {
     }
 
     /// What has come. If it is nothing, the front may sleep: it will be woken.
-    pub fn take(&self) -> Vec<(u64, Vec<u8>)> {
+    pub fn take(&self) -> Vec<(u64, Said)> {
         let mut waiting = self.lock();
         waiting.front_sleeps = waiting.answers.is_empty();
         std::mem::take(&mut waiting.answers)

@@ -29,7 +29,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, connect, socket};
 
 use super::asked::{Asked, Headers};
-use super::at_once::{self, AtOnce, Replies, Reply, Respond};
+use super::at_once::{self, AtOnce, Grown, LAST_CHUNK, Replies, Reply, Respond, Said};
 use super::client::{CLIENT_HEADER, Client, Clients};
 use super::framing::{BodyLength, Event, Framing, FramingLimits, Head};
 use super::metrics::{Metrics, add, sub};
@@ -260,6 +260,8 @@ struct Conn {
     ready: Ready,
     /// A request that is gathered to be offered as a whole, rather than passed on as it comes.
     gathered: Option<Box<Gathered>>,
+    /// An answer under way that grows.
+    grown: Option<Arc<Grown>>,
     /// Answer bytes the client has not taken.
     to_outer: Pending,
     /// Request bytes tiny_http has not taken.
@@ -296,6 +298,8 @@ enum Phase {
     Answer,
     /// Somebody has the [`Reply`] to the request.
     Promised,
+    /// The answer has begun, and somebody sends more of it now and then.
+    Growing,
     /// That answer is under way.
     Delivered,
     /// The last answer is under way; then the sending side is closed.
@@ -346,6 +350,11 @@ impl Pending {
     }
 
     fn put(&mut self, bytes: &[u8]) {
+        // What is gone goes, too, where there is always something that waits.
+        if self.at > BUFFER && self.at > self.bytes.len() / 2 {
+            self.bytes.drain(..self.at);
+            self.at = 0;
+        }
         self.bytes.extend_from_slice(bytes);
     }
 
@@ -478,7 +487,10 @@ impl Front {
             for index in 0..self.slots.len() as u32 {
                 if let Some(conn) = &mut self.slots[index as usize].conn {
                     conn.close = true;
-                    if conn.phase == Phase::Head && !conn.framing.in_head() && conn.carry.is_empty() {
+                    if conn.phase == Phase::Growing {
+                        self.again.push(index);
+                        complete(conn);
+                    } else if conn.phase == Phase::Head && !conn.framing.in_head() && conn.carry.is_empty() {
                         self.drop_slot(index);
                     }
                 }
@@ -550,6 +562,7 @@ impl Front {
             phase: Phase::Head,
             ready: Ready { outer_out: true, ..Ready::default() },
             gathered: None,
+            grown: None,
             to_outer: Pending::default(),
             to_inner: Pending::default(),
             carry: Pending::default(),
@@ -646,7 +659,12 @@ impl Front {
                 conn.since = self.now;
                 on = true;
             }
-            Phase::Farewell | Phase::Promised => {}
+            Phase::Growing if conn.ready.outer_fin => {
+                conn.close = true;
+                complete(conn);
+                on = true;
+            }
+            Phase::Farewell | Phase::Promised | Phase::Growing => {}
             Phase::Delivered if conn.to_outer.is_empty() => {
                 conn.since = self.now;
                 conn.phase = if conn.close { Phase::Farewell } else { Phase::Head };
@@ -675,6 +693,9 @@ impl Front {
             let written = write_some(&mut conn.outer, conn.to_outer.rest(), &mut conn.ready.outer_out)?;
             if written > 0 {
                 conn.to_outer.take(written);
+                if let Some(grown) = &conn.grown {
+                    grown.sent(written);
+                }
                 conn.progress = self.now;
                 add(&self.parts.metrics.bytes_out, written as u64);
                 if conn.to_outer.is_empty() {
@@ -881,7 +902,8 @@ impl Front {
         let asked = Asked { method: head.method(), target: head.target(), headers, body };
         let manner = Manner { head_only: conn.head_only, close: conn.close };
         let to = token(index, self.slots[index as usize].generation);
-        let reply = Reply::new(to, manner, self.replies.clone(), self.parts.metrics.clone());
+        let chunks = !head.is_http_10();
+        let reply = Reply::new(to, manner, chunks, self.replies.clone(), self.parts.metrics.clone());
         let given_back = match &self.parts.at_once {
             Some(at_once) => at_once(asked, reply),
             None => Some(reply),
@@ -902,14 +924,40 @@ impl Front {
         for _ in 0..TURN {
             let answers = self.replies.take();
             self.more_answers = !answers.is_empty();
-            for (to, answer) in answers {
+            // What is said to one client at once leaves in one write.
+            let mut touched = BTreeSet::new();
+            for (to, said) in answers {
                 let (index, generation) = slot_of(to);
                 let slot = &mut self.slots[index as usize];
-                // Another generation: the client has left before its answer came.
-                let Some(conn) = slot.conn.as_mut().filter(|_| slot.generation == generation) else { continue };
-                conn.to_outer.put_whole(answer);
-                conn.phase = Phase::Delivered;
-                conn.progress = self.now;
+                let conn = slot.conn.as_mut().filter(|_| slot.generation == generation);
+                let Some(conn) = conn else {
+                    // Another generation: the client has left before its answer came.
+                    if let Said::Head(_, grown) = said {
+                        grown.end();
+                    }
+                    continue;
+                };
+                // Without a byte that waits already, nobody has been waited for.
+                if conn.to_outer.is_empty() {
+                    conn.progress = self.now;
+                }
+                match said {
+                    Said::Answer(answer) => {
+                        conn.to_outer.put_whole(answer);
+                        conn.phase = Phase::Delivered;
+                    }
+                    Said::Head(head, grown) => {
+                        conn.to_outer.put_whole(head);
+                        conn.phase = Phase::Growing;
+                        conn.grown = Some(grown);
+                    }
+                    Said::More(more) if conn.phase == Phase::Growing => conn.to_outer.put_whole(more),
+                    Said::End if conn.phase == Phase::Growing => complete(conn),
+                    Said::More(_) | Said::End => {}
+                }
+                touched.insert(index);
+            }
+            for index in touched {
                 self.drive(index);
             }
             if !self.more_answers {
@@ -1092,6 +1140,7 @@ impl Front {
         match conn.phase {
             Phase::Linger => Some(conn.since + LINGER_TIME),
             _ if !conn.to_outer.is_empty() => Some(conn.progress + limits.write_stall),
+            Phase::Growing => conn.grown.as_ref().map(|grown| grown.until),
             Phase::Farewell | Phase::Body | Phase::Answer if !conn.to_inner.is_empty() && conn.inner.is_none() => {
                 Some(conn.since + CONNECT_RETRY)
             }
@@ -1148,6 +1197,10 @@ impl Front {
         match conn.phase {
             Phase::Linger | Phase::Farewell => Flow::Close,
             _ if !conn.to_outer.is_empty() => Flow::Close,
+            Phase::Growing => {
+                complete(conn);
+                Flow::On
+            }
             Phase::Head if conn.framing.in_head() => self.refuse(conn, Refusal::HeadTimeout),
             Phase::Head => Flow::Close,
             Phase::Body | Phase::Answer if conn.inner.is_none() && !conn.to_inner.is_empty() => {
@@ -1181,6 +1234,9 @@ impl Front {
 
     fn vacate(&mut self, index: u32, conn: &mut Conn) {
         self.parts.clients.close(&conn.client);
+        if let Some(grown) = conn.grown.take() {
+            grown.end();
+        }
         if let Some(timer) = conn.timer.take() {
             self.timers.remove(&(timer, index));
         }
@@ -1200,6 +1256,15 @@ impl Front {
                 self.per_peer.remove(&peer);
             }
         }
+    }
+}
+
+/// Ends an answer that grows.
+fn complete(conn: &mut Conn) {
+    conn.to_outer.put(LAST_CHUNK);
+    conn.phase = Phase::Delivered;
+    if let Some(grown) = conn.grown.take() {
+        grown.end();
     }
 }
 

@@ -25,7 +25,7 @@ mod server;
 mod wording;
 
 pub use asked::{Asked, Headers};
-pub use at_once::{AtOnce, Reply, Respond};
+pub use at_once::{AtOnce, Growing, Reply, Respond};
 pub use client::{Client, Departure};
 pub use exchange::{Exchange, Stream};
 pub use framing::{BodyLength, Event, Framing, FramingLimits, Head};

@@ -17,5 +17,6 @@ mod quickstart;
 mod recording;
 mod streams;
 mod test_server;
+mod too_much;
 mod workloads;
 mod world;

@@ -2,6 +2,7 @@
 //!
 //! Types were checked before. A rule that meets another type all the same finds nothing: no text, no number, no items.
 
+use super::ERRORS_MAX;
 use crate::api::status::{FieldError, FieldErrorKind};
 use serde_json::Value;
 use std::cell::RefCell;
@@ -131,8 +132,12 @@ impl<'a, 'v> At<'a, 'v> {
         path
     }
 
-    fn error(&self, kind: FieldErrorKind) {
-        self.errors.borrow_mut().push(FieldError { field: self.path(), kind });
+    /// What is wrong is shown, and a list of very many items that are wrong because of each other is long.
+    fn error(&self, kind: impl FnOnce() -> FieldErrorKind) {
+        let mut errors = self.errors.borrow_mut();
+        if errors.len() < ERRORS_MAX {
+            errors.push(FieldError { field: self.path(), kind: kind() });
+        }
     }
 
     /// Errors that something else found.
@@ -142,27 +147,27 @@ impl<'a, 'v> At<'a, 'v> {
 
     /// It must be there; `why` may add what for.
     pub fn required(&self, why: &str) {
-        self.error(FieldErrorKind::Required(why.into()));
+        self.error(|| FieldErrorKind::Required(why.into()));
     }
 
     /// It cannot be what it is.
     pub fn invalid(&self, rule: impl Into<String>) {
-        self.error(FieldErrorKind::Invalid(shown(self.value), rule.into()));
+        self.error(|| FieldErrorKind::Invalid(shown(self.value), rule.into()));
     }
 
     /// It cannot be `value`, which stands for it or for a part of it.
     pub fn invalid_value(&self, value: &Value, rule: impl Into<String>) {
-        self.error(FieldErrorKind::Invalid(shown(value), rule.into()));
+        self.error(|| FieldErrorKind::Invalid(shown(value), rule.into()));
     }
 
     /// It is a map of texts, and cannot be what it is.
     pub fn invalid_map(&self, rule: &str) {
-        self.error(FieldErrorKind::Invalid(shown_map(self.value), rule.into()));
+        self.error(|| FieldErrorKind::Invalid(shown_map(self.value), rule.into()));
     }
 
     /// It must not be there, or must not change.
     pub fn forbidden(&self, rule: impl Into<String>) {
-        self.error(FieldErrorKind::Forbidden(rule.into()));
+        self.error(|| FieldErrorKind::Forbidden(rule.into()));
     }
 
     /// It is none of those that can be.
@@ -173,7 +178,7 @@ impl<'a, 'v> At<'a, 'v> {
     /// A part of it, `value`, is none of those that can be.
     pub fn not_supported_value(&self, value: &str, supported: &[&str]) {
         let supported = supported.iter().map(ToString::to_string).collect();
-        self.error(FieldErrorKind::NotSupported(value.into(), supported));
+        self.error(|| FieldErrorKind::NotSupported(value.into(), supported));
     }
 
     /// It occurs twice.
@@ -183,22 +188,22 @@ impl<'a, 'v> At<'a, 'v> {
 
     /// `value`, which stands for it, occurs twice.
     pub fn duplicate_of(&self, value: &Value) {
-        self.error(FieldErrorKind::Duplicate(shown(value)));
+        self.error(|| FieldErrorKind::Duplicate(shown(value)));
     }
 
     /// What it names does not exist.
     pub fn not_found(&self) {
-        self.error(FieldErrorKind::NotFound(shown(self.value)));
+        self.error(|| FieldErrorKind::NotFound(shown(self.value)));
     }
 
     /// It has more bytes than this.
     pub fn too_long(&self, most: u64) {
-        self.error(FieldErrorKind::TooLong(most));
+        self.error(|| FieldErrorKind::TooLong(most));
     }
 
     /// It has so many items, and may have so many.
     pub fn too_many(&self, has: usize, most: u64) {
-        self.error(FieldErrorKind::TooMany(has, most));
+        self.error(|| FieldErrorKind::TooMany(has, most));
     }
 
     /// It must obey a rule, also if it is not there.

@@ -163,7 +163,7 @@ fn exit_codes(codes: &At, containers: &BTreeSet<&str>) {
     if numbers.is_empty() {
         values.invalid("at least one value is required");
     } else if numbers.len() > 255 {
-        values.invalid("must have at most 255 items");
+        return values.invalid("must have at most 255 items");
     }
     for (nth, value) in codes.items("values").enumerate() {
         let number = value.number().unwrap_or(0);

@@ -7,6 +7,7 @@ use super::text;
 use crate::api::kinds::KindRow;
 use crate::api::meta::{Labels, ObjectMeta};
 use crate::api::status::{FieldError, FieldErrorKind};
+use std::collections::BTreeSet;
 
 /// All annotations of an object together are no longer, keys and values.
 ///
@@ -125,7 +126,8 @@ pub fn change(new: &ObjectMeta, old: &ObjectMeta, errors: &mut Vec<FieldError>) 
         }
     }
     if old.is_deleting() {
-        let added: Vec<&String> = new.finalizers.iter().filter(|one| !old.finalizers.contains(one)).collect();
+        let before: BTreeSet<&String> = old.finalizers.iter().collect();
+        let added: Vec<&String> = new.finalizers.iter().filter(|one| !before.contains(one)).collect();
         if !added.is_empty() {
             let shown: Vec<String> = added.iter().map(|one| format!("{one:?}")).collect();
             let rule = format!(

@@ -70,6 +70,9 @@ impl Rules {
     pub const ANY: Rules = Rules { name: text::subdomain, content: |_| {}, change: |_, _| {}, status: None };
 }
 
+/// So many things at most are told to be wrong with one object: who sends it is a person, and it may have a million items.
+pub const ERRORS_MAX: usize = 100;
+
 /// Checks all of a new object, or of an old one's next version: its metadata, then by its kind's own rules. Empty if
 /// nothing is wrong.
 ///
@@ -87,6 +90,7 @@ pub fn validate(new: &Object, old: Option<&Object>) -> Vec<FieldError> {
         let old = old.map(Object::to_value);
         errors.extend(content(new.kind(), &value, old.as_ref()));
     }
+    errors.truncate(ERRORS_MAX);
     errors
 }
 

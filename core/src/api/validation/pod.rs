@@ -665,8 +665,8 @@ fn tolerated<'v>(one: &At<'_, 'v>) -> [&'v str; 4] {
 }
 
 fn added_tolerations(new: &At, old: &At) {
-    let kept = |was: At| new.items("tolerations").any(|is| tolerated(&is) == tolerated(&was));
-    if !old.items("tolerations").all(kept) {
+    let there: BTreeSet<[&str; 4]> = new.items("tolerations").map(|is| tolerated(&is)).collect();
+    if !old.items("tolerations").all(|was| there.contains(&tolerated(&was))) {
         new.field("tolerations").forbidden("existing toleration can not be modified except its tolerationSeconds");
     }
 }
@@ -685,8 +685,8 @@ fn without_changeable(new: &At, old: &At) -> Value {
     }
     // Gates may only be opened.
     let gates = |spec: &Value| spec.get("schedulingGates").and_then(Value::as_array).cloned().unwrap_or_default();
-    let had = gates(was);
-    if gates(&spec).iter().all(|gate| had.contains(gate)) {
+    let had: BTreeSet<String> = gates(was).iter().map(Value::to_string).collect();
+    if gates(&spec).iter().all(|gate| had.contains(&gate.to_string())) {
         put(&mut spec, "schedulingGates", was.get("schedulingGates"));
     }
     for list in ["containers", "initContainers"] {
