@@ -33,6 +33,8 @@ pub enum Role {
     Garbage,
     /// The namespace controller.
     Namespaces,
+    /// The endpoints controller.
+    Endpoints,
     /// A node's kubelet.
     Kubelet,
     /// Somebody at a keyboard.

@@ -7,6 +7,7 @@ pub mod custom;
 pub mod defaults;
 pub mod definition;
 pub mod deployment;
+pub mod endpoints;
 pub mod event;
 pub mod int_or_string;
 pub mod jsonpath;

@@ -2,7 +2,9 @@
 
 pub mod attempts;
 pub mod deployment;
+pub mod endpoints;
 pub mod garbage;
+pub(crate) mod labelled;
 pub mod namespaces;
 pub mod node_lifecycle;
 pub mod replicaset;
@@ -13,8 +15,8 @@ pub mod workload;
 
 use crate::pages::Page;
 
-/// The pages of what happens to pods and nodes that are lost, and to what is left over. The sets' own come first in a
-/// pod's life, and are listed by themselves.
+/// The pages of what is told of pods that run, of what happens to pods and nodes that are lost, and to what is left over.
+/// The sets' own come first in a pod's life, and are listed by themselves.
 pub fn pages() -> Vec<Page> {
-    [node_lifecycle::pages(), garbage::pages(), namespaces::pages()].concat()
+    [endpoints::pages(), node_lifecycle::pages(), garbage::pages(), namespaces::pages()].concat()
 }

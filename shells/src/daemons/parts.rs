@@ -15,7 +15,7 @@ use crate::node::{Fake, Namespaces, NodeServer, Share, facts};
 use crate::recording::Recorder;
 use miniku_core::apiserver::{self, services};
 use miniku_core::client::{Backoff, informer};
-use miniku_core::controllers::{garbage, namespaces, node_lifecycle, workload};
+use miniku_core::controllers::{endpoints, garbage, namespaces, node_lifecycle, workload};
 use miniku_core::kubelet;
 use miniku_core::record::Birth;
 use miniku_core::scheduler::{SchedulerOptions, Strategy};
@@ -123,6 +123,7 @@ pub fn controllers(eviction_after: Duration, informer: informer::Options) -> Vec
         Birth::NodeLifecycle { options: lifecycle, seed: clock::seed() },
         Birth::Garbage { options: garbage, seed: clock::seed() },
         Birth::Namespaces { options: namespaces, seed: clock::seed() },
+        Birth::Endpoints { options: endpoints::Options { informer }, seed: clock::seed() },
     ]
 }
 

@@ -124,7 +124,7 @@ fn killed_up_is_replayed(runtime: &'static str) {
         up.ready().running("app=s0", 3);
         assert!(up.terminate().0.success());
         let programs =
-            ["apiserver", "scheduler", "workloads", "node-lifecycle", "garbage", "namespaces", "kubelet-node-1"];
+            ["apiserver", "scheduler", "workloads", "node-lifecycle", "garbage", "namespaces", "endpoints", "kubelet-node-1"];
         flight.exact(&programs.map(|program| (program, 4, 3)));
     });
 }
@@ -171,7 +171,7 @@ fn killed_parts_are_replayed(runtime: &'static str) {
         });
         running.into_iter().for_each(|daemon| assert!(daemon.terminate().0.success()));
         assert!(server.unwrap().terminate().0.success());
-        let programs = ["apiserver", "scheduler", "workloads", "node-lifecycle", "garbage", "namespaces", "kubelet-n"];
+        let programs = ["apiserver", "scheduler", "workloads", "node-lifecycle", "garbage", "namespaces", "endpoints", "kubelet-n"];
         flight.exact(&programs.map(|program| (program, 3, 2)));
     });
 }

@@ -8,7 +8,7 @@
 pub mod claim;
 pub mod failures;
 mod program;
-mod selecting;
+pub(in crate::controllers) mod selecting;
 
 pub use program::{BURST, Options, WorkloadController};
 
