@@ -22,6 +22,7 @@ library! {
     "cascades"
     "namespace-ends"
     "drain"
+    "two-drainers"
     "kubelet-restart"
     "node-death"
     "node-death-while-scaling"

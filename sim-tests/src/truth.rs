@@ -35,6 +35,8 @@ pub enum Role {
     Namespaces,
     /// The endpoints controller.
     Endpoints,
+    /// The controller of disruption budgets.
+    Disruption,
     /// A node's kubelet.
     Kubelet,
     /// Somebody at a keyboard.

@@ -2,6 +2,8 @@
 
 pub mod access;
 pub mod base64;
+pub mod budget;
+pub mod condition;
 pub mod core_v1;
 pub mod custom;
 pub mod defaults;

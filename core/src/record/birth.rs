@@ -2,6 +2,7 @@
 
 use crate::api::object::Object;
 use crate::apiserver::{self, ApiServer};
+use crate::controllers::disruption::{self, DisruptionController};
 use crate::controllers::endpoints::{self, EndpointsController};
 use crate::controllers::garbage::{self, GarbageCollector};
 use crate::controllers::namespaces::{self, NamespaceController};
@@ -31,6 +32,8 @@ pub enum Birth {
     Namespaces { options: namespaces::Options, seed: u64 },
     /// The controller of endpoints.
     Endpoints { options: endpoints::Options, seed: u64 },
+    /// The controller of disruption budgets.
+    Disruption { options: disruption::Options, seed: u64 },
     /// A node's kubelet.
     Kubelet(Box<kubelet::Options>),
 }
@@ -65,6 +68,7 @@ impl Birth {
             Birth::Garbage { .. } => "garbage".into(),
             Birth::Namespaces { .. } => "namespaces".into(),
             Birth::Endpoints { .. } => "endpoints".into(),
+            Birth::Disruption { .. } => "disruption".into(),
             Birth::Kubelet(options) => format!("kubelet-{}", options.node),
         }
     }
@@ -79,6 +83,7 @@ impl Birth {
             Birth::Garbage { options, seed } => Box::new(GarbageCollector::new(options, seed)),
             Birth::Namespaces { options, seed } => Box::new(NamespaceController::new(options, seed)),
             Birth::Endpoints { options, seed } => Box::new(EndpointsController::new(options, seed)),
+            Birth::Disruption { options, seed } => Box::new(DisruptionController::new(options, seed)),
             Birth::Kubelet(options) => Box::new(Kubelet::new(*options)),
         }
     }
@@ -93,6 +98,7 @@ impl Birth {
             | Birth::Garbage { .. }
             | Birth::Namespaces { .. }
             | Birth::Endpoints { .. }
+            | Birth::Disruption { .. }
             | Birth::Kubelet(_) => &[],
         }
     }

@@ -1,8 +1,8 @@
 //! What a service's endpoints are to be.
 
 use crate::api::endpoints::{
-    ENDPOINTS_CONTROLLER, ENDPOINTS_MANAGED_BY, Endpoint, EndpointAddress, EndpointConditions, EndpointSlice, Endpoints,
-    HEADLESS, MANAGED_BY, OVER_CAPACITY, SERVICE_NAME, SLICE_CONTROLLER,
+    ENDPOINTS_CONTROLLER, ENDPOINTS_MANAGED_BY, Endpoint, EndpointAddress, EndpointConditions, EndpointSlice,
+    Endpoints, HEADLESS, MANAGED_BY, OVER_CAPACITY, SERVICE_NAME, SLICE_CONTROLLER,
 };
 use crate::api::event::ObjectReference;
 use crate::api::kinds::Kind;
@@ -235,7 +235,10 @@ fn endpoints(view: &View<'_>, service: &Service, plan: &mut Plan) {
     let mut labels = common_labels(view.service, service);
     labels.insert(ENDPOINTS_MANAGED_BY.into(), ENDPOINTS_CONTROLLER.into());
     let meta = view.service.meta();
-    let new = || Object::empty(Kind::Endpoints).with_meta(|of| (of.namespace, of.name) = (meta.namespace.clone(), meta.name.clone()));
+    let new = || {
+        Object::empty(Kind::Endpoints)
+            .with_meta(|of| (of.namespace, of.name) = (meta.namespace.clone(), meta.name.clone()))
+    };
     let object = view.endpoints.cloned().unwrap_or_else(new).with_meta(|meta| {
         meta.labels = labels;
         meta.annotations.remove(OVER_CAPACITY);

@@ -214,7 +214,8 @@ impl EndpointsController {
         let plan = match (row.then, object, endpoints) {
             (Action::Keep, Some(object), _) => {
                 let selector = selector(object).unwrap_or_default();
-                let pods = self.labelled.candidates(&key.namespace, &selector).filter_map(|pod| self.pods.get::<Pod>(pod));
+                let pods =
+                    self.labelled.candidates(&key.namespace, &selector).filter_map(|pod| self.pods.get::<Pod>(pod));
                 let slices = self.of_service.get(key).into_iter().flatten();
                 plan(&View {
                     service: object,
