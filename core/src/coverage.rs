@@ -40,6 +40,11 @@ sites! {
     // The Deployment controller.
     TemplateCollision "the name for a new replica set was taken";
     RolloutOverdue "a rollout took longer than its deadline";
+    // The Job controller, and who holds children.
+    JobCompleted "a job succeeded";
+    JobFailed "a job failed";
+    JobBacksOff "a job waited before it made another pod";
+    StrayReleased "a pod was let go whose job was gone";
     // The API server.
     UpdateConflict "an update met a newer revision";
     UpdateOfTwin "an update was meant for a former object of that name";

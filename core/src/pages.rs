@@ -36,6 +36,7 @@ pub fn pages() -> Vec<Page> {
         controllers::workload::pages(),
         controllers::replicaset::pages(),
         controllers::deployment::pages(),
+        controllers::job::pages(),
         scheduler::pages(),
         kubelet::pages(),
         apiserver::pages(),

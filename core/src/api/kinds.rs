@@ -572,8 +572,7 @@ pub const KINDS: &[KindRow] = &[
         has_generation: true,
         message: "batch/v1.Job",
         columns: workloads::JOB,
-        fields: &[],
-        effect: Effect::NotYet("no controller makes its pods"),
+        effect: Effect::Acts,
         set_defaults: defaults::job,
         rules: validation::JOB,
         ..KindRow::EMPTY

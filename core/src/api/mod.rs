@@ -12,6 +12,7 @@ pub mod deployment;
 pub mod endpoints;
 pub mod event;
 pub mod int_or_string;
+pub mod job;
 pub mod jsonpath;
 pub mod kinds;
 pub mod lease;

@@ -5,6 +5,7 @@ pub mod deployment;
 pub mod disruption;
 pub mod endpoints;
 pub mod garbage;
+pub mod job;
 pub(crate) mod labelled;
 pub mod namespaces;
 pub mod node_lifecycle;

@@ -19,6 +19,7 @@ use crate::api::selector::LabelSelector;
 use crate::client::Informer;
 use crate::client::events::Tone;
 use crate::controllers::deployment::Deployments;
+use crate::controllers::job::Jobs;
 use crate::controllers::replicaset::ReplicaSets;
 use crate::controllers::workload::failures::Failures;
 use crate::pages::Page;
@@ -51,6 +52,12 @@ pub trait Workload: fmt::Debug + Sync {
         true
     }
 
+    /// A finalizer by which it holds its children until it has counted them. Those whose owner is gone, or is going, are let
+    /// go by the program.
+    fn holds(&self) -> Option<&'static str> {
+        None
+    }
+
     /// What it wants. Called at each change of what it sees, and when it asked to look again.
     fn plan(&self, scene: &Scene<'_>) -> Plan;
 
@@ -61,7 +68,7 @@ pub trait Workload: fmt::Debug + Sync {
 }
 
 /// All workloads. Those that make others stand before them.
-pub const WORKLOADS: &[&dyn Workload] = &[&Deployments, &ReplicaSets];
+pub const WORKLOADS: &[&dyn Workload] = &[&Deployments, &ReplicaSets, &Jobs];
 
 /// What the controllers see.
 #[derive(Debug)]
@@ -122,7 +129,7 @@ pub struct Plan {
     pub change: Vec<Changed>,
     /// The owner with its status as it is, if that differs from what is shown.
     pub status: Option<Object>,
-    /// What people are told, beside what is said of each object that is made or deleted.
+    /// What people are told once the status is so.
     pub tell: Vec<Told>,
     /// When the plan may be another though nothing has happened.
     pub look_again: Option<Instant>,
@@ -155,7 +162,7 @@ pub struct New {
 pub enum Naming {
     /// As it says itself.
     Given,
-    /// The first that is free of those drawn for this purpose: a node's name, an index, nothing.
+    /// The first that is free of those drawn for this purpose, which is a part of it: an index, a node's name, nothing.
     Drawn(String),
 }
 

@@ -6,7 +6,7 @@ use crate::api::names;
 use crate::api::object::{Key, Object};
 use crate::api::status::Reason;
 use crate::client::events::{EventRecorder, Tone};
-use crate::client::{Calls, Change, Deadlines, Expectations, Informer, RETRY, Tries, informer};
+use crate::client::{Calls, Change, Deadlines, Expectations, Informer, Queue, RETRY, Tries, informer};
 use crate::controllers::workload::claim::{self, Action};
 use crate::controllers::workload::failures::Failures;
 use crate::controllers::workload::selecting::Selecting;
@@ -53,6 +53,8 @@ pub struct WorkloadController {
     claims: Expectations<Key, Key>,
     /// Which owners wait to see a changed object; an owner may be that object itself.
     changes: Expectations<Key, Key>,
+    /// Children that are held though their owner is gone or going.
+    strays: Queue<Key>,
     /// One for each owner in the view.
     care: BTreeMap<Key, Care>,
 }
@@ -114,6 +116,11 @@ enum Asked {
     },
     Status {
         owner: Key,
+        tell: Vec<Told>,
+    },
+    /// That a child is held no longer whose owner, of this name, is gone or going.
+    Release {
+        owner: Key,
     },
 }
 
@@ -125,7 +132,8 @@ impl Asked {
             | Asked::Change { owner, .. }
             | Asked::Claim { owner, .. }
             | Asked::MayAdopt { owner, .. }
-            | Asked::Status { owner } => owner,
+            | Asked::Status { owner, .. }
+            | Asked::Release { owner } => owner,
         }
     }
 }
@@ -155,6 +163,7 @@ impl WorkloadController {
             deletions: Expectations::default(),
             claims: Expectations::default(),
             changes: Expectations::default(),
+            strays: Queue::default(),
             care: BTreeMap::new(),
         }
     }
@@ -218,9 +227,13 @@ impl WorkloadController {
                 }
                 self.shown(&key, Some(new.revision()));
                 self.queue.set(key, now.mono);
+                if new.meta().is_deleting() && !old.meta().is_deleting() {
+                    self.look_for_strays(now, workload, &new.meta().uid);
+                }
             }
             Change::Deleted(object) => {
                 let key = object.key();
+                self.look_for_strays(now, workload, &object.meta().uid);
                 if let Some(selector) = workload.selector(object) {
                     self.selecting.remove(&key, &selector);
                 }
@@ -232,6 +245,15 @@ impl WorkloadController {
                 self.care.remove(&key);
             }
             Change::Synced => self.look_at_all(now, |one| one.kind() == workload.kind()),
+        }
+    }
+
+    /// The children of an owner that is gone or going may be held in vain.
+    fn look_for_strays(&mut self, now: Now, workload: &dyn Workload, uid: &str) {
+        if workload.holds().is_some() {
+            for child in self.views.owned_by(uid) {
+                self.strays.add(child.key(), now.mono);
+            }
         }
     }
 
@@ -275,7 +297,11 @@ impl WorkloadController {
             care.changing.succeeded();
             care.failures.notice(now.mono, old, new, asked_for);
         }
-        let Some(object) = new else { return };
+        let Some(object) = new else { return self.strays.remove(&key) };
+        let goes = |owner: &Key| self.views.object(owner).is_none_or(|owner| owner.meta().is_deleting());
+        if !object.meta().finalizers.is_empty() && after.as_ref().is_none_or(goes) {
+            self.strays.add(key.clone(), now.mono);
+        }
         match object.meta().controller() {
             Some(_) if after.is_some() || !planted!(AdoptsFromOthers) => {
                 if let Some(care) = after.as_ref().and_then(|owner| self.care.get_mut(owner)) {
@@ -308,6 +334,39 @@ impl WorkloadController {
                 self.queue.set(owner, now.mono);
             }
         }
+    }
+
+    /// The finalizer by which a child is held though it has no owner, or one that is going; and by whose name it was.
+    fn stray(&self, child: &Object) -> Option<(Key, &'static str)> {
+        let holds = |one: &&&dyn Workload| {
+            let finalizer = one.holds()?;
+            child.meta().finalizers.iter().any(|held| held == finalizer).then_some((one.kind(), finalizer))
+        };
+        let (kind, finalizer) = self.workloads.iter().find_map(|one| holds(&one))?;
+        match self.owner(child.meta()).and_then(|owner| self.views.object(&owner)) {
+            Some(owner) if !owner.meta().is_deleting() => None,
+            _ => {
+                let name = child.meta().controller().map_or("", |by| &by.name);
+                Some((Key::new(kind, &child.meta().namespace, name), finalizer))
+            }
+        }
+    }
+
+    /// Lets go of children that are held in vain.
+    fn release_strays(&mut self, now: Now, out: &mut Effects) {
+        while let Some(key) = self.strays.pop_due(now.mono) {
+            let found = self.views.object(&key).and_then(|child| Some((child.clone(), self.stray(child)?)));
+            let Some((child, (owner, finalizer))) = found else {
+                self.strays.remove(&key);
+                continue;
+            };
+            sometimes!(StrayReleased);
+            let object = child.with_meta(|meta| meta.finalizers.retain(|one| one != finalizer));
+            // Asked again, later each time, until the view shows it.
+            self.strays.failed(key, now.mono);
+            self.calls.call(now, Asked::Release { owner }, Verb::Update { object, part: Part::Main }, out);
+        }
+        out.wake_at(self.strays.next());
     }
 
     /// A view shows an object at this revision, or that it is gone: who waited for that waits no longer.
@@ -512,12 +571,16 @@ impl WorkloadController {
                     fail(&mut care.claiming);
                 }
             }
-            (Asked::Status { .. }, answer) => {
+            (Asked::Release { .. }, _) => {}
+            (Asked::Status { tell: told, .. }, answer) => {
                 care.status_asked = false;
                 match answer {
-                    Answer::Object { object, .. } => {
+                    Answer::Object { object: written, .. } => {
                         care.status.succeeded();
-                        care.status_at = object.revision();
+                        care.status_at = written.revision();
+                        for told in told {
+                            tell(recorder, now, &object, told, out);
+                        }
                     }
                     // On a conflict the view brings the news that the next try needs.
                     _ => {
@@ -551,7 +614,7 @@ impl WorkloadController {
         if let Some(at) = plan.look_again {
             self.queue.set_if_earlier(key.clone(), at);
         }
-        let status = plan.status.clone();
+        let status = plan.status.clone().map(|status| (status, plan.tell.clone()));
         if settled && !owner.meta().is_deleting() {
             if plan.create.is_empty() {
                 // Nothing is missing any more, so nothing is refused.
@@ -559,16 +622,12 @@ impl WorkloadController {
             }
             self.carry_out(now, key, &owner, plan, out);
         }
-        if let Some(status) = status {
-            self.write_status(now, key, &owner, status, out);
+        if let Some((status, tell)) = status {
+            self.write_status(now, key, &owner, status, tell, out);
         }
     }
 
     fn carry_out(&mut self, now: Now, key: &Key, owner: &Object, plan: Plan, out: &mut Effects) {
-        let nth = self.workloads.iter().position(|one| one.kind() == key.kind);
-        for told in plan.tell {
-            tell(&mut self.recorders[nth.expect("who has a plan is a workload")], now, owner, told, out);
-        }
         self.change(now, key, plan.change, out);
         if !plan.create.is_empty() {
             self.create(now, key, owner, plan.create, plan.create_after, out);
@@ -705,7 +764,15 @@ impl WorkloadController {
         self.calls.call(now, Asked::Delete { owner: key.clone(), victim }, verb, out);
     }
 
-    fn write_status(&mut self, now: Now, key: &Key, owner: &Object, status: Object, out: &mut Effects) {
+    fn write_status(
+        &mut self,
+        now: Now,
+        key: &Key,
+        owner: &Object,
+        status: Object,
+        tell: Vec<Told>,
+        out: &mut Effects,
+    ) {
         let Some(care) = self.care.get_mut(key) else { return };
         if care.status_asked || owner.revision() < care.status_at {
             return;
@@ -715,16 +782,17 @@ impl WorkloadController {
         }
         care.status_asked = true;
         let verb = Verb::Update { object: status, part: Part::Status };
-        self.calls.call(now, Asked::Status { owner: key.clone() }, verb, out);
+        self.calls.call(now, Asked::Status { owner: key.clone(), tell }, verb, out);
     }
 }
 
 /// The first name that is free, of those drawn for an owner's child with this purpose.
 fn free_name(now: Now, owner: &Object, kind: Kind, purpose: &str, taken: impl Fn(&Key) -> bool) -> Key {
     let meta = owner.meta();
-    let seed = if purpose.is_empty() { meta.uid.clone() } else { format!("{}/{purpose}", meta.uid) };
+    let with = |of: &str, mark: &str| if purpose.is_empty() { of.to_owned() } else { format!("{of}{mark}{purpose}") };
+    let (name, seed) = (with(&meta.name, "-"), with(&meta.uid, "/"));
     let first = if planted!(RandomNames) { now.mono.nanos() } else { 0 };
-    let mut keys = (first..).map(|nth| Key::new(kind, &meta.namespace, &names::child(&meta.name, &seed, nth)));
+    let mut keys = (first..).map(|nth| Key::new(kind, &meta.namespace, &names::child(&name, &seed, nth)));
     keys.find(|key| !taken(key)).expect("there are more names than objects")
 }
 
@@ -777,6 +845,7 @@ impl Program for WorkloadController {
                 self.sync(now, &key, out);
             }
             out.wake_at(self.queue.next());
+            self.release_strays(now, out);
         }
         out.wake_at(self.calls.next());
     }

@@ -1,0 +1,274 @@
+//! What a job wants, and what its status says.
+
+use crate::api::job::{INDEX, INDEX_VARIABLE, Job, JobCondition, JobStatus, PodReplacementPolicy, TRACKING};
+use crate::api::meta::Time;
+use crate::api::object::{Object, Resource};
+use crate::api::pod::{EnvVar, Pod};
+use crate::client::Backoff;
+use crate::controllers::job::end::{self, View, end};
+use crate::controllers::job::indexes;
+use crate::controllers::job::tally::{FAILURE_COUNT, Tally, is_held, tally};
+use crate::controllers::workload::{BURST, Changed, Naming, New, Plan, Scene, Told, Victim};
+use crate::time::{Duration, Now};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// How soon a pod that failed is replaced: later each time, until one succeeds.
+///
+/// Source: Kubernetes documentation, "Jobs", pod backoff failure policy.
+const REPLACE: Backoff = Backoff { initial: Duration::from_secs(10), max: Duration::from_secs(360) };
+
+/// Whose jobs these are, if they name somebody.
+const MANAGER: &str = "kubernetes.io/job-controller";
+
+/// What a job wants: so many pods at a time until enough have succeeded, and then none.
+pub fn plan(scene: &Scene<'_>) -> Plan {
+    let Some(job) = scene.owner.read::<Job>() else { return Plan::default() };
+    if !job.spec.managed_by.is_empty() && job.spec.managed_by != MANAGER {
+        return Plan::default();
+    }
+    let tally = tally(&job, &scene.children);
+    let mut plan = Plan::default();
+    plan.change.extend(tally.release.iter().map(|pod| let_go(pod)));
+    if let Some(ended) = job.ended_at() {
+        expire(scene, &job, ended, &mut plan);
+        return plan;
+    }
+    let mut status = counted(scene.now, &job, &tally);
+    let target = target(scene.now, &job, &tally, &mut status, &mut plan);
+    match target {
+        Some(success) => finish(scene.now, success, &tally, &mut status, &mut plan),
+        None if job.spec.suspend => {
+            hold(scene.now, &mut status, &mut plan);
+            give_up(&tally, tally.active.len(), &mut plan);
+        }
+        None => {
+            go_on(scene.now, &mut status, &mut plan);
+            plan.look_at(end::time_left(&job, scene.now).map(|left| scene.now.mono + left));
+            staff(scene, &job, &tally, &mut plan);
+        }
+    }
+    if status != job.status {
+        plan.status = Some(scene.owner.with_status(&status));
+    }
+    plan
+}
+
+/// A pod that is held no longer.
+fn let_go(pod: &Object) -> Changed {
+    let object = pod.with_meta(|meta| meta.finalizers.retain(|one| one != TRACKING));
+    Changed { object, told: None }
+}
+
+/// A job that has ended goes when its time is over.
+///
+/// Source: Kubernetes documentation, "Automatic Cleanup for Finished Jobs".
+fn expire(scene: &Scene<'_>, job: &Job, ended: Time, plan: &mut Plan) {
+    let Some(ttl) = job.spec.ttl_seconds_after_finished.and_then(|ttl| u64::try_from(ttl).ok()) else { return };
+    let left = Duration::from_secs(ttl).saturating_sub(scene.now.wall.since(ended.wall()));
+    if left.is_zero() {
+        plan.delete.push(Victim::of(scene.owner));
+    } else {
+        plan.look_at(scene.now.mono + left);
+    }
+}
+
+fn counted(now: Now, job: &Job, tally: &Tally<'_>) -> JobStatus {
+    let number = |number: i64| i32::try_from(number).unwrap_or(i32::MAX);
+    let some = |count: i64| Some(number(count)).filter(|count| *count != 0);
+    let ready = tally.active.iter().filter(|(_, pod)| pod.is_ready()).count();
+    let empty = tally.uncounted.succeeded.is_empty() && tally.uncounted.failed.is_empty();
+    let mut status = JobStatus {
+        conditions: job.status.conditions.clone(),
+        active: some(tally.active.len() as i64),
+        succeeded: some(tally.succeeded),
+        failed: some(tally.failed),
+        completed_indexes: indexes::text(&tally.completed),
+        failed_indexes: job.spec.backoff_limit_per_index.map(|_| indexes::text(&tally.failed_indexes)),
+        uncounted_terminated_pods: Some(tally.uncounted.clone()).filter(|_| !empty),
+        ready: Some(number(ready as i64)),
+        terminating: Some(number(tally.terminating as i64)),
+        ..job.status.clone()
+    };
+    if status.start_time.is_none() && !job.spec.suspend {
+        status.start_time = Some(Time::of(now.wall));
+    }
+    status
+}
+
+/// Whether the job is to end, and whether with success: as was said before, or is said now.
+fn target(now: Now, job: &Job, tally: &Tally<'_>, status: &mut JobStatus, plan: &mut Plan) -> Option<bool> {
+    if job.is("FailureTarget") {
+        return Some(false);
+    }
+    if job.is("SuccessCriteriaMet") {
+        return Some(true);
+    }
+    let view = View { job, tally, now };
+    let end = end(&view)?;
+    let message = (end.message)(&view);
+    let kind = if end.success { "SuccessCriteriaMet" } else { "FailureTarget" };
+    if !end.success {
+        plan.tell.push(Told::warning(end.reason, message.clone()));
+    }
+    set(now, status, kind, "True", end.reason, message);
+    Some(end.success)
+}
+
+/// Ends what works still. When nothing is left, the job has ended.
+fn finish(now: Now, success: bool, tally: &Tally<'_>, status: &mut JobStatus, plan: &mut Plan) {
+    plan.delete.extend(tally.active.iter().take(BURST).map(|(_, pod)| Victim::of_pod(&pod.metadata)));
+    if tally.going > 0 || status.uncounted_terminated_pods.is_some() {
+        return;
+    }
+    let (kind, reached) = if success { ("Complete", "SuccessCriteriaMet") } else { ("Failed", "FailureTarget") };
+    let Some(why) = status.conditions.iter().find(|one| one.kind == reached).cloned() else { return };
+    if success {
+        sometimes!(JobCompleted);
+        status.completion_time = Some(Time::of(now.wall));
+        plan.tell.push(Told::normal("Completed", "Job completed"));
+    } else {
+        sometimes!(JobFailed);
+    }
+    set(now, status, kind, "True", &why.reason, why.message);
+}
+
+fn hold(now: Now, status: &mut JobStatus, plan: &mut Plan) {
+    if set(now, status, "Suspended", "True", "JobSuspended", "Job suspended".into()) {
+        status.start_time = None;
+        plan.tell.push(Told::normal("Suspended", "Job suspended"));
+    }
+}
+
+fn go_on(now: Now, status: &mut JobStatus, plan: &mut Plan) {
+    let held = status.conditions.iter().any(|one| one.kind == "Suspended" && one.status == "True");
+    if held && set(now, status, "Suspended", "False", "JobResumed", "Job resumed".into()) {
+        status.start_time = Some(Time::of(now.wall));
+        plan.tell.push(Told::normal("Resumed", "Job resumed"));
+    }
+}
+
+/// Makes the pods that are missing, or gives up those that are too many.
+fn staff(scene: &Scene<'_>, job: &Job, tally: &Tally<'_>, plan: &mut Plan) {
+    let active = tally.active.len() as i64;
+    let wanted = wanted(job, tally);
+    if active > wanted {
+        return give_up(tally, usize::try_from(active - wanted).unwrap_or(usize::MAX), plan);
+    }
+    // A pod that still ends takes the place of its successor.
+    let leaving = if job.spec.pod_replacement_policy == PodReplacementPolicy::Failed { tally.terminating } else { 0 };
+    let missing = usize::try_from(wanted - active).unwrap_or(0).saturating_sub(leaving).min(BURST);
+    if missing == 0 {
+        return;
+    }
+    let (failures, last) = tally.lately;
+    let wait = last.map(|last| REPLACE.delay(failures).saturating_sub(scene.now.wall.since(last)));
+    if let Some(wait) = wait.filter(|wait| !wait.is_zero()) {
+        sometimes!(JobBacksOff);
+        plan.create_after = Some(scene.now.mono + wait);
+    }
+    if !job.is_indexed() {
+        let new = || New { object: pod_of(job).into_object(), name: Naming::Drawn(String::new()), told: None };
+        plan.create = (0..missing).map(|_| new()).collect();
+        return;
+    }
+    let free = free_indexes(job, tally);
+    let owner = &scene.owner.meta().name;
+    let new = |index: i64| New {
+        object: numbered(job, owner, index, tally).into_object(),
+        name: Naming::Drawn(index.to_string()),
+        told: None,
+    };
+    plan.create = free.take(missing).map(new).collect();
+}
+
+/// How many pods should work now: as many as may at a time, but no more than successes are missing.
+pub fn wanted(job: &Job, tally: &Tally<'_>) -> i64 {
+    let parallelism = job.parallelism();
+    let successes = tally.successes(job);
+    match job.completions() {
+        // Who succeeds first knows that the work is done: the others come to their end by themselves.
+        None if successes > 0 => (tally.active.len() as i64).min(parallelism),
+        None => parallelism,
+        Some(all) => parallelism.min((all - successes - tally.failed_indexes.len() as i64).max(0)),
+    }
+}
+
+/// The numbers for which a pod may be made, the smallest first.
+fn free_indexes<'a>(job: &Job, tally: &'a Tally<'_>) -> impl Iterator<Item = i64> + 'a {
+    let busy = |set: &'a BTreeSet<i64>| move |index: &i64| !set.contains(index) || planted!(IndexTwice);
+    let all = job.completions().unwrap_or(0);
+    (0..all).filter(busy(&tally.completed)).filter(busy(&tally.failed_indexes)).filter(busy(&tally.taken))
+}
+
+/// Deletes pods that are too many, the least useful first. They do not count as failures: first they are let go.
+fn give_up(tally: &Tally<'_>, count: usize, plan: &mut Plan) {
+    let mut pods = tally.active.clone();
+    pods.sort_by_key(|(_, pod)| {
+        let meta = &pod.metadata;
+        (
+            is_held(meta),
+            pod.node().is_some(),
+            pod.is_ready(),
+            std::cmp::Reverse(meta.creation_timestamp),
+            meta.name.clone(),
+        )
+    });
+    for (object, pod) in pods.into_iter().take(count.min(BURST)) {
+        if is_held(&pod.metadata) {
+            plan.change.push(let_go(object));
+        } else {
+            plan.delete.push(Victim::of_pod(&pod.metadata));
+        }
+    }
+}
+
+fn pod_of(job: &Job) -> Pod {
+    let mut pod = job.spec.template.pod();
+    pod.metadata.finalizers.push(TRACKING.into());
+    pod
+}
+
+/// A pod with a number: in its annotations and labels, its host name, and its containers' environment.
+///
+/// Source: Kubernetes documentation, "Jobs", completion mode.
+fn numbered(job: &Job, owner: &str, index: i64, tally: &Tally<'_>) -> Pod {
+    let mut pod = pod_of(job);
+    let number = index.to_string();
+    pod.metadata.annotations.insert(INDEX.into(), number.clone());
+    pod.metadata.labels.insert(INDEX.into(), number.clone());
+    if job.spec.backoff_limit_per_index.is_some() {
+        let failures = tally.failures_of.get(&index).copied().unwrap_or(0);
+        pod.metadata.annotations.insert(FAILURE_COUNT.into(), failures.to_string());
+    }
+    let spec = Arc::make_mut(&mut pod.spec);
+    if spec.hostname.is_empty() {
+        spec.hostname = format!("{owner}-{number}");
+    }
+    for container in &mut spec.containers {
+        if !container.env.iter().any(|one| one.name == INDEX_VARIABLE) {
+            let variable = EnvVar { name: INDEX_VARIABLE.into(), value: number.clone(), ..Default::default() };
+            container.env.push(variable);
+        }
+    }
+    pod
+}
+
+/// Says something; whether it was not said before.
+fn set(now: Now, status: &mut JobStatus, kind: &str, state: &str, reason: &str, message: String) -> bool {
+    if status.conditions.iter().any(|one| one.kind == kind && one.status == state) {
+        return false;
+    }
+    let at = Some(Time::of(now.wall));
+    status.conditions.retain(|one| one.kind != kind);
+    status.conditions.push(JobCondition {
+        kind: kind.into(),
+        status: state.into(),
+        last_probe_time: at,
+        last_transition_time: at,
+        reason: reason.into(),
+        message,
+        ..Default::default()
+    });
+    true
+}

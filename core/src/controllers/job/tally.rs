@@ -1,0 +1,263 @@
+//! How it stands with a job's pods. Each of them is counted once, whatever becomes of it.
+//!
+//! A pod that has ended is held by a finalizer. First its uid is written into the status, as not counted yet; once that is
+//! stored, the finalizer is taken away; once that is seen, the uid becomes a number. So a pod that is deleted, or a
+//! controller that is killed, at any moment, changes no number.
+//!
+//! Source: Kubernetes, `pkg/controller/job`, `trackJobStatusAndRemoveFinalizers`; KEP-2307.
+
+use crate::api::job::{FailureAction, INDEX, Job, TRACKING, Uncounted};
+use crate::api::meta::ObjectMeta;
+use crate::api::object::Object;
+use crate::api::pod::Pod;
+use crate::controllers::job::indexes;
+use crate::controllers::job::outcome::{self, Outcome};
+use crate::time::Wall;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// At most so many pods wait to be counted at a time.
+///
+/// Source: Kubernetes, `pkg/controller/job`, `MaxUncountedPods`.
+const UNCOUNTED_MAX: usize = 500;
+
+/// On a pod of an index: how often the index had failed before.
+pub const FAILURE_COUNT: &str = "batch.kubernetes.io/job-index-failure-count";
+
+/// How it stands with a job's pods.
+#[derive(Debug, Default)]
+pub struct Tally<'a> {
+    /// Pods that work, or will.
+    pub active: Vec<(&'a Object, &'a Pod)>,
+    /// Pods that have not ended, whether they count or not.
+    pub going: usize,
+    /// Pods that have not ended and are being deleted.
+    pub terminating: usize,
+    /// Numbers that are taken by a pod that has not ended.
+    pub taken: BTreeSet<i64>,
+    /// Successes that are numbers already.
+    pub succeeded: i64,
+    /// Failures that are numbers already.
+    pub failed: i64,
+    /// Ended pods that are not.
+    pub uncounted: Uncounted,
+    /// Numbers that have succeeded.
+    pub completed: BTreeSet<i64>,
+    /// Numbers that have failed.
+    pub failed_indexes: BTreeSet<i64>,
+    /// How often each number has failed.
+    pub failures_of: BTreeMap<i64, i64>,
+    /// Pods that need not be held any longer.
+    pub release: Vec<&'a Object>,
+    /// Why the job has failed by its failure policy.
+    pub policy: Option<String>,
+    /// How often containers were started again in pods that have not ended.
+    pub restarts: i64,
+    /// When pods ended badly after the last success: how many, and the last of them.
+    pub lately: (u32, Option<Wall>),
+}
+
+/// The number of a pod, if it has one.
+pub fn index_of(pod: &ObjectMeta) -> Option<i64> {
+    pod.annotations.get(INDEX)?.parse().ok()
+}
+
+/// Whether a job still holds a pod.
+pub fn is_held(pod: &ObjectMeta) -> bool {
+    pod.finalizers.iter().any(|one| one == TRACKING)
+}
+
+/// Counts a job's pods.
+pub fn tally<'a>(job: &Job, pods: &[&'a Object]) -> Tally<'a> {
+    let status = &job.status;
+    let total = job.completions().unwrap_or(0);
+    let shown = status.uncounted_terminated_pods.clone().unwrap_or_default();
+    let over = job.is("SuccessCriteriaMet") || job.ended_at().is_some();
+    let mut tally = Tally {
+        succeeded: i64::from(status.succeeded.unwrap_or(0)),
+        failed: i64::from(status.failed.unwrap_or(0)),
+        completed: indexes::parse(&status.completed_indexes, total),
+        failed_indexes: indexes::parse(status.failed_indexes.as_deref().unwrap_or(""), total),
+        ..Tally::default()
+    };
+    let stored = tally.completed.clone();
+    let mut held: BTreeSet<&str> = BTreeSet::new();
+    for (object, pod) in pods.iter().filter_map(|one| Some((*one, one.get::<Pod>()?))) {
+        let (meta, outcome) = (&pod.metadata, outcome::of(job, pod));
+        let index = index_of(meta).filter(|_| job.is_indexed());
+        if !pod.status.phase.is_final() {
+            tally.going += 1;
+            tally.terminating += usize::from(meta.is_deleting());
+            let restarts = pod.status.container_statuses.iter().map(|one| i64::from(one.restart_count));
+            tally.restarts += restarts.sum::<i64>();
+        }
+        if matches!(outcome, Outcome::Active | Outcome::Terminating) {
+            tally.taken.extend(index);
+        }
+        let uid = meta.uid.as_str();
+        let is_held = is_held(meta);
+        if is_held {
+            held.insert(uid);
+        }
+        match outcome {
+            Outcome::Active => tally.active.push((object, pod)),
+            Outcome::Terminating => {}
+            Outcome::Success if !is_held || over => {}
+            Outcome::Success if job.is_indexed() => match index.filter(|index| *index < total) {
+                // The number itself tells that it is counted.
+                Some(index) if !stored.contains(&index) => drop(tally.completed.insert(index)),
+                _ => {}
+            },
+            Outcome::Success => note(&mut tally.uncounted.succeeded, &shown.succeeded, uid),
+            Outcome::Failure => {
+                let (meaning, rule) = outcome::meaning(job, pod);
+                if let Some(index) = index {
+                    let before = meta.annotations.get(FAILURE_COUNT).and_then(|text| text.parse::<i64>().ok());
+                    let count = before.unwrap_or(0) + i64::from(meaning != FailureAction::Ignore);
+                    let most = tally.failures_of.entry(index).or_default();
+                    *most = count.max(*most);
+                    let limit = job.spec.backoff_limit_per_index.map(i64::from);
+                    let given_up = limit.is_some_and(|limit| count > limit) || meaning == FailureAction::FailIndex;
+                    if given_up && limit.is_some() {
+                        tally.failed_indexes.insert(index);
+                    }
+                }
+                if let (FailureAction::FailJob, Some((nth, rule))) = (meaning, rule) {
+                    tally.policy.get_or_insert_with(|| outcome::told(pod, nth, rule));
+                }
+                if is_held && !over && meaning != FailureAction::Ignore {
+                    note(&mut tally.uncounted.failed, &shown.failed, uid);
+                }
+            }
+        }
+        let stored_index = index.is_some_and(|index| stored.contains(&index)) && outcome == Outcome::Success;
+        let ignored = outcome == Outcome::Failure && outcome::meaning(job, pod).0 == FailureAction::Ignore;
+        let is_noted = shown.succeeded.iter().chain(&shown.failed).any(|one| one == uid);
+        let may_go = is_noted || stored_index || ignored || over && outcome != Outcome::Active;
+        if is_held && may_go {
+            tally.release.push(object);
+        }
+    }
+    tally.failed_indexes.retain(|index| !tally.completed.contains(index));
+    // What was noted and is held no longer becomes a number.
+    let gone = |noted: &[String]| noted.iter().filter(|uid| !held.contains(uid.as_str())).count() as i64;
+    tally.succeeded += gone(&shown.succeeded);
+    tally.failed += gone(&shown.failed);
+    for (left, noted) in
+        [(&mut tally.uncounted.succeeded, &shown.succeeded), (&mut tally.uncounted.failed, &shown.failed)]
+    {
+        left.retain(|uid| !noted.contains(uid));
+        let stay = noted.iter().filter(|uid| held.contains(uid.as_str())).cloned();
+        *left = stay.chain(std::mem::take(left)).collect();
+    }
+    if job.is_indexed() {
+        tally.succeeded = tally.completed.len() as i64;
+    }
+    tally.lately = lately(job, pods);
+    tally
+}
+
+fn note(list: &mut Vec<String>, shown: &[String], uid: &str) {
+    if list.len() < UNCOUNTED_MAX && !shown.iter().any(|one| one == uid) {
+        list.push(uid.to_owned());
+    }
+}
+
+/// How many pods ended badly after the last that ended well, and when the last of them did.
+fn lately(job: &Job, pods: &[&Object]) -> (u32, Option<Wall>) {
+    let ended = |pod: &Pod| {
+        let times = pod.status.container_statuses.iter().filter_map(|one| one.state.terminated.as_ref()?.finished_at);
+        times.max().or(pod.metadata.deletion_timestamp).or(pod.metadata.creation_timestamp).map(|time| time.wall())
+    };
+    let of = |wanted: Outcome| {
+        let pods = pods.iter().filter_map(|one| one.get::<Pod>());
+        pods.filter(move |pod| outcome::of(job, pod) == wanted).filter_map(move |pod| ended(pod))
+    };
+    let success = of(Outcome::Success).max();
+    let failures: Vec<Wall> = of(Outcome::Failure).filter(|at| Some(*at) > success).collect();
+    (u32::try_from(failures.len()).unwrap_or(u32::MAX), failures.into_iter().max())
+}
+
+impl Tally<'_> {
+    /// All successes, counted or not.
+    pub fn successes(&self, job: &Job) -> i64 {
+        if job.is_indexed() { self.succeeded } else { self.succeeded + self.uncounted.succeeded.len() as i64 }
+    }
+
+    /// All failures, counted or not.
+    pub fn failures(&self) -> i64 {
+        self.failed + self.uncounted.failed.len() as i64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::kinds::Kind;
+    use serde_json::{Value, json};
+
+    fn pod(uid: &str, phase: &str, held: bool, index: Option<i64>) -> Object {
+        let finalizers = if held { json!([TRACKING]) } else { json!([]) };
+        let annotations = index.map_or(json!({}), |index| json!({INDEX: index.to_string()}));
+        Object::from_value(
+            Kind::Pod,
+            json!({"metadata": {"name": uid, "namespace": "n", "uid": uid, "finalizers": finalizers, "annotations": annotations},
+                "spec": {"containers": []}, "status": {"phase": phase}}),
+        )
+        .unwrap()
+    }
+
+    fn told(job: Value, pods: &[Object]) -> String {
+        let job: Job = serde_json::from_value(job).unwrap();
+        let pods: Vec<&Object> = pods.iter().collect();
+        let tally = tally(&job, &pods);
+        let release: Vec<&str> = tally.release.iter().map(|one| one.meta().uid.as_str()).collect();
+        format!(
+            "{}+{} well, {}+{} badly, numbers {:?}, release {}",
+            tally.succeeded,
+            tally.uncounted.succeeded.join(" "),
+            tally.failed,
+            tally.uncounted.failed.join(" "),
+            indexes::text(&tally.completed),
+            release.join(" ")
+        )
+    }
+
+    #[test]
+    fn a_pod_is_noted_then_let_go_then_counted() {
+        let noted = json!({"status": {"uncountedTerminatedPods": {"succeeded": ["a"], "failed": ["b"]}}});
+        let ended = |held| [pod("a", "Succeeded", held, None), pod("b", "Failed", held, None)];
+        assert_eq!(told(json!({}), &ended(true)), r#"0+a well, 0+b badly, numbers "", release "#);
+        assert_eq!(told(noted.clone(), &ended(true)), r#"0+a well, 0+b badly, numbers "", release a b"#);
+        assert_eq!(told(noted.clone(), &ended(false)), r#"1+ well, 1+ badly, numbers "", release "#);
+        assert_eq!(told(noted, &[]), r#"1+ well, 1+ badly, numbers "", release "#, "deleted in between");
+        let counted = json!({"status": {"succeeded": 1, "failed": 1}});
+        assert_eq!(told(counted, &ended(false)), r#"1+ well, 1+ badly, numbers "", release "#);
+    }
+
+    #[test]
+    fn a_number_is_counted_once() {
+        let job = |done: &str| json!({"spec": {"completionMode": "Indexed", "completions": 3}, "status": {"completedIndexes": done}});
+        let twice = [
+            pod("a", "Succeeded", true, Some(1)),
+            pod("b", "Succeeded", true, Some(1)),
+            pod("c", "Succeeded", true, Some(7)),
+        ];
+        assert_eq!(told(job(""), &twice), r#"1+ well, 0+ badly, numbers "1", release "#);
+        assert_eq!(told(job("1"), &twice), r#"1+ well, 0+ badly, numbers "1", release a b"#);
+    }
+
+    #[test]
+    fn an_index_fails_by_itself() {
+        let job = json!({"spec": {"completionMode": "Indexed", "completions": 3, "backoffLimitPerIndex": 1}});
+        let job: Job = serde_json::from_value(job).unwrap();
+        let first = pod("a", "Failed", true, Some(0));
+        let second = first.with_meta(|meta| {
+            meta.uid = "b".into();
+            meta.annotations.insert(FAILURE_COUNT.into(), "1".into());
+        });
+        let once = tally(&job, &[&first]);
+        assert_eq!((once.failures_of[&0], once.failed_indexes.len()), (1, 0));
+        let twice = tally(&job, &[&first, &second]);
+        assert_eq!((twice.failures_of[&0], twice.failed_indexes.contains(&0)), (2, true));
+    }
+}
