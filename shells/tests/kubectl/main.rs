@@ -30,6 +30,6 @@ macro_rules! scenarios {
 }
 
 scenarios! {
-    apply apply_server auth cluster crd create delete deployment describe diff discovery edit events explain get labels patch
-    rbac rollout scale validation watch
+    apply apply_server auth budget cluster crd create delete deployment describe diff discovery edit endpoints events explain
+    get labels patch rbac rollout scale validation watch
 }
