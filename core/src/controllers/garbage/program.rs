@@ -37,7 +37,8 @@ impl Default for Options {
 
 /// Kinds whose objects own and are owned: those on which programs act. A view of each of the others would cost every
 /// cluster what nobody needs yet, since nothing makes objects for them.
-const COLLECTED: &[Kind] = &[Kind::Namespace, Kind::Node, Kind::Pod, Kind::ReplicaSet];
+const COLLECTED: &[Kind] =
+    &[Kind::Namespace, Kind::Node, Kind::Pod, Kind::ReplicaSet, Kind::Service, Kind::EndpointSlice];
 
 /// Deletes what is left over. Does nothing before all its views are complete; a step costs what changed.
 #[derive(Debug)]
