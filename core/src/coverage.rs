@@ -44,6 +44,7 @@ sites! {
     JobCompleted "a job succeeded";
     JobFailed "a job failed";
     JobBacksOff "a job waited before it made another pod";
+    ManyTimesMissed "a cron job had missed more than a hundred times";
     StrayReleased "a pod was let go whose job was gone";
     // The API server.
     UpdateConflict "an update met a newer revision";

@@ -37,6 +37,8 @@ pub fn pages() -> Vec<Page> {
         controllers::replicaset::pages(),
         controllers::deployment::pages(),
         controllers::job::pages(),
+        controllers::cronjob::pages(),
+        controllers::statefulset::pages(),
         scheduler::pages(),
         kubelet::pages(),
         apiserver::pages(),

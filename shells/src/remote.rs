@@ -1,6 +1,7 @@
 //! The way to an API server in another process, over HTTP.
 
 use crate::client::connection::{ServerUrl, Stop};
+use crate::client::credentials::Credentials;
 use crate::client::remote::{Ended, Remote};
 use crate::driver::{Api, Inbox};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -27,6 +28,12 @@ impl OverHttp {
         let (calls, waiting) = unbounded();
         let remote = Remote::new(server).with_watch_timeout(watch_timeout);
         OverHttp { remote, calls, waiting, callers: 0, watches: BTreeMap::new(), ended: bounded(1024) }
+    }
+
+    /// The same, saying who asks.
+    pub fn with_credentials(mut self, credentials: Credentials) -> Self {
+        self.remote = self.remote.clone().with_credentials(credentials);
+        self
     }
 
     fn hire(&mut self) -> io::Result<()> {

@@ -326,11 +326,11 @@ fn delete_waits_until_it_is_gone() {
 
 #[test]
 fn scale_changes_the_wish() {
-    let set = json!({"kind": "ReplicaSet", "apiVersion": "apps/v1", "metadata": {"name": "web", "resourceVersion": "9"}, "spec": {"replicas": 2}});
-    let path = "/apis/apps/v1/namespaces/default/replicasets/web";
+    let scale = json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": {"name": "web", "resourceVersion": "9"}, "spec": {"replicas": 2}});
+    let path = "/apis/apps/v1/namespaces/default/replicasets/web/scale";
     let server = Recorder::new([
-        ("GET /apis/apps/v1/namespaces/default/replicasets/web", 200, set.clone()),
-        ("PATCH /apis/apps/v1/namespaces/default/replicasets/web*", 200, set),
+        ("GET /apis/apps/v1/namespaces/default/replicasets/web/scale", 200, scale.clone()),
+        ("PATCH /apis/apps/v1/namespaces/default/replicasets/web/scale*", 200, scale),
         ("GET /api/v1/namespaces/default/pods/a", 200, pod("a")),
     ]);
     server.prints("scale rs/web --replicas=3", "", "replicaset.apps/web scaled\n");

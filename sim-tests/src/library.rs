@@ -13,6 +13,10 @@ macro_rules! library {
 library! {
     "one-pod"
     "scale"
+    "rollout"
+    "rollout-under-node-loss"
+    "recreate"
+    "job"
     "exits"
     "no-image"
     "crowded"
@@ -20,6 +24,7 @@ library! {
     "same-name"
     "collected"
     "cascades"
+    "owned"
     "namespace-ends"
     "drain"
     "two-drainers"

@@ -228,6 +228,9 @@ impl Nodes {
 /// No run needs more, and each costs memory.
 const NODES_MAX: usize = 20_000;
 
+/// Kinds whose pods can be meant by the name of their maker.
+const MAKERS: &[Kind] = &[Kind::ReplicaSet, Kind::Deployment, Kind::Job];
+
 /// Nothing happens later than this.
 const LATEST: Duration = Duration::from_secs(366 * 24 * 3_600);
 
@@ -321,7 +324,7 @@ pub struct Expect {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct PodsAre {
-    /// Those that this replica set controls, and that neither have finished nor are being deleted.
+    /// Those that this replica set, deployment or job made, and that neither have finished nor are being deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub of: Option<String>,
     /// The one of this name.
@@ -362,8 +365,11 @@ impl PodsAre {
     fn so(&self, truth: &Truth) -> bool {
         let chosen = |pod: &&Pod| match (&self.of, &self.name) {
             (Some(set), _) => {
-                let own = pod.metadata.controller().is_some_and(|by| by.kind == "ReplicaSet" && by.name == *set);
-                own && pod.is_active()
+                let by = pod.metadata.controller();
+                let above =
+                    by.and_then(|by| truth.object(&Key::new(Kind::ReplicaSet, &pod.metadata.namespace, &by.name)));
+                let above = above.and_then(|set| set.meta().controller());
+                by.into_iter().chain(above).any(|by| by.name == *set) && pod.is_active()
             }
             (None, Some(name)) => pod.metadata.name == *name,
             (None, None) => true,
@@ -554,9 +560,9 @@ impl Scenario {
                 return wrong("within: nothing happens in no time");
             }
             if let Some(name) = expect.pods.as_ref().and_then(|pods| pods.of.as_ref())
-                && !made.iter().any(|(kind, _, set)| *kind == Kind::ReplicaSet && set == name)
+                && !made.iter().any(|(kind, _, set)| MAKERS.contains(kind) && set == name)
             {
-                return wrong(&format!("pods.of: no ReplicaSet {name:?} is ever created"));
+                return wrong(&format!("pods.of: no ReplicaSet, Deployment or Job {name:?} is ever created"));
             }
         }
         if let Ending::RunsUntil(until) = self.end {

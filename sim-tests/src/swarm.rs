@@ -13,7 +13,7 @@ use crate::noise::Delay;
 use crate::plan::{self, Ask, Delete, Fault, Patch, Plan, Ratio, Weather};
 use crate::scenario::{NodeGroup, Nodes, Scenario, Spec, Sync};
 use miniku_core::api::kinds::Kind;
-use miniku_core::api::object::Key;
+use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::START_RETRIES;
 use miniku_core::api::quantity::Quantity;
 use miniku_core::program::Propagation;
@@ -90,6 +90,14 @@ fn cluster(dice: &Dice, nodes: u64) -> Spec {
     cluster.nodes = Nodes((1..=nodes).map(|nth| node_group(dice, nth)).collect());
     if dice.has("watcher") {
         cluster.watchers = vec!["app=set-0".into()];
+    }
+    if dice.has("priorities") {
+        let class = |priority: i32| {
+            let meta = json!({"name": class(priority)});
+            let class = json!({"metadata": meta, "value": priority, "preemptionPolicy": "PreemptLowerPriority"});
+            Object::from_value(Kind::PriorityClass, class).expect("it is one")
+        };
+        cluster.objects = PRIORITIES.map(class).into();
     }
     if dice.has("short history") {
         cluster.settings.history = Some(dice.one("history", 0, &[1, 10, 50]));
@@ -271,7 +279,7 @@ fn set(dice: &Dice, nth: u64, number: u64, namespace: &str) -> Value {
         spec["nodeSelector"] = selector(dice, nth);
     }
     if dice.has("priorities") {
-        spec["priority"] = dice.one("priority", nth, &[0, 0, 10, -10]).into();
+        important(spec, dice.one("priority", nth, &[0, 0, 10, -10]));
     }
     if dice.has("replaced") && dice.below("is replaced", nth, 2) == 0 {
         // MiniKu's own sets: what ends is not started again, another pod takes its place. See `plan` for its end.
@@ -284,6 +292,20 @@ fn set(dice: &Dice, nth: u64, number: u64, namespace: &str) -> Value {
         set["metadata"]["finalizers"] = json!(["miniku.test/hold"]);
     }
     set
+}
+
+/// The priorities that pods may have beside none.
+const PRIORITIES: [i32; 4] = [10, -10, 20, -20];
+
+fn class(priority: i32) -> String {
+    if priority < 0 { format!("below-{}", -priority) } else { format!("above-{priority}") }
+}
+
+/// Gives the spec of a pod a priority.
+fn important(spec: &mut Value, priority: i32) {
+    if priority != 0 {
+        spec["priorityClassName"] = class(priority).into();
+    }
 }
 
 /// Labels that a node may have, or get.
@@ -324,7 +346,7 @@ fn pod(dice: &Dice, nth: u64, sets: u64, plan: &mut Plan) {
         manifest["spec"]["nodeSelector"] = selector(dice, nth + 50);
     }
     if dice.has("priorities") {
-        manifest["spec"]["priority"] = dice.one("pod priority", nth, &[0, 20, -20]).into();
+        important(&mut manifest["spec"], dice.one("pod priority", nth, &[0, 20, -20]));
     }
     if dice.has("memories") {
         manifest["spec"]["containers"][0]["resources"]["requests"]["memory"] =

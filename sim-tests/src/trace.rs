@@ -32,7 +32,7 @@ pub const LEGEND: &str = "\
 # ns/x no/x po/x rs/x le/x ev/x are objects of these kinds, `@7` says at revision 7.
 # `ask` is a request on its way, `got` its answer, `+ ~ -` an object is new, changed, gone, `=7` all up to 7 was told.
 # `commit` is a write on its way to the disk, `durable` has reached it, `says` is a line for people.
-# Left out: heartbeats (leases), and steps that led to nothing.
+# Left out: heartbeats (leases), views of kinds that are only collected, and steps that led to nothing.
 ";
 
 /// What is kept of the events.
@@ -518,7 +518,9 @@ pub fn step_told(who: Who, input: &Input, from: &str, effects: &[Effect], name: 
 
 /// Whether an input or effect is about nothing but heartbeats.
 pub fn is_beat(input: &Input, effects: &[Effect]) -> bool {
+    let aside = matches!(input, Input::Request { request, .. } if looks_aside(request));
     let effects_beat = effects.iter().all(|effect| match effect {
+        Effect::Answer { .. } if aside => true,
         Effect::Call { request, .. } => request_beats(request),
         Effect::Answer { answer, .. } => answer_beats(answer),
         Effect::Event { event, .. } => event_beats(event),
@@ -543,8 +545,18 @@ fn request_beats(request: &Request) -> bool {
         | Verb::Bind { key, .. }
         | Verb::Delete { key, .. } => key.kind == Kind::Lease,
         Verb::Update { object, .. } | Verb::Create { object } => object.kind() == Kind::Lease,
-        Verb::List(_) | Verb::Watch { .. } => false,
+        Verb::List(query) | Verb::Watch { query, .. } => is_aside(query.kind),
     }
+}
+
+/// Whether only the collector and those who make its objects look at a kind.
+fn is_aside(kind: Kind) -> bool {
+    !matches!(kind, Kind::Namespace | Kind::Node | Kind::Pod | Kind::ReplicaSet | Kind::Lease | Kind::Event)
+}
+
+/// Whether a request is about looking at such a kind.
+fn looks_aside(request: &Request) -> bool {
+    matches!(&request.verb, Verb::List(query) | Verb::Watch { query, .. } if is_aside(query.kind))
 }
 
 fn answer_beats(answer: &Answer) -> bool {
@@ -745,6 +757,9 @@ pub fn effects(effects: &[Effect], mut name: impl FnMut(u64) -> String) -> Vec<S
     let mut told: Vec<(String, String)> = Vec::new();
     let mut last: Option<&WatchEvent> = None;
     for effect in effects {
+        if matches!(effect, Effect::Call { request, .. } if looks_aside(request)) {
+            continue;
+        }
         if let Effect::Event { to, event: of } = effect {
             match told.last_mut() {
                 Some((who, _)) if last == Some(of) => {

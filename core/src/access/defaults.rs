@@ -51,12 +51,117 @@ pub fn all() -> Vec<Object> {
         made_of("view", view()),
         made_of("edit", edit()),
         made_of("admin", admin()),
+        role("system:kube-scheduler", scheduler().into()),
+        role("system:kube-controller-manager", controller_manager().into()),
+        role("system:node", node().into()),
         binding("cluster-admin", &[MASTERS]),
         binding("system:public-info-viewer", &[AUTHENTICATED, UNAUTHENTICATED]),
         binding("system:discovery", &[AUTHENTICATED]),
         binding("system:basic-user", &[AUTHENTICATED]),
         binding("system:monitoring", &["system:monitoring"]),
+        binding("system:node", &[NODES]),
+        binding_of("system:kube-scheduler"),
+        binding_of("system:kube-controller-manager"),
     ]
+}
+
+/// The group of all kubelets; each is the user `system:node:NAME`.
+pub const NODES: &str = "system:nodes";
+
+fn rule(verbs: &[&str], group: &str, resources: &[&str]) -> Value {
+    json!({"verbs": verbs, "apiGroups": [group], "resources": resources})
+}
+
+/// Everybody who tells what happened does so.
+fn tells() -> Vec<Value> {
+    let verbs = &["create", "patch", "update"];
+    vec![rule(verbs, "", &["events"]), rule(verbs, "events.k8s.io", &["events"])]
+}
+
+/// Asks who somebody is and what they may do, on behalf of its own clients.
+fn delegates() -> Vec<Value> {
+    vec![
+        rule(&["create"], "authentication.k8s.io", &["tokenreviews"]),
+        rule(&["create"], "authorization.k8s.io", &["subjectaccessreviews"]),
+    ]
+}
+
+/// Source: Kubernetes, `plugin/pkg/auth/authorizer/rbac/bootstrappolicy`, as for the next two.
+fn scheduler() -> Vec<Value> {
+    let mut rules = tells();
+    rules.extend([
+        rule(READ, "", &["nodes", "namespaces", "services", "persistentvolumes", "replicationcontrollers"]),
+        rule(&["delete", "get", "list", "watch"], "", &["pods"]),
+        rule(&["create"], "", &["bindings", "pods/binding"]),
+        rule(&["patch", "update"], "", &["pods/status"]),
+        rule(&["get", "list", "patch", "update", "watch"], "", &["persistentvolumeclaims"]),
+        rule(READ, "apps", &["replicasets", "statefulsets"]),
+        rule(READ, "policy", &["poddisruptionbudgets"]),
+        rule(READ, "scheduling.k8s.io", &["priorityclasses"]),
+        rule(READ, "storage.k8s.io", &["*"]),
+        rule(&["create", "get", "list", "update", "watch"], "coordination.k8s.io", &["leases"]),
+    ]);
+    rules.extend(delegates());
+    rules
+}
+
+/// All controllers in one: what they look after they read, change and remove, and they make what their objects ask for.
+/// Those that remove what is left over do that with every kind. In Kubernetes each has an account of its own.
+fn controller_manager() -> Vec<Value> {
+    let mut rules = tells();
+    rules.extend([
+        rule(&["delete", "deletecollection", "get", "list", "patch", "update", "watch"], "*", &["*"]),
+        rule(
+            &["create"],
+            "",
+            &[
+                "configmaps",
+                "endpoints",
+                "persistentvolumeclaims",
+                "persistentvolumes",
+                "pods",
+                "pods/eviction",
+                "serviceaccounts",
+            ],
+        ),
+        rule(&["create"], "apps", &["controllerrevisions", "replicasets"]),
+        rule(&["create"], "batch", &["jobs"]),
+        rule(&["create"], "coordination.k8s.io", &["leases"]),
+        rule(&["create"], "discovery.k8s.io", &["endpointslices"]),
+    ]);
+    rules.extend(delegates());
+    rules
+}
+
+/// A kubelet: its node, the pods on it, and what they need. Kubernetes lets each read only what its own pods need; here
+/// nodes are trusted with what all pods need.
+fn node() -> Vec<Value> {
+    let mut rules = tells();
+    rules.extend([
+        rule(&["create", "delete", "get", "list", "patch", "update", "watch"], "", &["nodes"]),
+        rule(&["patch", "update"], "", &["nodes/status", "pods/status"]),
+        rule(&["create", "delete", "get", "list", "watch"], "", &["pods"]),
+        rule(&["create"], "", &["pods/eviction", "serviceaccounts/token"]),
+        rule(
+            READ,
+            "",
+            &["configmaps", "endpoints", "persistentvolumeclaims", "persistentvolumes", "secrets", "services"],
+        ),
+        rule(READ, "discovery.k8s.io", &["endpointslices"]),
+        rule(&["create", "delete", "get", "list", "patch", "update", "watch"], "coordination.k8s.io", &["leases"]),
+    ]);
+    rules.extend(delegates());
+    rules
+}
+
+/// The user who is called like the role has it.
+fn binding_of(role: &str) -> Object {
+    object(
+        Kind::ClusterRoleBinding,
+        json!({"metadata": {"name": role, "labels": {LABEL: "rbac-defaults"}},
+            "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": role}],
+            "roleRef": {"kind": "ClusterRole", "apiGroup": "rbac.authorization.k8s.io", "name": role}}),
+    )
 }
 
 const LABEL: &str = "kubernetes.io/bootstrapping";
@@ -207,6 +312,32 @@ mod tests {
         check("create", "events", [false, false, false]);
         check("create", "rbac.authorization.k8s.io:rolebindings", [false, false, true]);
         check("get", "nodes", [false, false, false]);
+        let program = |name: &str, group: Option<&str>, verb: &str, what: &str| {
+            let (path, subresource) = what.split_once('/').unwrap_or((what, ""));
+            let (group_of, resource) = path.split_once(':').unwrap_or(("", path));
+            let target = Target::Resource { namespace: "x", group: group_of, resource, subresource, name: "a" };
+            let user = User::authenticated(name, "", group.map(str::to_owned));
+            allowed(&store, &user, &Attributes { verb, target }).is_ok()
+        };
+        let check = |verb: &str, what: &str, want: [bool; 3]| {
+            let scheduler = program("system:kube-scheduler", None, verb, what);
+            let controllers = program("system:kube-controller-manager", None, verb, what);
+            let kubelet = program("system:node:n1", Some(NODES), verb, what);
+            assert_eq!([scheduler, controllers, kubelet], want, "{verb} {what}");
+        };
+        check("watch", "pods", [true, true, true]);
+        check("create", "pods/binding", [true, false, false]);
+        check("update", "pods/status", [true, true, true]);
+        check("update", "nodes/status", [false, true, true]);
+        check("update", "namespaces/finalize", [false, true, false]);
+        check("create", "apps:replicasets", [false, true, false]);
+        check("delete", "stable.example.com:crontabs", [false, true, false]);
+        check("create", "coordination.k8s.io:leases", [true, true, true]);
+        check("update", "events", [true, true, true]);
+        check("get", "secrets", [false, true, true]);
+        check("create", "pods/exec", [false, false, false]);
+        check("create", "authentication.k8s.io:tokenreviews", [true, true, true]);
+        assert!(!program("system:node:n1", None, "get", "pods"), "a name alone is no group");
         let path = |user: &User, path| allowed(&store, user, &Attributes { verb: "get", target: Target::Path(path) });
         assert!(path(&User::anonymous(), "/healthz").is_ok() && path(&User::anonymous(), "/api").is_err());
         assert!(path(&User::authenticated("a", "", []), "/apis/apps/v1").is_ok());

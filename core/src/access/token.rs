@@ -18,6 +18,8 @@ use sha2::Sha256;
 
 /// Who issues tokens, and whom they are for if nothing else is asked.
 pub const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+/// Whom the API server is when it calls a kubelet.
+pub const APISERVER: &str = "system:apiserver";
 /// How long a token counts if nothing else is asked, in seconds. Source: `TokenRequestSpec.expirationSeconds`.
 pub const SECONDS: i64 = 3600;
 /// The shortest and the longest time. Source: `pkg/apis/authentication/validation`.
@@ -88,13 +90,55 @@ pub fn sign(secret: &[u8], claims: &Claims) -> String {
 /// What a token says, if it was signed with this secret and is meant for the API server. Whether it still counts is for
 /// [`bearer`] to say.
 pub fn verify(secret: &[u8], token: &str) -> Option<Claims> {
+    signed(secret, token).filter(|claims| claims.is_for(ISSUER))
+}
+
+/// What a token says, if it was signed with this secret, whomever it is meant for.
+pub fn signed(secret: &[u8], token: &str) -> Option<Claims> {
     let (signed, mac) = token.rsplit_once('.')?;
     let (header, claims) = signed.split_once('.')?;
     signature(secret, signed).verify_slice(&URL_SAFE_NO_PAD.decode(mac).ok()?).ok()?;
     // What is signed was written here; another algorithm, or none, is not looked at.
     (URL_SAFE_NO_PAD.decode(header).ok()? == HEADER.as_bytes()).then_some(())?;
     let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
-    (claims.iss == ISSUER && claims.aud.iter().any(|audience| audience == ISSUER)).then_some(claims)
+    (claims.iss == ISSUER).then_some(claims)
+}
+
+impl Claims {
+    /// Whether the token is meant for this audience.
+    pub fn is_for(&self, audience: &str) -> bool {
+        self.aud.iter().any(|own| own == audience)
+    }
+}
+
+/// How long a token counts with which the API server calls a kubelet, in seconds. It is made for one call; what takes
+/// longer than this is the way to the kubelet and back, where it is reviewed.
+pub const CALL_SECONDS: i64 = 60;
+
+/// For whom a token is that is shown to the kubelet of a node.
+pub fn audience_of(node: &str) -> String {
+    format!("node:{node}")
+}
+
+/// The token with which the API server calls the kubelet of a node. It says nothing to another node, and nothing to the
+/// API server itself: a node that hears it can do nothing with it.
+pub fn for_node(secret: &[u8], node: &str, seconds: i64) -> String {
+    let claims = Claims {
+        aud: vec![audience_of(node)],
+        exp: seconds + CALL_SECONDS,
+        iat: seconds,
+        iss: ISSUER.into(),
+        jti: String::new(),
+        kubernetes: Bearer::default(),
+        nbf: seconds,
+        sub: APISERVER.into(),
+    };
+    sign(secret, &claims)
+}
+
+/// Whether a token says that the API server calls, now.
+pub fn is_the_servers(claims: &Claims, seconds: i64) -> bool {
+    claims.sub == APISERVER && (claims.nbf..claims.exp).contains(&seconds)
 }
 
 /// Who bears a token that says this, now; nobody, if it does not count any more.
@@ -159,6 +203,17 @@ mod tests {
         }
         let elsewhere = sign(b"secret", &Claims { aud: vec!["vault".into()], ..claims() });
         assert_eq!(verify(b"secret", &elsewhere), None);
+    }
+
+    #[test]
+    fn the_servers_own_token_is_for_one_node() {
+        let token = for_node(b"secret", "n1", 1000);
+        assert_eq!(verify(b"secret", &token), None, "it is none for the API server");
+        let claims = signed(b"secret", &token).unwrap();
+        assert!(claims.is_for("node:n1") && !claims.is_for("node:n2"));
+        assert!(is_the_servers(&claims, 1059) && !is_the_servers(&claims, 1060) && !is_the_servers(&claims, 999));
+        assert_eq!(bearer(&Store::default(), &claims, 1000), None, "nor is it an account's");
+        assert!(!is_the_servers(&self::claims(), 1500) && signed(b"other", &token).is_none());
     }
 
     /// RFC 7515, appendix A.1: the key and the signature of its example.

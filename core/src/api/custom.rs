@@ -172,7 +172,9 @@ api_struct! {
 impl CustomResourceDefinition {
     /// The kind that it defines.
     pub fn kind(&self) -> Kind {
-        let (spec, names) = (&self.spec, &self.spec.names);
+        // Names that it wants and has not got are another's.
+        let names = if self.is_established() { &self.status.accepted_names } else { &self.spec.names };
+        let spec = &self.spec;
         let storage = spec.versions.iter().find(|version| version.storage).or(spec.versions.first());
         Kind::Custom(CustomKind::of(Said {
             group: spec.group.clone(),
@@ -191,6 +193,12 @@ impl CustomResourceDefinition {
     /// A version that clients may use.
     pub fn served(&self, name: &str) -> Option<&Version> {
         self.spec.versions.iter().find(|version| version.name == name && version.served)
+    }
+
+    /// The kind that it defines, if all of its objects can be asked for: in the version in which they are kept.
+    pub fn open_kind(&self) -> Option<Kind> {
+        let served = self.spec.versions.iter().any(|version| version.storage && version.served);
+        (served && self.is_established()).then(|| self.kind())
     }
 
     /// Whether its objects can be asked for.

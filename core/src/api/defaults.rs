@@ -46,6 +46,22 @@ pub fn pod(object: &mut Object) {
     });
 }
 
+/// What a pod was given at its creation stays, and what it puts up with is completed again.
+///
+/// Source: Kubernetes, `plugin/pkg/admission/priority` and `defaulttolerationseconds`, on updates.
+pub fn given_to_pod(new: &mut Object, old: &Object) {
+    let Some(was) = old.get::<Pod>().map(|pod| pod.spec.clone()) else { return };
+    new.edit_as(|pod: &mut Pod| {
+        let is = &pod.spec;
+        let (priority, preemption) = (is.priority.or(was.priority), is.preemption_policy.or(was.preemption_policy));
+        if (priority, preemption) != (is.priority, is.preemption_policy) || !is.tolerations.are_complete() {
+            let spec = Arc::make_mut(&mut pod.spec);
+            (spec.priority, spec.preemption_policy) = (priority, preemption);
+            spec.tolerations = spec.tolerations.completed();
+        }
+    });
+}
+
 /// One replica; the selector and the set's own labels come from the template's.
 pub fn replica_set(object: &mut Object) {
     object.edit_as(|set: &mut ReplicaSet| {
@@ -127,6 +143,7 @@ fn below<'a>(object: &'a mut Map<String, Value>, path: &[&str]) -> &'a mut Map<S
 fn pod_spec(spec: &mut Arc<PodSpec>) {
     let complete = spec.termination_grace_period_seconds.is_some()
         && !spec.scheduler_name.is_empty()
+        && spec.service_account == spec.service_account_name
         && spec.containers.iter().all(|container| !container.image_pull_policy.is_empty());
     if complete {
         return;
@@ -136,6 +153,11 @@ fn pod_spec(spec: &mut Arc<PodSpec>) {
     if spec.scheduler_name.is_empty() {
         spec.scheduler_name = "default-scheduler".into();
     }
+    // The old name of a field follows the new one.
+    if spec.service_account_name.is_empty() {
+        spec.service_account_name = spec.service_account.clone();
+    }
+    spec.service_account = spec.service_account_name.clone();
     for container in &mut spec.containers {
         if container.image_pull_policy.is_empty() {
             container.image_pull_policy = container.usual_pull_policy().into();

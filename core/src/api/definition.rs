@@ -1,12 +1,14 @@
 //! What a CustomResourceDefinition must be like to be stored, and what becomes of one.
 //!
-//! A definition is served as soon as it is stored: nobody else is asked. That its names may be another's is not looked
-//! at here, since a rule sees one object only.
+//! A definition is served as soon as it is stored, if its names are free: nobody else is asked. Of two that claim one name
+//! the first has it, and the other waits until it is given up.
 //!
-//! Source: `apiextensions-apiserver`, `pkg/apis/apiextensions/validation` and `v1/defaults.go`.
+//! Source: `apiextensions-apiserver`, `pkg/apis/apiextensions/validation`, `v1/defaults.go` and
+//! `pkg/controller/status/naming_controller.go`.
 
-use crate::api::custom::{CustomResourceDefinition, DefinitionCondition, Names, Scale, Version};
+use crate::api::custom::{CustomResourceDefinition, DefinitionCondition, DefinitionStatus, Names, Scale, Version};
 use crate::api::jsonpath::is_path;
+use crate::api::meta::Time;
 use crate::api::names::{NOT_A_SUBDOMAIN, is_dns_subdomain};
 use crate::api::object::Object;
 use crate::api::status::FieldError;
@@ -15,7 +17,7 @@ use crate::schema::structural::structural;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 
-/// Names that follow from others, and the status of a definition that is served.
+/// Names that follow from others, and the status of a definition that nobody has judged yet.
 pub fn set_defaults(object: &mut Object) {
     object.edit_as(|definition: &mut CustomResourceDefinition| {
         let names = &mut definition.spec.names;
@@ -26,34 +28,109 @@ pub fn set_defaults(object: &mut Object) {
             names.list_kind = format!("{}List", names.kind);
         }
         let status = &mut definition.status;
-        if status.accepted_names != *names {
-            status.accepted_names = names.clone();
-        }
         if let Some(kept) = definition.spec.versions.iter().find(|version| version.storage)
             && !status.stored_versions.contains(&kept.name)
         {
             status.stored_versions.push(kept.name.clone());
         }
-        for (kind, reason, message) in CONDITIONS {
-            if !status.conditions.iter().any(|one| one.kind == *kind) {
-                status.conditions.push(DefinitionCondition {
-                    kind: (*kind).into(),
-                    status: "True".into(),
-                    last_transition_time: definition.metadata.creation_timestamp,
-                    reason: (*reason).into(),
-                    message: (*message).into(),
-                    ..DefinitionCondition::default()
-                });
-            }
+        if !status.conditions.iter().any(|one| one.kind == NAMES_ACCEPTED) {
+            let created = definition.metadata.creation_timestamp;
+            accept(definition, &Claimed::default(), created);
         }
     });
 }
 
-/// What is true of a definition that is stored: type, reason, message.
-const CONDITIONS: &[(&str, &str, &str)] = &[
-    ("NamesAccepted", "NoConflicts", "no conflicts found"),
-    ("Established", "InitialNamesAccepted", "the initial names have been accepted"),
-];
+const NAMES_ACCEPTED: &str = "NamesAccepted";
+const ESTABLISHED: &str = "Established";
+
+/// Names that definitions of one group have.
+#[derive(Debug, Default)]
+pub struct Claimed {
+    /// Plurals, singulars and short names.
+    resources: BTreeSet<String>,
+    /// Kinds, and those of their lists.
+    kinds: BTreeSet<String>,
+}
+
+impl Claimed {
+    /// Takes in the names that a definition has.
+    pub fn add(&mut self, definition: &CustomResourceDefinition) {
+        let names = &definition.status.accepted_names;
+        let resources = [&names.plural, &names.singular].into_iter().chain(&names.short_names);
+        self.resources.extend(resources.filter(|name| !name.is_empty()).cloned());
+        let kinds = [&names.kind, &names.list_kind].into_iter();
+        self.kinds.extend(kinds.filter(|name| !name.is_empty()).cloned());
+    }
+}
+
+/// Gives a definition those of its names that are free, and says what became of it. Once established it stays so, under the
+/// names that it has.
+pub fn accept(definition: &mut CustomResourceDefinition, claimed: &Claimed, now: Option<Time>) {
+    let (wanted, status) = (&definition.spec.names, &mut definition.status);
+    let has = &mut status.accepted_names;
+    let mut conflict = None;
+    let mut take = |has: &mut String, wanted: &String, claimed: &BTreeSet<String>, reason: &'static str| {
+        if has != wanted && claimed.contains(wanted) {
+            conflict = Some((reason, in_use(wanted)));
+        } else {
+            has.clone_from(wanted);
+        }
+    };
+    take(&mut has.plural, &wanted.plural, &claimed.resources, "PluralConflict");
+    take(&mut has.singular, &wanted.singular, &claimed.resources, "SingularConflict");
+    let taken = wanted.short_names.iter().filter(|name| !has.short_names.contains(name));
+    let taken: Vec<String> = taken.filter(|name| claimed.resources.contains(*name)).map(in_use).collect();
+    let short = match taken.as_slice() {
+        [] => {
+            has.short_names.clone_from(&wanted.short_names);
+            None
+        }
+        [one] => Some(one.clone()),
+        several => Some(format!("[{}]", several.join(", "))),
+    };
+    let mut later = None;
+    let mut take = |has: &mut String, wanted: &String, reason: &'static str| {
+        if has != wanted && claimed.kinds.contains(wanted) {
+            later = Some((reason, in_use(wanted)));
+        } else {
+            has.clone_from(wanted);
+        }
+    };
+    take(&mut has.kind, &wanted.kind, "KindConflict");
+    take(&mut has.list_kind, &wanted.list_kind, "ListKindConflict");
+    has.categories.clone_from(&wanted.categories);
+    // The last that is found is told.
+    let conflict = later.or(short.map(|message| ("ShortNamesConflict", message))).or(conflict);
+    let established = status.conditions.iter().any(|one| one.kind == ESTABLISHED && one.status == "True");
+    let free = conflict.is_none();
+    let (reason, message) = conflict.unwrap_or(("NoConflicts", "no conflicts found".into()));
+    set(status, NAMES_ACCEPTED, free, reason, &message, now);
+    match (established, free) {
+        (true, _) => {}
+        (false, true) => {
+            set(status, ESTABLISHED, true, "InitialNamesAccepted", "the initial names have been accepted", now);
+        }
+        (false, false) => set(status, ESTABLISHED, false, "NotAccepted", "not all names are accepted", now),
+    }
+}
+
+fn in_use(name: &String) -> String {
+    format!("{name:?} is already in use")
+}
+
+/// Sets a condition; the time of its last change is that of its `status`.
+fn set(status: &mut DefinitionStatus, kind: &str, is: bool, reason: &str, message: &str, now: Option<Time>) {
+    let is = if is { "True" } else { "False" };
+    let at = status.conditions.iter().position(|one| one.kind == kind).unwrap_or_else(|| {
+        status.conditions.push(DefinitionCondition { kind: kind.into(), ..DefinitionCondition::default() });
+        status.conditions.len() - 1
+    });
+    let one = &mut status.conditions[at];
+    if one.status != is {
+        one.last_transition_time = now;
+    }
+    (one.status, one.reason, one.message) = (is.into(), reason.into(), message.into());
+}
 
 /// Rules for definitions. What has a name is read as what it is.
 pub const RULES: Rules = Rules {
@@ -344,6 +421,47 @@ mod tests {
         );
         let webhook = "spec.conversion.strategy: Unsupported value: \"Webhook\": supported values: \"None\"";
         check("/spec/conversion", json!({"strategy": "Webhook"}), webhook);
+    }
+
+    #[test]
+    fn a_name_belongs_to_the_first_that_claims_it() {
+        let first = stored(crontabs());
+        let check = |names: Value, want: [&str; 3]| {
+            let mut other = crontabs();
+            let mut all = json!({"plural": "others", "kind": "Other"});
+            crate::patch::merge::merge(&mut all, &names);
+            (other["metadata"]["name"], other["spec"]["names"]) = ("others.stable.example.com".into(), all);
+            let mut other = definition(&stored(other)).clone();
+            other.status = DefinitionStatus::default();
+            let mut claimed = Claimed::default();
+            claimed.add(definition(&first));
+            accept(&mut other, &claimed, None);
+            let accepted = other.status.conditions.iter().find(|one| one.kind == NAMES_ACCEPTED).unwrap();
+            assert_eq!([&*accepted.status, &*accepted.reason, &*accepted.message], want, "{names}");
+            assert_eq!(other.is_established(), want[0] == "True");
+            // When the names are given up they are free.
+            accept(&mut other, &Claimed::default(), None);
+            assert!(other.is_established() && other.status.accepted_names == other.spec.names);
+        };
+        check(json!({}), ["True", "NoConflicts", "no conflicts found"]);
+        check(json!({"kind": "CronTab"}), ["False", "ListKindConflict", "\"CronTabList\" is already in use"]);
+        check(
+            json!({"kind": "CronTab", "listKind": "Others"}),
+            ["False", "KindConflict", "\"CronTab\" is already in use"],
+        );
+        check(json!({"singular": "crontab"}), ["False", "SingularConflict", "\"crontab\" is already in use"]);
+        check(json!({"shortNames": ["x", "ct"]}), ["False", "ShortNamesConflict", "\"ct\" is already in use"]);
+        check(
+            json!({"shortNames": ["crontabs", "ct"]}),
+            ["False", "ShortNamesConflict", "[\"crontabs\" is already in use, \"ct\" is already in use]"],
+        );
+        // What is established stays so, and keeps the names that it has.
+        let mut again = definition(&first).clone();
+        again.spec.names.short_names = vec!["taken".into()];
+        let mut claimed = Claimed::default();
+        claimed.resources.insert("taken".into());
+        accept(&mut again, &claimed, None);
+        assert!(again.is_established() && again.status.accepted_names.short_names == ["ct"]);
     }
 
     #[test]

@@ -231,6 +231,11 @@ impl Job {
         self.status.conditions.iter().any(|one| one.kind == kind && one.status == "True")
     }
 
+    /// Whether it has succeeded or failed.
+    pub fn is_over(&self) -> bool {
+        self.is("Complete") || self.is("Failed")
+    }
+
     /// When it succeeded or failed, if it has.
     pub fn ended_at(&self) -> Option<Time> {
         let ended = |one: &&JobCondition| matches!(&*one.kind, "Complete" | "Failed") && one.status == "True";

@@ -289,6 +289,7 @@ pub const KINDS: &[KindRow] = &[
         ],
         effect: Effect::Acts,
         set_defaults: defaults::pod,
+        carry_over: defaults::given_to_pod,
         rules: validation::POD,
         ..KindRow::EMPTY
     },
@@ -432,7 +433,7 @@ pub const KINDS: &[KindRow] = &[
         subresources: &["scale"],
         message: "core/v1.ReplicationController",
         columns: core_v1::REPLICATION_CONTROLLER,
-        effect: Effect::NotYet("no controller makes its pods"),
+        effect: Effect::Acts,
         rules: validation::REPLICATION_CONTROLLER,
         ..KindRow::EMPTY
     },
@@ -548,7 +549,7 @@ pub const KINDS: &[KindRow] = &[
         subresources: &["scale"],
         message: "apps/v1.StatefulSet",
         columns: workloads::STATEFUL_SET,
-        effect: Effect::NotYet("no controller makes its pods"),
+        effect: Effect::Acts,
         rules: validation::STATEFUL_SET,
         ..KindRow::EMPTY
     },
@@ -588,7 +589,7 @@ pub const KINDS: &[KindRow] = &[
         has_generation: true,
         message: "batch/v1.CronJob",
         columns: workloads::CRON_JOB,
-        effect: Effect::NotYet("no controller makes its jobs"),
+        effect: Effect::Acts,
         rules: validation::CRON_JOB,
         ..KindRow::EMPTY
     },
@@ -631,7 +632,7 @@ pub const KINDS: &[KindRow] = &[
         has_generation: true,
         message: "scheduling/v1.PriorityClass",
         columns: workloads::PRIORITY_CLASS,
-        effect: Effect::NotYet("no pod gets its priority from it"),
+        effect: Effect::Acts,
         rules: validation::PRIORITY_CLASS,
         ..KindRow::CLUSTER
     },

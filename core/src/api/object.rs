@@ -8,7 +8,7 @@ use crate::api::event::Event;
 use crate::api::lease::Lease;
 use crate::api::meta::ObjectMeta;
 use crate::api::name::Name;
-use crate::api::namespace::Namespace;
+use crate::api::namespace::{self, Namespace};
 use crate::api::node::Node;
 use crate::api::pod::Pod;
 use crate::api::replicaset::ReplicaSet;
@@ -295,10 +295,10 @@ fn checked<T: Content>(kind: Kind, mut body: T) -> Result<Object, DecodeError> {
     Ok(made(kind, body))
 }
 
-/// An object that was read. A definition makes its kind known: objects of it may follow.
+/// An object that was read. A definition that is established makes its kind known: objects of it may follow.
 fn made<T: Content>(kind: Kind, body: T) -> Object {
     let object = body.into_object_of(kind);
-    if let Some(definition) = object.get::<CustomResourceDefinition>() {
+    if let Some(definition) = object.get::<CustomResourceDefinition>().filter(|one| one.is_established()) {
         definition.kind();
     }
     object
@@ -510,9 +510,9 @@ impl Object {
     pub fn fields_without_effect(&self) -> Vec<String> {
         let mut paths = Vec::new();
         each_body!(&self.0, one => one.body.visit_rest(&mut String::new(), &mut |path| paths.push(path.to_owned())));
-        let (prefix, containers) = match &self.0 {
-            Body::Pod(pod) => ("spec", &pod.body.spec.containers[..]),
-            Body::ReplicaSet(set) => ("spec.template.spec", &set.body.spec.template.spec.containers[..]),
+        let (prefix, spec) = match &self.0 {
+            Body::Pod(pod) => ("spec", &pod.body.spec),
+            Body::ReplicaSet(set) => ("spec.template.spec", &set.body.spec.template.spec),
             // Nothing is said of single fields where none has an effect.
             Body::Plain(_) => return Vec::new(),
             Body::Namespace(_)
@@ -523,8 +523,14 @@ impl Object {
                 return paths;
             }
         };
-        for (at, container) in containers.iter().enumerate() {
-            // Stored objects have the usual one, so that who writes them back asks for nothing by it.
+        // Stored objects have the usual ones, so that who writes them back asks for nothing by it.
+        if !spec.tolerations.are_usual() {
+            paths.push(format!("{prefix}.tolerations"));
+        }
+        if !matches!(&*spec.service_account_name, "" | namespace::DEFAULT_ACCOUNT) {
+            paths.push(format!("{prefix}.serviceAccountName"));
+        }
+        for (at, container) in spec.containers.iter().enumerate() {
             let policy = container.image_pull_policy.as_str();
             if !policy.is_empty() && policy != container.usual_pull_policy() {
                 paths.push(format!("{prefix}.containers[{at}].imagePullPolicy"));

@@ -4,8 +4,10 @@
 
 use crate::api::kinds::Column;
 use crate::api::meta::{ObjectMeta, Time};
+use crate::api::name::Name;
 use crate::api::object::Object;
 use crate::api::quantity::{Amounts, Quantity};
+use crate::api::toleration::Tolerations;
 use crate::time::{Human, Now};
 use crate::{api_enum, api_struct};
 use std::collections::BTreeMap;
@@ -41,12 +43,32 @@ api_struct! {
         node_name "nodeName": String,
         /// Labels a node must have.
         node_selector "nodeSelector": BTreeMap<String, String>,
+        /// As what it speaks to the API server: a service account of its namespace. Given at creation if empty.
+        service_account_name "serviceAccountName": Name,
+        /// The same by its old name.
+        service_account "serviceAccount": Name,
         /// The host name inside; the pod's name if empty.
         hostname "hostname": String,
-        /// Higher ones are scheduled first; 0 if absent.
+        /// What its priority is called: a PriorityClass. Given at creation if empty and one is for all.
+        priority_class_name "priorityClassName": Name,
+        /// Higher ones are scheduled first. Given at creation, by its class.
         priority "priority": Option<i32>,
+        /// Whether others may have to go for it. Given at creation, by its class.
+        preemption_policy "preemptionPolicy": Option<PreemptionPolicy>,
+        /// The taints of a node that it puts up with.
+        tolerations "tolerations": Tolerations,
         /// Which scheduler is responsible; `default-scheduler` if empty.
         scheduler_name "schedulerName": String,
+    }
+}
+
+api_enum! {
+    /// Whether pods of lower priority may have to go for one that finds no room. Nobody makes them go yet.
+    pub enum PreemptionPolicy {
+        /// They may.
+        #[default] PreemptLowerPriority "PreemptLowerPriority",
+        /// They stay.
+        Never "Never",
     }
 }
 

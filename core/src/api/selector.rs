@@ -7,6 +7,7 @@ pub use crate::api::selector_text::{parse_field_selector, parse_label_selector};
 use crate::api::meta::Labels;
 use crate::{api_enum, api_struct};
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 use std::fmt;
 
 api_struct! {
@@ -42,6 +43,10 @@ api_enum! {
         Exists "Exists",
         /// It is not there.
         DoesNotExist "DoesNotExist",
+        /// It is a number and greater than the only one. In requests only, not in objects.
+        Gt "Gt",
+        /// It is a number and less than the only one. In requests only, not in objects.
+        Lt "Lt",
     }
 }
 
@@ -66,7 +71,15 @@ impl LabelSelectorRequirement {
             LabelSelectorOperator::NotIn => value.is_none_or(|value| !self.values.contains(value)),
             LabelSelectorOperator::Exists => value.is_some(),
             LabelSelectorOperator::DoesNotExist => value.is_none(),
+            LabelSelectorOperator::Gt => self.compared(value) == Some(Ordering::Greater),
+            LabelSelectorOperator::Lt => self.compared(value) == Some(Ordering::Less),
         }
+    }
+
+    /// A label's value against the only one here, if both are numbers.
+    fn compared(&self, value: Option<&String>) -> Option<Ordering> {
+        let (value, bound) = (value?.parse::<i64>().ok()?, self.values.first()?.parse::<i64>().ok()?);
+        Some(value.cmp(&bound))
     }
 }
 
@@ -84,6 +97,8 @@ impl fmt::Display for LabelSelector {
                 LabelSelectorOperator::NotIn => format!("{key} notin ({values})"),
                 LabelSelectorOperator::Exists => key.clone(),
                 LabelSelectorOperator::DoesNotExist => format!("!{key}"),
+                LabelSelectorOperator::Gt => format!("{key}>{values}"),
+                LabelSelectorOperator::Lt => format!("{key}<{values}"),
             }
         });
         f.write_str(&equal.chain(further).collect::<Vec<_>>().join(","))
@@ -130,6 +145,11 @@ impl FieldSelector {
     /// A selector of one field with one value.
     pub fn equal(field: &str, value: &str) -> Self {
         FieldSelector(vec![FieldRequirement { field: field.into(), value: value.into(), equal: true }])
+    }
+
+    /// A selector of one field with any value but one.
+    pub fn other_than(field: &str, value: &str) -> Self {
+        FieldSelector(vec![FieldRequirement { field: field.into(), value: value.into(), equal: false }])
     }
 
     /// The value that `field` must have, if one is required.

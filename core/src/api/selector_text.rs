@@ -38,8 +38,8 @@ pub fn parse_label_selector(text: &str) -> Result<LabelSelector, String> {
     Ok(LabelSelector { match_expressions, ..Default::default() })
 }
 
-/// What a requirement may say of a label and values. Kubernetes' comparisons of numbers are not among them.
-const OPERATORS: &str = "in, notin, =, ==, !=";
+/// What a requirement may say of a label and values.
+const OPERATORS: &str = "in, notin, =, ==, !=, gt, lt";
 
 #[derive(Clone, Copy, PartialEq)]
 enum Token {
@@ -59,8 +59,10 @@ enum Operator {
     /// Both are words, too, where a word is expected.
     In,
     NotIn,
-    /// `<` or `>`.
-    Compare,
+    /// `>`.
+    More,
+    /// `<`.
+    Less,
 }
 
 struct Tokens<'a> {
@@ -103,7 +105,8 @@ fn tokens(text: &str) -> Vec<(Token, &str)> {
             '(' => (Token::Open, 1),
             ')' => (Token::Close, 1),
             ',' => (Token::Comma, 1),
-            '<' | '>' => (Token::Operator(Operator::Compare), 1),
+            '>' => (Token::Operator(Operator::More), 1),
+            '<' => (Token::Operator(Operator::Less), 1),
             _ => {
                 let length = rest.find(|c: char| special(c) || c.is_whitespace()).unwrap_or(rest.len());
                 let token = match &rest[..length] {
@@ -121,7 +124,7 @@ fn tokens(text: &str) -> Vec<(Token, &str)> {
 }
 
 fn requirement(tokens: &mut Tokens) -> Result<LabelSelectorRequirement, String> {
-    use LabelSelectorOperator::{DoesNotExist, Exists, In, NotIn};
+    use LabelSelectorOperator::{DoesNotExist, Exists, Gt, In, Lt, NotIn};
     let negated = tokens.peek().0 == Token::Not;
     if negated {
         tokens.next();
@@ -150,15 +153,26 @@ fn requirement(tokens: &mut Tokens) -> Result<LabelSelectorRequirement, String> 
         (Token::Operator(Operator::NotIn), _) => (NotIn, several(tokens)?),
         (Token::Operator(Operator::Equal), _) => (In, exactly_one(tokens)?),
         (Token::Operator(Operator::NotEqual), _) => (NotIn, exactly_one(tokens)?),
+        (Token::Operator(Operator::More), _) => (Gt, exactly_one(tokens)?),
+        (Token::Operator(Operator::Less), _) => (Lt, exactly_one(tokens)?),
         (_, found) => return Err(format!("found '{found}', expected: {OPERATORS}")),
     };
+    let mut wrong = Vec::new();
     for (nth, value) in values.iter().enumerate() {
-        let wrong = text::label_value(value);
-        if !wrong.is_empty() {
-            return Err(format!("values[{nth}][{key}]: Invalid value: {value:?}: {}", wrong.join("; ")));
+        if matches!(operator, Gt | Lt) && value.parse::<i64>().is_err() {
+            let rule = "for 'Gt', 'Lt' operators, the value must be an integer";
+            wrong.push(format!("values[{nth}]: Invalid value: {value:?}: {rule}"));
+        }
+        let rules = text::label_value(value);
+        if !rules.is_empty() {
+            wrong.push(format!("values[{nth}][{key}]: Invalid value: {value:?}: {}", rules.join("; ")));
         }
     }
-    Ok(make(operator, values))
+    match wrong.as_slice() {
+        [] => Ok(make(operator, values)),
+        [one] => Err(one.clone()),
+        several => Err(format!("[{}]", several.join(", "))),
+    }
 }
 
 /// `(a, b)`. Nothing between commas is the empty value.
@@ -284,7 +298,8 @@ mod tests {
 
     #[test]
     fn selects_by_labels() {
-        let labels: Labels = [("app", "web"), ("tier", "front"), ("in", "")].map(|(k, v)| (k.into(), v.into())).into();
+        let labels: Labels =
+            [("app", "web"), ("tier", "front"), ("in", ""), ("gen", "7")].map(|(k, v)| (k.into(), v.into())).into();
         let check = |text, want| assert_eq!(parse_label_selector(text).unwrap().matches(&labels), want, "{text}");
         check("", true);
         check("app=web", true);
@@ -302,6 +317,12 @@ mod tests {
         check("in in ()", true);
         check("in in (,)", true);
         check("app in (a,,b)", false);
+        check("gen > 6", true);
+        check("gen>7", false);
+        check("gen<8,gen>0", true);
+        check("gen<7", false);
+        check("missing<7", false);
+        check("app>1", false);
     }
 
     #[test]
@@ -315,7 +336,7 @@ mod tests {
         check("app in (web", "..found '', expected: ',' or ')'");
         check("app in web", "..found 'web' expected: '('");
         check("app in (=)", "..found '=', expected: ',', ')' or identifier");
-        check("a b", "..found 'b', expected: in, notin, =, ==, !=");
+        check("a b", "..found 'b', expected: in, notin, =, ==, !=, gt, lt");
         check("a=b=c", "found '=', expected: ',' or 'end of string'");
         check("a=b c", "found 'c', expected: ',' or 'end of string'");
         check("=x", "found '=', expected: !, identifier, or 'end of string'");
@@ -327,6 +348,8 @@ mod tests {
             "-a=b",
             "..<nil>: Invalid value: \"-a\": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')",
         );
+        check("a>b", "..values[0]: Invalid value: \"b\": for 'Gt', 'Lt' operators, the value must be an integer");
+        check("a<", "..values[0]: Invalid value: \"\": for 'Gt', 'Lt' operators, the value must be an integer");
         check("a=-b", "..values[0][a]: Invalid value: \"-b\": ");
     }
 

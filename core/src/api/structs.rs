@@ -5,6 +5,7 @@
 //! Every such struct keeps the fields it does not name in [`Rest`], where they stood, so that nothing a
 //! user wrote is lost on the way through, not even inside a list or a pod template.
 
+use crate::api::name::Name;
 use crate::schema::{MessageId, Schema, Type};
 use serde::de::{Deserialize, Deserializer, Visitor};
 use serde_json::{Map, Value};
@@ -102,6 +103,7 @@ macro_rules! plain_field {
 
 plain_field! {
     String: |text| text.is_empty();
+    Name: |text| text.is_empty();
     bool: |set| !set;
     i32: |_n| false;
     i64: |_n| false;

@@ -25,7 +25,8 @@ pub struct Definition {
 impl Definitions {
     /// Takes in what became of a definition's object.
     pub fn changed(&mut self, old: Option<&Object>, new: Option<&Object>) {
-        if let Some(old) = old.and_then(Object::get::<CustomResourceDefinition>) {
+        let old = old.and_then(Object::get::<CustomResourceDefinition>);
+        if let Some(old) = old.filter(|old| old.is_established()) {
             self.0.remove(&old.kind());
         }
         if let Some((object, definition)) = new.and_then(|new| Some((new, new.get::<CustomResourceDefinition>()?)))

@@ -9,6 +9,7 @@ use crate::api::namespace::{self, Namespace, NamespacePhase};
 use crate::api::object::Object;
 use crate::api::pod::Pod;
 use crate::api::status::{Reason, Status};
+use crate::api::validation::SYSTEM_CLASSES;
 use crate::program::{DeleteOptions, Propagation};
 use crate::time::{Duration, Now};
 use crate::{decision_enum, decision_table};
@@ -108,6 +109,9 @@ pub fn delete(now: Now, stored: &Object, options: &DeleteOptions) -> Result<Outc
     if kind == Kind::Namespace && namespace::BUILT_IN.contains(&meta.name.as_str()) {
         let message = format!("namespaces {:?} is forbidden: this namespace may not be deleted", meta.name);
         return Err(Status::failure(Reason::Forbidden, message));
+    }
+    if kind == Kind::PriorityClass && SYSTEM_CLASSES.iter().any(|(class, ..)| *class == meta.name) {
+        return Err(Status::forbidden(kind, &meta.name, "this is a system priority class and cannot be deleted"));
     }
     let running = stored.get::<Pod>().filter(|pod| pod.node().is_some() && !pod.status.phase.is_final());
     let seconds = match running {

@@ -150,6 +150,7 @@ mod tests {
             "initContainers": [{"name": "i", "image": "x", "resources": {"limits": {"cpu": "1"}}, "ports": [{"containerPort": 2}]}]}});
         let mut on_host = pod.clone();
         on_host["spec"]["hostNetwork"] = true.into();
+        on_host["spec"]["serviceAccount"] = "robot".into();
         let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": pod["spec"]});
         let set = json!({"metadata": {"name": "a", "namespace": "x", "labels": {"a": "b"}},
             "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template}});
@@ -187,6 +188,7 @@ mod tests {
         let lists: &[(&str, &[&str])] = &[
             ("core/v1.Container", crate::api::pod::Container::FIELDS),
             ("core/v1.EnvVar", crate::api::pod::EnvVar::FIELDS),
+            ("core/v1.Toleration", crate::api::toleration::Toleration::FIELDS),
             ("core/v1.ResourceRequirements", crate::api::pod::ResourceRequirements::FIELDS),
             ("core/v1.PodCondition", crate::api::pod::PodCondition::FIELDS),
             ("core/v1.ContainerStatus", crate::api::pod::ContainerStatus::FIELDS),

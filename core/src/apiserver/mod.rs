@@ -1,8 +1,8 @@
 //! The API server: the only place where programs meet.
 //!
 //! A request is answered from the store, or becomes a write. [`admission`] decides what a write makes of an object,
-//! [`deletion`] whether a deletion removes it or only begins to, [`eviction`]
-//! whether a pod may be deleted for the sake of its node. A write is answered, and told to watchers, when the
+//! `pods` what a new pod is given because of other objects, [`deletion`] whether a deletion removes an object or only
+//! begins to, [`eviction`] whether a pod may be deleted for the sake of its node. A write is answered, and told to watchers, when the
 //! engine has made it durable. A second write to an object whose first is on its way waits for it. [`origin`] decides
 //! what is not even read.
 
@@ -14,6 +14,7 @@ pub mod eviction;
 pub mod fields;
 pub mod origin;
 mod own;
+mod pods;
 mod program;
 pub mod services;
 #[cfg(test)]

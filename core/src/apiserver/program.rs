@@ -2,6 +2,7 @@
 
 use crate::access::{self, User};
 use crate::api::custom::CustomResourceDefinition;
+use crate::api::definition::{Claimed, accept};
 use crate::api::event;
 use crate::api::kinds::Kind;
 use crate::api::meta::Time;
@@ -15,6 +16,7 @@ use crate::apiserver::definitions::Definitions;
 use crate::apiserver::deletion::{self, Outcome};
 use crate::apiserver::eviction;
 use crate::apiserver::own;
+use crate::apiserver::pods;
 use crate::apiserver::services::{self, Given};
 use crate::client::Deadlines;
 use crate::patch::Patch;
@@ -200,7 +202,7 @@ impl ApiServer {
         }
     }
 
-    /// Makes the namespaces that every cluster has, and the service account that every namespace has.
+    /// Makes the namespaces and priority classes that every cluster has, and the service account that every namespace has.
     fn complete(&mut self, now: Now, out: &mut Effects) {
         self.incomplete_until = None;
         let there: Vec<Name> =
@@ -217,6 +219,7 @@ impl ApiServer {
             namespace.metadata.name = (*name).into();
             self.make(now, namespace.into_object(), out);
         }
+        pods::system_classes().for_each(|class| self.make(now, class, out));
     }
 
     /// Makes the service account `default` in a namespace that lives and has none, and in `default` what leads to the
@@ -265,7 +268,9 @@ impl ApiServer {
         let defined: Vec<Kind> = self
             .store
             .list(&definitions)
-            .filter_map(|one| Some(one.get::<CustomResourceDefinition>()?.kind()))
+            .filter_map(|one| one.get::<CustomResourceDefinition>())
+            .filter(|definition| definition.is_established())
+            .map(CustomResourceDefinition::kind)
             .collect();
         let undefined = |kind: &Kind| matches!(kind, Kind::Custom(_)) && !defined.contains(kind);
         for kind in self.store.kinds().filter(undefined).collect::<Vec<_>>() {
@@ -411,13 +416,16 @@ impl ApiServer {
         let within = Key::new(Kind::Namespace, "", &key.namespace);
         let makes = matches!(request.verb, Verb::Create { .. } | Verb::Update { .. } | Verb::Patch { .. })
             && self.store.get(&key).is_none();
+        // A pod waits for what decides what it is given.
+        let decided_by = if makes { pods::decided_by(&request.verb) } else { Vec::new() };
         let charges = match (&request.verb, self.store.get(&key)) {
             (Verb::Delete { options, .. }, Some(pod)) if options.eviction => {
                 eviction::budgets(&self.store, pod).first().map(|budget| budget.key())
             }
             _ => None,
         };
-        for waits_for in [Some(&key), Some(&within).filter(|_| makes), charges.as_ref()].into_iter().flatten() {
+        let alone = [Some(&key), Some(&within).filter(|_| makes), charges.as_ref()].into_iter().flatten();
+        for waits_for in alone.chain(&decided_by) {
             if let Some(waiting) = self.busy.get_mut(waits_for) {
                 sometimes!(WriteWaits);
                 return waiting.push_back((from, request));
@@ -544,6 +552,10 @@ impl ApiServer {
             Kind::Service if part == Some(Part::Main) => self.given.allotted(object, self.draw("service", &key))?,
             _ => object,
         };
+        if key.kind == Kind::PriorityClass {
+            pods::only_one_default(&self.store, &object)?;
+        }
+        let object = self.with_names(now, object);
         let object = match (part, by.manager) {
             (Some(part), Some(manager)) if object != *stored => {
                 admission::noted(by.now, manager, Some(stored), object, part, self.definitions.of(key.kind))
@@ -569,6 +581,13 @@ impl ApiServer {
         if self.store.get(&key).is_some() {
             return Err(Status::already_exists(key.kind, &key.name));
         }
+        // A name that the server chose is not told.
+        let meta = object.meta();
+        let called = if meta.name.is_empty() { &meta.generate_name } else { &meta.name };
+        let grant = object.get().map(|pod| pods::grant(&self.store, &key.namespace, called, pod)).transpose()?;
+        if key.kind == Kind::PriorityClass {
+            pods::only_one_default(&self.store, &object)?;
+        }
         object.edit_meta(|meta| meta.name = (*key.name).into());
         let definition = self.definitions.of(key.kind);
         let mut object = admission::created(by.now, object, self.draw("uid", &key).uuid(), definition)?;
@@ -578,6 +597,14 @@ impl ApiServer {
         if key.kind == Kind::Service {
             object = self.given.allotted(object, self.draw("service", &key))?;
         }
+        // Nobody manages what is given.
+        if let Some(grant) = grant {
+            grant.give(&mut object);
+        }
+        object.edit_as(|new: &mut CustomResourceDefinition| {
+            (new.status.accepted_names, new.status.conditions) = Default::default();
+        });
+        let object = self.with_names(by.now, object);
         self.granted(by, None, &object)?;
         Ok(Admitted::Write { key, expect: Revision(0), object: Some(object), answer: Then::Created })
     }
@@ -587,6 +614,38 @@ impl ApiServer {
         match by.user {
             Some(user) if self.options.rbac => access::grants::check(&self.store, user, stored, new),
             _ => Ok(()),
+        }
+    }
+
+    /// A definition with those of its names that no other of its group has, or is about to have; else the object as it is.
+    fn with_names(&self, now: Now, mut object: Object) -> Object {
+        let Some(definition) = object.get::<CustomResourceDefinition>() else { return object };
+        let (key, group) = (object.key(), &definition.spec.group);
+        let stored = Query::all(Kind::CustomResourceDefinition);
+        let to_come = self.on_their_way.values().filter_map(|pending| pending.object.as_ref());
+        let mut claimed = Claimed::default();
+        for other in self.store.list(&stored).chain(to_come).filter(|other| other.key() != key) {
+            if let Some(other) = other.get::<CustomResourceDefinition>().filter(|other| other.spec.group == *group) {
+                claimed.add(other);
+            }
+        }
+        object.edit_as(|definition| accept(definition, &claimed, Some(Time::of(now.wall))));
+        object
+    }
+
+    /// Looks again at the definitions of a group: a name may be free now.
+    fn look_at_names(&mut self, now: Now, group: &str, out: &mut Effects) {
+        let stored = Query::all(Kind::CustomResourceDefinition);
+        let of_group = |one: &&Object| {
+            let definition = one.get::<CustomResourceDefinition>();
+            definition.is_some_and(|definition| definition.spec.group == group)
+        };
+        let all: Vec<Object> = self.store.list(&stored).filter(of_group).cloned().collect();
+        for object in all {
+            let named = self.with_names(now, object.clone());
+            if named != object && !self.busy.contains_key(&object.key()) {
+                self.commit(None, object.key(), object.revision(), Some(named), Then::Changed, out);
+            }
         }
     }
 
@@ -684,6 +743,8 @@ impl ApiServer {
             }
         }
         let change = self.store.apply(key, object, revision);
+        let group = change.old.as_ref().or(change.new.as_ref()).and_then(|one| one.get::<CustomResourceDefinition>());
+        let group = group.map(|definition| definition.spec.group.clone());
         match key.kind {
             Kind::CustomResourceDefinition => self.definitions.changed(change.old.as_ref(), change.new.as_ref()),
             Kind::Service => self.given.settle(change.old.as_ref(), change.new.as_ref()),
@@ -695,7 +756,10 @@ impl ApiServer {
             }
         }
         match key.kind {
-            Kind::CustomResourceDefinition => self.forget_undefined(out),
+            Kind::CustomResourceDefinition => {
+                self.forget_undefined(out);
+                self.look_at_names(now, group.as_deref().unwrap_or(""), out);
+            }
             Kind::Custom(_) if self.definitions.of(key.kind).is_none() => self.forget_undefined(out),
             Kind::Namespace => self.complete_namespace(now, &key.name, out),
             Kind::ServiceAccount => self.complete_namespace(now, &key.namespace, out),
@@ -893,7 +957,7 @@ mod tests {
         let mut world = World::new();
         let watch = Verb::Watch { query: Query::all(Kind::Pod), from: WatchFrom::Start, bookmarks: false };
         assert_eq!(world.ask(watch), ["1: watching"]);
-        assert_eq!(world.ask(Verb::Create { object: pod("a", "default") }), ["1: +a@9", "2: created a@9"]);
+        assert_eq!(world.ask(Verb::Create { object: pod("a", "default") }), ["1: +a@11", "2: created a@11"]);
         assert_eq!(world.ask(Verb::Create { object: pod("a", "default") }), ["3: AlreadyExists"]);
         assert_eq!(world.ask(Verb::Create { object: pod("a", "nowhere") }), ["4: NotFound"]);
         let label = |value: &str| Verb::Merge {
@@ -901,11 +965,11 @@ mod tests {
             patch: json!({"metadata": {"labels": {"x": value}}}),
             part: Part::Main,
         };
-        assert_eq!(world.ask(label("1")), ["1: ~a@10", "5: is a@10"]);
-        assert_eq!(world.ask(label("1")), ["6: is a@10"], "a write that changes nothing is none");
+        assert_eq!(world.ask(label("1")), ["1: ~a@12", "5: is a@12"]);
+        assert_eq!(world.ask(label("1")), ["6: is a@12"], "a write that changes nothing is none");
         assert_eq!(
             world.ask(Verb::Delete { key: key("a"), options: DeleteOptions::default() }),
-            ["1: -a@11", "7: removed"]
+            ["1: -a@13", "7: removed"]
         );
         assert_eq!(world.ask(Verb::Get { key: key("a") }), ["8: NotFound"]);
     }
@@ -919,11 +983,11 @@ mod tests {
             |n: &str| Verb::Merge { key: key("a"), patch: json!({"metadata": {"labels": {"x": n}}}), part: Part::Main };
         assert!(world.ask(label("1")).is_empty());
         assert!(world.ask(label("2")).is_empty());
-        assert_eq!(world.ask(Verb::Get { key: key("a") }), ["4: is a@9"], "what is not durable is not seen");
+        assert_eq!(world.ask(Verb::Get { key: key("a") }), ["4: is a@11"], "what is not durable is not seen");
         assert_eq!(world.ask(Verb::Create { object: pod("b", "default") }), [""; 0]);
         world.hold = false;
         world.flush();
-        assert_eq!(world.log, ["2: is a@10", "3: is a@11", "5: created b@12"]);
+        assert_eq!(world.log, ["2: is a@12", "3: is a@13", "5: created b@14"]);
     }
 
     #[test]
@@ -958,9 +1022,9 @@ mod tests {
         let mut world = World::new();
         let object = pod("a", "default").with_meta(|meta| meta.finalizers = vec!["x/y".into()]);
         world.ask(Verb::Create { object });
-        assert_eq!(world.ask(Verb::Delete { key: key("a"), options: DeleteOptions::default() }), ["2: is a@10"]);
+        assert_eq!(world.ask(Verb::Delete { key: key("a"), options: DeleteOptions::default() }), ["2: is a@12"]);
         let free = Verb::Merge { key: key("a"), patch: json!({"metadata": {"finalizers": []}}), part: Part::Main };
-        assert_eq!(world.ask(free), ["3: is a@10"], "who took it away is shown what is left");
+        assert_eq!(world.ask(free), ["3: is a@12"], "who took it away is shown what is left");
         assert_eq!(world.ask(Verb::Get { key: key("a") }), ["4: NotFound"]);
     }
 
@@ -973,7 +1037,7 @@ mod tests {
         world.log.clear();
         world.now.mono = world.now.mono + event::TTL;
         world.step(Input::Wake);
-        assert_eq!(world.log, ["2: =9", "2: -e@10"]);
+        assert_eq!(world.log, ["2: =11", "2: -e@12"]);
         world.log.clear();
         world.step(Input::Wake);
         assert!(world.log.is_empty(), "waking for nothing adds nothing");

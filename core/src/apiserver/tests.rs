@@ -225,17 +225,17 @@ fn label(value: &str) -> Value {
 #[test]
 fn a_write_says_on_what_it_is_based() {
     let mut desk = Desk::new();
-    assert_eq!(desk.pod("a", json!({})), "created a@9");
+    assert_eq!(desk.pod("a", json!({})), "created a@11");
     let old = desk.stored(&key("a")).clone();
-    assert_eq!(desk.merge(key("a"), label("1"), Part::Main), "is a@10");
+    assert_eq!(desk.merge(key("a"), label("1"), Part::Main), "is a@12");
     assert_eq!(desk.ask(Verb::Update { object: old.clone(), part: Part::Main }), "Conflict");
     assert_eq!(desk.ask(Verb::Update { object: old.clone(), part: Part::Status }), "Conflict");
     let of_another = json!({"metadata": {"uid": "another", "labels": {"x": "2"}}});
     assert_eq!(desk.merge(key("a"), of_another, Part::Main), "Conflict");
-    assert_eq!(desk.merge(key("a"), json!({"metadata": {"resourceVersion": "9"}}), Part::Main), "Conflict");
+    assert_eq!(desk.merge(key("a"), json!({"metadata": {"resourceVersion": "11"}}), Part::Main), "Conflict");
     let any = old.with_meta(|meta| meta.resource_version.clear());
-    assert_eq!(desk.ask(Verb::Update { object: any, part: Part::Main }), "is a@11");
-    assert_eq!(desk.pod("b", json!({"metadata": {"resourceVersion": "9"}})), "BadRequest");
+    assert_eq!(desk.ask(Verb::Update { object: any, part: Part::Main }), "is a@13");
+    assert_eq!(desk.pod("b", json!({"metadata": {"resourceVersion": "11"}})), "BadRequest");
     for options in [
         DeleteOptions { uid: Some("another".into()), ..Default::default() },
         DeleteOptions { resource_version: Some("6".into()), ..Default::default() },
@@ -255,12 +255,12 @@ fn a_condition_is_checked_when_its_turn_comes() {
         patch: json!({"metadata": {"resourceVersion": on, "labels": {"x": value}}}),
         part: Part::Main,
     };
-    let all = [desk.send(conditional("1", "9")), desk.send(conditional("2", "9")), desk.send(conditional("3", "10"))];
+    let all = [desk.send(conditional("1", "11")), desk.send(conditional("2", "11")), desk.send(conditional("3", "12"))];
     assert_eq!(desk.held.len(), 1);
     desk.flush(1);
-    assert_eq!(all.map(|one| desk.answer(one)), ["is a@10", "Conflict", "-"]);
+    assert_eq!(all.map(|one| desk.answer(one)), ["is a@12", "Conflict", "-"]);
     desk.flush(1);
-    assert_eq!(desk.answer(all[2]), "is a@11");
+    assert_eq!(desk.answer(all[2]), "is a@13");
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn what_waits_behind_a_write_that_fails_has_its_turn_in_order() {
         // Who has gone wants no answer, but what he asked for is done.
         desk.step(Input::Gone { from: RequestId(fourth) });
         desk.flush(2);
-        assert_eq!([third, fourth, fifth].map(|one| desk.answer(one)), ["created a@9", "is a@10", "removed"]);
+        assert_eq!([third, fourth, fifth].map(|one| desk.answer(one)), ["created a@11", "is a@12", "removed"]);
     }
 }
 
@@ -312,11 +312,11 @@ fn a_pod_with_finalizers_goes_when_both_its_node_and_they_are_done() {
         assert_eq!(state(&desk), Some(30));
         assert_eq!(desk.merge(key("a"), json!({"metadata": {"finalizers": ["x/y", "x/z"]}}), Part::Main), "Invalid");
         if node_first {
-            assert_eq!(desk.delete(key("a"), grace(0)), "is a@11");
-            assert_eq!((state(&desk), desk.delete(key("a"), grace(0)).as_str()), (Some(0), "is a@11"));
-            assert_eq!(desk.merge(key("a"), free, Part::Main), "is a@11", "who lets it go is shown what it let go");
+            assert_eq!(desk.delete(key("a"), grace(0)), "is a@13");
+            assert_eq!((state(&desk), desk.delete(key("a"), grace(0)).as_str()), (Some(0), "is a@13"));
+            assert_eq!(desk.merge(key("a"), free, Part::Main), "is a@13", "who lets it go is shown what it let go");
         } else {
-            assert_eq!(desk.merge(key("a"), free, Part::Main), "is a@11");
+            assert_eq!(desk.merge(key("a"), free, Part::Main), "is a@13");
             assert_eq!(desk.delete(key("a"), grace(0)), "removed");
         }
     }
@@ -326,12 +326,12 @@ fn a_pod_with_finalizers_goes_when_both_its_node_and_they_are_done() {
 fn an_object_that_is_being_deleted_can_still_be_written() {
     let mut desk = Desk::new();
     desk.pod("a", json!({"spec": {"nodeName": "n"}}));
-    assert_eq!(desk.delete(key("a"), grace(10)), "is a@10");
+    assert_eq!(desk.delete(key("a"), grace(10)), "is a@12");
     let until = desk.stored(&key("a")).meta().deletion_timestamp;
-    assert_eq!(desk.merge(key("a"), label("1"), Part::Main), "is a@11");
-    assert_eq!(desk.merge(key("a"), json!({"status": {"phase": "Failed"}}), Part::Status), "is a@12");
+    assert_eq!(desk.merge(key("a"), label("1"), Part::Main), "is a@13");
+    assert_eq!(desk.merge(key("a"), json!({"status": {"phase": "Failed"}}), Part::Status), "is a@14");
     let undo = json!({"metadata": {"deletionTimestamp": null, "deletionGracePeriodSeconds": null}});
-    assert_eq!(desk.merge(key("a"), undo, Part::Main), "is a@12");
+    assert_eq!(desk.merge(key("a"), undo, Part::Main), "is a@14");
     assert_eq!(desk.stored(&key("a")).meta().deletion_timestamp, until);
     assert_eq!(desk.pod("a", json!({})), "AlreadyExists");
     // Longer, and without a time of its own: both change nothing. A finished pod waits for no node.
@@ -343,16 +343,16 @@ fn a_namespace_goes_when_it_is_empty() {
     let mut desk = Desk::new();
     desk.create(Kind::Namespace, json!({"metadata": {"name": "x"}}));
     let x = Key::new(Kind::Namespace, "", "x");
-    assert_eq!(desk.pod("a", json!({"metadata": {"namespace": "x"}})), "created a@11");
-    assert_eq!(desk.delete(x.clone(), DeleteOptions::default()), "is x@12");
+    assert_eq!(desk.pod("a", json!({"metadata": {"namespace": "x"}})), "created a@13");
+    assert_eq!(desk.delete(x.clone(), DeleteOptions::default()), "is x@14");
     assert_eq!(desk.stored(&x).to_value()["status"]["phase"], "Terminating");
     assert_eq!(desk.pod("b", json!({"metadata": {"namespace": "x"}})), "Forbidden");
     let inside = Key::new(Kind::Pod, "x", "a");
-    assert_eq!(desk.merge(inside.clone(), label("1"), Part::Main), "is a@13", "what is there can be written");
+    assert_eq!(desk.merge(inside.clone(), label("1"), Part::Main), "is a@15", "what is there can be written");
     let empty = json!({"spec": {"finalizers": []}});
-    assert_eq!(desk.merge(x.clone(), empty.clone(), Part::Main), "is x@12", "not by an ordinary write");
+    assert_eq!(desk.merge(x.clone(), empty.clone(), Part::Main), "is x@14", "not by an ordinary write");
     assert_eq!(desk.delete(inside, DeleteOptions::default()), "removed");
-    assert_eq!(desk.merge(x.clone(), empty.clone(), Part::Finalize), "is x@12");
+    assert_eq!(desk.merge(x.clone(), empty.clone(), Part::Finalize), "is x@14");
     assert_eq!(desk.merge(x.clone(), empty, Part::Finalize), "NotFound");
     assert_eq!(desk.pod("b", json!({"metadata": {"namespace": "x"}})), "NotFound");
     for name in ["default", "kube-system", "kube-node-lease"] {
@@ -372,7 +372,91 @@ fn nothing_is_made_in_a_namespace_while_its_end_is_being_written() {
     let lease = Object::from_value(Kind::Lease, object).unwrap();
     let lease = desk.send(Verb::Update { object: lease, part: Part::Main });
     desk.flush(9);
-    assert_eq!([end, late, lease].map(|one| desk.answer(one)), ["is x@11", "Forbidden", "Forbidden"]);
+    assert_eq!([end, late, lease].map(|one| desk.answer(one)), ["is x@13", "Forbidden", "Forbidden"]);
+}
+
+/// Whoever was told of a new namespace may ask for a pod at once, and gets it, though the service account is still to come.
+#[test]
+fn a_pod_waits_for_the_service_account_of_a_new_namespace() {
+    let mut desk = Desk::new();
+    desk.hold = true;
+    let namespace = Object::from_value(Kind::Namespace, json!({"metadata": {"name": "x"}})).unwrap();
+    desk.send(Verb::Create { object: namespace });
+    desk.flush(1);
+    let within = |name: &str, spec: Value| {
+        let pod = pod(name, json!({"metadata": {"namespace": "x"}, "spec": spec}));
+        Verb::Create { object: Object::from_value(Kind::Pod, pod).unwrap() }
+    };
+    let first = desk.send(within("a", json!({})));
+    let other = desk.send(within("b", json!({"serviceAccountName": "robot"})));
+    assert_eq!([first, other].map(|one| desk.answer(one)), ["-", "Forbidden"]);
+    desk.flush(2);
+    assert_eq!(desk.answer(first), "created a@13");
+    let pod = desk.stored(&Key::new(Kind::Pod, "x", "a")).to_value();
+    assert_eq!((&pod["spec"]["serviceAccountName"], &pod["spec"]["priority"]), (&json!("default"), &json!(0)));
+}
+
+#[test]
+fn system_priority_classes_are_there_and_stay() {
+    let mut desk = Desk::new();
+    for name in ["system-node-critical", "system-cluster-critical"] {
+        let key = Key::new(Kind::PriorityClass, "", name);
+        assert_eq!(desk.delete(key, DeleteOptions::default()), "Forbidden");
+    }
+    desk.pod("a", json!({"spec": {"priorityClassName": "system-node-critical"}}));
+    let pod = desk.stored(&key("a")).to_value();
+    assert_eq!(pod["spec"]["priority"], 2_000_001_000);
+    // What it was given stays, though its author does not say it again.
+    let mut again = pod.clone();
+    let spec = again["spec"].as_object_mut().unwrap();
+    ["priority", "preemptionPolicy", "tolerations"].iter().for_each(|name| drop(spec.remove(*name)));
+    again["metadata"]["labels"] = json!({"x": "y"});
+    let object = Object::from_value(Kind::Pod, again).unwrap();
+    assert_eq!(desk.ask(Verb::Update { object, part: Part::Main }), "is a@12");
+    assert_eq!(desk.stored(&key("a")).to_value()["spec"], pod["spec"]);
+    let class = |name: &str| {
+        Object::from_value(Kind::PriorityClass, json!({"metadata": {"name": name}, "globalDefault": true}))
+    };
+    let create = |name: &str| Verb::Create { object: class(name).unwrap() };
+    assert_eq!((desk.ask(create("one")), desk.ask(create("other"))), ("created one@13".into(), "Forbidden".into()));
+}
+
+/// Of two definitions with one kind the first is served, and the other when the first is gone.
+#[test]
+fn a_definition_waits_for_its_names() {
+    let mut desk = Desk::new();
+    let definition = |plural: &str| {
+        let version =
+            json!({"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}});
+        json!({"metadata": {"name": format!("{plural}.names.example.com")}, "spec": {"group": "names.example.com",
+            "scope": "Namespaced", "names": {"plural": plural, "kind": "Thing"}, "versions": [version]}})
+    };
+    let key = |plural: &str| Key::new(Kind::CustomResourceDefinition, "", &format!("{plural}.names.example.com"));
+    let served =
+        |desk: &Desk, plural: &str| desk.server.definitions().served("names.example.com", "v1", plural).is_some();
+    let conditions = |desk: &Desk, plural: &str| {
+        let stored = desk.stored(&key(plural)).to_value();
+        let all = stored["status"]["conditions"].as_array().unwrap().iter();
+        all.map(|one| format!("{} {} {}", one["type"], one["status"], one["reason"]).replace('"', ""))
+            .collect::<Vec<_>>()
+    };
+    // The second is asked for before the first is durable.
+    desk.hold = true;
+    for plural in ["things", "stuffs"] {
+        let object = Object::from_value(Kind::CustomResourceDefinition, definition(plural)).unwrap();
+        desk.send(Verb::Create { object });
+    }
+    desk.hold = false;
+    desk.flush(9);
+    assert_eq!((served(&desk, "things"), served(&desk, "stuffs")), (true, false));
+    assert_eq!(conditions(&desk, "stuffs"), ["NamesAccepted False ListKindConflict", "Established False NotAccepted"]);
+    assert_eq!(desk.delete(key("things"), DeleteOptions::default()), "removed");
+    assert_eq!((served(&desk, "things"), served(&desk, "stuffs")), (false, true));
+    let want = ["NamesAccepted True NoConflicts", "Established True InitialNamesAccepted"];
+    assert_eq!(conditions(&desk, "stuffs"), want);
+    let settled = desk.revision;
+    desk.pass(Duration::from_secs(60));
+    assert_eq!(desk.revision, settled, "nothing is written again");
 }
 
 #[test]
@@ -385,7 +469,7 @@ fn what_update_makes_is_made_once() {
     };
     let (first, second) = (desk.send(lease("a")), desk.send(lease("b")));
     desk.flush(9);
-    assert_eq!((desk.answer(first).as_str(), desk.answer(second).as_str()), ("created l@9", "is l@10"));
+    assert_eq!((desk.answer(first).as_str(), desk.answer(second).as_str()), ("created l@11", "is l@12"));
     // A write that means an object which is gone makes no new one.
     desk.hold = false;
     let key = Key::new(Kind::Lease, "default", "l");
@@ -414,11 +498,11 @@ fn a_dry_run_says_what_would_be_and_does_nothing() {
         desk.ask(dry(Verb::Create { object: Object::from_value(Kind::Pod, pod("a", json!({}))).unwrap() })),
         "AlreadyExists"
     );
-    assert_eq!(desk.ask(dry(Verb::Merge { key: key("a"), patch: label("1"), part: Part::Main })), "is a@9");
+    assert_eq!(desk.ask(dry(Verb::Merge { key: key("a"), patch: label("1"), part: Part::Main })), "is a@11");
     let delete = |options| dry(Verb::Delete { key: key("a"), options });
     assert_eq!(
         (desk.ask(delete(DeleteOptions::default())).as_str(), desk.ask(delete(grace(0))).as_str()),
-        ("is a@9", "removed")
+        ("is a@11", "removed")
     );
     let bind = Verb::Bind { key: key("a"), uid: "".into(), node: "n".into() };
     assert_eq!(desk.ask(dry(bind)), "Conflict");
@@ -433,8 +517,8 @@ fn a_pod_is_bound_once_and_to_a_node_that_is_there() {
     let uid = desk.stored(&key("a")).meta().uid.clone();
     let bind = |uid: &str, node: &str| Verb::Bind { key: key("a"), uid: uid.into(), node: node.into() };
     assert_eq!(desk.ask(bind("another", "n")), "Conflict");
-    assert_ne!(desk.ask(bind(&uid, "nowhere")), "is a@11");
-    assert_eq!(desk.ask(bind(&uid, "n")), "is a@11");
+    assert_ne!(desk.ask(bind(&uid, "nowhere")), "is a@13");
+    assert_eq!(desk.ask(bind(&uid, "n")), "is a@13");
     assert_eq!(desk.ask(bind(&uid, "n")), "Conflict");
     desk.hold = true;
     desk.pod("b", json!({}));
@@ -442,7 +526,7 @@ fn a_pod_is_bound_once_and_to_a_node_that_is_there() {
     let bind = |node: &str| Verb::Bind { key: key("b"), uid: "".into(), node: node.into() };
     let both = [desk.send(bind("n")), desk.send(bind("n"))];
     desk.flush(9);
-    assert_eq!(both.map(|one| desk.answer(one)), ["is b@13", "Conflict"]);
+    assert_eq!(both.map(|one| desk.answer(one)), ["is b@15", "Conflict"]);
 }
 
 #[test]
@@ -476,11 +560,11 @@ fn a_watch_hears_what_it_asked_for_and_no_more() {
     desk.pod("a", json!({"metadata": {"namespace": "x"}, "spec": {"nodeName": "n"}}));
     desk.ask(Verb::Bind { key: key("b"), uid: "".into(), node: "n".into() });
     desk.delete(key("b"), grace(0));
-    assert_eq!(desk.heard(named), "+a@12 +a@14");
-    assert_eq!(desk.heard(inside), "+a@14");
-    assert_eq!(desk.heard(on_node), "+a@14 +b@15 -b@16");
-    assert_eq!(desk.heard(unbound), "+a@12 +b@13 -b@15");
-    assert_eq!(desk.heard(both), "+b@15 -b@16");
+    assert_eq!(desk.heard(named), "+a@14 +a@16");
+    assert_eq!(desk.heard(inside), "+a@16");
+    assert_eq!(desk.heard(on_node), "+a@16 +b@17 -b@18");
+    assert_eq!(desk.heard(unbound), "+a@14 +b@15 -b@17");
+    assert_eq!(desk.heard(both), "+b@17 -b@18");
     for watch in [named, inside, on_node, unbound, both] {
         desk.step(Input::Gone { from: RequestId(watch) });
     }
@@ -502,12 +586,12 @@ fn a_watch_from_a_time_that_is_not_known_is_told_so() {
     for name in ["a", "b", "c", "d"] {
         desk.pod(name, json!({}));
     }
-    let fine = desk.watch(Query::all(Kind::Pod), WatchFrom::After(Revision(9)));
-    let old = desk.watch(Query::all(Kind::Pod), WatchFrom::After(Revision(8)));
-    let ahead = desk.watch(Query::all(Kind::Pod), WatchFrom::After(Revision(13)));
-    assert_eq!(desk.heard(fine), "+b@10 +c@11 +d@12");
-    assert_eq!(desk.heard(old), "too old resource version: 8 (9)");
-    assert_eq!(desk.heard(ahead), "too large resource version: 13, current: 12");
+    let fine = desk.watch(Query::all(Kind::Pod), WatchFrom::After(Revision(11)));
+    let old = desk.watch(Query::all(Kind::Pod), WatchFrom::After(Revision(10)));
+    let ahead = desk.watch(Query::all(Kind::Pod), WatchFrom::After(Revision(15)));
+    assert_eq!(desk.heard(fine), "+b@12 +c@13 +d@14");
+    assert_eq!(desk.heard(old), "too old resource version: 10 (11)");
+    assert_eq!(desk.heard(ahead), "too large resource version: 15, current: 14");
     assert!(desk.ended.contains(&old) && desk.ended.contains(&ahead) && desk.server.watches() == 1);
 }
 
@@ -520,10 +604,10 @@ fn bookmarks_tell_of_what_was_sent_and_not_of_what_is_on_its_way() {
     desk.hold = true;
     desk.send(Verb::Create { object: Object::from_value(Kind::Node, json!({"metadata": {"name": "n"}})).unwrap() });
     desk.pass(Duration::from_secs(61));
-    assert_eq!(desk.heard(watch), "=9");
+    assert_eq!(desk.heard(watch), "=11");
     desk.flush(1);
     desk.pass(Duration::from_secs(60));
-    assert_eq!((desk.heard(watch).as_str(), desk.heard(without).as_str()), ("+n@10 =10", "+n@10"));
+    assert_eq!((desk.heard(watch).as_str(), desk.heard(without).as_str()), ("+n@12 =12", "+n@12"));
 }
 
 fn tale(count: i32, last: Time) -> Verb {

@@ -15,6 +15,8 @@ pub struct EventRecorder {
     component: &'static str,
     host: String,
     ids: Ids,
+    /// The time in the newest name, in nanoseconds since 1970.
+    named_at: i64,
     /// Events told before, by what they say; the oldest are forgotten.
     told: BTreeMap<u64, Event>,
     order: std::collections::VecDeque<u64>,
@@ -22,6 +24,9 @@ pub struct EventRecorder {
 
 /// How many different events are remembered, so that a repetition is counted.
 const REMEMBERED: usize = 1024;
+
+/// So many nanoseconds are one in the name of an event.
+const WHO: i64 = 0x100;
 
 /// Whether an event tells of something going well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +44,7 @@ impl EventRecorder {
             component,
             host: host.into(),
             ids: Ids::in_space(space),
+            named_at: 0,
             told: BTreeMap::new(),
             order: std::collections::VecDeque::new(),
         }
@@ -84,9 +90,7 @@ impl EventRecorder {
                 reporting_instance: self.host.clone(),
                 ..Default::default()
             };
-            let name: String = meta.name.chars().take(220).collect();
-            event.metadata.name =
-                format!("{name}.{:016x}", draw.count(u64::from(now.wall.secs().unsigned_abs() as u32)).u64());
+            event.metadata.name = self.name(now, &meta.name);
             event.metadata.namespace =
                 if meta.namespace.is_empty() { "default".into() } else { meta.namespace.clone() };
             self.told.insert(id, event);
@@ -99,5 +103,60 @@ impl EventRecorder {
         }
         let object = self.told[&id].clone().into_object();
         out.push(Effect::Call { call: self.ids.draw(), request: Verb::Update { object, part: Part::Main }.into() });
+    }
+
+    /// A name for a new event about an object of this name: the time in nanoseconds, so that names are in the order of time,
+    /// but for the last two digits, which tell apart who names. None is given twice.
+    ///
+    /// Source: client-go, `tools/record`, `makeEvent`.
+    fn name(&mut self, now: Now, about: &str) -> String {
+        let who = Draw::new(0).key(self.component).key(&self.host).below(WHO as u64) as i64;
+        let rounded = |nanos: i64| nanos.max(0) / WHO * WHO;
+        self.named_at = rounded(now.wall.nanos()).max(rounded(self.named_at.saturating_add(WHO))) + who;
+        let about: String = about.chars().take(220).collect();
+        format!("{about}.{:016x}", self.named_at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::kinds::Kind;
+    use crate::time::{Duration, Wall};
+
+    /// The names under which events are written that say this, each some nanoseconds after the one before.
+    fn names(recorder: &mut EventRecorder, said: &[(u64, &str)]) -> Vec<String> {
+        let about = Object::empty(Kind::Pod).with_meta(|meta| meta.name = "web".into());
+        let (mut now, mut out) = (Now { wall: Wall::from_secs(1_790_000_000), ..Now::default() }, Effects::default());
+        for (later, message) in said {
+            now.wall = now.wall + Duration::from_nanos(*later);
+            recorder.tell(now, &about, Tone::Normal, "Said", *message, &mut out);
+        }
+        let written = |effect: &Effect| match effect {
+            Effect::Call { request, .. } => match &request.verb {
+                Verb::Update { object, .. } => object.meta().name.clone(),
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        };
+        out.list.iter().map(written).collect()
+    }
+
+    #[test]
+    fn names_are_in_the_order_of_time() {
+        let mut recorder = EventRecorder::new("kubelet", "n1", 1);
+        let told = names(&mut recorder, &[(0, "a"), (1_000, "b"), (0, "c"), (1, "d"), (1_000_000, "e")]);
+        assert!(told.is_sorted() && told.windows(2).all(|pair| pair[0] != pair[1]), "{told:?}");
+        assert!(told[0].starts_with("web.18d75b84") && told[0].len() == "web.".len() + 16, "{told:?}");
+    }
+
+    #[test]
+    fn what_is_told_again_keeps_its_name_and_others_have_another() {
+        let mut recorder = EventRecorder::new("kubelet", "n1", 1);
+        let told = names(&mut recorder, &[(0, "a"), (1_000, "b"), (1_000, "a")]);
+        assert!(told[0] == told[2] && told[0] != told[1]);
+        for (component, host) in [("kubelet", "n2"), ("default-scheduler", "")] {
+            assert_ne!(names(&mut EventRecorder::new(component, host, 1), &[(0, "a")])[0], told[0]);
+        }
     }
 }

@@ -7,6 +7,7 @@
 //! The view never goes back: the first list is the most recent there is, a later one is asked to be no older than what
 //! was seen. Only a server that itself knows less (its store was lost) is followed back, after it has said so.
 
+use crate::api::kinds::Kind;
 use crate::api::object::{Key, Object, Resource};
 use crate::client::{Backoff, Ids};
 use crate::program::{Answer, CallId, Effect, Effects, Input, Level, Query, Revision, Verb, WatchEvent, WatchFrom};
@@ -130,6 +131,8 @@ enum State {
         until: Instant,
         list: bool,
     },
+    /// Nothing is asked for: see [`Informer::close`].
+    Closed,
 }
 
 /// A watch that was open for so long was a good one: the next failure is the first again.
@@ -156,6 +159,26 @@ impl Informer {
         }
     }
 
+    /// Asks for nothing any more, and forgets all that was in the view, which is told to be gone.
+    pub fn close(&mut self, out: &mut Effects) -> Vec<Change> {
+        if let State::Listing { call, .. } | State::Opening { call, .. } | State::Watching { call, .. } = self.state {
+            out.push(Effect::Cancel { call });
+        }
+        (self.state, self.synced, self.failures, self.revision) = (State::Closed, false, 0, Revision(0));
+        std::mem::take(&mut self.objects).into_values().map(Change::Deleted).collect()
+    }
+
+    /// Begins anew after [`Informer::close`], with another query.
+    pub fn reopen(&mut self, query: Query) {
+        assert_eq!(self.state, State::Closed, "a view that is open is not opened");
+        (self.query, self.state) = (query, State::New);
+    }
+
+    /// Whether it asks for nothing.
+    pub fn is_closed(&self) -> bool {
+        self.state == State::Closed
+    }
+
     /// Whether the view has been complete once. Nothing may be concluded from absence before.
     pub fn is_synced(&self) -> bool {
         self.synced
@@ -169,6 +192,11 @@ impl Informer {
     /// All changes up to this revision are in the view.
     pub fn revision(&self) -> Revision {
         self.revision
+    }
+
+    /// The kind that it views.
+    pub fn kind(&self) -> Kind {
+        self.query.kind
     }
 
     /// What it views: `pods`.
@@ -332,7 +360,7 @@ impl Informer {
         match self.state {
             State::Listing { lost_at, .. } | State::Opening { lost_at, .. } => out.wake_at(lost_at),
             State::Waiting { until, .. } => out.wake_at(until),
-            State::New | State::Watching { .. } => {}
+            State::New | State::Watching { .. } | State::Closed => {}
         }
     }
 
@@ -426,7 +454,6 @@ fn told(answer: &Answer) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::kinds::Kind;
     use crate::api::status::{Reason, Status};
 
     /// What an informer asks for after each of these answers, and the revision its view is at in the end.
@@ -479,5 +506,34 @@ mod tests {
         check(&behind, "list, watch > 7, list >= 7, list, watch > 8", 8);
         let lost = [list(7), refused(Reason::Expired), too_large(), list(3)];
         check(&lost, "list, watch > 7, list >= 7, list, watch > 3", 3);
+    }
+    #[test]
+    fn a_view_that_is_closed_hears_nothing_until_it_is_opened_again() {
+        let mut informer = Informer::new(Query::all(Kind::Node), 1, 1, Options::default());
+        let mut calls = Vec::new();
+        let mut step = |informer: &mut Informer, input: Input| {
+            let mut out = Effects::default();
+            let changes = informer.step(Now::default(), &input, &mut out);
+            calls.extend(out.list.iter().filter_map(|effect| match effect {
+                Effect::Call { call, .. } => Some(*call),
+                _ => None,
+            }));
+            (changes.len(), calls.clone())
+        };
+        let (_, calls) = step(&mut informer, Input::Wake);
+        let items = vec![Object::empty(Kind::Node).with_meta(|meta| meta.name = "n".into())];
+        let list = Answer::List { revision: Revision(7), items };
+        let (changes, calls) = step(&mut informer, Input::Reply { call: calls[0], answer: list.clone() });
+        assert_eq!((changes, informer.len()), (2, 1));
+        let mut out = Effects::default();
+        assert!(matches!(&informer.close(&mut out)[..], [Change::Deleted(_)]));
+        assert_eq!(out.list, [Effect::Cancel { call: calls[1] }]);
+        step(&mut informer, Input::Reply { call: calls[1], answer: Answer::Watching });
+        let (_, calls) = step(&mut informer, Input::Wake);
+        assert!(informer.is_closed() && informer.is_empty() && calls.len() == 2);
+        informer.reopen(Query::all(Kind::Node));
+        let (_, calls) = step(&mut informer, Input::Wake);
+        let (changes, _) = step(&mut informer, Input::Reply { call: calls[2], answer: list });
+        assert!(changes == 2 && informer.is_synced());
     }
 }

@@ -1,6 +1,7 @@
 //! Controllers: programs that compare what is wished with what is, and ask for what is missing.
 
 pub mod attempts;
+pub mod cronjob;
 pub mod deployment;
 pub mod disruption;
 pub mod endpoints;
@@ -10,6 +11,8 @@ pub(crate) mod labelled;
 pub mod namespaces;
 pub mod node_lifecycle;
 pub mod replicaset;
+pub mod replication;
+pub mod statefulset;
 #[cfg(test)]
 #[allow(clippy::disallowed_macros, reason = "a failing property prints its seed")]
 pub(crate) mod testing;

@@ -963,7 +963,18 @@ mod tests {
             self.ask(Verb::Create { object: node.0.into_object() });
         }
 
-        fn create(&mut self, pod: PodExample) {
+        fn create(&mut self, mut pod: PodExample) {
+            // A pod has its priority from a class.
+            if let Some(priority) = pod.0.spec.priority.filter(|priority| *priority != 0) {
+                let name = format!("p{priority}");
+                let class = Key::new(Kind::PriorityClass, "", &name);
+                if self.server.store().get(&class).is_none() {
+                    let class = serde_json::json!({"metadata": {"name": name}, "value": priority});
+                    let object = Object::from_value(Kind::PriorityClass, class).unwrap();
+                    self.ask(Verb::Create { object });
+                }
+                Arc::make_mut(&mut pod.0.spec).priority_class_name = name.into();
+            }
             self.ask(Verb::Create { object: pod.0.into_object() });
         }
 

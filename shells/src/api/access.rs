@@ -45,6 +45,33 @@ impl Access {
         host.look(|server| token::bearer(server.store(), &claims, seconds)).map(Arc::new)
     }
 
+    /// What a token says to one of these audiences: who bears it, and to which of them. Without audiences it is the API
+    /// server that is meant.
+    pub fn review(&self, host: &ApiHost, token: &str, audiences: &[String]) -> Option<(Arc<User>, Vec<String>)> {
+        let is_asked = |audience: &str| audiences.iter().any(|asked| asked == audience);
+        if (audiences.is_empty() || is_asked(token::ISSUER))
+            && let Some(user) = self.bearer(host, token)
+        {
+            return Some((user, vec![token::ISSUER.into()]));
+        }
+        let claims = token::signed(&self.secret, token)?;
+        let common: Vec<String> = audiences.iter().filter(|asked| claims.is_for(asked)).cloned().collect();
+        if common.is_empty() {
+            return None;
+        }
+        let seconds = clock::wall().secs();
+        let user = match token::is_the_servers(&claims, seconds) {
+            true => User::authenticated(token::APISERVER, "", [access::MASTERS.to_owned()]),
+            false => host.look(|server| token::bearer(server.store(), &claims, seconds))?,
+        };
+        Some((Arc::new(user), common))
+    }
+
+    /// What the API server says of itself when it calls the kubelet of a node: the header `Authorization`.
+    pub fn to_node(&self, node: &str) -> String {
+        format!("Bearer {}", token::for_node(&self.secret, node, clock::wall().secs()))
+    }
+
     /// Whether a user may do this; if not, what they are told.
     pub fn check(&self, host: &ApiHost, user: &User, wish: &Attributes) -> Result<(), Status> {
         if !self.rbac {
@@ -135,7 +162,8 @@ impl Access {
     }
 }
 
-fn bearer(authorization: &str) -> Option<&str> {
+/// The token of a header `Authorization`.
+pub fn bearer(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.split_once(' ')?;
     Some(token.trim()).filter(|token| scheme.eq_ignore_ascii_case("bearer") && !token.is_empty())
 }

@@ -50,7 +50,7 @@ pub fn serve(api: &Api, exchange: Exchange, page: &Discovery) {
         Discovery::OpenApiV3Of(group, version) => {
             let definitions = api.host.look(|server| server.definitions().clone());
             match openapi::of(&definitions, group, version) {
-                Some(document) => reply::document(exchange, &document),
+                Some(document) => reply::value(exchange, 200, reply::JSON, &document),
                 None => reply::status(exchange, &Status::no_such_path()),
             }
         }

@@ -4,10 +4,27 @@ use crate::api::params::Params;
 use crate::api::route::Resource;
 use crate::api::shown::Shown;
 use crate::api::{Api, reply};
-use crate::http::Respond;
+use crate::http::{Asked, Reply, Respond};
 use miniku_core::api::name::Name;
 use miniku_core::api::status::{Reason, Status};
 use miniku_core::program::Revision;
+
+/// The same as [`serve`], but for what is to be packed: that takes too long for whoever answers at once, and is given back.
+pub fn at_once(
+    api: &Api,
+    asked: Asked,
+    reply: Reply,
+    resource: &Resource,
+    params: &Params,
+    shown: &Shown,
+) -> Option<Reply> {
+    match list(api, resource, params, shown) {
+        Ok(text) if reply::is_packed(text.len(), asked.headers.takes_gzip()) => return Some(reply),
+        Ok(text) => reply::send(reply, 200, reply::JSON, &[], &text),
+        Err(status) => reply::status(reply, &status),
+    }
+    None
+}
 
 /// Answers with the objects that match.
 pub fn serve(api: &Api, to: impl Respond, resource: &Resource, params: &Params, shown: &Shown) {

@@ -28,11 +28,11 @@ pub const RESTART_MAX: Duration = Duration::from_secs(5);
 pub fn serve(api: &Api, exchange: Exchange, key: &Key) {
     let deadline = Instant::now() + RESTART_MAX;
     let answer = loop {
-        let (url, ready) = match where_it_is(api, &exchange, key) {
+        let (node, url, ready) = match where_it_is(api, &exchange, key) {
             Ok(found) => found,
             Err(status) => return reply::status(exchange, &status),
         };
-        match api.nodes.get(&url).call() {
+        match api.nodes.get(&url).header("Authorization", api.access.to_node(&node)).call() {
             Ok(answer) => break answer,
             // It is being started again, then perhaps at another port.
             Err(ureq::Error::Io(error))
@@ -65,8 +65,8 @@ pub fn serve(api: &Api, exchange: Exchange, key: &Key) {
     }
 }
 
-/// The log's URL, and whether its node is Ready.
-fn where_it_is(api: &Api, exchange: &Exchange, key: &Key) -> Result<(String, bool), Status> {
+/// The node that has the log, its URL there, and whether the node is Ready.
+fn where_it_is(api: &Api, exchange: &Exchange, key: &Key) -> Result<(String, String, bool), Status> {
     let wrong = |message: String| Status::failure(Reason::BadRequest, message);
     let object = get(api, key.clone())?;
     let pod: &Pod = object.get().ok_or_else(|| Status::not_found(Kind::Pod, &key.name))?;
@@ -109,7 +109,8 @@ fn where_it_is(api: &Api, exchange: &Exchange, key: &Key) -> Result<(String, boo
     };
     let query = exchange.query();
     let ready = object.get().is_some_and(Node::is_ready);
-    Ok((format!("http://{address}/containerLogs/{}/{container}/{attempt}?{query}", pod.metadata.uid), ready))
+    let url = format!("http://{address}/containerLogs/{}/{container}/{attempt}?{query}", pod.metadata.uid);
+    Ok((node, url, ready))
 }
 
 /// An object, asked of the server.

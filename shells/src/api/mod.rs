@@ -30,7 +30,7 @@ use miniku_core::api::status::{Reason, Status};
 use route::Target;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-pub use access::{Access, read_tokens};
+pub use access::{Access, bearer, read_tokens};
 pub use pages::programs_page;
 pub use reply::{VERSION, status as refuse};
 
@@ -81,6 +81,11 @@ impl Api {
             Some(Target::Resource(resource)) => resources::at_once(self, asked, reply, &resource, &user),
             _ => Some(reply),
         }
+    }
+
+    /// Answers a review that is not about who asks: `TokenReview` or `SubjectAccessReview`.
+    pub fn review(&self, kind: &str, spec: &serde_json::Value) -> serde_json::Value {
+        reviews::status(self, kind, spec, None, &miniku_core::access::User::anonymous())
     }
 
     /// Serves one connection that asks for another protocol, on a thread of its own, as long as it lasts.

@@ -1,7 +1,7 @@
 //! Answers as bytes.
 
 use crate::api::shown::{Shape, Shown};
-use crate::http::{Exchange, Respond};
+use crate::http::Respond;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use miniku_core::api::kinds::Effect;
@@ -53,32 +53,29 @@ pub fn value(to: impl Respond, code: u16, content_type: &str, value: &impl Seria
     send(to, code, content_type, &[], &body);
 }
 
-/// Sends a document, packed if the client takes that and it is large.
+/// Sends bytes, with a warning a line; packed if they are many and the client takes that.
 ///
 /// Source: Kubernetes, `k8s.io/apiserver`, `defaultGzipThresholdBytes` and its level of compression.
-pub fn document(exchange: Exchange, value: &impl Serialize) {
-    let body = serde_json::to_vec(value).expect("what is sent has string keys and finite numbers");
-    let taken = exchange.asked().headers.accept_encoding.split(',');
-    let takes = taken.filter_map(|one| one.split(';').next()).any(|one| one.trim() == "gzip");
-    if body.len() < GZIP_MIN || !takes {
-        return send(exchange, 200, JSON, &[], &body);
-    }
-    let mut packed = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
-    let packed = packed.write_all(&body).and_then(|()| packed.finish()).expect("a Vec takes all");
-    let headers = [("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding")];
-    // An error means that the client has left, and there is nobody to tell.
-    let _ = exchange.respond(200, JSON, &headers, &packed);
-}
-
-/// What is smaller is sent as it is.
-const GZIP_MIN: usize = 128 << 10;
-
-/// Sends bytes, with a warning a line.
 pub fn send(to: impl Respond, code: u16, content_type: &str, warnings: &[String], body: &[u8]) {
-    let headers: Vec<(&str, &str)> = warnings.iter().map(|warning| ("Warning", warning.as_str())).collect();
+    let mut headers: Vec<(&str, &str)> = warnings.iter().map(|warning| ("Warning", warning.as_str())).collect();
     // An error means that the client has left, and there is nobody to tell.
-    let _ = to.respond(code, content_type, &headers, body);
+    if is_packed(body.len(), to.packs()) {
+        headers.extend([("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding")]);
+        let mut packed = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
+        let packed = packed.write_all(body).and_then(|()| packed.finish()).expect("a Vec takes all");
+        let _ = to.respond(code, content_type, &headers, &packed);
+    } else {
+        let _ = to.respond(code, content_type, &headers, body);
+    }
 }
+
+/// Whether so many bytes are packed for a client that takes that or not.
+pub fn is_packed(length: usize, taken: bool) -> bool {
+    taken && length > GZIP_MIN
+}
+
+/// What is not longer is sent as it is: to pack it takes longer than to send it.
+const GZIP_MIN: usize = 128 << 10;
 
 /// What a request named that has no effect here, as `Warning` headers.
 pub fn without_effect(object: &Object) -> Vec<String> {

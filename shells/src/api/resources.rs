@@ -104,8 +104,7 @@ pub fn at_once(api: &Api, asked: Asked, reply: Reply, resource: &Resource, user:
         if !few {
             return Some(reply);
         }
-        lists::serve(api, reply, resource, &params, &shown);
-        return None;
+        return lists::at_once(api, asked, reply, resource, &params, &shown);
     }
     if waits || is_many || is_part || slow {
         return Some(reply);
@@ -114,7 +113,13 @@ pub fn at_once(api: &Api, asked: Asked, reply: Reply, resource: &Resource, user:
     let request = signed(api, request, resource.kind(), user);
     let brief = is_brief(&request.verb);
     match &request.verb {
-        Verb::Get { .. } => reply::answer(reply, &shown, api.host.ask(request), &warnings),
+        Verb::Get { .. } => match api.host.ask(request) {
+            // To pack it takes too long.
+            Answer::Object { object, .. } if reply::is_packed(object.json().len(), asked.headers.takes_gzip()) => {
+                return Some(reply);
+            }
+            answer => reply::answer(reply, &shown, answer, &warnings),
+        },
         _ => {
             let mut reply = Some(reply);
             let route = move |said| {

@@ -19,20 +19,32 @@ pub fn serve(api: &Api, exchange: Exchange, review: &Review, namespace: Option<&
         Err(status) => return reply::status(exchange, &status),
     };
     let spec = object.get("spec").cloned().unwrap_or_default();
-    let status = match review.kind {
-        "SelfSubjectReview" => json!({"userInfo": user_info(user)}),
-        "SelfSubjectRulesReview" => rules(api, user, text(&spec, "namespace")),
-        "TokenReview" => match api.access.bearer(&api.host, text(&spec, "token")) {
-            Some(user) => json!({"authenticated": true, "user": user_info(&user)}),
-            None => json!({"authenticated": false, "error": "[invalid bearer token]"}),
-        },
-        "SelfSubjectAccessReview" => access(api, user, &spec, namespace),
-        _ => access(api, &subject(&spec), &spec, namespace),
-    };
+    let status = status(api, review.kind, &spec, namespace, user);
     object["kind"] = review.kind.into();
     object["apiVersion"] = format!("{}/v1", review.group).into();
     object["status"] = status;
     reply::value(exchange, 201, reply::JSON, &object);
+}
+
+/// The `status` of a review that `user` asks for.
+pub fn status(api: &Api, kind: &str, spec: &Value, namespace: Option<&str>, user: &User) -> Value {
+    match kind {
+        "SelfSubjectReview" => json!({"userInfo": user_info(user)}),
+        "SelfSubjectRulesReview" => rules(api, user, text(spec, "namespace")),
+        "TokenReview" => match api.access.review(&api.host, text(spec, "token"), &words(spec.get("audiences"))) {
+            Some((user, audiences)) => {
+                json!({"authenticated": true, "user": user_info(&user), "audiences": audiences})
+            }
+            None => json!({"authenticated": false, "error": "[invalid bearer token]"}),
+        },
+        "SelfSubjectAccessReview" => access(api, user, spec, namespace),
+        _ => access(api, &subject(spec), spec, namespace),
+    }
+}
+
+fn words(value: Option<&Value>) -> Vec<String> {
+    let all = value.and_then(Value::as_array).into_iter().flatten();
+    all.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
@@ -53,10 +65,6 @@ fn user_info(user: &User) -> Value {
 
 /// Whom a review asks about who asks for somebody else.
 fn subject(spec: &Value) -> User {
-    let words = |value: Option<&Value>| -> Vec<String> {
-        let all = value.and_then(Value::as_array).into_iter().flatten();
-        all.filter_map(Value::as_str).map(str::to_owned).collect()
-    };
     let extra = spec.get("extra").and_then(Value::as_object).into_iter().flatten();
     User {
         name: text(spec, "user").into(),

@@ -28,13 +28,13 @@ pub fn serve(api: &Api, mut upgrade: Upgrade) {
         Err(status) => return reply::status(upgrade, &status),
     };
     let deadline = Instant::now() + RESTART_MAX;
-    let (mut kubelet, target, address) = loop {
+    let (mut kubelet, found) = loop {
         let found = match find(api, upgrade.asked(), &key, part) {
             Ok(found) => found,
             Err(status) => return reply::status(upgrade, &status),
         };
         match TcpStream::connect_timeout(&found.address, CONNECT_MAX) {
-            Ok(stream) => break (stream, found.target, found.address),
+            Ok(stream) => break (stream, found),
             // It is being started again, then perhaps at another port.
             Err(error) if error.kind() == ErrorKind::ConnectionRefused && found.ready && Instant::now() < deadline => {
                 std::thread::sleep(Duration::from_millis(20));
@@ -45,8 +45,13 @@ pub fn serve(api: &Api, mut upgrade: Upgrade) {
             }
         }
     };
-    let mut request =
-        format!("{} {target} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\n", upgrade.head.method());
+    let mut request = format!(
+        "{} {} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nAuthorization: {}\r\n",
+        upgrade.head.method(),
+        found.target,
+        found.address,
+        api.access.to_node(&found.node)
+    );
     for (name, value) in upgrade.head.headers() {
         let name = name.to_ascii_lowercase();
         if name == "upgrade" || name.starts_with("sec-websocket-") && name != "sec-websocket-extensions" {
@@ -93,6 +98,8 @@ fn meant(api: &Api, upgrade: &Upgrade) -> Result<(Key, &'static str), Status> {
 
 /// Where a request is to be passed on to.
 struct Found {
+    /// The node that has the pod.
+    node: String,
     address: SocketAddr,
     target: String,
     /// Whether the node is Ready.
@@ -115,15 +122,15 @@ fn find(api: &Api, asked: Asked, key: &Key, part: &str) -> Result<Found, Status>
             format!("{part}/{}/{}/{uid}/{container}/{attempt}", key.namespace, key.name)
         }
     };
-    let node = pod.node().ok_or_else(|| wrong(format!("pod {} does not have a host assigned", key.name)))?;
+    let node = pod.node().ok_or_else(|| wrong(format!("pod {} does not have a host assigned", key.name)))?.to_owned();
     if part == "portforward" && pod.status.phase != PodPhase::Running {
         return Err(wrong(format!("pod {} is not running; current phase is {}", key.name, pod.status.phase)));
     }
-    let object = get(api, Key::new(Kind::Node, "", node))?;
+    let object = get(api, Key::new(Kind::Node, "", &node))?;
     let address = kubelet_address(&object).and_then(|address| address.parse().ok());
     let address = address.ok_or_else(|| wrong(format!("node {node} serves no streams")))?;
     let ready = object.get().is_some_and(Node::is_ready);
-    Ok(Found { address, target: format!("/{path}?{}", asked.query()), ready })
+    Ok(Found { node, address, target: format!("/{path}?{}", asked.query()), ready })
 }
 
 /// The container that is asked for, or the only one.

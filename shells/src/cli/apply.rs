@@ -4,12 +4,13 @@
 //! where the other left off. The change is worked out by [`three_way`].
 
 use crate::cli::Session;
-use crate::cli::cluster::{name, text};
+use crate::cli::cluster::{Cluster, FIELD_MANAGER, Parameters, name, text};
 use crate::cli::create::{Dry, DryArgs};
 use crate::cli::error::CliError;
 use crate::cli::manifest::{self, FileArgs, Manifest};
 use crate::cli::print::{self, Format};
 use crate::cli::three_way;
+use crate::client::wire::APPLY_PATCH;
 use clap::Args;
 use miniku_core::api::status::Reason;
 use serde_json::{Value, json};
@@ -17,6 +18,7 @@ use std::io::Write;
 
 /// The end of `--help`.
 pub const EXAMPLE: &str = "Examples:\n  miniku apply -f web.yaml\n  miniku apply -f manifests/ --dry-run=server\n  \
+    miniku apply --server-side -f web.yaml --field-manager=ci\n  \
     cat web.yaml | miniku apply -f -";
 
 /// What was applied last. Source: Kubernetes documentation, "Declarative Management of Kubernetes Objects".
@@ -30,6 +32,15 @@ pub struct ApplyArgs {
     /// Where the objects are.
     #[command(flatten)]
     pub files: FileArgs,
+    /// Let the server work out what changes, and remember who wished what
+    #[arg(long)]
+    pub server_side: bool,
+    /// Take fields from whoever manages them, with --server-side
+    #[arg(long, requires = "server_side")]
+    pub force_conflicts: bool,
+    /// As whom to wish, with --server-side
+    #[arg(long, default_value = FIELD_MANAGER, value_name = "NAME")]
+    pub field_manager: String,
     /// json, yaml, wide or name; a line if absent
     #[arg(short, long, default_value = "table", hide_default_value = true, value_name = "FORMAT")]
     pub output: Format,
@@ -48,7 +59,7 @@ pub fn run(args: &ApplyArgs, session: &mut Session) -> Result<(), CliError> {
         match apply(args, &manifest, session) {
             Ok((object, done)) => {
                 let done = format!("{done}{}", args.dry.dry_run.note());
-                print::outcome(&mut session.out, args.output, manifest.kind, object, &done)?;
+                print::outcome(&mut session.out, &args.output, manifest.kind, object, &done)?;
             }
             Err(error) => errors.push(error),
         }
@@ -66,8 +77,11 @@ fn apply(args: &ApplyArgs, manifest: &Manifest, session: &Session) -> Result<(Va
             manifest.source
         )));
     }
-    let (key, wanted) = (manifest.key(), with_note(&manifest.object));
     let dry = args.dry.dry_run;
+    if args.server_side {
+        return on_server(args, manifest, dry, cluster);
+    }
+    let (key, wanted) = (manifest.key(), with_note(&manifest.object));
     for attempt in 1.. {
         let Some(live) = cluster.find(&key)? else {
             let created = match dry {
@@ -113,6 +127,33 @@ fn apply(args: &ApplyArgs, manifest: &Manifest, session: &Session) -> Result<(Va
         }
     }
     unreachable!("the last attempt returns")
+}
+
+/// Source: Kubernetes documentation, "Server-Side Apply".
+fn on_server(
+    args: &ApplyArgs,
+    manifest: &Manifest,
+    dry: Dry,
+    cluster: &Cluster,
+) -> Result<(Value, &'static str), CliError> {
+    if dry == Dry::Client {
+        return Err(CliError::Usage(
+            "--dry-run=client doesn't work with --server-side (did you mean --dry-run=server instead?)".into(),
+        ));
+    }
+    let mut more: Parameters =
+        vec![("fieldManager", args.field_manager.clone()), ("force", args.force_conflicts.to_string())];
+    if dry == Dry::Server {
+        more.push(("dryRun", "All".into()));
+    }
+    match cluster.patch(&manifest.key(), None, APPLY_PATCH, &manifest.object, more) {
+        Ok(object) => Ok((object, "serverside-applied")),
+        Err(error) if error.has_reason(Reason::Conflict) => Err(CliError::Plain(format!(
+            "{error}\nPlease review the fields above--they currently have other managers. Use --force-conflicts to take them \
+             over, remove them from the file to leave them alone, or write the values they have to share them."
+        ))),
+        Err(error) => Err(error.when(format!("applying {:?}", manifest.source))),
+    }
 }
 
 /// The object with itself as a note, written as kubectl writes it: sorted, compact, one line end.

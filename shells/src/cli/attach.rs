@@ -12,7 +12,7 @@ pub const EXAMPLE: &str = "Examples:\n  miniku attach web-1\n  miniku attach -it
 /// To whom.
 #[derive(Args, Debug)]
 pub struct AttachArgs {
-    /// POD, pod/POD or rs/NAME
+    /// POD, pod/POD or TYPE/NAME
     #[arg(value_name = "POD")]
     pub pod: String,
     /// Which container; the first if none is named

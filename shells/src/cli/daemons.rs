@@ -3,8 +3,8 @@
 //! The spellings of the programs before miniku are taken too: `--api-server` and its like for `--server`, `--db`,
 //! `--root-dir`, `--node-name`, and Go's single dash (see [`argv`](crate::cli::argv)).
 
-use crate::cli::DEFAULT_SERVER;
 use crate::cli::error::CliError;
+use crate::cli::target::ServerArgs;
 use crate::client::connection::ServerUrl;
 use crate::daemons;
 use clap::{Arg, Args, Subcommand, ValueEnum};
@@ -20,13 +20,13 @@ use std::time::Duration;
 #[derive(Debug, Subcommand)]
 pub enum Daemon {
     /// Run a whole cluster in this process
-    #[command(arg = no_server(), arg = no_namespace(), after_help = "Examples:\n  sudo miniku up\n  miniku up --nodes 3 --runtime fake --store memory")]
+    #[command(arg = no_server(), args = nobody_asks(), arg = no_namespace(), after_help = "Examples:\n  sudo miniku up\n  miniku up --nodes 3 --runtime fake --store memory")]
     Up(UpArgs),
     /// Stop the cluster that `up` started on this machine, and all of its pods
-    #[command(arg = no_server(), arg = no_namespace(), after_help = "Example:\n  sudo miniku down")]
+    #[command(arg = no_server(), args = nobody_asks(), arg = no_namespace(), after_help = "Example:\n  sudo miniku down")]
     Down(DownArgs),
     /// Run the API server alone
-    #[command(arg = no_server(), arg = no_namespace(), after_help = "Example:\n  miniku apiserver --port 8080 --data-dir /var/lib/miniku")]
+    #[command(arg = no_server(), args = nobody_asks(), arg = no_namespace(), after_help = "Examples:\n  miniku apiserver --port 8080 --data-dir /var/lib/miniku\n  miniku apiserver --store memory --port 0 --ready-file ready")]
     Apiserver(ApiserverArgs),
     /// Run the scheduler alone
     #[command(arg = no_namespace(), after_help = "Example:\n  miniku scheduler --server http://127.0.0.1:8080 --strategy round-robin")]
@@ -42,6 +42,17 @@ pub enum Daemon {
 /// The verbs' `--server`, of which a daemon that asks no server knows only that it means nothing.
 fn no_server() -> Arg {
     Arg::new("server").short('s').long("server").value_parser(clap::value_parser!(ServerUrl)).hide(true)
+}
+
+/// The verbs' flags about who asks, of which a daemon that asks no server knows only that they mean nothing.
+fn nobody_asks() -> [Arg; 4] {
+    let flag = |id: &'static str, long: &'static str| Arg::new(id).long(long).hide(true);
+    [
+        flag("token", "token"),
+        flag("token_file", "token-file").value_parser(clap::value_parser!(PathBuf)),
+        flag("kubeconfig", "kubeconfig").value_parser(clap::value_parser!(PathBuf)),
+        flag("context", "context"),
+    ]
 }
 
 /// The verbs' `--namespace`, of which a daemon knows only that it means nothing.
@@ -196,15 +207,6 @@ pub struct KubeletArgs {
 /// Where objects and containers are kept, if the user says nothing else.
 pub const DATA_DIR: &str = "/var/lib/miniku";
 
-/// Which API server a daemon asks.
-#[derive(Args, Clone, Debug, PartialEq)]
-pub struct ServerArgs {
-    /// The API server
-    #[arg(short, long, env = "MINIKU_SERVER", default_value = DEFAULT_SERVER, value_name = "URL")]
-    #[arg(aliases = ["apiserver", "api-server", "api-server-url"])]
-    pub server: ServerUrl,
-}
-
 /// Where an API server listens.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct ListenArgs {
@@ -214,6 +216,9 @@ pub struct ListenArgs {
     /// The address of the API server; 0.0.0.0 is every address of this machine
     #[arg(long, default_value = "127.0.0.1", value_name = "HOST[:PORT]")]
     pub address: Address,
+    /// Write the API server's URL into this file when it serves; until then, and after it has ended, there is none
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
     /// A further name by which browsers may call the API server; may be given several times
     #[arg(long = "allowed-host", value_name = "HOST")]
     pub allowed_hosts: Vec<String>,
@@ -424,11 +429,11 @@ mod tests {
             panic!()
         };
         assert_eq!(
-            (args.server.server.to_string().as_str(), args.sync.sync_interval),
+            (args.server.target().unwrap().server.to_string().as_str(), args.sync.sync_interval),
             ("http://localhost:1", Some(Duration::from_secs(5)))
         );
         let Daemon::Controller(args) = parse("m --apiserver http://x:2 controller").unwrap() else { panic!() };
-        assert_eq!(args.server.server.to_string(), "http://x:2");
+        assert_eq!(args.server.target().unwrap().server.to_string(), "http://x:2");
         let line = "m kubelet -name n1 -apiserver http://x:2 -root-dir d -address localhost:10251 -sync-interval 1m30s";
         let Daemon::Kubelet(args) = parse(line).unwrap() else { panic!() };
         assert_eq!(
@@ -439,7 +444,10 @@ mod tests {
         let Daemon::Kubelet(args) = parse("m kubelet --node-name d --api-server-url 127.0.0.1:8081").unwrap() else {
             panic!()
         };
-        assert_eq!((args.name.as_str(), args.server.server.to_string().as_str()), ("d", "http://127.0.0.1:8081"));
+        assert_eq!(
+            (args.name.as_str(), args.server.target().unwrap().server.to_string().as_str()),
+            ("d", "http://127.0.0.1:8081")
+        );
         let Daemon::Up(args) = parse("m up --strategy RoundRobin").unwrap() else { panic!() };
         assert_eq!(args.strategy, Strategy::RoundRobin);
     }

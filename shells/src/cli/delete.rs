@@ -6,12 +6,12 @@ use crate::cli::error::CliError;
 use crate::cli::manifest::{self, FileArgs};
 use crate::cli::print::Format;
 use crate::cli::resource::{self, full_name, singular};
+use crate::cli::wait;
 use clap::{Args, ValueEnum};
 use miniku_core::api::object::Key;
 use miniku_core::durations;
 use miniku_core::program::{DeleteOptions, Propagation};
 use std::io::Write;
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// The end of `--help`.
@@ -116,7 +116,9 @@ pub fn run(args: &DeleteArgs, session: &mut Session) -> Result<(), CliError> {
         }
     }
     if args.wait {
-        errors.extend(wait(args, &deleted, session).err());
+        let until = (!args.timeout.is_zero()).then(|| Instant::now() + args.timeout);
+        let gone = deleted.iter().try_for_each(|one| wait::gone(&one.key, &one.uid, until, session));
+        errors.extend(gone.err());
     }
     CliError::all(errors)
 }
@@ -143,7 +145,7 @@ fn chosen(args: &DeleteArgs, session: &Session) -> Result<(Vec<Key>, Vec<CliErro
     }
     let by_selector = args.selector.is_some() || args.field_selector.is_some();
     let (mut keys, mut errors) = (Vec::new(), Vec::new());
-    for selection in resource::parse(&args.what)?.list {
+    for selection in resource::parse(&args.what, cluster)?.list {
         if !selection.names.is_empty() {
             if args.all || by_selector {
                 return Err(CliError::Usage("name cannot be provided when a selector is specified".into()));
@@ -184,24 +186,4 @@ fn options(args: &DeleteArgs) -> DeleteOptions {
         Cascade::Orphan => Propagation::Orphan,
     };
     DeleteOptions { grace_seconds, propagation: Some(propagation), ..DeleteOptions::default() }
-}
-
-/// Waits until each is gone, or another of its name is in its place.
-fn wait(args: &DeleteArgs, deleted: &[Deleted], session: &Session) -> Result<(), CliError> {
-    let started = Instant::now();
-    for one in deleted {
-        // What goes quickly is noticed quickly, and what does not costs two requests a second.
-        let mut pause = Duration::from_millis(10);
-        while let Some(object) = session.cluster.find(&one.key)? {
-            if text(&object["metadata"]["uid"]) != one.uid {
-                break;
-            }
-            if !args.timeout.is_zero() && started.elapsed() >= args.timeout {
-                return Err(CliError::TimedOut(format!("{}/{}", one.key.kind.row().plural, one.key.name)));
-            }
-            thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(500));
-        }
-    }
-    Ok(())
 }

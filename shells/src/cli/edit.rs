@@ -31,16 +31,10 @@ const HEAD: &str = "# Please edit the object below. Lines beginning with a '#' w
 
 /// Edits objects, one after the other.
 pub fn run(args: &EditArgs, session: &mut Session) -> Result<(), CliError> {
-    for selection in resource::parse(&args.what)?.list {
-        if selection.names.is_empty() {
-            return Err(CliError::Usage("resource(s) were provided, but no name was specified".into()));
-        }
-        for name in &selection.names {
-            let key = session.cluster.key(selection.kind, name);
-            let done = edit(&key, session)?;
-            writeln!(session.out, "{} {done}", full_name(key.kind, name))?;
-            session.out.flush()?;
-        }
+    for key in resource::named(&args.what, &session.cluster)? {
+        let done = edit(&key, session)?;
+        writeln!(session.out, "{} {done}", full_name(key.kind, &key.name))?;
+        session.out.flush()?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! What can go wrong for someone at a terminal, in kubectl's words.
 
+use crate::cli::similar::hint;
 use miniku_core::api::status::{Reason, Status};
 use std::fmt;
 use std::io;
@@ -20,7 +21,7 @@ pub enum CliError {
     /// A complaint that is no error of usage, printed as it is.
     Plain(String),
     /// No kind is called this.
-    NoSuchKind(String),
+    NoSuchKind { word: String, meant: Option<&'static str> },
     /// A recording is damaged, or is none.
     BadRecording(String),
     /// A file or a stream.
@@ -33,6 +34,8 @@ pub enum CliError {
     TimedOut(String),
     /// The command that was run in a container ended so; so do we.
     Ended(i32),
+    /// It was told already; what the process ends with.
+    Told(u8),
     /// Whoever read our output has had enough.
     OutputClosed,
     /// Several, each for something else.
@@ -55,11 +58,17 @@ impl CliError {
 
     /// What the process ends with.
     pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.exit_status())
+    }
+
+    /// The same as a number.
+    pub fn exit_status(&self) -> u8 {
         match self {
             // Whoever replays in a script must tell it from a replay that differs.
-            CliError::BadRecording(_) => ExitCode::from(2),
-            CliError::Ended(code) => ExitCode::from(u8::try_from(*code).unwrap_or(1)),
-            _ => ExitCode::FAILURE,
+            CliError::BadRecording(_) => 2,
+            CliError::Ended(code) => u8::try_from(*code).unwrap_or(1),
+            CliError::Told(code) => *code,
+            _ => 1,
         }
     }
 
@@ -103,7 +112,9 @@ impl fmt::Display for CliError {
             CliError::Lost(what) => write!(f, "Unable to connect to the server: {what}"),
             CliError::Usage(what) => write!(f, "error: {what}"),
             CliError::Plain(what) | CliError::BadRecording(what) => f.write_str(what),
-            CliError::NoSuchKind(word) => write!(f, "error: the server doesn't have a resource type {word:?}"),
+            CliError::NoSuchKind { word, meant } => {
+                write!(f, "error: the server doesn't have a resource type {word:?}{}", hint(*meant))
+            }
             CliError::Io { what, path, source } if source.kind() == io::ErrorKind::NotFound && what == "read" => {
                 write!(f, "error: the path {:?} does not exist", path.display().to_string())
             }
@@ -116,6 +127,7 @@ impl fmt::Display for CliError {
             ),
             CliError::TimedOut(what) => write!(f, "error: timed out waiting for the condition on {what}"),
             CliError::Ended(code) => write!(f, "command terminated with exit code {code}"),
+            CliError::Told(_) => Ok(()),
             CliError::OutputClosed => f.write_str("error: standard output was closed"),
             CliError::Several(errors) => {
                 for (at, error) in errors.iter().enumerate() {
@@ -146,6 +158,9 @@ fn server(f: &mut fmt::Formatter<'_>, status: &Status, when: Option<&str>) -> fm
         };
     }
     match reason {
+        Reason::Unauthorized => {
+            return write!(f, "error: You must be logged in to the server ({})", status.message);
+        }
         Reason::Unknown => f.write_str("Error from server: ")?,
         known => write!(f, "Error from server ({known:?}): ")?,
     }
@@ -186,6 +201,7 @@ mod tests {
             invalid(&[wrong.clone(), wrong]),
             "The Pod \"x\" is invalid: \n* spec.containers: Required value\n* spec.containers: Required value",
         );
-        check(CliError::NoSuchKind("x".into()), "error: the server doesn't have a resource type \"x\"");
+        let unknown = CliError::NoSuchKind { word: "x".into(), meant: None };
+        check(unknown, "error: the server doesn't have a resource type \"x\"");
     }
 }

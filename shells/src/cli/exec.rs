@@ -14,7 +14,7 @@ pub const EXAMPLE: &str = "Examples:\n  miniku exec web-1 -- ls /\n  tar cf - . 
 /// Where, and what.
 #[derive(Args, Debug)]
 pub struct ExecArgs {
-    /// POD, pod/POD or rs/NAME
+    /// POD, pod/POD or TYPE/NAME
     #[arg(value_name = "POD")]
     pub pod: String,
     /// The command and its arguments

@@ -1,11 +1,13 @@
 //! `get`: objects as a table, JSON, YAML or names, and as they change.
 
 use crate::cli::Session;
-use crate::cli::cluster::{Parameters, selectors, text, typed};
+use crate::cli::cluster::{Parameters, selectors, text};
 use crate::cli::error::CliError;
-use crate::cli::print::{self, Format, Shown, Table};
+use crate::cli::print::{self, Format, Row, Shown, TABLE, Table};
 use crate::cli::resource::{self, Selection};
+use crate::cli::template::Path;
 use crate::client::paths;
+use crate::client::wire::{HttpRequest, JSON};
 use clap::Args;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::status::Status;
@@ -15,13 +17,15 @@ use std::io::{BufRead, Write};
 
 /// The end of `--help`.
 pub const EXAMPLE: &str = "Examples:\n  miniku get pods -o wide\n  miniku get pod/web-1 rs/web -o yaml\n  \
-    miniku get all -A\n  miniku get pods -l app=web --watch";
+    miniku get all -A\n  miniku get pods -l app=web --watch\n  \
+    miniku get pods -o custom-columns=NAME:.metadata.name,NODE:.spec.nodeName\n  \
+    miniku get nodes -o jsonpath='{range .items[*]}{.metadata.name}{\"\\n\"}{end}'";
 
 /// What to show, and how.
 #[derive(Args, Debug)]
 pub struct GetArgs {
     /// TYPE [NAME...], TYPE/NAME..., TYPE,TYPE or all
-    #[arg(required = true, value_name = "WHAT")]
+    #[arg(required_unless_present = "raw", value_name = "WHAT")]
     pub what: Vec<String>,
     /// Objects of all namespaces
     #[arg(short = 'A', long)]
@@ -38,7 +42,7 @@ pub struct GetArgs {
     /// Only pods that have no node yet
     #[arg(long)]
     pub unassigned: bool,
-    /// json, yaml, wide or name; a table if absent
+    /// json, yaml, wide, name, jsonpath=TEMPLATE or custom-columns=NAME:PATH,...; a table if absent
     #[arg(short, long, default_value = "table", hide_default_value = true, value_name = "FORMAT")]
     pub output: Format,
     /// Go on and show every change
@@ -53,17 +57,33 @@ pub struct GetArgs {
     /// Show labels, last
     #[arg(long)]
     pub show_labels: bool,
+    /// Show these labels, each in a column of its own
+    #[arg(short = 'L', long, value_name = "LABELS", value_delimiter = ',')]
+    pub label_columns: Vec<String>,
+    /// Show the kind with each name
+    #[arg(long)]
+    pub show_kind: bool,
+    /// Show who manages which field, with -o json and yaml
+    #[arg(long)]
+    pub show_managed_fields: bool,
     /// Sort by a field, for example .metadata.creationTimestamp
-    #[arg(long, value_name = "PATH")]
-    pub sort_by: Option<String>,
+    #[arg(long, value_name = "PATH", value_parser = Path::parse)]
+    pub sort_by: Option<Path>,
     /// What is not there is no error
     #[arg(long)]
     pub ignore_not_found: bool,
+    /// Show what the server answers at a path, as it is
+    #[arg(long, value_name = "PATH", conflicts_with = "what")]
+    pub raw: Option<String>,
 }
 
 /// Shows objects.
 pub fn run(args: &GetArgs, session: &mut Session) -> Result<(), CliError> {
-    let selections = resource::parse(&args.what)?;
+    if let Some(path) = &args.raw {
+        let path = format!("/{}", path.trim_start_matches('/'));
+        return Ok(session.out.write_all(&session.cluster.bytes(&HttpRequest::get(path))?)?);
+    }
+    let selections = resource::parse(&args.what, &session.cluster)?;
     let named = selections.list.iter().any(|selection| !selection.names.is_empty());
     let by_field = args.field_selector.is_some() || args.node.is_some() || args.unassigned;
     if named && (args.selector.is_some() || by_field) {
@@ -80,51 +100,73 @@ pub fn run(args: &GetArgs, session: &mut Session) -> Result<(), CliError> {
     }
     let (mut found, mut errors) = (Vec::new(), Vec::new());
     for selection in &selections.list {
-        match fetch(args, selection, session) {
+        match fetch(args, selection, selections.show_kind, session) {
             Ok(mut part) => {
                 errors.append(&mut part.missing);
-                found.push((selection.kind, part.items));
+                found.push(part);
             }
             Err(error) => errors.push(error),
         }
     }
-    show(args, &selections.list, found, selections.show_kind, errors.is_empty(), session)?;
+    show(args, &selections.list, found, errors.is_empty(), session)?;
     session.out.flush()?;
     CliError::all(errors)
 }
 
 /// What was found of one selection.
 struct Found {
-    items: Vec<Value>,
+    kind: Kind,
+    /// Knows the columns of the rows.
+    table: Table,
+    rows: Vec<Row>,
     missing: Vec<CliError>,
     /// A watch begins after it.
     resource_version: String,
 }
 
-fn fetch(args: &GetArgs, selection: &Selection, session: &Session) -> Result<Found, CliError> {
-    let cluster = &session.cluster;
-    let mut found = Found { items: Vec::new(), missing: Vec::new(), resource_version: String::new() };
+fn fetch(args: &GetArgs, selection: &Selection, show_kind: bool, session: &Session) -> Result<Found, CliError> {
+    let (cluster, kind) = (&session.cluster, selection.kind);
+    let table = Table::new(kind, shown(args, show_kind || args.show_kind));
+    let mut found = Found { kind, table, rows: Vec::new(), missing: Vec::new(), resource_version: String::new() };
     for name in &selection.names {
-        let mut key = cluster.key(selection.kind, name);
+        let mut key = cluster.key(kind, name);
         if let Some(namespace) = &selection.namespace {
             key.namespace = namespace.as_str().into();
         }
-        match cluster.get(&key) {
-            Ok(object) => found.items.push(object),
+        let target = paths::with_query(&paths::object(&key, None), include(args));
+        match cluster.ask(&HttpRequest::get(target).accepting(accept(args))) {
+            Ok(answer) => found.rows.extend(rows(args, &mut found.table, answer)?),
             Err(error) if args.ignore_not_found && error.is_not_found() => {}
             Err(error) => found.missing.push(error),
         }
     }
     if selection.names.is_empty() {
-        let listed = cluster.list(selection.kind, namespace(args, session), &parameters(args, selection)?)?;
-        found.items = listed.items;
-        found.resource_version = listed.resource_version;
+        let mut parameters = parameters(args, selection)?;
+        parameters.extend(include(args));
+        cluster.each_page(kind, namespace(args, session), &parameters, accept(args), &mut |page| {
+            found.resource_version = text(&page["metadata"]["resourceVersion"]);
+            found.rows.extend(rows(args, &mut found.table, page)?);
+            Ok(())
+        })?;
     }
     if let Some(path) = &args.sort_by {
-        let path = path.trim_start_matches('{').trim_end_matches('}');
-        found.items.sort_by(|a, b| compare(at_path(a, path), at_path(b, path)));
+        found.rows.sort_by(|a, b| compare(path.first(&a.object), path.first(&b.object)));
     }
     Ok(found)
+}
+
+fn rows(args: &GetArgs, table: &mut Table, answer: Value) -> Result<Vec<Row>, CliError> {
+    if args.output.is_table() { table.rows(answer, print::now()) } else { Ok(table.objects(answer)) }
+}
+
+/// How the server is asked: for the rows of tables, which it knows best, or for objects.
+fn accept(args: &GetArgs) -> &'static str {
+    if args.output.is_table() { TABLE } else { JSON }
+}
+
+/// What is sorted by a field needs the field.
+fn include(args: &GetArgs) -> Option<(&'static str, String)> {
+    (args.output.is_table() && args.sort_by.is_some()).then(|| ("includeObject", "Object".to_owned()))
 }
 
 fn namespace<'a>(args: &GetArgs, session: &'a Session) -> Option<&'a str> {
@@ -146,19 +188,19 @@ fn parameters(args: &GetArgs, selection: &Selection) -> Result<Parameters, CliEr
 fn show(
     args: &GetArgs,
     selections: &[Selection],
-    found: Vec<(Kind, Vec<Value>)>,
-    show_kind: bool,
+    found: Vec<Found>,
     complete: bool,
     session: &mut Session,
 ) -> Result<(), CliError> {
-    let count: usize = found.iter().map(|(_, items)| items.len()).sum();
-    if !matches!(args.output, Format::Table | Format::Wide) {
+    let count: usize = found.iter().map(|part| part.rows.len()).sum();
+    if !args.output.is_table() {
         let single = selections.len() == 1 && selections[0].names.len() == 1;
         if count == 0 && (!complete || single) {
             return Ok(());
         }
-        let items = found.into_iter().flat_map(|(kind, items)| items.into_iter().map(move |item| (kind, item)));
-        return print::objects(&mut session.out, args.output, items.collect(), single);
+        let items = found.into_iter().flat_map(|part| part.rows.into_iter().map(move |row| (part.kind, row.object)));
+        let items = items.map(|(kind, object)| (kind, without_managers(args, object))).collect();
+        return print::objects(&mut session.out, &args.output, items, single, !args.no_headers);
     }
     if count == 0 {
         if complete && !args.ignore_not_found {
@@ -170,25 +212,34 @@ fn show(
         }
         return Ok(());
     }
-    let now = print::now();
     let mut first = true;
-    for (kind, items) in found.into_iter().filter(|(_, items)| !items.is_empty()) {
+    for mut part in found.into_iter().filter(|part| !part.rows.is_empty()) {
         if !std::mem::take(&mut first) {
             writeln!(session.out)?;
         }
-        let mut table = Table::new(kind, shown(args, show_kind));
-        let mut rows = if args.no_headers { Vec::new() } else { vec![table.header()] };
-        for item in items {
-            rows.push(table.row(&typed(kind, item)?, now));
-        }
-        table.write(&mut session.out, &rows)?;
+        part.table.write(&mut session.out, !args.no_headers, &part.rows)?;
     }
     Ok(())
 }
 
+/// Source: kubectl leaves `managedFields` out unless it is asked for them.
+fn without_managers(args: &GetArgs, mut object: Value) -> Value {
+    if let (false, Some(metadata)) =
+        (args.show_managed_fields, object.get_mut("metadata").and_then(Value::as_object_mut))
+    {
+        metadata.remove("managedFields");
+    }
+    object
+}
+
 fn shown(args: &GetArgs, kind: bool) -> Shown {
-    let wide = args.output == Format::Wide;
-    Shown { wide, namespace: args.all_namespaces, kind, labels: args.show_labels }
+    Shown {
+        wide: args.output == Format::Wide,
+        namespace: args.all_namespaces,
+        kind,
+        labels: args.show_labels,
+        label_columns: args.label_columns.clone(),
+    }
 }
 
 /// Shows what is there, then every change, for ever: it ends with the process, or with the server.
@@ -197,25 +248,30 @@ fn watch(args: &GetArgs, selection: &Selection, session: &mut Session) -> Result
     let mut parameters = parameters(args, selection)?;
     // One object is watched as a list of one, so that it may vanish and come again.
     if let [name] = selection.names.as_slice() {
-        fetch(args, selection, session)?.missing.into_iter().try_for_each(Err)?;
+        fetch(args, selection, false, session)?.missing.into_iter().try_for_each(Err)?;
         parameters.push(("fieldSelector", format!("metadata.name={name}")));
     } else if !selection.names.is_empty() {
         return Err(CliError::Usage("watch is only supported on individual resources and resource collections".into()));
     }
     let namespace = selection.namespace.as_deref().or(namespace(args, session)).map(str::to_owned);
-    let listed = session.cluster.list(kind, namespace.as_deref(), &parameters)?;
-    let mut printer = Watched { args, kind, table: Table::new(kind, shown(args, false)), headers: args.no_headers };
+    let mut printer =
+        Watched { args, kind, table: Table::new(kind, shown(args, args.show_kind)), headers: args.no_headers };
+    let (mut after, mut pages) = (String::new(), Vec::new());
+    session.cluster.each_page(kind, namespace.as_deref(), &parameters, accept(args), &mut |page| {
+        after = text(&page["metadata"]["resourceVersion"]);
+        pages.push(page);
+        Ok(())
+    })?;
     if !args.watch_only {
-        printer.print(listed.items, session)?;
+        pages.into_iter().try_for_each(|page| printer.print(page, session))?;
     }
-    let mut after = listed.resource_version;
     loop {
         let mut parameters = parameters.clone();
         parameters.push(("watch", "true".into()));
         parameters.push(("allowWatchBookmarks", "true".into()));
         parameters.push(("resourceVersion", after.clone()));
         let path = paths::collection(kind, namespace.as_deref());
-        let mut stream = session.cluster.stream(&paths::with_query(&path, parameters))?;
+        let mut stream = session.cluster.stream_as(&paths::with_query(&path, parameters), accept(args))?;
         let (mut line, mut lines) = (Vec::new(), 0_u64);
         loop {
             line.clear();
@@ -227,10 +283,10 @@ fn watch(args: &GetArgs, selection: &Selection, session: &mut Session) -> Result
                 continue;
             }
             lines += 1;
-            let mut event: Value = serde_json::from_slice(&line)
+            let mut event: serde_json::Map<String, Value> = serde_json::from_slice(&line)
                 .map_err(|error| CliError::Lost(format!("the server sent no watch event: {error}")))?;
-            let object = event["object"].take();
-            if event["type"] == "ERROR" {
+            let (what, object) = (event.remove("type").unwrap_or_default(), event.remove("object").unwrap_or_default());
+            if what == "ERROR" {
                 let status = serde_json::from_value::<Status>(object).map(CliError::server);
                 return Err(status.unwrap_or_else(|_| CliError::Lost("the server ended the watch".into())));
             }
@@ -238,8 +294,8 @@ fn watch(args: &GetArgs, selection: &Selection, session: &mut Session) -> Result
             if !version.is_empty() {
                 after = version;
             }
-            if event["type"] != "BOOKMARK" {
-                printer.print(vec![object], session)?;
+            if what != "BOOKMARK" && object.is_object() {
+                printer.print(object, session)?;
             }
         }
         // A server that ends watches as soon as they begin is not asked again at once.
@@ -259,40 +315,23 @@ struct Watched<'a> {
 }
 
 impl Watched<'_> {
-    fn print(&mut self, items: Vec<Value>, session: &mut Session) -> Result<(), CliError> {
-        if matches!(self.args.output, Format::Table | Format::Wide) {
-            let now = print::now();
-            let mut rows = Vec::new();
-            if !self.headers && !items.is_empty() {
-                rows.push(self.table.header());
-                self.headers = true;
-            }
-            for item in items {
-                rows.push(self.table.row(&typed(self.kind, item)?, now));
-            }
-            self.table.write(&mut session.out, &rows)?;
+    fn print(&mut self, answer: Value, session: &mut Session) -> Result<(), CliError> {
+        let rows = rows(self.args, &mut self.table, answer)?;
+        let headers = !self.headers && !rows.is_empty();
+        self.headers |= headers;
+        if self.args.output.is_table() {
+            self.table.write(&mut session.out, headers, &rows)?;
         } else {
-            for item in items {
+            for row in rows {
                 if self.args.output == Format::Yaml {
                     writeln!(session.out, "---")?;
                 }
-                print::objects(&mut session.out, self.args.output, vec![(self.kind, item)], true)?;
+                let item = vec![(self.kind, without_managers(self.args, row.object))];
+                print::objects(&mut session.out, &self.args.output, item, true, headers)?;
             }
         }
         Ok(session.out.flush()?)
     }
-}
-
-/// The value at a path such as `.status.containerStatuses[0].restartCount`; null if there is none.
-fn at_path<'a>(value: &'a Value, path: &str) -> &'a Value {
-    let mut at = value;
-    for part in path.split(['.', '[', ']']).filter(|part| !part.is_empty()) {
-        at = match part.parse::<usize>() {
-            Ok(index) if at.is_array() => &at[index],
-            _ => &at[part],
-        };
-    }
-    at
 }
 
 /// What has no value comes first; numbers by size, all else by its text.
@@ -317,7 +356,8 @@ mod tests {
         let pod = |name: &str, restarts: u32| json!({"metadata": {"name": name}, "s": [{"n": restarts}]});
         let sorted = |path: &str| {
             let mut pods = [pod("b", 2), pod("a", 10), json!({"metadata": {"name": "c"}})];
-            pods.sort_by(|a, b| compare(at_path(a, path), at_path(b, path)));
+            let path = Path::parse(path).unwrap();
+            pods.sort_by(|a, b| compare(path.first(a), path.first(b)));
             pods.map(|pod| text(&pod["metadata"]["name"])).concat()
         };
         assert_eq!(sorted(".metadata.name"), "abc");

@@ -135,7 +135,7 @@ fn add(mut object: Value, source: &str, cluster: &Cluster, manifests: &mut Vec<M
         return items.into_iter().try_for_each(|item| add(item, source, cluster, manifests));
     }
     let namespace = text(&object["metadata"]["namespace"]);
-    let Some(kind) = Kind::named(&api_version, &kind_name) else {
+    let Some(kind) = cluster.kind_named(&api_version, &kind_name)? else {
         let name = name(&object).to_owned();
         return Err(CliError::NoMatch { name, namespace, source: source.to_owned(), kind: kind_name, api_version });
     };
@@ -160,9 +160,11 @@ fn add(mut object: Value, source: &str, cluster: &Cluster, manifests: &mut Vec<M
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::catalog::Catalog;
 
     fn read_text(text: &str, namespace: Option<&str>) -> Result<Vec<String>, String> {
-        let cluster = Cluster::new("x".parse().unwrap(), namespace.map(str::to_owned));
+        let cluster =
+            Cluster::new("x".parse().unwrap(), namespace.map(str::to_owned)).with_catalog(Catalog::of_table());
         let mut manifests = Vec::new();
         take(text, "f.yaml", &cluster, &mut manifests).map_err(|error| error.to_string())?;
         Ok(manifests.iter().map(|manifest| manifest.key().to_string()).collect())

@@ -9,6 +9,7 @@ use crate::client::paths;
 use crate::streams::tunnel::{self, Ends, Tunnel};
 use clap::Args;
 use miniku_core::api::kinds::Kind;
+use serde_json::Value;
 use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 use std::str::FromStr;
@@ -19,7 +20,7 @@ pub const EXAMPLE: &str = "Examples:\n  miniku port-forward web-1 8081:80\n  min
 /// From where to where.
 #[derive(Args, Debug)]
 pub struct PortForwardArgs {
-    /// POD, pod/POD or rs/NAME
+    /// POD, pod/POD or TYPE/NAME
     #[arg(value_name = "POD")]
     pub pod: String,
     /// LOCAL:REMOTE, one PORT for both, or :REMOTE for any free one here
@@ -77,7 +78,12 @@ pub fn run(args: &PortForwardArgs, session: &mut Session) -> Result<(), CliError
     }
     let mut here = Here(Vec::new());
     let mut lines = Vec::new();
+    let service = service(&args.pod, session)?;
     for Ports { local, remote } in &args.ports {
+        let remote = match &service {
+            Some(service) => &target_port(service, &pod, *remote)?,
+            None => remote,
+        };
         let failed = |error| CliError::Plain(format!("error: unable to listen on port {local}: {error}"));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, *local)).map_err(failed)?;
         let bound = listener.local_addr().map_err(failed)?;
@@ -101,9 +107,44 @@ pub fn run(args: &PortForwardArgs, session: &mut Session) -> Result<(), CliError
     Err(CliError::Plain(format!("error: lost connection to pod: {why}")))
 }
 
+/// The service whose ports are meant, if it is one's.
+fn service(word: &str, session: &Session) -> Result<Option<Value>, CliError> {
+    let Some((kind, name)) = word.split_once('/') else { return Ok(None) };
+    match session.cluster.kind(kind)? {
+        Kind::Service => session.cluster.get(&session.cluster.key(Kind::Service, name)).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// Which port of a pod a service's port leads to: it may have a name there.
+fn target_port(service: &Value, pod: &Value, port: u16) -> Result<u16, CliError> {
+    let mut ports = service["spec"]["ports"].as_array().into_iter().flatten();
+    let missing = || CliError::Usage(format!("Service {} does not have a service port {port}", name(service)));
+    let found = ports.find(|one| one["port"] == port).ok_or_else(missing)?;
+    let number = |value: &Value| value.as_u64().and_then(|port| u16::try_from(port).ok());
+    let named = match &found["targetPort"] {
+        Value::String(named) => named,
+        target => return Ok(number(target).unwrap_or(port)),
+    };
+    let containers = pod["spec"]["containers"].as_array().into_iter().flatten();
+    let mut ports = containers.flat_map(|container| container["ports"].as_array().into_iter().flatten());
+    let of_pod = ports.find(|one| one["name"] == named.as_str()).and_then(|one| number(&one["containerPort"]));
+    of_pod.ok_or_else(|| CliError::Usage(format!("Pod {} does not have a named port {named:?}", name(pod))))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_services_port_is_a_pods() {
+        let service = json!({"metadata": {"name": "s"}, "spec": {"ports": [
+            {"port": 80, "targetPort": 8080}, {"port": 81, "targetPort": "web"}, {"port": 82}, {"port": 83, "targetPort": "none"}]}});
+        let pod = json!({"spec": {"containers": [{"ports": [{"name": "web", "containerPort": 9000}]}]}});
+        let got = [80, 81, 82, 83, 84].map(|port| target_port(&service, &pod, port).ok());
+        assert_eq!(got, [Some(8080), Some(9000), Some(82), None, None]);
+    }
 
     #[test]
     fn ports_are_named_as_for_kubectl() {

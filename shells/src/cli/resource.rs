@@ -1,7 +1,10 @@
 //! Which objects a command line means: `pods`, `po,rs`, `pod a b`, `pod/a rs/b`, `all`.
 
+use crate::cli::cluster::Cluster;
 use crate::cli::error::CliError;
+use crate::client::wire;
 use miniku_core::api::kinds::Kind;
+use miniku_core::api::object::Key;
 
 /// Objects of one kind: these, or all if none is named.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,13 +27,14 @@ pub struct Selections {
 }
 
 /// Reads the words of a command line.
-pub fn parse(words: &[String]) -> Result<Selections, CliError> {
+pub fn parse(words: &[String], cluster: &Cluster) -> Result<Selections, CliError> {
     let Some((first, rest)) = words.split_first() else {
         return Err(CliError::Usage("Required resource not specified.".into()));
     };
     if let [name] = rest
         && let Some((namespace, name)) = name.split_once('/')
-        && let Some(kind) = Kind::meant(first)
+        && !first.contains('/')
+        && let Ok(kind) = cluster.kind(first)
         && kind.row().namespaced
         && Kind::meant(namespace).is_none()
     {
@@ -38,16 +42,16 @@ pub fn parse(words: &[String]) -> Result<Selections, CliError> {
         return Ok(Selections { list: vec![selection], show_kind: false });
     }
     if words.iter().any(|word| word.contains('/')) {
-        return by_full_names(words);
+        return by_full_names(words, cluster);
     }
-    let kinds = kinds(first)?;
+    let kinds = cluster.kinds(first)?;
     let names: Vec<String> = rest.to_vec();
     let show_kind = kinds.len() > 1;
     let list = kinds.into_iter().map(|kind| Selection { kind, names: names.clone(), namespace: None }).collect();
     Ok(Selections { list, show_kind })
 }
 
-fn by_full_names(words: &[String]) -> Result<Selections, CliError> {
+fn by_full_names(words: &[String], cluster: &Cluster) -> Result<Selections, CliError> {
     let mut list: Vec<Selection> = Vec::new();
     for word in words {
         let Some((kind, name)) = word.split_once('/') else {
@@ -63,7 +67,7 @@ fn by_full_names(words: &[String]) -> Result<Selections, CliError> {
                 "arguments in resource/name form must have a single resource and name, not {word:?}"
             )));
         }
-        let kind = one_kind(kind)?;
+        let kind = cluster.kind(kind)?;
         match list.last_mut().filter(|last| last.kind == kind) {
             Some(last) => last.names.push(name.into()),
             None => list.push(Selection { kind, names: vec![name.into()], namespace: None }),
@@ -73,25 +77,17 @@ fn by_full_names(words: &[String]) -> Result<Selections, CliError> {
     Ok(Selections { list, show_kind })
 }
 
-/// The kinds of `po,rs` or `all`.
-fn kinds(word: &str) -> Result<Vec<Kind>, CliError> {
-    let mut found = Vec::new();
-    for word in word.split(',').filter(|word| !word.is_empty()) {
-        let category: Vec<Kind> =
-            Kind::rows().filter(|(_, row)| row.categories.contains(&word)).map(|(kind, _)| kind).collect();
-        let kinds = if category.is_empty() { vec![one_kind(word)?] } else { category };
-        for kind in kinds {
-            if !found.contains(&kind) {
-                found.push(kind);
-            }
+/// The objects of a command line on which something is done one by one: each must be named.
+pub fn named(words: &[String], cluster: &Cluster) -> Result<Vec<Key>, CliError> {
+    let mut keys = Vec::new();
+    for selection in parse(words, cluster)?.list {
+        if selection.names.is_empty() {
+            return Err(CliError::Usage("resource(s) were provided, but no name was specified".into()));
         }
+        let namespace = selection.namespace.as_deref().unwrap_or(&cluster.namespace);
+        keys.extend(selection.names.iter().map(|name| wire::key(selection.kind, namespace, name)));
     }
-    Ok(found)
-}
-
-/// The one kind that is meant.
-pub fn one_kind(word: &str) -> Result<Kind, CliError> {
-    Kind::meant(word).ok_or_else(|| CliError::NoSuchKind(word.to_owned()))
+    Ok(keys)
 }
 
 /// `pod/x` or `replicaset.apps/x`: how output names an object.
@@ -108,10 +104,12 @@ pub fn singular(kind: Kind) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::catalog::Catalog;
 
     fn shown(line: &str) -> String {
+        let cluster = Cluster::new(":1".parse().unwrap(), None).with_catalog(Catalog::of_table());
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        match parse(&words) {
+        match parse(&words, &cluster) {
             Err(error) => error.to_string(),
             Ok(selections) => {
                 let list = selections.list.iter().map(|one| {
@@ -135,6 +133,7 @@ mod tests {
         check("pod/a pod/b rs/c", "Pod[a b] ReplicaSet[c] +kind");
         check("pod default/a", "Pod[a]@default");
         check("gizmos", "error: the server doesn't have a resource type \"gizmos\"");
+        check("podz/a", "error: the server doesn't have a resource type \"podz\"\nDid you mean \"pods\"?");
         assert!(shown("pod pod/a").starts_with("error: there is no need"));
         assert!(shown("pod/a b").starts_with("error: there is no need"));
         assert!(shown("pod/").starts_with("error: arguments in resource/name form"));

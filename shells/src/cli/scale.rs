@@ -4,6 +4,8 @@ use crate::cli::Session;
 use crate::cli::cluster::text;
 use crate::cli::error::CliError;
 use crate::cli::resource::{self, full_name};
+use crate::client::paths;
+use crate::client::wire::{HttpRequest, MERGE_PATCH};
 use clap::Args;
 use miniku_core::api::object::Key;
 use miniku_core::api::status::Reason;
@@ -34,29 +36,25 @@ pub struct ScaleArgs {
 /// Scales objects.
 pub fn run(args: &ScaleArgs, session: &mut Session) -> Result<(), CliError> {
     let mut errors = Vec::new();
-    for selection in resource::parse(&args.what)?.list {
-        if selection.names.is_empty() {
-            return Err(CliError::Usage("resource(s) were provided, but no name was specified".into()));
-        }
-        for name in &selection.names {
-            let key = session.cluster.key(selection.kind, name);
-            match scale(args, &key, session) {
-                Ok(()) => writeln!(session.out, "{} scaled", full_name(selection.kind, name))?,
-                Err(error) => errors.push(error),
-            }
+    for key in resource::named(&args.what, &session.cluster)? {
+        match scale(args, &key, session) {
+            Ok(()) => writeln!(session.out, "{} scaled", full_name(key.kind, &key.name))?,
+            Err(error) => errors.push(error),
         }
     }
     session.out.flush()?;
     CliError::all(errors)
 }
 
+/// How many there are to be is a part of its own, which custom kinds keep wherever they like.
 fn scale(args: &ScaleArgs, key: &Key, session: &Session) -> Result<(), CliError> {
+    let row = key.kind.row();
+    if !row.has_scale() {
+        return Err(CliError::Usage(format!("a {} cannot be scaled: it has no scale", row.singular)));
+    }
     loop {
-        let live = session.cluster.get(key)?;
-        let Some(now) = live["spec"]["replicas"].as_u64() else {
-            let row = key.kind.row();
-            return Err(CliError::Usage(format!("a {} cannot be scaled: it has no spec.replicas", row.singular)));
-        };
+        let live = session.cluster.ask(&HttpRequest::get(paths::object(key, Some("scale"))))?;
+        let now = live["spec"]["replicas"].as_u64().unwrap_or(0);
         let version = text(&live["metadata"]["resourceVersion"]);
         if let Some(want) = args.current_replicas.filter(|want| u64::from(*want) != now) {
             return Err(CliError::Usage(format!("Expected replicas to be {want}, was {now}")));
@@ -69,7 +67,7 @@ fn scale(args: &ScaleArgs, key: &Key, session: &Session) -> Result<(), CliError>
         if conditional {
             patch["metadata"] = json!({"resourceVersion": version});
         }
-        match session.cluster.merge(key, &patch, false) {
+        match session.cluster.patch(key, Some("scale"), MERGE_PATCH, &patch, Vec::new()) {
             // Something else changed meanwhile: whether the condition holds is to be seen again.
             Err(error) if conditional && error.has_reason(Reason::Conflict) => {}
             other => return other.map(drop),

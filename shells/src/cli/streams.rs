@@ -16,7 +16,7 @@ use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 use serde_json::Value;
 use std::io::{self, ErrorKind, IsTerminal, Read, Write};
 use std::net::TcpStream;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// What a user wants of a process.
 #[derive(Clone, Copy, Debug)]
@@ -76,8 +76,8 @@ pub fn target(
 
 /// Asks the server for a WebSocket.
 pub fn dial(session: &Session, target: &str, protocols: &[&str]) -> Result<(TcpStream, WebSocket, String), CliError> {
-    let server = session.cluster.server();
-    dial::dial(server, target, protocols).map_err(|refused| match refused {
+    let (server, who) = (session.cluster.server(), session.cluster.credentials());
+    dial::dial(server, who, target, protocols).map_err(|refused| match refused {
         Refused::Io(error) if error.kind() == ErrorKind::ConnectionRefused => {
             CliError::NobodyThere(server.authority().to_owned())
         }
@@ -88,12 +88,23 @@ pub fn dial(session: &Session, target: &str, protocols: &[&str]) -> Result<(TcpS
 
 /// Carries the streams of a process until it has ended. Its exit code.
 pub fn run(session: &mut Session, target: &str, wish: &Wish) -> Result<i32, CliError> {
+    run_between(session, target, wish, io::stdin().as_fd(), &mut io::stdout())
+}
+
+/// The same, with its input from here and its output there.
+pub fn run_between(
+    session: &mut Session,
+    target: &str,
+    wish: &Wish,
+    input: BorrowedFd,
+    output: &mut dyn Write,
+) -> Result<i32, CliError> {
     session.out.flush()?;
     // Blocked before anything runs that could take it.
     let resized = wish.tty.then(|| watch_size().map_err(|errno| CliError::Lost(errno.to_string()))).transpose()?;
     let (stream, socket, protocol) = dial(session, target, channels::PROTOCOLS)?;
     let raw = if wish.tty { Raw::enter() } else { None };
-    let carried = carry(stream, socket, &protocol, wish, resized.as_ref());
+    let carried = carry(stream, socket, &protocol, wish, resized.as_ref(), input, output);
     drop(raw);
     match carried {
         Ok(status) => channels::outcome(&status).map_err(|what| CliError::Plain(format!("error: {what}"))),
@@ -128,11 +139,13 @@ fn carry(
     protocol: &str,
     wish: &Wish,
     resized: Option<&SignalFd>,
+    input: BorrowedFd,
+    output: &mut dyn Write,
 ) -> Result<Vec<u8>, Broken> {
     stream.set_nonblocking(true)?;
     let mut channels = Channels::default();
     let mut some = vec![0; 32 << 10];
-    let (stdin, mut reads) = (io::stdin(), wish.stdin);
+    let mut reads = wish.stdin;
     if wish.tty {
         send_size(&mut socket);
     }
@@ -145,7 +158,7 @@ fn carry(
             }
             match channels.take(event) {
                 Some(Said::Bytes(channels::STDERR, bytes)) => put(io::stderr().lock(), &bytes)?,
-                Some(Said::Bytes(channels::STDOUT, bytes)) => put(io::stdout().lock(), &bytes)?,
+                Some(Said::Bytes(channels::STDOUT, bytes)) => put(&mut *output, &bytes)?,
                 Some(Said::Message(channels::STATUS, status)) => {
                     socket.close(1000);
                     // The server has said all; whether it hears ours makes no difference.
@@ -158,7 +171,7 @@ fn carry(
         socket.out.write_to(&mut stream)?;
         let mut waiting = Waiting::new();
         waiting.on(Side::Server, stream.as_fd(), true, !socket.out.is_empty());
-        waiting.on(Side::Input, stdin.as_fd(), reads && socket.out.has_room(), false);
+        waiting.on(Side::Input, input, reads && socket.out.has_room(), false);
         if let Some(resized) = resized {
             waiting.on(Side::Window, resized.as_fd(), true, false);
         }
@@ -171,7 +184,7 @@ fn carry(
                     Err(error) => return Err(error.into()),
                 },
                 // Without a buffer between: what one holds, poll does not see.
-                Side::Input => match nix::unistd::read(stdin.as_fd(), &mut some) {
+                Side::Input => match nix::unistd::read(input, &mut some) {
                     Ok(count) if count > 0 => socket.send(&[&[channels::STDIN], &some[..count]]),
                     Err(nix::errno::Errno::EINTR | nix::errno::Errno::EAGAIN) => {}
                     Ok(_) | Err(_) => {

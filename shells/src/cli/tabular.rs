@@ -1,5 +1,7 @@
 //! Text in columns, as Go's `text/tabwriter` lays it out: what `get` and `describe` look like.
 
+use std::borrow::Cow;
+
 /// The widths of a table's columns, as far as its rows are known.
 ///
 /// They only grow, so that the rows of a watch stay below those printed before.
@@ -27,9 +29,14 @@ impl Widths {
 
     /// A row as one line, without its end.
     pub fn line(&self, row: &[String]) -> String {
+        self.painted(row, |_, cell| cell.into())
+    }
+
+    /// The same with colours, which take no room.
+    pub fn painted(&self, row: &[String], paint: impl for<'a> Fn(usize, &'a str) -> Cow<'a, str>) -> String {
         let mut line = String::new();
         for (at, cell) in row.iter().enumerate() {
-            line.push_str(cell);
+            line.push_str(&paint(at, cell));
             if at + 1 < row.len() {
                 pad(&mut line, cell, self.0.get(at).copied().unwrap_or(0));
             }

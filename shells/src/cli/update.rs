@@ -5,7 +5,6 @@ use crate::cli::cluster::text;
 use crate::cli::error::CliError;
 use crate::cli::manifest::{self, FileArgs};
 use crate::cli::print::{self, Format};
-use crate::cli::resource::one_kind;
 use clap::Args;
 use std::io::Write;
 use std::path::PathBuf;
@@ -32,10 +31,10 @@ pub fn run(args: &UpdateArgs, session: &mut Session) -> Result<(), CliError> {
     let mut files = args.files.clone();
     let only = match args.what.as_slice() {
         [] => None,
-        [kind] => Some(one_kind(kind)?),
+        [kind] => Some(session.cluster.kind(kind)?),
         [kind, file, ..] => {
             files.filename.push(PathBuf::from(file));
-            Some(one_kind(kind)?)
+            Some(session.cluster.kind(kind)?)
         }
     };
     if files.filename.is_empty() {
@@ -57,7 +56,7 @@ pub fn run(args: &UpdateArgs, session: &mut Session) -> Result<(), CliError> {
             session.cluster.replace(&key, &manifest.object, false)
         });
         match replaced {
-            Ok(object) => print::outcome(&mut session.out, args.output, manifest.kind, object, "replaced")?,
+            Ok(object) => print::outcome(&mut session.out, &args.output, manifest.kind, object, "replaced")?,
             Err(error) => errors.push(error.when(format!("replacing {:?}", manifest.source))),
         }
     }

@@ -1,5 +1,6 @@
 //! Moves requests and answers to and from a server, and bounds the time that takes.
 
+use crate::client::credentials::Credentials;
 use crate::client::socket::Sockets;
 use crate::client::wire::{self, HttpRequest};
 use std::fmt;
@@ -210,13 +211,24 @@ impl Resolver for Addresses {
 pub struct Connection {
     agent: Agent,
     server: ServerUrl,
+    credentials: Credentials,
 }
 
 impl Connection {
     /// Connects on the first request, not before.
     pub fn new(server: ServerUrl) -> Self {
         let agent = agent(configured().timeout_global(Some(CALL_TIMEOUT)).build(), Sockets);
-        Connection { agent, server }
+        Connection { agent, server, credentials: Credentials::default() }
+    }
+
+    /// The same, saying who asks.
+    pub fn with_credentials(self, credentials: Credentials) -> Self {
+        Connection { credentials, ..self }
+    }
+
+    /// Who asks.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
     }
 
     /// The server's address.
@@ -255,7 +267,10 @@ impl Connection {
     ) -> Result<Response<Body>, TransportError> {
         let uri = format!("{}{}", self.server, request.target);
         let builder = ureq::http::Request::builder().method(request.method.as_str()).uri(uri);
-        let builder = builder.header("Accept", wire::JSON);
+        let mut builder = builder.header("Accept", request.accept);
+        if let Some(who) = self.credentials.header() {
+            builder = builder.header("Authorization", who);
+        }
         let wrong = |error: ureq::http::Error| TransportError::Broken(ureq::Error::Http(error));
         match &request.body {
             None => {

@@ -1,6 +1,7 @@
 //! An API server that is somewhere else: calls and watches over HTTP.
 
 use crate::client::connection::{CALL_TIMEOUT, Connection, HttpStream, ServerUrl, Stop};
+use crate::client::credentials::Credentials;
 use crate::client::wire::{self, HttpRequest};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::status::Status;
@@ -46,6 +47,11 @@ impl Remote {
     pub fn with_watch_timeout(mut self, timeout: Duration) -> Self {
         self.watch_timeout = timeout;
         self
+    }
+
+    /// The same, saying who asks.
+    pub fn with_credentials(self, credentials: Credentials) -> Self {
+        Remote { connection: self.connection.with_credentials(credentials), ..self }
     }
 
     /// Asks, and waits for the answer: at most [`CALL_TIMEOUT`].

@@ -22,6 +22,8 @@ pub struct HttpRequest {
     pub method: Method,
     /// Path and query.
     pub target: String,
+    /// In which forms the answer may come, the best first.
+    pub accept: &'static str,
     /// Its body, if it has one.
     pub body: Option<Body>,
 }
@@ -69,23 +71,37 @@ impl std::fmt::Debug for Body {
 pub const JSON: &str = "application/json";
 /// The media type of RFC 7386 patches.
 pub const MERGE_PATCH: &str = "application/merge-patch+json";
+/// The media type of RFC 6902 patches.
+pub const JSON_PATCH: &str = "application/json-patch+json";
+/// The media type of patches that know the keys of lists.
+pub const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
+/// The media type of server-side apply; JSON is YAML.
+pub const APPLY_PATCH: &str = "application/apply-patch+yaml";
 
 impl HttpRequest {
     /// Asks for something.
     pub fn get(target: impl Into<String>) -> Self {
-        HttpRequest { method: Method::Get, target: target.into(), body: None }
+        HttpRequest { method: Method::Get, target: target.into(), accept: JSON, body: None }
     }
 
     /// The same with a JSON body.
     pub fn with_json(method: Method, target: impl Into<String>, body: &Value) -> Self {
         let content_type = if method == Method::Patch { MERGE_PATCH } else { JSON };
-        let bytes = body.to_string().into_bytes();
-        HttpRequest { method, target: target.into(), body: Some(Body { content_type, bytes }) }
+        HttpRequest::with_body(method, target, content_type, body.to_string().into_bytes())
+    }
+
+    /// The same with a body of any type.
+    pub fn with_body(method: Method, target: impl Into<String>, content_type: &'static str, bytes: Vec<u8>) -> Self {
+        HttpRequest { method, target: target.into(), accept: JSON, body: Some(Body { content_type, bytes }) }
+    }
+
+    /// The same, answered in another form if the server knows it.
+    pub fn accepting(self, accept: &'static str) -> Self {
+        HttpRequest { accept, ..self }
     }
 
     fn with_object(method: Method, target: String, object: &Object) -> Self {
-        let body = Body { content_type: JSON, bytes: object.json().to_vec() };
-        HttpRequest { method, target, body: Some(body) }
+        HttpRequest::with_body(method, target, JSON, object.json().to_vec())
     }
 }
 
@@ -111,13 +127,13 @@ pub fn request(request: &Request) -> HttpRequest {
         Verb::Patch { key, patch, part } => {
             let target = write(paths::object(key, subresource(*part)));
             let (body, media) = match patch {
-                Patch::Json(body) => (body, "application/json-patch+json"),
-                Patch::Merge(body) => (body, "application/merge-patch+json"),
-                Patch::Strategic(body) => (body, "application/strategic-merge-patch+json"),
-                Patch::Apply { configuration, .. } => (configuration, "application/apply-patch+yaml"),
+                Patch::Json(body) => (body, JSON_PATCH),
+                Patch::Merge(body) => (body, MERGE_PATCH),
+                Patch::Strategic(body) => (body, STRATEGIC_PATCH),
+                Patch::Apply { configuration, .. } => (configuration, APPLY_PATCH),
             };
             let bytes = serde_json::to_vec(body).expect("JSON values have string keys and finite numbers");
-            HttpRequest { method: Method::Patch, target, body: Some(Body { content_type: media, bytes }) }
+            HttpRequest::with_body(Method::Patch, target, media, bytes)
         }
         Verb::Bind { key, uid, node } => {
             let binding = json!({

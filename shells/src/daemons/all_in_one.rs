@@ -2,11 +2,12 @@
 
 use crate::cli::daemons::{Runtime, UpArgs};
 use crate::clock::Clock;
+use crate::daemons::ready::ReadyFile;
 use crate::daemons::signals::Signals;
 use crate::daemons::{DaemonError, logging, parts};
 use crate::driver::Daemon;
 use crate::local::Local;
-use crate::node::{NodeServer, Share};
+use crate::node::{Gate, NodeServer, Share};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 /// Runs until it is told to stop. Containers go on.
 pub fn up(args: &UpArgs) -> Result<(), DaemonError> {
     logging::start();
+    let ready = ReadyFile::new(args.listen.ready_file.as_deref())?;
     parts::check_privileges(args.runtime, "miniku up")?;
     let signals = Signals::block()?;
     let _in_use = parts::hold(&args.state, args.runtime)?;
@@ -36,7 +38,8 @@ pub fn up(args: &UpArgs) -> Result<(), DaemonError> {
         daemons.push(parts::start(program, clock, Box::new(Local::new(host.clone())), recorder)?);
     }
 
-    let server = NodeServer::new(args.nodes);
+    let names = (1..=args.nodes).map(|number| format!("node-{number}")).collect();
+    let server = NodeServer::new(args.nodes, Some(Gate::local(names, api.clone())));
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let logs = server.serve(SocketAddr::new(address, 0))?;
     for number in 1..=args.nodes {
@@ -58,6 +61,7 @@ pub fn up(args: &UpArgs) -> Result<(), DaemonError> {
     }
 
     log::info!("miniku: ready at http://{} with {} nodes", serving.local_addr(), args.nodes);
+    let _ready = ready.write(serving.local_addr())?;
     let signal = signals.wait()?;
     let and = if args.runtime == Runtime::Namespaces { "; containers go on" } else { "" };
     log::info!("miniku: {signal}: stopping{and}");

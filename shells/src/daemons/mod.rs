@@ -6,6 +6,7 @@ mod alone;
 mod down;
 mod logging;
 mod parts;
+mod ready;
 mod signals;
 
 pub use all_in_one::up;

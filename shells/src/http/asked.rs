@@ -33,6 +33,19 @@ pub struct Headers<'a> {
 }
 
 impl<'a> Headers<'a> {
+    /// Whether the answer may be packed by gzip.
+    pub fn takes_gzip(&self) -> bool {
+        self.accept_encoding.split(',').any(|one| {
+            let mut parts = one.split(';').map(str::trim);
+            // A weight of zero is a refusal. Source: RFC 9110, section 12.4.2.
+            let refused = |part: &str| {
+                let weight = part.strip_prefix("q=").and_then(|weight| weight.parse::<f32>().ok());
+                weight.is_some_and(|weight| weight <= 0.0)
+            };
+            parts.next().is_some_and(|coding| coding.eq_ignore_ascii_case("gzip")) && !parts.any(refused)
+        })
+    }
+
     /// Takes them out of all headers; of several of one name the first counts.
     pub fn of(all: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         let mut headers = Headers::default();
@@ -123,6 +136,21 @@ fn decode(text: &str, plus: bool) -> Option<Cow<'_, str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn gzip_is_taken_or_refused() {
+        let check = |accept_encoding: &str, want: bool| {
+            assert_eq!(Headers { accept_encoding, ..Headers::default() }.takes_gzip(), want, "{accept_encoding}");
+        };
+        check("gzip", true);
+        check("deflate, GZIP;q=0.5", true);
+        check("gzip, deflate, br", true);
+        check("", false);
+        check("br", false);
+        check("gzip;q=0", false);
+        check("gzip; q=0.000, br", false);
+        check("x-gzip", false);
+    }
 
     #[test]
     fn paths_and_queries() {

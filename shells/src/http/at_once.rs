@@ -27,6 +27,11 @@ pub trait Respond {
     /// Answers. Content-Length, Date and Connection are added; HEAD gets the head only. An error means that the client
     /// is gone.
     fn respond(self, status: u16, content_type: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<()>;
+
+    /// Whether an answer may be packed: the client takes it, and whoever answers has the time.
+    fn packs(&self) -> bool {
+        false
+    }
 }
 
 /// The way back to one client. Any thread may answer, and none waits. Dropped unanswered, it answers 500.

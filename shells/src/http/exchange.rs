@@ -172,6 +172,10 @@ impl Respond for Exchange {
     fn respond(self, status: u16, content_type: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<()> {
         Exchange::respond(self, status, content_type, headers, body)
     }
+
+    fn packs(&self) -> bool {
+        self.asked().headers.takes_gzip()
+    }
 }
 
 impl Drop for Exchange {

@@ -24,7 +24,7 @@ mod refusal;
 mod server;
 mod wording;
 
-pub use asked::Asked;
+pub use asked::{Asked, Headers};
 pub use at_once::{AtOnce, Reply, Respond};
 pub use client::{Client, Departure};
 pub use exchange::{Exchange, Stream};

@@ -1,11 +1,13 @@
-//! The kubelet's own HTTP server: logs, exec, attach, port-forward, health, metrics.
+//! The kubelet's own HTTP server: logs, exec, attach, port-forward, health, metrics. Who may ask is for [`gate`](super::gate)
+//! to say.
 //!
 //! Source of the paths: Kubernetes' kubelet serves `/containerLogs/{namespace}/{pod}/{container}` and the like; here the
 //! pod's uid and the attempt name exactly one log, or one process.
 
 use crate::api::{programs_page, refuse};
 use crate::driver::Seen;
-use crate::http::{self, Exchange, Serving, Upgrade};
+use crate::http::{self, Asked, Exchange, Serving, Upgrade};
+use crate::node::gate::{Gate, Part};
 use crate::node::streams::{self, Which};
 use miniku_core::api::meta::{parse_rfc3339, rfc3339_nanos};
 use miniku_core::api::status::{Reason, Status};
@@ -25,6 +27,8 @@ pub struct NodeServer {
     nodes: Mutex<Nodes>,
     opened: Condvar,
     programs: Mutex<Vec<Arc<Mutex<Seen>>>>,
+    /// Absent where only counts are served.
+    gate: Option<Gate>,
 }
 
 /// The nodes that are served for.
@@ -42,10 +46,11 @@ struct Nodes {
 const OPENING_MAX: std::time::Duration = std::time::Duration::from_secs(10);
 
 impl NodeServer {
-    /// A server for so many nodes, each of which will be told of as [`NodeServer::opened`].
-    pub fn new(nodes: u32) -> Arc<Self> {
+    /// A server for so many nodes, each of which will be told of as [`NodeServer::opened`]. Without a gate, everybody may
+    /// ask.
+    pub fn new(nodes: u32, gate: Option<Gate>) -> Arc<Self> {
         let nodes = Mutex::new(Nodes { runtimes: Vec::new(), silent: false, opening: nodes });
-        Arc::new(NodeServer { nodes, opened: Condvar::new(), programs: Mutex::default() })
+        Arc::new(NodeServer { nodes, opened: Condvar::new(), programs: Mutex::default(), gate })
     }
 
     /// A node is open, and its logs are served from now on if it keeps any.
@@ -75,6 +80,15 @@ impl NodeServer {
         let segments: Vec<String> =
             exchange.segments().unwrap_or_default().into_iter().map(|segment| segment.into_owned()).collect();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let part = match segments.as_slice() {
+            // It says no more than that somebody listens.
+            ["healthz"] => None,
+            ["metrics"] => Some(Part::Metrics),
+            _ => Some(Part::Proxy),
+        };
+        if let Err(status) = part.map_or(Ok(()), |part| self.admit(exchange.asked(), part)) {
+            return refuse(exchange, &status);
+        }
         // An error in answering means that the client has left, and there is nobody to tell.
         let _ = match segments.as_slice() {
             ["healthz"] => exchange.respond(200, "text/plain", &[], b"ok"),
@@ -92,6 +106,10 @@ impl NodeServer {
         };
     }
 
+    fn admit(&self, asked: Asked, part: Part) -> Result<(), Status> {
+        self.gate.as_ref().map_or(Ok(()), |gate| gate.check(asked, part))
+    }
+
     fn is_silent(&self) -> bool {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner).silent
     }
@@ -103,6 +121,9 @@ impl NodeServer {
             asked.segments().unwrap_or_default().into_iter().map(|segment| segment.into_owned()).collect();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         let not_found = |message: &str| Status::failure(Reason::NotFound, message);
+        if let Err(status) = self.admit(upgrade.asked(), Part::Proxy) {
+            return refuse(upgrade, &status);
+        }
         match segments.as_slice() {
             [what @ ("exec" | "attach"), namespace, pod, uid, container, attempt] => {
                 let Ok(attempt) = attempt.parse() else { return refuse(upgrade, &not_found("no such attempt")) };

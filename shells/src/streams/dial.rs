@@ -1,6 +1,7 @@
 //! The client's half of the handshake: from a server's address to a WebSocket.
 
 use crate::client::connection::{CALL_TIMEOUT, CONNECT_TIMEOUT, ServerUrl};
+use crate::client::credentials::Credentials;
 use crate::streams::websocket::{self, Role, WebSocket};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -24,13 +25,19 @@ impl From<io::Error> for Refused {
 const ANSWER_MAX: usize = 1 << 20;
 
 /// Asks for a path, offering these protocols, the best first. Also which of them was chosen.
-pub fn dial(server: &ServerUrl, target: &str, protocols: &[&str]) -> Result<(TcpStream, WebSocket, String), Refused> {
+pub fn dial(
+    server: &ServerUrl,
+    credentials: &Credentials,
+    target: &str,
+    protocols: &[&str],
+) -> Result<(TcpStream, WebSocket, String), Refused> {
     let authority = server.authority();
     let mut stream = connect(authority)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(CALL_TIMEOUT))?;
     stream.set_write_timeout(Some(CALL_TIMEOUT))?;
-    let (request, accept) = websocket::request(authority, target, &protocols.join(", "));
+    let (request, accept) =
+        websocket::request(authority, target, &protocols.join(", "), credentials.header().as_deref());
     stream.write_all(&request)?;
     let mut bytes = Vec::new();
     let mut some = [0; 4096];

@@ -327,12 +327,14 @@ pub fn greet(head: &Head, spoken: &[&'static str]) -> Result<(Vec<u8>, &'static 
     Ok((answer.into_bytes(), chosen))
 }
 
-/// A client's request, and the `Sec-WebSocket-Accept` that a server must answer it with.
-pub fn request(authority: &str, target: &str, protocols: &str) -> (Vec<u8>, String) {
+/// A client's request, and the `Sec-WebSocket-Accept` that a server must answer it with. `who` is the header
+/// `Authorization`.
+pub fn request(authority: &str, target: &str, protocols: &str, who: Option<&str>) -> (Vec<u8>, String) {
     let key = BASE64_STANDARD.encode(random::<16>());
+    let who = who.map_or(String::new(), |who| format!("Authorization: {who}\r\n"));
     let request = format!(
         "GET {target} HTTP/1.1\r\nHost: {authority}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Protocol: {protocols}\r\n\r\n"
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Protocol: {protocols}\r\n{who}\r\n"
     );
     (request.into_bytes(), accept_key(&key))
 }
@@ -386,7 +388,7 @@ mod tests {
     #[test]
     fn the_handshake_is_that_of_the_specification() {
         assert_eq!(accept_key("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-        let (bytes, accept) = request("h:1", "/x", "v5.channel.k8s.io, v4.channel.k8s.io");
+        let (bytes, accept) = request("h:1", "/x", "v5.channel.k8s.io, v4.channel.k8s.io", None);
         let head = |bytes: &[u8]| match Framing::new(FramingLimits::default()).feed(bytes) {
             (_, Framed::Head(head)) => *head,
             (_, other) => panic!("{other:?}"),

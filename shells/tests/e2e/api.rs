@@ -233,14 +233,11 @@ fn fields_without_effect_are_kept_and_named() {
     isolated(|| {
         let (server, ..) = &alone();
         let mut one = idle("a");
-        one["spec"]["priorityClassName"] = json!("high");
+        one["spec"]["runtimeClassName"] = json!("high");
         let made = server.post(PODS, &one);
         assert_eq!(made.code, 201);
-        assert!(
-            made.warnings.iter().any(|warning| warning.starts_with("299 - \"spec.priorityClassName: ")),
-            "{made:?}"
-        );
-        assert_eq!(server.get(&format!("{PODS}/a")).ok()["spec"]["priorityClassName"], "high");
+        assert!(made.warnings.iter().any(|warning| warning.starts_with("299 - \"spec.runtimeClassName: ")), "{made:?}");
+        assert_eq!(server.get(&format!("{PODS}/a")).ok()["spec"]["runtimeClassName"], "high");
         assert_eq!(server.post(PODS, &idle("b")).warnings, [""; 0]);
 
         // A policy that an image has anyhow is none that somebody wrote: stored objects go out and in with it.

@@ -4,8 +4,10 @@
 //! README while others do; and data directories of its own, of which nothing is left behind, whether it passes or not.
 //! Nothing sleeps for luck: each step waits for what it needs, up to a deadline.
 
+mod access;
 mod api;
 mod bad_input;
+mod cli;
 mod daemons;
 mod down;
 mod durability;
@@ -14,4 +16,6 @@ mod pods;
 mod quickstart;
 mod recording;
 mod streams;
+mod test_server;
+mod workloads;
 mod world;

@@ -2,7 +2,7 @@
 
 use crate::http::{PODS, Server, pod};
 use crate::world::{DEADLINE, Daemon, Dir, MINIKU, isolated, run, stderr, stdout, until, wait};
-use miniku::client::connection::ServerUrl;
+use miniku::client::{Credentials, ServerUrl};
 use miniku::streams::channels::{self, Channels, PROTOCOLS, Said};
 use miniku::streams::dial::{Refused, dial};
 use miniku::streams::websocket::{Event, WebSocket};
@@ -44,7 +44,7 @@ struct Heard {
 impl Client {
     fn dial(server: &Server, path: &str, protocols: &[&str]) -> Result<Client, Refused> {
         let url: ServerUrl = server.url().parse().unwrap();
-        let (stream, socket, protocol) = dial(&url, &format!("{PODS}/{path}"), protocols)?;
+        let (stream, socket, protocol) = dial(&url, &Credentials::default(), &format!("{PODS}/{path}"), protocols)?;
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         Ok(Client { stream, socket, protocol, channels: Channels::default() })
     }

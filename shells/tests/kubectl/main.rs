@@ -3,7 +3,7 @@
 //! What kubectl shall say is in the scenarios, `*.txt` beside this file, as a transcript; [`scenario`] says how they are
 //! read, [`pattern`] what their lines match. A scenario has a server, a directory and a home of its own. All of its steps
 //! are done, whichever fail, and each difference is shown. Nothing here knows of miniku but how it is started, so that
-//! the same transcripts would hold for a Kubernetes 1.32.
+//! the same transcripts would hold for a Kubernetes 1.32; but for `miniku*.txt`, which are about its own command line.
 //!
 //! The tests in `../python` are run by [`python`]; the files in `../manifests` are applied by [`manifests`].
 
@@ -30,6 +30,6 @@ macro_rules! scenarios {
 }
 
 scenarios! {
-    apply apply_server auth budget cluster crd create delete deployment describe diff discovery edit endpoints events explain
-    get labels patch rbac rollout scale validation watch
+    admission apply apply_server auth budget cluster crd create delete deployment describe diff discovery edit endpoints events
+    explain get gzip job labels miniku miniku_access patch rbac rollout scale statefulset validation watch
 }

@@ -17,6 +17,8 @@ fn run(name: &str, server: &[&str]) {
     world.serve(&server.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
     let mut command = Command::new(python);
     command.args(["-B", "-W", "ignore", "-m", "unittest", "--verbose", name]).env("PYTHONPATH", folder());
+    // Some start servers of their own.
+    command.env("MINIKU", env!("CARGO_BIN_EXE_miniku"));
     let (code, text) = world.run(&mut command);
     println!("{text}");
     assert!(code == 0 && !text.contains("Ran 0 tests"), "{name}: exit code {code}");
@@ -45,7 +47,9 @@ python! {
     test_custom: "apiserver";
     test_errors: "apiserver";
     test_objects: "apiserver";
+    test_operator: "up";
     test_pods: "up";
+    test_ready_file: "apiserver";
     test_watch: "apiserver";
     test_yaml: "apiserver";
 }

@@ -87,12 +87,14 @@ impl World {
     pub fn run(&self, command: &mut Command) -> (i32, String) {
         let (mut output, input) = std::io::pipe().unwrap();
         let path = std::env::var("PATH").unwrap_or_default();
+        let own = Path::new(env!("CARGO_BIN_EXE_miniku")).parent().expect("a file is in a directory");
         command
             .current_dir(&self.directory)
-            .env("PATH", format!("{}:{path}", tools().display()))
+            .env("PATH", format!("{}:{}:{path}", tools().display(), own.display()))
             .env("HOME", self.directory.join("home"))
             .env("KUBECONFIG", self.directory.join("config"))
             .env("SERVER", format!("http://{}", self.address()))
+            .env("MINIKU_SERVER", format!("http://{}", self.address()))
             .env("TZ", "UTC")
             .env("LC_ALL", "C.UTF-8")
             .stdin(Stdio::null())

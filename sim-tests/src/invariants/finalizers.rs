@@ -9,6 +9,7 @@ use miniku_core::api::namespace::Namespace;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::apiserver::deletion::FOREGROUND;
 use miniku_core::program::Verb;
+use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Objects of which somebody asked to take finalizers away, and what the collector was told.
@@ -24,12 +25,15 @@ fn held(object: &Object) -> bool {
 }
 
 impl Final {
-    fn releases(&self, truth: &Truth, object: &Object) -> Result<(), Broken> {
-        let has = |object: &Object| object.meta().finalizers.iter().any(|one| one == FOREGROUND);
-        let (key, uid) = (object.key(), &object.meta().uid);
-        if has(object) || !self.collector.object(&key).is_some_and(|known| has(known) && known.meta().uid == *uid) {
+    /// The collector writes the finalizers of an object that it knows.
+    fn releases(&self, truth: &Truth, key: &Key, patch: &Value, left: &[Value]) -> Result<(), Broken> {
+        let waits = |known: &&Object| known.meta().finalizers.iter().any(|one| one == FOREGROUND);
+        let meant = |known: &&Object| patch["metadata"]["uid"] == *known.meta().uid;
+        let Some(known) = self.collector.object(key).filter(waits).filter(meant) else { return Ok(()) };
+        if left.iter().any(|one| one == FOREGROUND) {
             return Ok(());
         }
+        let uid = &known.meta().uid;
         let blocks = |child: &&Object| {
             let mut owners = child.meta().owner_references.iter();
             owners.any(|owner| owner.uid == *uid && owner.block_owner_deletion == Some(true))
@@ -53,16 +57,18 @@ impl Checker for Final {
                 self.collector.hear(who, input);
             }
             Fact::Sent { who, request, .. } => match &request.verb {
-                Verb::Update { object, .. } => {
-                    if !held(object) {
-                        self.released.insert(object.key());
+                Verb::Update { object, .. } if !held(object) => {
+                    self.released.insert(object.key());
+                }
+                Verb::Merge { key, patch, .. } => {
+                    let Some(left) = patch.pointer("/metadata/finalizers") else { return Ok(()) };
+                    let left = left.as_array().map_or(&[][..], Vec::as_slice);
+                    if left.is_empty() {
+                        self.released.insert(key.clone());
                     }
                     if who.role == Role::Garbage {
-                        return self.releases(truth, object);
+                        return self.releases(truth, key, patch, left);
                     }
-                }
-                Verb::Merge { key, patch, .. } if patch.pointer("/metadata/finalizers").is_some() => {
-                    self.released.insert(key.clone());
                 }
                 _ => {}
             },
@@ -83,7 +89,7 @@ mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
     use miniku_core::program::{CallId, Input, Part, RequestId, WatchEvent};
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn with(mut pod: Value, field: &str, value: Value) -> Value {
         pod["metadata"][field] = value;
@@ -116,8 +122,8 @@ mod tests {
             story.see(Fact::Heard { who: &collector, input: &input }).unwrap();
             told.push(object);
         }
-        let object = told[0].with_meta(|meta| meta.finalizers.clear());
-        let request = Verb::Update { object, part: Part::Main }.into();
+        let patch = json!({"metadata": {"uid": "a-uid", "finalizers": []}});
+        let request = Verb::Merge { key: told[0].key(), patch, part: Part::Main }.into();
         let sent = Fact::Sent { who: &collector, id: RequestId(1), request: &request };
         assert!(story.see(sent).unwrap_err().what.contains("still there"));
         story.write(&told[1], true).unwrap();

@@ -106,6 +106,8 @@ checkers! {
     pending    "L-sched"     Pending;
     named      "S-named"     Named;
     budget     "S-budget"    Budget;
+    rollout    "S-rollout"   Rollout;
+    job        "S-job"       JobsCount;
 }
 
 pub mod stable;

@@ -27,6 +27,10 @@ pub struct Owner {
 
 fn holds(truth: &Truth, child: &Key, owner: &OwnerReference) -> bool {
     let Some(kind) = Kind::named(&owner.api_version, &owner.kind) else { return true };
+    if kind.row().namespaced && child.namespace.is_empty() {
+        // Such an owner cannot be found, and nothing is concluded from that.
+        return true;
+    }
     let namespace = if kind.row().namespaced { &*child.namespace } else { "" };
     let stored = truth.object(&Key::new(kind, namespace, &owner.name)).map(Object::meta);
     stored.is_some_and(|meta| {
@@ -36,18 +40,19 @@ fn holds(truth: &Truth, child: &Key, owner: &OwnerReference) -> bool {
 }
 
 impl Owner {
-    /// The collector writes an object anew.
-    fn strips(&self, truth: &Truth, new: &Object) -> Result<(), Broken> {
-        let key = new.key();
-        let same = |old: &&Object| old.revision() == new.revision() && !old.meta().is_deleting();
-        let Some(old) = truth.object(&key).filter(same) else { return Ok(()) };
-        let kept = |owner: &&OwnerReference| new.meta().owner_references.iter().any(|one| one.uid == owner.uid);
+    /// The collector writes an object's owners anew.
+    fn strips(&self, truth: &Truth, key: &Key, patch: &Value) -> Result<(), Broken> {
+        let Some(left) = patch.pointer("/metadata/ownerReferences").and_then(Value::as_array) else { return Ok(()) };
+        let revision = patch.pointer("/metadata/resourceVersion").and_then(Value::as_str);
+        let same = |old: &&Object| revision == Some(&old.meta().resource_version) && !old.meta().is_deleting();
+        let Some(old) = truth.object(key).filter(same) else { return Ok(()) };
+        let kept = |owner: &&OwnerReference| left.iter().any(|one| one["uid"] == *owner.uid);
         let lets_go = |owner: &OwnerReference| {
             let owners = truth.disk.objects().values().filter(|one| one.meta().uid == owner.uid);
             self.let_go.contains(&owner.uid) || owners.into_iter().any(|one| one.meta().is_deleting())
         };
         let mut taken = old.meta().owner_references.iter().filter(|owner| !kept(owner));
-        match taken.find(|owner| holds(truth, &key, owner) && !lets_go(owner)) {
+        match taken.find(|owner| holds(truth, key, owner) && !lets_go(owner)) {
             Some(owner) => {
                 Err(Broken::by(format!("{key} is taken away from {}, which lives", owner.name)).with([old]))
             }
@@ -125,8 +130,8 @@ impl Checker for Owner {
                 if let (Role::Workloads, Verb::Merge { key, patch, .. }) = (who.role, &request.verb) {
                     return self.claims(key, patch);
                 }
-                if let (Role::Garbage, Verb::Update { object, .. }) = (who.role, &request.verb) {
-                    return self.strips(truth, object);
+                if let (Role::Garbage, Verb::Merge { key, patch, .. }) = (who.role, &request.verb) {
+                    return self.strips(truth, key, patch);
                 }
                 let Verb::Delete { key, options } = &request.verb else { return Ok(()) };
                 match (who.role, options.propagation) {
@@ -172,6 +177,7 @@ impl Checker for Owner {
 mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
+    use miniku_core::program::Part;
     use serde_json::{Value, json};
 
     fn owned(name: &str, owner: &str) -> Value {
@@ -196,6 +202,33 @@ mod tests {
         story.write(&owner, true).unwrap();
         ask(&mut story, Role::Garbage, "b", None).unwrap();
         assert!(story.put(owned("b", "c")).unwrap_err().what.contains("was controlled by a"));
+    }
+
+    #[test]
+    fn fires_on_what_is_taken_away_from_the_living() {
+        let mut story = Story::<Owner>::new();
+        let owner = story.put(pod("a", "", "Pending")).unwrap().new.unwrap();
+        let child = story.put(owned("b", "a")).unwrap().new.unwrap();
+        let strip = |story: &mut Story<Owner>| {
+            let meta = json!({"resourceVersion": child.meta().resource_version, "ownerReferences": []});
+            let request = Verb::Merge { key: child.key(), patch: json!({"metadata": meta}), part: Part::Main }.into();
+            story.see(Fact::Sent { who: &who(Role::Garbage, "x"), id: RequestId(1), request: &request })
+        };
+        assert!(strip(&mut story).unwrap_err().what.contains("taken away from a, which lives"));
+        story.write(&owner, true).unwrap();
+        strip(&mut story).unwrap();
+    }
+
+    #[test]
+    fn an_owner_in_a_namespace_holds_what_has_none() {
+        let mut story = Story::<Owner>::new();
+        let reference = json!([{"apiVersion": "v1", "kind": "Pod", "name": "a", "uid": "a-uid"}]);
+        let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n", "uid": "n-uid", "ownerReferences": reference}});
+        story.put(node).unwrap();
+        let options = DeleteOptions { uid: Some("n-uid".into()), ..Default::default() };
+        let request = Verb::Delete { key: Key::new(Kind::Node, "", "n"), options }.into();
+        let told = story.see(Fact::Sent { who: &who(Role::Garbage, "x"), id: RequestId(1), request: &request });
+        assert!(told.unwrap_err().what.contains("held by a"));
     }
 
     #[test]

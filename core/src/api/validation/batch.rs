@@ -3,7 +3,8 @@
 //! Source: `pkg/apis/batch/validation/validation.go`, release 1.32.
 
 use super::at::{At, Wrong};
-use super::{Rules, cron, pod, selector, text};
+use super::{Rules, pod, selector, text};
+use crate::api::schedule::{self, Schedule};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -206,7 +207,7 @@ fn cron_job(object: &At) {
             name if name.eq_ignore_ascii_case("local") => {
                 zone.invalid("timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones")
             }
-            name if !cron::is_zone(name) => zone.invalid(format!("unknown time zone {name}")),
+            name if schedule::zone(name).is_none() => zone.invalid(format!("unknown time zone {name}")),
             _ => {}
         }
     }
@@ -241,7 +242,7 @@ fn schedule_of(schedule: &At, has_zone: bool) {
             return;
         }
     };
-    if let Err(wrong) = cron::check(rest) {
+    if let Err(wrong) = Schedule::parse(rest) {
         schedule.invalid(wrong);
     }
 }

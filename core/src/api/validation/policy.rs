@@ -36,20 +36,30 @@ fn budget(object: &At) {
 /// Source: Kubernetes documentation, "Pod Priority and Preemption", PriorityClass.
 pub const PRIORITY_MAX: i64 = 1_000_000_000;
 
-/// Classes that the cluster's own pods have, and their priorities.
+/// Classes that every cluster has for its own pods: their priorities, and what they are good for.
 ///
 /// Source: `pkg/apis/scheduling`, `SystemPriorityClasses`.
-const SYSTEM_CLASSES: &[(&str, i64)] =
-    &[("system-node-critical", 2_000_001_000), ("system-cluster-critical", 2_000_000_000)];
+pub const SYSTEM_CLASSES: &[(&str, i64, &str)] = &[
+    (
+        "system-node-critical",
+        2_000_001_000,
+        "Used for system critical pods that must not be moved from their current node.",
+    ),
+    (
+        "system-cluster-critical",
+        2_000_000_000,
+        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+    ),
+];
 
 fn priority(object: &At) {
     let (metadata, value) = (object.field("metadata"), object.field("value"));
     let (name, number) = (metadata.field("name"), value.number().unwrap_or(0));
     if name.text().starts_with("system-") {
-        let why = match SYSTEM_CLASSES.iter().find(|(class, _)| *class == name.text()) {
+        let why = match SYSTEM_CLASSES.iter().find(|(class, ..)| *class == name.text()) {
             None => format!("{} is not a known system priority class", name.text()),
-            Some((class, is)) if *is != number => format!("value of {class} PriorityClass must be {is}"),
-            Some((class, _)) if object.field("globalDefault").is_true() => {
+            Some((class, is, _)) if *is != number => format!("value of {class} PriorityClass must be {is}"),
+            Some((class, ..)) if object.field("globalDefault").is_true() => {
                 format!("globalDefault of {class} PriorityClass must be false")
             }
             Some(_) => return,

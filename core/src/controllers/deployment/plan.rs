@@ -10,7 +10,7 @@ use crate::controllers::deployment::course::{self, Action};
 use crate::controllers::deployment::progress::{self, PROGRESSING};
 use crate::controllers::deployment::rollout::{Size, View, recreate, resize, roll, room_for_new};
 use crate::controllers::deployment::sets::{self, Set};
-use crate::controllers::workload::{Changed, Naming, New, Plan, Scene, Told, Victim};
+use crate::controllers::workload::{Changed, New, Plan, Scene, Told, Victim};
 use crate::time::Now;
 
 /// What a deployment wants: its replica sets in these sizes, one of them of its template, and few old ones.
@@ -122,7 +122,7 @@ fn make(
     size(&mut set, replicas, deployment);
     let told = Told::normal("ScalingReplicaSet", format!("Scaled up replica set {name} from 0 to {replicas}"));
     let told = Some(told).filter(|_| replicas > 0);
-    plan.create.push(New { object: set.into_object(), name: Naming::Given, told });
+    plan.create.push(New { told, ..New::given(set.into_object()) });
     Some(Made(name))
 }
 

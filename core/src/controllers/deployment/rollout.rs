@@ -69,7 +69,7 @@ pub fn roll<'a>(view: &View<'a>) -> Vec<Size<'a>> {
     let min_available = view.wanted - view.max_unavailable;
     // Those of the newest set that are not available yet may still become so; they are no reason to take old ones away.
     let mut removable = view.asked_for() - min_available - (new.wanted() - new.available());
-    if removable <= 0 && !planted!(RollsWithoutLooking) {
+    if removable <= 0 {
         return Vec::new();
     }
     let mut sizes: Vec<Size<'a>> = view.old.iter().map(|set| Size { set: *set, to: set.wanted() }).collect();
@@ -78,7 +78,7 @@ pub fn roll<'a>(view: &View<'a>) -> Vec<Size<'a>> {
         size.to -= take;
         removable -= take;
     }
-    let mut spare = if planted!(RollsWithoutLooking) { view.wanted } else { view.available() - min_available };
+    let mut spare = view.available() - min_available;
     for size in &mut sizes {
         let take = size.to.min(spare).max(0);
         size.to -= take;
@@ -96,7 +96,7 @@ pub fn recreate<'a>(view: &View<'a>, old_pods: bool) -> Vec<Size<'a>> {
     if !waiting.is_empty() {
         return waiting;
     }
-    let new = view.new.filter(|new| (!old_pods || planted!(RecreateOverlaps)) && new.wanted() != view.wanted);
+    let new = view.new.filter(|new| !old_pods && new.wanted() != view.wanted);
     new.map(|set| Size { set, to: view.wanted }).into_iter().collect()
 }
 

@@ -22,7 +22,9 @@ pub fn pages() -> Vec<Page> {
         Page::new("garbage", "What becomes of an object that names owners", by)
             .says(
                 "An owner that the view does not show is in doubt until the API server itself says that there is none \
-                 of that uid. An object is deleted only when no owner of it is alive or in doubt.",
+                 of that uid. An object is deleted only when no owner of it is alive or in doubt. Owners and owned are \
+                 of every kind but Event, custom ones included. An owner is looked for in the object's own namespace, \
+                 or among what has none; what has no namespace is never collected for an owner that has one.",
             )
             .decides(&owners::GARBAGE),
         Page::new("dependents", "What an owner waits for while it is being deleted", by)

@@ -1,8 +1,13 @@
 //! The garbage collector: views of everything that can own or be owned, and what follows from them.
+//!
+//! A kind's view begins when the kind does: those that every cluster has at once, a custom one with its definition.
 
-use crate::api::kinds::Kind;
+use crate::api::custom::CustomResourceDefinition;
+use crate::api::kinds::{Kind, KindRow};
 use crate::api::meta::OwnerReference;
+use crate::api::namespace::NODE_LEASES;
 use crate::api::object::{Key, Object};
+use crate::api::selector::FieldSelector;
 use crate::api::status::Reason;
 use crate::client::informer;
 use crate::client::{Calls, Change, Informer};
@@ -14,6 +19,7 @@ use crate::controllers::garbage::relations::{Relations, node_of};
 use crate::program::{Answer, DeleteOptions, Effects, Input, Level, Part, Program, Propagation, Query, Revision, Verb};
 use crate::time::{Duration, Now};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -35,16 +41,31 @@ impl Default for Options {
     }
 }
 
-/// Kinds whose objects own and are owned: those on which programs act. A view of each of the others would cost every
-/// cluster what nobody needs yet, since nothing makes objects for them.
-const COLLECTED: &[Kind] =
-    &[Kind::Namespace, Kind::Node, Kind::Pod, Kind::ReplicaSet, Kind::Service, Kind::EndpointSlice];
+/// Kinds that are not looked at: there are many of these, and they go by themselves.
+///
+/// Source: Kubernetes, `pkg/controller/garbagecollector`, `ignoredResources`.
+const IGNORED: &[Kind] = &[Kind::Event];
 
-/// Deletes what is left over. Does nothing before all its views are complete; a step costs what changed.
+/// What is looked at of a kind.
+fn looked_at(kind: Kind) -> Query {
+    match kind {
+        // What nodes renew all the time owns nothing, and is owned by nobody.
+        Kind::Lease => {
+            Query { fields: FieldSelector::other_than("metadata.namespace", NODE_LEASES), ..Query::all(kind) }
+        }
+        _ => Query::all(kind),
+    }
+}
+
+/// Deletes what is left over. Does nothing before its views of the kinds that every cluster has are complete; a step costs
+/// what changed.
 #[derive(Debug)]
 pub struct GarbageCollector {
     options: Options,
+    seed: u64,
     views: BTreeMap<Kind, Informer>,
+    /// The custom kinds that were defined since the beginning, by name and group, as owners are named.
+    custom: BTreeMap<String, Kind>,
     calls: Calls<Asked>,
     relations: Relations,
     /// Objects to look at: as a child, as an owner, and as a pod.
@@ -57,8 +78,10 @@ pub struct GarbageCollector {
     nodes: Attempts<String>,
     /// Uids of pods that were bound to a node when the API server knew nothing of it.
     lost: BTreeSet<String>,
-    /// Kinds of owners that were complained about.
-    unknown: BTreeSet<(String, String)>,
+    /// What owners that cannot be found were called, once each.
+    unknown: BTreeSet<String>,
+    /// Kinds in which an owner that lets its children go may still have some, by its uid.
+    uncounted: BTreeMap<String, Vec<Kind>>,
 }
 
 /// An owner as a child names it: there may be another of that name, or none of that uid.
@@ -81,13 +104,13 @@ enum Asked {
     Owner(Owner),
     /// Whether there is such a node; the pods that were bound to it then, by uid.
     Node { name: String, pods: Vec<(Key, String)> },
-    /// Whether there are children of this kind that the view does not show; then those of the others.
+    /// Whether there are children of the last of these kinds that the view does not show; then those of the others.
     Children { owner: Owner, of: Vec<Kind> },
     /// A change of this object.
     Write(Key),
 }
 
-/// How many kinds of owners are complained about.
+/// How many owners that cannot be found are told of.
 const UNKNOWN_MAX: usize = 100;
 
 /// The space of the calls' ids; those of the informers follow it.
@@ -96,14 +119,11 @@ const CALLS: u16 = 1;
 impl GarbageCollector {
     /// Knows nothing yet. `seed` decides the jitter of its retries.
     pub fn new(options: Options, seed: u64) -> Self {
-        let kinds = COLLECTED.iter().copied();
-        let view = |(nth, kind)| {
-            let space = CALLS + 1 + u16::try_from(nth).expect("there are fewer kinds than spaces");
-            (kind, Informer::new(Query::all(kind), space, seed, options.informer))
-        };
-        GarbageCollector {
+        let mut collector = GarbageCollector {
             options,
-            views: kinds.enumerate().map(view).collect(),
+            seed,
+            views: BTreeMap::new(),
+            custom: BTreeMap::new(),
             calls: Calls::in_space(CALLS),
             relations: Relations::default(),
             objects: Attempts::default(),
@@ -112,7 +132,57 @@ impl GarbageCollector {
             nodes: Attempts::default(),
             lost: BTreeSet::new(),
             unknown: BTreeSet::new(),
+            uncounted: BTreeMap::new(),
+        };
+        for kind in Kind::BUILT_IN.iter().copied().filter(|kind| !IGNORED.contains(kind)) {
+            collector.view(kind);
         }
+        collector
+    }
+
+    /// The view of a kind, made if there is none.
+    fn view(&mut self, kind: Kind) -> Option<&mut Informer> {
+        // No view is ever taken away, so that no two have one space.
+        let space = CALLS.checked_add(u16::try_from(self.views.len() + 1).ok()?)?;
+        let (seed, options) = (self.seed, self.options.informer);
+        let make = || Informer::new(looked_at(kind), space, seed, options);
+        Some(self.views.entry(kind).or_insert_with(make))
+    }
+
+    /// Whether its views of the kinds that every cluster has are complete.
+    fn is_ready(&self) -> bool {
+        let custom = |kind: &Kind| matches!(kind, Kind::Custom(_));
+        self.views.iter().all(|(kind, view)| view.is_synced() || custom(kind))
+    }
+
+    /// Whether all views are complete.
+    fn sees_all(&self) -> bool {
+        self.views.values().all(|view| view.is_synced() || view.is_closed())
+    }
+
+    /// A definition of a custom kind is another than before: the kind is viewed as long as it can be.
+    fn defined(&mut self, now: Now, old: Option<&Object>, new: Option<&Object>, out: &mut Effects) {
+        let said = |object: Option<&Object>| {
+            object?.get::<CustomResourceDefinition>().filter(|definition| definition.is_established()).cloned()
+        };
+        let is = said(new).and_then(|definition| definition.open_kind());
+        let Some(kind) = is.or(said(old).map(|definition| definition.kind())) else { return };
+        let Some(view) = self.view(kind) else {
+            return out.log(Level::Error, format!("{kind:?}: there are too many kinds, this one is not collected"));
+        };
+        let mut changes = Vec::new();
+        let outdated = is.is_none_or(|kind| kind.row().version != view.kind().row().version);
+        if outdated && !view.is_closed() {
+            changes.extend(view.close(out));
+        }
+        if let Some(kind) = is {
+            if view.is_closed() {
+                view.reopen(looked_at(kind));
+            }
+            changes.extend(view.step(now, &Input::Wake, out));
+            self.custom.insert(named(kind.row().group, kind.row().name), kind);
+        }
+        changes.into_iter().for_each(|change| self.changed(now, change, out));
     }
 
     fn object(&self, key: &Key) -> Option<&Object> {
@@ -123,7 +193,7 @@ impl GarbageCollector {
         self.object(key).map(Object::revision)
     }
 
-    fn changed(&mut self, now: Now, change: Change) {
+    fn changed(&mut self, now: Now, change: Change, out: &mut Effects) {
         let (old, new) = match change {
             Change::Added(new) => (None, Some(new)),
             Change::Modified { old, new } => (Some(old), Some(new)),
@@ -134,6 +204,9 @@ impl GarbageCollector {
         let key = object.key();
         old.iter().for_each(|old| self.relations.remove(old));
         new.iter().for_each(|new| self.relations.add(new));
+        if key.kind == Kind::CustomResourceDefinition {
+            self.defined(now, old.as_ref(), new.as_ref(), out);
+        }
         self.objects.seen(&key, new.as_ref().map(Object::revision), now.mono);
         match (&old, &new) {
             (None, Some(new)) => self.appeared(now, new),
@@ -180,6 +253,7 @@ impl GarbageCollector {
     fn vanished(&mut self, now: Now, old: &Object) {
         self.objects.forget(&old.key());
         self.lost.remove(&old.meta().uid);
+        self.uncounted.remove(&old.meta().uid);
         self.look_at_children(now, &old.meta().uid);
         if old.kind() == Kind::Node {
             for pod in self.relations.pods_on(&old.meta().name) {
@@ -237,7 +311,12 @@ impl GarbageCollector {
     /// Looks at what an object that is being deleted waits for.
     fn as_owner(&mut self, now: Now, object: &Object, out: &mut Effects) -> bool {
         let finalizer = Finalizer::of(object.meta());
-        let children = match self.dependents_of(&object.meta().uid) {
+        if life(object) == Life::Deleting && finalizer != Finalizer::Neither && !self.sees_all() {
+            // A child may be of a custom kind whose view has just begun.
+            self.objects.failed(&object.key(), now.mono);
+            return true;
+        }
+        let children = match self.dependents_of(object) {
             Dependents::OneBlocks if planted!(ForegroundNotWaiting) => Dependents::NoneBlocks,
             children => children,
         };
@@ -252,8 +331,11 @@ impl GarbageCollector {
             dependents::Action::Count => {
                 let owner = Owner { key: object.key(), uid: object.meta().uid.clone() };
                 let namespaced = object.kind().row().namespaced;
-                let kinds = self.views.keys().copied();
-                let of = kinds.filter(|kind| !namespaced || kind.row().namespaced).collect();
+                // What was counted before a call was lost is not counted again.
+                let of = self.uncounted.remove(&owner.uid).unwrap_or_else(|| {
+                    let open = self.views.iter().filter(|(_, view)| !view.is_closed()).map(|(kind, _)| *kind);
+                    open.filter(|kind| !namespaced || kind.row().namespaced).collect()
+                });
                 self.objects.begun(owner.key.clone(), object.revision());
                 self.count_children(now, owner, of, out);
             }
@@ -266,37 +348,42 @@ impl GarbageCollector {
         true
     }
 
-    fn dependents_of(&self, uid: &str) -> Dependents {
-        let blocks = |child: &Key| {
-            let references = self.object(child).map(|child| child.meta().owner_references.as_slice());
-            let blocking = |owner: &OwnerReference| owner.uid == uid && owner.block_owner_deletion == Some(true);
-            references.unwrap_or_default().iter().any(blocking)
-        };
-        match () {
-            () if !self.relations.has_children(uid) => Dependents::NoneLeft,
-            () if self.relations.children(uid).any(blocks) => Dependents::OneBlocks,
-            () => Dependents::NoneBlocks,
+    fn dependents_of(&self, owner: &Object) -> Dependents {
+        let (key, uid) = (owner.key(), &owner.meta().uid);
+        let mut found = Dependents::NoneLeft;
+        for child in self.relations.children(uid).filter_map(|child| self.object(child)) {
+            // Who means one of that uid elsewhere means another.
+            let means = |reference: &&OwnerReference| {
+                reference.uid == *uid && self.owner(reference, child).is_ok_and(|owner| owner.key == key)
+            };
+            for reference in child.meta().owner_references.iter().filter(means) {
+                if reference.block_owner_deletion == Some(true) {
+                    return Dependents::OneBlocks;
+                }
+                found = Dependents::NoneBlocks;
+            }
         }
+        found
     }
 
     fn release(&mut self, now: Now, object: &Object, finalizer: Finalizer, out: &mut Effects) {
-        let released = object.with_meta(|meta| meta.finalizers.retain(|one| one != finalizer.name()));
-        self.write(now, object, Verb::Update { object: released, part: Part::Main }, out);
+        let left: Vec<&String> = object.meta().finalizers.iter().filter(|one| *one != finalizer.name()).collect();
+        self.write(now, object, patch(object, "finalizers", json!(left)), out);
     }
 
     /// Asks for the objects of the next kind that could be children.
-    fn count_children(&mut self, now: Now, owner: Owner, mut of: Vec<Kind>, out: &mut Effects) {
-        match of.pop() {
+    fn count_children(&mut self, now: Now, owner: Owner, of: Vec<Kind>, out: &mut Effects) {
+        match of.last() {
             Some(kind) => {
                 let namespace = owner.key.kind.row().namespaced.then(|| owner.key.namespace.clone());
-                let query = Query { namespace, ..Query::all(kind) };
+                let query = Query { namespace, ..looked_at(*kind) };
                 self.calls.call(now, Asked::Children { owner, of }, Verb::List(query), out);
             }
             None => match self.object(&owner.key).cloned() {
                 Some(object)
                     if object.meta().uid == owner.uid
                         && Finalizer::of(object.meta()) == Finalizer::Orphan
-                        && self.dependents_of(&owner.uid) == Dependents::NoneLeft =>
+                        && self.dependents_of(&object) == Dependents::NoneLeft =>
                 {
                     self.release(now, &object, Finalizer::Orphan, out);
                 }
@@ -318,7 +405,7 @@ impl GarbageCollector {
             owners::Action::Ask => {
                 for (reference, standing) in references.iter().zip(&standings) {
                     if *standing == Standing::NotSeen
-                        && let Some(owner) = self.owner(reference, object)
+                        && let Ok(owner) = self.owner(reference, object)
                     {
                         self.owners.add(owner, now.mono);
                     }
@@ -332,8 +419,7 @@ impl GarbageCollector {
                     sometimes!(SomeOwnerLives);
                 }
                 let left = kept(references, &standings);
-                let stripped = object.with_meta(|meta| meta.owner_references = left);
-                Verb::Update { object: stripped, part: Part::Main }
+                patch(object, "ownerReferences", json!(left))
             }
             owners::Action::Delete => deletion(object, None, Some(Propagation::Background)),
             owners::Action::DeleteForeground => deletion(object, None, Some(Propagation::Foreground)),
@@ -344,40 +430,65 @@ impl GarbageCollector {
     }
 
     fn standing(&mut self, reference: &OwnerReference, child: &Object, out: &mut Effects) -> Standing {
-        if let Some(owner) = self.relations.of_uid(&reference.uid).and_then(|key| self.object(key)) {
-            return match (life(owner), Finalizer::of(owner.meta())) {
+        let owner = match self.owner(reference, child) {
+            Ok(owner) => owner,
+            Err(what) => {
+                if self.unknown.len() < UNKNOWN_MAX && !self.unknown.contains(&what) {
+                    out.log(Level::Warn, format!("{}: {what} are taken to exist for ever", child.key()));
+                    self.unknown.insert(what);
+                }
+                return Standing::Live;
+            }
+        };
+        // One of that uid elsewhere, or by another name, is not the one that is meant.
+        let meant = self.relations.of_uid(&reference.uid).filter(|key| **key == owner.key);
+        match meant.and_then(|key| self.object(key)) {
+            Some(owner) => match (life(owner), Finalizer::of(owner.meta())) {
                 (Life::Deleting, Finalizer::Orphan) => Standing::LettingGo,
                 (Life::Deleting, Finalizer::Foreground) => Standing::Waiting,
                 (Life::Deleting, Finalizer::Neither) | (Life::Living, _) => Standing::Live,
-            };
+            },
+            None if self.is_gone(&owner) || planted!(NotSeenIsGone) => Standing::Gone,
+            None => Standing::NotSeen,
         }
-        let Some(owner) = self.owner(reference, child) else {
-            let kind = (reference.api_version.clone(), reference.kind.clone());
-            if self.unknown.len() < UNKNOWN_MAX && self.unknown.insert(kind) {
-                let (api_version, kind) = (&reference.api_version, &reference.kind);
-                let line = format!("owners of kind {kind} of {api_version} are taken to exist for ever");
-                out.log(Level::Warn, format!("{}: {line}", child.key()));
-            }
-            return Standing::Live;
-        };
-        if self.is_gone(&owner) || planted!(NotSeenIsGone) { Standing::Gone } else { Standing::NotSeen }
     }
 
     fn is_gone(&self, owner: &Owner) -> bool {
         self.gone.get(&owner.uid).is_some_and(|keys| keys.contains(&owner.key))
     }
 
-    /// Where the owner would be; absent if that cannot be found out.
-    fn owner(&self, reference: &OwnerReference, child: &Object) -> Option<Owner> {
-        let kind = Kind::named(&reference.api_version, &reference.kind)?;
-        self.views.get(&kind)?;
+    /// Where the owner would be; or what it is, if that cannot be found out.
+    ///
+    /// Source: Kubernetes documentation, "Owners and Dependents".
+    fn owner(&self, reference: &OwnerReference, child: &Object) -> Result<Owner, String> {
+        let OwnerReference { api_version, kind: name, .. } = reference;
+        let Some(kind) = self.kind_of(reference) else {
+            return Err(format!("owners of kind {name} of {api_version}"));
+        };
         let namespace = match (kind.row().namespaced, child.meta().namespace.as_str()) {
             (false, _) => "",
             // An object without a namespace cannot be owned by one that has one.
-            (true, "") => return None,
+            (true, "") => return Err(format!("owners of kind {name}, which have a namespace, of what has none")),
             (true, namespace) => namespace,
         };
-        Some(Owner { key: Key::new(kind, namespace, &reference.name), uid: reference.uid.clone() })
+        Ok(Owner { key: Key::new(kind, namespace, &reference.name), uid: reference.uid.clone() })
+    }
+
+    /// The kind of an owner, in whatever version it is named.
+    fn kind_of(&self, owner: &OwnerReference) -> Option<Kind> {
+        let (group, version) = owner.api_version.split_once('/').unwrap_or(("", &owner.api_version));
+        let served = |row: &KindRow| {
+            let also = || row.also.iter().any(|also| also.group == group && also.version == version);
+            row.name == owner.kind && (row.group == group && row.version == version || also())
+        };
+        let built_in = Kind::rows().find(|(_, row)| served(row)).map(|(kind, _)| kind);
+        built_in.or_else(|| self.custom.get(&named(group, &owner.kind)).copied())
+    }
+
+    /// Whether nobody defines the kind any more.
+    fn is_undefined(&self, kind: Kind) -> bool {
+        let custom = matches!(kind, Kind::Custom(_));
+        custom && self.object(&Key::new(Kind::CustomResourceDefinition, "", &kind.row().resource())).is_none()
     }
 
     fn write(&mut self, now: Now, object: &Object, verb: Verb, out: &mut Effects) {
@@ -386,7 +497,7 @@ impl GarbageCollector {
     }
 
     fn ask_for_owner(&mut self, now: Now, owner: Owner, out: &mut Effects) {
-        let known = self.relations.of_uid(&owner.uid).is_some() || self.is_gone(&owner);
+        let known = self.relations.of_uid(&owner.uid) == Some(&owner.key) || self.is_gone(&owner);
         if known || !self.relations.has_children(&owner.uid) {
             return self.owners.settled(&owner);
         }
@@ -417,8 +528,10 @@ impl GarbageCollector {
             Asked::Owner(owner) => match Found::of(&answer) {
                 Found::Nothing => self.owner_is_gone(now, owner),
                 Found::Object(uid) if uid != owner.uid => self.owner_is_gone(now, owner),
+                // All objects of a kind go with its definition.
+                Found::NoSuchKind if self.is_undefined(owner.key.kind) => self.owner_is_gone(now, owner),
                 // The view is behind. It is asked again, lest the owner goes before the view has ever shown it.
-                Found::Object(_) | Found::NoAnswer => {
+                Found::Object(_) | Found::NoSuchKind | Found::NoAnswer => {
                     sometimes!(OwnerWasThere);
                     self.owners.failed(&owner, now.mono);
                 }
@@ -436,14 +549,21 @@ impl GarbageCollector {
                     }
                 }
                 Found::Nothing => self.nodes.closed(&name),
-                Found::Object(_) | Found::NoAnswer => self.nodes.failed(&name, now.mono),
+                Found::Object(_) | Found::NoSuchKind | Found::NoAnswer => self.nodes.failed(&name, now.mono),
             },
-            Asked::Children { owner, of } => match answer {
+            Asked::Children { owner, mut of } => match answer {
                 Answer::List { items, .. } if !items.iter().any(|item| names(item, &owner.uid)) => {
+                    of.pop();
                     self.count_children(now, owner, of, out);
                 }
                 // There are children; the view will show them.
-                _ => self.objects.failed(&owner.key, now.mono),
+                Answer::List { .. } => self.objects.failed(&owner.key, now.mono),
+                _ => {
+                    if self.object(&owner.key).is_some_and(|object| object.meta().uid == owner.uid) {
+                        self.uncounted.insert(owner.uid, of);
+                    }
+                    self.objects.failed(&owner.key, now.mono);
+                }
             },
         }
     }
@@ -463,6 +583,8 @@ enum Found {
     /// An object of this uid.
     Object(String),
     Nothing,
+    /// Nobody serves objects of this kind there.
+    NoSuchKind,
     NoAnswer,
 }
 
@@ -470,7 +592,10 @@ impl Found {
     fn of(answer: &Answer) -> Found {
         match answer {
             Answer::Object { object, .. } => Found::Object(object.meta().uid.clone()),
-            Answer::Refused(status) if status.reason == Some(Reason::NotFound) => Found::Nothing,
+            Answer::Refused(status) if status.reason == Some(Reason::NotFound) => {
+                let named = status.details.as_ref().is_some_and(|details| !details.name.is_empty());
+                if named { Found::Nothing } else { Found::NoSuchKind }
+            }
             Answer::Refused(_) | Answer::Lost(_) | Answer::Removed(_) | Answer::List { .. } | Answer::Watching => {
                 Found::NoAnswer
             }
@@ -498,6 +623,19 @@ fn deletion(object: &Object, grace_seconds: Option<i64>, propagation: Option<Pro
     Verb::Delete { key: object.key(), options }
 }
 
+/// Replaces one list in an object's metadata.
+fn patch(object: &Object, list: &str, by: Value) -> Verb {
+    let meta = object.meta();
+    // Whoever changes the object in the meantime must win.
+    let patch = json!({"metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version, list: by}});
+    Verb::Merge { key: object.key(), patch, part: Part::Main }
+}
+
+/// How a kind is known here: `Widget.example.com`.
+fn named(group: &str, kind: &str) -> String {
+    format!("{kind}.{group}")
+}
+
 fn tell(object: &Object, row: &str, why: &str, out: &mut Effects) {
     out.log(Level::Info, format!("{}: {row} ({why})", object.key()));
 }
@@ -509,14 +647,14 @@ impl Program for GarbageCollector {
             changes.extend(view.step(now, &input, out));
         }
         for change in changes {
-            self.changed(now, change);
+            self.changed(now, change, out);
         }
         for (asked, answer) in self.calls.ended(now, &input) {
             self.answered(now, asked, answer, out);
         }
         out.wake_at(self.calls.next());
         // Absence from a view that was never complete means nothing.
-        if !self.views.values().all(Informer::is_synced) {
+        if !self.is_ready() {
             return;
         }
         while let Some(key) = self.objects.pop_due(now.mono) {
@@ -540,7 +678,6 @@ impl Program for GarbageCollector {
 mod tests {
     use super::*;
     use crate::controllers::testing::{World, owned_by, owner_reference};
-    use serde_json::json;
 
     fn world(seed: u64) -> (World, GarbageCollector) {
         let mut world = World::new(seed);
@@ -639,6 +776,134 @@ mod tests {
         world.pod("a", "n1", owner);
         world.run(&mut program, 600);
         assert_eq!((pods(&world).as_str(), world.gets), ("a", 0));
+    }
+
+    fn config(world: &mut World, name: &str, owners: Value) -> Object {
+        let meta = json!({"name": name, "namespace": "default", "ownerReferences": owners});
+        world.create(Kind::ConfigMap, json!({"metadata": meta}))
+    }
+
+    #[test]
+    fn objects_of_every_kind_own_and_are_owned() {
+        let (mut world, mut program) = world(11);
+        let top = config(&mut world, "top", json!([]));
+        let set = world.set("web", owned_by(&top));
+        config(&mut world, "of-web", owned_by(&set));
+        let node = world.get(Kind::Node, "", "n1").unwrap().clone();
+        world.create(Kind::ClusterRole, json!({"metadata": {"name": "of-node", "ownerReferences": owned_by(&node)}}));
+        let lease = json!({"name": "of-node", "namespace": "default", "ownerReferences": owned_by(&node)});
+        world.create(Kind::Lease, json!({"metadata": lease}));
+        let mut scaler = json!({"metadata": {"name": "hpa", "namespace": "default"}});
+        scaler["spec"] =
+            json!({"maxReplicas": 1, "scaleTargetRef": {"kind": "ReplicaSet", "name": "web", "apiVersion": "apps/v1"}});
+        let scaler = world.create(Kind::HorizontalPodAutoscaler, scaler);
+        let mut old_version = owner_reference(&scaler);
+        old_version["apiVersion"] = json!("autoscaling/v1");
+        config(&mut world, "of-hpa", json!([old_version]));
+        world.run(&mut program, 60);
+        assert_eq!(world.take_writes(), [""; 0], "nothing is missing");
+        world.delete(top.key(), None);
+        world.delete(scaler.key(), None);
+        world.alive.remove("n1");
+        world.delete(node.key(), None);
+        world.run(&mut program, 60);
+        for kind in [Kind::ConfigMap, Kind::ReplicaSet, Kind::Lease] {
+            assert_eq!(world.names(kind, "default"), "", "{kind:?}");
+        }
+        assert_eq!(world.names(Kind::ClusterRole, ""), "");
+    }
+
+    #[test]
+    fn an_owner_is_of_the_same_namespace_or_of_none() {
+        let (mut world, mut program) = world(12);
+        world.create(Kind::Namespace, json!({"metadata": {"name": "other"}}));
+        let set = world.set("web", json!([]));
+        let meta = json!({"name": "elsewhere", "namespace": "other", "ownerReferences": owned_by(&set)});
+        world.create(Kind::ConfigMap, json!({"metadata": meta}));
+        let mut by_another_name = owner_reference(&set);
+        by_another_name["name"] = json!("web-2");
+        config(&mut world, "renamed", json!([by_another_name]));
+        config(&mut world, "mine", owned_by(&set));
+        let meta = json!({"name": "everywhere", "ownerReferences": owned_by(&set)});
+        world.create(Kind::ClusterRole, json!({"metadata": meta}));
+        world.run(&mut program, 60);
+        assert_eq!(
+            (world.names(Kind::ConfigMap, "other"), world.names(Kind::ConfigMap, "default")),
+            ("".into(), "mine".into())
+        );
+        world.delete(set.key(), Some(Propagation::Foreground));
+        world.run(&mut program, 60);
+        assert_eq!(
+            (world.names(Kind::ConfigMap, "default"), world.names(Kind::ReplicaSet, "default")),
+            ("".into(), "".into())
+        );
+        assert_eq!(world.names(Kind::ClusterRole, ""), "everywhere", "what has no namespace has no owner in one");
+    }
+
+    fn define(world: &mut World, group: &str, served: bool) -> Object {
+        let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
+        let version = json!({"name": "v1", "served": served, "storage": true, "schema": schema});
+        let names = json!({"plural": "widgets", "kind": "Widget"});
+        let spec = json!({"group": group, "scope": "Namespaced", "names": names, "versions": [version]});
+        let meta = json!({"name": format!("widgets.{group}")});
+        world.create(Kind::CustomResourceDefinition, json!({"metadata": meta, "spec": spec}))
+    }
+
+    fn widget(world: &mut World, of: &Object, name: &str, owners: Value) -> Object {
+        let meta = json!({"name": name, "namespace": "default", "ownerReferences": owners});
+        world.create(of.get::<CustomResourceDefinition>().unwrap().kind(), json!({"metadata": meta}))
+    }
+
+    #[test]
+    fn custom_kinds_are_collected_as_long_as_they_are_defined() {
+        for seed in 0..10 {
+            let (mut world, mut program) = world(seed);
+            let first = define(&mut world, "first.gc.example.com", true);
+            let kind = first.get::<CustomResourceDefinition>().unwrap().kind();
+            let owner = widget(&mut world, &first, "owner", json!([]));
+            config(&mut world, "of-owner", owned_by(&owner));
+            let set = world.set("web", json!([]));
+            widget(&mut world, &first, "of-web", owned_by(&set));
+            world.run(&mut program, 10);
+            // One that is defined while the program runs.
+            let second = define(&mut world, "second.gc.example.com", true);
+            let late = widget(&mut world, &second, "late", json!([]));
+            config(&mut world, "of-late", owned_by(&late));
+            world.run(&mut program, 10);
+            assert_eq!(world.take_writes(), [""; 0], "nothing is missing");
+            assert_eq!(world.names(Kind::ConfigMap, "default"), "of-late of-owner");
+            world.delete(owner.key(), None);
+            world.delete(set.key(), Some(Propagation::Foreground));
+            world.run(&mut program, 10);
+            assert_eq!(world.names(kind, "default"), "", "seed {seed}");
+            assert_eq!(world.names(Kind::ReplicaSet, "default"), "", "seed {seed}");
+            assert_eq!(world.names(Kind::ConfigMap, "default"), "of-late", "seed {seed}");
+            // Objects go with their definition, and what they own after them.
+            world.delete(second.key(), None);
+            world.run(&mut program, 60);
+            assert_eq!(world.names(Kind::ConfigMap, "default"), "", "seed {seed}");
+            // Defined again, it is looked at again.
+            let second = define(&mut world, "second.gc.example.com", true);
+            let again = widget(&mut world, &second, "again", json!([]));
+            config(&mut world, "of-again", owned_by(&again));
+            world.run(&mut program, 10);
+            assert_eq!(world.names(Kind::ConfigMap, "default"), "of-again");
+            world.delete(again.key(), None);
+            world.run(&mut program, 10);
+            assert_eq!(world.names(Kind::ConfigMap, "default"), "", "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_custom_kind_that_cannot_be_listed_is_taken_to_exist() {
+        let (mut world, mut program) = world(13);
+        let hidden = define(&mut world, "hidden.gc.example.com", false);
+        let owner = widget(&mut world, &hidden, "owner", json!([]));
+        config(&mut world, "of-owner", owned_by(&owner));
+        world.run(&mut program, 10);
+        world.delete(owner.key(), None);
+        world.run(&mut program, 60);
+        assert_eq!((world.names(Kind::ConfigMap, "default").as_str(), world.gets), ("of-owner", 0));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::client::Backoff;
 use crate::controllers::job::end::{self, View, end};
 use crate::controllers::job::indexes;
 use crate::controllers::job::tally::{FAILURE_COUNT, Tally, is_held, tally};
-use crate::controllers::workload::{BURST, Changed, Naming, New, Plan, Scene, Told, Victim};
+use crate::controllers::workload::{BURST, Changed, New, Plan, Scene, Told, Victim};
 use crate::time::{Duration, Now};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,8 +30,8 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
     let tally = tally(&job, &scene.children);
     let mut plan = Plan::default();
     plan.change.extend(tally.release.iter().map(|pod| let_go(pod)));
-    if let Some(ended) = job.ended_at() {
-        expire(scene, &job, ended, &mut plan);
+    if job.is_over() {
+        expire(scene, &job, &mut plan);
         return plan;
     }
     let mut status = counted(scene.now, &job, &tally);
@@ -63,8 +63,9 @@ fn let_go(pod: &Object) -> Changed {
 /// A job that has ended goes when its time is over.
 ///
 /// Source: Kubernetes documentation, "Automatic Cleanup for Finished Jobs".
-fn expire(scene: &Scene<'_>, job: &Job, ended: Time, plan: &mut Plan) {
-    let Some(ttl) = job.spec.ttl_seconds_after_finished.and_then(|ttl| u64::try_from(ttl).ok()) else { return };
+fn expire(scene: &Scene<'_>, job: &Job, plan: &mut Plan) {
+    let ttl = job.spec.ttl_seconds_after_finished.and_then(|ttl| u64::try_from(ttl).ok());
+    let (Some(ttl), Some(ended)) = (ttl, job.ended_at()) else { return };
     let left = Duration::from_secs(ttl).saturating_sub(scene.now.wall.since(ended.wall()));
     if left.is_zero() {
         plan.delete.push(Victim::of(scene.owner));
@@ -168,17 +169,12 @@ fn staff(scene: &Scene<'_>, job: &Job, tally: &Tally<'_>, plan: &mut Plan) {
         plan.create_after = Some(scene.now.mono + wait);
     }
     if !job.is_indexed() {
-        let new = || New { object: pod_of(job).into_object(), name: Naming::Drawn(String::new()), told: None };
-        plan.create = (0..missing).map(|_| new()).collect();
+        plan.create = (0..missing).map(|_| New::drawn(pod_of(job).into_object(), "")).collect();
         return;
     }
     let free = free_indexes(job, tally);
     let owner = &scene.owner.meta().name;
-    let new = |index: i64| New {
-        object: numbered(job, owner, index, tally).into_object(),
-        name: Naming::Drawn(index.to_string()),
-        told: None,
-    };
+    let new = |index: i64| New::drawn(numbered(job, owner, index, tally).into_object(), index.to_string());
     plan.create = free.take(missing).map(new).collect();
 }
 
@@ -196,7 +192,7 @@ pub fn wanted(job: &Job, tally: &Tally<'_>) -> i64 {
 
 /// The numbers for which a pod may be made, the smallest first.
 fn free_indexes<'a>(job: &Job, tally: &'a Tally<'_>) -> impl Iterator<Item = i64> + 'a {
-    let busy = |set: &'a BTreeSet<i64>| move |index: &i64| !set.contains(index) || planted!(IndexTwice);
+    let busy = |set: &'a BTreeSet<i64>| move |index: &i64| !set.contains(index);
     let all = job.completions().unwrap_or(0);
     (0..all).filter(busy(&tally.completed)).filter(busy(&tally.failed_indexes)).filter(busy(&tally.taken))
 }

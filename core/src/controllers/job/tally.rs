@@ -71,7 +71,7 @@ pub fn tally<'a>(job: &Job, pods: &[&'a Object]) -> Tally<'a> {
     let status = &job.status;
     let total = job.completions().unwrap_or(0);
     let shown = status.uncounted_terminated_pods.clone().unwrap_or_default();
-    let over = job.is("SuccessCriteriaMet") || job.ended_at().is_some();
+    let over = job.is("SuccessCriteriaMet") || job.is_over();
     let mut tally = Tally {
         succeeded: i64::from(status.succeeded.unwrap_or(0)),
         failed: i64::from(status.failed.unwrap_or(0)),

@@ -1,5 +1,7 @@
-//! The namespace controller: one view, and for each namespace that is being deleted a round of calls at a time.
+//! The namespace controller: a view of namespaces, one of the kinds that are defined, and for each namespace that is being
+//! deleted a round of calls at a time.
 
+use crate::api::custom::CustomResourceDefinition;
 use crate::api::kinds::Kind;
 use crate::api::namespace::{FINALIZER, Namespace};
 use crate::api::object::{Key, Object};
@@ -37,6 +39,8 @@ impl Default for Options {
 pub struct NamespaceController {
     options: Options,
     view: Informer,
+    /// What custom kinds there are.
+    definitions: Informer,
     calls: Calls<Asked>,
     namespaces: Attempts<Key>,
     /// The round of calls under way for a namespace.
@@ -69,6 +73,7 @@ enum Asked {
 /// Spaces of call ids.
 const VIEW: u16 = 1;
 const CALLS: u16 = 2;
+const DEFINITIONS: u16 = 3;
 
 impl NamespaceController {
     /// Knows nothing yet. `seed` decides the jitter of its retries.
@@ -76,6 +81,7 @@ impl NamespaceController {
         NamespaceController {
             options,
             view: Informer::new(Query::all(Kind::Namespace), VIEW, seed, options.informer),
+            definitions: Informer::new(Query::all(Kind::CustomResourceDefinition), DEFINITIONS, seed, options.informer),
             calls: Calls::in_space(CALLS),
             namespaces: Attempts::default(),
             rounds: BTreeMap::new(),
@@ -112,8 +118,10 @@ impl NamespaceController {
                 self.namespaces.begun(key.clone(), object.revision());
                 let verb = |kind: &Kind| Verb::List(Query { namespace: Some(key.name.clone()), ..Query::all(*kind) });
                 let looked_for = |kind: &&Kind| !planted!(ListsOnlyPods) || **kind == Kind::Pod;
-                let kinds = Kind::BUILT_IN.iter().filter(|kind| kind.row().namespaced).filter(looked_for);
-                self.start_round(now, &object, Asked::List(key.clone()), kinds.map(verb).collect(), out);
+                let custom = self.definitions.all::<CustomResourceDefinition>().filter_map(|one| one.open_kind());
+                let kinds: Vec<Kind> = Kind::BUILT_IN.iter().copied().chain(custom).collect();
+                let within = kinds.iter().filter(|kind| kind.row().namespaced).filter(looked_for);
+                self.start_round(now, &object, Asked::List(key.clone()), within.map(verb).collect(), out);
             }
             Action::DeleteContents => {
                 sometimes!(NamespaceEmptied);
@@ -204,8 +212,14 @@ impl Program for NamespaceController {
         for change in self.view.step(now, &input, out) {
             self.changed(now, change);
         }
+        self.definitions.step(now, &input, out);
         for (asked, answer) in self.calls.ended(now, &input) {
             self.answered(now, asked, answer, out);
+        }
+        out.wake_at(self.calls.next());
+        // A namespace is not empty as long as it is not known what can be in it.
+        if !self.definitions.is_synced() {
+            return;
         }
         while let Some(key) = self.namespaces.pop_due(now.mono) {
             self.decide(now, key, Contents::NotListed, Vec::new(), out);
@@ -262,6 +276,27 @@ mod tests {
             assert_eq!(world.names(Kind::Pod, "default"), "other");
             assert_eq!(world.take_writes().len(), 5, "each thing was asked for once");
         }
+    }
+
+    #[test]
+    fn custom_objects_go_too() {
+        let (mut world, mut program) = world(10);
+        let schema = json!({"openAPIV3Schema": {"type": "object"}});
+        let versions = json!([{"name": "v1", "served": true, "storage": true, "schema": schema}]);
+        for (scope, group) in [("Namespaced", "in.ns.example.com"), ("Cluster", "no.ns.example.com")] {
+            let spec = json!({"group": group, "scope": scope, "versions": versions,
+                "names": {"plural": "widgets", "kind": "Widget"}});
+            let meta = json!({"name": format!("widgets.{group}")});
+            world.create(Kind::CustomResourceDefinition, json!({"metadata": meta, "spec": spec}));
+        }
+        let kind = Kind::of_resource("widgets.in.ns.example.com").unwrap();
+        for namespace in ["team", "default"] {
+            world.create(kind, json!({"metadata": {"name": "w", "namespace": namespace}}));
+        }
+        world.delete(team(), None);
+        world.run(&mut program, 5);
+        assert!(world.get(Kind::Namespace, "", "team").is_none());
+        assert_eq!((world.names(kind, "team"), world.names(kind, "default")), ("".into(), "w".into()));
     }
 
     #[test]
@@ -323,7 +358,9 @@ mod tests {
         world.merge(Key::new(Kind::Pod, "team", "a"), json!({"metadata": {"finalizers": ["x/y"]}}), Part::Main);
         world.delete(team(), None);
         world.run(&mut program, 3600);
-        assert_eq!(world.take_writes(), ["delete pods/team/a", "delete serviceaccounts/team/default"]);
+        let mut writes = world.take_writes();
+        writes.sort();
+        assert_eq!(writes, ["delete pods/team/a", "delete serviceaccounts/team/default"]);
         let lists = world.lists;
         world.run(&mut program, 3600);
         let round = Kind::BUILT_IN.iter().filter(|kind| kind.row().namespaced).count();

@@ -10,7 +10,7 @@ pub mod scale;
 mod tests;
 
 use crate::api::kinds::Kind;
-use crate::api::object::Object;
+use crate::api::object::{Object, Resource};
 use crate::api::replicaset::ReplicaSet;
 use crate::api::selector::LabelSelector;
 use crate::controllers::workload::{Plan, Scene, Workload};
@@ -39,7 +39,9 @@ impl Workload for ReplicaSets {
     }
 
     fn plan(&self, scene: &Scene<'_>) -> Plan {
-        plan::plan(scene)
+        let Some(set) = scene.owner.get::<ReplicaSet>() else { return Plan::default() };
+        let (plan, status) = plan::plan(scene, set);
+        Plan { status: status.map(|status| ReplicaSet { status, ..set.clone() }.into_object()), ..plan }
     }
 }
 

@@ -6,12 +6,13 @@ use crate::api::pod::Pod;
 use crate::api::replicaset::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus};
 use crate::controllers::replicaset::keep::superfluous;
 use crate::controllers::replicaset::scale::{Scale, View, scale};
-use crate::controllers::workload::{BURST, Naming, New, Plan, Scene, Victim};
+use crate::controllers::workload::{BURST, New, Plan, Scene, Victim};
 use crate::time::{Duration, Now};
 
 /// What a set wants: as many active pods as it says, and few finished ones. After failures new ones are made later.
-pub fn plan(scene: &Scene<'_>) -> Plan {
-    let Some(set) = scene.owner.get::<ReplicaSet>() else { return Plan::default() };
+///
+/// With its status, if that is another than before.
+pub fn plan(scene: &Scene<'_>, set: &ReplicaSet) -> (Plan, Option<ReplicaSetStatus>) {
     let replace_at = scene.failures.replace_at(set.wanted());
     let pods: Vec<(&Object, &Pod)> = scene.children.iter().filter_map(|one| Some((*one, one.get()?))).collect();
     let counts = |pod: &Pod| {
@@ -30,8 +31,7 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
             plan.create_after = Some(replace_at);
             let more = more + usize::from(planted!(OneTooMany));
             let pod = set.spec.template.pod().into_object();
-            let new = || New { object: pod.clone(), name: Naming::Drawn(String::new()), told: None };
-            plan.create = (0..more.min(BURST)).map(|_| new()).collect();
+            plan.create = (0..more.min(BURST)).map(|_| New::drawn(pod.clone(), "")).collect();
         }
         Scale::Delete(victims) => {
             for pod in victims {
@@ -49,10 +49,8 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
     let refused = scene.refused.filter(|_| !plan.create.is_empty());
     let (status, look_again) = counted(scene.now, set, &active, refused);
     plan.look_at(look_again.map(|after| scene.now.mono + after));
-    if status != set.status || planted!(StatusEveryTime) {
-        plan.status = Some(ReplicaSet { status, ..set.clone() }.into_object());
-    }
-    plan
+    let is_news = status != set.status || planted!(StatusEveryTime);
+    (plan, is_news.then_some(status))
 }
 
 /// What a set's status says of its active pods, and after which time that changes by itself.

@@ -8,6 +8,7 @@
 pub mod claim;
 pub mod failures;
 mod program;
+pub mod revisions;
 pub(in crate::controllers) mod selecting;
 
 pub use program::{BURST, Options, WorkloadController};
@@ -15,15 +16,19 @@ pub use program::{BURST, Options, WorkloadController};
 use crate::api::kinds::Kind;
 use crate::api::meta::ObjectMeta;
 use crate::api::object::{Key, Object};
+use crate::api::pod::Pod;
 use crate::api::selector::LabelSelector;
 use crate::client::Informer;
 use crate::client::events::Tone;
+use crate::controllers::cronjob::CronJobs;
 use crate::controllers::deployment::Deployments;
 use crate::controllers::job::Jobs;
 use crate::controllers::replicaset::ReplicaSets;
+use crate::controllers::replication::ReplicationControllers;
+use crate::controllers::statefulset::StatefulSets;
 use crate::controllers::workload::failures::Failures;
 use crate::pages::Page;
-use crate::time::{Instant, Now};
+use crate::time::{Duration, Instant, Now, Wall};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -68,7 +73,8 @@ pub trait Workload: fmt::Debug + Sync {
 }
 
 /// All workloads. Those that make others stand before them.
-pub const WORKLOADS: &[&dyn Workload] = &[&Deployments, &ReplicaSets, &Jobs];
+pub const WORKLOADS: &[&dyn Workload] =
+    &[&CronJobs, &Deployments, &Jobs, &ReplicaSets, &ReplicationControllers, &StatefulSets];
 
 /// What the controllers see.
 #[derive(Debug)]
@@ -145,15 +151,29 @@ impl Plan {
     }
 }
 
-/// An object to be made. Its owner is put in by the program.
+/// An object to be made. Its owner's reference is put in by the program.
 #[derive(Debug)]
 pub struct New {
     /// What it is like.
     pub object: Object,
     /// How it is called.
     pub name: Naming,
+    /// Whether it belongs to its owner, and goes with it.
+    pub owned: bool,
     /// What is told once it is made. If its name is drawn, that is told in any case.
     pub told: Option<Told>,
+}
+
+impl New {
+    /// An object that says its name itself, made in silence.
+    pub fn given(object: Object) -> Self {
+        New { object, name: Naming::Given, owned: true, told: None }
+    }
+
+    /// An object whose name is drawn for this purpose.
+    pub fn drawn(object: Object, purpose: impl Into<String>) -> Self {
+        New { name: Naming::Drawn(purpose.into()), ..New::given(object) }
+    }
 }
 
 /// How a new object is called. A name is a function of what the object is for, so that one that is asked for twice is
@@ -220,6 +240,12 @@ impl Told {
     pub fn warning(reason: &'static str, message: impl Into<String>) -> Self {
         Told { tone: Tone::Warning, reason, message: message.into() }
     }
+}
+
+/// For how long a pod has been ready, if it is.
+pub fn ready_for(pod: &Pod, now: Wall) -> Option<Duration> {
+    let ready = pod.status.conditions.iter().find(|one| one.kind == "Ready" && one.status == "True")?;
+    Some(now.since(ready.last_transition_time?.wall()))
 }
 
 /// The pages of this folder's decisions.

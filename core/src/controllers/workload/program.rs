@@ -690,7 +690,7 @@ impl WorkloadController {
         }
         care.made.retain(|child, _| self.views.object(child).is_none());
         let mut chosen: BTreeSet<Key> = BTreeSet::new();
-        for New { mut object, name, mut told } in new.into_iter().take(BURST) {
+        for New { mut object, name, owned, mut told } in new.into_iter().take(BURST) {
             if let Naming::Drawn(purpose) = &name {
                 // A name that was freed since is not taken before one that may be in use already.
                 let unsure = care.made.iter().find(|(child, of)| **of == name && !chosen.contains(child));
@@ -709,7 +709,9 @@ impl WorkloadController {
             }
             object.edit_meta(|meta| {
                 meta.namespace.clone_from(&owner.meta().namespace);
-                meta.owner_references.push(claim::reference(owner));
+                if owned {
+                    meta.owner_references.push(claim::reference(owner));
+                }
             });
             let child = object.key();
             chosen.insert(child.clone());

@@ -81,7 +81,7 @@ fn chosen(args: &DescribeArgs, session: &Session) -> Result<(Vec<Object>, Vec<Cl
         }
         return Ok((objects, errors));
     }
-    for selection in resource::parse(&args.what)?.list {
+    for selection in resource::parse(&args.what, cluster)?.list {
         let kind = selection.kind;
         let namespace = (!args.all_namespaces).then_some(cluster.namespace.as_str());
         let namespace = selection.namespace.as_deref().or(namespace);

@@ -1,8 +1,9 @@
 //! A pod, its containers and their states. Source of the layout: kubectl, `pkg/describe/describe.go`.
 
-use super::meta::{annotations, controlled_by, field, labels, or_none, time};
+use super::meta::{annotations, controlled_by, field, labels, list, or_none, time};
 use miniku_core::api::object::Object;
 use miniku_core::api::pod::{Container, ContainerState, ContainerStatus, Pod, PodTemplateSpec};
+use miniku_core::api::toleration::Toleration;
 use std::fmt::Write;
 
 /// All about a pod but its events.
@@ -12,6 +13,13 @@ pub fn describe(text: &mut String, object: &Object) {
     field(text, "Name", &meta.name);
     field(text, "Namespace", &meta.namespace);
     field(text, "Priority", &spec.priority.unwrap_or(0).to_string());
+    for (name, value) in
+        [("Priority Class Name", &spec.priority_class_name), ("Service Account", &spec.service_account_name)]
+    {
+        if !value.is_empty() {
+            field(text, name, value);
+        }
+    }
     let node = match (pod.node(), status.host_ip.as_str()) {
         (None, _) => "<none>".into(),
         (Some(node), ip) => format!("{node}/{ip}"),
@@ -50,6 +58,31 @@ pub fn describe(text: &mut String, object: &Object) {
     }
     field(text, "QoS Class", or_none(&status.qos_class));
     labels(text, "Node-Selectors", &spec.node_selector);
+    tolerations(text, "Tolerations", &spec.tolerations);
+}
+
+/// One toleration a line, sorted by key.
+fn tolerations(text: &mut String, name: &str, tolerations: &[Toleration]) {
+    let mut sorted: Vec<&Toleration> = tolerations.iter().collect();
+    sorted.sort_by_key(|one| &one.key);
+    list(text, name, sorted.into_iter().map(toleration));
+}
+
+fn toleration(one: &Toleration) -> String {
+    let mut text = one.key.clone();
+    for (before, part) in [("=", &one.value), (":", &one.effect)] {
+        if !part.is_empty() {
+            text.push_str(before);
+            text.push_str(part);
+        }
+    }
+    if one.operator == "Exists" && one.value.is_empty() {
+        text.push_str(if text.is_empty() { "op=Exists" } else { " op=Exists" });
+    }
+    if let Some(seconds) = one.toleration_seconds {
+        let _ = write!(text, " for {seconds}s");
+    }
+    text
 }
 
 /// The pod in the making, inside the object that makes it.
@@ -61,6 +94,7 @@ pub fn describe_template(text: &mut String, template: &PodTemplateSpec) {
         describe_container(text, "   ", container, None);
     }
     labels(text, "  Node-Selectors", &template.spec.node_selector);
+    tolerations(text, "  Tolerations", &template.spec.tolerations);
 }
 
 /// A container; `seen` is what the kubelet saw of it, where there is a kubelet.
@@ -157,7 +191,10 @@ mod tests {
         let pod = json!({
             "metadata": {"name": "a", "namespace": "x", "labels": {"app": "web", "tier": "front"},
                 "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "u", "controller": true}]},
-            "spec": {"nodeName": "node-1", "containers": [{"name": "c", "image": "busybox", "command": ["sh", "-c"],
+            "spec": {"nodeName": "node-1", "serviceAccountName": "default", "priority": 7, "priorityClassName": "high",
+                "tolerations": [{"key": "b", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300},
+                    {"key": "a", "value": "x", "effect": "NoSchedule"}, {"operator": "Exists"}],
+                "containers": [{"name": "c", "image": "busybox", "command": ["sh", "-c"],
                 "resources": {"limits": {"memory": "64Mi"}}}]},
             "status": {"phase": "Running", "hostIP": "10.0.0.1", "podIP": "10.1.0.2", "qosClass": "Burstable",
                 "startTime": "2026-02-04T13:27:54Z",
@@ -170,17 +207,19 @@ mod tests {
         let mut text = String::new();
         describe(&mut text, &Object::from_value(Kind::Pod, pod).unwrap());
         let want = "\
-Name:           a
-Namespace:      x
-Priority:       0
-Node:           node-1/10.0.0.1
-Start Time:     Wed, 04 Feb 2026 13:27:54 +0000
-Labels:         app=web
-                tier=front
-Annotations:    <none>
-Status:         Running
-IP:             10.1.0.2
-Controlled By:  ReplicaSet/web
+Name:                 a
+Namespace:            x
+Priority:             7
+Priority Class Name:  high
+Service Account:      default
+Node:                 node-1/10.0.0.1
+Start Time:           Wed, 04 Feb 2026 13:27:54 +0000
+Labels:               app=web
+                      tier=front
+Annotations:          <none>
+Status:               Running
+IP:                   10.1.0.2
+Controlled By:        ReplicaSet/web
 Containers:
   c:
     Container ID:  miniku://ab
@@ -207,6 +246,9 @@ Conditions:
   Ready          False 
 QoS Class:       Burstable
 Node-Selectors:  <none>
+Tolerations:     op=Exists
+                 a=x:NoSchedule
+                 b:NoExecute op=Exists for 300s
 ";
         assert_eq!(align(&text), want);
     }

@@ -42,18 +42,25 @@ pub struct SimArgs {
 #[derive(Debug, Subcommand)]
 pub enum Sim {
     /// List the scenarios that come with miniku
+    #[command(after_help = "Example:\n  miniku sim list node-death")]
     List(list::ListArgs),
     /// Run one scenario for one seed
+    #[command(after_help = "Example:\n  miniku sim run --scenario node-death --seed 7")]
     Run(run::RunArgs),
     /// Run many seeds, and tell which fail
+    #[command(after_help = "Example:\n  miniku sim explore --seeds 1..1000 --save failures")]
     Explore(explore::ExploreArgs),
     /// Run again, and print or write every event
+    #[command(after_help = "Example:\n  miniku sim replay --scenario node-death --seed 7 --until 30s")]
     Replay(replay::ReplayArgs),
     /// Show where two traces part
+    #[command(after_help = "Example:\n  miniku sim diff before.trace after.trace")]
     Diff(diff::DiffArgs),
     /// Make a failing scenario as small as it can be
+    #[command(after_help = "Example:\n  miniku sim shrink --scenario swarm --seed 4711 --out small.yaml")]
     Shrink(shrink::ShrinkArgs),
     /// Draw a run as a page for a browser
+    #[command(after_help = "Example:\n  miniku sim report --scenario node-death --out run.html")]
     Report(report::ReportArgs),
 }
 

@@ -1,0 +1,67 @@
+//! StatefulSet controller: pods with names that stay, one after the other.
+//!
+//! [`plan`](mod@plan) is what a set wants; in it [`ordinal`](mod@ordinal) says what is done about the pod of one number, and
+//! [`revisions`](super::workload::revisions) keeps the templates. The [program](super::workload) around it is that of all
+//! workloads.
+
+pub mod ordinal;
+pub mod plan;
+#[cfg(test)]
+mod tests;
+
+use crate::api::kinds::Kind;
+use crate::api::object::Object;
+use crate::api::selector::LabelSelector;
+use crate::api::statefulset::StatefulSet;
+use crate::controllers::workload::{Plan, Scene, Workload};
+use crate::pages::Page;
+use std::borrow::Cow;
+
+/// Stateful sets: each has a pod for each of its numbers.
+#[derive(Debug)]
+pub struct StatefulSets;
+
+impl Workload for StatefulSets {
+    fn kind(&self) -> Kind {
+        Kind::StatefulSet
+    }
+
+    fn component(&self) -> &'static str {
+        "statefulset-controller"
+    }
+
+    fn children(&self) -> &'static [Kind] {
+        &[Kind::Pod, Kind::ControllerRevision, Kind::PersistentVolumeClaim]
+    }
+
+    fn selector<'a>(&self, owner: &'a Object) -> Option<Cow<'a, LabelSelector>> {
+        owner.read::<StatefulSet>().map(|set| Cow::Owned(set.spec.selector))
+    }
+
+    /// A pod only under a name of the set; a claim never: it belongs to its number, whoever uses it.
+    fn may_adopt(&self, owner: &Object, child: &Object) -> bool {
+        match child.kind() {
+            Kind::Pod => plan::number_of(&owner.meta().name, &child.meta().name).is_some(),
+            Kind::ControllerRevision => true,
+            _ => false,
+        }
+    }
+
+    fn plan(&self, scene: &Scene<'_>) -> Plan {
+        plan::plan(scene)
+    }
+}
+
+/// The pages of this folder's decisions.
+pub fn pages() -> Vec<Page> {
+    vec![
+        Page::new("ordinal", "What is done about the pod of one number", "the StatefulSet controller")
+            .says(
+                "Asked for each wanted number from the first on, then for those that are not wanted from the last down. \
+                 With `podManagementPolicy: OrderedReady` the first that says `Wait`, or for which something is done, is \
+                 the last that is asked for; with `Parallel` all are. Old pods are replaced, from the last down, when all \
+                 wanted numbers say `Go`.",
+            )
+            .decides(&ordinal::ORDINAL),
+    ]
+}

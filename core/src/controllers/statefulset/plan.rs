@@ -1,0 +1,280 @@
+//! What a stateful set wants, and what its status says.
+
+use crate::api::kinds::Kind;
+use crate::api::meta::ObjectMeta;
+use crate::api::object::{Key, Object, Resource};
+use crate::api::pod::{Pod, PodTemplateSpec};
+use crate::api::statefulset::{
+    ClaimTemplate, POD_INDEX, POD_NAME, PodManagementPolicy, REVISION_HASH, StatefulSet, StatefulSetStatus,
+    UpdateStrategyType,
+};
+use crate::controllers::statefulset::ordinal::{Action, Wish, ordinal, state};
+use crate::controllers::workload::revisions::Revisions;
+use crate::controllers::workload::{New, Plan, Scene, Told, Victim, ready_for};
+use crate::time::Duration;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A pod of the set.
+struct Member<'a> {
+    pod: &'a Pod,
+    /// Whether it has been ready long enough.
+    available: bool,
+}
+
+impl Member<'_> {
+    fn revision(&self) -> &str {
+        self.pod.metadata.labels.get(REVISION_HASH).map_or("", String::as_str)
+    }
+}
+
+/// What a set wants: a pod for each number, of the right revision, one after the other.
+pub fn plan(scene: &Scene<'_>) -> Plan {
+    let Some(set) = scene.owner.read::<StatefulSet>() else { return Plan::default() };
+    let mut plan = Plan::default();
+    let revisions = Revisions::of(scene, &set.spec.template, set.status.collision_count, &mut plan);
+    let members = members(scene, &set, &mut plan);
+    let current = match &*set.status.current_revision {
+        "" => revisions.newest.clone(),
+        name if revisions.template(name).is_none() => revisions.newest.clone(),
+        name => name.to_owned(),
+    };
+    let status = counted(&set, scene.owner.meta(), &members, &revisions, &current);
+    // Before the newest revision is there, nothing is made of it.
+    if revisions.is_settled {
+        let is_through = staff(scene, &set, &members, &revisions, &current, &mut plan);
+        if is_through {
+            replace(&set, &members, &revisions.newest, &mut plan);
+        }
+        drop_claims(scene, &set, &members, &mut plan);
+    }
+    let used = |name: &str| name == current || members.values().any(|one| one.revision() == name);
+    revisions.clean_up(set.spec.revision_history_limit, used, &mut plan);
+    if status != set.status {
+        plan.status = Some(scene.owner.with_status(&status));
+    }
+    plan
+}
+
+/// The number of a pod of this set; none if its name is not of the set.
+pub fn number_of(set: &str, pod: &str) -> Option<i64> {
+    let number = pod.strip_prefix(set)?.strip_prefix('-')?;
+    number.parse().ok().filter(|parsed: &i64| *parsed >= 0 && parsed.to_string() == number)
+}
+
+fn members<'a>(scene: &Scene<'a>, set: &StatefulSet, plan: &mut Plan) -> BTreeMap<i64, Member<'a>> {
+    let min_ready = Duration::from_secs(u64::try_from(set.spec.min_ready_seconds.unwrap_or(0)).unwrap_or(0));
+    let name = &scene.owner.meta().name;
+    let mut members = BTreeMap::new();
+    for pod in scene.children.iter().filter_map(|one| one.get::<Pod>()) {
+        let Some(number) = number_of(name, &pod.metadata.name) else { continue };
+        let left = ready_for(pod, scene.now.wall).map(|ready| min_ready.saturating_sub(ready));
+        plan.look_at(left.filter(|left| !left.is_zero()).map(|left| scene.now.mono + left));
+        members.insert(number, Member { pod, available: left.is_some_and(|left| left.is_zero()) });
+    }
+    members
+}
+
+/// Makes what is missing and ends what is too much, one after the other if pods wait for one another. Whether there was
+/// nothing to wait for.
+fn staff(
+    scene: &Scene<'_>,
+    set: &StatefulSet,
+    members: &BTreeMap<i64, Member<'_>>,
+    revisions: &Revisions<'_>,
+    current: &str,
+    plan: &mut Plan,
+) -> bool {
+    let in_order = set.spec.pod_management_policy == PodManagementPolicy::OrderedReady;
+    let wanted = set.wanted();
+    let surplus = members.keys().copied().filter(|number| !wanted.contains(number)).rev();
+    let all = wanted.clone().map(|number| (Wish::Wanted, number));
+    let all = all.chain(surplus.map(|number| (Wish::Unwanted, number)));
+    let mut is_through = true;
+    for (wish, number) in all {
+        let member = members.get(&number);
+        let row = ordinal(wish, state(member.map(|one| one.pod), member.is_some_and(|one| one.available)));
+        match row.then {
+            Action::Go => continue,
+            Action::Wait => {}
+            Action::Make => {
+                let rolling = set.spec.update_strategy.kind == UpdateStrategyType::RollingUpdate;
+                // What an update does not reach is made as it was.
+                let old = rolling && number < wanted.start + set.partition();
+                let revision = if old { current } else { &revisions.newest };
+                let template = revisions.template(revision).unwrap_or_else(|| set.spec.template.clone());
+                plan.create.extend(missing_claims(scene, set, number));
+                plan.create.push(pod_of(scene, set, &template, revision, number));
+            }
+            Action::Delete => plan.delete.extend(member.map(|one| leave(scene, one.pod))),
+        }
+        is_through = false;
+        if in_order {
+            return false;
+        }
+    }
+    is_through || !in_order
+}
+
+fn leave(scene: &Scene<'_>, pod: &Pod) -> Victim {
+    let (pod_name, name) = (&pod.metadata.name, &scene.owner.meta().name);
+    let message = format!("delete Pod {pod_name} in StatefulSet {name} successful");
+    Victim { told: Some(Told::normal("SuccessfulDelete", message)), ..Victim::of_pod(&pod.metadata) }
+}
+
+/// Ends old pods, from the highest number down, as many as may be away at a time.
+fn replace(set: &StatefulSet, members: &BTreeMap<i64, Member<'_>>, newest: &str, plan: &mut Plan) {
+    if set.spec.update_strategy.kind == UpdateStrategyType::OnDelete {
+        return;
+    }
+    let wanted = set.wanted();
+    let away = wanted
+        .clone()
+        .filter(|number| members.get(number).is_none_or(|one| !one.available || one.pod.metadata.is_deleting()));
+    let mut spare = set.max_unavailable().saturating_sub(away.count());
+    for number in (wanted.start + set.partition()..wanted.end).rev() {
+        let Some(member) = members.get(&number) else { continue };
+        if member.revision() == newest || member.pod.metadata.is_deleting() {
+            continue;
+        }
+        // One that does not serve costs nothing.
+        if member.available {
+            if spare == 0 {
+                return;
+            }
+            spare -= 1;
+        }
+        plan.delete.push(Victim::of_pod(&member.pod.metadata));
+    }
+}
+
+fn counted(
+    set: &StatefulSet,
+    meta: &ObjectMeta,
+    members: &BTreeMap<i64, Member<'_>>,
+    revisions: &Revisions<'_>,
+    current: &str,
+) -> StatefulSetStatus {
+    let there = || members.values().filter(|one| !one.pod.status.phase.is_final());
+    let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+    let some = |count: usize| Some(number(count)).filter(|count| *count != 0);
+    let of = |name: &str| there().filter(|one| !one.pod.metadata.is_deleting() && one.revision() == name).count();
+    let (updated, ready) = (of(&revisions.newest), there().filter(|one| one.pod.is_ready()).count());
+    let mut status = StatefulSetStatus {
+        observed_generation: meta.generation,
+        replicas: number(there().count()),
+        ready_replicas: some(ready),
+        current_replicas: some(of(current)),
+        updated_replicas: some(updated),
+        current_revision: current.to_owned(),
+        update_revision: revisions.newest.clone(),
+        collision_count: revisions.collisions,
+        available_replicas: number(there().filter(|one| one.available).count()),
+        ..set.status.clone()
+    };
+    let wanted = set.wanted();
+    let all = usize::try_from(wanted.end - wanted.start).unwrap_or(0);
+    let is_complete = updated == all && ready == all && there().count() == all;
+    if set.spec.update_strategy.kind == UpdateStrategyType::RollingUpdate && is_complete {
+        status.current_revision.clone_from(&revisions.newest);
+        status.current_replicas = status.updated_replicas;
+    }
+    status
+}
+
+/// The pod of a number: with its name, its place among the others, and its claims.
+///
+/// Source: Kubernetes documentation, "StatefulSets", pod identity.
+fn pod_of(scene: &Scene<'_>, set: &StatefulSet, template: &PodTemplateSpec, revision: &str, number: i64) -> New {
+    let owner = &scene.owner.meta().name;
+    let mut pod = template.pod();
+    let name = format!("{owner}-{number}");
+    let labels = &mut pod.metadata.labels;
+    labels.insert(REVISION_HASH.into(), revision.to_owned());
+    labels.insert(POD_NAME.into(), name.clone());
+    labels.insert(POD_INDEX.into(), number.to_string());
+    pod.metadata.name.clone_from(&name);
+    let spec = Arc::make_mut(&mut pod.spec);
+    spec.hostname.clone_from(&name);
+    spec.rest.edit(|fields| {
+        if !set.spec.service_name.is_empty() {
+            fields.insert("subdomain".into(), set.spec.service_name.as_str().into());
+        }
+        if !set.spec.volume_claim_templates.is_empty() {
+            let volumes = fields.entry("volumes").or_insert_with(|| Value::Array(Vec::new()));
+            if let Some(volumes) = volumes.as_array_mut() {
+                let names = set.spec.volume_claim_templates.iter().map(|one| &one.metadata.name);
+                for template in names {
+                    // A claim takes the place of the template's volume of that name.
+                    volumes.retain(|volume| volume.get("name").and_then(Value::as_str) != Some(template));
+                    let claim = json!({"claimName": claim_name(template, owner, number)});
+                    volumes.push(json!({"name": template, "persistentVolumeClaim": claim}));
+                }
+            }
+        }
+    });
+    let told = Told::normal("SuccessfulCreate", format!("create Pod {name} in StatefulSet {owner} successful"));
+    New { told: Some(told), ..New::given(pod.into_object()) }
+}
+
+fn claim_name(template: &str, set: &str, number: i64) -> String {
+    format!("{template}-{set}-{number}")
+}
+
+/// The claims of a number that are not there yet. They outlive their pod and, unless it is said otherwise, their set.
+fn missing_claims(scene: &Scene<'_>, set: &StatefulSet, number: i64) -> Vec<New> {
+    let meta = scene.owner.meta();
+    let claim = |template: &ClaimTemplate| {
+        let name = claim_name(&template.metadata.name, &meta.name, number);
+        let key = Key::new(Kind::PersistentVolumeClaim, &meta.namespace, &name);
+        if scene.views.object(&key).is_some() {
+            return None;
+        }
+        let mut labels = template.metadata.labels.clone();
+        labels.extend(set.spec.selector.match_labels.clone());
+        let metadata = json!({"name": name, "labels": labels, "annotations": template.metadata.annotations});
+        let claim = json!({"metadata": metadata, "spec": template.spec});
+        let object = Object::from_value(Kind::PersistentVolumeClaim, claim).ok()?;
+        let told =
+            Told::normal("SuccessfulCreate", format!("create Claim {name} in StatefulSet {} successful", meta.name));
+        Some(New { owned: set.spec.retention.when_deleted == "Delete", told: Some(told), ..New::given(object) })
+    };
+    set.spec.volume_claim_templates.iter().filter_map(claim).collect()
+}
+
+/// Deletes the claims of numbers that are not wanted any more, if that is asked for, once their pod is gone.
+fn drop_claims(scene: &Scene<'_>, set: &StatefulSet, members: &BTreeMap<i64, Member<'_>>, plan: &mut Plan) {
+    if set.spec.retention.when_scaled != "Delete" {
+        return;
+    }
+    let meta = scene.owner.meta();
+    for template in &set.spec.volume_claim_templates {
+        let own = format!("{}-{}", template.metadata.name, meta.name);
+        for claim in scene.views.all(Kind::PersistentVolumeClaim) {
+            let here = claim.meta().namespace == meta.namespace && !claim.meta().is_deleting();
+            let unwanted = number_of(&own, &claim.meta().name)
+                .is_some_and(|number| !set.wanted().contains(&number) && !members.contains_key(&number));
+            if here && unwanted && set.spec.selector.matches(&claim.meta().labels) {
+                plan.delete.push(Victim::of(claim));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn numbers_are_read_from_names() {
+        for (pod, want) in [
+            ("web-0", Some(0)),
+            ("web-12", Some(12)),
+            ("web-01", None),
+            ("web--1", None),
+            ("web-", None),
+            ("webx-1", None),
+        ] {
+            assert_eq!(super::number_of("web", pod), want, "{pod}");
+        }
+    }
+}
