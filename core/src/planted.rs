@@ -42,6 +42,8 @@ mod table {
         Garbage,
         /// The namespace controller.
         Namespaces,
+        /// The disruption controller.
+        Disruption,
         /// The kubelet.
         Kubelet,
     }
@@ -94,6 +96,7 @@ mod table {
             ExpiredInSilence "expired-in-silence" by "S-watch", "a watch from a forgotten revision begins with what is remembered";
             BookmarkAhead "bookmark-ahead" by "S-watch" "S-durable", "a bookmark counts writes that are still on their way";
             CreateInEndingNamespace "create-in-ending-namespace" by "S-namespace", "objects can be made in a namespace that is being deleted";
+            EvictionNotCharged "eviction-not-charged" by "S-budget", "an eviction is granted without being written into its budget";
             OrphanIgnored "orphan-ignored" by "S-owner", "an owner deleted with Orphan is removed at once, and its children after it";
         }
         Client: {
@@ -163,6 +166,11 @@ mod table {
         Namespaces: {
             FinalizedWhileLeaving "finalized-while-leaving" by "S-namespace", "a namespace goes while its contents are only on their way out";
             ListsOnlyPods "lists-only-pods" by "S-namespace", "only pods are looked for in a namespace that is being deleted";
+        }
+        Disruption: {
+            CountsUnready "counts-unready" by "S-budget", "pods that are not ready count as healthy";
+            GrantsNotCounted "grants-not-counted" by "S-budget", "a pod counts as healthy until its deletion is seen, though its eviction was granted";
+            BudgetOverwritten "budget-overwritten" by "S-named" "S-budget", "what was counted is written over what was granted meanwhile";
         }
         Kubelet: {
             StopsWhatItFinds "stops-what-it-finds" by "S-why", "pods found at the start are removed and made anew";

@@ -11,6 +11,8 @@ use miniku_core::api::kinds::Kind;
 use miniku_core::api::selector::LabelSelector;
 use miniku_core::apiserver::{self, ApiServer};
 use miniku_core::client::{Informer, informer};
+use miniku_core::controllers::disruption::{self, DisruptionController};
+use miniku_core::controllers::endpoints::{self, EndpointsController};
 use miniku_core::controllers::garbage::{self, GarbageCollector};
 use miniku_core::controllers::namespaces::{self, NamespaceController};
 use miniku_core::controllers::node_lifecycle::{self, NodeLifecycle};
@@ -182,6 +184,12 @@ impl Cluster {
             })
             .program(Role::Namespaces, "namespaces", |birth| {
                 Box::new(NamespaceController::new(namespaces::Options::default(), birth.seed))
+            })
+            .program(Role::Endpoints, "endpoints", |birth| {
+                Box::new(EndpointsController::new(endpoints::Options::default(), birth.seed))
+            })
+            .program(Role::Disruption, "disruption", |birth| {
+                Box::new(DisruptionController::new(disruption::Options::default(), birth.seed))
             })
     }
 

@@ -27,6 +27,7 @@ library! {
     "owned"
     "namespace-ends"
     "drain"
+    "two-drainers"
     "kubelet-restart"
     "node-death"
     "node-death-while-scaling"

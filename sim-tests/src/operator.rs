@@ -26,12 +26,17 @@ enum Task {
     Pods(usize),
     /// Of a drain: this pod goes.
     Remove(Key),
+    /// Of a drain that respects budgets: this pod goes if it may.
+    Expel(Key),
     /// Of what is asked about a pod that has no name of its own: this one is meant.
     Chosen(usize, Key),
 }
 
 /// After a refusal or a loss.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// After an eviction that a budget does not allow yet. Source: `kubectl drain`.
+const EVICT_AGAIN: Duration = Duration::from_secs(5);
 
 impl Operator {
     /// Asks for these things, each at its time.
@@ -50,7 +55,9 @@ impl Operator {
         match task {
             Task::First(ask) => self.asks[*ask].1.verb(),
             Task::Pods(ask) => {
-                let Ask::Drain(node) = &self.asks[*ask].1 else { unreachable!("only a drain lists pods") };
+                let (Ask::Drain(node) | Ask::Vacate(node)) = &self.asks[*ask].1 else {
+                    unreachable!("only a drain lists pods")
+                };
                 Verb::List(Query::all(Kind::Pod).with_field("spec.nodeName", node))
             }
             Task::Chosen(ask, key) => match &self.asks[*ask].1 {
@@ -65,12 +72,18 @@ impl Operator {
                 other => unreachable!("{other:?} names what it is about"),
             },
             Task::Remove(key) => Verb::Delete { key: key.clone(), options: DeleteOptions::default() },
+            Task::Expel(key) => {
+                let options = DeleteOptions { eviction: true, ..DeleteOptions::default() };
+                Verb::Delete { key: key.clone(), options }
+            }
         }
     }
 
     fn done(&mut self, now: Now, task: &Task, answer: Answer) {
         match (task, answer) {
-            (Task::First(ask), Answer::Object { .. }) if matches!(self.asks[*ask].1, Ask::Drain(_)) => {
+            (Task::First(ask), Answer::Object { .. })
+                if matches!(self.asks[*ask].1, Ask::Drain(_) | Ask::Vacate(_)) =>
+            {
                 self.due.set(Task::Pods(*ask), now.mono);
             }
             (Task::First(ask), Answer::List { items, .. }) => {
@@ -82,9 +95,11 @@ impl Operator {
                     self.due.set(Task::Chosen(*ask, key), now.mono);
                 }
             }
-            (Task::Pods(_), Answer::List { items, .. }) => {
+            (Task::Pods(ask), Answer::List { items, .. }) => {
+                let respects_budgets = matches!(self.asks[*ask].1, Ask::Vacate(_));
+                let task = if respects_budgets { Task::Expel } else { Task::Remove };
                 for pod in items {
-                    self.due.set(Task::Remove(pod.key()), now.mono);
+                    self.due.set(task(pod.key()), now.mono);
                 }
             }
             _ => {}
@@ -102,6 +117,10 @@ impl Program for Operator {
                 Answer::Lost(_) => self.due.set(task, now.mono + RETRY),
                 Answer::Refused(status) if status.code.is_some_and(|code| code >= 500) => {
                     self.due.set(task, now.mono + RETRY);
+                }
+                Answer::Refused(status) if status.code == Some(429) && matches!(task, Task::Expel(_)) => {
+                    out.log(Level::Info, format!("operator: {status}"));
+                    self.due.set(task, now.mono + EVICT_AGAIN);
                 }
                 Answer::Refused(status) => out.log(Level::Info, format!("operator: {status}")),
                 answer => self.done(now, &task, answer),

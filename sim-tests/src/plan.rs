@@ -141,6 +141,8 @@ pub enum Ask {
     Uncordon(String),
     /// `kubectl drain --force --disable-eviction`: cordon, then delete the node's pods.
     Drain(String),
+    /// `kubectl drain --force`: cordon, then evict the node's pods, each as soon as its disruption budget allows it.
+    Vacate(String),
 }
 
 /// Another number of pods for a replica set.
@@ -254,7 +256,7 @@ impl Ask {
                 let options = DeleteOptions { grace_seconds, propagation, ..Default::default() };
                 Verb::Delete { key: key(*kind, namespace, name), options }
             }
-            Ask::Cordon(node) | Ask::Drain(node) => cordon(node, true),
+            Ask::Cordon(node) | Ask::Drain(node) | Ask::Vacate(node) => cordon(node, true),
             Ask::Uncordon(node) => cordon(node, false),
         }
     }
@@ -289,6 +291,8 @@ struct Line {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     drain: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    vacate: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     fault: Option<Fault>,
 }
 
@@ -306,6 +310,7 @@ impl Serialize for Entry {
             Act::Ask(Ask::Cordon(node)) => line.cordon = Some(node),
             Act::Ask(Ask::Uncordon(node)) => line.uncordon = Some(node),
             Act::Ask(Ask::Drain(node)) => line.drain = Some(node),
+            Act::Ask(Ask::Vacate(node)) => line.vacate = Some(node),
             Act::Strike(fault) => line.fault = Some(fault),
         }
         line.serialize(to)
@@ -314,8 +319,22 @@ impl Serialize for Entry {
 
 impl<'de> Deserialize<'de> for Entry {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let Line { at, when, create, scale, patch, replace, relabel, evict, delete, cordon, uncordon, drain, fault } =
-            Line::deserialize(from)?;
+        let Line {
+            at,
+            when,
+            create,
+            scale,
+            patch,
+            replace,
+            relabel,
+            evict,
+            delete,
+            cordon,
+            uncordon,
+            drain,
+            vacate,
+            fault,
+        } = Line::deserialize(from)?;
         let object = |manifest: Option<Value>| {
             manifest.map(|manifest| try_object(manifest).map_err(de::Error::custom)).transpose()
         };
@@ -331,13 +350,15 @@ impl<'de> Deserialize<'de> for Entry {
             cordon.map(|node| Act::Ask(Ask::Cordon(node))),
             uncordon.map(|node| Act::Ask(Ask::Uncordon(node))),
             drain.map(|node| Act::Ask(Ask::Drain(node))),
+            vacate.map(|node| Act::Ask(Ask::Vacate(node))),
             fault.map(Act::Strike),
         ];
         let mut acts = acts.into_iter().flatten();
         match (acts.next(), acts.next()) {
             (Some(act), None) => Ok(Entry { at, when, act }),
             (None, _) => Err(de::Error::custom(
-                "an entry needs one of create, scale, patch, replace, relabel, evict, delete, cordon, uncordon, drain, fault",
+                "an entry needs one of create, scale, patch, replace, relabel, evict, delete, cordon, uncordon, drain, vacate, \
+                 fault",
             )),
             (Some(_), Some(_)) => Err(de::Error::custom("an entry does one thing; write two entries for two")),
         }
@@ -1003,6 +1024,7 @@ impl fmt::Display for Entry {
         }
         match &self.act {
             Act::Ask(Ask::Drain(node)) => write!(f, "operator: drain no/{node}"),
+            Act::Ask(Ask::Vacate(node)) => write!(f, "operator: vacate no/{node}"),
             Act::Ask(Ask::Evict(Evict { pod, grace_seconds: None, .. })) => write!(f, "operator: evict po/{pod}*"),
             Act::Ask(Ask::Evict(Evict { pod, grace_seconds: Some(grace), .. })) => {
                 write!(f, "operator: evict po/{pod}* within {grace}s")

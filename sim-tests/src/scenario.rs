@@ -523,7 +523,7 @@ impl Scenario {
                 Act::Ask(Ask::Relabel(_) | Ask::Evict(_)) => {}
                 Act::Ask(Ask::Patch(patch)) => is_there(patch.kind, &patch.namespace, &patch.name).map_err(wrong)?,
                 Act::Ask(Ask::Delete(one)) => is_there(one.kind, &one.namespace, &one.name).map_err(wrong)?,
-                Act::Ask(Ask::Cordon(node) | Ask::Uncordon(node) | Ask::Drain(node)) => {
+                Act::Ask(Ask::Cordon(node) | Ask::Uncordon(node) | Ask::Drain(node) | Ask::Vacate(node)) => {
                     known("node", node, &nodes).map_err(wrong)?;
                 }
                 Act::Strike(fault) => {

@@ -33,6 +33,10 @@ pub enum Role {
     Garbage,
     /// The namespace controller.
     Namespaces,
+    /// The endpoints controller.
+    Endpoints,
+    /// The controller of disruption budgets.
+    Disruption,
     /// A node's kubelet.
     Kubelet,
     /// Somebody at a keyboard.

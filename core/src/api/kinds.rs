@@ -619,7 +619,7 @@ pub const KINDS: &[KindRow] = &[
         has_generation: true,
         message: "policy/v1.PodDisruptionBudget",
         columns: workloads::POD_DISRUPTION_BUDGET,
-        effect: Effect::NotYet("no controller counts its pods"),
+        effect: Effect::Acts,
         rules: validation::POD_DISRUPTION_BUDGET,
         ..KindRow::EMPTY
     },

@@ -2,12 +2,15 @@
 
 pub mod access;
 pub mod base64;
+pub mod budget;
+pub mod condition;
 pub mod core_v1;
 pub mod cronjob;
 pub mod custom;
 pub mod defaults;
 pub mod definition;
 pub mod deployment;
+pub mod endpoints;
 pub mod event;
 pub mod int_or_string;
 pub mod job;

@@ -425,6 +425,20 @@ impl Object {
         object
     }
 
+    /// The same object with these fields beside metadata, and no others. Only objects that can be [read](Object::read)
+    /// have them replaced so.
+    pub fn with_fields(&self, fields: &impl Serialize) -> Object {
+        let fields = serde_json::to_value(fields).expect("API structs have string keys and finite numbers");
+        let mut object = self.clone();
+        object.edit_plain(|rest| {
+            rest.edit(|all| {
+                all.clear();
+                all.extend(fields.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
+            });
+        });
+        object
+    }
+
     /// Its body, if it is of this type.
     pub fn get<T: Resource>(&self) -> Option<&T> {
         T::of(self)

@@ -1,4 +1,4 @@
-//! Service: what the next version of one has from it.
+//! Service: its fields that controllers act on, and what the next version of one has from it.
 //!
 //! Addresses and ports are given by the server. An author who leaves them out wants the same, and who asks for a type
 //! without them wants none.
@@ -6,10 +6,60 @@
 //! Source: Kubernetes, `pkg/registry/core/service/storage`, `patchAllocatedValues` and `dropTypeDependentFields`, release
 //! 1.32.
 
+use crate::api::int_or_string::IntOrString;
+use crate::api::meta::Labels;
 use crate::api::object::Object;
 use crate::api::plain::text;
+use crate::api_struct;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
+
+api_struct! {
+    /// A service, but for its metadata.
+    pub struct Service {
+        /// What is wished.
+        spec "spec": ServiceSpec,
+    }
+}
+
+api_struct! {
+    /// What is wished of a service, as far as it is about the pods behind it.
+    pub struct ServiceSpec {
+        /// `ClusterIP` if empty.
+        kind "type": String,
+        /// The labels of the pods behind it; if empty, its author says what is behind it.
+        selector "selector": Labels,
+        /// Its address; `None` if it is to have none.
+        cluster_ip "clusterIP": String,
+        /// Whether pods are shown that are not ready.
+        publish_not_ready_addresses "publishNotReadyAddresses": bool,
+        /// Its ports.
+        ports "ports": Vec<ServicePort>,
+    }
+}
+
+api_struct! {
+    /// One port of a service.
+    pub struct ServicePort {
+        /// Its name; may be empty if it is the only one.
+        name "name": String,
+        /// `TCP` if empty.
+        protocol "protocol": String,
+        /// Its number.
+        port "port": i32,
+        /// Which port of the pods is meant, by number or by name; the same number if absent.
+        target_port "targetPort": Option<IntOrString>,
+        /// What is spoken there.
+        app_protocol "appProtocol": String,
+    }
+}
+
+impl ServiceSpec {
+    /// Whether it has no address of its own.
+    pub fn is_headless(&self) -> bool {
+        matches!(self.cluster_ip.as_str(), "" | "None")
+    }
+}
 
 /// See the module.
 pub fn carry_over(new: &mut Object, old: &Object) {

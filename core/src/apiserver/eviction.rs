@@ -6,8 +6,10 @@
 //! Source: Kubernetes documentation, "API-initiated Eviction" and "Specifying a Disruption Budget for your Application";
 //! `pkg/registry/core/pod/storage/eviction.go`.
 
+use crate::api::budget::{BudgetStatus, DISRUPTION_ALLOWED, INSUFFICIENT_PODS};
+use crate::api::condition::Condition;
 use crate::api::kinds::Kind;
-use crate::api::meta::Time;
+use crate::api::meta::{Time, parse_rfc3339};
 use crate::api::name::Name;
 use crate::api::object::Object;
 use crate::api::plain::{count, number, text};
@@ -17,14 +19,14 @@ use crate::api::status::{Reason, Status};
 use crate::store::Store;
 use crate::time::Now;
 use crate::{decision_enum, decision_table};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 decision_enum! {
     /// What would be lost with the pod.
     pub enum Loss {
         /// Nothing: it has not started, has ended, or is leaving.
         Nothing,
-        /// What was granted before.
+        /// What was granted before, for this pod and no earlier one of its name.
         Granted,
         /// Little: it is not ready, and its budget lets such pods go.
         Unready,
@@ -102,6 +104,7 @@ pub fn evict(now: Now, store: &Store, stored: &Object) -> Result<Outcome, Status
     let budget = budgets.first().copied();
     let row = eviction(loss(pod, budget), allowed(&budgets));
     match (row.then, budget) {
+        (Action::Charge, _) if planted!(EvictionNotCharged) => Ok(Outcome::Delete),
         (Action::Delete, _) | (_, None) => Ok(Outcome::Delete),
         (Action::Charge, Some(budget)) => Ok(Outcome::Charge(charged(now, budget, &pod.metadata.name))),
         (Action::Unclear, _) => {
@@ -140,13 +143,20 @@ pub fn budgets<'a>(store: &'a Store, pod: &Object) -> Vec<&'a Object> {
 
 fn loss(pod: &Pod, budget: Option<&Object>) -> Loss {
     let idle = pod.metadata.is_deleting() || pod.status.phase != PodPhase::Running;
-    let granted = budget.is_some_and(|budget| budget.at(&["status", "disruptedPods", &pod.metadata.name]).is_some());
+    let granted = budget.is_some_and(|budget| is_granted(budget, pod));
     match budget {
         _ if idle => Loss::Nothing,
         _ if granted => Loss::Granted,
         Some(budget) if !pod.is_ready() && lets_unready_go(budget) => Loss::Unready,
         _ => Loss::Counted,
     }
+}
+
+/// Whether an eviction of this pod was granted. A pod of its name that went before it is none of its business; times are
+/// whole seconds, and one that was made in the second of the grant may have followed it.
+fn is_granted(budget: &Object, pod: &Pod) -> bool {
+    let granted = parse_rfc3339(text(budget, &["status", "disruptedPods", &pod.metadata.name]));
+    granted.is_ok_and(|at| pod.metadata.creation_timestamp.is_none_or(|created| created < Time::of(at)))
 }
 
 /// Source: `spec.unhealthyPodEvictionPolicy`, by default `IfHealthyBudget`.
@@ -175,18 +185,24 @@ fn status(budget: &Object, field: &str) -> i64 {
 
 /// The budget with one disruption less, which this pod has got.
 fn charged(now: Now, budget: &Object, pod: &str) -> Object {
-    let left = status(budget, "disruptionsAllowed") - 1;
-    let mut budget = budget.clone();
-    budget.edit_plain(|rest| {
-        if let Some(status) = rest.get_mut("status") {
-            status["disruptionsAllowed"] = left.into();
-            if !status["disruptedPods"].is_object() {
-                status["disruptedPods"] = json!({});
-            }
-            status["disruptedPods"][pod] = Time::of(now.wall).to_string().into();
-        }
-    });
-    budget
+    let status = budget.at(&["status"]).cloned();
+    // One that cannot be read allows nothing, so that none is charged.
+    let Some(mut status) = status.and_then(|status| serde_json::from_value::<BudgetStatus>(status).ok()) else {
+        return budget.clone();
+    };
+    status.disruptions_allowed -= 1;
+    status.disrupted_pods.insert(pod.into(), Time::of(now.wall));
+    if status.disruptions_allowed == 0 {
+        let condition = Condition {
+            kind: DISRUPTION_ALLOWED.into(),
+            status: "False".into(),
+            observed_generation: status.observed_generation,
+            reason: INSUFFICIENT_PODS.into(),
+            ..Default::default()
+        };
+        Condition::put(now, &mut status.conditions, condition);
+    }
+    budget.with_status(&status)
 }
 
 fn too_many(why: String, retry_after: u32) -> Status {
@@ -198,6 +214,8 @@ fn too_many(why: String, retry_after: u32) -> Status {
 mod tests {
     use super::*;
     use crate::program::Revision;
+    use crate::time::Wall;
+    use serde_json::json;
 
     fn store(objects: &[Object]) -> Store {
         let mut store = Store::default();
@@ -244,7 +262,12 @@ mod tests {
         assert_eq!(told(&running, &[budget("b", json!({}), spent.clone())]), "delete", "no selector, no pods");
         assert_eq!(
             told(&running, &one(&left)),
-            r#"charge {"currentHealthy":3,"desiredHealthy":2,"disruptedPods":{"p":"1970-01-01T00:00:00Z"},"disruptionsAllowed":0,"observedGeneration":1}"#
+            concat!(
+                r#"charge {"conditions":[{"lastTransitionTime":"1970-01-01T00:00:00Z","message":"","observedGeneration":1,"#,
+                r#""reason":"InsufficientPods","status":"False","type":"DisruptionAllowed"}],"currentHealthy":3,"#,
+                r#""desiredHealthy":2,"disruptedPods":{"p":"1970-01-01T00:00:00Z"},"disruptionsAllowed":0,"#,
+                r#""expectedPods":0,"observedGeneration":1}"#
+            )
         );
         assert_eq!(
             told(&running, &one(&spent)),
@@ -262,7 +285,12 @@ mod tests {
         let two = [budget("a", web(), left.clone()), budget("b", web(), left.clone())];
         assert!(told(&running, &two).starts_with("500: This pod has more than one"));
         let mut granted = spent.clone();
-        granted["disruptedPods"] = json!({"p": "1970-01-01T00:00:00Z"});
+        granted["disruptedPods"] = json!({"p": "1970-01-01T00:00:10Z"});
         assert_eq!(told(&running, &one(&granted)), "delete", "asked for again");
+        let made =
+            |second: i64| running.with_meta(|meta| meta.creation_timestamp = Some(Time::of(Wall::from_secs(second))));
+        assert_eq!(told(&made(9), &one(&granted)), "delete");
+        assert!(told(&made(10), &one(&granted)).starts_with("429"), "it may be another");
+        assert!(told(&made(11), &one(&granted)).starts_with("429"), "it is another of that name");
     }
 }

@@ -13,6 +13,7 @@ pub mod discovery;
 pub mod eviction;
 pub mod fields;
 pub mod origin;
+mod own;
 mod pods;
 mod program;
 pub mod services;

@@ -15,19 +15,21 @@ use crate::apiserver::admission;
 use crate::apiserver::definitions::Definitions;
 use crate::apiserver::deletion::{self, Outcome};
 use crate::apiserver::eviction;
+use crate::apiserver::own;
 use crate::apiserver::pods;
 use crate::apiserver::services::{self, Given};
 use crate::client::Deadlines;
 use crate::patch::Patch;
 use crate::program::{
-    Answer, CommitId, Committed, Effect, Effects, Input, Level, Part, Program, Query, Request, RequestId, Revision,
-    Verb, WatchEvent, WatchFrom, Write,
+    Answer, CommitId, Committed, DeleteOptions, Effect, Effects, Input, Level, Part, Program, Query, Request,
+    RequestId, Revision, Verb, WatchEvent, WatchFrom, Write,
 };
 use crate::rng::Draw;
 use crate::store::{Store, Watchers};
 use crate::time::{Duration, Instant, Now};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddrV4;
 
 /// How an API server behaves.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,12 +46,16 @@ pub struct Options {
     /// From where services get their addresses.
     #[serde(default)]
     pub services: services::Options,
+    /// Where it is reached, for the service `kubernetes`; there is none if absent.
+    #[serde(default)]
+    pub advertise: Option<SocketAddrV4>,
 }
 
 impl Options {
     /// Kubernetes' values.
     pub fn with_seed(seed: u64) -> Self {
-        Options { seed, bookmark_every: Duration::from_secs(60), rbac: false, services: services::Options::default() }
+        let (services, bookmark_every) = (services::Options::default(), Duration::from_secs(60));
+        Options { seed, bookmark_every, rbac: false, services, advertise: None }
     }
 }
 
@@ -216,7 +222,8 @@ impl ApiServer {
         pods::system_classes().for_each(|class| self.make(now, class, out));
     }
 
-    /// Makes the service account `default` in a namespace that lives and has none.
+    /// Makes the service account `default` in a namespace that lives and has none, and in `default` what leads to the
+    /// server itself.
     ///
     /// Source: Kubernetes documentation, "Service Accounts", default service accounts.
     fn complete_namespace(&mut self, now: Now, namespace: &Name, out: &mut Effects) {
@@ -229,6 +236,27 @@ impl ApiServer {
             (meta.namespace, meta.name) = ((**namespace).into(), namespace::DEFAULT_ACCOUNT.into());
         });
         self.make(now, account, out);
+        if &**namespace == own::NAMESPACE
+            && let Some(at) = self.options.advertise
+        {
+            own::all(self.options.services, at).into_iter().for_each(|object| self.keep(now, object, out));
+        }
+    }
+
+    /// Writes an object that the server wants to be like this, unless it is.
+    fn keep(&mut self, now: Now, object: Object, out: &mut Effects) {
+        let key = object.key();
+        match self.store.get(&key) {
+            None => self.make(now, object, out),
+            // A service's address is fixed.
+            Some(_) if key.kind == Kind::Service => {}
+            Some(stored) if stored.same_but_for_meta(&object) || self.busy.contains_key(&key) => {}
+            Some(stored) => {
+                let (expect, meta) = (stored.revision(), stored.meta().clone());
+                let object = object.with_meta(|new| *new = meta);
+                self.commit(None, key, expect, Some(object), Then::Changed, out);
+            }
+        }
     }
 
     /// Removes the objects of custom kinds that nobody defines any more: under another definition of the same name they
@@ -263,7 +291,11 @@ impl ApiServer {
             return;
         }
         let uid = self.draw("uid", &key).uuid();
-        match admission::created(now, object, uid, None) {
+        let created = admission::created(now, object, uid, None).and_then(|object| match key.kind {
+            Kind::Service => self.given.allotted(object, self.draw("service", &key)),
+            _ => Ok(object),
+        });
+        match created {
             Ok(object) => drop(self.commit(None, key, Revision(0), Some(object), Then::Created, out)),
             Err(status) => out.log(Level::Error, format!("apiserver: {key}: {status}")),
         }
@@ -502,7 +534,10 @@ impl ApiServer {
                 if options.eviction
                     && let eviction::Outcome::Charge(object) = eviction::evict(now, &self.store, found()?)? =>
             {
-                return Ok(Admitted::First { object, next: Verb::Delete { key, options } });
+                // It is granted: what follows is the end of this very pod, and asks no budget again.
+                let uid = options.uid.clone().or_else(|| stored.map(|pod| pod.meta().uid.clone()));
+                let next = Verb::Delete { key, options: DeleteOptions { eviction: false, uid, ..options } };
+                return Ok(Admitted::First { object, next });
             }
             Verb::Delete { options, .. } => match deletion::delete(now, found()?, &options)? {
                 Outcome::Remove => return Ok(Admitted::removal(key.clone(), found()?)),
@@ -728,6 +763,7 @@ impl ApiServer {
             Kind::Custom(_) if self.definitions.of(key.kind).is_none() => self.forget_undefined(out),
             Kind::Namespace => self.complete_namespace(now, &key.name, out),
             Kind::ServiceAccount => self.complete_namespace(now, &key.namespace, out),
+            _ if own::is_own(key) => self.complete_namespace(now, &key.namespace, out),
             _ => {}
         }
     }
@@ -819,7 +855,6 @@ impl Program for ApiServer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::program::DeleteOptions;
     use serde_json::json;
 
     /// An API server whose writes are durable at once, unless they are held back.

@@ -55,7 +55,7 @@ impl Network {
     }
 
     /// The address so far from its first one.
-    fn nth(self, nth: u32) -> Ipv4Addr {
+    pub(super) fn nth(self, nth: u32) -> Ipv4Addr {
         Ipv4Addr::from(u32::from(self.first) + nth)
     }
 }

@@ -52,6 +52,18 @@ pub enum Change {
     Synced,
 }
 
+impl Change {
+    /// What an object was and is; neither if it is about none.
+    pub fn sides(&self) -> (Option<&Object>, Option<&Object>) {
+        match self {
+            Change::Added(new) => (None, Some(new)),
+            Change::Modified { old, new } => (Some(old), Some(new)),
+            Change::Deleted(old) => (Some(old), None),
+            Change::Synced => (None, None),
+        }
+    }
+}
+
 /// What a list-watch has been through. Read by `/metrics`, under GoKube's names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -175,6 +187,11 @@ impl Informer {
     /// Whether news reach it now.
     pub fn is_connected(&self) -> bool {
         matches!(self.state, State::Watching { .. })
+    }
+
+    /// All changes up to this revision are in the view.
+    pub fn revision(&self) -> Revision {
+        self.revision
     }
 
     /// The kind that it views.

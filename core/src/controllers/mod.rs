@@ -3,8 +3,11 @@
 pub mod attempts;
 pub mod cronjob;
 pub mod deployment;
+pub mod disruption;
+pub mod endpoints;
 pub mod garbage;
 pub mod job;
+pub(crate) mod labelled;
 pub mod namespaces;
 pub mod node_lifecycle;
 pub mod replicaset;
@@ -17,8 +20,8 @@ pub mod workload;
 
 use crate::pages::Page;
 
-/// The pages of what happens to pods and nodes that are lost, and to what is left over. The sets' own come first in a
-/// pod's life, and are listed by themselves.
+/// The pages of what is told of pods that run, of what happens to pods and nodes that are lost, and to what is left over.
+/// The sets' own come first in a pod's life, and are listed by themselves.
 pub fn pages() -> Vec<Page> {
-    [node_lifecycle::pages(), garbage::pages(), namespaces::pages()].concat()
+    [endpoints::pages(), disruption::pages(), node_lifecycle::pages(), garbage::pages(), namespaces::pages()].concat()
 }

@@ -132,15 +132,20 @@ impl World {
 
     /// Somebody asks for something; it must be granted.
     pub fn ask(&mut self, verb: Verb) -> Option<Object> {
-        self.requests += 1;
-        let from = RequestId(self.requests);
         let told = format!("{verb:?}");
-        self.serve(Input::Request { from, request: verb.into() });
-        match self.own_answers.remove(&from).expect("the server answers at once") {
+        match self.answer(verb) {
             Answer::Object { object, .. } => Some(object),
             Answer::Removed(_) => None,
             other => panic!("{told}: {other:?}"),
         }
+    }
+
+    /// Somebody asks for something, and is answered.
+    pub fn answer(&mut self, verb: Verb) -> Answer {
+        self.requests += 1;
+        let from = RequestId(self.requests);
+        self.serve(Input::Request { from, request: verb.into() });
+        self.own_answers.remove(&from).expect("the server answers at once")
     }
 
     pub fn create(&mut self, kind: Kind, value: Value) -> Object {

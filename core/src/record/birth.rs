@@ -2,6 +2,8 @@
 
 use crate::api::object::Object;
 use crate::apiserver::{self, ApiServer};
+use crate::controllers::disruption::{self, DisruptionController};
+use crate::controllers::endpoints::{self, EndpointsController};
 use crate::controllers::garbage::{self, GarbageCollector};
 use crate::controllers::namespaces::{self, NamespaceController};
 use crate::controllers::node_lifecycle::{self, NodeLifecycle};
@@ -28,6 +30,10 @@ pub enum Birth {
     Garbage { options: garbage::Options, seed: u64 },
     /// The controller of namespaces.
     Namespaces { options: namespaces::Options, seed: u64 },
+    /// The controller of endpoints.
+    Endpoints { options: endpoints::Options, seed: u64 },
+    /// The controller of disruption budgets.
+    Disruption { options: disruption::Options, seed: u64 },
     /// A node's kubelet.
     Kubelet(Box<kubelet::Options>),
 }
@@ -61,6 +67,8 @@ impl Birth {
             Birth::NodeLifecycle { .. } => "node-lifecycle".into(),
             Birth::Garbage { .. } => "garbage".into(),
             Birth::Namespaces { .. } => "namespaces".into(),
+            Birth::Endpoints { .. } => "endpoints".into(),
+            Birth::Disruption { .. } => "disruption".into(),
             Birth::Kubelet(options) => format!("kubelet-{}", options.node),
         }
     }
@@ -74,6 +82,8 @@ impl Birth {
             Birth::NodeLifecycle { options, seed } => Box::new(NodeLifecycle::new(options, seed)),
             Birth::Garbage { options, seed } => Box::new(GarbageCollector::new(options, seed)),
             Birth::Namespaces { options, seed } => Box::new(NamespaceController::new(options, seed)),
+            Birth::Endpoints { options, seed } => Box::new(EndpointsController::new(options, seed)),
+            Birth::Disruption { options, seed } => Box::new(DisruptionController::new(options, seed)),
             Birth::Kubelet(options) => Box::new(Kubelet::new(*options)),
         }
     }
@@ -87,6 +97,8 @@ impl Birth {
             | Birth::NodeLifecycle { .. }
             | Birth::Garbage { .. }
             | Birth::Namespaces { .. }
+            | Birth::Endpoints { .. }
+            | Birth::Disruption { .. }
             | Birth::Kubelet(_) => &[],
         }
     }

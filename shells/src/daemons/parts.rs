@@ -15,7 +15,7 @@ use crate::node::{Fake, Namespaces, NodeServer, Share, facts};
 use crate::recording::Recorder;
 use miniku_core::apiserver::{self, services};
 use miniku_core::client::{Backoff, informer};
-use miniku_core::controllers::{garbage, namespaces, node_lifecycle, workload};
+use miniku_core::controllers::{disruption, endpoints, garbage, namespaces, node_lifecycle, workload};
 use miniku_core::kubelet;
 use miniku_core::record::Birth;
 use miniku_core::scheduler::{SchedulerOptions, Strategy};
@@ -72,7 +72,13 @@ pub fn serve(
     };
     let engine = engine(state)?;
     let access = access::access(access, state)?;
-    let options = apiserver::Options { services, rbac: access.rbac, ..apiserver::Options::with_seed(clock::seed()) };
+    let advertise = match address {
+        // A port that is chosen by the system is not known yet.
+        SocketAddr::V4(at) if at.port() != 0 => Some(at),
+        SocketAddr::V4(_) | SocketAddr::V6(_) => None,
+    };
+    let options =
+        apiserver::Options { services, advertise, rbac: access.rbac, ..apiserver::Options::with_seed(clock::seed()) };
     let host = ApiHost::start(clock, options, engine, recorder).map_err(|error| DaemonError(error.to_string()))?;
     let api = HttpApi::new(host.clone(), access);
     let allowed_hosts = listen.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
@@ -123,6 +129,8 @@ pub fn controllers(eviction_after: Duration, informer: informer::Options) -> Vec
         Birth::NodeLifecycle { options: lifecycle, seed: clock::seed() },
         Birth::Garbage { options: garbage, seed: clock::seed() },
         Birth::Namespaces { options: namespaces, seed: clock::seed() },
+        Birth::Endpoints { options: endpoints::Options { informer }, seed: clock::seed() },
+        Birth::Disruption { options: disruption::Options { informer }, seed: clock::seed() },
     ]
 }
 

@@ -123,8 +123,17 @@ fn killed_up_is_replayed(runtime: &'static str) {
         let up = up.unwrap();
         up.ready().running("app=s0", 3);
         assert!(up.terminate().0.success());
-        let programs =
-            ["apiserver", "scheduler", "workloads", "node-lifecycle", "garbage", "namespaces", "kubelet-node-1"];
+        let programs = [
+            "apiserver",
+            "scheduler",
+            "workloads",
+            "node-lifecycle",
+            "garbage",
+            "namespaces",
+            "endpoints",
+            "disruption",
+            "kubelet-node-1",
+        ];
         flight.exact(&programs.map(|program| (program, 4, 3)));
     });
 }
@@ -171,7 +180,17 @@ fn killed_parts_are_replayed(runtime: &'static str) {
         });
         running.into_iter().for_each(|daemon| assert!(daemon.terminate().0.success()));
         assert!(server.unwrap().terminate().0.success());
-        let programs = ["apiserver", "scheduler", "workloads", "node-lifecycle", "garbage", "namespaces", "kubelet-n"];
+        let programs = [
+            "apiserver",
+            "scheduler",
+            "workloads",
+            "node-lifecycle",
+            "garbage",
+            "namespaces",
+            "endpoints",
+            "disruption",
+            "kubelet-n",
+        ];
         flight.exact(&programs.map(|program| (program, 3, 2)));
     });
 }

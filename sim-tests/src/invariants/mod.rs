@@ -105,6 +105,7 @@ checkers! {
     record     "S-record"    Record;
     pending    "L-sched"     Pending;
     named      "S-named"     Named;
+    budget     "S-budget"    Budget;
     rollout    "S-rollout"   Rollout;
     job        "S-job"       JobsCount;
 }

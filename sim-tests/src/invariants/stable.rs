@@ -4,13 +4,19 @@
 //! at by [`crate::scenario`] at the end of a run, since it speaks of a time span and not of a fact.
 //! Catches: whatever waits for ever for something that will not come; two programs that never agree.
 
+use super::budget::healthy;
 use crate::runtime::Behaviour;
 use crate::truth::Truth;
 use crate::world::World;
+use miniku_core::api::budget::{PodDisruptionBudget, SYNC_FAILED};
+use miniku_core::api::endpoints::EndpointSlice;
+use miniku_core::api::kinds::Kind;
 use miniku_core::api::namespace::Namespace;
 use miniku_core::api::node::Node;
+use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::{Pod, PodSpec, RestartPolicy};
 use miniku_core::api::replicaset::ReplicaSet;
+use miniku_core::api::service::Service;
 use miniku_core::kubelet::runtime::{ContainerSpec, Limits};
 use miniku_core::time::{Duration, Instant};
 
@@ -44,7 +50,8 @@ pub fn lasts(spec: &PodSpec, any_image: bool) -> bool {
 
 /// What is not as it should be, if anything.
 pub fn missing(truth: &Truth) -> Option<String> {
-    nodes(truth).or_else(|| pods(truth)).or_else(|| sets(truth)).or_else(|| processes(truth)).or_else(|| {
+    let all = nodes(truth).or_else(|| pods(truth)).or_else(|| sets(truth)).or_else(|| processes(truth));
+    all.or_else(|| budgets(truth)).or_else(|| services(truth)).or_else(|| {
         let ending = |namespace: &&Namespace| {
             let name = &namespace.metadata.name;
             namespace.metadata.is_deleting() && !is_held(truth, |pod| pod.metadata.namespace == *name)
@@ -165,6 +172,71 @@ fn sets(truth: &Truth) -> Option<String> {
         }
         if set.status.observed_generation != set.metadata.generation {
             return Some(format!("replica set {name} was not looked at since it changed"));
+        }
+    }
+    None
+}
+
+fn of_kind(truth: &Truth, kind: Kind) -> impl Iterator<Item = &Object> {
+    truth
+        .disk
+        .objects()
+        .range(Key::new(kind, "", "")..)
+        .take_while(move |(key, _)| key.kind == kind)
+        .map(|(_, one)| one)
+}
+
+fn budgets(truth: &Truth) -> Option<String> {
+    for object in of_kind(truth, Kind::PodDisruptionBudget).filter(|object| !object.meta().is_deleting()) {
+        let (name, budget) = (&object.meta().name, object.read::<PodDisruptionBudget>()?);
+        let status = &budget.status;
+        // What it could not be counted from is somebody's wish too.
+        if status.conditions.iter().any(|one| one.reason == SYNC_FAILED) {
+            continue;
+        }
+        let has = healthy(truth, &object.meta().namespace, &budget);
+        let allowed = if status.expected_pods > 0 { (has - status.desired_healthy).max(0) } else { 0 };
+        if (status.current_healthy, status.disruptions_allowed) != (has, allowed) {
+            let (told, may) = (status.current_healthy, status.disruptions_allowed);
+            return Some(format!("budget {name} says {told} healthy pods, {may} may go; they are {has}, {allowed}"));
+        }
+        if !status.disrupted_pods.is_empty() || status.observed_generation != object.meta().generation {
+            return Some(format!("budget {name} was not looked at since it changed"));
+        }
+    }
+    None
+}
+
+/// Each service with a selector shows its pods.
+fn services(truth: &Truth) -> Option<String> {
+    for object in of_kind(truth, Kind::Service).filter(|object| !object.meta().is_deleting()) {
+        let (meta, service) = (object.meta(), object.read::<Service>()?);
+        if service.spec.selector.is_empty() || service.spec.kind == "ExternalName" {
+            continue;
+        }
+        let (namespace, name) = (&meta.namespace, &meta.name);
+        let own = |slice: &&Object| {
+            slice.meta().namespace == *namespace && slice.meta().controller().is_some_and(|by| by.uid == meta.uid)
+        };
+        let slices: Vec<EndpointSlice> =
+            of_kind(truth, Kind::EndpointSlice).filter(own).filter_map(Object::read).collect();
+        if slices.is_empty() || truth.object(&Key::new(Kind::Endpoints, namespace, name)).is_none() {
+            return Some(format!("service {name} has no endpoints, not even empty ones"));
+        }
+        let endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
+        let mut shown: Vec<&str> =
+            endpoints.filter_map(|one| one.target_ref.as_ref()).map(|target| target.uid.as_str()).collect();
+        let selected = |pod: &&Pod| {
+            pod.metadata.namespace == *namespace
+                && service.spec.selector.iter().all(|(key, value)| pod.metadata.labels.get(key) == Some(value))
+        };
+        let reached = |pod: &&Pod| !pod.status.pod_ip.is_empty() && !pod.status.phase.is_final();
+        let mut are: Vec<&str> =
+            truth.all::<Pod>().filter(selected).filter(reached).map(|pod| pod.metadata.uid.as_str()).collect();
+        shown.sort_unstable();
+        are.sort_unstable();
+        if shown != are {
+            return Some(format!("service {name} shows {} endpoints, and has {}", shown.len(), are.len()));
         }
     }
     None

@@ -9,7 +9,7 @@ pub mod claim;
 pub mod failures;
 mod program;
 pub mod revisions;
-mod selecting;
+pub(in crate::controllers) mod selecting;
 
 pub use program::{BURST, Options, WorkloadController};
 

@@ -16,7 +16,7 @@ pub struct Selecting {
 type Label = (String, Option<(String, String)>);
 
 impl Selecting {
-    /// An owner is there. Its selector never changes.
+    /// An owner is there. If its selector may change, it is removed with the old one and added with the new.
     pub fn add(&mut self, key: &Key, selector: &LabelSelector) {
         self.by_label.entry(demanded(key, selector)).or_default().insert(key.clone());
     }

@@ -1,0 +1,173 @@
+//! S-budget: No eviction leaves fewer healthy pods than their disruption budget demands, unless pods were lost otherwise since it was counted.
+//!
+//! Healthy is what is stored as ready and nobody has begun to delete. Between a loss that nobody could refuse (a crash, a
+//! deletion) and the next count a budget allows more than there is: that is excused. Catches: two evictions on one
+//! disruption; a count that overlooks what was granted.
+
+use super::{Broken, Checker};
+use crate::truth::{Fact, Sight, Truth};
+use miniku_core::api::budget::PodDisruptionBudget;
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::object::{Key, Object};
+use miniku_core::api::pod::Pod;
+use miniku_core::program::Verb;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What was asked about pods, and which budgets allow too much for reasons that are none of the evictions' own.
+#[derive(Default)]
+pub struct Budget {
+    asked: BTreeMap<Key, Asked>,
+    excused: BTreeSet<Key>,
+}
+
+/// How the end of a pod was asked for.
+#[derive(Clone, Copy, Default)]
+struct Asked {
+    eviction: bool,
+    otherwise: bool,
+}
+
+fn is_healthy(object: Option<&Object>) -> bool {
+    object.and_then(Object::get::<Pod>).is_some_and(|pod| pod.is_ready() && !pod.metadata.is_deleting())
+}
+
+/// The budgets of a namespace, as stored.
+pub(super) fn budgets<'a>(truth: &'a Truth, namespace: &'a str) -> impl Iterator<Item = (&'a Object, PodDisruptionBudget)> {
+    let first = Key::new(Kind::PodDisruptionBudget, namespace, "");
+    let all = truth.disk.objects().range(first..);
+    let all = all.take_while(move |(key, _)| key.kind == Kind::PodDisruptionBudget && &*key.namespace == namespace);
+    all.filter_map(|(_, object)| Some((object, object.read()?)))
+}
+
+/// Whether a budget is about a pod.
+pub(super) fn selects(budget: &PodDisruptionBudget, pod: &Object) -> bool {
+    budget.spec.selector.as_ref().is_some_and(|selector| selector.matches(&pod.meta().labels))
+}
+
+/// How many of a budget's pods are healthy.
+pub(super) fn healthy(truth: &Truth, namespace: &str, budget: &PodDisruptionBudget) -> i32 {
+    let pods = truth.disk.objects().range(Key::new(Kind::Pod, namespace, "")..);
+    let pods = pods.take_while(|(key, _)| key.kind == Kind::Pod && &*key.namespace == namespace);
+    let count = pods.filter(|(_, pod)| selects(budget, pod) && is_healthy(Some(pod))).count();
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+impl Checker for Budget {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Sent, Sight::Durable]
+    }
+
+    fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
+        match fact {
+            Fact::Sent { request, .. } if !request.dry_run => {
+                if let Verb::Delete { key, options } = &request.verb
+                    && key.kind == Kind::Pod
+                {
+                    let asked = self.asked.entry(key.clone()).or_default();
+                    asked.eviction |= options.eviction;
+                    asked.otherwise |= !options.eviction;
+                }
+            }
+            Fact::Durable { change } if change.key.kind == Kind::PodDisruptionBudget => {
+                let Some(budget) = change.new.as_ref().and_then(|new| new.read::<PodDisruptionBudget>()) else {
+                    self.excused.remove(&change.key);
+                    return Ok(());
+                };
+                let has = healthy(truth, &change.key.namespace, &budget);
+                let (status, granted) = (&budget.status, i32::try_from(budget.status.disrupted_pods.len()));
+                if status.disruptions_allowed <= (has - granted.unwrap_or(i32::MAX) - status.desired_healthy).max(0) {
+                    self.excused.remove(&change.key);
+                }
+            }
+            Fact::Durable { change } if change.key.kind == Kind::Pod => {
+                let asked = self.asked.get(&change.key).copied().unwrap_or_default();
+                if change.new.is_none() {
+                    self.asked.remove(&change.key);
+                }
+                let Some(old) = change.old.as_ref().filter(|old| is_healthy(Some(old))) else { return Ok(()) };
+                let ends = change.new.as_ref().is_none_or(|new| new.meta().is_deleting());
+                let is_evicted = ends && asked.eviction && !asked.otherwise;
+                for (object, budget) in budgets(truth, &change.key.namespace).filter(|(_, budget)| selects(budget, old)) {
+                    let still = change.new.as_ref().is_some_and(|new| is_healthy(Some(new)) && selects(&budget, new));
+                    if still {
+                        continue;
+                    }
+                    if !is_evicted {
+                        self.excused.insert(object.key());
+                        continue;
+                    }
+                    let (has, needs) = (healthy(truth, &change.key.namespace, &budget), budget.status.desired_healthy);
+                    if has < needs && !self.excused.contains(&object.key()) {
+                        let what = format!("{} is evicted, and {has} of {needs} healthy pods are left", change.key);
+                        return Err(Broken::by(what).with([object, old]));
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::forged::{Story, pod, who};
+    use super::*;
+    use crate::truth::Role;
+    use miniku_core::program::{DeleteOptions, RequestId};
+    use serde_json::{Value, json};
+
+    fn ready(name: &str, ready: bool) -> Value {
+        let mut pod = pod(name, "n", "Running");
+        pod["metadata"]["labels"] = json!({"app": "web"});
+        pod["status"]["conditions"] = json!([{"type": "Ready", "status": if ready { "True" } else { "False" }}]);
+        pod
+    }
+
+    fn story() -> Story<Budget> {
+        let mut story = Story::<Budget>::new();
+        for name in ["a", "b", "c"] {
+            story.put(ready(name, true)).unwrap();
+        }
+        story.put(budget(3, 1)).unwrap();
+        story
+    }
+
+    fn budget(has: i32, allowed: i32) -> Value {
+        json!({"kind": "PodDisruptionBudget", "metadata": {"name": "b"},
+            "spec": {"selector": {"matchLabels": {"app": "web"}}, "minAvailable": 2},
+            "status": {"currentHealthy": has, "desiredHealthy": 2, "disruptionsAllowed": allowed, "expectedPods": 3}})
+    }
+
+    fn end(story: &mut Story<Budget>, name: &str, eviction: bool) -> Result<(), Broken> {
+        let key = Key::new(Kind::Pod, "default", name);
+        let options = DeleteOptions { eviction, ..Default::default() };
+        let request = Verb::Delete { key: key.clone(), options }.into();
+        story.see(Fact::Sent { who: &who(Role::Operator, "operator"), id: RequestId(1), request: &request })?;
+        let pod = story.truth.object(&key).unwrap().clone();
+        story.write(&pod, true).map(drop)
+    }
+
+    #[test]
+    fn fires_on_an_eviction_too_many() {
+        let mut story = story();
+        end(&mut story, "a", true).unwrap();
+        let broken = end(&mut story, "b", true).unwrap_err();
+        assert_eq!(broken.what, "pods/default/b is evicted, and 1 of 2 healthy pods are left");
+    }
+
+    #[test]
+    fn a_loss_that_was_not_counted_yet_is_excused() {
+        let mut first = story();
+        end(&mut first, "a", true).unwrap();
+        end(&mut first, "b", false).unwrap();
+        let mut story = story();
+        story.put(ready("a", false)).unwrap();
+        end(&mut story, "b", true).unwrap();
+        // Once it is counted, it is not.
+        let mut story = self::story();
+        story.put(ready("a", false)).unwrap();
+        story.put(budget(2, 0)).unwrap();
+        assert!(end(&mut story, "b", true).is_err());
+    }
+}
