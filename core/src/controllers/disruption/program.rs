@@ -323,6 +323,6 @@ impl Program for DisruptionController {
     }
 
     fn each_informer(&self, show: &mut dyn FnMut(&Informer)) {
-        [&self.budgets, &self.pods].into_iter().chain(&self.workloads).for_each(|view| show(view));
+        [&self.budgets, &self.pods].into_iter().chain(&self.workloads).for_each(show);
     }
 }

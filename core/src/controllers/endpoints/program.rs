@@ -406,6 +406,6 @@ impl Program for EndpointsController {
     }
 
     fn each_informer(&self, show: &mut dyn FnMut(&Informer)) {
-        [&self.services, &self.pods, &self.slices, &self.endpoints].into_iter().for_each(|view| show(view));
+        [&self.services, &self.pods, &self.slices, &self.endpoints].into_iter().for_each(show);
     }
 }
