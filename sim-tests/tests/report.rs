@@ -397,7 +397,7 @@ fn a_pods_address_shows_its_road_cause_by_cause() {
     let road = [
         "operator wakes up → asks to create replica set web-0",
         "replica set web-0 now exists",
-        "replicaset sees that there is replica set web-0",
+        "workloads sees that there is replica set web-0",
         "pod web-0-00000003 now exists: Pending",
         "scheduler sees that there is pod web-0-00000003",
         "pod web-0-00000003: is bound to node-4",

@@ -3,6 +3,7 @@
 //! An [`Object`] is cheap to clone and never changes; a changed one is a new one. Its JSON form is made once, when
 //! it is first asked for, and shared by every list and watcher.
 
+use crate::api::cronjob::CronJob;
 use crate::api::custom::{CustomKind, CustomResourceDefinition};
 use crate::api::deployment::Deployment;
 use crate::api::event::Event;
@@ -413,6 +414,7 @@ impl Object {
             Kind::StatefulSet => read::<StatefulSet>(self),
             Kind::ReplicationController => read::<ReplicationController>(self),
             Kind::Job => read::<Job>(self),
+            Kind::CronJob => read::<CronJob>(self),
             _ => None,
         }
     }

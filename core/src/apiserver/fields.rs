@@ -184,7 +184,17 @@ mod tests {
                 }
             });
         }
-        // Those inside of lists, which an empty object does not have.
+        for kind in [Kind::Deployment, Kind::StatefulSet, Kind::ReplicationController, Kind::Job, Kind::CronJob] {
+            let (_, id) = message(kind);
+            let mut body = Object::empty(kind).as_acted_on().expect("a controller acts on it");
+            body.each_rest(schema, &Type::Message(id), &mut String::new(), &mut |part| {
+                for field in part.acted_on {
+                    let message = schema.message(part.message);
+                    assert!(message.field(field).is_some(), "{}.{field}", message.name);
+                }
+            });
+        }
+        // Those inside of lists and of what may be absent, which an empty object does not have.
         let lists: &[(&str, &[&str])] = &[
             ("core/v1.Container", crate::api::pod::Container::FIELDS),
             ("core/v1.EnvVar", crate::api::pod::EnvVar::FIELDS),
@@ -196,6 +206,18 @@ mod tests {
             ("core/v1.ContainerStateTerminated", crate::api::pod::StateTerminated::FIELDS),
             ("meta/v1.OwnerReference", crate::api::meta::OwnerReference::FIELDS),
             ("core/v1.NodeCondition", crate::api::node::NodeCondition::FIELDS),
+            ("apps/v1.DeploymentCondition", crate::api::deployment::DeploymentCondition::FIELDS),
+            ("apps/v1.StatefulSetOrdinals", crate::api::statefulset::Ordinals::FIELDS),
+            ("apps/v1.ControllerRevision", crate::api::statefulset::ControllerRevision::FIELDS),
+            ("core/v1.PersistentVolumeClaim", crate::api::statefulset::ClaimTemplate::FIELDS),
+            ("batch/v1.JobCondition", crate::api::job::JobCondition::FIELDS),
+            ("batch/v1.UncountedTerminatedPods", crate::api::job::Uncounted::FIELDS),
+            ("batch/v1.PodFailurePolicy", crate::api::job::PodFailurePolicy::FIELDS),
+            ("batch/v1.PodFailurePolicyRule", crate::api::job::PodFailurePolicyRule::FIELDS),
+            ("batch/v1.PodFailurePolicyOnExitCodesRequirement", crate::api::job::OnExitCodes::FIELDS),
+            ("batch/v1.PodFailurePolicyOnPodConditionsPattern", crate::api::job::OnPodCondition::FIELDS),
+            ("batch/v1.SuccessPolicy", crate::api::job::SuccessPolicy::FIELDS),
+            ("batch/v1.SuccessPolicyRule", crate::api::job::SuccessPolicyRule::FIELDS),
         ];
         for (message, fields) in lists {
             let message = schema.message(schema.named(message).unwrap());

@@ -144,7 +144,9 @@ fn lists_of_very_many_items() {
         ask("POST", services, "json", &service(30_000));
         ask("PUT", &format!("{services}/a"), "json", &service(30_000));
 
-        let mut pod = json!({"metadata": {"name": "a"}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+        // What a pod is given at its creation may not be missing later.
+        let mut pod = json!({"metadata": {"name": "a"},
+            "spec": {"serviceAccountName": "default", "containers": [{"name": "c", "image": "i"}]}});
         pod["spec"]["tolerations"] =
             many(&|nth| json!({"key": format!("k{nth}"), "operator": "Exists"}), 40_000).into();
         pod["spec"]["volumes"] = many(&|nth| json!({"name": format!("v{nth}"), "emptyDir": {}}), 10_000).into();

@@ -66,6 +66,7 @@ fn a_deployment_is_rolled_out_and_goes() {
         };
         server.post(DEPLOYMENTS, &of("one")).ok();
         let said = |word: &str| server.cli("logs -l app=web").matches(word).count();
+        server.running("app=web", 3);
         until("three say one", || said("one") == 3);
         let path = format!("{DEPLOYMENTS}/web");
         server.put(&path, &of("two")).ok();
