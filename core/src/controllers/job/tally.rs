@@ -170,7 +170,7 @@ fn lately(job: &Job, pods: &[&Object]) -> (u32, Option<Wall>) {
     };
     let of = |wanted: Outcome| {
         let pods = pods.iter().filter_map(|one| one.get::<Pod>());
-        pods.filter(move |pod| outcome::of(job, pod) == wanted).filter_map(move |pod| ended(pod))
+        pods.filter(move |pod| outcome::of(job, pod) == wanted).filter_map(ended)
     };
     let success = of(Outcome::Success).max();
     let failures: Vec<Wall> = of(Outcome::Failure).filter(|at| Some(*at) > success).collect();
