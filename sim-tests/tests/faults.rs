@@ -75,7 +75,7 @@ fn every_fault_that_lasts_is_told_to_begin_and_to_end() {
         "freeze: {actor: scheduler, lasts: 5s}",
         "freeze: {actor: apiserver, lasts: 5s}",
         "slow: {actor: kubelet/node-1, delay: {min: 100ms, mean: 50ms}, lasts: 5s}",
-        "intruder: {actor: replicaset, share: 1/2, lasts: 5s}",
+        "intruder: {actor: workloads, share: 1/2, lasts: 5s}",
         "twin: {actor: garbage, lasts: 5s}",
         "nodeFreeze: {node: node-1, lasts: 5s}",
         "runtime: {node: node-1, trouble: noImages, lasts: 5s}",
@@ -207,9 +207,9 @@ fn a_slow_consumer_is_dropped() {
 
 #[test]
 fn two_leaders_make_no_twins() {
-    let world = run("- {at: 10s, fault: {twin: {actor: replicaset, lasts: 30s}}}
+    let world = run("- {at: 10s, fault: {twin: {actor: workloads, lasts: 30s}}}
 - {at: 11s, scale: {replicaSet: web, replicas: 12}}");
-    let twin = seconds(&world, "replicaset/", "ask create");
+    let twin = seconds(&world, "workloads/", "ask create");
     assert!(!twin.is_empty(), "the second has worked too");
     assert_eq!(world.truth().active("web").count(), 12);
 }
@@ -263,7 +263,7 @@ fn clocks_are_wrong_by_themselves() {
 #[test]
 fn what_waits_for_an_occasion_strikes_right_then() {
     let world = run("- {at: 500ms, when: {written: {kind: Pod, nth: 3}}, fault: {crash: {actor: scheduler, down: 1s}}}
-- {at: 1s, when: {output: {actor: replicaset, nth: 5}}, scale: {replicaSet: web, replicas: 1}}
+- {at: 1s, when: {output: {actor: workloads, nth: 5}}, scale: {replicaSet: web, replicas: 1}}
 - {at: 1h, when: {event: {actor: scheduler, nth: 100000}}, delete: {kind: ReplicaSet, name: web}}");
     let entries: Vec<&Entry> = world.trace().entries().collect();
     let struck = entries.iter().position(|entry| matches!(entry.what, What::Fault { .. })).unwrap();

@@ -71,10 +71,16 @@ fn a_deployment_is_rolled_out_and_goes() {
         let path = format!("{DEPLOYMENTS}/web");
         server.put(&path, &of("two")).ok();
         let rolled_out = || {
-            let status = &server.get(&path).ok()["status"];
-            status["updatedReplicas"] == 3 && status["replicas"] == 3 && status["availableReplicas"] == 3
+            let deployment = server.get(&path).ok();
+            let status = &deployment["status"];
+            // What is said of the template before is no answer.
+            status["observedGeneration"] == deployment["metadata"]["generation"]
+                && status["updatedReplicas"] == 3
+                && status["replicas"] == 3
+                && status["availableReplicas"] == 3
         };
         until("all are replaced", rolled_out);
+        server.running("app=web", 3);
         until("three say two", || said("two") == 3 && said("one") == 0);
         server.delete(&path).ok();
         until("nothing is left", || server.cli("get pods").contains("No resources found"));

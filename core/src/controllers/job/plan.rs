@@ -34,6 +34,7 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
         expire(scene, &job, &mut plan);
         return plan;
     }
+    plan.relies_on.clone_from(&tally.noted);
     let mut status = counted(scene.now, &job, &tally);
     let target = target(scene.now, &job, &tally, &mut status, &mut plan);
     match target {

@@ -8,7 +8,7 @@
 
 use crate::api::job::{FailureAction, INDEX, Job, TRACKING, Uncounted};
 use crate::api::meta::ObjectMeta;
-use crate::api::object::Object;
+use crate::api::object::{Key, Object};
 use crate::api::pod::Pod;
 use crate::controllers::job::indexes;
 use crate::controllers::job::outcome::{self, Outcome};
@@ -48,6 +48,8 @@ pub struct Tally<'a> {
     pub failures_of: BTreeMap<i64, i64>,
     /// Pods that need not be held any longer.
     pub release: Vec<&'a Object>,
+    /// Pods that are noted for the first time. A number needs no care: it is counted once, whoever sees it.
+    pub noted: Vec<Key>,
     /// Why the job has failed by its failure policy.
     pub policy: Option<String>,
     /// How often containers were started again in pods that have not ended.
@@ -107,7 +109,11 @@ pub fn tally<'a>(job: &Job, pods: &[&'a Object]) -> Tally<'a> {
                 Some(index) if !stored.contains(&index) => drop(tally.completed.insert(index)),
                 _ => {}
             },
-            Outcome::Success => note(&mut tally.uncounted.succeeded, &shown.succeeded, uid),
+            Outcome::Success => {
+                if note(&mut tally.uncounted.succeeded, &shown.succeeded, uid) {
+                    tally.noted.push(object.key());
+                }
+            }
             Outcome::Failure => {
                 let (meaning, rule) = outcome::meaning(job, pod);
                 if let Some(index) = index {
@@ -124,8 +130,12 @@ pub fn tally<'a>(job: &Job, pods: &[&'a Object]) -> Tally<'a> {
                 if let (FailureAction::FailJob, Some((nth, rule))) = (meaning, rule) {
                     tally.policy.get_or_insert_with(|| outcome::told(pod, nth, rule));
                 }
-                if is_held && !over && meaning != FailureAction::Ignore {
-                    note(&mut tally.uncounted.failed, &shown.failed, uid);
+                if is_held
+                    && !over
+                    && meaning != FailureAction::Ignore
+                    && note(&mut tally.uncounted.failed, &shown.failed, uid)
+                {
+                    tally.noted.push(object.key());
                 }
             }
         }
@@ -156,10 +166,13 @@ pub fn tally<'a>(job: &Job, pods: &[&'a Object]) -> Tally<'a> {
     tally
 }
 
-fn note(list: &mut Vec<String>, shown: &[String], uid: &str) {
-    if list.len() < UNCOUNTED_MAX && !shown.iter().any(|one| one == uid) {
+/// Notes a pod, if it is not noted already. Whether it was.
+fn note(list: &mut Vec<String>, shown: &[String], uid: &str) -> bool {
+    let is_new = list.len() < UNCOUNTED_MAX && !shown.iter().any(|one| one == uid);
+    if is_new {
         list.push(uid.to_owned());
     }
+    is_new
 }
 
 /// How many pods ended badly after the last that ended well, and when the last of them did.

@@ -135,6 +135,9 @@ pub struct Plan {
     pub change: Vec<Changed>,
     /// The owner with its status as it is, if that differs from what is shown.
     pub status: Option<Object>,
+    /// Children of which the status says something for good. It is written only if they are not older than the owner:
+    /// what the owner's status tells of them may be the end of what is still shown.
+    pub relies_on: Vec<Key>,
     /// What people are told once the status is so.
     pub tell: Vec<Told>,
     /// When the plan may be another though nothing has happened.

@@ -72,6 +72,8 @@ struct Care {
     undeleted: BTreeMap<String, Victim>,
     /// Objects that were changed, and the revision at which they were: older views do not show it.
     changed_at: BTreeMap<Key, Revision>,
+    /// Children that the API server was asked for, because the view of them is older than the owner; and what came of it.
+    confirmed: BTreeMap<Key, Confirmed>,
     /// Why the last creation was refused.
     refused: Option<String>,
     creation: Tries,
@@ -84,6 +86,17 @@ struct Care {
     /// The revision that the last status made of the owner.
     status_at: Revision,
     failures: Failures,
+}
+
+/// Whether a child is as the view shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Confirmed {
+    /// The child's revision that the view showed.
+    child: Revision,
+    /// The owner's.
+    owner: Revision,
+    /// Whether the API server has said that it is so.
+    said: bool,
 }
 
 /// What an open call is for; each names the owner.
@@ -118,6 +131,12 @@ enum Asked {
         owner: Key,
         tell: Vec<Told>,
     },
+    /// Whether a child is as the view shows it.
+    Confirm {
+        owner: Key,
+        child: Key,
+        seen: Confirmed,
+    },
     /// That a child is held no longer whose owner, of this name, is gone or going.
     Release {
         owner: Key,
@@ -133,6 +152,7 @@ impl Asked {
             | Asked::Claim { owner, .. }
             | Asked::MayAdopt { owner, .. }
             | Asked::Status { owner, .. }
+            | Asked::Confirm { owner, .. }
             | Asked::Release { owner } => owner,
         }
     }
@@ -572,6 +592,18 @@ impl WorkloadController {
                 }
             }
             (Asked::Release { .. }, _) => {}
+            (Asked::Confirm { child, seen, .. }, answer) => {
+                let same = matches!(answer, Answer::Object { object, .. } if object.revision() == seen.child);
+                match care.confirmed.get_mut(&child).filter(|known| **known == seen) {
+                    Some(known) if same => known.said = true,
+                    // The view will show what it is; of a lost answer nothing is concluded.
+                    Some(_) => {
+                        care.confirmed.remove(&child);
+                        fail(&mut care.status);
+                    }
+                    None => {}
+                }
+            }
             (Asked::Status { tell: told, .. }, answer) => {
                 care.status_asked = false;
                 match answer {
@@ -615,6 +647,7 @@ impl WorkloadController {
             self.queue.set_if_earlier(key.clone(), at);
         }
         let status = plan.status.clone().map(|status| (status, plan.tell.clone()));
+        let relies_on = plan.relies_on.clone();
         if settled && !owner.meta().is_deleting() {
             if plan.create.is_empty() {
                 // Nothing is missing any more, so nothing is refused.
@@ -622,9 +655,39 @@ impl WorkloadController {
             }
             self.carry_out(now, key, &owner, plan, out);
         }
-        if let Some((status, tell)) = status {
+        if let Some((status, tell)) = status
+            && self.confirm(now, key, &owner, relies_on, out)
+        {
             self.write_status(now, key, &owner, status, tell, out);
         }
+    }
+
+    /// Whether these children are as the views show them. Where a view is older than the owner, the API server is asked.
+    fn confirm(&mut self, now: Now, key: &Key, owner: &Object, children: Vec<Key>, out: &mut Effects) -> bool {
+        let Some(care) = self.care.get_mut(key) else { return false };
+        care.confirmed.retain(|child, known| known.owner == owner.revision() && children.contains(child));
+        let mut all = true;
+        for child in children {
+            let is_fresh = self.views.of(child.kind).is_some_and(|view| view.revision() >= owner.revision());
+            let Some(shown) = self.views.object(&child).filter(|_| !is_fresh) else { continue };
+            let seen = Confirmed { child: shown.revision(), owner: owner.revision(), said: false };
+            match care.confirmed.get(&child) {
+                Some(known) if known.child == seen.child => all &= known.said,
+                _ if care.status.waits_until(now.mono).is_some() => {
+                    let turn = care.status.waits_until(now.mono).expect("it was there a moment ago");
+                    self.queue.set_if_earlier(key.clone(), turn);
+                    all = false;
+                }
+                _ => {
+                    sometimes!(ChildConfirmed);
+                    care.confirmed.insert(child.clone(), seen);
+                    let asked = Asked::Confirm { owner: key.clone(), child: child.clone(), seen };
+                    self.calls.call(now, asked, Verb::Get { key: child }, out);
+                    all = false;
+                }
+            }
+        }
+        all
     }
 
     fn carry_out(&mut self, now: Now, key: &Key, owner: &Object, plan: Plan, out: &mut Effects) {
