@@ -270,7 +270,9 @@ fn what_waits_for_an_occasion_strikes_right_then() {
     let writes = entries[..struck]
         .iter()
         .filter(|entry| matches!(&entry.what, What::Write(change) if change.key.kind == Kind::Pod));
-    assert_eq!(writes.count(), 3);
+    let writes: Vec<_> = writes.map(|entry| entry.at).collect();
+    // Writes of one batch become durable together.
+    assert!(writes.len() >= 3 && writes[2..].iter().all(|at| *at == writes[2]), "{writes:?}");
     assert_eq!(world.truth().active("web").count(), 1, "who waits in vain does nothing");
 }
 

@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 const RARE: &[(&str, u64)] = &[
     ("revision-from-objects", 159),
     ("recreated-is-modified", 1174),
+    ("relist-keeps-deleted", 151),
     ("bind-not-retried", 830),
     ("never-releases", 446),
     ("retry-not-armed", 462),
