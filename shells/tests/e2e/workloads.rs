@@ -1,5 +1,6 @@
 //! Jobs and deployments whose pods are real.
 
+use crate::http::PODS;
 use crate::world::{Dir, isolated, until};
 use serde_json::{Value, json};
 
@@ -83,6 +84,6 @@ fn a_deployment_is_rolled_out_and_goes() {
         server.running("app=web", 3);
         until("three say two", || said("two") == 3 && said("one") == 0);
         server.delete(&path).ok();
-        until("nothing is left", || server.cli("get pods").contains("No resources found"));
+        until("nothing is left", || server.list(PODS).is_empty());
     });
 }
