@@ -12,13 +12,10 @@ pub mod sets;
 #[cfg(test)]
 mod tests;
 
-use crate::api::deployment::Deployment;
 use crate::api::kinds::Kind;
 use crate::api::object::{Key, Object};
-use crate::api::selector::LabelSelector;
 use crate::controllers::workload::{Plan, Scene, Views, Workload};
 use crate::pages::Page;
-use std::borrow::Cow;
 
 /// Deployments: each has its pods brought to its template.
 #[derive(Debug)]
@@ -40,10 +37,6 @@ impl Workload for Deployments {
     /// With `Recreate`, the pods of old sets have to be gone.
     fn seen(&self) -> &'static [Kind] {
         &[Kind::Pod]
-    }
-
-    fn selector<'a>(&self, owner: &'a Object) -> Option<Cow<'a, LabelSelector>> {
-        owner.read::<Deployment>().map(|deployment| Cow::Owned(deployment.spec.selector))
     }
 
     fn plan(&self, scene: &Scene<'_>) -> Plan {

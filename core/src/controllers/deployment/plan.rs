@@ -1,7 +1,7 @@
 //! What a deployment wants, and what its status says.
 
 use crate::api::deployment::{DESIRED_REPLICAS, Deployment, DeploymentStatus, MAX_REPLICAS};
-use crate::api::deployment::{POD_TEMPLATE_HASH, REVISION, revision};
+use crate::api::deployment::{POD_TEMPLATE_HASH, REVISION, StrategyType, revision};
 use crate::api::meta::{Labels, ObjectMeta};
 use crate::api::object::{Key, Object, Resource};
 use crate::api::pod::{Pod, PodTemplateSpec};
@@ -30,7 +30,7 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
     let course = course::standing(&deployment, view.new.as_ref(), &view.old);
     let old_pods = has_old_pods(scene, &view);
     let sizes = match course {
-        Action::Resize => resize(&view, deployment.max_total() > deployment.wanted() || is_rolling(&deployment)),
+        Action::Resize => resize(&view, is_rolling(&deployment)),
         Action::Roll => roll(&view),
         Action::Replace => recreate(&view, old_pods),
     };
@@ -46,9 +46,7 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
         None => {}
     }
     resize_sets(&deployment, scene.owner.meta(), &view, &sizes, &mut plan);
-    if deployment.spec.paused || progress::progressing(&deployment.status).is_some() {
-        progress::note_pause(scene.now, &deployment, &mut status);
-    }
+    progress::note_pause(scene.now, &deployment, &mut status);
     if course != Action::Resize {
         tell_progress(scene, &deployment, &view, made, &mut status, &mut plan);
     }
@@ -63,7 +61,7 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
 }
 
 fn is_rolling(deployment: &Deployment) -> bool {
-    deployment.spec.strategy.kind == crate::api::deployment::StrategyType::RollingUpdate
+    deployment.spec.strategy.kind == StrategyType::RollingUpdate
 }
 
 /// Whether all pods are of the newest template.

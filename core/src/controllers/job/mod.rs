@@ -12,13 +12,10 @@ pub mod tally;
 #[cfg(test)]
 mod tests;
 
-use crate::api::job::{Job, TRACKING};
+use crate::api::job::TRACKING;
 use crate::api::kinds::Kind;
-use crate::api::object::Object;
-use crate::api::selector::LabelSelector;
 use crate::controllers::workload::{Plan, Scene, Workload};
 use crate::pages::Page;
-use std::borrow::Cow;
 
 /// Jobs: each is run to its end.
 #[derive(Debug)]
@@ -35,10 +32,6 @@ impl Workload for Jobs {
 
     fn children(&self) -> &'static [Kind] {
         &[Kind::Pod]
-    }
-
-    fn selector<'a>(&self, owner: &'a Object) -> Option<Cow<'a, LabelSelector>> {
-        owner.read::<Job>().map(|job| Cow::Owned(job.spec.selector))
     }
 
     fn holds(&self) -> Option<&'static str> {

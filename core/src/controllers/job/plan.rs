@@ -1,6 +1,7 @@
 //! What a job wants, and what its status says.
 
 use crate::api::job::{INDEX, INDEX_VARIABLE, Job, JobCondition, JobStatus, PodReplacementPolicy, TRACKING};
+use crate::api::kinds::Kind;
 use crate::api::meta::Time;
 use crate::api::object::{Object, Resource};
 use crate::api::pod::{EnvVar, Pod};
@@ -18,6 +19,9 @@ use std::sync::Arc;
 /// Source: Kubernetes documentation, "Jobs", pod backoff failure policy.
 const REPLACE: Backoff = Backoff { initial: Duration::from_secs(10), max: Duration::from_secs(360) };
 
+/// So soon it is looked again whether the view of pods, which is behind, has caught up.
+const BEHIND: Duration = Duration::from_secs(1);
+
 /// Whose jobs these are, if they name somebody.
 const MANAGER: &str = "kubernetes.io/job-controller";
 
@@ -27,7 +31,8 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
     if !job.spec.managed_by.is_empty() && job.spec.managed_by != MANAGER {
         return Plan::default();
     }
-    let tally = tally(&job, &scene.children);
+    let all_shown = scene.views.is_as_new_as(Kind::Pod, scene.owner);
+    let tally = tally(&job, &scene.children, all_shown);
     let mut plan = Plan::default();
     plan.change.extend(tally.release.iter().map(|pod| let_go(pod)));
     if job.is_over() {
@@ -35,6 +40,9 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
         return plan;
     }
     plan.relies_on.clone_from(&tally.noted);
+    if !all_shown && job.status.uncounted_terminated_pods.is_some() {
+        plan.look_at(scene.now.mono + BEHIND);
+    }
     let mut status = counted(scene.now, &job, &tally);
     let target = target(scene.now, &job, &tally, &mut status, &mut plan);
     match target {

@@ -68,8 +68,9 @@ pub fn is_held(pod: &ObjectMeta) -> bool {
     pod.finalizers.iter().any(|one| one == TRACKING)
 }
 
-/// Counts a job's pods.
-pub fn tally<'a>(job: &Job, pods: &[&'a Object]) -> Tally<'a> {
+/// Counts a job's pods. `all_shown` is whether every pod is shown that was there when the job was last written: of one that
+/// is not shown it is not known otherwise whether it is gone.
+pub fn tally<'a>(job: &Job, pods: &[&'a Object], all_shown: bool) -> Tally<'a> {
     let status = &job.status;
     let total = job.completions().unwrap_or(0);
     let shown = status.uncounted_terminated_pods.clone().unwrap_or_default();
@@ -149,14 +150,14 @@ pub fn tally<'a>(job: &Job, pods: &[&'a Object]) -> Tally<'a> {
     }
     tally.failed_indexes.retain(|index| !tally.completed.contains(index));
     // What was noted and is held no longer becomes a number.
-    let gone = |noted: &[String]| noted.iter().filter(|uid| !held.contains(uid.as_str())).count() as i64;
+    let is_gone = |uid: &&String| all_shown && !held.contains(uid.as_str());
+    let gone = |noted: &[String]| noted.iter().filter(is_gone).count() as i64;
     tally.succeeded += gone(&shown.succeeded);
     tally.failed += gone(&shown.failed);
     for (left, noted) in
         [(&mut tally.uncounted.succeeded, &shown.succeeded), (&mut tally.uncounted.failed, &shown.failed)]
     {
-        left.retain(|uid| !noted.contains(uid));
-        let stay = noted.iter().filter(|uid| held.contains(uid.as_str())).cloned();
+        let stay = noted.iter().filter(|uid| !is_gone(uid)).cloned();
         *left = stay.chain(std::mem::take(left)).collect();
     }
     if job.is_indexed() {
@@ -220,9 +221,13 @@ mod tests {
     }
 
     fn told(job: Value, pods: &[Object]) -> String {
+        told_of(job, pods, true)
+    }
+
+    fn told_of(job: Value, pods: &[Object], all_shown: bool) -> String {
         let job: Job = serde_json::from_value(job).unwrap();
         let pods: Vec<&Object> = pods.iter().collect();
-        let tally = tally(&job, &pods);
+        let tally = tally(&job, &pods, all_shown);
         let release: Vec<&str> = tally.release.iter().map(|one| one.meta().uid.as_str()).collect();
         format!(
             "{}+{} well, {}+{} badly, numbers {:?}, release {}",
@@ -242,6 +247,7 @@ mod tests {
         assert_eq!(told(json!({}), &ended(true)), r#"0+a well, 0+b badly, numbers "", release "#);
         assert_eq!(told(noted.clone(), &ended(true)), r#"0+a well, 0+b badly, numbers "", release a b"#);
         assert_eq!(told(noted.clone(), &ended(false)), r#"1+ well, 1+ badly, numbers "", release "#);
+        assert_eq!(told_of(noted.clone(), &[], false), r#"0+a well, 0+b badly, numbers "", release "#, "not shown yet");
         assert_eq!(told(noted, &[]), r#"1+ well, 1+ badly, numbers "", release "#, "deleted in between");
         let counted = json!({"status": {"succeeded": 1, "failed": 1}});
         assert_eq!(told(counted, &ended(false)), r#"1+ well, 1+ badly, numbers "", release "#);
@@ -268,9 +274,9 @@ mod tests {
             meta.uid = "b".into();
             meta.annotations.insert(FAILURE_COUNT.into(), "1".into());
         });
-        let once = tally(&job, &[&first]);
+        let once = tally(&job, &[&first], true);
         assert_eq!((once.failures_of[&0], once.failed_indexes.len()), (1, 0));
-        let twice = tally(&job, &[&first, &second]);
+        let twice = tally(&job, &[&first, &second], true);
         assert_eq!((twice.failures_of[&0], twice.failed_indexes.contains(&0)), (2, true));
     }
 }

@@ -11,11 +11,8 @@ mod tests;
 
 use crate::api::kinds::Kind;
 use crate::api::object::Object;
-use crate::api::selector::LabelSelector;
-use crate::api::statefulset::StatefulSet;
 use crate::controllers::workload::{Plan, Scene, Workload};
 use crate::pages::Page;
-use std::borrow::Cow;
 
 /// Stateful sets: each has a pod for each of its numbers.
 #[derive(Debug)]
@@ -32,10 +29,6 @@ impl Workload for StatefulSets {
 
     fn children(&self) -> &'static [Kind] {
         &[Kind::Pod, Kind::ControllerRevision, Kind::PersistentVolumeClaim]
-    }
-
-    fn selector<'a>(&self, owner: &'a Object) -> Option<Cow<'a, LabelSelector>> {
-        owner.read::<StatefulSet>().map(|set| Cow::Owned(set.spec.selector))
     }
 
     /// A pod only under a name of the set; a claim never: it belongs to its number, whoever uses it.

@@ -45,7 +45,7 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
     if revisions.is_settled {
         let is_through = staff(scene, &set, &members, &revisions, &current, &mut plan);
         if is_through {
-            replace(&set, &members, &revisions.newest, &mut plan);
+            replace(scene, &set, &members, &revisions.newest, &mut plan);
         }
         drop_claims(scene, &set, &members, &mut plan);
     }
@@ -124,7 +124,7 @@ fn leave(scene: &Scene<'_>, pod: &Pod) -> Victim {
 }
 
 /// Ends old pods, from the highest number down, as many as may be away at a time.
-fn replace(set: &StatefulSet, members: &BTreeMap<i64, Member<'_>>, newest: &str, plan: &mut Plan) {
+fn replace(scene: &Scene<'_>, set: &StatefulSet, members: &BTreeMap<i64, Member<'_>>, newest: &str, plan: &mut Plan) {
     if set.spec.update_strategy.kind == UpdateStrategyType::OnDelete {
         return;
     }
@@ -145,7 +145,7 @@ fn replace(set: &StatefulSet, members: &BTreeMap<i64, Member<'_>>, newest: &str,
             }
             spare -= 1;
         }
-        plan.delete.push(Victim::of_pod(&member.pod.metadata));
+        plan.delete.push(leave(scene, member.pod));
     }
 }
 

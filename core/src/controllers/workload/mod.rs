@@ -29,6 +29,7 @@ use crate::controllers::statefulset::StatefulSets;
 use crate::controllers::workload::failures::Failures;
 use crate::pages::Page;
 use crate::time::{Duration, Instant, Now, Wall};
+use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -49,8 +50,11 @@ pub trait Workload: fmt::Debug + Sync {
         &[]
     }
 
-    /// Which objects are its own if nobody else owns them. Fixed after creation. Without one it has those it made.
-    fn selector<'a>(&self, owner: &'a Object) -> Option<Cow<'a, LabelSelector>>;
+    /// Which objects are its own if nobody else owns them: `spec.selector`. Fixed after creation. Without one it has
+    /// those it made.
+    fn selector<'a>(&self, owner: &'a Object) -> Option<Cow<'a, LabelSelector>> {
+        LabelSelector::deserialize(owner.at(&["spec", "selector"])?).ok().map(Cow::Owned)
+    }
 
     /// Whether it adopts a child that it selects.
     fn may_adopt(&self, _owner: &Object, _child: &Object) -> bool {
@@ -94,6 +98,12 @@ impl Views {
     /// All objects of a kind.
     pub fn all(&self, kind: Kind) -> impl Iterator<Item = &Object> {
         self.of(kind).into_iter().flat_map(Informer::objects)
+    }
+
+    /// Whether the view of a kind shows everything that was stored before this version of an owner. Views are told apart,
+    /// and one may be behind the other.
+    pub fn is_as_new_as(&self, kind: Kind, owner: &Object) -> bool {
+        self.of(kind).is_some_and(|view| view.revision() >= owner.revision())
     }
 
     fn of(&self, kind: Kind) -> Option<&Informer> {

@@ -16,6 +16,7 @@ use crate::time::{Instant, Now};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem::take;
 
 /// How a controller behaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -285,13 +286,8 @@ impl WorkloadController {
     }
 
     fn child_changed(&mut self, now: Now, kind: Kind, change: &Change) {
-        let (old, new) = match change {
-            Change::Added(new) => (None, Some(new)),
-            Change::Modified { old, new } => (Some(old), Some(new)),
-            Change::Deleted(old) => (Some(old), None),
-            Change::Synced => return self.listed(now, kind),
-        };
-        let key = old.or(new).map(Object::key).expect("a change has an old or a new object");
+        let (old, new) = change.sides();
+        let Some(key) = old.or(new).map(Object::key) else { return self.listed(now, kind) };
         let mut concerned = self.creations.seen(&key);
         for owner in &concerned {
             self.care.get_mut(owner).map(|care| care.made.remove(&key));
@@ -343,12 +339,10 @@ impl WorkloadController {
     }
 
     fn seen_changed(&mut self, now: Now, workload: &dyn Workload, change: &Change) {
-        let (old, new) = match change {
-            Change::Added(new) => (None, Some(new)),
-            Change::Modified { old, new } => (Some(old), Some(new)),
-            Change::Deleted(old) => (Some(old), None),
-            Change::Synced => return self.look_at_all(now, |one| one.kind() == workload.kind()),
-        };
+        let (old, new) = change.sides();
+        if *change == Change::Synced {
+            return self.look_at_all(now, |one| one.kind() == workload.kind());
+        }
         for owner in old.into_iter().chain(new).flat_map(|object| workload.reached(object, &self.views)) {
             if self.care.contains_key(&owner) {
                 self.queue.set(owner, now.mono);
@@ -422,12 +416,7 @@ impl WorkloadController {
 
     /// Files an object under its controller.
     fn file(&mut self, change: &Change) {
-        let (old, new) = match change {
-            Change::Added(new) => (None, Some(new)),
-            Change::Modified { old, new } => (Some(old), Some(new)),
-            Change::Deleted(old) => (Some(old), None),
-            Change::Synced => return,
-        };
+        let (old, new) = change.sides();
         if let Some(old) = old {
             let key = old.key();
             match old.meta().controller() {
@@ -539,7 +528,7 @@ impl WorkloadController {
                 let shown = self.views.object(&key).map(Object::revision);
                 if shown.is_some_and(|shown| shown >= changed.revision()) {
                     self.changes.met(&owner, &key);
-                } else {
+                } else if self.changes.has(&owner, &key) {
                     care.changed_at.insert(key, changed.revision());
                 }
                 if let Some(told) = told {
@@ -636,7 +625,8 @@ impl WorkloadController {
         let own = self.views.owned_by(filed_under(&owner.meta().uid, &owner.meta().name));
         let children = own.filter(|child| workload.children().contains(&child.kind())).collect();
         let (refused, failures) = (care.refused.as_deref(), care.failures);
-        let plan = workload.plan(&Scene { now, owner: &owner, children, views: &self.views, refused, failures });
+        let mut plan = workload.plan(&Scene { now, owner: &owner, children, views: &self.views, refused, failures });
+        let (status, tell, relies_on) = (plan.status.take(), take(&mut plan.tell), take(&mut plan.relies_on));
         // A child that still is to be claimed may be one of those that seem to be missing.
         let settled = care.unclaimed.is_empty()
             && self.creations.is_met(key)
@@ -646,8 +636,6 @@ impl WorkloadController {
         if let Some(at) = plan.look_again {
             self.queue.set_if_earlier(key.clone(), at);
         }
-        let status = plan.status.clone().map(|status| (status, plan.tell.clone()));
-        let relies_on = plan.relies_on.clone();
         if settled && !owner.meta().is_deleting() {
             if plan.create.is_empty() {
                 // Nothing is missing any more, so nothing is refused.
@@ -655,7 +643,7 @@ impl WorkloadController {
             }
             self.carry_out(now, key, &owner, plan, out);
         }
-        if let Some((status, tell)) = status
+        if let Some(status) = status
             && self.confirm(now, key, &owner, relies_on, out)
         {
             self.write_status(now, key, &owner, status, tell, out);
@@ -668,24 +656,22 @@ impl WorkloadController {
         care.confirmed.retain(|child, known| known.owner == owner.revision() && children.contains(child));
         let mut all = true;
         for child in children {
-            let is_fresh = self.views.of(child.kind).is_some_and(|view| view.revision() >= owner.revision());
+            let is_fresh = self.views.is_as_new_as(child.kind, owner);
             let Some(shown) = self.views.object(&child).filter(|_| !is_fresh) else { continue };
             let seen = Confirmed { child: shown.revision(), owner: owner.revision(), said: false };
-            match care.confirmed.get(&child) {
-                Some(known) if known.child == seen.child => all &= known.said,
-                _ if care.status.waits_until(now.mono).is_some() => {
-                    let turn = care.status.waits_until(now.mono).expect("it was there a moment ago");
-                    self.queue.set_if_earlier(key.clone(), turn);
-                    all = false;
-                }
-                _ => {
-                    sometimes!(ChildConfirmed);
-                    care.confirmed.insert(child.clone(), seen);
-                    let asked = Asked::Confirm { owner: key.clone(), child: child.clone(), seen };
-                    self.calls.call(now, asked, Verb::Get { key: child }, out);
-                    all = false;
-                }
+            let known = care.confirmed.get(&child).filter(|known| known.child == seen.child);
+            all &= known.is_some_and(|known| known.said);
+            if known.is_some() {
+                continue;
             }
+            if let Some(turn) = care.status.waits_until(now.mono) {
+                self.queue.set_if_earlier(key.clone(), turn);
+                continue;
+            }
+            sometimes!(ChildConfirmed);
+            care.confirmed.insert(child.clone(), seen);
+            let asked = Asked::Confirm { owner: key.clone(), child: child.clone(), seen };
+            self.calls.call(now, asked, Verb::Get { key: child }, out);
         }
         all
     }
@@ -708,7 +694,7 @@ impl WorkloadController {
             return self.queue.set_if_earlier(key.clone(), turn);
         }
         let mut adopted = Vec::new();
-        for child in std::mem::take(&mut care.unclaimed) {
+        for child in take(&mut care.unclaimed) {
             let Some(body) = self.views.object(&child) else { continue };
             match claim::standing(owner.meta(), &selector, body) {
                 Action::Keep | Action::Ignore => continue,
@@ -815,7 +801,7 @@ impl WorkloadController {
         if let Some(turn) = care.deletion.waits_until(now.mono).filter(|_| !care.undeleted.is_empty()) {
             return self.queue.set_if_earlier(key.clone(), turn);
         }
-        for (uid, victim) in std::mem::take(&mut care.undeleted) {
+        for (uid, victim) in take(&mut care.undeleted) {
             if self.deletions.has(key, &uid) {
                 self.ask_to_delete(now, key, victim, out);
             }
