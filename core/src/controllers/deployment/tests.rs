@@ -310,3 +310,20 @@ fn another_program_goes_on_where_the_first_left() {
     }
     assert_eq!(desk.sizes(), "1 one 0, 2 two 4");
 }
+
+#[test]
+fn what_was_changed_is_not_changed_again_before_it_is_shown() {
+    let mut desk = Desk::new(0);
+    desk.create(json!({"replicas": 2}));
+    desk.run(1);
+    desk.settle();
+    desk.world.deaf_to.insert(Kind::ReplicaSet);
+    desk.world.take_writes();
+    desk.patch(json!({"spec": {"replicas": 5}}));
+    desk.run(20);
+    let writes = desk.world.take_writes();
+    assert_eq!(writes.iter().filter(|line| line.starts_with("Main replicasets")).count(), 1, "{writes:?}");
+    desk.world.deaf_to.clear();
+    desk.settle();
+    assert_eq!(desk.sizes(), "1 one 5");
+}
