@@ -3,7 +3,9 @@
 use crate::api::kinds::Column;
 use crate::api::meta::parse_rfc3339;
 use crate::api::object::Object;
+use crate::api::selector::LabelSelector;
 use crate::time::{Human, Now};
+use serde::Deserialize;
 use serde_json::Value;
 
 /// The text at a path; empty if there is none.
@@ -63,11 +65,14 @@ pub fn equalities(map: Option<&Value>) -> String {
     or_none(pairs.map(|(key, value)| format!("{key}={}", shown(Some(value)))).collect::<Vec<_>>().join(","))
 }
 
+/// A label selector, if there is one.
+pub fn label_selector(value: Option<&Value>) -> Option<LabelSelector> {
+    LabelSelector::deserialize(value?).ok()
+}
+
 /// A label selector as kubectl shows it; `<none>` if empty.
 pub fn selector(value: Option<&Value>) -> String {
-    let parsed =
-        value.and_then(|value| serde_json::from_value::<crate::api::selector::LabelSelector>(value.clone()).ok());
-    parsed.map_or("<none>".into(), |selector| selector.to_string())
+    label_selector(value).map_or("<none>".into(), |selector| selector.to_string())
 }
 
 /// What the containers of a pod template have under `name`, joined.

@@ -12,9 +12,8 @@ use crate::api::kinds::Kind;
 use crate::api::meta::{Time, parse_rfc3339};
 use crate::api::name::Name;
 use crate::api::object::Object;
-use crate::api::plain::{count, number, text};
+use crate::api::plain::{count, label_selector, number, text};
 use crate::api::pod::{Pod, PodPhase};
-use crate::api::selector::LabelSelector;
 use crate::api::status::{Reason, Status};
 use crate::store::Store;
 use crate::time::Now;
@@ -134,9 +133,7 @@ pub fn budgets<'a>(store: &'a Store, pod: &Object) -> Vec<&'a Object> {
     let namespace = Name::from(&*pod.meta().namespace);
     let selects = |budget: &&Object| {
         // A budget without a selector has no pods; one with an empty selector has all.
-        let selector = budget.at(&["spec", "selector"]).cloned();
-        let selector = selector.and_then(|value| serde_json::from_value::<LabelSelector>(value).ok());
-        selector.is_some_and(|selector| selector.matches(&pod.meta().labels))
+        label_selector(budget.at(&["spec", "selector"])).is_some_and(|selector| selector.matches(&pod.meta().labels))
     };
     store.of_namespace(Kind::PodDisruptionBudget, &namespace).filter(selects).collect()
 }

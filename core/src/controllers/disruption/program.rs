@@ -7,6 +7,7 @@ use crate::api::condition::Condition;
 use crate::api::kinds::Kind;
 use crate::api::meta::{Labels, ObjectMeta, Time};
 use crate::api::object::{Key, Object};
+use crate::api::plain::label_selector;
 use crate::api::pod::Pod;
 use crate::api::replicaset::ReplicaSet;
 use crate::api::selector::LabelSelector;
@@ -273,7 +274,7 @@ fn say(now: Now, status: &mut BudgetStatus, is: &str, reason: &str, message: Str
 }
 
 fn selector(budget: &Object) -> Option<LabelSelector> {
-    budget.read::<PodDisruptionBudget>()?.spec.selector
+    label_selector(budget.at(&["spec", "selector"]))
 }
 
 /// All of a pod that is counted.

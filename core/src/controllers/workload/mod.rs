@@ -16,6 +16,7 @@ pub use program::{BURST, Options, WorkloadController};
 use crate::api::kinds::Kind;
 use crate::api::meta::ObjectMeta;
 use crate::api::object::{Key, Object};
+use crate::api::plain::label_selector;
 use crate::api::pod::Pod;
 use crate::api::selector::LabelSelector;
 use crate::client::Informer;
@@ -29,7 +30,6 @@ use crate::controllers::statefulset::StatefulSets;
 use crate::controllers::workload::failures::Failures;
 use crate::pages::Page;
 use crate::time::{Duration, Instant, Now, Wall};
-use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -53,7 +53,7 @@ pub trait Workload: fmt::Debug + Sync {
     /// Which objects are its own if nobody else owns them: `spec.selector`. Fixed after creation. Without one it has
     /// those it made.
     fn selector<'a>(&self, owner: &'a Object) -> Option<Cow<'a, LabelSelector>> {
-        LabelSelector::deserialize(owner.at(&["spec", "selector"])?).ok().map(Cow::Owned)
+        label_selector(owner.at(&["spec", "selector"])).map(Cow::Owned)
     }
 
     /// Whether it adopts a child that it selects.
