@@ -16,6 +16,8 @@ library! {
     "rollout"
     "rollout-under-node-loss"
     "recreate"
+    "daemonset-rollout-under-node-loss"
+    "tolerations"
     "job"
     "exits"
     "no-image"

@@ -533,7 +533,7 @@ pub const KINDS: &[KindRow] = &[
         has_generation: true,
         message: "apps/v1.DaemonSet",
         columns: workloads::DAEMON_SET,
-        effect: Effect::NotYet("no controller makes its pods"),
+        effect: Effect::Acts,
         rules: validation::DAEMON_SET,
         ..KindRow::EMPTY
     },

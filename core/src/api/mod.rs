@@ -7,6 +7,7 @@ pub mod condition;
 pub mod core_v1;
 pub mod cronjob;
 pub mod custom;
+pub mod daemonset;
 pub mod defaults;
 pub mod definition;
 pub mod deployment;

@@ -107,6 +107,7 @@ checkers! {
     named      "S-named"     Named;
     budget     "S-budget"    Budget;
     rollout    "S-rollout"   Rollout;
+    daemon     "S-daemon"    Daemon;
     job        "S-job"       JobsCount;
 }
 

@@ -116,6 +116,9 @@ pub fn tainted(node: &Node, action: Action, at: Time) -> Option<Vec<Taint>> {
             taints.push(Taint { time_added: Some(at), ..Taint::new(key, effect) });
         }
     }
+    if planted!(TaintsStay) && taints.len() < has.len() {
+        return None;
+    }
     (taints != *has).then_some(taints)
 }
 

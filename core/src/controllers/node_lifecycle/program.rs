@@ -363,7 +363,9 @@ impl NodeLifecycle {
         member.turn = false;
         let mut counted = false;
         for (_, since) in member.taints.iter_mut().filter(|(taint, _)| is_for_being_unwell(taint)) {
-            *since = now.mono;
+            if !planted!(TimeNotAnew) {
+                *since = now.mono;
+            }
             counted = true;
         }
         if let Some(pods) = self.overdue.remove(name) {

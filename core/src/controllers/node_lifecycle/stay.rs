@@ -24,6 +24,7 @@ pub fn until<'a>(
 pub fn seconds(taint: &Taint, tolerations: &[Toleration], usual: Duration) -> Option<Duration> {
     match tolerations.iter().find(|one| one.tolerates(taint)) {
         None => Some(Duration::ZERO),
+        Some(_) if planted!(TolerationIgnored) => Some(Duration::ZERO),
         Some(one) if one.is_usual() => Some(usual),
         Some(one) => one.toleration_seconds.map(|secs| Duration::from_secs(u64::try_from(secs).unwrap_or(0))),
     }
