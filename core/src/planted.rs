@@ -99,6 +99,8 @@ mod table {
             BookmarkAhead "bookmark-ahead" by "S-watch" "S-durable", "a bookmark counts writes that are still on their way";
             CreateInEndingNamespace "create-in-ending-namespace" by "S-namespace", "objects can be made in a namespace that is being deleted";
             EvictionNotCharged "eviction-not-charged" by "S-budget", "an eviction is granted without being written into its budget";
+            QuotaRaced "quota-raced" by "S-quota", "what is on its way to the disk does not count against quotas";
+            QuotaNotTold "quota-not-told" by "L-stable", "a quota's status does not follow when something goes";
             OrphanIgnored "orphan-ignored" by "S-owner", "an owner deleted with Orphan is removed at once, and its children after it";
         }
         Client: {

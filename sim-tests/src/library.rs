@@ -18,6 +18,7 @@ library! {
     "recreate"
     "daemonset-rollout-under-node-loss"
     "tolerations"
+    "quota-raced"
     "job"
     "exits"
     "no-image"

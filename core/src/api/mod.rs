@@ -31,6 +31,7 @@ pub mod pod_affinity;
 pub mod quantity;
 pub mod replicaset;
 pub mod replication;
+pub mod resources;
 pub mod scale;
 pub mod schedule;
 pub mod selector;

@@ -109,6 +109,7 @@ checkers! {
     rollout    "S-rollout"   Rollout;
     daemon     "S-daemon"    Daemon;
     job        "S-job"       JobsCount;
+    quota      "S-quota"     Quota;
 }
 
 pub mod stable;

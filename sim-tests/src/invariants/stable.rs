@@ -5,6 +5,7 @@
 //! Catches: whatever waits for ever for something that will not come; two programs that never agree.
 
 use super::budget::healthy;
+use super::quota;
 use crate::runtime::Behaviour;
 use crate::truth::Truth;
 use crate::world::World;
@@ -16,11 +17,13 @@ use miniku_core::api::namespace::Namespace;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::{Pod, PodSpec, RestartPolicy};
+use miniku_core::api::quantity::Quantity;
 use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::api::service::Service;
 use miniku_core::api::taint::{KEEP_AWAY, NO_EXECUTE, NOT_READY, Taint, UNREACHABLE, UNSCHEDULABLE, untolerated};
 use miniku_core::kubelet::runtime::{ContainerSpec, Limits};
 use miniku_core::time::{Duration, Instant};
+use serde::Deserialize;
 
 /// How long the silence must last: ten times what a controller that looks at everything now and then would wait.
 pub const SILENCE: Duration = Duration::from_secs(300);
@@ -57,7 +60,7 @@ pub fn missing(truth: &Truth) -> Option<String> {
         .or_else(|| sets(truth))
         .or_else(|| daemons(truth))
         .or_else(|| processes(truth));
-    all.or_else(|| budgets(truth)).or_else(|| services(truth)).or_else(|| {
+    all.or_else(|| budgets(truth)).or_else(|| quotas(truth)).or_else(|| services(truth)).or_else(|| {
         let ending = |namespace: &&Namespace| {
             let name = &namespace.metadata.name;
             namespace.metadata.is_deleting() && !is_held(truth, |pod| pod.metadata.namespace == *name)
@@ -263,6 +266,21 @@ fn budgets(truth: &Truth) -> Option<String> {
         }
         if !status.disrupted_pods.is_empty() || status.observed_generation != object.meta().generation {
             return Some(format!("budget {name} was not looked at since it changed"));
+        }
+    }
+    None
+}
+
+/// What a quota says is used.
+fn quotas(truth: &Truth) -> Option<String> {
+    for object in of_kind(truth, Kind::ResourceQuota) {
+        for resource in ["pods", "requests.cpu"].into_iter().filter(|one| quota::hard(object, one).is_some()) {
+            let used = quota::used(truth, &object.meta().namespace, resource);
+            let said = object.at(&["status", "used", resource]).and_then(|used| Quantity::deserialize(used).ok());
+            if said.as_ref().map(Quantity::milli_value) != Some(used) {
+                let (name, said) = (&object.meta().name, said.unwrap_or_default());
+                return Some(format!("quota {name} says that {said} of {resource} are used, {used} thousandths are"));
+            }
         }
     }
     None
