@@ -108,6 +108,8 @@ checkers! {
     budget     "S-budget"    Budget;
     rollout    "S-rollout"   Rollout;
     job        "S-job"       JobsCount;
+    preempt    "S-preempt"   Preempt;
+    near       "S-near"      Near;
 }
 
 pub mod stable;
