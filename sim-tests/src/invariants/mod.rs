@@ -110,6 +110,8 @@ checkers! {
     daemon     "S-daemon"    Daemon;
     job        "S-job"       JobsCount;
     quota      "S-quota"     Quota;
+    preempt    "S-preempt"   Preempt;
+    near       "S-near"      Near;
 }
 
 pub mod stable;
