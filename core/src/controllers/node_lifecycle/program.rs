@@ -732,7 +732,9 @@ impl NodeLifecycle {
                 }
                 silent_pods::Action::Evict if !say_disrupted(&mut pod.clone(), Time::of(now.wall)) => {
                     let at = Time::of(now.wall);
-                    let changed = object.with(|pod: &mut Pod| drop(say_disrupted(pod, at)));
+                    let changed = object.with(|pod: &mut Pod| {
+                        say_disrupted(pod, at);
+                    });
                     Verb::Update { object: changed, part: Part::Status }
                 }
                 silent_pods::Action::Evict => {
