@@ -18,6 +18,7 @@ pub mod jsonpath;
 pub mod kinds;
 pub mod lease;
 pub mod meta;
+pub mod metrics;
 pub mod name;
 pub mod names;
 pub mod namespace;

@@ -42,6 +42,24 @@ impl Quantity {
         saturate(self.nanos, NANOS)
     }
 
+    /// Billionths; `u64::MAX` beyond it, 0 if negative.
+    pub fn nano_value(&self) -> u64 {
+        saturate(self.nanos, 1)
+    }
+
+    /// So many thousandths, as Kubernetes writes an amount that it has reckoned: in the largest unit of a thousandfold that
+    /// it is a multiple of, `64M`.
+    ///
+    /// Source: Kubernetes, `resource.Quantity`, `DecimalSI`.
+    pub fn decimal(thousandths: u64) -> Self {
+        let (mut number, mut unit) = (thousandths, 0);
+        while number != 0 && number % 1000 == 0 && unit < DECIMAL.len() - 1 {
+            (number, unit) = (number / 1000, unit + 1);
+        }
+        let text = if number == 0 { "0".to_owned() } else { format!("{number}{}", DECIMAL[unit]) };
+        Quantity { nanos: i128::from(thousandths) * (NANOS / 1000), text: text.into() }
+    }
+
     /// Whether the amount is one of whole units.
     pub fn is_whole(&self) -> bool {
         self.nanos % NANOS == 0
@@ -59,6 +77,8 @@ impl Quantity {
 }
 
 const NANOS: i128 = 1_000_000_000;
+/// Units, each a thousand of the one before.
+const DECIMAL: [&str; 8] = ["m", "", "k", "M", "G", "T", "P", "E"];
 
 fn saturate(nanos: i128, unit: i128) -> u64 {
     let nanos = nanos.max(0);

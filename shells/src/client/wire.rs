@@ -2,6 +2,7 @@
 
 use crate::client::paths;
 use miniku_core::api::kinds::Kind;
+use miniku_core::api::metrics;
 use miniku_core::api::object::{self, ItemsOf, Object};
 use miniku_core::api::selector::{FieldSelector, LabelSelector};
 use miniku_core::api::status::{Reason, Status};
@@ -166,6 +167,16 @@ pub fn list_target(query: &Query) -> String {
         parameters.push(("resourceVersionMatch", "NotOlderThan".into()));
     }
     paths::with_query(&collection(query), parameters)
+}
+
+/// The HTTP request that asks what the pods use that match.
+pub fn usage(query: &Query) -> HttpRequest {
+    let root = format!("/apis/{}/{}", metrics::GROUP, metrics::VERSION);
+    let path = match &query.namespace {
+        Some(namespace) => format!("{root}/namespaces/{namespace}/pods"),
+        None => format!("{root}/pods"),
+    };
+    HttpRequest::get(paths::with_query(&path, selectors(query)))
 }
 
 /// Where the objects that match are watched; the server is asked to end it after so many seconds.

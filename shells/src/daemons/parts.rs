@@ -77,8 +77,8 @@ pub fn serve(
         SocketAddr::V4(at) if at.port() != 0 => Some(at),
         SocketAddr::V4(_) | SocketAddr::V6(_) => None,
     };
-    let options =
-        apiserver::Options { services, advertise, rbac: access.rbac, ..apiserver::Options::with_seed(clock::seed()) };
+    let (rbac, usual) = (access.rbac, apiserver::Options::with_seed(clock::seed()));
+    let options = apiserver::Options { services, advertise, rbac, metrics: true, ..usual };
     let host = ApiHost::start(clock, options, engine, recorder).map_err(|error| DaemonError(error.to_string()))?;
     let api = HttpApi::new(host.clone(), access);
     let allowed_hosts = listen.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
@@ -186,13 +186,13 @@ pub fn kubelet(parts: &NodeParts<'_>, clock: Clock, api: Box<dyn Api>) -> Result
     let inbox = letterbox.inbox();
     let (hands, runtime): (Box<dyn Hands>, &str) = match parts.runtime {
         Runtime::Fake => {
-            parts.server.opened(None);
+            parts.server.opened(parts.name, None);
             (Box::new(Fake::new(parts.name, inbox)), "fake")
         }
         Runtime::Namespaces => {
             let namespaces = Namespaces::open(parts.data, parts.name, inbox)
                 .map_err(|error| DaemonError(format!("node {}: {error}", parts.name)))?;
-            parts.server.opened(Some(namespaces.runtime()));
+            parts.server.opened(parts.name, Some(namespaces.runtime()));
             (Box::new(namespaces), "miniku")
         }
     };
