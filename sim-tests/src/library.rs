@@ -28,6 +28,8 @@ library! {
     "namespace-ends"
     "drain"
     "two-drainers"
+    "autoscaler-against-rollout"
+    "autoscaler-blind"
     "kubelet-restart"
     "node-death"
     "node-death-while-scaling"

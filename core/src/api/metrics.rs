@@ -9,7 +9,7 @@ use crate::durations;
 use crate::time::{Duration, Now};
 use crate::usage::{Measured, PodUsage, Usage};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// The API group.
 pub const GROUP: &str = "metrics.k8s.io";
@@ -134,17 +134,31 @@ impl Metrics {
     }
 
     /// As an object of the API.
-    pub fn object(&self, of: Of) -> Value {
-        let mut object = json!({"kind": of.kind(), "apiVersion": format!("{GROUP}/{VERSION}")});
-        crate::patch::merge::merge(&mut object, &json!(self));
-        object
+    pub fn object(&self, of: Of) -> impl Serialize {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Object<'a> {
+            kind: &'static str,
+            api_version: String,
+            #[serde(flatten)]
+            metrics: &'a Metrics,
+        }
+        Object { kind: of.kind(), api_version: format!("{GROUP}/{VERSION}"), metrics: self }
     }
 }
 
 /// Many, as a list of the API.
-pub fn list(of: Of, items: &[Metrics]) -> Value {
+pub fn list(of: Of, items: &[Metrics]) -> impl Serialize {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct List<'a> {
+        kind: String,
+        api_version: String,
+        metadata: Map<String, Value>,
+        items: &'a [Metrics],
+    }
     let kind = format!("{}List", of.kind());
-    json!({"kind": kind, "apiVersion": format!("{GROUP}/{VERSION}"), "metadata": {}, "items": items})
+    List { kind, api_version: format!("{GROUP}/{VERSION}"), metadata: Map::new(), items }
 }
 
 /// The items of such a list.
@@ -192,12 +206,12 @@ mod tests {
         let used = vec![("c".to_owned(), Usage { cpu_nanos: 1_234_567, memory_bytes: 3 << 20 })];
         let measured = Measured { at: Wall::from_secs(100), window: Duration::from_millis(15_020), used };
         let told = Metrics::of_pod(&pod, Now { wall: Wall::from_secs(101), ..Now::default() }, &measured);
-        let object = told.object(Of::Pods);
+        let object = serde_json::to_value(told.object(Of::Pods)).unwrap();
         assert_eq!(object["metadata"]["creationTimestamp"], "1970-01-01T00:01:41Z");
         assert_eq!((&object["timestamp"], &object["window"]), (&json!("1970-01-01T00:01:40Z"), &json!("15.02s")));
         let usage = json!({"cpu": "1234567n", "memory": "3072Ki"});
         assert_eq!(object["containers"], json!([{"name": "c", "usage": usage}]));
-        let read = read_list(list(Of::Pods, &[told.clone()]).to_string().as_bytes()).unwrap();
+        let read = read_list(&serde_json::to_vec(&list(Of::Pods, std::slice::from_ref(&told))).unwrap()).unwrap();
         let want = PodUsage { namespace: "x".into(), name: "p".into(), measured };
         assert_eq!(read[0].pod(), Some(want));
         assert_eq!(table(&[told])["rows"][0]["cells"], json!(["p", "1234567n", "3072Ki", "15.02s"]));

@@ -1,6 +1,7 @@
 //! The API's objects: Kubernetes' own names, shapes and rules, from one table of kinds.
 
 pub mod access;
+pub mod autoscaler;
 pub mod base64;
 pub mod budget;
 pub mod condition;

@@ -21,7 +21,7 @@ use miniku_core::api::status::{Reason, Status};
 use miniku_core::program::Query;
 use miniku_core::time::{Instant as Mono, Now};
 use miniku_core::usage::{self, PodUsage, Summary};
-use serde_json::Value;
+use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -88,12 +88,16 @@ pub fn asked(segments: &[&str]) -> Option<Asked> {
 /// Answers.
 pub fn serve(api: &Api, exchange: Exchange, asked: &Asked) {
     match answer(api, &exchange, asked) {
-        Ok(value) => reply::value(exchange, 200, reply::JSON, &value),
+        Ok(text) => reply::send(exchange, 200, reply::JSON, &[], &text),
         Err(status) => reply::status(exchange, &status),
     }
 }
 
-fn answer(api: &Api, exchange: &Exchange, asked: &Asked) -> Result<Value, Status> {
+fn text(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("metrics have string keys and whole numbers")
+}
+
+fn answer(api: &Api, exchange: &Exchange, asked: &Asked) -> Result<Vec<u8>, Status> {
     if !matches!(exchange.method(), "GET" | "HEAD") {
         return Err(Status::no_such_method());
     }
@@ -117,10 +121,10 @@ fn answer(api: &Api, exchange: &Exchange, asked: &Asked) -> Result<Value, Status
     };
     let is_table = matches!(shape, Shape::Row(_));
     match (&asked.name, items.as_slice()) {
-        (None, items) if is_table => Ok(table(items)),
-        (None, items) => Ok(list(asked.of, items)),
-        (Some(_), [one, ..]) if is_table => Ok(table(std::slice::from_ref(one))),
-        (Some(_), [one, ..]) => Ok(one.object(asked.of)),
+        (None, items) if is_table => Ok(text(&table(items))),
+        (None, items) => Ok(text(&list(asked.of, items))),
+        (Some(_), [one, ..]) if is_table => Ok(text(&table(std::slice::from_ref(one)))),
+        (Some(_), [one, ..]) => Ok(text(&one.object(asked.of))),
         (Some(name), []) => Err(not_found(asked, name)),
     }
 }

@@ -259,7 +259,7 @@ pub fn kind_of(request: &Request) -> Kind {
 /// What the response to this request says.
 ///
 /// A bind is answered by a `Status` of success, and so are deletions that are done: both are [`Answer::Removed`],
-/// since that is how core says "done, and there is no object to show".
+/// since that is how core says "done, and there is no object to show". So is the write of a scale.
 pub fn answer(request: &Request, code: u16, bytes: &[u8]) -> Answer {
     if code >= 400 {
         return refusal(code, bytes).map_or_else(Answer::Lost, Answer::Refused);
@@ -267,6 +267,8 @@ pub fn answer(request: &Request, code: u16, bytes: &[u8]) -> Answer {
     let kind = kind_of(request);
     let decoded = match &request.verb {
         Verb::List(_) => list(kind, bytes),
+        // What is answered is the Scale, and not the object.
+        Verb::Merge { part: Part::Scale, .. } => return Answer::Removed(Status::created()),
         _ => object(kind, bytes).map(|object| Answer::Object { object, created: code == 201 }),
     };
     // What names itself a Status is none of the above.

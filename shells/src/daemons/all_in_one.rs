@@ -35,7 +35,8 @@ pub fn up(args: &UpArgs) -> Result<(), DaemonError> {
     let mut programs = parts::controllers(args.eviction_timeout, informer);
     programs.push(parts::scheduler(args.strategy, informer));
     for program in programs {
-        daemons.push(parts::start(program, clock, Box::new(Local::new(host.clone())), recorder)?);
+        let way = Local::new(host.clone()).measuring(api.clone());
+        daemons.push(parts::start(program, clock, Box::new(way), recorder)?);
     }
 
     let names = (1..=args.nodes).map(|number| format!("node-{number}")).collect();

@@ -15,7 +15,7 @@ use crate::node::{Fake, Namespaces, NodeServer, Share, facts};
 use crate::recording::Recorder;
 use miniku_core::apiserver::{self, services};
 use miniku_core::client::{Backoff, informer};
-use miniku_core::controllers::{disruption, endpoints, garbage, namespaces, node_lifecycle, workload};
+use miniku_core::controllers::{disruption, endpoints, garbage, horizontal, namespaces, node_lifecycle, workload};
 use miniku_core::kubelet;
 use miniku_core::record::Birth;
 use miniku_core::scheduler::{SchedulerOptions, Strategy};
@@ -131,6 +131,7 @@ pub fn controllers(eviction_after: Duration, informer: informer::Options) -> Vec
         Birth::Namespaces { options: namespaces, seed: clock::seed() },
         Birth::Endpoints { options: endpoints::Options { informer }, seed: clock::seed() },
         Birth::Disruption { options: disruption::Options { informer }, seed: clock::seed() },
+        Birth::Horizontal { options: horizontal::Options { informer, ..Default::default() }, seed: clock::seed() },
     ]
 }
 

@@ -75,8 +75,9 @@ impl Meter {
 
     /// As if the pods that are told to run did. What stands on them now counts from the reading before.
     pub fn pretend(&self, node: &str, pods: &[Object]) -> Summary {
-        let now = clock::wall();
-        let time = MicroTime::of(now);
+        let time = MicroTime::of(clock::wall());
+        // As exact as it is told.
+        let now = time.wall();
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let totals = std::mem::take(&mut kept.pretended);
         let running = |pod: &&Pod| pod.status.phase == PodPhase::Running;

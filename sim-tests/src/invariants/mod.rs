@@ -108,6 +108,7 @@ checkers! {
     budget     "S-budget"    Budget;
     rollout    "S-rollout"   Rollout;
     job        "S-job"       JobsCount;
+    scale      "S-scale"     Scale;
 }
 
 pub mod stable;
