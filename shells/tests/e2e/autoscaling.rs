@@ -59,7 +59,10 @@ fn pods_that_burn_are_scaled_up_and_down_again() {
         until("there are more", || wished() == 3);
         let pods = server.running("app=burn", 3);
         let status = server.get(AUTOSCALER).ok()["status"].clone();
-        assert!(status["currentMetrics"][0]["resource"]["current"]["averageUtilization"].as_i64() > Some(55), "{status}");
+        assert!(
+            status["currentMetrics"][0]["resource"]["current"]["averageUtilization"].as_i64() > Some(55),
+            "{status}"
+        );
 
         for pod in &pods {
             server.cli(&format!("exec {} -- touch /calm", pod["metadata"]["name"].as_str().unwrap()));
@@ -67,7 +70,10 @@ fn pods_that_burn_are_scaled_up_and_down_again() {
         until("there are fewer", || wished() == 1);
         server.running("app=burn", 1);
         let events = server.cli("events");
-        assert!(events.contains("New size: 3; reason: cpu resource utilization (percentage of request) above target"), "{events}");
+        assert!(
+            events.contains("New size: 3; reason: cpu resource utilization (percentage of request) above target"),
+            "{events}"
+        );
         assert!(events.contains("New size: 1; reason: All metrics below target"), "{events}");
         server.delete(AUTOSCALER).ok();
         server.delete(DEPLOYMENT).ok();

@@ -14,6 +14,10 @@ pub const CPU_INITIALIZATION_PERIOD: Duration = Duration::from_secs(300);
 /// `--horizontal-pod-autoscaler-initial-readiness-delay`.
 pub const INITIAL_READINESS_DELAY: Duration = Duration::from_secs(30);
 
+/// So long a measurement is in other clusters, at least. Here it may be shorter; a start is not over sooner for that.
+/// Source: metrics-server, `--metric-resolution`.
+pub const USUAL_WINDOW: Duration = Duration::from_secs(15);
+
 decision_enum! {
     /// Where a pod is in its life.
     pub enum Life {
@@ -107,7 +111,7 @@ decision_enum! {
 decision_enum! {
     /// When the measurement was.
     pub enum Window {
-        /// Since its readiness last changed.
+        /// A whole window has passed since its readiness last changed.
         Whole,
         /// Partly before that.
         Across,
@@ -155,7 +159,7 @@ fn facts(pod: &Pod, (at, window): When, now: Wall) -> (Age, Readiness, Window) {
         true if started + INITIAL_READINESS_DELAY > changed => Readiness::NeverReady,
         true => Readiness::Unready,
     };
-    (age, is, if at < changed + window { Window::Across } else { Window::Whole })
+    (age, is, if at < changed + window.max(USUAL_WINDOW) { Window::Across } else { Window::Whole })
 }
 
 #[cfg(test)]

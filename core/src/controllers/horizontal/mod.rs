@@ -32,9 +32,10 @@ pub fn pages() -> Vec<Page> {
             .decides(&counting::PARTS)
             .says(format!(
                 "A pod is young for {} s. One that is not ready, and has not been since {} s after its start, was never \
-                 ready:",
+                 ready. A window is taken to be {} s long at least:",
                 counting::CPU_INITIALIZATION_PERIOD.as_secs(),
                 counting::INITIAL_READINESS_DELAY.as_secs(),
+                counting::USUAL_WINDOW.as_secs(),
             ))
             .decides(&counting::TRUST)
             .says(format!(

@@ -123,8 +123,11 @@ fn a_deployment_is_scaled_up_and_down() {
         assert_eq!(desk.replicas("web"), 0);
         assert!(desk.conditions("web").contains("ScalingActive False ScalingDisabled"), "{}", desk.conditions("web"));
         desk.world.merge(key(Kind::Deployment, "web"), json!({"spec": {"replicas": 12}}), Part::Main);
-        desk.run(30);
-        assert_eq!(desk.replicas("web"), 10, "the most");
+        let then = (0..16).map(|_| {
+            desk.run(1);
+            desk.replicas("web")
+        });
+        assert_eq!(then.collect::<Vec<_>>().iter().find(|now| **now != 12), Some(&10), "the most, whatever they do");
     }
 }
 
