@@ -30,6 +30,6 @@ macro_rules! scenarios {
 }
 
 scenarios! {
-    admission apply apply_server auth budget cluster crd create delete deployment describe diff discovery edit endpoints events
-    explain get gzip job labels miniku miniku_access patch rbac rollout scale statefulset validation watch
+    admission apply apply_server auth autoscaling budget cluster crd create delete deployment describe diff discovery edit endpoints events
+    explain get gzip job labels miniku miniku_access miniku_usage patch rbac rollout scale statefulset validation watch
 }
