@@ -4,6 +4,8 @@
 //! at by [`crate::scenario`] at the end of a run, since it speaks of a time span and not of a fact.
 //! Catches: whatever waits for ever for something that will not come; two programs that never agree.
 
+mod workloads;
+
 use super::budget::healthy;
 use crate::runtime::Behaviour;
 use crate::truth::Truth;
@@ -11,6 +13,7 @@ use crate::world::World;
 use miniku_core::api::budget::{PodDisruptionBudget, SYNC_FAILED};
 use miniku_core::api::endpoints::EndpointSlice;
 use miniku_core::api::kinds::Kind;
+use miniku_core::api::meta::OwnerReference;
 use miniku_core::api::namespace::Namespace;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
@@ -29,6 +32,9 @@ pub const SILENCE: Duration = Duration::from_secs(300);
 /// grace and the time to eviction (45 s), the longest delay of a work queue (60 s), a stop that needs SIGKILL (30 s),
 /// and a few lists and starts.
 pub const BOUND: Duration = Duration::from_secs(400);
+
+/// Whose pods must not outlive them.
+const WORKLOADS: [Kind; 3] = [Kind::ReplicaSet, Kind::StatefulSet, Kind::Job];
 
 /// Whether a container, once started, runs for ever, as far as is known.
 pub fn lasts(spec: &PodSpec, any_image: bool) -> bool {
@@ -51,6 +57,7 @@ pub fn lasts(spec: &PodSpec, any_image: bool) -> bool {
 /// What is not as it should be, if anything.
 pub fn missing(truth: &Truth) -> Option<String> {
     let all = nodes(truth).or_else(|| pods(truth)).or_else(|| sets(truth)).or_else(|| processes(truth));
+    let all = all.or_else(|| workloads::missing(truth));
     all.or_else(|| budgets(truth)).or_else(|| services(truth)).or_else(|| {
         let ending = |namespace: &&Namespace| {
             let name = &namespace.metadata.name;
@@ -118,9 +125,10 @@ fn pods(truth: &Truth) -> Option<String> {
             return Some(format!("pod {name} on {node:?} {wrong}"));
         }
         let controller = pod.metadata.controller().filter(|_| !pod.metadata.is_deleting());
-        if let Some(owner) = controller.filter(|owner| owner.kind == "ReplicaSet") {
-            let is_there = truth.all::<ReplicaSet>().any(|set| set.metadata.uid == owner.uid);
-            if !is_there {
+        let kind = |owner: &OwnerReference| WORKLOADS.iter().copied().find(|kind| kind.row().name == owner.kind);
+        if let Some((owner, kind)) = controller.and_then(|owner| Some((owner, kind(owner)?))) {
+            let is_there = truth.object(&Key::new(kind, &pod.metadata.namespace, &owner.name));
+            if is_there.is_none_or(|object| object.meta().uid != owner.uid) {
                 return Some(format!("pod {name} outlives its owner {}", owner.name));
             }
         }
