@@ -107,7 +107,9 @@ checkers! {
     named      "S-named"     Named;
     budget     "S-budget"    Budget;
     rollout    "S-rollout"   Rollout;
+    daemon     "S-daemon"    Daemon;
     job        "S-job"       JobsCount;
+    quota      "S-quota"     Quota;
 }
 
 pub mod stable;

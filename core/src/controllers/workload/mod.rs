@@ -22,6 +22,7 @@ use crate::api::selector::LabelSelector;
 use crate::client::Informer;
 use crate::client::events::Tone;
 use crate::controllers::cronjob::CronJobs;
+use crate::controllers::daemonset::DaemonSets;
 use crate::controllers::deployment::Deployments;
 use crate::controllers::job::Jobs;
 use crate::controllers::replicaset::ReplicaSets;
@@ -72,14 +73,19 @@ pub trait Workload: fmt::Debug + Sync {
     fn plan(&self, scene: &Scene<'_>) -> Plan;
 
     /// Which owners have to look again because something changed that they see, and that is no child of theirs.
-    fn reached(&self, _seen: &Object, _views: &Views) -> Vec<Key> {
+    fn reached(&self, _old: Option<&Object>, _new: Option<&Object>, _views: &Views) -> Vec<Key> {
         Vec::new()
+    }
+
+    /// Where a child is, if failures are counted for each place.
+    fn place<'a>(&self, _child: &'a Object) -> Option<&'a str> {
+        None
     }
 }
 
 /// All workloads. Those that make others stand before them.
 pub const WORKLOADS: &[&dyn Workload] =
-    &[&CronJobs, &Deployments, &Jobs, &ReplicaSets, &ReplicationControllers, &StatefulSets];
+    &[&CronJobs, &DaemonSets, &Deployments, &Jobs, &ReplicaSets, &ReplicationControllers, &StatefulSets];
 
 /// What the controllers see.
 #[derive(Debug)]
@@ -133,6 +139,8 @@ pub struct Scene<'a> {
     pub failures: Failures,
     /// For how long pods have been ready.
     pub readiness: &'a Readiness,
+    /// The same by place, where that is counted.
+    pub places: &'a BTreeMap<String, Failures>,
 }
 
 /// What an owner wants. Nothing but the status is carried out before the views show what the last plan asked for.
@@ -198,8 +206,10 @@ impl New {
 pub enum Naming {
     /// As it says itself.
     Given,
-    /// The first that is free of those drawn for this purpose, which is a part of it: an index, a node's name, nothing.
+    /// The first that is free of those drawn for this purpose, which is a part of it: an index, nothing.
     Drawn(String),
+    /// The same, and the purpose is no part of it: a node's name.
+    Unsaid(String),
 }
 
 /// An object to be deleted.
