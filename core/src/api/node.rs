@@ -6,6 +6,7 @@ use crate::api::kinds::Column;
 use crate::api::meta::{ObjectMeta, Time};
 use crate::api::object::Object;
 use crate::api::quantity::Amounts;
+use crate::api::taint::Taint;
 use crate::api_struct;
 
 api_struct! {
@@ -25,6 +26,8 @@ api_struct! {
     pub struct NodeSpec {
         /// No new pods are bound to it (cordoned).
         unschedulable "unschedulable": bool,
+        /// What keeps pods away that do not tolerate it.
+        taints "taints": Vec<Taint>,
         /// Its name for whoever provides the machine.
         provider_id "providerID": String,
         /// The address range of its pods.

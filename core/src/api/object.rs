@@ -5,6 +5,7 @@
 
 use crate::api::cronjob::CronJob;
 use crate::api::custom::{CustomKind, CustomResourceDefinition};
+use crate::api::daemonset::DaemonSet;
 use crate::api::deployment::Deployment;
 use crate::api::event::Event;
 use crate::api::job::Job;
@@ -411,6 +412,7 @@ impl Object {
         }
         match self.kind() {
             Kind::Deployment => read::<Deployment>(self),
+            Kind::DaemonSet => read::<DaemonSet>(self),
             Kind::StatefulSet => read::<StatefulSet>(self),
             Kind::ReplicationController => read::<ReplicationController>(self),
             Kind::Job => read::<Job>(self),
@@ -700,7 +702,7 @@ mod tests {
     fn what_is_read_is_written() {
         let pod = Object::decode(Kind::Pod, POD.as_bytes()).unwrap();
         assert_eq!(String::from_utf8_lossy(pod.json()), POD);
-        assert_eq!(pod.fields_without_effect(), ["spec.containers[0].lifecycle", "spec.affinity"]);
+        assert_eq!(pod.fields_without_effect(), ["spec.containers[0].lifecycle", "spec.affinity.x"]);
         assert!(pod.json_as_item().starts_with(b"\"metadata\""));
         assert_eq!(Object::from_value(Kind::Pod, pod.to_value()).unwrap(), pod);
     }

@@ -6,6 +6,7 @@ use crate::api::kinds::Column;
 use crate::api::meta::{ObjectMeta, Time};
 use crate::api::name::Name;
 use crate::api::object::Object;
+use crate::api::pod_affinity::{Affinity, TopologySpreadConstraint};
 use crate::api::quantity::{Amounts, Quantity};
 use crate::api::toleration::Tolerations;
 use crate::time::{Human, Now};
@@ -57,8 +58,24 @@ api_struct! {
         preemption_policy "preemptionPolicy": Option<PreemptionPolicy>,
         /// The taints of a node that it puts up with.
         tolerations "tolerations": Tolerations,
+        /// Which nodes and which neighbours it wants.
+        affinity "affinity": Option<Arc<Affinity>>,
+        /// How evenly it is spread, with others like it.
+        topology_spread_constraints "topologySpreadConstraints": Vec<TopologySpreadConstraint>,
+        /// While there is one, the scheduler leaves it alone.
+        scheduling_gates "schedulingGates": Vec<SchedulingGate>,
+        /// What running it takes beside its containers' requests.
+        overhead "overhead": Amounts,
         /// Which scheduler is responsible; `default-scheduler` if empty.
         scheduler_name "schedulerName": String,
+    }
+}
+
+api_struct! {
+    /// What keeps the scheduler from a pod, until somebody removes it.
+    pub struct SchedulingGate {
+        /// Whose it is.
+        name "name" always: String,
     }
 }
 

@@ -15,8 +15,10 @@ use crate::apiserver::admission;
 use crate::apiserver::definitions::Definitions;
 use crate::apiserver::deletion::{self, Outcome};
 use crate::apiserver::eviction;
+use crate::apiserver::limits;
 use crate::apiserver::own;
 use crate::apiserver::pods;
+use crate::apiserver::quota::Quotas;
 use crate::apiserver::services::{self, Given};
 use crate::client::Deadlines;
 use crate::patch::Patch;
@@ -69,6 +71,7 @@ pub struct ApiServer {
     store: Store,
     definitions: Definitions,
     given: Given,
+    quotas: Quotas,
     watchers: Watchers,
     commits: u64,
     /// Writes on their way to the disk; at most one an object.
@@ -165,11 +168,13 @@ impl ApiServer {
         for service in store.list(&Query::all(Kind::Service)) {
             given.take(service);
         }
+        let quotas = Quotas::load(&store);
         ApiServer {
             options,
             store,
             definitions,
             given,
+            quotas,
             watchers: Watchers::default(),
             commits: 0,
             on_their_way: BTreeMap::new(),
@@ -224,12 +229,21 @@ impl ApiServer {
         }
         pods::system_classes().for_each(|class| self.make(now, class, out));
         self.complete_services(now, out);
+        self.quotas.look_at_all();
+        self.tell_of_quotas(out);
     }
 
     /// Says that it answers for metrics, if it does.
     fn complete_services(&mut self, now: Now, out: &mut Effects) {
         if self.options.metrics {
             self.keep(now, own::metrics(), out);
+        }
+    }
+
+    /// Writes what is used into the status of quotas.
+    fn tell_of_quotas(&mut self, out: &mut Effects) {
+        for quota in self.quotas.statuses(&self.store, |key| self.busy.contains_key(key)) {
+            self.commit(None, quota.key(), quota.revision(), Some(quota), Then::Changed, out);
         }
     }
 
@@ -567,6 +581,10 @@ impl ApiServer {
             pods::only_one_default(&self.store, &object)?;
         }
         let object = self.with_names(now, object);
+        if part == Some(Part::Main) && matches!(key.kind, Kind::Service | Kind::PersistentVolumeClaim) {
+            limits::check(&self.store, &key.namespace, &key.name, &object)?;
+            self.quotas.check(&key.name, Some(stored), &object)?;
+        }
         let object = match (part, by.manager) {
             (Some(part), Some(manager)) if object != *stored => {
                 admission::noted(by.now, manager, Some(stored), object, part, self.definitions.of(key.kind))
@@ -594,8 +612,9 @@ impl ApiServer {
         }
         // A name that the server chose is not told.
         let meta = object.meta();
-        let called = if meta.name.is_empty() { &meta.generate_name } else { &meta.name };
-        let grant = object.get().map(|pod| pods::grant(&self.store, &key.namespace, called, pod)).transpose()?;
+        let called = if meta.name.is_empty() { &meta.generate_name } else { &meta.name }.clone();
+        let grant = object.get().map(|pod| pods::grant(&self.store, &key.namespace, &called, pod)).transpose()?;
+        limits::complete(&self.store, &key.namespace, &mut object);
         if key.kind == Kind::PriorityClass {
             pods::only_one_default(&self.store, &object)?;
         }
@@ -617,6 +636,8 @@ impl ApiServer {
         });
         let object = self.with_names(by.now, object);
         self.granted(by, None, &object)?;
+        limits::check(&self.store, &key.namespace, &called, &object)?;
+        self.quotas.check(&called, None, &object)?;
         Ok(Admitted::Write { key, expect: Revision(0), object: Some(object), answer: Then::Created })
     }
 
@@ -681,6 +702,7 @@ impl ApiServer {
                 self.given.take(object);
             }
         }
+        self.quotas.reserve(&key, self.store.get(&key), object.as_ref());
         out.push(Effect::Commit { commit, write: Write { key: key.clone(), expect, object: object.clone() } });
         self.busy.insert(key.clone(), VecDeque::new());
         if planted!(AckBeforeDurable)
@@ -697,6 +719,7 @@ impl ApiServer {
         let Some(pending) = self.on_their_way.remove(&commit) else { return };
         let Pending { from, key, mut object, last, answer, next } = pending;
         let mut waiting = self.busy.remove(&key).unwrap_or_default();
+        self.quotas.settle(&key);
         if key.kind == Kind::Service && !matches!(outcome, Committed::At(_)) {
             self.given.settle(object.as_ref(), self.store.get(&key));
         }
@@ -733,6 +756,7 @@ impl ApiServer {
                 behind.append(&mut waiting);
             }
         }
+        self.tell_of_quotas(out);
     }
 
     /// After a write that came to nothing: what the server wants for itself it still wants.
@@ -756,6 +780,7 @@ impl ApiServer {
         let change = self.store.apply(key, object, revision);
         let group = change.old.as_ref().or(change.new.as_ref()).and_then(|one| one.get::<CustomResourceDefinition>());
         let group = group.map(|definition| definition.spec.group.clone());
+        let counted = self.quotas.concern(key).then(|| (change.old.clone(), change.new.clone()));
         match key.kind {
             Kind::CustomResourceDefinition => self.definitions.changed(change.old.as_ref(), change.new.as_ref()),
             Kind::Service => self.given.settle(change.old.as_ref(), change.new.as_ref()),
@@ -765,6 +790,9 @@ impl ApiServer {
             if let Some(event) = change.seen_by(query) {
                 out.push(Effect::Event { to, event });
             }
+        }
+        if let Some((old, new)) = counted {
+            self.quotas.changed(&self.store, key, old.as_ref(), new.as_ref());
         }
         match key.kind {
             Kind::CustomResourceDefinition => {

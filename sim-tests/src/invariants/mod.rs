@@ -107,8 +107,10 @@ checkers! {
     named      "S-named"     Named;
     budget     "S-budget"    Budget;
     rollout    "S-rollout"   Rollout;
+    daemon     "S-daemon"    Daemon;
     job        "S-job"       JobsCount;
     scale      "S-scale"     Scale;
+    quota      "S-quota"     Quota;
 }
 
 pub mod stable;
