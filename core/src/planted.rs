@@ -46,6 +46,8 @@ mod table {
         Namespaces,
         /// The disruption controller.
         Disruption,
+        /// The controller of autoscalers.
+        Horizontal,
         /// The kubelet.
         Kubelet,
     }
@@ -192,6 +194,12 @@ mod table {
             CountsUnready "counts-unready" by "S-budget", "pods that are not ready count as healthy";
             GrantsNotCounted "grants-not-counted" by "S-budget", "a pod counts as healthy until its deletion is seen, though its eviction was granted";
             BudgetOverwritten "budget-overwritten" by "S-named" "S-budget", "what was counted is written over what was granted meanwhile";
+        }
+        Horizontal: {
+            AutoscalerIgnoresMax "autoscaler-ignores-max" by "S-scale", "the number that metrics ask for is written without regard to bounds and rates";
+            AutoscalerNoWindow "autoscaler-no-window" by "S-scale", "what was recommended lately is not looked at: the number follows each measurement";
+            AutoscalerCountsUnready "autoscaler-counts-unready" by "S-scale" "expected", "what pods use while they start counts as their work";
+            AutoscalerMissingIdle "autoscaler-missing-idle" by "S-scale" "expected", "pods that were not measured count as idle, also on the way down";
         }
         Kubelet: {
             StopsWhatItFinds "stops-what-it-finds" by "S-why", "pods found at the start are removed and made anew";

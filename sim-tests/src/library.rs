@@ -33,6 +33,8 @@ library! {
     "preemption-storm"
     "neighbours"
     "two-drainers"
+    "autoscaler-against-rollout"
+    "autoscaler-blind"
     "kubelet-restart"
     "node-death"
     "node-death-while-scaling"

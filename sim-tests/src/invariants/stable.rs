@@ -4,6 +4,8 @@
 //! at by [`crate::scenario`] at the end of a run, since it speaks of a time span and not of a fact.
 //! Catches: whatever waits for ever for something that will not come; two programs that never agree.
 
+mod workloads;
+
 use super::budget::healthy;
 use super::quota;
 use crate::runtime::Behaviour;
@@ -13,6 +15,7 @@ use miniku_core::api::budget::{PodDisruptionBudget, SYNC_FAILED};
 use miniku_core::api::daemonset::DaemonSet;
 use miniku_core::api::endpoints::EndpointSlice;
 use miniku_core::api::kinds::Kind;
+use miniku_core::api::meta::OwnerReference;
 use miniku_core::api::namespace::Namespace;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
@@ -37,6 +40,9 @@ pub const SILENCE: Duration = Duration::from_secs(300);
 /// and a few lists and starts.
 pub const BOUND: Duration = Duration::from_secs(400);
 
+/// Whose pods must not outlive them.
+const WORKLOADS: [Kind; 3] = [Kind::ReplicaSet, Kind::StatefulSet, Kind::Job];
+
 /// Whether a container, once started, runs for ever, as far as is known.
 pub fn lasts(spec: &PodSpec, any_image: bool) -> bool {
     spec.containers.iter().all(|container| {
@@ -57,19 +63,19 @@ pub fn lasts(spec: &PodSpec, any_image: bool) -> bool {
 
 /// What is not as it should be, if anything.
 pub fn missing(truth: &Truth) -> Option<String> {
-    let all = nodes(truth)
-        .or_else(|| pods(truth))
-        .or_else(|| sets(truth))
-        .or_else(|| daemons(truth))
-        .or_else(|| processes(truth));
-    all.or_else(|| budgets(truth)).or_else(|| quotas(truth)).or_else(|| services(truth)).or_else(|| {
-        let ending = |namespace: &&Namespace| {
-            let name = &namespace.metadata.name;
-            namespace.metadata.is_deleting() && !is_held(truth, |pod| pod.metadata.namespace == *name)
-        };
-        let ending = truth.all::<Namespace>().find(ending)?;
-        Some(format!("namespace {} is still there", ending.metadata.name))
-    })
+    type Look = fn(&Truth) -> Option<String>;
+    let looks: [Look; 10] =
+        [nodes, pods, sets, daemons, workloads::missing, processes, budgets, quotas, services, namespaces];
+    looks.iter().find_map(|look| look(truth))
+}
+
+fn namespaces(truth: &Truth) -> Option<String> {
+    let ending = |namespace: &&Namespace| {
+        let name = &namespace.metadata.name;
+        namespace.metadata.is_deleting() && !is_held(truth, |pod| pod.metadata.namespace == *name)
+    };
+    let ending = truth.all::<Namespace>().find(ending)?;
+    Some(format!("namespace {} is still there", ending.metadata.name))
 }
 
 /// Whether a pod that cannot go, since the node is dead that would have to confirm its end, is among these.
@@ -137,9 +143,10 @@ fn pods(truth: &Truth) -> Option<String> {
             return Some(format!("pod {name} on {node:?} {wrong}"));
         }
         let controller = pod.metadata.controller().filter(|_| !pod.metadata.is_deleting());
-        if let Some(owner) = controller.filter(|owner| owner.kind == "ReplicaSet") {
-            let is_there = truth.all::<ReplicaSet>().any(|set| set.metadata.uid == owner.uid);
-            if !is_there {
+        let kind = |owner: &OwnerReference| WORKLOADS.iter().copied().find(|kind| kind.row().name == owner.kind);
+        if let Some((owner, kind)) = controller.and_then(|owner| Some((owner, kind(owner)?))) {
+            let is_there = truth.object(&Key::new(kind, &pod.metadata.namespace, &owner.name));
+            if is_there.is_none_or(|object| object.meta().uid != owner.uid) {
                 return Some(format!("pod {name} outlives its owner {}", owner.name));
             }
         }

@@ -14,7 +14,7 @@ use crate::api::toleration::{Toleration, Tolerations};
 use crate::controllers::daemonset::renewal::{self, State, renewal};
 use crate::controllers::daemonset::staffing::{Action, Fit, Here, Surge, fit, staffing};
 use crate::controllers::workload::revisions::Revisions;
-use crate::controllers::workload::{BURST, Naming, New, Plan, Scene, Told, Victim, ready_for};
+use crate::controllers::workload::{BURST, Naming, New, Plan, Scene, Told, Victim};
 use crate::time::Duration;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -113,7 +113,7 @@ fn homes<'a>(
         if pod.metadata.is_deleting() && pod.status.phase.is_final() {
             continue;
         }
-        let left = ready_for(pod, scene.now.wall).map(|ready| min_ready.saturating_sub(ready));
+        let left = scene.readiness.ready_for(scene.now, pod).map(|ready| min_ready.saturating_sub(ready));
         plan.look_at(left.filter(|left| !left.is_zero()).map(|left| scene.now.mono + left));
         let state = match left {
             None => State::Unready,

@@ -8,6 +8,7 @@
 pub mod claim;
 pub mod failures;
 mod program;
+pub mod readiness;
 pub mod revisions;
 pub(in crate::controllers) mod selecting;
 
@@ -17,7 +18,6 @@ use crate::api::kinds::Kind;
 use crate::api::meta::ObjectMeta;
 use crate::api::object::{Key, Object};
 use crate::api::plain::label_selector;
-use crate::api::pod::Pod;
 use crate::api::selector::LabelSelector;
 use crate::client::Informer;
 use crate::client::events::Tone;
@@ -29,8 +29,9 @@ use crate::controllers::replicaset::ReplicaSets;
 use crate::controllers::replication::ReplicationControllers;
 use crate::controllers::statefulset::StatefulSets;
 use crate::controllers::workload::failures::Failures;
+use crate::controllers::workload::readiness::Readiness;
 use crate::pages::Page;
-use crate::time::{Duration, Instant, Now, Wall};
+use crate::time::{Instant, Now};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -136,6 +137,8 @@ pub struct Scene<'a> {
     pub refused: Option<&'a str>,
     /// How its pods failed lately.
     pub failures: Failures,
+    /// For how long pods have been ready.
+    pub readiness: &'a Readiness,
     /// The same by place, where that is counted.
     pub places: &'a BTreeMap<String, Failures>,
 }
@@ -263,12 +266,6 @@ impl Told {
     pub fn warning(reason: &'static str, message: impl Into<String>) -> Self {
         Told { tone: Tone::Warning, reason, message: message.into() }
     }
-}
-
-/// For how long a pod has been ready, if it is.
-pub fn ready_for(pod: &Pod, now: Wall) -> Option<Duration> {
-    let ready = pod.status.conditions.iter().find(|one| one.kind == "Ready" && one.status == "True")?;
-    Some(now.since(ready.last_transition_time?.wall()))
 }
 
 /// The pages of this folder's decisions.

@@ -9,6 +9,7 @@ use crate::client::events::{EventRecorder, Tone};
 use crate::client::{Calls, Change, Deadlines, Expectations, Informer, Queue, RETRY, Tries, informer};
 use crate::controllers::workload::claim::{self, Action};
 use crate::controllers::workload::failures::Failures;
+use crate::controllers::workload::readiness::Readiness;
 use crate::controllers::workload::selecting::Selecting;
 use crate::controllers::workload::{Changed, Naming, New, Plan, Scene, Told, Victim, Views, Workload};
 use crate::program::{Answer, DeleteOptions, Effects, Input, Level, Part, Program, Query, Revision, Verb};
@@ -56,6 +57,7 @@ pub struct WorkloadController {
     changes: Expectations<Key, Key>,
     /// Children that are held though their owner is gone or going.
     strays: Queue<Key>,
+    readiness: Readiness,
     /// One for each owner in the view.
     care: BTreeMap<Key, Care>,
 }
@@ -187,6 +189,7 @@ impl WorkloadController {
             claims: Expectations::default(),
             changes: Expectations::default(),
             strays: Queue::default(),
+            readiness: Readiness::default(),
             care: BTreeMap::new(),
         }
     }
@@ -205,6 +208,7 @@ impl WorkloadController {
 
     fn changed(&mut self, now: Now, kind: Kind, change: &Change) {
         self.file(change);
+        self.readiness.notice(now, change);
         if let Some(workload) = self.workload(kind) {
             self.owner_changed(now, workload, change);
         }
@@ -636,7 +640,8 @@ impl WorkloadController {
         let own = self.views.owned_by(filed_under(&owner.meta().uid, &owner.meta().name));
         let children = own.filter(|child| workload.children().contains(&child.kind())).collect();
         let (refused, failures, places) = (care.refused.as_deref(), care.failures, &care.places);
-        let scene = Scene { now, owner: &owner, children, views: &self.views, refused, failures, places };
+        let (views, readiness) = (&self.views, &self.readiness);
+        let scene = Scene { now, owner: &owner, children, views, refused, failures, readiness, places };
         let mut plan = workload.plan(&scene);
         let (status, tell, relies_on) = (plan.status.take(), take(&mut plan.tell), take(&mut plan.relies_on));
         // A child that still is to be claimed may be one of those that seem to be missing.
