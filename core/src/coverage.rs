@@ -109,6 +109,7 @@ sites! {
     NodeCalledSilent "a node was called silent";
     NodeHeardAgain "a silent node was heard again";
     EvictionCancelled "a node was heard again before its pods went";
+    NodeTainted "a node was tainted so that its pods have to go";
     PodEvicted "a pod was evicted";
     FullDisruption "no node was heard any more";
     PartialDisruption "many nodes were silent at once";

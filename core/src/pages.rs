@@ -39,6 +39,7 @@ pub fn pages() -> Vec<Page> {
         controllers::job::pages(),
         controllers::cronjob::pages(),
         controllers::statefulset::pages(),
+        controllers::daemonset::pages(),
         scheduler::pages(),
         kubelet::pages(),
         apiserver::pages(),

@@ -36,6 +36,8 @@ mod table {
         Scheduler,
         /// The ReplicaSet controller.
         ReplicaSet,
+        /// The DaemonSet controller.
+        DaemonSet,
         /// The node lifecycle controller.
         NodeLifecycle,
         /// The garbage collector.
@@ -97,6 +99,8 @@ mod table {
             BookmarkAhead "bookmark-ahead" by "S-watch" "S-durable", "a bookmark counts writes that are still on their way";
             CreateInEndingNamespace "create-in-ending-namespace" by "S-namespace", "objects can be made in a namespace that is being deleted";
             EvictionNotCharged "eviction-not-charged" by "S-budget", "an eviction is granted without being written into its budget";
+            QuotaRaced "quota-raced" by "S-quota", "what is on its way to the disk does not count against quotas";
+            QuotaNotTold "quota-not-told" by "L-stable", "a quota's status does not follow when something goes";
             OrphanIgnored "orphan-ignored" by "S-owner", "an owner deleted with Orphan is removed at once, and its children after it";
         }
         Client: {
@@ -153,6 +157,11 @@ mod table {
             AvailableTooEarly "available-too-early" by "L-stable" "L-hot", "pods that are not ready are told to be available";
             AdoptsUnread "adopts-unread" by "S-named", "a pod is adopted whatever became of it since it was looked at";
         }
+        DaemonSet: {
+            DaemonsIgnoreTaints "daemons-ignore-taints" by "S-daemon", "pods are made for nodes with taints that they do not tolerate";
+            DaemonsAllAtOnce "daemons-all-at-once" by "S-daemon", "old pods are replaced on all nodes at once";
+            DaemonsBesideLeaving "daemons-beside-leaving" by "S-daemon", "a pod is made while the one before it is leaving";
+        }
         NodeLifecycle: {
             EvictsUnconfirmed "evicts-unconfirmed" by "S-evict", "a node is called silent without asking the API server for its lease";
             BrakeOff "brake-off" by "S-brake", "nodes are emptied at the same pace however many are silent";
@@ -162,6 +171,9 @@ mod table {
             EmptiesMost "empties-most" by "S-brake", "nodes of a small cluster are emptied while most are silent";
             EmptiesAtOnce "empties-at-once" by "S-brake", "silent nodes are emptied all at once";
             AsksOnce "asks-once" by "S-evict", "before pods are evicted the lease is not looked at again";
+            TolerationIgnored "toleration-ignored" by "S-evict", "pods leave a tainted node at once, whatever they tolerate";
+            TimeNotAnew "time-not-anew" by "S-evict", "a pod's time goes on counting while its node is back";
+            TaintsStay "taints-stay" by "L-stable", "a node that is well again keeps its taints";
             SilentStayReady "silent-stay-ready" by "L-stable", "pods of silent nodes go on being called ready";
         }
         Garbage: {

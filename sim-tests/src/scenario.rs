@@ -229,7 +229,7 @@ impl Nodes {
 const NODES_MAX: usize = 20_000;
 
 /// Kinds whose pods can be meant by the name of their maker.
-const MAKERS: &[Kind] = &[Kind::ReplicaSet, Kind::Deployment, Kind::Job];
+const MAKERS: &[Kind] = &[Kind::ReplicaSet, Kind::Deployment, Kind::DaemonSet, Kind::Job];
 
 /// Nothing happens later than this.
 const LATEST: Duration = Duration::from_secs(366 * 24 * 3_600);

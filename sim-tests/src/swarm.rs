@@ -5,6 +5,7 @@
 //! ended by the operator, so that every run has a desired state.
 
 mod faults;
+mod workloads;
 
 use crate::disk::Unsynced;
 use crate::library;
@@ -258,6 +259,7 @@ fn plan(dice: &Dice, nodes: u64, sets: u64) -> Plan {
             plan.strike(at, Fault::Link { actor, weather: Weather::CUT, lasts });
         }
     }
+    workloads::draw(dice, nodes, &mut plan);
     faults::draw(dice, nodes, ACTIVE, &mut plan);
     plan
 }

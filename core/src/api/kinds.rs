@@ -455,7 +455,7 @@ pub const KINDS: &[KindRow] = &[
         has_status: true,
         message: "core/v1.ResourceQuota",
         columns: core_v1::RESOURCE_QUOTA,
-        effect: Effect::NotYet("no use is counted or refused"),
+        effect: Effect::Acts,
         rules: validation::RESOURCE_QUOTA,
         ..KindRow::EMPTY
     },
@@ -467,7 +467,7 @@ pub const KINDS: &[KindRow] = &[
         create_on_update: true,
         message: "core/v1.LimitRange",
         columns: core_v1::LIMIT_RANGE,
-        effect: Effect::NotYet("no pod is bounded by it"),
+        effect: Effect::Acts,
         rules: validation::LIMIT_RANGE,
         ..KindRow::EMPTY
     },
@@ -533,7 +533,7 @@ pub const KINDS: &[KindRow] = &[
         has_generation: true,
         message: "apps/v1.DaemonSet",
         columns: workloads::DAEMON_SET,
-        effect: Effect::NotYet("no controller makes its pods"),
+        effect: Effect::Acts,
         rules: validation::DAEMON_SET,
         ..KindRow::EMPTY
     },

@@ -5,6 +5,7 @@
 
 use crate::api::cronjob::CronJob;
 use crate::api::custom::{CustomKind, CustomResourceDefinition};
+use crate::api::daemonset::DaemonSet;
 use crate::api::deployment::Deployment;
 use crate::api::event::Event;
 use crate::api::job::Job;
@@ -411,6 +412,7 @@ impl Object {
         }
         match self.kind() {
             Kind::Deployment => read::<Deployment>(self),
+            Kind::DaemonSet => read::<DaemonSet>(self),
             Kind::StatefulSet => read::<StatefulSet>(self),
             Kind::ReplicationController => read::<ReplicationController>(self),
             Kind::Job => read::<Job>(self),

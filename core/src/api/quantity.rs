@@ -42,6 +42,45 @@ impl Quantity {
         saturate(self.nanos, NANOS)
     }
 
+    /// How many units, as near as such a number comes.
+    pub fn units(&self) -> f64 {
+        self.nanos as f64 / NANOS as f64
+    }
+
+    /// The sum, written as Kubernetes writes sums: in powers of 1024 if this is, or in those of 1000.
+    ///
+    /// Nothing is written as what is added to it is: `0` and `1Gi` are `1Gi`, `1Gi` and `512Mi` are `1536Mi`.
+    pub fn plus(&self, other: &Quantity) -> Quantity {
+        Quantity::of_nanos(self.nanos.saturating_add(other.nanos), self.by_1024_like(other))
+    }
+
+    /// The difference, written like a sum.
+    pub fn minus(&self, other: &Quantity) -> Quantity {
+        Quantity::of_nanos(self.nanos.saturating_sub(other.nanos), self.by_1024_like(other))
+    }
+
+    fn by_1024_like(&self, other: &Quantity) -> bool {
+        let shape = if self.is_zero() && !self.text.ends_with('i') { other } else { self };
+        shape.text.ends_with('i')
+    }
+
+    /// So many billionths, in the largest unit of which there is a whole number.
+    fn of_nanos(nanos: i128, by_1024: bool) -> Self {
+        let (units, is_whole) = (nanos / NANOS, nanos % NANOS == 0);
+        let text = if by_1024 && is_whole && units.unsigned_abs() >= 1024 {
+            let power = (units.trailing_zeros() / 10).min(6) as usize;
+            format!("{}{}", units >> (10 * power), ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"][power])
+        } else {
+            let (mut number, mut power) = (nanos, 0);
+            while number != 0 && number % 1000 == 0 && power < 9 {
+                (number, power) = (number / 1000, power + 1);
+            }
+            let unit = if number == 0 { "" } else { ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"][power] };
+            format!("{number}{unit}")
+        };
+        Quantity { nanos, text: text.into() }
+    }
+
     /// Whether the amount is one of whole units.
     pub fn is_whole(&self) -> bool {
         self.nanos % NANOS == 0
@@ -365,6 +404,26 @@ mod tests {
         let mut few: Amounts = [("memory", Quantity::whole(1))].into();
         few.complete(&amounts);
         assert_eq!(serde_json::to_string(&few).unwrap(), r#"{"cpu":"4","memory":"1","pods":"110"}"#);
+    }
+
+    #[test]
+    fn sums_are_written_as_kubernetes_writes_them() {
+        let amount = |text: &str| text.parse::<Quantity>().unwrap();
+        let check = |one: &str, other: &str, want: &str| {
+            assert_eq!(amount(one).plus(&amount(other)).to_string(), want, "{one} and {other}");
+            assert_eq!(amount(want), amount(one).plus(&amount(other)), "{one} and {other}");
+            assert_eq!(amount(want).minus(&amount(other)), amount(one), "{want} without {other}");
+        };
+        check("100m", "1", "1100m");
+        check("500m", "500m", "1");
+        check("0", "1Gi", "1Gi");
+        check("1Gi", "512Mi", "1536Mi");
+        check("128Mi", "128Mi", "256Mi");
+        check("1G", "1Gi", "2073741824");
+        check("999", "1", "1k");
+        check("512Ki", "1", "524289");
+        check("1Ki", "0", "1Ki");
+        assert_eq!(amount("1Gi").minus(&amount("1Gi")).to_string(), "0");
     }
 
     #[test]

@@ -52,6 +52,11 @@ fn for_a_while(taint: &str) -> Toleration {
 }
 
 impl Toleration {
+    /// Whether it is one that a pod gets that says nothing of nodes that are unwell.
+    pub fn is_usual(&self) -> bool {
+        self.toleration_seconds == Some(UNWELL_SECONDS) && USUAL.contains(self)
+    }
+
     /// Whether it says anything of what this taint does to running pods.
     fn is_about(&self, taint: &str) -> bool {
         (self.key == taint || self.key.is_empty()) && matches!(self.effect.as_str(), "NoExecute" | "")

@@ -1,7 +1,8 @@
 //! The API server: the only place where programs meet.
 //!
 //! A request is answered from the store, or becomes a write. [`admission`] decides what a write makes of an object,
-//! `pods` what a new pod is given because of other objects, [`deletion`] whether a deletion removes an object or only
+//! `pods` what a new pod is given because of other objects, `limits` within which bounds it must be, [`quota`] whether there is room
+//! for it, [`deletion`] whether a deletion removes an object or only
 //! begins to, [`eviction`] whether a pod may be deleted for the sake of its node. A write is answered, and told to watchers, when the
 //! engine has made it durable. A second write to an object whose first is on its way waits for it. [`origin`] decides
 //! what is not even read.
@@ -12,10 +13,12 @@ pub mod deletion;
 pub mod discovery;
 pub mod eviction;
 pub mod fields;
+mod limits;
 pub mod origin;
 mod own;
 mod pods;
 mod program;
+pub mod quota;
 pub mod services;
 #[cfg(test)]
 mod tests;
@@ -41,6 +44,7 @@ pub fn pages() -> Vec<pages::Page> {
                  durable: no two evictions spend the same disruption, and one that is asked for again spends none.",
             )
             .decides(&eviction::EVICTION),
+        quota::page(),
         pages::Page::new("origin", "Whether a request may have been made by a web page", "every HTTP server of miniku")
             .says(
                 "Nobody is asked who they are, and any page that a user has open can make the browser send requests \

@@ -15,8 +15,10 @@ use crate::apiserver::admission;
 use crate::apiserver::definitions::Definitions;
 use crate::apiserver::deletion::{self, Outcome};
 use crate::apiserver::eviction;
+use crate::apiserver::limits;
 use crate::apiserver::own;
 use crate::apiserver::pods;
+use crate::apiserver::quota::Quotas;
 use crate::apiserver::services::{self, Given};
 use crate::client::Deadlines;
 use crate::patch::Patch;
@@ -66,6 +68,7 @@ pub struct ApiServer {
     store: Store,
     definitions: Definitions,
     given: Given,
+    quotas: Quotas,
     watchers: Watchers,
     commits: u64,
     /// Writes on their way to the disk; at most one an object.
@@ -162,11 +165,13 @@ impl ApiServer {
         for service in store.list(&Query::all(Kind::Service)) {
             given.take(service);
         }
+        let quotas = Quotas::load(&store);
         ApiServer {
             options,
             store,
             definitions,
             given,
+            quotas,
             watchers: Watchers::default(),
             commits: 0,
             on_their_way: BTreeMap::new(),
@@ -220,6 +225,15 @@ impl ApiServer {
             self.make(now, namespace.into_object(), out);
         }
         pods::system_classes().for_each(|class| self.make(now, class, out));
+        self.quotas.look_at_all();
+        self.tell_of_quotas(out);
+    }
+
+    /// Writes what is used into the status of quotas.
+    fn tell_of_quotas(&mut self, out: &mut Effects) {
+        for quota in self.quotas.statuses(&self.store, |key| self.busy.contains_key(key)) {
+            self.commit(None, quota.key(), quota.revision(), Some(quota), Then::Changed, out);
+        }
     }
 
     /// Makes the service account `default` in a namespace that lives and has none, and in `default` what leads to the
@@ -556,6 +570,10 @@ impl ApiServer {
             pods::only_one_default(&self.store, &object)?;
         }
         let object = self.with_names(now, object);
+        if part == Some(Part::Main) && matches!(key.kind, Kind::Service | Kind::PersistentVolumeClaim) {
+            limits::check(&self.store, &key.namespace, &key.name, &object)?;
+            self.quotas.check(&key.name, Some(stored), &object)?;
+        }
         let object = match (part, by.manager) {
             (Some(part), Some(manager)) if object != *stored => {
                 admission::noted(by.now, manager, Some(stored), object, part, self.definitions.of(key.kind))
@@ -583,8 +601,9 @@ impl ApiServer {
         }
         // A name that the server chose is not told.
         let meta = object.meta();
-        let called = if meta.name.is_empty() { &meta.generate_name } else { &meta.name };
-        let grant = object.get().map(|pod| pods::grant(&self.store, &key.namespace, called, pod)).transpose()?;
+        let called = if meta.name.is_empty() { &meta.generate_name } else { &meta.name }.clone();
+        let grant = object.get().map(|pod| pods::grant(&self.store, &key.namespace, &called, pod)).transpose()?;
+        limits::complete(&self.store, &key.namespace, &mut object);
         if key.kind == Kind::PriorityClass {
             pods::only_one_default(&self.store, &object)?;
         }
@@ -606,6 +625,8 @@ impl ApiServer {
         });
         let object = self.with_names(by.now, object);
         self.granted(by, None, &object)?;
+        limits::check(&self.store, &key.namespace, &called, &object)?;
+        self.quotas.check(&called, None, &object)?;
         Ok(Admitted::Write { key, expect: Revision(0), object: Some(object), answer: Then::Created })
     }
 
@@ -670,6 +691,7 @@ impl ApiServer {
                 self.given.take(object);
             }
         }
+        self.quotas.reserve(&key, self.store.get(&key), object.as_ref());
         out.push(Effect::Commit { commit, write: Write { key: key.clone(), expect, object: object.clone() } });
         self.busy.insert(key.clone(), VecDeque::new());
         if planted!(AckBeforeDurable)
@@ -686,6 +708,7 @@ impl ApiServer {
         let Some(pending) = self.on_their_way.remove(&commit) else { return };
         let Pending { from, key, mut object, last, answer, next } = pending;
         let mut waiting = self.busy.remove(&key).unwrap_or_default();
+        self.quotas.settle(&key);
         if key.kind == Kind::Service && !matches!(outcome, Committed::At(_)) {
             self.given.settle(object.as_ref(), self.store.get(&key));
         }
@@ -722,6 +745,7 @@ impl ApiServer {
                 behind.append(&mut waiting);
             }
         }
+        self.tell_of_quotas(out);
     }
 
     /// After a write that came to nothing: what the server wants for itself it still wants.
@@ -745,6 +769,7 @@ impl ApiServer {
         let change = self.store.apply(key, object, revision);
         let group = change.old.as_ref().or(change.new.as_ref()).and_then(|one| one.get::<CustomResourceDefinition>());
         let group = group.map(|definition| definition.spec.group.clone());
+        let counted = self.quotas.concern(key).then(|| (change.old.clone(), change.new.clone()));
         match key.kind {
             Kind::CustomResourceDefinition => self.definitions.changed(change.old.as_ref(), change.new.as_ref()),
             Kind::Service => self.given.settle(change.old.as_ref(), change.new.as_ref()),
@@ -754,6 +779,9 @@ impl ApiServer {
             if let Some(event) = change.seen_by(query) {
                 out.push(Effect::Event { to, event });
             }
+        }
+        if let Some((old, new)) = counted {
+            self.quotas.changed(&self.store, key, old.as_ref(), new.as_ref());
         }
         match key.kind {
             Kind::CustomResourceDefinition => {

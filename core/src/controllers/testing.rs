@@ -209,7 +209,7 @@ impl World {
             let Some(node) = self.get(Kind::Node, "", &name) else { continue };
             let said = node.get::<crate::api::node::Node>().and_then(|node| node.ready()).map(|one| one.status.clone());
             self.renew(&name);
-            if said.as_deref() != Some("True") {
+            if matches!(said.as_deref(), None | Some("Unknown")) {
                 let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});
                 self.merge(Key::new(Kind::Node, "", &name), ready, Part::Status);
             }

@@ -437,19 +437,18 @@ impl Kubelet {
         let parts: Vec<PhasePart> = pod.spec.containers.iter().map(|one| worker.part(&one.name)).collect();
         let standing = standing(worker.phase, pod.spec.restart_policy, &parts);
         worker.phase = pod_phase(worker.phase, standing).then;
-        // A deleted pod is finished when all of its containers are, whatever its restart policy says.
-        if pod.metadata.is_deleting()
-            && worker.phase != PodPhase::Pending
-            && !worker.is_alive()
-            && !worker.phase.is_final()
-        {
-            let all_well = worker.containers.values().all(|track| track.seen() == Seen::Completed);
+        // A deleted pod is finished when all of its containers are, whatever its restart policy says; be it that they never
+        // ran, for somebody may wait for its end. Source: KEP-3329, "Pods end in a terminal phase".
+        if pod.metadata.is_deleting() && !worker.is_alive() && !worker.phase.is_final() {
+            let mut seen = pod.spec.containers.iter().map(|one| worker.containers.get(&one.name));
+            let all_well = seen.all(|track| track.is_some_and(|track| track.seen() == Seen::Completed));
             let standing = if all_well { Standing::AllSucceeded } else { Standing::SomeFailed };
             worker.phase = pod_phase(worker.phase, standing).then;
         }
         let fast = now.mono.since(worker.first_seen) < SLOW_START
             && worker.containers.values().any(|track| track.starting_until.is_some());
-        if worker.asked || worker.let_go {
+        // Once it is let go there is nothing more to say, but to those who still hold it.
+        if worker.asked || worker.let_go && pod.metadata.finalizers.is_empty() {
             return;
         }
         if fast {

@@ -69,8 +69,9 @@ pub fn pod_status(
     ];
     let ours = conditions.iter().map(|(kind, holds, why)| condition(now, before, kind, *holds, why));
     let others = before.conditions.iter().filter(|one| conditions.iter().all(|(kind, ..)| one.kind != *kind)).cloned();
-    let limited = pod.start_retries().is_some();
-    let failed_starts = containers.iter().map(|one| one.failed_starts).max().unwrap_or(0);
+    let failed_starts = containers.iter().map(|one| i32::try_from(one.failed_starts).unwrap_or(i32::MAX));
+    // A failure that comes when the pod is given up for another container's sake is no try more.
+    let retries = pod.start_retries().map(|most| failed_starts.max().unwrap_or(0).min(most));
     let (reason, message) = if phase == PodPhase::Failed { why_failed(containers) } else { Default::default() };
     PodStatus {
         phase,
@@ -84,8 +85,8 @@ pub fn pod_status(
         start_time: before.start_time.or(Some(Time::of(now.wall))),
         container_statuses: statuses,
         qos_class: before.qos_class.clone(),
-        retry_count: limited.then(|| i32::try_from(failed_starts).unwrap_or(i32::MAX)),
-        next_retry_at: retry_at.filter(|_| limited && !finished).map(Time::of),
+        retry_count: retries,
+        next_retry_at: retry_at.filter(|_| retries.is_some() && !finished).map(Time::of),
         rest: before.rest.clone(),
     }
 }

@@ -1,7 +1,7 @@
-//! S-brake: Nothing is evicted while, as far as the node lifecycle controller was told, no node is ready; no further node of a small cluster is emptied while most are not; and one node is emptied after the other, ten seconds apart.
+//! S-brake: Nothing is evicted for its node's silence while, as far as the node lifecycle controller was told, no node is ready; no further node of a small cluster is tainted so that its pods have to go while most are not; and one node is tainted after the other, ten seconds apart.
 //!
 //! With nobody heard the fault is most likely its own. A node is chosen when its lease is asked for the last time before
-//! the first of its pods is deleted. Catches: mass eviction after everything was cut off.
+//! it is tainted with the effect `NoExecute`. Catches: mass eviction after everything was cut off.
 
 use super::told::Told;
 use super::{Broken, Checker};
@@ -11,7 +11,8 @@ use miniku_core::api::name::Name;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
-use miniku_core::program::Verb;
+use miniku_core::api::taint::{NO_EXECUTE, NOT_READY, Taint, UNREACHABLE};
+use miniku_core::program::{Part, Verb};
 use miniku_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,10 +31,10 @@ struct Observer {
     told: Told,
     /// When each node's lease was asked for last, and whether further nodes were to be left alone then.
     asked: BTreeMap<Name, (Instant, bool)>,
-    /// When the node was chosen of which the first pod was deleted last.
+    /// When the node was chosen that was tainted last.
     chosen: Option<(Name, Instant)>,
-    /// When each node was chosen whose pods are deleted.
-    emptied: BTreeMap<Name, Instant>,
+    /// When each node was chosen that was tainted.
+    tainted: BTreeMap<Name, Instant>,
 }
 
 /// Whether more than two nodes, and 55 % of all, are not ready, of up to 50. Source: Kubernetes, `ComputeZoneState`.
@@ -55,24 +56,41 @@ impl Observer {
     }
 
     fn evicts(&mut self, truth: &Truth, key: &Key) -> Result<(), Broken> {
+        let Some(node) = truth.object(key).and_then(Object::get::<Pod>).and_then(Pod::node) else { return Ok(()) };
+        // Who sends pods away by another taint need not be asked.
+        let by_others = |taint: &Taint| taint.effect == NO_EXECUTE && !matches!(&*taint.key, NOT_READY | UNREACHABLE);
+        let told = self.told.object(&Key::new(Kind::Node, "", node)).and_then(Object::get::<Node>);
+        if told.is_some_and(|node| node.spec.taints.iter().any(by_others)) {
+            return Ok(());
+        }
         let mut nodes = self.told.objects().filter_map(Object::get::<Node>).peekable();
         if nodes.peek().is_some() && !nodes.any(Node::is_ready) {
             let nodes = self.told.objects().filter(|object| object.kind() == Kind::Node).count();
             return Err(Broken::by(format!("{key} is evicted, and none of {nodes} nodes is ready")));
         }
-        let Some(node) = truth.object(key).and_then(Object::get::<Pod>).and_then(Pod::node) else { return Ok(()) };
-        let name = Name::from(node);
+        Ok(())
+    }
+
+    fn taints(&mut self, new: &Object) -> Result<(), Broken> {
+        let is_silent = |object: &Object| {
+            let is = |taint: &Taint| taint.effect == NO_EXECUTE && taint.key == UNREACHABLE;
+            object.get::<Node>().is_some_and(|node| node.spec.taints.iter().any(is))
+        };
+        let name = new.key().name;
+        if !is_silent(new) || self.told.object(&new.key()).is_some_and(is_silent) {
+            return Ok(());
+        }
         let Some((asked, hold)) = self.asked.get(&name).copied() else { return Ok(()) };
-        if self.emptied.insert(name.clone(), asked) == Some(asked) {
+        if self.tainted.insert(name.clone(), asked) == Some(asked) {
             return Ok(());
         }
         if hold {
-            return Err(Broken::by(format!("{key} is evicted from {node}, and most nodes are not ready")));
+            return Err(Broken::by(format!("{name} is tainted, and most nodes are not ready")));
         }
         match self.chosen.replace((name.clone(), asked)) {
             Some((before, at)) if before != name && asked.since(at).max(at.since(asked)) < EVERY => {
                 let apart = asked.since(at).max(at.since(asked)).as_millis();
-                Err(Broken::by(format!("{before} and {node} are emptied, chosen {apart} ms apart")))
+                Err(Broken::by(format!("{before} and {name} are tainted, chosen {apart} ms apart")))
             }
             _ => Ok(()),
         }
@@ -89,7 +107,7 @@ impl Checker for Brake {
             Fact::Heard { who, input } if who.role == Role::NodeLifecycle => {
                 let observer = self.by.entry(who.name.clone()).or_default();
                 if observer.told.hear(who, input) {
-                    (observer.asked, observer.chosen, observer.emptied) = Default::default();
+                    (observer.asked, observer.chosen, observer.tainted) = Default::default();
                 }
             }
             Fact::Sent { who, request, .. } if who.role == Role::NodeLifecycle => {
@@ -97,6 +115,9 @@ impl Checker for Brake {
                 match &request.verb {
                     Verb::Get { key } if key.kind == Kind::Lease => observer.asks(truth, key.name.clone()),
                     Verb::Delete { key, .. } if key.kind == Kind::Pod => return observer.evicts(truth, key),
+                    Verb::Update { object, part: Part::Main } if object.kind() == Kind::Node => {
+                        return observer.taints(object);
+                    }
                     _ => {}
                 }
             }
@@ -131,8 +152,8 @@ mod tests {
         assert!(evict("Unknown").is_err());
     }
 
-    /// What a controller is told of nodes, and the eviction of a pod of each of these after its lease was asked for.
-    fn evicts(nodes: &[(&str, &str)], from: &[(&str, u64)]) -> Result<(), Broken> {
+    /// What a controller is told of nodes, and that each of these is tainted after its lease was asked for.
+    fn taints(nodes: &[(&str, &str)], from: &[(&str, u64)]) -> Result<(), Broken> {
         let mut story = Story::<Brake>::new();
         let controller = who(Role::NodeLifecycle, "node-lifecycle");
         for (name, status) in nodes {
@@ -145,9 +166,10 @@ mod tests {
             story.pass(*wait)?;
             let lease = Verb::Get { key: Key::new(Kind::Lease, "kube-node-lease", name) }.into();
             story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &lease })?;
-            let key = story.put(pod(&format!("pod-{name}"), name, "Running"))?.key;
-            let delete = Verb::Delete { key, options: DeleteOptions::default() }.into();
-            story.see(Fact::Sent { who: &controller, id: RequestId(2), request: &delete })?;
+            let mut tainted = node(name);
+            tainted["spec"] = json!({"taints": [{"key": UNREACHABLE, "effect": "NoExecute"}]});
+            let taint = Verb::Update { object: crate::plan::object(tainted), part: Part::Main }.into();
+            story.see(Fact::Sent { who: &controller, id: RequestId(2), request: &taint })?;
         }
         Ok(())
     }
@@ -155,11 +177,11 @@ mod tests {
     #[test]
     fn fires_when_most_nodes_are_silent_and_when_two_go_at_once() {
         let nodes = [("a", "True"), ("b", "True"), ("c", "Unknown"), ("d", "Unknown")];
-        evicts(&nodes, &[("c", 60), ("d", 10)]).unwrap();
-        let broken = evicts(&nodes, &[("c", 60), ("d", 5)]).unwrap_err();
-        assert_eq!(broken.what, "c and d are emptied, chosen 5000 ms apart");
+        taints(&nodes, &[("c", 60), ("d", 10)]).unwrap();
+        let broken = taints(&nodes, &[("c", 60), ("d", 5)]).unwrap_err();
+        assert_eq!(broken.what, "c and d are tainted, chosen 5000 ms apart");
         let most = [("a", "True"), ("b", "Unknown"), ("c", "Unknown"), ("d", "Unknown")];
-        let broken = evicts(&most, &[("c", 60)]).unwrap_err();
-        assert_eq!(broken.what, "pods/default/pod-c is evicted from c, and most nodes are not ready");
+        let broken = taints(&most, &[("c", 60)]).unwrap_err();
+        assert_eq!(broken.what, "c is tainted, and most nodes are not ready");
     }
 }

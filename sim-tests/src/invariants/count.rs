@@ -3,7 +3,7 @@
 //! Pods that finished or are being deleted do not count, nor do adopted ones: they may come while a request is on its way. What the controller knew is what was delivered to it. The
 //! request may have been on its way for long; so the versions are counted from the one known when it was sent.
 //! A creation that a former life had asked for may come late and be one too many, if a pod of the set has gone since: the
-//! next life takes the name that became free. The surplus goes again.
+//! next life takes the name that became free. The surplus goes again. So does what is made for a set that is gone.
 //! Catches: a controller that counts its stale view and creates again; twins after a lost reply or a restart.
 
 use super::{Broken, Checker};
@@ -117,10 +117,10 @@ impl Checker for Count {
                 }
                 let Some(uid) = counted(change.new.as_ref()) else { return Ok(()) };
                 let asked = if change.old.is_none() { self.asked.remove(&change.key) } else { None };
-                // The next life took the names that had become free since, and could not know of this one.
+                // The next life took the names that this one did not know to be free, and could not know of it.
                 let late = asked.as_ref().is_some_and(|asked| {
                     let over = self.lives.get(&asked.by).is_some_and(|life| asked.life < *life);
-                    over && self.removed.get(uid).is_some_and(|removed| *removed > asked.at)
+                    over && self.removed.get(uid).is_some_and(|removed| *removed > asked.at.min(asked.known))
                 });
                 let pods = self.pods.entry(uid.to_owned()).or_default();
                 match &change.old {
@@ -138,7 +138,9 @@ impl Checker for Count {
                 }
                 let from = asked.map(|asked| asked.known).unwrap_or_default();
                 let Some(most) = self.most(uid, from) else { return Ok(()) };
-                if have > most {
+                // What is made for a set that is gone is collected.
+                let lives = |set: &ReplicaSet| set.metadata.uid == uid;
+                if have > most && truth.all::<ReplicaSet>().any(lives) {
                     let pods: Vec<String> = self.pods[uid].iter().map(|pod| pod.name.to_string()).collect();
                     let what = format!("{have} pods where at most {most} were wanted since @{from}: {}", pods.join(", "));
                     return Err(Broken::by(what).with(&change.new));

@@ -1,4 +1,4 @@
-//! S-evict: The node lifecycle controller calls a node silent, and deletes its pods, only if it has heard no renewal of its lease for the whole grace period, for its pods' sake for the time to eviction too, and the API server has confirmed it since.
+//! S-evict: The node lifecycle controller calls a node silent only if it has heard no renewal of its lease for the whole grace period and the API server has confirmed it since; and it deletes a pod only for a taint that it has seen for as long as the pod tolerates it, for the node's silence only if nothing was heard of it for all that time, which the API server has confirmed, too.
 //!
 //! What it heard is what was delivered to it, by its own clock. Pods of nodes that are gone from the store may go.
 //! Catches: eviction of everything after the API server was away; a deadline that fires though the node came back.
@@ -8,7 +8,9 @@ use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::name::Name;
 use miniku_core::api::object::Object;
+use miniku_core::api::node::Node;
 use miniku_core::api::pod::Pod;
+use miniku_core::api::taint::{NO_EXECUTE, Taint, UNREACHABLE};
 use miniku_core::program::{Answer, Input, Part, Revision, Verb, WatchEvent};
 use miniku_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
@@ -17,8 +19,22 @@ use std::sync::Arc;
 /// The controller's own grace period, less what a clock that runs 5 % too fast makes of it: it counts by its own.
 const GRACE: Duration = Duration::from_millis(15_000 * 100 / 105);
 
-/// Its grace period and its time to eviction, less the same.
-const EVICTION: Duration = Duration::from_millis(45_000 * 100 / 105);
+/// For how long a pod stays that says nothing of its own.
+const USUAL: Duration = Duration::from_secs(30);
+
+/// So long, by a clock that runs 5 % too fast.
+fn by_its_clock(time: Duration) -> Duration {
+    time * 100 / 105
+}
+
+/// For how long a pod puts up with a taint; for ever if absent.
+fn puts_up_with(pod: &Pod, taint: &Taint) -> Option<Duration> {
+    match pod.spec.tolerations.iter().find(|one| one.tolerates(taint)) {
+        None => Some(Duration::ZERO),
+        Some(one) if one.is_usual() => Some(USUAL),
+        Some(one) => one.toleration_seconds.map(|secs| Duration::from_secs(u64::try_from(secs).unwrap_or(0))),
+    }
+}
 
 /// When each controller, of which there may be two, last heard of which renewal.
 #[derive(Default)]
@@ -33,6 +49,10 @@ struct Observer {
     heard: BTreeMap<Name, (Revision, Instant)>,
     /// When the API server said last that it knows of no newer renewal.
     confirmed: BTreeMap<Name, Instant>,
+    /// The taints that send pods away, by node, and since when it knows of them.
+    taints: BTreeMap<Name, (Revision, Vec<(Taint, Instant)>)>,
+    /// Since when it knows of pods on their nodes, by uid.
+    pods: BTreeMap<String, Instant>,
 }
 
 impl Observer {
@@ -43,6 +63,51 @@ impl Observer {
                 *last = (object.revision(), now);
             }
         }
+        if object.kind() == Kind::Pod && object.get::<Pod>().is_some_and(|pod| pod.node().is_some()) {
+            self.pods.entry(object.meta().uid.clone()).or_insert(now);
+        }
+        if let Some(node) = object.get::<Node>() {
+            let (revision, known) = self.taints.entry(object.key().name).or_default();
+            if object.revision() > *revision {
+                let same = |one: &Taint, other: &Taint| (&one.key, &one.value) == (&other.key, &other.value);
+                let since = |taint: &Taint| known.iter().find(|(one, _)| same(one, taint)).map_or(now, |(_, since)| *since);
+                let sends_away = node.spec.taints.iter().filter(|taint| taint.effect == NO_EXECUTE);
+                (*revision, *known) =
+                    (object.revision(), sends_away.map(|taint| (taint.clone(), since(taint))).collect());
+            }
+        }
+    }
+
+    /// Whether nothing was heard of a node for so long, and the API server has confirmed that.
+    fn is_silent(&self, now: Instant, node: &Name, least: Duration) -> Result<(), String> {
+        let last = self.heard.get(node).map_or(self.since, |(_, at)| *at);
+        let silent = now.since(last);
+        match self.confirmed.get(node).filter(|confirmed| confirmed.since(last) >= least) {
+            _ if silent < least => Err(format!("was heard {} ms ago", silent.as_millis())),
+            None => Err("was not asked for".to_owned()),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Whether a pod may be deleted for a taint of its node.
+    fn may_go(&self, now: Instant, node: &Name, pod: &Pod) -> Result<(), String> {
+        let mut why = "has no taint that it has not tolerated for long enough".to_owned();
+        let Some((_, taints)) = self.taints.get(node) else { return Err(why) };
+        let arrived = self.pods.get(&pod.metadata.uid).copied().unwrap_or(self.since);
+        for (taint, since) in taints {
+            let Some(stays) = puts_up_with(pod, taint) else { continue };
+            if now.since(arrived.max(*since)) < by_its_clock(stays) {
+                continue;
+            }
+            if taint.key != UNREACHABLE {
+                return Ok(());
+            }
+            match self.is_silent(now, node, by_its_clock(Duration::from_secs(15) + stays)) {
+                Ok(()) => return Ok(()),
+                Err(heard) => why = heard,
+            }
+        }
+        Err(why)
     }
 }
 
@@ -74,30 +139,28 @@ impl Checker for Evict {
                     Input::Event { event: WatchEvent::Added(object) | WatchEvent::Modified(object), .. } => {
                         observer.hears(truth.now, object);
                     }
+                    Input::Event { event: WatchEvent::Deleted(object), .. } => {
+                        observer.pods.remove(&object.meta().uid);
+                    }
                     _ => {}
                 }
             }
             Fact::Sent { who, request, .. } if who.role == Role::NodeLifecycle => {
-                let (node, object, least) = match &request.verb {
+                let Some(observer) = self.by.get(&who.name) else { return Ok(()) };
+                let (node, object, wrong) = match &request.verb {
                     Verb::Delete { key, .. } => {
                         let Some(object) = truth.object(key).filter(|_| key.kind == Kind::Pod) else { return Ok(()) };
-                        let Some(node) = object.get::<Pod>().and_then(Pod::node) else { return Ok(()) };
-                        (node, object, EVICTION)
+                        let Some(pod) = object.get::<Pod>() else { return Ok(()) };
+                        let Some(node) = pod.node() else { return Ok(()) };
+                        (node, object, observer.may_go(truth.now, &Name::from(node), pod))
                     }
                     Verb::Update { object, part: Part::Status } if object.kind() == Kind::Node => {
-                        (object.meta().name.as_str(), object, GRACE)
+                        let node = object.meta().name.as_str();
+                        (node, object, observer.is_silent(truth.now, &Name::from(node), GRACE))
                     }
                     _ => return Ok(()),
                 };
-                let name = Name::from(node);
-                let Some(observer) = self.by.get(&who.name) else { return Ok(()) };
-                let last = observer.heard.get(&name).map_or(observer.since, |(_, at)| *at);
-                let silent = truth.now.since(last);
-                let wrong = match observer.confirmed.get(&name).filter(|confirmed| confirmed.since(last) >= least) {
-                    _ if silent < least => format!("was heard {} ms ago", silent.as_millis()),
-                    None => "was not asked for".to_owned(),
-                    Some(_) => return Ok(()),
-                };
+                let Err(wrong) = wrong else { return Ok(()) };
                 if truth.node(node).is_some() {
                     return Err(Broken::by(format!("{} is written off though {node} {wrong}", object.key())).with([object]));
                 }
@@ -119,8 +182,16 @@ mod tests {
     fn fires_on_an_eviction_from_a_node_that_was_heard() {
         let mut story = Story::<Evict>::new();
         let controller = who(Role::NodeLifecycle, "node-lifecycle");
-        story.put(node("n")).unwrap();
-        let pod = story.put(pod("a", "n", "Running")).unwrap();
+        let mut tainted = node("n");
+        tainted["spec"] = json!({"taints": [{"key": UNREACHABLE, "effect": "NoExecute"}]});
+        let tainted = story.put(tainted).unwrap().new.unwrap();
+        let mut usual = pod("a", "n", "Running");
+        usual["spec"]["tolerations"] = json!([{"key": UNREACHABLE, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}]);
+        let pod = story.put(usual).unwrap();
+        for object in [&tainted, pod.new.as_ref().unwrap()] {
+            let input = Input::Event { call: CallId(1), event: WatchEvent::Modified(object.clone()) };
+            story.see(Fact::Heard { who: &controller, input: &input }).unwrap();
+        }
         let lease = json!({"kind": "Lease", "metadata": {"name": "n", "namespace": "kube-node-lease"}});
         let request = Verb::Delete { key: pod.key, options: DeleteOptions::default() }.into();
         let evict = |story: &mut Story<Evict>, after| {

@@ -1,6 +1,6 @@
 //! L-hot: No object is written, no container started, and nothing asked for by one client, more often than a bound allows within a minute.
 //!
-//! The bound of a replica set grows with its pods, wanted or there, each of which may change its counts. Leases have their own rhythm.
+//! The bound of a workload grows with its pods, wanted or there, each of which may change its counts. Leases have their own rhythm.
 //! Catches: two programs that undo each other's writes; a start that is tried again without a pause.
 
 use super::{Broken, Checker};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 const WINDOW: Duration = Duration::from_secs(60);
 /// Writes of one object.
 const WRITES: u64 = 90;
-/// More writes of a replica set, for each pod it wants.
+/// More writes of a workload, for each pod it wants.
 const WRITES_A_POD: u64 = 8;
 /// Starts of one container: back-off allows far fewer.
 const STARTS: u64 = 12;
@@ -28,10 +28,19 @@ const REQUESTS: u64 = 600;
 #[derive(Default)]
 pub struct Hot {
     since: Instant,
-    /// With the most pods that a replica set had or wanted meanwhile.
+    /// With the most pods that a workload had or wanted meanwhile.
     writes: BTreeMap<Key, (u64, u64)>,
     starts: BTreeMap<(String, String), u64>,
     requests: BTreeMap<(Arc<str>, Key), u64>,
+}
+
+/// How many pods a workload has or wants, whichever is more.
+fn most_pods(object: &Object) -> u64 {
+    if let Some(set) = object.get::<ReplicaSet>() {
+        return set.wanted().max(usize::try_from(set.status.replicas).unwrap_or(0)) as u64;
+    }
+    let numbers = [["spec", "replicas"], ["status", "replicas"], ["spec", "parallelism"], ["spec", "completions"]];
+    numbers.iter().filter_map(|path| object.at(path)?.as_u64()).max().unwrap_or(0)
 }
 
 fn count<K: Ord>(map: &mut BTreeMap<K, u64>, key: K) -> u64 {
@@ -53,9 +62,8 @@ impl Checker for Hot {
             Fact::Durable { change } if change.key.kind != Kind::Lease => {
                 let (times, pods) = self.writes.entry(change.key.clone()).or_default();
                 *times += 1;
-                let most = |set: &ReplicaSet| set.wanted().max(usize::try_from(set.status.replicas).unwrap_or(0));
-                let states = change.old.iter().chain(&change.new).filter_map(Object::get);
-                *pods = (*pods).max(states.map(most).max().unwrap_or(0) as u64);
+                let states = change.old.iter().chain(&change.new);
+                *pods = (*pods).max(states.map(most_pods).max().unwrap_or(0));
                 if *times > WRITES + *pods * WRITES_A_POD {
                     let what = format!("{} is written {times} times in a minute", change.key);
                     return Err(Broken::by(what).with(change.old.iter().chain(&change.new)));

@@ -21,6 +21,8 @@ pub struct JobsCount {
 struct Pods {
     made: BTreeSet<String>,
     succeeded: BTreeSet<String>,
+    /// Those that had done so before anybody deleted them: they cannot count as failed, too.
+    surely: BTreeSet<String>,
     numbers: BTreeSet<String>,
 }
 
@@ -39,6 +41,9 @@ impl Checker for JobsCount {
                 pods.made.insert(new.meta().uid.clone());
                 if new.get::<Pod>().is_some_and(|pod| pod.status.phase == PodPhase::Succeeded) {
                     pods.succeeded.insert(new.meta().uid.clone());
+                    if !new.meta().is_deleting() {
+                        pods.surely.insert(new.meta().uid.clone());
+                    }
                     pods.numbers.extend(new.meta().annotations.get(INDEX).cloned());
                 }
                 Ok(())
@@ -60,8 +65,8 @@ impl JobsCount {
         if succeeded > really {
             return wrong(format!("{} says that {succeeded} have succeeded, {really} have", object.key()));
         }
-        if failed + pods.succeeded.len() > pods.made.len().max(pods.succeeded.len()) && failed > 0 {
-            let (made, well) = (pods.made.len(), pods.succeeded.len());
+        if failed + pods.surely.len() > pods.made.len() && failed > 0 {
+            let (made, well) = (pods.made.len(), pods.surely.len());
             return wrong(format!("{} says that {failed} have failed, of {made} pods {well} succeeded", object.key()));
         }
         let asked = usize::try_from(job.completions().unwrap_or(1)).unwrap_or(0);

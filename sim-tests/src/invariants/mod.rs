@@ -107,9 +107,11 @@ checkers! {
     named      "S-named"     Named;
     budget     "S-budget"    Budget;
     rollout    "S-rollout"   Rollout;
+    daemon     "S-daemon"    Daemon;
     job        "S-job"       JobsCount;
     preempt    "S-preempt"   Preempt;
     near       "S-near"      Near;
+    quota      "S-quota"     Quota;
 }
 
 pub mod stable;

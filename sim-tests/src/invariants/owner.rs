@@ -1,7 +1,8 @@
 //! S-owner: A pod's controller is never replaced by another, is of its namespace, and takes no pod that it was told has finished or is going; a replica set's controller deletes no pod of a former set of that name; the collector deletes nothing that an owner holds or has let go, and takes no living owner away.
 //!
 //! An owner holds what names it while it exists and does not wait for its children to go; kinds that nobody knows are
-//! taken to exist. A pod of a missing node is no matter of owners.
+//! taken to exist. Who was made for an owner that was gone already was never let go. A pod of a missing node is no matter
+//! of owners.
 //! Catches: an owner that is absent from a cache taken for gone; adoption by force; an orphan that is collected.
 
 use super::told::Told;
@@ -23,6 +24,8 @@ pub struct Owner {
     told: Told,
     letting_go: BTreeMap<RequestId, String>,
     let_go: BTreeSet<String>,
+    /// By uid: made when their owner was gone already, which had let others go.
+    late: BTreeSet<String>,
 }
 
 fn holds(truth: &Truth, child: &Key, owner: &OwnerReference) -> bool {
@@ -72,7 +75,8 @@ impl Owner {
         if let Some(owner) = meta.owner_references.iter().find(|owner| holds(truth, key, owner)) {
             return broken("though it is held by", &owner.name);
         }
-        match meta.owner_references.iter().find(|owner| self.let_go.contains(&owner.uid)) {
+        let let_go = |owner: &&OwnerReference| self.let_go.contains(&owner.uid) && !self.late.contains(&meta.uid);
+        match meta.owner_references.iter().find(let_go) {
             Some(owner) => broken("though it was let go by", &owner.name),
             None => Ok(()),
         }
@@ -153,7 +157,22 @@ impl Checker for Owner {
                 }
             }
             Fact::Durable { change } => {
-                let (Some(old), Some(new)) = (&change.old, &change.new) else { return Ok(()) };
+                let (old, new) = match (&change.old, &change.new) {
+                    (Some(old), Some(new)) => (old, new),
+                    (None, Some(new)) => {
+                        let owners = &new.meta().owner_references;
+                        let let_go = |owner: &OwnerReference| self.let_go.contains(&owner.uid);
+                        if owners.iter().any(|owner| let_go(owner) && !holds(truth, &change.key, owner)) {
+                            self.late.insert(new.meta().uid.clone());
+                        }
+                        return Ok(());
+                    }
+                    (Some(old), None) => {
+                        self.late.remove(&old.meta().uid);
+                        return Ok(());
+                    }
+                    (None, None) => return Ok(()),
+                };
                 if let (None, Some(owner)) = (old.meta().controller(), new.meta().controller())
                     && is_elsewhere(truth, &change.key, owner)
                 {

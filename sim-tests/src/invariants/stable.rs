@@ -4,21 +4,29 @@
 //! at by [`crate::scenario`] at the end of a run, since it speaks of a time span and not of a fact.
 //! Catches: whatever waits for ever for something that will not come; two programs that never agree.
 
+mod workloads;
+
 use super::budget::healthy;
+use super::quota;
 use crate::runtime::Behaviour;
 use crate::truth::Truth;
 use crate::world::World;
 use miniku_core::api::budget::{PodDisruptionBudget, SYNC_FAILED};
+use miniku_core::api::daemonset::DaemonSet;
 use miniku_core::api::endpoints::EndpointSlice;
 use miniku_core::api::kinds::Kind;
+use miniku_core::api::meta::OwnerReference;
 use miniku_core::api::namespace::Namespace;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::{Pod, PodSpec, RestartPolicy};
+use miniku_core::api::quantity::Quantity;
 use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::api::service::Service;
+use miniku_core::api::taint::{KEEP_AWAY, NO_EXECUTE, NOT_READY, Taint, UNREACHABLE, UNSCHEDULABLE, untolerated};
 use miniku_core::kubelet::runtime::{ContainerSpec, Limits};
 use miniku_core::time::{Duration, Instant};
+use serde::Deserialize;
 
 /// How long the silence must last: ten times what a controller that looks at everything now and then would wait.
 pub const SILENCE: Duration = Duration::from_secs(300);
@@ -29,6 +37,9 @@ pub const SILENCE: Duration = Duration::from_secs(300);
 /// grace and the time to eviction (45 s), the longest delay of a work queue (60 s), a stop that needs SIGKILL (30 s),
 /// and a few lists and starts.
 pub const BOUND: Duration = Duration::from_secs(400);
+
+/// Whose pods must not outlive them.
+const WORKLOADS: [Kind; 3] = [Kind::ReplicaSet, Kind::StatefulSet, Kind::Job];
 
 /// Whether a container, once started, runs for ever, as far as is known.
 pub fn lasts(spec: &PodSpec, any_image: bool) -> bool {
@@ -50,15 +61,19 @@ pub fn lasts(spec: &PodSpec, any_image: bool) -> bool {
 
 /// What is not as it should be, if anything.
 pub fn missing(truth: &Truth) -> Option<String> {
-    let all = nodes(truth).or_else(|| pods(truth)).or_else(|| sets(truth)).or_else(|| processes(truth));
-    all.or_else(|| budgets(truth)).or_else(|| services(truth)).or_else(|| {
-        let ending = |namespace: &&Namespace| {
-            let name = &namespace.metadata.name;
-            namespace.metadata.is_deleting() && !is_held(truth, |pod| pod.metadata.namespace == *name)
-        };
-        let ending = truth.all::<Namespace>().find(ending)?;
-        Some(format!("namespace {} is still there", ending.metadata.name))
-    })
+    type Look = fn(&Truth) -> Option<String>;
+    let looks: [Look; 10] =
+        [nodes, pods, sets, daemons, workloads::missing, processes, budgets, quotas, services, namespaces];
+    looks.iter().find_map(|look| look(truth))
+}
+
+fn namespaces(truth: &Truth) -> Option<String> {
+    let ending = |namespace: &&Namespace| {
+        let name = &namespace.metadata.name;
+        namespace.metadata.is_deleting() && !is_held(truth, |pod| pod.metadata.namespace == *name)
+    };
+    let ending = truth.all::<Namespace>().find(ending)?;
+    Some(format!("namespace {} is still there", ending.metadata.name))
 }
 
 /// Whether a pod that cannot go, since the node is dead that would have to confirm its end, is among these.
@@ -80,6 +95,14 @@ fn nodes(truth: &Truth) -> Option<String> {
                 updown(facts.up),
                 if ready { "" } else { "not " }
             ));
+        }
+        let Some(node) = truth.node(name).filter(|_| facts.up) else { continue };
+        let unwell = |taint: &&Taint| matches!(&*taint.key, NOT_READY | UNREACHABLE);
+        if let Some(taint) = node.spec.taints.iter().find(unwell) {
+            return Some(format!("{name} is up, and still has the taint {taint}"));
+        }
+        if node.spec.unschedulable != node.spec.taints.iter().any(|taint| taint.key == UNSCHEDULABLE) {
+            return Some(format!("{name} is cordoned or not, and its taints say otherwise"));
         }
     }
     None
@@ -107,7 +130,7 @@ fn pods(truth: &Truth) -> Option<String> {
                 (!told).then_some("is bound to no node, and nobody says why")
             }
             _ if !truth.nodes.contains_key(node) => Some("is bound to a node that does not exist"),
-            _ if !is_up(truth, node) => Some("is bound to a dead node"),
+            _ if !is_up(truth, node) => (!stays_for_ever(pod)).then_some("is bound to a dead node"),
             _ if lasts(&pod.spec, truth.any_image) => (!truth.really_runs(pod)).then_some("does not run"),
             _ if pod.spec.restart_policy == RestartPolicy::Never && living == 0 => {
                 Some("has ended, but is not finished")
@@ -118,11 +141,59 @@ fn pods(truth: &Truth) -> Option<String> {
             return Some(format!("pod {name} on {node:?} {wrong}"));
         }
         let controller = pod.metadata.controller().filter(|_| !pod.metadata.is_deleting());
-        if let Some(owner) = controller.filter(|owner| owner.kind == "ReplicaSet") {
-            let is_there = truth.all::<ReplicaSet>().any(|set| set.metadata.uid == owner.uid);
-            if !is_there {
+        let kind = |owner: &OwnerReference| WORKLOADS.iter().copied().find(|kind| kind.row().name == owner.kind);
+        if let Some((owner, kind)) = controller.and_then(|owner| Some((owner, kind(owner)?))) {
+            let is_there = truth.object(&Key::new(kind, &pod.metadata.namespace, &owner.name));
+            if is_there.is_none_or(|object| object.meta().uid != owner.uid) {
                 return Some(format!("pod {name} outlives its owner {}", owner.name));
             }
+        }
+    }
+    None
+}
+
+/// Whether a pod puts up with the silence of its node for ever.
+fn stays_for_ever(pod: &Pod) -> bool {
+    let silent = Taint::new(UNREACHABLE, NO_EXECUTE);
+    pod.spec.tolerations.iter().any(|one| one.tolerates(&silent) && one.toleration_seconds.is_none())
+}
+
+/// A daemon set has one pod on each node that takes its pods, and none on the others.
+fn daemons(truth: &Truth) -> Option<String> {
+    for object in of_kind(truth, Kind::DaemonSet).filter(|object| !object.meta().is_deleting()) {
+        let (meta, set) = (object.meta(), object.read::<DaemonSet>()?);
+        let name = &meta.name;
+        let own = |pod: &&Pod| pod.metadata.controller().is_some_and(|by| by.uid == meta.uid) && pod.is_active();
+        let template = &set.spec.template.spec;
+        let (mut wanted, mut ready) = (0, 0);
+        for node in truth.all::<Node>() {
+            let (at, labels) = (&node.metadata.name, &node.metadata.labels);
+            let here = || truth.all::<Pod>().filter(own).filter(|pod| pod.target_node() == Some(at));
+            // Those that Kubernetes puts on nodes are put up with.
+            let others: Vec<Taint> =
+                node.spec.taints.iter().filter(|one| !one.key.starts_with("node.kubernetes.io/")).cloned().collect();
+            let keeps = |effects: &[&str]| untolerated(&others, &template.tolerations, effects).next().is_some();
+            let allowed = match template.allows_node(at, labels) {
+                true if !keeps(KEEP_AWAY) => 1..=1,
+                true if !keeps(&[NO_EXECUTE]) => 0..=1,
+                _ => 0..=0,
+            };
+            wanted += allowed.start();
+            ready += here().filter(|pod| *allowed.start() == 1 && pod.is_ready()).count();
+            if !allowed.contains(&here().count()) {
+                return Some(format!("daemon set {name} has {} pods on {at}", here().count()));
+            }
+        }
+        let number = |count: i32| usize::try_from(count).unwrap_or(usize::MAX);
+        let told = (number(set.status.desired_number_scheduled), number(set.status.number_ready));
+        if told != (wanted, ready) {
+            return Some(format!(
+                "daemon set {name} says {} of {} are ready; they are {ready} of {wanted}",
+                told.1, told.0
+            ));
+        }
+        if set.status.observed_generation != meta.generation {
+            return Some(format!("daemon set {name} was not looked at since it changed"));
         }
     }
     None
@@ -202,6 +273,21 @@ fn budgets(truth: &Truth) -> Option<String> {
         }
         if !status.disrupted_pods.is_empty() || status.observed_generation != object.meta().generation {
             return Some(format!("budget {name} was not looked at since it changed"));
+        }
+    }
+    None
+}
+
+/// What a quota says is used.
+fn quotas(truth: &Truth) -> Option<String> {
+    for object in of_kind(truth, Kind::ResourceQuota) {
+        for resource in ["pods", "requests.cpu"].into_iter().filter(|one| quota::hard(object, one).is_some()) {
+            let used = quota::used(truth, &object.meta().namespace, resource);
+            let said = object.at(&["status", "used", resource]).and_then(|used| Quantity::deserialize(used).ok());
+            if said.as_ref().map(Quantity::milli_value) != Some(used) {
+                let (name, said) = (&object.meta().name, said.unwrap_or_default());
+                return Some(format!("quota {name} says that {said} of {resource} are used, {used} thousandths are"));
+            }
         }
     }
     None

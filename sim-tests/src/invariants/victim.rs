@@ -1,6 +1,6 @@
 //! S-victim: A replica set's controller deletes no more active pods than are too many as far as it was told, and no ready one while one that is not ready stays; of finished ones only the oldest, and no more than are too many.
 //!
-//! Pods whose deletion it has asked for already do not count. Blamed is only what the store shows as well.
+//! Pods whose deletion it has asked for already, for the same set, do not count, and may be asked for again: the answer may have been lost. Blamed is only what the store shows as well.
 //! Catches: a ranking upside down; a controller that forgets what it has asked for and chooses again.
 
 use super::told::Told;
@@ -18,25 +18,34 @@ use std::sync::Arc;
 #[derive(Default)]
 struct Observer {
     told: Told,
-    /// By uid. Refused ones are no longer asked for.
-    asked: BTreeSet<String>,
-    open: BTreeMap<RequestId, String>,
+    asked: Asks,
+    /// What was asked for at some time in this life.
+    before: Asks,
+    open: BTreeMap<RequestId, Ask>,
 }
+
+/// The uids of a pod that was to be deleted, and of the set it was of then, if any. Refused ones are no longer asked for.
+type Ask = (String, Option<String>);
+type Asks = BTreeSet<Ask>;
 
 fn owner(pod: &Pod) -> Option<&str> {
     pod.metadata.controller().filter(|owner| owner.kind == "ReplicaSet").map(|owner| owner.uid.as_str())
 }
 
+fn ask_for(pod: &Pod) -> Ask {
+    (pod.metadata.uid.clone(), owner(pod).map(str::to_owned))
+}
+
 /// The active pods of a set, as this source shows them, whose deletion was not asked for.
-fn left<'a>(objects: impl Iterator<Item = &'a Object>, set: &str, asked: &BTreeSet<String>) -> Vec<&'a Pod> {
+fn left<'a>(objects: impl Iterator<Item = &'a Object>, set: &str, asked: &Asks) -> Vec<&'a Pod> {
     let pods = objects.filter_map(Object::get::<Pod>);
-    pods.filter(|pod| pod.is_active() && owner(pod) == Some(set) && !asked.contains(&pod.metadata.uid)).collect()
+    pods.filter(|pod| pod.is_active() && owner(pod) == Some(set) && !asked.contains(&ask_for(pod))).collect()
 }
 
 /// The finished pods of a set that nobody has asked to go.
-fn finished<'a>(objects: impl Iterator<Item = &'a Object>, set: &str, asked: &BTreeSet<String>) -> Vec<&'a Pod> {
+fn finished<'a>(objects: impl Iterator<Item = &'a Object>, set: &str, asked: &Asks) -> Vec<&'a Pod> {
     let pods = objects.filter_map(Object::get::<Pod>).filter(|pod| pod.status.phase.is_final());
-    let kept = pods.filter(|pod| !pod.metadata.is_deleting() && !asked.contains(&pod.metadata.uid));
+    let kept = pods.filter(|pod| !pod.metadata.is_deleting() && !asked.contains(&ask_for(pod)));
     kept.filter(|pod| owner(pod) == Some(set)).collect()
 }
 
@@ -124,25 +133,27 @@ impl Observer {
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
             Fact::Heard { who, input } if self.told.hear(who, input) => {
-                (self.asked, self.open) = Default::default();
+                (self.asked, self.before, self.open) = Default::default();
             }
             Fact::Sent { id, request, .. } => {
                 if let Verb::Delete { key, options } = &request.verb
                     && let Some(uid) = options.uid.as_ref().filter(|_| key.kind == Kind::Pod)
                 {
-                    if !self.asked.contains(uid) {
+                    let known = self.told.object(key).and_then(Object::get::<Pod>).filter(|pod| pod.metadata.uid == *uid);
+                    let ask = known.map_or((uid.clone(), None), ask_for);
+                    if self.before.insert(ask.clone()) {
                         self.deletes(truth, key, uid)?;
                         self.clears(truth, key, uid)?;
                     }
-                    self.asked.insert(uid.clone());
-                    self.open.insert(*id, uid.clone());
+                    self.asked.insert(ask.clone());
+                    self.open.insert(*id, ask);
                 }
             }
             Fact::Answered { id, answer } => {
-                if let Some(uid) = self.open.remove(id)
+                if let Some(ask) = self.open.remove(id)
                     && matches!(answer, Answer::Refused(_))
                 {
-                    self.asked.remove(&uid);
+                    self.asked.remove(&ask);
                 }
             }
             _ => {}

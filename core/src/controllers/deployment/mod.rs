@@ -43,13 +43,13 @@ impl Workload for Deployments {
         plan::plan(scene)
     }
 
-    fn reached(&self, pod: &Object, views: &Views) -> Vec<Key> {
+    fn reached(&self, old: Option<&Object>, new: Option<&Object>, views: &Views) -> Vec<Key> {
         let owner = |object: &Object, kind: Kind| {
             let by = object.meta().controller().filter(|by| by.kind == kind.row().name)?;
             Some(Key::new(kind, &object.meta().namespace, &by.name))
         };
-        let set = owner(pod, Kind::ReplicaSet).and_then(|set| views.object(&set));
-        set.and_then(|set| owner(set, Kind::Deployment)).into_iter().collect()
+        let of = |pod: &Object| owner(views.object(&owner(pod, Kind::ReplicaSet)?)?, Kind::Deployment);
+        old.into_iter().chain(new).filter_map(of).collect()
     }
 }
 

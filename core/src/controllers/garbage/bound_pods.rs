@@ -1,6 +1,6 @@
-//! What becomes of a pod whose node does not exist.
+//! What becomes of a pod whose node does not exist or is out of service, or that nobody needs any more.
 //!
-//! Source: Kubernetes, `pkg/controller/podgc`, `gcOrphaned`.
+//! Source: Kubernetes, `pkg/controller/podgc`; documentation, "Non-graceful node shutdown", "Garbage collection of Pods".
 
 use crate::{decision_enum, decision_table};
 
@@ -11,8 +11,22 @@ decision_enum! {
         Unbound,
         /// The view shows it.
         InView,
+        /// The view shows it, not ready and with the taint `node.kubernetes.io/out-of-service`.
+        OutOfService,
         /// The view does not show it.
         NotSeen,
+    }
+}
+
+decision_enum! {
+    /// What has become of the pod.
+    pub enum Standing {
+        /// It runs, will run, or has ended and is kept.
+        Kept,
+        /// It is being deleted.
+        Leaving,
+        /// It has ended, and so have too many after it.
+        Surplus,
     }
 }
 
@@ -40,11 +54,15 @@ decision_enum! {
 
 decision_table! {
     /// What becomes of a pod, given its node. Pure and total. Page: `docs/decisions/bound_pods.md`.
-    pub fn bound_pod(node: Node, word: Word) -> Action, BOUND_POD;
-    unbound: (Unbound, _)           => Keep,   "it waits for the scheduler";
-    at_home: (InView, _)            => Keep,   "its node's kubelet takes care of it";
-    missing: (NotSeen, NotAsked)    => Ask,    "the node may be new, or about to register again";
-    lost:    (NotSeen, NoSuchNode)  => Remove, "nobody is left to stop it";
+    pub fn bound_pod(node: Node, pod: Standing, word: Word) -> Action, BOUND_POD;
+    surplus:  (_, Surplus, _)                          => Remove, "the oldest of those that have ended are not kept for ever";
+    unbound:  (Unbound, Kept, _)                       => Keep,   "it waits for the scheduler";
+    unborn:   (Unbound, Leaving, _)                    => Remove, "it runs nowhere, so nobody has to stop it";
+    at_home:  (InView, Kept | Leaving, _)              => Keep,   "its node's kubelet takes care of it";
+    sent:     (OutOfService, Kept, _)                  => Keep,   "the taint sends it away if it does not put up with it";
+    off:      (OutOfService, Leaving, _)               => Remove, "people say that nothing runs there any more";
+    missing:  (NotSeen, Kept | Leaving, NotAsked)      => Ask,    "the node may be new, or about to register again";
+    lost:     (NotSeen, Kept | Leaving, NoSuchNode)    => Remove, "nobody is left to stop it";
 }
 
 #[cfg(test)]
@@ -52,12 +70,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_servers_word_removes_a_pod() {
-        assert_eq!(bound_pod(Node::NotSeen, Word::NoSuchNode).then, Action::Remove);
+    fn only_the_servers_word_removes_a_pod_for_want_of_its_node() {
+        assert_eq!(bound_pod(Node::NotSeen, Standing::Kept, Word::NoSuchNode).then, Action::Remove);
+        assert_eq!(bound_pod(Node::NotSeen, Standing::Leaving, Word::NotAsked).then, Action::Ask);
         for (node, word) in
             [(Node::NotSeen, Word::NotAsked), (Node::InView, Word::NoSuchNode), (Node::Unbound, Word::NoSuchNode)]
         {
-            assert_ne!(bound_pod(node, word).then, Action::Remove, "{node:?} {word:?}");
+            assert_ne!(bound_pod(node, Standing::Kept, word).then, Action::Remove, "{node:?} {word:?}");
         }
+        assert_eq!(bound_pod(Node::InView, Standing::Leaving, Word::NotAsked).then, Action::Keep);
+        assert_eq!(bound_pod(Node::OutOfService, Standing::Leaving, Word::NotAsked).then, Action::Remove);
     }
 }

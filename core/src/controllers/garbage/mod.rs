@@ -1,7 +1,7 @@
 //! Garbage: what is left over when its owner, or its node, does not exist any more.
 //!
 //! [`owners`] decides what becomes of an object that names owners, [`dependents`] what an owner that is being deleted
-//! waits for, [`bound_pods`] what becomes of a pod whose node does not exist. `relations.rs` knows who names whom.
+//! waits for, [`bound_pods`] what becomes of a pod that nobody looks after any more. `relations.rs` knows who names whom.
 //! Nothing is concluded from a view alone: before anything is deleted, the API server itself was asked for the missing
 //! owner or node.
 
@@ -36,8 +36,11 @@ pub fn pages() -> Vec<Page> {
         Page::new("bound_pods", "What becomes of a pod that is bound to a node", by)
             .says(format!(
                 "A node's kubelet removes the pods that are to go. When the node object is deleted, and has not come \
-                 back for {} s, nobody does; then the pod is removed by force.",
-                Options::default().node_quarantine.as_secs()
+                 back for {} s, nobody does; then the pod is removed by force. So is one that is leaving from a node of \
+                 which people say by the taint `node.kubernetes.io/out-of-service` that it is off. Of the pods that have \
+                 ended the {} newest are kept.",
+                Options::default().node_quarantine.as_secs(),
+                Options::default().finished_max
             ))
             .decides(&bound_pods::BOUND_POD),
     ]

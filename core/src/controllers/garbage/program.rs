@@ -5,14 +5,17 @@
 use crate::api::custom::CustomResourceDefinition;
 use crate::api::kinds::{Kind, KindRow};
 use crate::api::meta::OwnerReference;
+use crate::api::meta::Time;
 use crate::api::namespace::NODE_LEASES;
+use crate::api::node;
 use crate::api::object::{Key, Object};
+use crate::api::pod::Pod;
 use crate::api::selector::FieldSelector;
 use crate::api::status::Reason;
 use crate::client::informer;
 use crate::client::{Calls, Change, Informer};
 use crate::controllers::attempts::Attempts;
-use crate::controllers::garbage::bound_pods::{self, Node, Word, bound_pod};
+use crate::controllers::garbage::bound_pods::{self, Node, Standing as PodStanding, Word, bound_pod};
 use crate::controllers::garbage::dependents::{self, Dependents, Finalizer, dependents};
 use crate::controllers::garbage::owners::{self, Children, Life, Standing, garbage, kept, owners};
 use crate::controllers::garbage::relations::{Relations, node_of};
@@ -31,15 +34,30 @@ pub struct Options {
     ///
     /// Source: Kubernetes, `pkg/controller/podgc`, `quarantineTime`.
     pub node_quarantine: Duration,
+    /// So many pods that have ended are kept; then the oldest go.
+    ///
+    /// Source: Kubernetes, kube-controller-manager `--terminated-pod-gc-threshold`.
+    #[serde(default = "finished_max")]
+    pub finished_max: usize,
     /// How its views are kept.
     pub informer: informer::Options,
 }
 
+fn finished_max() -> usize {
+    12_500
+}
+
 impl Default for Options {
     fn default() -> Self {
-        Options { node_quarantine: Duration::from_secs(40), informer: informer::Options::default() }
+        let (node_quarantine, informer) = (Duration::from_secs(40), informer::Options::default());
+        Options { node_quarantine, finished_max: finished_max(), informer }
     }
 }
+
+/// On nodes that people know to be off: nothing runs there any more.
+///
+/// Source: Kubernetes documentation, "Well-Known Labels, Annotations and Taints".
+const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
 /// Kinds that are not looked at: there are many of these, and they go by themselves.
 ///
@@ -78,6 +96,10 @@ pub struct GarbageCollector {
     nodes: Attempts<String>,
     /// Uids of pods that were bound to a node when the API server knew nothing of it.
     lost: BTreeSet<String>,
+    /// Pods that have ended and are kept, the oldest first.
+    finished: BTreeSet<(Option<Time>, Key)>,
+    /// Pods that have ended before these, and go.
+    surplus: BTreeSet<Key>,
     /// What owners that cannot be found were called, once each.
     unknown: BTreeSet<String>,
     /// Kinds in which an owner that lets its children go may still have some, by its uid.
@@ -131,6 +153,8 @@ impl GarbageCollector {
             gone: BTreeMap::new(),
             nodes: Attempts::default(),
             lost: BTreeSet::new(),
+            finished: BTreeSet::new(),
+            surplus: BTreeSet::new(),
             unknown: BTreeSet::new(),
             uncounted: BTreeMap::new(),
         };
@@ -208,6 +232,9 @@ impl GarbageCollector {
             self.defined(now, old.as_ref(), new.as_ref(), out);
         }
         self.objects.seen(&key, new.as_ref().map(Object::revision), now.mono);
+        if key.kind == Kind::Pod {
+            self.ended(now, old.as_ref(), new.as_ref());
+        }
         match (&old, &new) {
             (None, Some(new)) => self.appeared(now, new),
             (Some(old), Some(new)) => self.altered(now, old, new),
@@ -222,6 +249,30 @@ impl GarbageCollector {
             if !self.relations.has_children(&owner.uid) {
                 self.gone.remove(&owner.uid);
             }
+        }
+    }
+
+    /// Keeps count of the pods that have ended.
+    fn ended(&mut self, now: Now, old: Option<&Object>, new: Option<&Object>) {
+        let has_ended = |object: &&Object| {
+            object.get::<Pod>().is_some_and(|pod| pod.status.phase.is_final() && !pod.metadata.is_deleting())
+        };
+        let place = |object: &Object| (object.meta().creation_timestamp, object.key());
+        match (old.filter(has_ended), new.filter(has_ended)) {
+            (Some(_), Some(_)) | (None, None) => {}
+            (Some(old), None) => {
+                self.finished.remove(&place(old));
+                self.surplus.remove(&old.key());
+            }
+            (None, Some(new)) => {
+                self.finished.insert(place(new));
+            }
+        }
+        while self.finished.len() > self.options.finished_max
+            && let Some((_, key)) = self.finished.pop_first()
+        {
+            self.objects.add(key.clone(), now.mono);
+            self.surplus.insert(key);
         }
     }
 
@@ -247,6 +298,11 @@ impl GarbageCollector {
         }
         if ending && after.is_deleting() {
             self.look_at_children(now, &after.uid);
+        }
+        if is_out_of_service(new) && !is_out_of_service(old) {
+            for pod in self.relations.pods_on(&after.name) {
+                self.objects.add(pod.clone(), now.mono);
+            }
         }
     }
 
@@ -280,17 +336,24 @@ impl GarbageCollector {
     /// Looks at an object's node. Whether anything was asked for about the object.
     fn as_pod(&mut self, now: Now, object: &Object, out: &mut Effects) -> bool {
         let name = node_of(object).unwrap_or_default();
-        let node = match () {
-            () if name.is_empty() => Node::Unbound,
-            () if self.object(&Key::new(Kind::Node, "", name)).is_some() => Node::InView,
-            () => Node::NotSeen,
+        let node = match self.object(&Key::new(Kind::Node, "", name)) {
+            _ if name.is_empty() => Node::Unbound,
+            Some(node) if is_out_of_service(node) => Node::OutOfService,
+            Some(_) => Node::InView,
+            None => Node::NotSeen,
+        };
+        let standing = match object.meta().is_deleting() {
+            _ if object.kind() != Kind::Pod => PodStanding::Kept,
+            true => PodStanding::Leaving,
+            false if self.surplus.contains(&object.key()) => PodStanding::Surplus,
+            false => PodStanding::Kept,
         };
         let word = if self.lost.contains(&object.meta().uid) || planted!(NoQuarantine) {
             Word::NoSuchNode
         } else {
             Word::NotAsked
         };
-        let row = bound_pod(node, word);
+        let row = bound_pod(node, standing, word);
         match row.then {
             bound_pods::Action::Keep => false,
             bound_pods::Action::Ask if planted!(LostPodsKept) => false,
@@ -603,6 +666,12 @@ impl Found {
     }
 }
 
+/// Whether an object is a node that is not ready, and of which people say that it is off.
+fn is_out_of_service(object: &Object) -> bool {
+    let said = |node: &node::Node| node.spec.taints.iter().any(|taint| taint.key == OUT_OF_SERVICE);
+    object.get::<node::Node>().is_some_and(|node| !node.is_ready() && said(node))
+}
+
 fn life(object: &Object) -> Life {
     if object.meta().is_deleting() { Life::Deleting } else { Life::Living }
 }
@@ -711,6 +780,53 @@ mod tests {
             world.run(&mut program, 600);
             assert_eq!((pods(&world).as_str(), world.take_writes().len()), ("c", 2), "seed {seed}");
         }
+    }
+
+    #[test]
+    fn pods_leave_a_node_that_is_off_for_good() {
+        let (mut world, mut program) = world(1);
+        world.pod("a", "n1", json!([]));
+        world.pod("b", "n1", json!([]));
+        world.run(&mut program, 10);
+        world.alive.remove("n1");
+        let n1 = Key::new(Kind::Node, "", "n1");
+        world.delete(key(Kind::Pod, "a"), None);
+        world.merge(
+            n1.clone(),
+            json!({"spec": {"taints": [{"key": OUT_OF_SERVICE, "effect": "NoExecute"}]}}),
+            Part::Main,
+        );
+        world.run(&mut program, 10);
+        assert_eq!(pods(&world), "-a b", "its kubelet may still speak");
+        let silent = json!({"status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}});
+        world.merge(n1, silent, Part::Status);
+        world.run(&mut program, 1);
+        assert_eq!(pods(&world), "b");
+        world.delete(key(Kind::Pod, "b"), None);
+        world.run(&mut program, 1);
+        assert_eq!(pods(&world), "");
+    }
+
+    #[test]
+    fn of_the_pods_that_have_ended_the_newest_are_kept() {
+        let (mut world, _) = world(2);
+        let mut program = GarbageCollector::new(Options { finished_max: 2, ..Options::default() }, 2);
+        let ended = json!({"status": {"phase": "Succeeded"}});
+        for name in ["d", "c", "b", "a"] {
+            world.pod(name, "n1", json!([]));
+            world.run(&mut program, 2);
+        }
+        for name in ["a", "b", "c"] {
+            world.merge(key(Kind::Pod, name), ended.clone(), Part::Status);
+        }
+        world.run(&mut program, 2);
+        assert_eq!(pods(&world), "a b d", "c was made first");
+        world.merge(key(Kind::Pod, "d"), ended, Part::Status);
+        world.run(&mut program, 2);
+        assert_eq!(pods(&world), "a b");
+        world.take_writes();
+        world.run(&mut program, 600);
+        assert_eq!(world.take_writes(), [""; 0]);
     }
 
     #[test]

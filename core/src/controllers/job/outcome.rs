@@ -67,8 +67,8 @@ decision_table! {
 pub fn of(job: &Job, pod: &Pod) -> Outcome {
     let phase = match pod.status.phase {
         PodPhase::Succeeded => Phase::Succeeded,
-        PodPhase::Failed => Phase::Failed,
-        PodPhase::Pending | PodPhase::Running => Phase::Going,
+        _ if has_ended(pod) => Phase::Failed,
+        PodPhase::Pending | PodPhase::Running | PodPhase::Failed => Phase::Going,
     };
     let life = if pod.metadata.is_deleting() { Life::Deleting } else { Life::Kept };
     let replacement = match job.spec.pod_replacement_policy {
@@ -76,6 +76,11 @@ pub fn of(job: &Job, pod: &Pod) -> Outcome {
         PodReplacementPolicy::Failed => Replacement::AfterEnd,
     };
     outcome(phase, life, replacement).then
+}
+
+/// Whether nothing runs for a pod any more, or ever will: one that is deleted before it has a node gets none.
+pub fn has_ended(pod: &Pod) -> bool {
+    pod.status.phase.is_final() || pod.metadata.is_deleting() && pod.node().is_none()
 }
 
 /// What the failure of a pod means by the job's policy, and which rule says so. Without one, it counts.
@@ -125,6 +130,7 @@ pub fn told(pod: &Pod, nth: usize, rule: &PodFailurePolicyRule) -> String {
 mod tests {
     use super::*;
     use serde_json::{Value, json};
+    use std::sync::Arc;
 
     fn job(spec: Value) -> Job {
         serde_json::from_value(json!({"spec": spec})).unwrap()
@@ -132,9 +138,8 @@ mod tests {
 
     fn pod(status: Value, deleting: bool) -> Pod {
         let at = if deleting { json!("2026-01-01T00:00:00Z") } else { json!(null) };
-        serde_json::from_value(
-            json!({"metadata": {"name": "p", "namespace": "n", "deletionTimestamp": at}, "status": status}),
-        )
+        serde_json::from_value(json!({"metadata": {"name": "p", "namespace": "n", "deletionTimestamp": at},
+                "spec": {"nodeName": "one", "containers": []}, "status": status}))
         .unwrap()
     }
 
@@ -145,6 +150,9 @@ mod tests {
         assert_eq!(of(&job(json!({"podReplacementPolicy": "Failed"})), &running), Outcome::Terminating);
         assert_eq!(of(&job(json!({})), &pod(json!({"phase": "Succeeded"}), true)), Outcome::Success);
         assert_eq!(of(&job(json!({})), &pod(json!({"phase": "Pending"}), false)), Outcome::Active);
+        let mut unbound = pod(json!({"phase": "Pending"}), true);
+        Arc::make_mut(&mut unbound.spec).node_name.clear();
+        assert_eq!(of(&job(json!({"podReplacementPolicy": "Failed"})), &unbound), Outcome::Failure);
     }
 
     #[test]

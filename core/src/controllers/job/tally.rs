@@ -87,7 +87,7 @@ pub fn tally<'a>(job: &Job, pods: &[&'a Object], all_shown: bool) -> Tally<'a> {
     for (object, pod) in pods.iter().filter_map(|one| Some((*one, one.get::<Pod>()?))) {
         let (meta, outcome) = (&pod.metadata, outcome::of(job, pod));
         let index = index_of(meta).filter(|_| job.is_indexed());
-        if !pod.status.phase.is_final() {
+        if !outcome::has_ended(pod) {
             tally.going += 1;
             tally.terminating += usize::from(meta.is_deleting());
             let restarts = pod.status.container_statuses.iter().map(|one| i64::from(one.restart_count));

@@ -37,7 +37,7 @@ decision_enum! {
         Slow,
         /// No further node.
         Hold,
-        /// No further node; and of those begun, nothing more.
+        /// No node: the taints by which pods have to go are taken away.
         Stop,
     }
 }

@@ -11,8 +11,6 @@ decision_enum! {
         Heard,
         /// It has been silent for the whole grace period.
         Silent,
-        /// It has been silent for so long that its pods are evicted.
-        Evicting,
     }
 }
 
@@ -43,10 +41,10 @@ decision_enum! {
 decision_table! {
     /// What is written on a node. Pure and total. Page: `docs/decisions/node_health.md`.
     pub fn node_health(hearing: Hearing, said: Said) -> Action, NODE_HEALTH;
-    heard:  (Heard, _)                        => Keep,            "its kubelet speaks for itself";
-    told:   (Silent | Evicting, NotKnown)     => Keep,            "it was said already";
-    silent: (Silent | Evicting, KubeletsWord) => SayUnknown,      "what its kubelet last said is worth nothing now";
-    never:  (Silent | Evicting, Nothing)      => SayNeverUpdated, "its kubelet never said anything";
+    heard:  (Heard, _)             => Keep,            "its kubelet speaks for itself";
+    told:   (Silent, NotKnown)     => Keep,            "it was said already";
+    silent: (Silent, KubeletsWord) => SayUnknown,      "what its kubelet last said is worth nothing now";
+    never:  (Silent, Nothing)      => SayNeverUpdated, "its kubelet never said anything";
 }
 
 /// The message of a node whose kubelet is silent. Source: Kubernetes, `pkg/controller/nodelifecycle`.
@@ -116,7 +114,6 @@ mod tests {
         check(Hearing::Heard, &[("Ready", "Unknown")], Action::Keep);
         check(Hearing::Silent, &[("Ready", "True")], Action::SayUnknown);
         check(Hearing::Silent, &[("Ready", "False")], Action::SayUnknown);
-        check(Hearing::Evicting, &[("Ready", "True")], Action::SayUnknown);
         check(Hearing::Silent, &[("Ready", "Unknown")], Action::Keep);
         check(Hearing::Silent, &[("DiskPressure", "False")], Action::SayNeverUpdated);
     }

@@ -1,4 +1,5 @@
-//! The node lifecycle controller: one deadline a node, and the writes that follow from silence.
+//! The node lifecycle controller: one deadline a node, taints for nodes that are unwell, and one deadline for each pod
+//! that puts up with a taint for a while.
 
 use crate::api::kinds::Kind;
 use crate::api::lease::Lease;
@@ -9,14 +10,17 @@ use crate::api::node::Node;
 use crate::api::object::{Key, Object};
 use crate::api::pod::Pod;
 use crate::api::status::Status;
+use crate::api::taint::{NO_EXECUTE, Taint};
 use crate::client::events::{EventRecorder, Tone};
 use crate::client::informer;
 use crate::client::{Calls, Change, Deadlines, Informer};
 use crate::controllers::attempts::Attempts;
 use crate::controllers::node_lifecycle::brake::{Pace, Zone, eviction_pace, size, zone};
 use crate::controllers::node_lifecycle::node_health::{self, Hearing, Said, node_health, say_unknown};
+use crate::controllers::node_lifecycle::node_taints::{Turn, Word, is_for_being_unwell, node_taint, tainted};
 use crate::controllers::node_lifecycle::silence::{self, LeaseNow, Question, silence};
-use crate::controllers::node_lifecycle::silent_pods::{self, classify, say_not_ready, silent_pod};
+use crate::controllers::node_lifecycle::silent_pods::{self, Stay, classify, say_not_ready, silent_pod};
+use crate::controllers::node_lifecycle::stay;
 use crate::program::{Answer, DeleteOptions, Effects, Input, Level, Part, Program, Propagation, Query, Revision, Verb};
 use crate::time::{Duration, Instant, Now};
 use serde::{Deserialize, Serialize};
@@ -28,11 +32,12 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Source: Kubernetes, kube-controller-manager `--node-monitor-grace-period`; the value is MiniKu's.
 pub const NODE_GRACE: Duration = Duration::from_secs(15);
 
-/// The pods of a node that stays silent for this long after it became NotReady are evicted.
+/// So long a pod stays on a node that is not ready or silent, after that was tainted, if the pod only has the tolerations
+/// that every pod is given.
 ///
-/// Kubernetes waits for 300 s (the default toleration of `node.kubernetes.io/unreachable`), since moving a pod may
-/// mean moving its volumes. Pods here have none, so a short outage of a node costs less than a long outage of its pods.
-/// With [`NODE_GRACE`] a pod is replaced some 45 s after its node was last heard, longer than a machine's reboot.
+/// Those say 300 s, as in Kubernetes, since moving a pod may mean moving its volumes. Pods here have none, so a short
+/// outage of a node costs less than a long outage of its pods. With [`NODE_GRACE`] a pod is replaced some 45 s after its
+/// node was last heard, longer than a machine's reboot. A pod that says another number is taken at its word.
 pub const EVICTION_AFTER: Duration = Duration::from_secs(30);
 
 /// How the controller behaves.
@@ -42,7 +47,7 @@ pub struct Options {
     pub grace: Duration,
     /// See [`EVICTION_AFTER`].
     pub eviction_after: Duration,
-    /// From emptying one node to emptying the next, at [`Pace::Steady`].
+    /// From tainting one node to tainting the next, at [`Pace::Steady`].
     ///
     /// Source: Kubernetes, `--node-eviction-rate`: 0.1 nodes a second.
     pub steady_every: Duration,
@@ -66,9 +71,9 @@ impl Default for Options {
     }
 }
 
-/// Says which nodes have fallen silent, and evicts their pods.
+/// Says which nodes have fallen silent, taints those that are unwell, and evicts the pods that do not put up with a taint.
 ///
-/// Holds one deadline a node. A step costs O(log nodes) and what changed; when the connection to the API server comes
+/// Holds one deadline a node, and one for each pod that will have to go. A step costs O(log nodes) and what changed; when the connection to the API server comes
 /// back, or the first node does after all were silent, it costs O(nodes) once.
 #[derive(Debug)]
 pub struct NodeLifecycle {
@@ -77,22 +82,29 @@ pub struct NodeLifecycle {
     leases: Informer,
     pods: Informer,
     recorder: EventRecorder,
+    evictor: EventRecorder,
     calls: Calls<Asked>,
     members: BTreeMap<Name, Member>,
     /// How many members are counted as ready.
     ready: usize,
-    /// When a node that is heard would be silent, and when one that is silent may be evicted. Empty while we could not
-    /// hear anybody.
+    /// When a node that is heard would be silent. Empty while we could not hear anybody.
     due: Deadlines<Name>,
-    /// Silent for long enough; they wait for the brake, longest first.
+    /// Unwell, but not their turn to be emptied: they wait for the brake, longest first.
     waiting: BTreeSet<(Instant, Name)>,
-    /// When the last node's eviction was begun.
-    last_eviction: Option<Instant>,
+    /// When the last node's turn came.
+    last_turn: Option<Instant>,
     zone: Zone,
     /// Whether renewals would reach us now.
     hearing: bool,
     questions: u64,
-    pods_on: BTreeMap<Name, BTreeSet<Key>>,
+    /// By node, and when each was first seen there.
+    pods_on: BTreeMap<Name, BTreeMap<Key, Instant>>,
+    /// Until when pods put up with a taint of their node.
+    stays: Deadlines<Key>,
+    /// Pods by node that have stayed as long as they put up with its being unwell. Before they go it is asked for once more.
+    overdue: BTreeMap<Name, BTreeSet<Key>>,
+    /// Pods that go because their node is unwell.
+    condemned: BTreeSet<Key>,
     node_writes: Attempts<Key>,
     pod_writes: Attempts<Key>,
     /// Pods whose eviction was asked for and not seen yet, with their uids.
@@ -109,13 +121,19 @@ struct Member {
     question: Option<u64>,
     /// Whether it is counted as ready.
     ready: bool,
+    /// Since when it waits for its turn.
+    waits: Option<Instant>,
+    /// Whether its turn to be emptied has come.
+    turn: bool,
+    /// Its taints with the effect `NoExecute`, and since when they count.
+    taints: Vec<(Taint, Instant)>,
 }
 
 /// What a call is for.
 #[derive(Debug)]
 enum Asked {
     Lease { node: Name, number: u64, question: Question },
-    NodeStatus(Key),
+    Node(Key),
     Pod(Key),
 }
 
@@ -125,6 +143,7 @@ const LEASES: u16 = 2;
 const PODS: u16 = 3;
 const CALLS: u16 = 4;
 const EVENTS: u16 = 5;
+const EVICTIONS: u16 = 6;
 
 impl NodeLifecycle {
     /// Knows nothing yet. `seed` decides the jitter of its retries.
@@ -136,16 +155,20 @@ impl NodeLifecycle {
             leases: Informer::new(leases, LEASES, seed, options.informer),
             pods: Informer::new(Query::all(Kind::Pod), PODS, seed, options.informer),
             recorder: EventRecorder::new("node-controller", "", EVENTS),
+            evictor: EventRecorder::new("taint-eviction-controller", "", EVICTIONS),
             calls: Calls::in_space(CALLS),
             members: BTreeMap::new(),
             ready: 0,
             due: Deadlines::default(),
             waiting: BTreeSet::new(),
-            last_eviction: None,
+            last_turn: None,
             zone: Zone::Normal,
             hearing: false,
             questions: 0,
             pods_on: BTreeMap::new(),
+            stays: Deadlines::default(),
+            overdue: BTreeMap::new(),
+            condemned: BTreeSet::new(),
             node_writes: Attempts::default(),
             pod_writes: Attempts::default(),
             evicted: BTreeMap::new(),
@@ -173,7 +196,15 @@ impl NodeLifecycle {
             None => {
                 let lease = self.leases.object(&Key::new(Kind::Lease, NODE_LEASES, &name));
                 let renewed = lease.map_or(Revision(0), Object::revision);
-                let member = Member { hearing: Hearing::Heard, renewed, question: None, ready: false };
+                let member = Member {
+                    hearing: Hearing::Heard,
+                    renewed,
+                    question: None,
+                    ready: false,
+                    waits: None,
+                    turn: false,
+                    taints: Vec::new(),
+                };
                 self.members.insert(name.clone(), member);
                 self.start_over(now, &name);
             }
@@ -188,7 +219,29 @@ impl NodeLifecycle {
             Some(_) => {}
         }
         self.count(&name);
+        self.taints_changed(now, &name);
+        match Word::by(node) {
+            Word::Well => self.spare(now, &name),
+            Word::NotReady => self.wait(now, &name),
+            Word::Unknown | Word::Nothing => {}
+        }
         self.node_writes.add(key, now.mono);
+    }
+
+    /// Takes note of the taints of a node that send pods away. What was seen before goes on counting.
+    fn taints_changed(&mut self, now: Now, name: &Name) {
+        let Some(node) = self.nodes.get::<Node>(&node_key(name)) else { return };
+        let Some(member) = self.members.get_mut(name) else { return };
+        let since = |taint: &Taint| {
+            let same = |(one, _): &&(Taint, Instant)| (&one.key, &one.value) == (&taint.key, &taint.value);
+            member.taints.iter().find(same).map_or(now.mono, |(_, since)| *since)
+        };
+        let sends_away = node.spec.taints.iter().filter(|taint| taint.effect == NO_EXECUTE);
+        let taints: Vec<(Taint, Instant)> = sends_away.map(|taint| (taint.clone(), since(taint))).collect();
+        if taints != member.taints {
+            member.taints = taints;
+            self.look_at_stays_on(now, name);
+        }
     }
 
     fn lease_changed(&mut self, now: Now, change: Change, out: &mut Effects) {
@@ -227,6 +280,7 @@ impl NodeLifecycle {
             if pods.is_empty() {
                 self.pods_on.remove(&node);
             }
+            self.acquit(&node, &key);
         }
         if let Some(node) = &after
             && takes_back(old.as_ref(), new.as_ref())
@@ -237,13 +291,13 @@ impl NodeLifecycle {
             if self.members.get(&node).is_some_and(|member| member.hearing != Hearing::Heard) {
                 self.pod_writes.add(key.clone(), now.mono);
             }
-            self.pods_on.entry(node).or_default().insert(key.clone());
+            self.pods_on.entry(node).or_default().entry(key.clone()).or_insert(now.mono);
         }
+        self.look_at_stay(now, &key);
         let gone = new.as_ref().is_none_or(|pod| pod.meta().is_deleting());
         if gone && self.evicted.remove(&key).is_some_and(|uid| uid == object.meta().uid) {
-            let node = object.get::<Pod>().and_then(Pod::node).unwrap_or_default();
-            let message = format!("Marking for deletion Pod {}: node {node} is silent", object.meta().full_name());
-            self.recorder.tell(now, object, Tone::Normal, "NodeNotReadyEviction", message, out);
+            let message = format!("Marking for deletion Pod {}", object.meta().full_name());
+            self.evictor.tell(now, object, Tone::Normal, "TaintManagerEviction", message, out);
         }
         if new.is_none() {
             self.pod_writes.forget(&key);
@@ -273,14 +327,7 @@ impl NodeLifecycle {
         let Some(member) = self.members.get_mut(name) else { return };
         member.question = None;
         let before = member.hearing;
-        if before == Hearing::Silent {
-            let waiting = self.waiting.len();
-            self.waiting.retain(|(_, waiting)| waiting != name);
-            if self.waiting.len() < waiting {
-                sometimes!(EvictionCancelled);
-            }
-        }
-        if planted!(EvictionNotCancelled) && before == Hearing::Evicting {
+        if planted!(EvictionNotCancelled) && before == Hearing::Silent && member.turn {
             return;
         }
         member.hearing = Hearing::Heard;
@@ -289,26 +336,137 @@ impl NodeLifecycle {
         } else {
             self.due.remove(name);
         }
-        if before != Hearing::Heard {
+        if before == Hearing::Silent {
+            if self.members[name].waits.is_some() || self.members[name].turn {
+                sometimes!(EvictionCancelled);
+            }
+            self.spare(now, name);
+            self.wait_if_not_ready(now, name);
             self.count(name);
         }
     }
 
     /// What was silence may have been ours.
     fn all_start_over(&mut self, now: Now) {
-        self.waiting.clear();
         let names: Vec<Name> = self.members.keys().cloned().collect();
         for name in names {
             self.start_over(now, &name);
+            self.spare(now, &name);
+            self.wait_if_not_ready(now, &name);
+        }
+    }
+
+    /// It is not the node's turn to be emptied, and no pod goes for its being unwell. A taint that says so counts from now.
+    fn spare(&mut self, now: Now, name: &Name) {
+        self.wait_no_longer(name);
+        let Some(member) = self.members.get_mut(name) else { return };
+        member.turn = false;
+        let mut counted = false;
+        for (_, since) in member.taints.iter_mut().filter(|(taint, _)| is_for_being_unwell(taint)) {
+            if !planted!(TimeNotAnew) {
+                *since = now.mono;
+            }
+            counted = true;
+        }
+        if let Some(pods) = self.overdue.remove(name) {
+            counted |= !pods.is_empty();
+        }
+        if !self.condemned.is_empty() {
+            for pod in self.pods_on.get(name).into_iter().flatten() {
+                self.condemned.remove(pod.0);
+            }
+        }
+        if counted {
+            self.look_at_stays_on(now, name);
+        }
+    }
+
+    /// An unwell node waits for its turn to be emptied.
+    fn wait(&mut self, now: Now, name: &Name) {
+        let Some(member) = self.members.get_mut(name) else { return };
+        if member.waits.is_none() && !member.turn {
+            member.waits = Some(now.mono);
+            self.waiting.insert((now.mono, name.clone()));
+        }
+    }
+
+    fn wait_if_not_ready(&mut self, now: Now, name: &Name) {
+        if self.nodes.get::<Node>(&node_key(name)).map(Word::by) == Some(Word::NotReady) {
+            self.wait(now, name);
+        }
+    }
+
+    fn wait_no_longer(&mut self, name: &Name) {
+        if let Some(since) = self.members.get_mut(name).and_then(|member| member.waits.take()) {
+            self.waiting.remove(&(since, name.clone()));
         }
     }
 
     fn forget(&mut self, name: &Name) {
+        self.wait_no_longer(name);
         if self.members.remove(name).is_some_and(|member| member.ready) {
             self.ready -= 1;
         }
         self.due.remove(name);
-        self.waiting.retain(|(_, waiting)| waiting != name);
+        let pods: Vec<Key> = self.pods_on.get(name).into_iter().flat_map(BTreeMap::keys).cloned().collect();
+        for pod in pods {
+            self.acquit(name, &pod);
+        }
+    }
+
+    /// The pod does not go.
+    fn acquit(&mut self, node: &Name, pod: &Key) {
+        self.stays.remove(pod);
+        self.condemned.remove(pod);
+        if let Some(pods) = self.overdue.get_mut(node) {
+            pods.remove(pod);
+            if pods.is_empty() {
+                self.overdue.remove(node);
+            }
+        }
+    }
+
+    /// Until when a pod puts up with the taints that somebody put on its node, and with its being unwell.
+    fn stays_until(&self, key: &Key, pod: &Pod) -> [Option<Instant>; 2] {
+        let node = Name::from(pod.node().unwrap_or_default());
+        let Some(member) = self.members.get(&node).filter(|member| !member.taints.is_empty()) else { return [None; 2] };
+        let arrived = self.pods_on.get(&node).and_then(|pods| pods.get(key)).copied().unwrap_or_default();
+        [false, true].map(|unwell| {
+            let taints = member.taints.iter().filter(|(taint, _)| is_for_being_unwell(taint) == unwell);
+            let seen = taints.map(|(taint, since)| (taint, arrived.max(*since)));
+            stay::until(seen, &pod.spec.tolerations, self.options.eviction_after)
+        })
+    }
+
+    /// Sets the deadline of a pod, or says that it has come.
+    fn look_at_stay(&mut self, now: Now, key: &Key) {
+        let Some(pod) = self.pods.get::<Pod>(key) else { return };
+        let Some(node) = pod.node().map(Name::from) else { return };
+        let until = if pod.is_active() { self.stays_until(key, pod) } else { [None; 2] };
+        let [over, outstayed] = until.map(|until| until.is_some_and(|at| at <= now.mono));
+        match until.into_iter().flatten().filter(|at| *at > now.mono).min() {
+            Some(at) => self.stays.set(key.clone(), at),
+            None => drop(self.stays.remove(key)),
+        }
+        if over {
+            self.pod_writes.add(key.clone(), now.mono);
+        }
+        match outstayed {
+            true if self.condemned.contains(key) => {}
+            true => drop(self.overdue.entry(node).or_default().insert(key.clone())),
+            false => {
+                let next = self.stays.get(key);
+                self.acquit(&node, key);
+                next.into_iter().for_each(|at| self.stays.set(key.clone(), at));
+            }
+        }
+    }
+
+    fn look_at_stays_on(&mut self, now: Now, name: &Name) {
+        let pods: Vec<Key> = self.pods_on.get(name).into_iter().flat_map(BTreeMap::keys).cloned().collect();
+        for pod in pods {
+            self.look_at_stay(now, &pod);
+        }
     }
 
     /// Brings the number of ready nodes up to date with one of them.
@@ -335,7 +493,7 @@ impl NodeLifecycle {
                     self.judge(now, &node, question, &answer, out);
                 }
             }
-            Asked::NodeStatus(key) => {
+            Asked::Node(key) => {
                 let view = self.nodes.object(&key).map(Object::revision);
                 self.node_writes.answered(&key, &answer, view, now, out);
             }
@@ -354,19 +512,16 @@ impl NodeLifecycle {
             silence::Action::CallSilent => {
                 sometimes!(NodeCalledSilent);
                 member.hearing = Hearing::Silent;
-                self.due.set(name.clone(), now.mono + self.options.eviction_after);
+                self.spare(now, name);
+                self.wait(now, name);
                 self.count(name);
                 self.node_writes.add(node_key(name), now.mono);
                 self.look_at_pods_on(name, now);
             }
             // Meanwhile the last of the others fell silent too.
-            silence::Action::Evict if self.zone == Zone::FullDisruption && !planted!(BrakeOff) => {
-                self.waiting.insert((now.mono, name.clone()));
-            }
-            silence::Action::Evict => {
-                member.hearing = Hearing::Evicting;
-                self.look_at_pods_on(name, now);
-            }
+            silence::Action::Evict if self.zone == Zone::FullDisruption && !planted!(BrakeOff) => self.wait(now, name),
+            silence::Action::Evict if !member.turn => self.turn_comes(now, name),
+            silence::Action::Evict => self.condemn(now, name),
             silence::Action::Hear => {
                 sometimes!(LateRenewal);
                 if let Answer::Object { object, .. } = answer {
@@ -382,8 +537,25 @@ impl NodeLifecycle {
     }
 
     fn look_at_pods_on(&mut self, name: &Name, now: Now) {
-        for pod in self.pods_on.get(name).into_iter().flatten() {
+        for pod in self.pods_on.get(name).into_iter().flat_map(BTreeMap::keys) {
             self.pod_writes.add(pod.clone(), now.mono);
+        }
+    }
+
+    /// The node is tainted, so that the pods that do not put up with it have to go.
+    fn turn_comes(&mut self, now: Now, name: &Name) {
+        if let Some(member) = self.members.get_mut(name) {
+            sometimes!(NodeTainted);
+            member.turn = true;
+            self.node_writes.add(node_key(name), now.mono);
+        }
+    }
+
+    /// The pods of a node that have stayed for long enough go.
+    fn condemn(&mut self, now: Now, name: &Name) {
+        for pod in self.overdue.remove(name).unwrap_or_default() {
+            self.pod_writes.add(pod.clone(), now.mono);
+            self.condemned.insert(pod);
         }
     }
 
@@ -403,14 +575,10 @@ impl NodeLifecycle {
 
     fn deadlines(&mut self, now: Now, out: &mut Effects) {
         while let Some(name) = self.due.pop_due(now.mono) {
-            let hearing = self.members.get(&name).map(|member| member.hearing);
-            match hearing {
-                Some(Hearing::Heard) => self.ask(now, name, Question::IsSilent, out),
-                Some(Hearing::Silent) => {
-                    self.waiting.insert((now.mono, name));
-                }
-                Some(Hearing::Evicting) | None => unreachable!("only nodes that are not evicted have a deadline"),
-            }
+            self.ask(now, name, Question::IsSilent, out);
+        }
+        while let Some(pod) = self.stays.pop_due(now.mono) {
+            self.look_at_stay(now, &pod);
         }
     }
 
@@ -434,11 +602,15 @@ impl NodeLifecycle {
             self.all_start_over(now);
         }
         if zone == Zone::FullDisruption && !planted!(BrakeOff) {
-            for (name, member) in &mut self.members {
-                if member.hearing == Hearing::Evicting {
-                    member.hearing = Hearing::Silent;
-                    self.waiting.insert((now.mono, name.clone()));
+            // Nobody's turn is it any more, and the taints that said so are taken away.
+            let names: Vec<Name> = self.members.keys().cloned().collect();
+            for name in names {
+                self.spare(now, &name);
+                if self.members[&name].hearing == Hearing::Silent {
+                    self.wait(now, &name);
                 }
+                self.wait_if_not_ready(now, &name);
+                self.node_writes.add(node_key(&name), now.mono);
             }
         }
     }
@@ -451,23 +623,35 @@ impl NodeLifecycle {
             Pace::Hold if planted!(EmptiesMost) => self.options.steady_every,
             Pace::Hold | Pace::Stop => return,
         };
+        if !self.hearing {
+            return;
+        }
+        let outstayed: Vec<Name> = self.overdue.keys().cloned().collect();
+        for name in outstayed {
+            let Some(member) = self.members.get(&name).filter(|member| member.turn) else { continue };
+            match (member.hearing, self.nodes.get::<Node>(&node_key(&name)).map(Word::by)) {
+                (Hearing::Silent, _) if planted!(AsksOnce) => self.condemn(now, &name),
+                (Hearing::Silent, _) if member.question.is_none() => self.ask(now, name, Question::MayEvict, out),
+                (Hearing::Heard, Some(Word::NotReady)) => self.condemn(now, &name),
+                // It is being asked for; or it is about to say that it is well.
+                (Hearing::Silent | Hearing::Heard, _) => {}
+            }
+        }
         while !self.waiting.is_empty() {
-            let at = self.last_eviction.map_or(now.mono, |last| last + every);
+            let at = self.last_turn.map_or(now.mono, |last| last + every);
             if at > now.mono {
                 return out.wake_at(at);
             }
             let Some((_, name)) = self.waiting.pop_first() else { return };
+            let Some(member) = self.members.get_mut(&name) else { continue };
+            member.waits = None;
             if !planted!(EmptiesAtOnce) {
-                self.last_eviction = Some(now.mono);
+                self.last_turn = Some(now.mono);
             }
-            if planted!(AsksOnce) {
-                if let Some(member) = self.members.get_mut(&name) {
-                    member.hearing = Hearing::Evicting;
-                }
-                self.look_at_pods_on(&name, now);
-                continue;
+            match member.hearing {
+                Hearing::Silent if !planted!(AsksOnce) => self.ask(now, name, Question::MayEvict, out),
+                Hearing::Silent | Hearing::Heard => self.turn_comes(now, &name),
             }
-            self.ask(now, name, Question::MayEvict, out);
         }
     }
 
@@ -479,16 +663,37 @@ impl NodeLifecycle {
             };
             let said = object.get::<Node>().map_or(Said::Nothing, Said::by);
             let row = node_health(member.hearing, said);
-            if row.then == node_health::Action::Keep {
-                self.node_writes.settled(&key);
-                continue;
-            }
-            out.log(Level::Info, format!("node {}: {} ({})", key.name, row.name, row.why));
-            let changed = object.with(|node: &mut Node| say_unknown(node, row.then, Time::of(now.wall)));
+            let (object, part) = match row.then {
+                node_health::Action::Keep => match self.tainted(now, &key.name, object, out) {
+                    Some(changed) => (changed, Part::Main),
+                    None => {
+                        self.node_writes.settled(&key);
+                        continue;
+                    }
+                },
+                then => {
+                    out.log(Level::Info, format!("node {}: {} ({})", key.name, row.name, row.why));
+                    let at = Time::of(now.wall);
+                    (object.with(|node: &mut Node| say_unknown(node, then, at)), Part::Status)
+                }
+            };
             self.node_writes.begun(key.clone(), object.revision());
-            let verb = Verb::Update { object: changed, part: Part::Status };
-            self.calls.call(now, Asked::NodeStatus(key), verb, out);
+            self.calls.call(now, Asked::Node(key), Verb::Update { object, part }, out);
         }
+    }
+
+    /// The node with the taints that it is to have, if those are others than it has.
+    fn tainted(&self, now: Now, name: &Name, object: &Object, out: &mut Effects) -> Option<Object> {
+        let (node, member) = (object.get::<Node>()?, self.members.get(name)?);
+        let turn = match member.turn {
+            _ if self.zone == Zone::FullDisruption && !planted!(BrakeOff) => Turn::Nobodys,
+            true => Turn::Come,
+            false => Turn::Waits,
+        };
+        let row = node_taint(Word::by(node), turn);
+        let taints = tainted(node, row.then, Time::of(now.wall))?;
+        out.log(Level::Info, format!("node {name}: {} ({})", row.name, row.why));
+        Some(object.with(|node: &mut Node| node.spec.taints = taints))
     }
 
     fn write_pods(&mut self, now: Now, out: &mut Effects) {
@@ -500,7 +705,10 @@ impl NodeLifecycle {
             };
             let member = pod.node().and_then(|node| self.members.get(&Name::from(node)));
             let (standing, serving) = classify(pod);
-            let row = silent_pod(member.map_or(Hearing::Heard, |member| member.hearing), standing, serving);
+            let [until, _] = self.stays_until(&key, pod);
+            let over = until.is_some_and(|at| at <= now.mono) || self.condemned.contains(&key);
+            let stay = if over { Stay::Over } else { Stay::Tolerates };
+            let row = silent_pod(member.map_or(Hearing::Heard, |member| member.hearing), stay, standing, serving);
             let verb = match row.then {
                 silent_pods::Action::SayNotReady if planted!(SilentStayReady) => {
                     self.pod_writes.settled(&key);
@@ -579,6 +787,7 @@ impl Program for NodeLifecycle {
         self.write_nodes(now, out);
         self.write_pods(now, out);
         out.wake_at(self.due.next());
+        out.wake_at(self.stays.next());
         out.wake_at(self.calls.next());
         out.wake_at(self.node_writes.next());
         out.wake_at(self.pod_writes.next());
@@ -607,6 +816,24 @@ mod tests {
         format!("{} {}", ready.status, ready.reason)
     }
 
+    /// `not-ready:NoSchedule`, in their order.
+    fn taints(world: &World, node: &str) -> String {
+        let node = world.get(Kind::Node, "", node).unwrap().get::<Node>().unwrap().clone();
+        let told = |taint: &Taint| format!("{}:{}", taint.key.trim_start_matches("node.kubernetes.io/"), taint.effect);
+        node.spec.taints.iter().map(told).collect::<Vec<_>>().join(" ")
+    }
+
+    /// A pod that runs on `n1` with these tolerations.
+    fn tolerant(world: &mut World, name: &str, tolerations: serde_json::Value) {
+        let spec = json!({"nodeName": "n1", "tolerations": tolerations,
+            "containers": [{"name": "c", "image": "busybox"}]});
+        world.create(Kind::Pod, json!({"metadata": {"name": name, "namespace": "default"}, "spec": spec}));
+    }
+
+    fn put_on(world: &mut World, node: &str, taints: serde_json::Value) {
+        world.merge(node_key(node), json!({"spec": {"taints": taints}}), Part::Main);
+    }
+
     fn die(world: &mut World, node: &str) {
         assert!(world.alive.remove(node));
     }
@@ -631,8 +858,13 @@ mod tests {
         assert_eq!(world.names(Kind::Pod, "default"), "p1 p2");
         world.run(&mut program, 3);
         assert_eq!(world.names(Kind::Pod, "default"), "-p1 p2");
-        assert_eq!(world.told_about("p1"), ["NodeNotReadyEviction"]);
-        assert_eq!(world.take_writes(), ["Status nodes/n1", "Status pods/default/p1", "delete pods/default/p1"]);
+        assert_eq!(world.told_about("p1"), ["TaintManagerEviction"]);
+        let mut writes = world.take_writes();
+        assert_eq!(writes.pop().as_deref(), Some("delete pods/default/p1"));
+        writes.sort();
+        writes.dedup();
+        assert_eq!(writes, ["Main nodes/n1", "Status nodes/n1", "Status pods/default/p1"]);
+        assert_eq!(taints(&world, "n1"), "unreachable:NoSchedule unreachable:NoExecute");
         world.run(&mut program, 600);
         assert_eq!(world.take_writes(), [""; 0], "and then stays so");
     }
@@ -647,7 +879,128 @@ mod tests {
         world.alive.insert("n1".into());
         world.run(&mut program, 300);
         assert_eq!(ready(&world, "n1"), "True ");
+        assert_eq!(taints(&world, "n1"), "");
         assert_eq!(world.names(Kind::Pod, "default"), "p1 p2");
+    }
+
+    #[test]
+    fn a_taint_that_somebody_puts_on_a_node_sends_pods_away() {
+        let (mut world, mut program) = world(21, 2);
+        let once = |seconds| json!([{"key": "work", "operator": "Exists", "tolerationSeconds": seconds, "effect": "NoExecute"}]);
+        tolerant(&mut world, "a", once(json!(20)));
+        tolerant(&mut world, "b", once(json!(null)));
+        tolerant(&mut world, "c", once(json!(60)));
+        world.run(&mut program, 10);
+        put_on(&mut world, "n1", json!([{"key": "work", "effect": "NoSchedule"}]));
+        world.run(&mut program, 10);
+        assert_eq!(world.names(Kind::Pod, "default"), "a b c p1 p2");
+        put_on(&mut world, "n1", json!([{"key": "work", "effect": "NoExecute"}]));
+        world.run(&mut program, 1);
+        assert_eq!(world.names(Kind::Pod, "default"), "a b c -p1 p2", "who does not tolerate it goes at once");
+        assert_eq!(world.told_about("p1"), ["TaintManagerEviction"]);
+        world.run(&mut program, 18);
+        assert_eq!(world.names(Kind::Pod, "default"), "a b c -p1 p2");
+        world.run(&mut program, 2);
+        assert_eq!(world.names(Kind::Pod, "default"), "-a b c -p1 p2");
+        // It comes late, and stays for its whole time.
+        tolerant(&mut world, "d", once(json!(20)));
+        world.run(&mut program, 19);
+        assert_eq!(world.names(Kind::Pod, "default"), "-a b c d -p1 p2");
+        put_on(&mut world, "n1", json!(null));
+        world.run(&mut program, 100);
+        assert_eq!(
+            world.names(Kind::Pod, "default"),
+            "-a b c d -p1 p2",
+            "what is taken away in time sends nobody away"
+        );
+        put_on(&mut world, "n1", json!([{"key": "work", "effect": "NoExecute"}]));
+        world.run(&mut program, 61);
+        assert_eq!(world.names(Kind::Pod, "default"), "-a b -c -d -p1 p2", "for ever, where no number is said");
+        world.take_writes();
+        world.run(&mut program, 600);
+        assert_eq!(world.take_writes(), [""; 0]);
+    }
+
+    #[test]
+    fn pods_that_put_up_with_silence_stay_as_long_as_they_say() {
+        let (mut world, mut program) = world(22, 2);
+        let silence = |seconds: serde_json::Value| {
+            let one =
+                |key| json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds});
+            json!([one("node.kubernetes.io/unreachable"), one("node.kubernetes.io/not-ready")])
+        };
+        tolerant(&mut world, "a", silence(json!(0)));
+        tolerant(&mut world, "b", silence(json!(100)));
+        tolerant(&mut world, "c", silence(json!(null)));
+        world.run(&mut program, 10);
+        die(&mut world, "n1");
+        world.run(&mut program, 17);
+        assert_eq!(world.names(Kind::Pod, "default"), "-a b c p1 p2");
+        world.run(&mut program, 30);
+        assert_eq!(world.names(Kind::Pod, "default"), "-a b c -p1 p2");
+        world.run(&mut program, 65);
+        assert_eq!(world.names(Kind::Pod, "default"), "-a b c -p1 p2");
+        world.run(&mut program, 600);
+        assert_eq!(world.names(Kind::Pod, "default"), "-a -b c -p1 p2");
+    }
+
+    #[test]
+    fn a_node_that_returns_in_between_starts_their_time_anew() {
+        let (mut world, mut program) = world(23, 2);
+        world.run(&mut program, 10);
+        die(&mut world, "n1");
+        world.run(&mut program, 40);
+        world.alive.insert("n1".into());
+        world.run(&mut program, 10);
+        die(&mut world, "n1");
+        world.run(&mut program, 40);
+        assert_eq!(world.names(Kind::Pod, "default"), "p1 p2");
+        world.run(&mut program, 10);
+        assert_eq!(world.names(Kind::Pod, "default"), "-p1 p2");
+    }
+
+    #[test]
+    fn a_node_whose_kubelet_says_that_it_is_not_ready_is_emptied() {
+        let (mut world, mut program) = world(24, 2);
+        world.run(&mut program, 10);
+        let not_ready = json!({"status": {"conditions": [{"type": "Ready", "status": "False"}]}});
+        world.merge(node_key("n1"), not_ready, Part::Status);
+        world.run(&mut program, 25);
+        assert_eq!(taints(&world, "n1"), "not-ready:NoSchedule not-ready:NoExecute");
+        assert_eq!(world.names(Kind::Pod, "default"), "p1 p2");
+        assert!(
+            world.get(Kind::Pod, "default", "p1").unwrap().get::<Pod>().unwrap().is_ready(),
+            "its kubelet is heard"
+        );
+        world.run(&mut program, 10);
+        assert_eq!(world.names(Kind::Pod, "default"), "-p1 p2");
+    }
+
+    #[test]
+    fn a_cordoned_node_says_so_by_a_taint() {
+        let (mut world, mut program) = world(25, 1);
+        world.run(&mut program, 10);
+        world.merge(node_key("n1"), json!({"spec": {"unschedulable": true}}), Part::Main);
+        world.run(&mut program, 1);
+        assert_eq!(taints(&world, "n1"), "unschedulable:NoSchedule");
+        world.merge(node_key("n1"), json!({"spec": {"unschedulable": null}}), Part::Main);
+        world.run(&mut program, 1);
+        assert_eq!(taints(&world, "n1"), "");
+    }
+
+    #[test]
+    fn a_controller_that_begins_anew_counts_anew() {
+        let (mut world, mut program) = world(26, 2);
+        world.run(&mut program, 10);
+        die(&mut world, "n1");
+        world.run(&mut program, 40);
+        world.forget_program();
+        let mut program = NodeLifecycle::new(Options::default(), 27);
+        world.run(&mut program, 44);
+        assert_eq!(taints(&world, "n1"), "unreachable:NoSchedule unreachable:NoExecute");
+        assert_eq!(world.names(Kind::Pod, "default"), "p1 p2");
+        world.run(&mut program, 3);
+        assert_eq!(world.names(Kind::Pod, "default"), "-p1 p2");
     }
 
     #[test]
@@ -673,7 +1026,7 @@ mod tests {
         world.run(&mut program, 60);
         world.pod("late", "n1", json!([]));
         world.pod("other", "n2", json!([]));
-        world.run(&mut program, 1);
+        world.run(&mut program, 31);
         assert_eq!(world.names(Kind::Pod, "default"), "-late other -p1 p2");
     }
 

@@ -10,7 +10,7 @@ decision_enum! {
     pub enum Question {
         /// Nothing was heard for the whole grace period.
         IsSilent,
-        /// It is known to be silent, and its pods would be evicted now.
+        /// It is known to be silent, and it would be tainted so that its pods have to go, or they would go now.
         MayEvict,
     }
 }
@@ -34,7 +34,7 @@ decision_enum! {
     pub enum Action {
         /// The node is silent.
         CallSilent,
-        /// Its pods are evicted.
+        /// The next step is taken: it is tainted, or its pods are evicted.
         Evict,
         /// It was heard, just now.
         Hear,

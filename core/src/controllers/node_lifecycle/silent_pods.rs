@@ -1,9 +1,19 @@
-//! What becomes of a pod whose node is silent.
+//! What becomes of a pod whose node is silent, or has a taint that sends pods away.
 
 use crate::api::meta::Time;
 use crate::api::pod::Pod;
 use crate::controllers::node_lifecycle::node_health::Hearing;
 use crate::{decision_enum, decision_table};
+
+decision_enum! {
+    /// Whether the pod puts up with the taints of its node.
+    pub enum Stay {
+        /// It does, or there are none.
+        Tolerates,
+        /// It does not, or not for any longer.
+        Over,
+    }
+}
 
 decision_enum! {
     /// Where a pod is in its life.
@@ -41,14 +51,15 @@ decision_enum! {
 
 decision_table! {
     /// What becomes of a pod on such a node. Pure and total. Page: `docs/decisions/silent_pods.md`.
-    pub fn silent_pod(node: Hearing, pod: Standing, ready: Serving) -> Action, SILENT_POD;
-    heard:    (Heard, _, _)                            => Keep,        "its kubelet takes care of it";
-    finished: (Silent | Evicting, Finished, _)         => Keep,        "it has done its work, wherever it was";
-    evict:    (Evicting, Active, _)                    => Evict,       "its node has been silent for too long";
-    mark:     (Silent, Active | Leaving, Ready)        => SayNotReady, "nobody knows whether it still serves";
-    leaving:  (Evicting, Leaving, Ready)               => SayNotReady, "nobody knows whether it still serves";
-    marked:   (Silent, Active | Leaving, NotReady)     => Keep,        "its node may come back";
-    evicted:  (Evicting, Leaving, NotReady)            => Keep,        "it goes when its node confirms it, or is deleted";
+    pub fn silent_pod(node: Hearing, stay: Stay, pod: Standing, ready: Serving) -> Action, SILENT_POD;
+    finished: (_, _, Finished, _)                             => Keep,        "it has done its work, wherever it was";
+    evict:    (_, Over, Active, _)                            => Evict,       "it does not put up with its node any longer";
+    heard:    (Heard, Tolerates, Active, _)                   => Keep,        "its kubelet takes care of it";
+    going:    (Heard, _, Leaving, _)                          => Keep,        "its kubelet sees to its end";
+    mark:     (Silent, Tolerates, Active, Ready)              => SayNotReady, "nobody knows whether it still serves";
+    leaving:  (Silent, _, Leaving, Ready)                     => SayNotReady, "nobody knows whether it still serves";
+    marked:   (Silent, Tolerates, Active, NotReady)           => Keep,        "its node may come back";
+    evicted:  (Silent, _, Leaving, NotReady)                  => Keep,        "it goes when its node confirms it, or is deleted";
 }
 
 /// The view of a pod that the decision looks at.
@@ -93,18 +104,21 @@ mod tests {
 
     #[test]
     fn a_pod_waits_with_its_node_and_then_goes() {
-        let check = |hearing, phase, ready, deleting, want| {
+        let check = |hearing, stay, phase, ready, deleting, want| {
             let (standing, serving) = classify(&pod(phase, ready, deleting));
-            assert_eq!(silent_pod(hearing, standing, serving).then, want, "{hearing:?} {phase} {ready} {deleting}");
+            let then = silent_pod(hearing, stay, standing, serving).then;
+            assert_eq!(then, want, "{hearing:?} {stay:?} {phase} {ready} {deleting}");
         };
-        check(Hearing::Heard, "Running", "True", false, Action::Keep);
-        check(Hearing::Silent, "Running", "True", false, Action::SayNotReady);
-        check(Hearing::Silent, "Running", "False", false, Action::Keep);
-        check(Hearing::Evicting, "Running", "True", false, Action::Evict);
-        check(Hearing::Evicting, "Pending", "False", false, Action::Evict);
-        check(Hearing::Evicting, "Running", "False", true, Action::Keep);
-        check(Hearing::Evicting, "Succeeded", "False", false, Action::Keep);
-        check(Hearing::Evicting, "Failed", "True", true, Action::Keep);
+        check(Hearing::Heard, Stay::Tolerates, "Running", "True", false, Action::Keep);
+        check(Hearing::Heard, Stay::Over, "Running", "True", false, Action::Evict);
+        check(Hearing::Heard, Stay::Over, "Running", "True", true, Action::Keep);
+        check(Hearing::Silent, Stay::Tolerates, "Running", "True", false, Action::SayNotReady);
+        check(Hearing::Silent, Stay::Tolerates, "Running", "False", false, Action::Keep);
+        check(Hearing::Silent, Stay::Over, "Running", "True", false, Action::Evict);
+        check(Hearing::Silent, Stay::Over, "Pending", "False", false, Action::Evict);
+        check(Hearing::Silent, Stay::Over, "Running", "False", true, Action::Keep);
+        check(Hearing::Silent, Stay::Over, "Succeeded", "False", false, Action::Keep);
+        check(Hearing::Silent, Stay::Over, "Failed", "True", true, Action::Keep);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::api::replicaset::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus};
 use crate::controllers::replicaset::keep::superfluous;
 use crate::controllers::replicaset::scale::{Scale, View, scale};
 use crate::controllers::workload::{BURST, New, Plan, Scene, Victim};
-use crate::time::{Duration, Now};
+use crate::time::Duration;
 
 /// What a set wants: as many active pods as it says, and few finished ones. After failures new ones are made later.
 ///
@@ -47,21 +47,25 @@ pub fn plan(scene: &Scene<'_>, set: &ReplicaSet) -> (Plan, Option<ReplicaSetStat
     plan.delete.extend(superfluous(set.wanted(), &finished).iter().map(|pod| Victim::of_pod(&pod.metadata)));
     // Nothing is missing any more, so nothing is refused.
     let refused = scene.refused.filter(|_| !plan.create.is_empty());
-    let (status, look_again) = counted(scene.now, set, &active, refused);
+    let (status, look_again) = counted(scene, set, &active, refused);
     plan.look_at(look_again.map(|after| scene.now.mono + after));
     let is_news = status != set.status || planted!(StatusEveryTime);
     (plan, is_news.then_some(status))
 }
 
 /// What a set's status says of its active pods, and after which time that changes by itself.
-fn counted(now: Now, set: &ReplicaSet, active: &[&Pod], refused: Option<&str>) -> (ReplicaSetStatus, Option<Duration>) {
+fn counted(
+    scene: &Scene<'_>,
+    set: &ReplicaSet,
+    active: &[&Pod],
+    refused: Option<&str>,
+) -> (ReplicaSetStatus, Option<Duration>) {
     let count =
         |test: &dyn Fn(&Pod) -> bool| i32::try_from(active.iter().filter(|pod| test(pod)).count()).unwrap_or(i32::MAX);
     let some = |count: i32| (count > 0).then_some(count);
     let min_ready = Duration::from_secs(u64::try_from(set.spec.min_ready_seconds.unwrap_or(0)).unwrap_or(0));
     let waits = |pod: &Pod| {
-        let since = pod.status.conditions.iter().find(|one| one.kind == "Ready")?.last_transition_time?;
-        let ready_for = now.wall.since(since.wall());
+        let ready_for = scene.readiness.ready_for(scene.now, pod)?;
         Some(min_ready.saturating_sub(ready_for)).filter(|left| !left.is_zero())
     };
     let labels = &set.spec.template.metadata.labels;
@@ -80,7 +84,7 @@ fn counted(now: Now, set: &ReplicaSet, active: &[&Pod], refused: Option<&str>) -
         (Some(message), None) => status.conditions.push(ReplicaSetCondition {
             kind: "ReplicaFailure".into(),
             status: "True".into(),
-            last_transition_time: Some(Time::of(now.wall)),
+            last_transition_time: Some(Time::of(scene.now.wall)),
             reason: "FailedCreate".into(),
             message: message.into(),
             ..Default::default()

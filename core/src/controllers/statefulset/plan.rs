@@ -10,7 +10,7 @@ use crate::api::statefulset::{
 };
 use crate::controllers::statefulset::ordinal::{Action, Wish, ordinal, state};
 use crate::controllers::workload::revisions::Revisions;
-use crate::controllers::workload::{New, Plan, Scene, Told, Victim, ready_for};
+use crate::controllers::workload::{New, Plan, Scene, Told, Victim};
 use crate::time::Duration;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -69,7 +69,7 @@ fn members<'a>(scene: &Scene<'a>, set: &StatefulSet, plan: &mut Plan) -> BTreeMa
     let mut members = BTreeMap::new();
     for pod in scene.children.iter().filter_map(|one| one.get::<Pod>()) {
         let Some(number) = number_of(name, &pod.metadata.name) else { continue };
-        let left = ready_for(pod, scene.now.wall).map(|ready| min_ready.saturating_sub(ready));
+        let left = scene.readiness.ready_for(scene.now, pod).map(|ready| min_ready.saturating_sub(ready));
         plan.look_at(left.filter(|left| !left.is_zero()).map(|left| scene.now.mono + left));
         members.insert(number, Member { pod, available: left.is_some_and(|left| left.is_zero()) });
     }

@@ -8,6 +8,7 @@
 pub mod claim;
 pub mod failures;
 mod program;
+pub mod readiness;
 pub mod revisions;
 pub(in crate::controllers) mod selecting;
 
@@ -17,19 +18,20 @@ use crate::api::kinds::Kind;
 use crate::api::meta::ObjectMeta;
 use crate::api::object::{Key, Object};
 use crate::api::plain::label_selector;
-use crate::api::pod::Pod;
 use crate::api::selector::LabelSelector;
 use crate::client::Informer;
 use crate::client::events::Tone;
 use crate::controllers::cronjob::CronJobs;
+use crate::controllers::daemonset::DaemonSets;
 use crate::controllers::deployment::Deployments;
 use crate::controllers::job::Jobs;
 use crate::controllers::replicaset::ReplicaSets;
 use crate::controllers::replication::ReplicationControllers;
 use crate::controllers::statefulset::StatefulSets;
 use crate::controllers::workload::failures::Failures;
+use crate::controllers::workload::readiness::Readiness;
 use crate::pages::Page;
-use crate::time::{Duration, Instant, Now, Wall};
+use crate::time::{Instant, Now};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -71,14 +73,19 @@ pub trait Workload: fmt::Debug + Sync {
     fn plan(&self, scene: &Scene<'_>) -> Plan;
 
     /// Which owners have to look again because something changed that they see, and that is no child of theirs.
-    fn reached(&self, _seen: &Object, _views: &Views) -> Vec<Key> {
+    fn reached(&self, _old: Option<&Object>, _new: Option<&Object>, _views: &Views) -> Vec<Key> {
         Vec::new()
+    }
+
+    /// Where a child is, if failures are counted for each place.
+    fn place<'a>(&self, _child: &'a Object) -> Option<&'a str> {
+        None
     }
 }
 
 /// All workloads. Those that make others stand before them.
 pub const WORKLOADS: &[&dyn Workload] =
-    &[&CronJobs, &Deployments, &Jobs, &ReplicaSets, &ReplicationControllers, &StatefulSets];
+    &[&CronJobs, &DaemonSets, &Deployments, &Jobs, &ReplicaSets, &ReplicationControllers, &StatefulSets];
 
 /// What the controllers see.
 #[derive(Debug)]
@@ -130,6 +137,10 @@ pub struct Scene<'a> {
     pub refused: Option<&'a str>,
     /// How its pods failed lately.
     pub failures: Failures,
+    /// For how long pods have been ready.
+    pub readiness: &'a Readiness,
+    /// The same by place, where that is counted.
+    pub places: &'a BTreeMap<String, Failures>,
 }
 
 /// What an owner wants. Nothing but the status is carried out before the views show what the last plan asked for.
@@ -195,8 +206,10 @@ impl New {
 pub enum Naming {
     /// As it says itself.
     Given,
-    /// The first that is free of those drawn for this purpose, which is a part of it: an index, a node's name, nothing.
+    /// The first that is free of those drawn for this purpose, which is a part of it: an index, nothing.
     Drawn(String),
+    /// The same, and the purpose is no part of it: a node's name.
+    Unsaid(String),
 }
 
 /// An object to be deleted.
@@ -253,12 +266,6 @@ impl Told {
     pub fn warning(reason: &'static str, message: impl Into<String>) -> Self {
         Told { tone: Tone::Warning, reason, message: message.into() }
     }
-}
-
-/// For how long a pod has been ready, if it is.
-pub fn ready_for(pod: &Pod, now: Wall) -> Option<Duration> {
-    let ready = pod.status.conditions.iter().find(|one| one.kind == "Ready" && one.status == "True")?;
-    Some(now.since(ready.last_transition_time?.wall()))
 }
 
 /// The pages of this folder's decisions.

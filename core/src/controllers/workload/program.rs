@@ -9,6 +9,7 @@ use crate::client::events::{EventRecorder, Tone};
 use crate::client::{Calls, Change, Deadlines, Expectations, Informer, Queue, RETRY, Tries, informer};
 use crate::controllers::workload::claim::{self, Action};
 use crate::controllers::workload::failures::Failures;
+use crate::controllers::workload::readiness::Readiness;
 use crate::controllers::workload::selecting::Selecting;
 use crate::controllers::workload::{Changed, Naming, New, Plan, Scene, Told, Victim, Views, Workload};
 use crate::program::{Answer, DeleteOptions, Effects, Input, Level, Part, Program, Query, Revision, Verb};
@@ -56,6 +57,7 @@ pub struct WorkloadController {
     changes: Expectations<Key, Key>,
     /// Children that are held though their owner is gone or going.
     strays: Queue<Key>,
+    readiness: Readiness,
     /// One for each owner in the view.
     care: BTreeMap<Key, Care>,
 }
@@ -87,6 +89,8 @@ struct Care {
     /// The revision that the last status made of the owner.
     status_at: Revision,
     failures: Failures,
+    /// The same by place, where that is counted.
+    places: BTreeMap<String, Failures>,
 }
 
 /// Whether a child is as the view shows it.
@@ -185,6 +189,7 @@ impl WorkloadController {
             claims: Expectations::default(),
             changes: Expectations::default(),
             strays: Queue::default(),
+            readiness: Readiness::default(),
             care: BTreeMap::new(),
         }
     }
@@ -198,11 +203,12 @@ impl WorkloadController {
 
     /// The workload of a kind.
     fn workload(&self, kind: Kind) -> Option<&'static dyn Workload> {
-        self.workloads.iter().copied().find(|one| one.kind() == kind)
+        find(self.workloads, kind)
     }
 
     fn changed(&mut self, now: Now, kind: Kind, change: &Change) {
         self.file(change);
+        self.readiness.notice(now, change);
         if let Some(workload) = self.workload(kind) {
             self.owner_changed(now, workload, change);
         }
@@ -312,6 +318,15 @@ impl WorkloadController {
         if let Some(care) = after.as_ref().or(before.as_ref()).and_then(|owner| self.care.get_mut(owner)) {
             care.changing.succeeded();
             care.failures.notice(now.mono, old, new, asked_for);
+            let workload = after.as_ref().or(before.as_ref()).and_then(|owner| find(self.workloads, owner.kind));
+            if let Some(place) = new.or(old).and_then(|child| workload?.place(child)) {
+                let before = care.places.get(place).copied().unwrap_or_default();
+                let mut failures = before;
+                failures.notice(now.mono, old, new, asked_for);
+                if failures != before {
+                    care.places.insert(place.to_owned(), failures);
+                }
+            }
         }
         let Some(object) = new else { return self.strays.remove(&key) };
         let goes = |owner: &Key| self.views.object(owner).is_none_or(|owner| owner.meta().is_deleting());
@@ -343,7 +358,7 @@ impl WorkloadController {
         if *change == Change::Synced {
             return self.look_at_all(now, |one| one.kind() == workload.kind());
         }
-        for owner in old.into_iter().chain(new).flat_map(|object| workload.reached(object, &self.views)) {
+        for owner in workload.reached(old, new, &self.views) {
             if self.care.contains_key(&owner) {
                 self.queue.set(owner, now.mono);
             }
@@ -624,8 +639,10 @@ impl WorkloadController {
         let Some(care) = self.care.get_mut(key) else { return };
         let own = self.views.owned_by(filed_under(&owner.meta().uid, &owner.meta().name));
         let children = own.filter(|child| workload.children().contains(&child.kind())).collect();
-        let (refused, failures) = (care.refused.as_deref(), care.failures);
-        let mut plan = workload.plan(&Scene { now, owner: &owner, children, views: &self.views, refused, failures });
+        let (refused, failures, places) = (care.refused.as_deref(), care.failures, &care.places);
+        let (views, readiness) = (&self.views, &self.readiness);
+        let scene = Scene { now, owner: &owner, children, views, refused, failures, readiness, places };
+        let mut plan = workload.plan(&scene);
         let (status, tell, relies_on) = (plan.status.take(), take(&mut plan.tell), take(&mut plan.relies_on));
         // A child that still is to be claimed may be one of those that seem to be missing.
         let settled = care.unclaimed.is_empty()
@@ -740,7 +757,7 @@ impl WorkloadController {
         care.made.retain(|child, _| self.views.object(child).is_none());
         let mut chosen: BTreeSet<Key> = BTreeSet::new();
         for New { mut object, name, owned, mut told } in new.into_iter().take(BURST) {
-            if let Naming::Drawn(purpose) = &name {
+            if let Naming::Drawn(purpose) | Naming::Unsaid(purpose) = &name {
                 // A name that was freed since is not taken before one that may be in use already.
                 let unsure = care.made.iter().find(|(child, of)| **of == name && !chosen.contains(child));
                 let taken = |child: &Key| {
@@ -748,7 +765,7 @@ impl WorkloadController {
                 };
                 let child = match unsure {
                     Some((child, _)) => child.clone(),
-                    None => free_name(now, owner, object.kind(), purpose, taken),
+                    None => free_name(now, owner, object.kind(), &name, purpose, taken),
                 };
                 object.edit_meta(|meta| meta.name = child.name.to_string());
                 told = told.or_else(|| {
@@ -837,11 +854,24 @@ impl WorkloadController {
     }
 }
 
+fn find(workloads: &'static [&'static dyn Workload], kind: Kind) -> Option<&'static dyn Workload> {
+    workloads.iter().copied().find(|one| one.kind() == kind)
+}
+
 /// The first name that is free, of those drawn for an owner's child with this purpose.
-fn free_name(now: Now, owner: &Object, kind: Kind, purpose: &str, taken: impl Fn(&Key) -> bool) -> Key {
+fn free_name(
+    now: Now,
+    owner: &Object,
+    kind: Kind,
+    naming: &Naming,
+    purpose: &str,
+    taken: impl Fn(&Key) -> bool,
+) -> Key {
     let meta = owner.meta();
     let with = |of: &str, mark: &str| if purpose.is_empty() { of.to_owned() } else { format!("{of}{mark}{purpose}") };
-    let (name, seed) = (with(&meta.name, "-"), with(&meta.uid, "/"));
+    let is_said = matches!(naming, Naming::Drawn(_));
+    let name = if is_said { with(&meta.name, "-") } else { meta.name.clone() };
+    let seed = with(&meta.uid, "/");
     let first = if planted!(RandomNames) { now.mono.nanos() } else { 0 };
     let mut keys = (first..).map(|nth| Key::new(kind, &meta.namespace, &names::child(&name, &seed, nth)));
     keys.find(|key| !taken(key)).expect("there are more names than objects")

@@ -1,0 +1,227 @@
+//! S-daemon: A daemon set's pod is made only for a node that takes it, as far as its controller was told, and beside another one only where it surges; and in an update no more serving pods are ended than may be away.
+//!
+//! Catches: two pods that want the same port; a node without its agent for longer than need be, or all of them at once.
+
+use super::told::Told;
+use super::{Broken, Checker};
+use crate::truth::{Fact, Role, Sight, Truth};
+use miniku_core::api::daemonset::DaemonSet;
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::node::Node;
+use miniku_core::api::object::{Key, Object};
+use miniku_core::api::pod::Pod;
+use miniku_core::api::statefulset::{ControllerRevision, REVISION_HASH};
+use miniku_core::api::taint::{KEEP_AWAY, untolerated};
+use miniku_core::program::Verb;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Each controller, of which there may be two, by what it was told itself.
+#[derive(Default)]
+pub struct Daemon {
+    by: BTreeMap<Arc<str>, Observer>,
+    /// Uids of daemon sets that may have surged: a controller may act on an older wish.
+    surges: BTreeSet<String>,
+}
+
+#[derive(Default)]
+struct Observer {
+    told: Told,
+    /// Uids of pods whose end it asked for.
+    ended: BTreeSet<String>,
+}
+
+/// The uid of the daemon set that controls an object.
+fn set_of(object: &Object) -> Option<&str> {
+    object.meta().controller().filter(|by| by.kind == "DaemonSet").map(|by| by.uid.as_str())
+}
+
+impl Observer {
+    fn node(&self, name: &str) -> Option<&Node> {
+        self.told.object(&Key::new(Kind::Node, "", name))?.get()
+    }
+
+    /// The pods of a set that it knows of.
+    fn pods<'a>(&'a self, set: &'a str) -> impl Iterator<Item = &'a Pod> {
+        let own = self.told.objects().filter(move |one| one.kind() == Kind::Pod && set_of(one) == Some(set));
+        own.filter_map(|one| one.get::<Pod>())
+    }
+
+    fn makes(&self, truth: &Truth, new: &Object, surges: bool) -> Result<(), Broken> {
+        let (Some(set), Some(pod)) = (set_of(new), new.get::<Pod>()) else { return Ok(()) };
+        let Some(name) = pod.target_node() else { return Ok(()) };
+        if let Some(node) = self.node(name)
+            && let Some(taint) = untolerated(&node.spec.taints, &pod.spec.tolerations, KEEP_AWAY).next()
+        {
+            return Err(Broken::by(format!("{} is made for {name} with the taint {taint}", new.key())).with([new]));
+        }
+        let lives = |other: &&Pod| {
+            let stored = truth.pods.get(&other.metadata.uid).is_some_and(|facts| facts.removed.is_none());
+            stored && other.target_node() == Some(name) && !other.status.phase.is_final()
+        };
+        match self.pods(set).find(lives) {
+            Some(other) if !surges => {
+                let what = format!("{} is made for {name}, and {} is there", new.key(), other.metadata.name);
+                Err(Broken::by(what).with([new]))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the end of this pod leaves too few that serve, if it is one that is to be replaced.
+    fn ends(&mut self, key: &Key) -> Result<(), Broken> {
+        let Some(object) = self.told.object(key).cloned() else { return Ok(()) };
+        let (Some(uid), Some(pod)) = (set_of(&object), object.get::<Pod>()) else { return Ok(()) };
+        self.ended.insert(pod.metadata.uid.clone());
+        let by = object.meta().controller().map_or("", |by| by.name.as_str());
+        let set = self.told.object(&Key::new(Kind::DaemonSet, &key.namespace, by));
+        let Some((set, node)) = set.and_then(Object::read::<DaemonSet>).zip(pod.target_node().and_then(|one| self.node(one)))
+        else {
+            return Ok(());
+        };
+        let revisions = self.told.objects().filter(|one| one.kind() == Kind::ControllerRevision && set_of(one) == Some(uid));
+        let newest = revisions.filter_map(|one| Some((one.read::<ControllerRevision>()?.revision, one.meta().name.clone())));
+        let newest = newest.max().map(|(_, name)| name).unwrap_or_default();
+        let hash = pod.metadata.labels.get(REVISION_HASH).map_or("", String::as_str);
+        // It goes for another reason: its node does not take it any more, or it is of the newest revision.
+        let fits = set.spec.template.spec.allows_node(&node.metadata.name, &node.metadata.labels)
+            && untolerated(&node.spec.taints, &pod.spec.tolerations, KEEP_AWAY).next().is_none();
+        if newest.ends_with(&format!("-{hash}")) || !fits || !pod.is_ready() || set.max_surge(100) > 0 {
+            return Ok(());
+        }
+        let (mut all, mut served) = (BTreeSet::new(), BTreeSet::new());
+        for one in self.pods(uid) {
+            let Some(node) = one.target_node().and_then(|node| self.node(node)) else { continue };
+            all.insert(&node.metadata.name);
+            if one.is_ready() && one.is_active() && !self.ended.contains(&one.metadata.uid) {
+                served.insert(&node.metadata.name);
+            }
+        }
+        let nodes = self.told.objects().filter(|one| one.kind() == Kind::Node).count();
+        let (away, most) = (all.len() - served.len(), set.max_unavailable(nodes as i64));
+        if away > most {
+            let what = format!("{key} is ended, and on {away} nodes the pod of {by} is away; {most} are allowed");
+            return Err(Broken::by(what).with([&object]));
+        }
+        Ok(())
+    }
+}
+
+impl Checker for Daemon {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Sent, Sight::Heard, Sight::Durable]
+    }
+
+    fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
+        match fact {
+            Fact::Durable { change } if change.key.kind == Kind::DaemonSet => {
+                for object in change.old.iter().chain(&change.new) {
+                    if object.read::<DaemonSet>().is_some_and(|set| set.max_surge(100) > 0) {
+                        self.surges.insert(object.meta().uid.clone());
+                    }
+                }
+            }
+            Fact::Heard { who, input } if who.role == Role::Workloads => {
+                let observer = self.by.entry(who.name.clone()).or_default();
+                if observer.told.hear(who, input) {
+                    observer.ended.clear();
+                }
+            }
+            Fact::Sent { who, request, .. } if who.role == Role::Workloads => {
+                let Some(observer) = self.by.get_mut(&who.name) else { return Ok(()) };
+                match &request.verb {
+                    Verb::Create { object } if object.kind() == Kind::Pod => {
+                        let surges = set_of(object).is_some_and(|set| self.surges.contains(set));
+                        return observer.makes(truth, object, surges);
+                    }
+                    Verb::Delete { key, .. } if key.kind == Kind::Pod => return observer.ends(key),
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::forged::{Story, node, who};
+    use super::*;
+    use miniku_core::program::{CallId, DeleteOptions, Input, RequestId, WatchEvent};
+    use serde_json::{Value, json};
+
+    fn set(image: &str) -> Value {
+        json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "agent", "uid": "d", "namespace": "default"},
+            "spec": {"selector": {}, "template": {"spec": {"containers": [{"name": "c", "image": image}]}}}})
+    }
+
+    fn owned(mut object: Value) -> Value {
+        object["metadata"]["ownerReferences"] =
+            json!([{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "agent", "uid": "d", "controller": true}]);
+        object["metadata"]["namespace"] = "default".into();
+        object
+    }
+
+    fn pod(name: &str, node: &str, hash: &str) -> Value {
+        owned(json!({"kind": "Pod", "metadata": {"name": name, "uid": name, "labels": {"controller-revision-hash": hash}},
+            "spec": {"nodeName": node, "containers": []},
+            "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}))
+    }
+
+    fn revision(hash: &str, number: i64) -> Value {
+        owned(json!({"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": {"name": format!("agent-{hash}")},
+            "data": {}, "revision": number}))
+    }
+
+    struct Desk(Story<Daemon>);
+
+    impl Desk {
+        fn tell(&mut self, objects: &[Value]) {
+            for object in objects {
+                let event = WatchEvent::Modified(self.0.put(object.clone()).unwrap().new.unwrap());
+                let controller = who(Role::Workloads, "workloads");
+                self.0.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+            }
+        }
+
+        fn asks(&mut self, verb: Verb) -> Result<(), Broken> {
+            let controller = who(Role::Workloads, "workloads");
+            self.0.see(Fact::Sent { who: &controller, id: RequestId(1), request: &verb.into() })
+        }
+
+        fn makes(&mut self, pod: Value) -> Result<(), Broken> {
+            self.asks(Verb::Create { object: crate::plan::object(pod) })
+        }
+
+        fn ends(&mut self, pod: &str) -> Result<(), Broken> {
+            self.asks(Verb::Delete { key: Key::new(Kind::Pod, "default", pod), options: DeleteOptions::default() })
+        }
+    }
+
+    #[test]
+    fn fires_on_a_second_pod_and_on_a_node_that_takes_none() {
+        let mut desk = Desk(Story::new());
+        let mut tainted = node("m");
+        tainted["spec"] = json!({"taints": [{"key": "a", "effect": "NoSchedule"}]});
+        desk.tell(&[set("one"), node("n"), tainted]);
+        desk.makes(pod("a", "n", "1")).unwrap();
+        assert!(desk.makes(pod("b", "m", "1")).unwrap_err().what.contains("with the taint {a: }"));
+        desk.tell(&[pod("a", "n", "1")]);
+        assert!(desk.makes(pod("c", "n", "1")).unwrap_err().what.contains("and a is there"));
+    }
+
+    #[test]
+    fn fires_when_too_many_are_replaced_at_once() {
+        let mut desk = Desk(Story::new());
+        desk.tell(&[set("two"), node("n"), node("m"), revision("1", 1)]);
+        desk.tell(&[pod("a", "n", "1"), pod("b", "m", "1")]);
+        desk.ends("a").unwrap();
+        desk.ends("b").unwrap();
+        let mut desk = Desk(Story::new());
+        desk.tell(&[set("two"), node("n"), node("m"), revision("1", 1), revision("2", 2)]);
+        desk.tell(&[pod("a", "n", "1"), pod("b", "m", "1")]);
+        desk.ends("a").unwrap();
+        assert!(desk.ends("b").unwrap_err().what.contains("on 2 nodes the pod of agent is away; 1 are allowed"));
+    }
+}

@@ -1,0 +1,240 @@
+//! Deployments, stateful sets, jobs and what goes with them, as some random runs have them beside replica sets.
+//!
+//! Each kind is in one of four runs. Whatever could not come to rest by itself is ended by the operator: a pause, a
+//! template that cannot run, a schedule.
+
+use super::{ACTIVE, Dice, END, delete_of, merge};
+use crate::plan::{self, Ask, Delete, Evict, Plan};
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::object::Key;
+use miniku_core::program::Propagation;
+use miniku_core::time::Duration;
+use serde_json::{Value, json};
+
+/// What is asked for at the end is asked for once more: what was asked for while the server was away may come late.
+const AGAIN: Duration = Duration::from_secs(100);
+
+/// Adds workloads to a plan.
+pub(super) fn draw(dice: &Dice, nodes: u64, plan: &mut Plan) {
+    let of_every_kind: [(&str, fn(&Dice, u64, &mut Plan)); 5] = [
+        ("deployments", deployment),
+        ("stateful sets", stateful_set),
+        ("jobs", job),
+        ("cron jobs", cron_job),
+        ("services", service),
+    ];
+    let some = dice.has("workloads");
+    for (what, draw) in of_every_kind.into_iter().filter(|(what, _)| some && dice.has(what)) {
+        (0..1 + dice.below(what, 0, 2)).for_each(|nth| draw(dice, nth, plan));
+    }
+    if some && dice.has("budgets") {
+        (0..2).for_each(|nth| budget(dice, nth, plan));
+        for nth in 0..dice.below("vacated", 0, 3) {
+            let (at, node) = (dice.millis("vacated at", nth, 10_000, ACTIVE), super::node(dice, 300 + nth, nodes));
+            plan.ask(at, Ask::Vacate(node.clone()));
+            plan.ask(at + dice.millis("back", nth, 5_000, 60_000), Ask::Uncordon(node));
+        }
+    }
+}
+
+/// A template of pods; another version makes another template, which perhaps cannot run.
+///
+/// Those of stateful sets can: with ordered pods, one that cannot is in the way of its own replacement, as in Kubernetes
+/// (documentation, "StatefulSets", forced rollback).
+fn template(dice: &Dice, key: &Key, version: u64) -> Value {
+    let is_bad = dice.has("bad images") && key.kind == Kind::Deployment && version % 4 == 3;
+    let image = if is_bad { "nowhere/nothing:1" } else { "busybox" };
+    let app: &str = &key.name;
+    json!({
+        "metadata": {"labels": {"app": app}, "annotations": {"version": version.to_string()}},
+        "spec": {"terminationGracePeriodSeconds": 5, "containers": [{
+            "name": "main", "image": image, "resources": {"requests": {"cpu": "50m", "memory": "32Mi"}}}]}
+    })
+}
+
+/// One action of several on a workload with a template and a number of pods.
+fn action(dice: &Dice, what: &str, nth: u64, key: &Key, manifest: &Value, plan: &mut Plan) {
+    let at = dice.millis(&format!("{what} at"), nth, 5_000, ACTIVE);
+    match dice.below(what, nth, 8) {
+        0 | 1 => {
+            let replicas = dice.below(&format!("{what} size"), nth, 7);
+            plan.ask(at, merge(key, json!({"spec": {"replicas": replicas}})));
+        }
+        2 if dice.has("deletions") => {
+            let kinds = [None, Some(Propagation::Foreground), Some(Propagation::Orphan)];
+            let propagation = dice.one(&format!("{what} propagation"), nth, &kinds);
+            plan.ask(at, Ask::Delete(Delete { propagation, ..delete_of(key) }));
+            plan.ask(at + dice.millis("again at", nth, 1, 8_000), plan::create(manifest.clone()));
+        }
+        3 => plan
+            .ask(at, Ask::Evict(Evict { pod: key.name.to_string(), namespace: "default".into(), grace_seconds: None })),
+        // Among few versions, so that one of before comes back now and then.
+        _ => {
+            let template = template(dice, key, dice.below(&format!("{what} version"), nth, 6));
+            plan.ask(at, merge(key, json!({"spec": {"template": template}})));
+        }
+    }
+}
+
+/// At the end nothing holds a workload up, and its template can run.
+fn mend(dice: &Dice, key: &Key, spec: Value, plan: &mut Plan) {
+    let mut spec = spec;
+    spec["template"] = template(dice, key, 4);
+    for at in [END, END + AGAIN] {
+        plan.ask(at, merge(key, json!({"spec": spec})));
+    }
+}
+
+fn deployment(dice: &Dice, nth: u64, plan: &mut Plan) {
+    let name = format!("web-{nth}");
+    let key = Key::new(Kind::Deployment, "default", &name);
+    let strategy = match dice.below("strategy", nth, 5) {
+        0 => json!({"type": "Recreate"}),
+        1 => json!({"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}),
+        2 => json!({"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}),
+        3 => json!({"rollingUpdate": {"maxSurge": "60%", "maxUnavailable": "40%"}}),
+        _ => json!({}),
+    };
+    let manifest = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": {
+        "replicas": dice.below("web size", nth, 7),
+        "strategy": strategy,
+        "minReadySeconds": dice.one("web ready", nth, &[0, 0, 3]),
+        // Whoever has no room is given up before the silence at the end.
+        "progressDeadlineSeconds": 30,
+        "revisionHistoryLimit": dice.one("web history", nth, &[0, 1, 10]),
+        "selector": {"matchLabels": {"app": name}},
+        "template": template(dice, &key, 0)
+    }});
+    plan.ask(dice.millis("web created", nth, 500, 30_000), plan::create(manifest.clone()));
+    for act in 0..dice.below("web actions", nth, 7) {
+        action(dice, "web action", nth * 10 + act, &key, &manifest, plan);
+    }
+    if dice.below("pauses", nth, 3) == 0 {
+        let at = dice.millis("paused at", nth, 5_000, ACTIVE);
+        plan.ask(at, merge(&key, json!({"spec": {"paused": true}})));
+        plan.ask(at + dice.millis("resumed", nth, 100, 40_000), merge(&key, json!({"spec": {"paused": null}})));
+    }
+    mend(dice, &key, json!({"paused": null}), plan);
+}
+
+fn stateful_set(dice: &Dice, nth: u64, plan: &mut Plan) {
+    let name = format!("db-{nth}");
+    let key = Key::new(Kind::StatefulSet, "default", &name);
+    let update = match dice.below("db update", nth, 4) {
+        0 => json!({"type": "OnDelete"}),
+        1 => json!({"rollingUpdate": {"partition": dice.below("partition", nth, 4)}}),
+        _ => json!({}),
+    };
+    let manifest = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": name}, "spec": {
+        "replicas": dice.below("db size", nth, 5),
+        "serviceName": "db",
+        "podManagementPolicy": dice.one("db order", nth, &["OrderedReady", "OrderedReady", "Parallel"]),
+        "updateStrategy": update,
+        "minReadySeconds": dice.one("db ready", nth, &[0, 0, 3]),
+        "revisionHistoryLimit": dice.one("db history", nth, &[0, 10]),
+        "ordinals": {"start": dice.one("db start", nth, &[0, 0, 5])},
+        "selector": {"matchLabels": {"app": name}},
+        "template": template(dice, &key, 0)
+    }});
+    plan.ask(dice.millis("db created", nth, 500, 30_000), plan::create(manifest.clone()));
+    for act in 0..dice.below("db actions", nth, 6) {
+        action(dice, "db action", nth * 10 + act, &key, &manifest, plan);
+    }
+    mend(dice, &key, json!({}), plan);
+}
+
+/// Work that ends one way or another before the silence at the end.
+fn work(dice: &Dice, nth: u64) -> Value {
+    let script = dice.one("work", nth, &["sleep 2", "sleep 15", "sleep 1; exit 3", "sleep 70", "exit 0"]);
+    let policy = dice.one("work policy", nth, &["Never", "Never", "OnFailure"]);
+    let mut spec = json!({
+        "activeDeadlineSeconds": dice.one("work limit", nth, &[100, 20]),
+        "parallelism": dice.below("parallelism", nth, 5),
+        "backoffLimit": dice.below("back-off limit", nth, 4),
+        "podReplacementPolicy": dice.one("replacement", nth, &["TerminatingOrFailed", "Failed"]),
+        "template": {"spec": {"restartPolicy": policy, "terminationGracePeriodSeconds": 3, "containers": [{
+            "name": "main", "image": "busybox", "command": ["sh", "-c", script],
+            "resources": {"requests": {"cpu": "50m", "memory": "32Mi"}}}]}}
+    });
+    match dice.below("completions", nth, 4) {
+        0 => {}
+        1 => spec["completions"] = (1 + dice.below("how many", nth, 8)).into(),
+        _ => {
+            spec["completions"] = (1 + dice.below("how many", nth, 8)).into();
+            spec["completionMode"] = "Indexed".into();
+            if dice.below("per index", nth, 2) == 0 && policy == "Never" {
+                spec["backoffLimitPerIndex"] = dice.below("limit per index", nth, 3).into();
+            }
+        }
+    }
+    if dice.below("kept for", nth, 3) == 0 {
+        spec["ttlSecondsAfterFinished"] = dice.one("ttl", nth, &[0, 10]).into();
+    }
+    spec
+}
+
+fn job(dice: &Dice, nth: u64, plan: &mut Plan) {
+    let name = format!("sum-{nth}");
+    let key = Key::new(Kind::Job, "default", &name);
+    let manifest =
+        json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": work(dice, nth)});
+    let at = dice.millis("job at", nth, 500, 90_000);
+    plan.ask(at, plan::create(manifest.clone()));
+    if dice.below("suspends", nth, 3) == 0 {
+        let at = at + dice.millis("suspended", nth, 100, 20_000);
+        plan.ask(at, merge(&key, json!({"spec": {"suspend": true}})));
+        plan.ask(at + dice.millis("unsuspended", nth, 100, 30_000), merge(&key, json!({"spec": {"suspend": false}})));
+        for at in [END, END + AGAIN] {
+            plan.ask(at, merge(&key, json!({"spec": {"suspend": false, "parallelism": 3}})));
+        }
+    }
+    if dice.has("deletions") && dice.below("job goes", nth, 4) == 0 {
+        let at = at + dice.millis("job gone", nth, 500, 30_000);
+        plan.ask(at, Ask::Delete(Delete { propagation: Some(Propagation::Background), ..delete_of(&key) }));
+        plan.ask(at + dice.millis("job again", nth, 1, 8_000), plan::create(manifest));
+    }
+}
+
+fn cron_job(dice: &Dice, nth: u64, plan: &mut Plan) {
+    let name = format!("tick-{nth}");
+    let key = Key::new(Kind::CronJob, "default", &name);
+    let manifest = json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": name}, "spec": {
+        "schedule": "* * * * *",
+        "concurrencyPolicy": dice.one("concurrency", nth, &["Allow", "Forbid", "Replace"]),
+        "successfulJobsHistoryLimit": dice.below("successes kept", nth, 3),
+        "failedJobsHistoryLimit": dice.below("failures kept", nth, 2),
+        "jobTemplate": {"spec": work(dice, 100 + nth)}
+    }});
+    plan.ask(dice.millis("cron at", nth, 500, 60_000), plan::create(manifest));
+    for at in [END, END + AGAIN] {
+        plan.ask(at, merge(&key, json!({"spec": {"suspend": true}})));
+    }
+}
+
+/// Whose pods something is about.
+fn app(dice: &Dice, what: &str, nth: u64) -> &'static str {
+    dice.one(what, nth, &["set-0", "web-0", "db-0", "web-1"])
+}
+
+fn service(dice: &Dice, nth: u64, plan: &mut Plan) {
+    let manifest = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": format!("front-{nth}")}, "spec": {
+        "selector": {"app": app(dice, "in front of", nth)}, "ports": [{"port": 80}]}});
+    plan.ask(dice.millis("service at", nth, 500, 90_000), plan::create(manifest));
+}
+
+fn budget(dice: &Dice, nth: u64, plan: &mut Plan) {
+    let name = format!("budget-{nth}");
+    let mut spec = json!({"selector": {"matchLabels": {"app": app(dice, "budget of", nth)}}});
+    match dice.below("budget", nth, 3) {
+        0 => spec["minAvailable"] = dice.below("at least", nth, 4).into(),
+        1 => spec["maxUnavailable"] = dice.below("at most", nth, 3).into(),
+        _ => spec["maxUnavailable"] = "30%".into(),
+    }
+    let manifest =
+        json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": name}, "spec": spec});
+    plan.ask(dice.millis("budget at", nth, 500, 60_000), plan::create(manifest));
+    // Nobody waits for ever to be allowed to evict.
+    for at in [END, END + AGAIN] {
+        plan.ask(at, plan::delete(Kind::PodDisruptionBudget, &name));
+    }
+}
