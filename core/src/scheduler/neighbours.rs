@@ -17,6 +17,7 @@ use crate::api::pod_affinity::{
 };
 use crate::api::selector::{LabelSelector, LabelSelectorOperator, LabelSelectorRequirement};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 /// Names a [`Group`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -323,7 +324,7 @@ impl Neighbours {
     /// The terms made since `since` that select pods of a group, and the number to ask with the next time.
     pub fn about(&self, group: GroupId, since: u32) -> (Vec<(OwnedId, &Owned)>, u32) {
         let Some(group) = self.groups.get(&group) else { return (Vec::new(), self.next) };
-        let new = self.owned.range(OwnedId(since)..);
+        let new = self.owned.range((Bound::Excluded(OwnedId(since)), Bound::Unbounded));
         let about = new.filter(|(_, owned)| owned.selector.selects(&group.namespace, &group.labels, &self.namespaces));
         (about.map(|(id, owned)| (*id, owned)).collect(), self.next)
     }

@@ -5,8 +5,7 @@
 //! budget forbids to miss them before the others. Among the nodes the one wins where the least is lost. Pods that are
 //! being deleted already cost nothing: where they are enough, nobody has to go.
 //!
-//! Source: Kubernetes documentation, "Pod Priority and Preemption"; `framework/preemption/preemption.go`
-//! (`pickOneNodeForPreemption`), `plugins/defaultpreemption` (`SelectVictimsOnNode`).
+//! Source: Kubernetes documentation, "Pod Priority and Preemption"; `plugins/defaultpreemption` (`SelectVictimsOnNode`).
 
 use super::facts::PodFacts;
 use super::filters::{refusal_by_node, told};
@@ -15,6 +14,8 @@ use super::standing::{Standing, affinity, spread};
 use crate::api::meta::{Labels, Time};
 use crate::api::object::Key;
 use crate::api::selector::LabelSelector;
+use crate::pages::Page;
+use crate::time::Wall;
 use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,8 +58,48 @@ pub struct Preemption {
     pub victims: Vec<Victim>,
 }
 
-/// What is lost on a node, the worst first; ends in the node's place in the order of names.
-type Loss = (usize, i64, i64, usize, Reverse<Option<Time>>, usize);
+/// One thing that is lost if pods go.
+pub struct Loss {
+    /// What.
+    pub name: &'static str,
+    /// How much, if these go and so many of them against their budgets.
+    pub of: fn(&[Victim], usize) -> i64,
+    /// In words.
+    pub says: &'static str,
+}
+
+/// What decides between nodes: the first row in which they differ, where less is better.
+///
+/// Source: Kubernetes, `framework/preemption/preemption.go` (`pickOneNodeForPreemption`).
+pub const LOSSES: &[Loss] = &[
+    Loss {
+        name: "budgets",
+        of: |_, against| against as i64,
+        says: "how many pods go though their PodDisruptionBudget does not allow it",
+    },
+    Loss { name: "highest", of: |victims, _| highest(victims), says: "the priority of the most important of them" },
+    Loss {
+        name: "sum",
+        // Shifted, so that one more pod is always more.
+        of: |victims, _| victims.iter().map(|one| i64::from(one.facts.priority) - i64::from(i32::MIN) + 1).sum(),
+        says: "the priorities of all of them, each counted from the lowest there can be",
+    },
+    Loss { name: "pods", of: |victims, _| victims.len() as i64, says: "how many they are" },
+    Loss {
+        name: "since",
+        of: |victims, _| {
+            let most = victims.iter().filter(|one| i64::from(one.facts.priority) == highest(victims));
+            most.filter_map(|one| one.started)
+                .min()
+                .map_or(i64::MIN, |since| -since.wall().since(Wall::default()).as_secs().cast_signed())
+        },
+        says: "how long the most important of them have run",
+    },
+];
+
+fn highest(victims: &[Victim]) -> i64 {
+    victims.iter().map(|one| i64::from(one.facts.priority)).max().unwrap_or(i64::MIN)
+}
 
 /// So many nodes are looked at in detail at least, and a tenth of all.
 ///
@@ -91,7 +132,7 @@ pub fn preempt(
     }
     candidates.sort();
     let looked_at = CANDIDATES_MIN.max(nodes.len() / 10);
-    let mut best: Option<(Loss, Preemption)> = None;
+    let mut best: Option<((Vec<i64>, usize), Preemption)> = None;
     for (nth, (_, place, at)) in candidates.into_iter().enumerate() {
         if nth >= looked_at && best.is_some() {
             break;
@@ -100,7 +141,8 @@ pub fn preempt(
             count("No preemption victims found for incoming pod");
             continue;
         };
-        let loss = loss(&victims, violating, place);
+        let lost: Vec<i64> = LOSSES.iter().map(|row| (row.of)(&victims, violating)).collect();
+        let loss = (lost, place);
         if best.as_ref().is_none_or(|(least, _)| loss < *least) {
             best = Some((loss, Preemption { node: at, victims }));
         }
@@ -217,15 +259,24 @@ fn against_budgets(pods: &[Victim], budgets: &BTreeMap<String, Vec<Budget>>) -> 
     against
 }
 
-/// What is lost if these go: pods against their budgets, then the importance of the most important, then of all, then
-/// how many, then how long the most important has run.
-fn loss(victims: &[Victim], violating: usize, place: usize) -> Loss {
-    let highest = victims.iter().map(|one| i64::from(one.facts.priority)).max().unwrap_or(i64::MIN);
-    // Shifted, so that one more pod is always more.
-    let sum = victims.iter().map(|one| i64::from(one.facts.priority) - i64::from(i32::MIN) + 1).sum();
-    let most = victims.iter().filter(|one| i64::from(one.facts.priority) == highest);
-    let since = most.map(|one| one.started).min().flatten();
-    (violating, highest, sum, victims.len(), Reverse(since), place)
+/// The page of who has to go for whom.
+pub fn page() -> Page {
+    let rows = LOSSES.iter().map(|row| vec![format!("`{}`", row.name), row.says.into()]);
+    Page::new("scheduler_preemption", "Who has to go for a more important pod", "the scheduler")
+        .says(
+            "If no node takes a pod, less important ones may have to go for it, unless its `preemptionPolicy` is `Never`. On \
+             each node where pods are the obstacle, all less important ones are thought away. If the node takes the pod \
+             then, they are given back one by one as long as it still does: first those whose budget does not allow that \
+             they go, then the others, the most important first. The rest would have to go. Pods that are being deleted \
+             already cost nothing.",
+        )
+        .says("The node wins where the least is lost: the first row in which two nodes differ decides, then the name.")
+        .lists(file!(), &["loss", "less is better"], rows)
+        .says(
+            "Those who have to go get the condition `DisruptionTarget` with the reason `PreemptionByScheduler`, and are \
+             deleted with the time to end that they ask for. The pod's `status.nominatedNodeName` says where it will go; until \
+             then nobody who is not more important gets that room.",
+        )
 }
 
 #[cfg(test)]
@@ -233,7 +284,6 @@ mod tests {
     use super::*;
     use crate::scheduler::Strategy;
     use crate::scheduler::examples::{PodExample, node, pod};
-    use crate::time::Wall;
     use quickcheck::quickcheck;
     use serde_json::json;
 

@@ -731,8 +731,8 @@ impl Scheduler {
                 let assumed = Assumed { node: node.clone(), facts, bind: Bind::Asked };
                 self.enter(key, Stage::Assumed(assumed));
                 self.ask_bind(now, key, &node, out);
+                self.wake_next(kin, &node);
                 self.last = Some(node);
-                self.wake_next(kin);
             }
             Err(mut why) => {
                 if self.nodes.is_empty() {
@@ -867,12 +867,23 @@ impl Scheduler {
         }
     }
 
-    /// One of a kin has found a node: perhaps there is one for the next, too.
-    fn wake_next(&mut self, kin: KinId) {
-        let next = self.kin.get(&kin).and_then(|kin| kin.parked.first()).map(|place| place.key.clone());
-        if let Some(key) = next {
-            self.enter(&key, Stage::Queued);
+    /// One of a kin has found this node: the next one is decided, if there is a node for it, too.
+    fn wake_next(&mut self, id: KinId, node: &str) {
+        if self.kin.get(&id).is_none_or(|kin| kin.parked.is_empty()) {
+            return;
         }
+        self.stand(id);
+        let kin = self.kin.get_mut(&id).expect("it was found just now");
+        let standing = kin.standing.as_ref().expect("it was made just now");
+        if !self.nodes.order().iter().any(|at| standing.takes(&self.nodes, *at)) {
+            // What the others have said before still stands in the way.
+            let refusal = self.nodes.find(node).and_then(|at| standing.refusal(&self.nodes, at));
+            refusal.iter().for_each(|refusal| kin.obstacles.insert(refusal.obstacle()));
+            kin.moved = standing.moved();
+            return;
+        }
+        let next = kin.parked.first().map(|place| place.key.clone());
+        next.iter().for_each(|key| self.enter(key, Stage::Queued));
     }
 }
 
@@ -1691,6 +1702,139 @@ mod tests {
         world.pass(1);
         assert_eq!((world.places().as_str(), world.condition("a").as_str()), ("a=n2", "True  "));
         world.check_settled();
+    }
+
+    fn full_node() -> World {
+        let mut world = World::new();
+        world.add(node("n").offers("cpu", "1"));
+        world.create(pod("low").requests("cpu", "1"));
+        world.pass(1);
+        assert_eq!(world.places(), "low=n");
+        world
+    }
+
+    #[test]
+    fn the_less_important_go_for_a_more_important_one() {
+        let mut world = full_node();
+        world.create(pod("high").priority(7).requests("cpu", "1"));
+        world.create(pod("middle").priority(5).requests("cpu", "1"));
+        world.pass(1);
+        assert_eq!(world.pod("high").unwrap().status.nominated_node_name, "n");
+        assert_eq!(world.pod("middle").unwrap().status.nominated_node_name, "");
+        let low = world.pod("low").unwrap();
+        let told = low.status.conditions.iter().find(|one| one.kind == "DisruptionTarget").unwrap();
+        assert_eq!((told.status.as_str(), told.reason.as_str()), ("True", "PreemptionByScheduler"));
+        assert_eq!(low.metadata.deletion_grace_period_seconds, Some(30));
+        let message = "0/1 nodes are available: 1 Insufficient cpu.";
+        assert_eq!(world.condition("high"), format!("False Unschedulable {message}"));
+        let writes = world.writes.len();
+        world.pass(60);
+        assert_eq!(world.writes.len(), writes, "it waits for its turn");
+        world.delete(key("low"), 0);
+        world.pass(1);
+        assert_eq!(world.places(), "high=n middle=-");
+        world.check_settled();
+    }
+
+    #[test]
+    fn who_may_not_make_others_go_waits() {
+        let mut world = full_node();
+        let class = serde_json::json!({"metadata": {"name": "p7"}, "value": 7, "preemptionPolicy": "Never"});
+        world.ask(Verb::Create { object: Object::from_value(Kind::PriorityClass, class).unwrap() });
+        world.create(pod("patient").priority(7).requests("cpu", "1"));
+        world.pass(1);
+        let message = "0/1 nodes are available: 1 Insufficient cpu. preemption: not eligible due to \
+                       preemptionPolicy=Never.";
+        assert_eq!(world.condition("patient"), format!("False Unschedulable {message}"));
+        assert!(!world.pod("low").unwrap().metadata.is_deleting());
+        world.check_settled();
+    }
+
+    #[test]
+    fn preemption_gets_there_whatever_call_is_lost() {
+        let run = |nth: u64, fate: Fate| {
+            let mut world = full_node();
+            world.fate = Box::new(move |made| if made == nth { fate } else { Fate::Arrives });
+            world.create(pod("high").priority(7).requests("cpu", "1"));
+            world.pass(100);
+            assert!(world.pod("low").unwrap().metadata.is_deleting(), "call {nth}: {fate:?}");
+            world.delete(key("low"), 0);
+            world.pass(400);
+            assert_eq!(world.places(), "high=n", "call {nth}: {fate:?}");
+            world.check_settled();
+            world.made
+        };
+        let before = full_node().made;
+        let calls = run(0, Fate::Arrives);
+        for nth in before + 1..=calls {
+            for fate in [Fate::RequestLost, Fate::ReplyLost, Fate::Late] {
+                run(nth, fate);
+            }
+        }
+    }
+
+    #[test]
+    fn gates_profiles_and_volumes() {
+        let profiles = [("mine".to_owned(), Strategy::MostAllocated)].into();
+        let mut world = World::with(SchedulerOptions { profiles, ..Default::default() });
+        for name in ["n1", "n2"] {
+            world.add(node(name).label("host", name));
+        }
+        world.create(pod("gated").spec(serde_json::json!({"schedulingGates": [{"name": "a/b"}]})));
+        for name in ["a", "b"] {
+            world.create(pod(name).spec(serde_json::json!({"schedulerName": "mine"})));
+        }
+        world.pass(1);
+        assert_eq!(world.places(), "a=n1 b=n1 gated=-");
+        assert!(world.condition("gated").starts_with("False SchedulingGated"));
+        let patch = serde_json::json!({"spec": {"schedulingGates": null}});
+        world.ask(Verb::Merge { key: key("gated"), patch, part: Part::Main });
+        world.pass(1);
+        assert_eq!(world.places(), "a=n1 b=n1 gated=n2");
+        // A volume that can be reached from one node alone, once its claim is bound.
+        let volume = serde_json::json!({"metadata": {"name": "v"}, "spec": {"capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOnce"], "local": {"path": "/v"}, "nodeAffinity": {"required": {"nodeSelectorTerms":
+            [{"matchExpressions": [{"key": "host", "operator": "In", "values": ["n3"]}]}]}}}});
+        world.ask(Verb::Create { object: Object::from_value(Kind::PersistentVolume, volume).unwrap() });
+        let claim = serde_json::json!({"metadata": {"name": "c", "namespace": "default"}, "spec": {"volumeName": "v",
+            "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}});
+        world.ask(Verb::Create { object: Object::from_value(Kind::PersistentVolumeClaim, claim).unwrap() });
+        let volumes = serde_json::json!({"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]});
+        world.create(pod("v").spec(volumes));
+        world.pass(1);
+        assert!(
+            world.condition("v").contains("2 node(s) had volume node affinity conflict"),
+            "{}",
+            world.condition("v")
+        );
+        world.add(node("n3").label("host", "n3"));
+        world.pass(1);
+        assert_eq!(world.places(), "a=n1 b=n1 gated=n2 v=n3");
+    }
+
+    #[test]
+    fn who_waits_for_others_hears_of_them() {
+        let near = serde_json::json!({"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
+            [{"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": "host"}]}}});
+        let away = serde_json::json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
+            [{"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": "host"}]}}});
+        let mut world = World::new();
+        for name in ["n1", "n2"] {
+            world.add(node(name).label("host", name));
+        }
+        world.create(pod("near").spec(near));
+        world.pass(1);
+        assert_eq!(world.places(), "near=-");
+        world.create(pod("w1").label("app", "web"));
+        world.pass(1);
+        assert_eq!(world.places(), "near=n1 w1=n1");
+        world.create(pod("w2").label("app", "web").selects("host", "n2"));
+        world.create(pod("away").spec(away));
+        world.pass(1);
+        assert_eq!(world.places(), "away=- near=n1 w1=n1 w2=n2");
+        world.delete(key("w2"), 0);
+        world.pass(1);
+        assert_eq!(world.places(), "away=n2 near=n1 w1=n1");
     }
 
     #[test]

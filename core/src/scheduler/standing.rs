@@ -42,6 +42,8 @@ pub struct Row {
     pub refused: u8,
     /// What its load counts.
     pub load: i64,
+    /// How many pods it has.
+    pub pods: u32,
     /// Taints that the pod had rather not.
     pub taints: i32,
     /// The weights of preferred node affinity.
@@ -51,7 +53,7 @@ pub struct Row {
 /// In the place of a filter that refuses.
 pub const TAKES: u8 = u8::MAX;
 
-const NOT_HERE: Row = Row { refused: 0, load: 0, taints: 0, affinity: 0 };
+const NOT_HERE: Row = Row { refused: 0, load: 0, pods: 0, taints: 0, affinity: 0 };
 
 /// What pods count for where they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -334,6 +336,7 @@ fn row(facts: &PodFacts, node: &NodeFacts, strategy: Strategy) -> Row {
         None => Row {
             refused: TAKES,
             load: scores::load(facts, node, strategy),
+            pods: node.usage.pods,
             taints: scores::taints(facts, node),
             affinity: scores::affinity(facts, node),
         },
@@ -618,7 +621,10 @@ mod tests {
             4 => spread(json!({})),
             5 => spread(json!({"topologyKey": "host", "whenUnsatisfiable": "ScheduleAnyway"})),
             6 => pod.spec(json!({"containers": [{"name": "c", "ports": [{"containerPort": 1, "hostPort": 80}]}]})),
-            _ => pod.label("app", "db"),
+            _ => pod.label("app", "db").spec(json!({"affinity": {"podAffinity": {
+                "preferredDuringSchedulingIgnoredDuringExecution": [
+                    {"weight": 10, "podAffinityTerm": term("web", "zone")},
+                    {"weight": 3, "podAffinityTerm": term("db", "host")}]}}})),
         }
     }
 

@@ -129,13 +129,13 @@ pub fn pick(turn: &Turn, standing: &Standing, nodes: &Nodes) -> Result<NodeIndex
         let all = || nodes.order().iter().copied().filter(takes);
         match turn.strategy {
             Strategy::LeastAllocated | Strategy::MostAllocated => {
-                all().min_by_key(|at| (Reverse(standing.row(*at).load), crowd(turn, nodes, *at)))
+                all().min_by_key(|at| (Reverse(standing.row(*at).load), crowd(turn, standing, *at)))
             }
             Strategy::RoundRobin => nodes.order_after(turn.last).find(takes),
             Strategy::Random => all().min_by_key(|at| Reverse(draw(turn, nodes, *at))),
         }
     } else {
-        among_the_best(turn, nodes, &scored(standing, nodes))
+        among_the_best(turn, standing, nodes, &scored(standing, nodes))
     };
     chosen.ok_or_else(|| Unschedulable::explain(standing, nodes))
 }
@@ -147,12 +147,17 @@ pub fn scored(standing: &Standing, nodes: &Nodes) -> Vec<(NodeIndex, [i64; ROWS]
 }
 
 /// The node with the highest score; among several the one that the strategy prefers.
-fn among_the_best(turn: &Turn, nodes: &Nodes, scored: &[(NodeIndex, [i64; ROWS])]) -> Option<NodeIndex> {
+fn among_the_best(
+    turn: &Turn,
+    standing: &Standing,
+    nodes: &Nodes,
+    scored: &[(NodeIndex, [i64; ROWS])],
+) -> Option<NodeIndex> {
     let sum = |scores: &[i64; ROWS]| scores.iter().sum::<i64>();
     let most = scored.iter().map(|(_, scores)| sum(scores)).max()?;
     let best = || scored.iter().filter(|(_, scores)| sum(scores) == most).map(|(at, _)| *at);
     match turn.strategy {
-        Strategy::LeastAllocated | Strategy::MostAllocated => best().min_by_key(|at| crowd(turn, nodes, *at)),
+        Strategy::LeastAllocated | Strategy::MostAllocated => best().min_by_key(|at| crowd(turn, standing, *at)),
         Strategy::RoundRobin => {
             let after = |at: &NodeIndex| turn.last.is_none_or(|last| **nodes.name(*at) > *last);
             best().find(after).or_else(|| best().next())
@@ -162,8 +167,8 @@ fn among_the_best(turn: &Turn, nodes: &Nodes, scored: &[(NodeIndex, [i64; ROWS])
 }
 
 /// What breaks a tie of loads: fewer pods, or more where nodes are filled.
-fn crowd(turn: &Turn, nodes: &Nodes, at: NodeIndex) -> i64 {
-    let pods = i64::from(nodes.facts(at).usage.pods);
+fn crowd(turn: &Turn, standing: &Standing, at: NodeIndex) -> i64 {
+    let pods = i64::from(standing.row(at).pods);
     if turn.strategy == Strategy::MostAllocated { -pods } else { pods }
 }
 
