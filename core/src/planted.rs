@@ -169,7 +169,7 @@ mod table {
             BrakeOff "brake-off" by "S-brake", "nodes are emptied at the same pace however many are silent";
             NodesClock "nodes-clock" by "S-evict", "the age of a lease is reckoned from the node's own clock";
             EvictionNotCancelled "eviction-not-cancelled" by "S-evict", "a node that is heard again goes on losing its pods";
-            QuestionForgotten "question-forgotten" by "L-stable", "when the API server does not answer, the node's deadline is not set again";
+            QuestionForgotten "question-forgotten" by "L-stable" "expected", "when the API server does not answer, the node's deadline is not set again";
             EmptiesMost "empties-most" by "S-brake", "nodes of a small cluster are emptied while most are silent";
             EmptiesAtOnce "empties-at-once" by "S-brake", "silent nodes are emptied all at once";
             AsksOnce "asks-once" by "S-evict", "before pods are evicted the lease is not looked at again";
