@@ -30,6 +30,8 @@ library! {
     "owned"
     "namespace-ends"
     "drain"
+    "preemption-storm"
+    "neighbours"
     "two-drainers"
     "autoscaler-against-rollout"
     "autoscaler-blind"
