@@ -174,7 +174,7 @@ mod table {
             EmptiesAtOnce "empties-at-once" by "S-brake", "silent nodes are emptied all at once";
             AsksOnce "asks-once" by "S-evict", "before pods are evicted the lease is not looked at again";
             TolerationIgnored "toleration-ignored" by "S-evict", "pods leave a tainted node at once, whatever they tolerate";
-            TimeNotAnew "time-not-anew" by "S-evict", "a pod's time goes on counting while its node is back";
+            TimeGoesOn "time-goes-on" by "S-evict", "a pod leaves when its time is up, though the taint is gone";
             TaintsStay "taints-stay" by "L-stable", "a node that is well again keeps its taints";
             SilentStayReady "silent-stay-ready" by "L-stable", "pods of silent nodes go on being called ready";
         }
