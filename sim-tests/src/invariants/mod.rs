@@ -110,9 +110,9 @@ checkers! {
     daemon     "S-daemon"    Daemon;
     job        "S-job"       JobsCount;
     scale      "S-scale"     Scale;
-    quota      "S-quota"     Quota;
     preempt    "S-preempt"   Preempt;
     near       "S-near"      Near;
+    quota      "S-quota"     Quota;
 }
 
 pub mod stable;
