@@ -81,6 +81,8 @@ sites! {
     RetriedMany "something had failed eight times in a row";
     WorkAgainInTime "something was looked at again because of its failure";
     // The scheduler.
+    Preempted "pods had to go for a more important one";
+    NominatedBound "a pod got the node for which others had gone";
     NoNodeFits "no node took a pod";
     NoNodes "there was no node at all";
     WokenByRoom "a pod that waited was woken by a change of a node";

@@ -3,8 +3,10 @@
 //! Integers only, and every rank ends in the node's name: equal inputs give equal answers, in whatever order the nodes
 //! arrived.
 
-use super::filters::{Unschedulable, feasible};
-use super::nodes::{NodeFacts, NodeIndex, Nodes, PodFacts};
+use super::filters::Unschedulable;
+use super::nodes::{NodeIndex, Nodes};
+use super::scores::{self, ROWS};
+use super::standing::Standing;
 use crate::pages::Page;
 use crate::rng::Draw;
 use serde::{Deserialize, Serialize};
@@ -12,7 +14,7 @@ use std::cmp::Reverse;
 use std::fmt;
 
 /// How a node is chosen among those that take a pod. Set once, at start-up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Strategy {
     /// The node with the most left.
     #[default]
@@ -91,14 +93,16 @@ pub struct Turn<'a> {
     pub strategy: Strategy,
     /// For [`Strategy::Random`].
     pub seed: u64,
+    /// The pod's identity, for the same.
+    pub uid: &'a str,
     /// The node chosen last, for [`Strategy::RoundRobin`]. It need not exist any more.
     pub last: Option<&'a str>,
 }
 
 /// Chooses a node for a pod, or tells why there is none.
 ///
-/// Costs one look at each node and allocates nothing; one more look at each if there is none to choose. Round robin
-/// stops at the first node that takes the pod.
+/// Costs a walk over the nodes, of each of which the [standing](super::standing) has what it says at hand; one more look
+/// at each if there is none to choose.
 ///
 /// ```
 /// # use miniku_core::{api::{node::*, pod::Pod}, scheduler::*};
@@ -113,45 +117,63 @@ pub struct Turn<'a> {
 /// let mut nodes = Nodes::default();
 /// nodes.set(&node("node-1", "2"));
 /// nodes.set(&node("node-2", "4"));
-/// let pod = nodes.pod_facts(&Pod::default());
-/// let at = pick(&Turn::default(), &pod, &nodes).unwrap();
+/// let pods = nodes.pod_facts(&Pod::default(), &[]);
+/// let standing = Standing::new(pods, Strategy::default(), &nodes);
+/// let at = pick(&Turn::default(), &standing, &nodes).unwrap();
 /// assert_eq!(&**nodes.name(at), "node-1"); // Equal shares are free, and the name breaks the tie.
 /// ```
-pub fn pick(turn: &Turn, pod: &PodFacts, nodes: &Nodes) -> Result<NodeIndex, Unschedulable> {
-    // Nodes come in the order of their names, and of equals the first is taken: every rank ends in the name.
-    let chosen = match turn.strategy {
-        Strategy::LeastAllocated => {
-            feasible(pod, nodes.iter()).min_by_key(|(_, node)| (Reverse(free_share(pod, node)), node.usage.pods))
+pub fn pick(turn: &Turn, standing: &Standing, nodes: &Nodes) -> Result<NodeIndex, Unschedulable> {
+    let chosen = if standing.is_plain() {
+        let takes = |at: &NodeIndex| standing.takes(nodes, *at);
+        // Nodes come in the order of their names, and of equals the first is taken: every rank ends in the name.
+        let all = || nodes.order().iter().copied().filter(takes);
+        match turn.strategy {
+            Strategy::LeastAllocated | Strategy::MostAllocated => {
+                all().min_by_key(|at| (Reverse(standing.row(*at).load), crowd(turn, standing, *at)))
+            }
+            Strategy::RoundRobin => nodes.order_after(turn.last).find(takes),
+            Strategy::Random => all().min_by_key(|at| Reverse(draw(turn, nodes, *at))),
         }
-        Strategy::MostAllocated => {
-            feasible(pod, nodes.iter()).min_by_key(|(_, node)| (free_share(pod, node), Reverse(node.usage.pods)))
-        }
-        Strategy::RoundRobin => feasible(pod, nodes.iter_after(turn.last)).next(),
-        Strategy::Random => {
-            let draw = Draw::new(turn.seed).key("node").key(&pod.uid);
-            feasible(pod, nodes.iter()).min_by_key(|(_, node)| Reverse(draw.count(node.draw).u64()))
-        }
+    } else {
+        among_the_best(turn, standing, nodes, &scored(standing, nodes))
     };
-    chosen.map(|(at, _)| at).ok_or_else(|| Unschedulable::explain(pod, nodes))
+    chosen.ok_or_else(|| Unschedulable::explain(standing, nodes))
 }
 
-/// All of a resource, where shares of it are counted. Kubernetes counts in hundredths; finer shares tie less often.
-pub const WHOLE: u64 = 1 << 14;
+/// The scores of all nodes that take a pod, in the order of their names.
+pub fn scored(standing: &Standing, nodes: &Nodes) -> Vec<(NodeIndex, [i64; ROWS])> {
+    let takes = nodes.order().iter().copied().filter(|at| standing.takes(nodes, *at));
+    scores::scaled(takes.map(|at| (at, scores::raws(standing, at))).collect())
+}
 
-/// The shares of cpu and memory that the node has left with the pod on it, added: from 0 to twice [`WHOLE`].
-///
-/// A node of 4 processors and 8 GiB with pods that weigh 1 processor and 2 GiB, for a pod of 1 processor and no
-/// memory request: 2/4 and (6 GiB - 200 MiB) / 8 GiB are left, 8192 + 11897.
-///
-/// Source: Kubernetes, `plugins/noderesources/least_allocated.go`.
-fn free_share(pod: &PodFacts, node: &NodeFacts) -> u64 {
-    let share = |offered: u64, used: u64, more: u64| {
-        // Nothing offered counts as nothing left.
-        (offered.saturating_sub(used.wrapping_add(more)) * WHOLE).checked_div(offered).unwrap_or(0)
-    };
-    let (used, more) = (&node.usage.amount, &pod.amount);
-    share(node.allocatable_cpu_milli, used.ranked_cpu_milli, more.ranked_cpu_milli)
-        + share(node.allocatable_memory, used.ranked_memory, more.ranked_memory)
+/// The node with the highest score; among several the one that the strategy prefers.
+fn among_the_best(
+    turn: &Turn,
+    standing: &Standing,
+    nodes: &Nodes,
+    scored: &[(NodeIndex, [i64; ROWS])],
+) -> Option<NodeIndex> {
+    let sum = |scores: &[i64; ROWS]| scores.iter().sum::<i64>();
+    let most = scored.iter().map(|(_, scores)| sum(scores)).max()?;
+    let best = || scored.iter().filter(|(_, scores)| sum(scores) == most).map(|(at, _)| *at);
+    match turn.strategy {
+        Strategy::LeastAllocated | Strategy::MostAllocated => best().min_by_key(|at| crowd(turn, standing, *at)),
+        Strategy::RoundRobin => {
+            let after = |at: &NodeIndex| turn.last.is_none_or(|last| **nodes.name(*at) > *last);
+            best().find(after).or_else(|| best().next())
+        }
+        Strategy::Random => best().min_by_key(|at| Reverse(draw(turn, nodes, *at))),
+    }
+}
+
+/// What breaks a tie of loads: fewer pods, or more where nodes are filled.
+fn crowd(turn: &Turn, standing: &Standing, at: NodeIndex) -> i64 {
+    let pods = i64::from(standing.row(at).pods);
+    if turn.strategy == Strategy::MostAllocated { -pods } else { pods }
+}
+
+fn draw(turn: &Turn, nodes: &Nodes, at: NodeIndex) -> u64 {
+    Draw::new(turn.seed).key("node").key(turn.uid).count(nodes.facts(at).draw).u64()
 }
 
 /// The page of the strategies.
@@ -199,11 +221,12 @@ mod tests {
         }
         let (mut last, mut places) = (None, Vec::new());
         for pod in pods {
-            let facts = all.pod_facts(pod);
-            let turn = Turn { strategy, seed: 7, last: last.as_deref() };
-            let place = pick(&turn, &facts, &all).map(|at| all.name(at).to_string());
+            let facts = all.pod_facts(pod, &[]);
+            let turn = Turn { strategy, seed: 7, uid: &pod.metadata.uid, last: last.as_deref() };
+            let standing = Standing::new(facts.clone(), strategy, &all);
+            let place = pick(&turn, &standing, &all).map(|at| all.name(at).to_string());
             if let Ok(node) = &place {
-                all.charge(node, &facts.amount);
+                all.charge(node, &facts, false);
                 last = Some(node.clone());
             }
             places.push(place.unwrap_or("-".into()));
