@@ -45,6 +45,7 @@ sites! {
     JobFailed "a job failed";
     JobBacksOff "a job waited before it made another pod";
     ManyTimesMissed "a cron job had missed more than a hundred times";
+    ChildrenCompared "a view was behind for so long that the children were asked for, and it showed them all";
     ChildConfirmed "a status waited until the API server had confirmed what is said in it";
     StrayReleased "a pod was let go whose job was gone";
     // The API server.
