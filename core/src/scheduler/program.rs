@@ -90,7 +90,7 @@ pub struct Scheduler {
     recorder: EventRecorder,
     nodes: Nodes,
     /// Who counts on each node, as the view shows it.
-    on: BTreeMap<Arc<str>, BTreeMap<Key, (Arc<PodFacts>, bool)>>,
+    on: BTreeMap<Arc<str>, BTreeMap<Key, Counted>>,
     budgets: BTreeMap<String, Vec<Budget>>,
     /// The node chosen last.
     last: Option<Arc<str>>,
@@ -113,6 +113,9 @@ pub struct Scheduler {
     /// What changed for the better, by node, and has not been looked at by the parked.
     gains: BTreeMap<Arc<str>, Obstacles>,
 }
+
+/// What a pod counts on its node, and whether it is being deleted.
+type Counted = (Arc<PodFacts>, bool);
 
 /// So many kin without a pending pod are remembered.
 const IDLE_MAX: usize = 32;
@@ -948,7 +951,7 @@ impl Scheduler {
     /// Who is on a node, as the view shows it.
     fn on_node(&self, node: &str) -> Vec<Victim> {
         let all = self.on.get(node).into_iter().flatten();
-        let victim = |(key, (facts, leaving)): (&Key, &(Arc<PodFacts>, bool))| {
+        let victim = |(key, (facts, leaving)): (&Key, &Counted)| {
             let pod = self.pods.get::<Pod>(key)?;
             Some(Victim {
                 key: key.clone(),

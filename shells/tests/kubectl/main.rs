@@ -31,5 +31,5 @@ macro_rules! scenarios {
 
 scenarios! {
     admission apply apply_server auth budget cluster crd create delete deployment describe diff discovery edit endpoints events
-    explain get gzip job labels miniku miniku_access patch rbac rollout scale statefulset validation watch
+    explain get gzip job labels miniku miniku_access patch rbac rollout scale scheduling statefulset validation watch
 }
