@@ -29,3 +29,4 @@ pub mod schema;
 pub mod store;
 pub mod table;
 pub mod time;
+pub mod usage;

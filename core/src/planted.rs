@@ -46,6 +46,8 @@ mod table {
         Namespaces,
         /// The disruption controller.
         Disruption,
+        /// The controller of autoscalers.
+        Horizontal,
         /// The kubelet.
         Kubelet,
     }
@@ -172,7 +174,7 @@ mod table {
             EmptiesAtOnce "empties-at-once" by "S-brake", "silent nodes are emptied all at once";
             AsksOnce "asks-once" by "S-evict", "before pods are evicted the lease is not looked at again";
             TolerationIgnored "toleration-ignored" by "S-evict", "pods leave a tainted node at once, whatever they tolerate";
-            TimeNotAnew "time-not-anew" by "S-evict", "a pod's time goes on counting while its node is back";
+            TimeGoesOn "time-goes-on" by "S-evict", "a pod leaves when its time is up, though the taint is gone";
             TaintsStay "taints-stay" by "L-stable", "a node that is well again keeps its taints";
             SilentStayReady "silent-stay-ready" by "L-stable", "pods of silent nodes go on being called ready";
         }
@@ -192,6 +194,12 @@ mod table {
             CountsUnready "counts-unready" by "S-budget", "pods that are not ready count as healthy";
             GrantsNotCounted "grants-not-counted" by "S-budget", "a pod counts as healthy until its deletion is seen, though its eviction was granted";
             BudgetOverwritten "budget-overwritten" by "S-named" "S-budget", "what was counted is written over what was granted meanwhile";
+        }
+        Horizontal: {
+            AutoscalerIgnoresMax "autoscaler-ignores-max" by "S-scale", "the number that metrics ask for is written without regard to bounds and rates";
+            AutoscalerNoWindow "autoscaler-no-window" by "S-scale", "what was recommended lately is not looked at: the number follows each measurement";
+            AutoscalerCountsUnready "autoscaler-counts-unready" by "S-scale" "expected", "what pods use while they start counts as their work";
+            AutoscalerMissingIdle "autoscaler-missing-idle" by "S-scale" "expected", "pods that were not measured count as idle, also on the way down";
         }
         Kubelet: {
             StopsWhatItFinds "stops-what-it-finds" by "S-why", "pods found at the start are removed and made anew";

@@ -17,6 +17,7 @@ use crate::client::Informer;
 use crate::kubelet::runtime;
 use crate::patch::Patch;
 use crate::time::{Instant, Now};
+use crate::usage::PodUsage;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
@@ -44,6 +45,9 @@ pub enum Input {
     Event { call: CallId, event: WatchEvent },
     /// A watch has ended, for whatever reason.
     Ended { call: CallId },
+    /// The answer to [`Effect::Measure`]: what pods use of those that match, in the order of their names; those that could
+    /// not be measured are left out. An error is a sentence. May be late or lost.
+    Measured { call: CallId, answer: Result<Vec<PodUsage>, String> },
     /// The container runtime saw something.
     Runtime(runtime::Report),
     /// To the API server: somebody asks for something.
@@ -61,6 +65,8 @@ pub enum Effect {
     Call { call: CallId, request: Request },
     /// Want no more of a watch.
     Cancel { call: CallId },
+    /// Ask what pods use. The answer comes back as [`Input::Measured`] with the same id.
+    Measure { call: CallId, query: Query },
     /// Ask the container runtime; it answers with reports.
     Runtime(runtime::Command),
     /// From the API server: the answer to a request.

@@ -214,13 +214,34 @@ impl Place {
     }
 }
 
-/// How much a container uses.
+/// How much the processes of a cgroup use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Bytes that could not be given back at once: all but inactive file pages.
+    pub working_set_bytes: u64,
+    /// All bytes.
     pub memory_bytes: u64,
-    /// Processor time since the container started, in microseconds.
-    pub cpu_usec: u64,
+    /// Processor time since it was made, in nanoseconds.
+    pub cpu_nanos: u64,
+}
+
+/// What the files say: usage of memory, its statistics, and processor time. The latter is in `cpu.stat` only where version
+/// 2 has the controller.
+fn used([memory, stat, cpu]: [String; 3], of_memory: Option<Version>, of_cpu: Option<Version>) -> Usage {
+    let number = |text: &str| text.trim().parse::<u64>().unwrap_or(0);
+    let line = |text: &str, name: &str| {
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+        value.unwrap_or(0)
+    };
+    let memory_bytes = number(&memory);
+    // What the children have is in the parent's numbers, of which version 1 tells two kinds.
+    let v1 = of_memory == Some(Version::V1);
+    let inactive = line(&stat, if v1 { "total_inactive_file " } else { "inactive_file " });
+    let cpu_nanos = match of_cpu {
+        Some(Version::V2) => line(&cpu, "usage_usec ").saturating_mul(1000),
+        _ => number(&cpu),
+    };
+    Usage { working_set_bytes: memory_bytes.saturating_sub(inactive), memory_bytes, cpu_nanos }
 }
 
 /// All cgroups of one node.
@@ -347,29 +368,40 @@ impl Cgroups {
         }
     }
 
-    /// What a container uses now. Zero for what cannot be read.
-    pub fn usage(&self, uid: &str, container: &str, attempt: u32) -> Usage {
-        let path = self.container(uid, container, attempt);
+    /// What a container uses now; nothing if its cgroup is gone.
+    pub fn usage(&self, uid: &str, container: &str, attempt: u32) -> Option<Usage> {
+        self.usage_of(&self.container(uid, container, attempt))
+    }
+
+    /// What a pod uses now, its init included.
+    pub fn pod_usage(&self, uid: &str) -> Option<Usage> {
+        self.usage_of(&self.tree.join(uid))
+    }
+
+    /// What all pods of the node use now. Processor time of pods that are gone is counted as long as the node's cgroup is
+    /// there.
+    pub fn node_usage(&self) -> Option<Usage> {
+        self.usage_of(&self.tree)
+    }
+
+    /// Each controller is read where it is; zero for one that this machine does not have.
+    fn usage_of(&self, path: &Path) -> Option<Usage> {
+        if !self.hierarchies.mounts().iter().any(|mount| mount.join(path).is_dir()) {
+            return None;
+        }
         let read = |controller, v1: &str, v2: &str| {
             let (version, mount) = self.hierarchies.of(controller)?;
             let file = if version == Version::V1 { v1 } else { v2 };
-            fs::read_to_string(mount.join(&path).join(file)).ok()
+            fs::read_to_string(mount.join(path).join(file)).ok()
         };
-        let number = |text: Option<String>| text.and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(0);
-        let line = |text: Option<String>, name: &str| {
-            let text = text.unwrap_or_default();
-            let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
-            value.unwrap_or(0)
-        };
-        let used = number(read(Memory, "memory.usage_in_bytes", "memory.current"));
+        let version = |controller| self.hierarchies.of(controller).map(|(version, _)| version);
+        let memory = read(Memory, "memory.usage_in_bytes", "memory.current");
         let stat = read(Memory, "memory.stat", "memory.stat");
-        let v1 = matches!(self.hierarchies.of(Memory), Some((Version::V1, _)));
-        let inactive = line(stat, if v1 { "total_inactive_file " } else { "inactive_file " });
-        let cpu_usec = match self.hierarchies.of(Cpu) {
-            Some((Version::V2, _)) => line(read(Cpu, "", "cpu.stat"), "usage_usec "),
-            _ => number(read(Cpuacct, "cpuacct.usage", "cpuacct.usage")) / 1000,
+        let cpu = match version(Cpu) {
+            Some(Version::V2) => read(Cpu, "", "cpu.stat"),
+            _ => read(Cpuacct, "cpuacct.usage", "cpuacct.usage"),
         };
-        Usage { memory_bytes: used.saturating_sub(inactive), cpu_usec }
+        Some(used([memory, stat, cpu].map(Option::unwrap_or_default), version(Memory), version(Cpu)))
     }
 
     /// Sends SIGKILL to every process of a pod.
@@ -540,6 +572,21 @@ mod tests {
         );
         assert_eq!(written(&limits, None), Err(Memory));
         assert_eq!(written(&Limits::default(), None).unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_used() {
+        let check = |files: [&str; 3], memory, cpu, want: [u64; 3]| {
+            let usage = used(files.map(str::to_owned), memory, cpu);
+            assert_eq!([usage.working_set_bytes, usage.memory_bytes, usage.cpu_nanos], want);
+        };
+        let (v1, v2) = (Some(Version::V1), Some(Version::V2));
+        let stat = "inactive_file 1\ntotal_inactive_file 30\n";
+        check(["100\n", stat, "5000\n"], v1, v1, [70, 100, 5000]);
+        check(["100\n", stat, "usage_usec 5\nuser_usec 3\n"], v2, v2, [99, 100, 5000]);
+        check(["100\n", stat, "5000\n"], v2, v1, [99, 100, 5000]);
+        check(["10\n", stat, ""], v1, None, [0, 10, 0]);
+        check(["", "", ""], None, None, [0, 0, 0]);
     }
 
     #[test]

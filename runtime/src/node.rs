@@ -17,6 +17,7 @@ use crate::wire::{self, Event, Inbox, Request, Setup, Start, Wanted};
 use miniku_core::kubelet::runtime::{
     Command, ContainerReport, ContainerSpec, ContainerState, PodRef, PodReport, PodSpec, Report, StartError,
 };
+use miniku_core::time::Wall;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -72,6 +73,17 @@ pub struct Config {
 pub struct Runtime {
     node: Arc<Node>,
     watcher: Option<std::thread::JoinHandle<()>>,
+}
+
+/// What a pod uses.
+#[derive(Clone, Debug)]
+pub struct PodUsage {
+    /// Which one.
+    pub pod: PodRef,
+    /// All of it.
+    pub usage: Usage,
+    /// Its containers that run: the name, since when, and what it uses.
+    pub containers: Vec<(String, Wall, Usage)>,
 }
 
 struct Node {
@@ -205,10 +217,34 @@ impl Runtime {
         session::dial(self.node.line_to(uid)?, port)
     }
 
-    /// What the container uses now.
-    pub fn usage(&self, uid: &str, container: &str, attempt: u32) -> Usage {
+    /// The node's name.
+    pub fn name(&self) -> &str {
+        &self.node.config.node
+    }
+
+    /// What a container uses now; nothing if there is none.
+    pub fn usage(&self, uid: &str, container: &str, attempt: u32) -> Option<Usage> {
         let valid = records::is_component(uid) && PodDir::allows_container(container);
-        if valid { self.node.cgroups.usage(uid, container, attempt) } else { Usage::default() }
+        valid.then(|| self.node.cgroups.usage(uid, container, attempt))?
+    }
+
+    /// What the node uses now, and each of its pods of which something runs.
+    pub fn usages(&self) -> (Usage, Vec<PodUsage>) {
+        let pods: Vec<Arc<Pod>> = hold(&self.node.pods).values().cloned().collect();
+        let cgroups = &self.node.cgroups;
+        let of = |pod: Arc<Pod>| {
+            let told = hold(&pod.link).containers.clone();
+            let running = told.into_iter().filter_map(|one| match one.state {
+                ContainerState::Running { started, .. } => {
+                    Some((one.name.clone(), started, cgroups.usage(&pod.pod.uid, &one.name, one.attempt)?))
+                }
+                _ => None,
+            });
+            let containers: Vec<_> = running.collect();
+            let usage = cgroups.pod_usage(&pod.pod.uid).filter(|_| !containers.is_empty())?;
+            Some(PodUsage { pod: pod.pod.clone(), usage, containers })
+        };
+        (cgroups.node_usage().unwrap_or_default(), pods.into_iter().filter_map(of).collect())
     }
 
     /// The node's cgroup in every mounted hierarchy.

@@ -445,8 +445,17 @@ fn limits_are_in_the_cgroup() {
     assert_eq!(node.setting("p", "c-0", &["pids.max"]), "32");
     let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
     assert!(cgroups.lines().any(|line| line.ends_with("/p/c-0")), "{cgroups}");
-    let usage = node.runtime.usage("p", "c", 0);
-    assert!(usage.memory_bytes > 0 && usage.cpu_usec > 0, "{usage:?}");
+    let usage = node.runtime.usage("p", "c", 0).unwrap();
+    assert!(usage.memory_bytes >= usage.working_set_bytes && usage.working_set_bytes > 0, "{usage:?}");
+    assert!(usage.cpu_nanos > 0, "{usage:?}");
+    let (all, pods) = node.runtime.usages();
+    let [pod] = pods.as_slice() else { panic!("{pods:?}") };
+    assert_eq!((pod.pod.uid.as_str(), pod.containers.len(), pod.containers[0].0.as_str()), ("p", 1, "c"));
+    assert!(
+        all.cpu_nanos >= pod.usage.cpu_nanos && pod.usage.cpu_nanos >= usage.cpu_nanos,
+        "{all:?} {pod:?} {usage:?}"
+    );
+    assert_eq!(node.runtime.usage("p", "c", 1), None);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::recording::{self, Notes};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use miniku_core::client::informer::Counts;
 use miniku_core::kubelet::runtime::Command;
-use miniku_core::program::{CallId, Effect, Effects, Input, Level, Program, Request};
+use miniku_core::program::{CallId, Effect, Effects, Input, Level, Program, Query, Request};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +21,8 @@ pub trait Api: Send {
     fn call(&mut self, call: CallId, request: Request, inbox: &Inbox);
     /// Wants no more of a watch.
     fn cancel(&mut self, call: CallId);
+    /// Asks what pods use; the answer arrives in `inbox`. Returns at once.
+    fn measure(&mut self, call: CallId, query: Query, inbox: &Inbox);
 }
 
 /// The way to a container runtime. Its reports arrive in the inbox that it was made with.
@@ -146,6 +148,7 @@ fn perform(effect: Effect, api: &mut dyn Api, hands: Option<&mut (dyn Hands + 's
     match effect {
         Effect::Call { call, request } => api.call(call, request, inbox),
         Effect::Cancel { call } => api.cancel(call),
+        Effect::Measure { call, query } => api.measure(call, query, inbox),
         Effect::Runtime(command) => hands.expect("only a kubelet has commands, and it is given hands").perform(command),
         Effect::Log { level, line } => log_line(level, &line),
         Effect::Answer { .. } | Effect::Event { .. } | Effect::End { .. } | Effect::Commit { .. } => {
@@ -218,6 +221,7 @@ mod tests {
     impl Api for Nobody {
         fn call(&mut self, _call: CallId, _request: Request, _inbox: &Inbox) {}
         fn cancel(&mut self, _call: CallId) {}
+        fn measure(&mut self, _call: CallId, _query: Query, _inbox: &Inbox) {}
     }
 
     #[test]

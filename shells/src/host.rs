@@ -233,7 +233,7 @@ impl ApiHost {
                     }
                     Effect::Commit { commit, write } => commits.push((commit, write)),
                     Effect::Log { level, line } => log_line(level, &line),
-                    Effect::Call { .. } | Effect::Cancel { .. } | Effect::Runtime(_) => {
+                    Effect::Call { .. } | Effect::Cancel { .. } | Effect::Measure { .. } | Effect::Runtime(_) => {
                         unreachable!("an API server asks nobody else")
                     }
                 }

@@ -5,7 +5,7 @@ use crate::client::credentials::Credentials;
 use crate::client::remote::{Ended, Remote};
 use crate::driver::{Api, Inbox};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use miniku_core::program::{Answer, CallId, Input, Request, Verb, WatchEvent};
+use miniku_core::program::{Answer, CallId, Input, Query, Request, Verb, WatchEvent};
 use std::collections::BTreeMap;
 use std::io;
 
@@ -15,11 +15,18 @@ const CALLERS: usize = 8;
 /// Calls an API server over HTTP, each watch on a thread of its own.
 pub struct OverHttp {
     remote: Remote,
-    calls: Sender<(CallId, Request, Inbox)>,
-    waiting: Receiver<(CallId, Request, Inbox)>,
+    calls: Sender<(CallId, Asked, Inbox)>,
+    waiting: Receiver<(CallId, Asked, Inbox)>,
     callers: usize,
     watches: BTreeMap<CallId, Stop>,
     ended: (Sender<CallId>, Receiver<CallId>),
+}
+
+/// What is asked by a call.
+enum Asked {
+    Request(Request),
+    /// What pods use.
+    Usage(Query),
 }
 
 impl OverHttp {
@@ -39,14 +46,26 @@ impl OverHttp {
     fn hire(&mut self) -> io::Result<()> {
         let (remote, waiting) = (self.remote.clone(), self.waiting.clone());
         let work = move || {
-            for (call, request, inbox) in waiting {
+            for (call, asked, inbox) in waiting {
                 // A program that has stopped wants no answer.
-                inbox.deliver(Input::Reply { call, answer: remote.call(&request) });
+                inbox.deliver(match asked {
+                    Asked::Request(request) => Input::Reply { call, answer: remote.call(&request) },
+                    Asked::Usage(query) => Input::Measured { call, answer: remote.usage(&query) },
+                });
             }
         };
         std::thread::Builder::new().name("caller".into()).stack_size(512 << 10).spawn(work)?;
         self.callers += 1;
         Ok(())
+    }
+
+    /// Gives it to one of the callers; one more is hired if all are busy.
+    fn ask(&mut self, call: CallId, asked: Asked, inbox: &Inbox) -> io::Result<()> {
+        let hired =
+            if self.callers < CALLERS && !self.waiting.is_empty() || self.callers == 0 { self.hire() } else { Ok(()) };
+        self.calls.send((call, asked, inbox.clone())).expect("this end keeps a receiver");
+        // With one caller at least, the call is made sooner or later.
+        if self.callers > 0 { Ok(()) } else { hired }
     }
 
     fn watch(&mut self, call: CallId, request: Request, inbox: &Inbox) -> io::Result<()> {
@@ -91,17 +110,16 @@ impl Api for OverHttp {
         let begun = if matches!(request.verb, Verb::Watch { .. }) {
             self.watch(call, request, inbox)
         } else {
-            let hired = if self.callers < CALLERS && !self.waiting.is_empty() || self.callers == 0 {
-                self.hire()
-            } else {
-                Ok(())
-            };
-            self.calls.send((call, request, inbox.clone())).expect("this end keeps a receiver");
-            // With one caller at least, the call is made sooner or later.
-            if self.callers > 0 { Ok(()) } else { hired }
+            self.ask(call, Asked::Request(request), inbox)
         };
         if let Err(error) = begun {
             inbox.deliver(Input::Reply { call, answer: Answer::Lost(format!("starting a thread: {error}")) });
+        }
+    }
+
+    fn measure(&mut self, call: CallId, query: Query, inbox: &Inbox) {
+        if let Err(error) = self.ask(call, Asked::Usage(query), inbox) {
+            inbox.deliver(Input::Measured { call, answer: Err(format!("starting a thread: {error}")) });
         }
     }
 

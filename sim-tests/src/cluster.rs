@@ -14,6 +14,7 @@ use miniku_core::client::{Informer, informer};
 use miniku_core::controllers::disruption::{self, DisruptionController};
 use miniku_core::controllers::endpoints::{self, EndpointsController};
 use miniku_core::controllers::garbage::{self, GarbageCollector};
+use miniku_core::controllers::horizontal::{self, HorizontalController};
 use miniku_core::controllers::namespaces::{self, NamespaceController};
 use miniku_core::controllers::node_lifecycle::{self, NodeLifecycle};
 use miniku_core::controllers::workload::{self, WORKLOADS, WorkloadController};
@@ -190,6 +191,9 @@ impl Cluster {
             })
             .program(Role::Disruption, "disruption", |birth| {
                 Box::new(DisruptionController::new(disruption::Options::default(), birth.seed))
+            })
+            .program(Role::Horizontal, "horizontal", |birth| {
+                Box::new(HorizontalController::new(horizontal::Options::default(), birth.seed))
             })
     }
 

@@ -46,4 +46,5 @@ pub mod sweep;
 pub mod trace;
 pub mod truth;
 pub mod units;
+pub mod usage;
 pub mod world;

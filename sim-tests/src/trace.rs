@@ -20,6 +20,7 @@ use miniku_core::program::{
 };
 use miniku_core::store::Change;
 use miniku_core::time::Instant;
+use miniku_core::usage::PodUsage;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
@@ -525,14 +526,14 @@ pub fn is_beat(input: &Input, effects: &[Effect]) -> bool {
         Effect::Answer { answer, .. } => answer_beats(answer),
         Effect::Event { event, .. } => event_beats(event),
         Effect::Commit { write, .. } => write.key.kind == Kind::Lease,
-        Effect::Cancel { .. } => false,
+        Effect::Cancel { .. } | Effect::Measure { .. } => false,
         Effect::Runtime(_) | Effect::End { .. } => false,
         Effect::Log { level, .. } => *level == Level::Debug,
     });
     let input_beats = match input {
         Input::Wake | Input::Reply { .. } | Input::Event { .. } | Input::Committed { .. } => true,
         Input::Request { request, .. } => request_beats(request) || effects.is_empty(),
-        Input::Ended { .. } | Input::Runtime(_) | Input::Gone { .. } => effects.is_empty(),
+        Input::Ended { .. } | Input::Measured { .. } | Input::Runtime(_) | Input::Gone { .. } => effects.is_empty(),
     };
     input_beats && effects_beat
 }
@@ -734,6 +735,12 @@ fn list(items: impl Iterator<Item = String>) -> String {
     if items.is_empty() { "nothing".into() } else { items.join(", ") }
 }
 
+/// What a pod was measured to use: `web-1 250m`.
+fn usage(pod: &PodUsage) -> String {
+    let nanos: u64 = pod.measured.used.iter().map(|(_, usage)| usage.cpu_nanos).sum();
+    format!("{} {}m", pod.name, nanos / 1_000_000)
+}
+
 /// An input of a program as a trace shows it; `from` is who sent a request.
 pub fn input(input: &Input, from: &str) -> String {
     match input {
@@ -741,6 +748,8 @@ pub fn input(input: &Input, from: &str) -> String {
         Input::Reply { answer: of, .. } => format!("got {}", answer(of)),
         Input::Event { event: of, .. } => format!("sees {}", event(of)),
         Input::Ended { .. } => "watch ended".into(),
+        Input::Measured { answer: Ok(pods), .. } => format!("measured {}", list(pods.iter().map(usage))),
+        Input::Measured { answer: Err(why), .. } => format!("measured nothing: {why}"),
         Input::Runtime(of) => report(of),
         Input::Request { request: of, .. } => format!("{from}: {}", request(of)),
         Input::Gone { .. } => format!("{from} has gone"),
@@ -777,6 +786,7 @@ pub fn effects(effects: &[Effect], mut name: impl FnMut(u64) -> String) -> Vec<S
             Effect::End { to } => (name(to.0), "end".into()),
             Effect::Call { request: of, .. } => (String::new(), format!("ask {}", request(of))),
             Effect::Cancel { .. } => (String::new(), "cancel".into()),
+            Effect::Measure { query, .. } => (String::new(), format!("measure pods {}", query.labels)),
             Effect::Runtime(of) => (String::new(), command(of)),
             Effect::Commit { write, .. } => match &write.object {
                 Some(one) => (String::new(), format!("commit {}", object(one))),
@@ -821,6 +831,11 @@ pub fn about(input: &Input) -> Option<About> {
             let key = Key::new(Kind::Pod, &pod.namespace, &pod.name);
             Some(About { key, uid: pod.uid.clone(), revision: Revision(0) })
         }
-        Input::Reply { .. } | Input::Wake | Input::Ended { .. } | Input::Gone { .. } | Input::Committed { .. } => None,
+        Input::Reply { .. }
+        | Input::Wake
+        | Input::Ended { .. }
+        | Input::Measured { .. }
+        | Input::Gone { .. }
+        | Input::Committed { .. } => None,
     }
 }

@@ -37,6 +37,8 @@ pub enum Role {
     Endpoints,
     /// The controller of disruption budgets.
     Disruption,
+    /// The controller of autoscalers.
+    Horizontal,
     /// A node's kubelet.
     Kubelet,
     /// Somebody at a keyboard.

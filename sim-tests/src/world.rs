@@ -21,6 +21,7 @@ use crate::plan::{Fault, Mishap, Ratio, When};
 use crate::runtime::{Deed, Life, Results, Runtime, Speeds};
 use crate::trace::{self, ActorOp, Seq, Trace, What};
 use crate::truth::{Fact, NodeFacts, Role, Truth, Who};
+use crate::usage;
 use clock::Clock;
 use hooks::{Hooks, Occasion};
 use miniku_core::api::kinds::Kind;
@@ -900,6 +901,7 @@ impl World {
                     self.hang_up(actor, id);
                 }
             }
+            Effect::Measure { call, query } => self.measure(actor, call, &query),
             Effect::Runtime(command) => {
                 let Some(node) = self.actors[actor].node else { return };
                 let (life, machine) = (self.actors[actor].who.life, &mut self.machines[node]);
@@ -974,6 +976,29 @@ impl World {
             self.requests.insert(id, Box::new(asked));
             self.agenda.add(arrives, tie, Happening::Arrive { id });
         }
+    }
+
+    /// Asks what pods use. In daemons the API server's shell asks the kubelets; here it is looked up.
+    fn measure(&mut self, actor: usize, call: CallId, query: &Query) {
+        let now = self.truth.now;
+        let serving = self.server.program.is_some() && self.server.frozen <= now;
+        let answer = match serving {
+            true => Ok(usage::measured(&self.truth, query)),
+            false => Err("connection refused".to_owned()),
+        };
+        let about = Key::new(query.kind, query.namespace.as_deref().unwrap_or(""), "");
+        let one = &mut self.actors[actor];
+        let life = one.who.life;
+        let (there, tie) = one.link.send(now, Message::Request, &about);
+        let (back, _) = one.link.send(now, Message::Reply, &about);
+        let (Fate::Arrives(there) | Fate::ArrivesTwice(there, _), Fate::Arrives(back) | Fate::ArrivesTwice(back, _)) =
+            (there, back)
+        else {
+            // Nothing is heard of it any more.
+            return;
+        };
+        let input = Input::Measured { call, answer };
+        self.agenda.add(now + there + back, tie, Happening::Deliver { actor, life, input });
     }
 
     fn lose(&mut self, actor: usize, life: u32, call: CallId, at: Instant, tie: u64, why: &str) {
@@ -1157,7 +1182,7 @@ impl World {
                 }
             }
             Effect::Log { .. } => {}
-            Effect::Call { .. } | Effect::Cancel { .. } | Effect::Runtime(_) => {
+            Effect::Call { .. } | Effect::Cancel { .. } | Effect::Measure { .. } | Effect::Runtime(_) => {
                 panic!("the API server acts as a client: {effect:?}");
             }
         }
@@ -1476,6 +1501,7 @@ fn kind_of(input: &Input) -> u64 {
         Input::Event { call, .. } => 3 ^ call.0 << 4,
         Input::Ended { call } => 4 ^ call.0 << 4,
         Input::Runtime(_) => 5,
+        Input::Measured { call, .. } => 10 ^ call.0 << 4,
         Input::Request { from, .. } => 6 ^ from.0 << 4,
         Input::Gone { from } => 7 ^ from.0 << 4,
         Input::Committed { commit, outcome } => match outcome {

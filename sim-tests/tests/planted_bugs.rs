@@ -16,9 +16,6 @@ const RARE: &[(&str, u64)] = &[
     ("bind-not-retried", 830),
     ("never-releases", 446),
     ("retry-not-armed", 462),
-    ("question-forgotten", 143),
-    ("empties-most", 185),
-    ("empties-at-once", 268),
     ("retries-forgotten", 324),
     ("grace-of-spec", 1898),
 ];

@@ -7,6 +7,7 @@
 
 use crate::access::{AUTHENTICATED, MASTERS, UNAUTHENTICATED};
 use crate::api::kinds::Kind;
+use crate::api::metrics;
 use crate::api::object::Object;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -212,6 +213,8 @@ fn common() -> impl Iterator<Item = Kind> {
 fn view() -> Vec<Value> {
     let mut rules = rules(common(), |_| true, |part| SEEN.contains(&part), READ);
     rules.push(json!({"verbs": READ, "apiGroups": [""], "resources": ["namespaces"]}));
+    // Source: metrics-server, its role `system:aggregated-metrics-reader`.
+    rules.push(json!({"verbs": READ, "apiGroups": [metrics::GROUP], "resources": ["nodes", "pods"]}));
     rules
 }
 
@@ -312,6 +315,7 @@ mod tests {
         check("create", "events", [false, false, false]);
         check("create", "rbac.authorization.k8s.io:rolebindings", [false, false, true]);
         check("get", "nodes", [false, false, false]);
+        check("list", "metrics.k8s.io:pods", [true, true, true]);
         let program = |name: &str, group: Option<&str>, verb: &str, what: &str| {
             let (path, subresource) = what.split_once('/').unwrap_or((what, ""));
             let (group_of, resource) = path.split_once(':').unwrap_or(("", path));

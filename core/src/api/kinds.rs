@@ -605,7 +605,7 @@ pub const KINDS: &[KindRow] = &[
         has_status: true,
         message: "autoscaling/v2.HorizontalPodAutoscaler",
         columns: workloads::HORIZONTAL_POD_AUTOSCALER,
-        effect: Effect::NotYet("no controller scales by it"),
+        effect: Effect::Acts,
         rules: validation::HORIZONTAL_POD_AUTOSCALER,
         ..KindRow::EMPTY
     },
@@ -755,7 +755,7 @@ pub const KINDS: &[KindRow] = &[
         has_generation: true,
         message: "miniku/v1.Hpa",
         columns: workloads::HPA,
-        effect: Effect::NotYet("no controller scales by it"),
+        effect: Effect::Acts,
         ..KindRow::EMPTY
     },
     KindRow {

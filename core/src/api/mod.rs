@@ -1,6 +1,7 @@
 //! The API's objects: Kubernetes' own names, shapes and rules, from one table of kinds.
 
 pub mod access;
+pub mod autoscaler;
 pub mod base64;
 pub mod budget;
 pub mod condition;
@@ -19,6 +20,7 @@ pub mod jsonpath;
 pub mod kinds;
 pub mod lease;
 pub mod meta;
+pub mod metrics;
 pub mod name;
 pub mod names;
 pub mod namespace;

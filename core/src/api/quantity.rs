@@ -42,6 +42,18 @@ impl Quantity {
         saturate(self.nanos, NANOS)
     }
 
+    /// Billionths; `u64::MAX` beyond it, 0 if negative.
+    pub fn nano_value(&self) -> u64 {
+        saturate(self.nanos, 1)
+    }
+
+    /// So many thousandths, as Kubernetes writes an amount that it has reckoned: `64M`.
+    ///
+    /// Source: Kubernetes, `resource.Quantity`, `DecimalSI`.
+    pub fn decimal(thousandths: u64) -> Self {
+        Quantity::of_nanos(i128::from(thousandths) * (NANOS / 1000), false)
+    }
+
     /// How many units, as near as such a number comes.
     pub fn units(&self) -> f64 {
         self.nanos as f64 / NANOS as f64

@@ -45,6 +45,16 @@ pub struct Scale {
 }
 
 impl Scale {
+    /// How many there are to be.
+    pub fn wished(&self) -> i64 {
+        self.spec.replicas
+    }
+
+    /// A selector that finds them; empty if there is none.
+    pub fn selector(&self) -> &str {
+        &self.status.selector
+    }
+
     /// As a table of one row.
     pub fn table(&self, now: Now) -> Value {
         let column = |name: &str, kind: &str, format: &str| json!({"name": name, "type": kind, "format": format, "description": "", "priority": 0});

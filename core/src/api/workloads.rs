@@ -286,13 +286,22 @@ pub const PRIORITY_CLASS: &[Column] = &[
     Column::new("PreemptionPolicy", 0, |object, _| text(object, &["preemptionPolicy"]).into()),
 ];
 
+fn percent(object: &Object, is: &str, wished: &str) -> String {
+    let is = number(object, &["status", is]).map_or("<unknown>".into(), |percent| format!("{percent}%"));
+    match object.at(&["spec", "metrics", wished]) {
+        Some(wished) => format!("{is}/{}%", shown(Some(wished))),
+        None => is,
+    }
+}
+
 /// What is shown of Minik8s' autoscalers.
 pub const HPA: &[Column] = &[
     Column::name("Name"),
     Column::new("MinPods", 0, |object, _| count(object, &["spec", "minReplicas"]).to_string()),
     Column::new("MaxPods", 0, |object, _| count(object, &["spec", "maxReplicas"]).to_string()),
-    Column::new("Cpu", 0, |object, _| shown(object.at(&["spec", "metrics", "cpuPercent"]))),
-    Column::new("Memory", 0, |object, _| shown(object.at(&["spec", "metrics", "memPercent"]))),
+    Column::new("Current", 0, |object, _| count(object, &["status", "currentReplicas"]).to_string()),
+    Column::new("Cpu", 0, |object, _| percent(object, "currentCPUPercent", "cpuPercent")),
+    Column::new("Memory", 0, |object, _| percent(object, "currentMemPercent", "memPercent")),
     Column::age(),
 ];
 

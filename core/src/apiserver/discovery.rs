@@ -1,11 +1,12 @@
 //! Discovery: what is served where, as clients ask for it before anything else.
 //!
-//! All of it follows from the table of kinds, the definitions of custom ones, and [`REVIEWS`]: requests that look like
-//! objects but are answered instead of being stored.
+//! All of it follows from the table of kinds, the definitions of custom ones, [`REVIEWS`]: requests that look like
+//! objects but are answered instead of being stored, and [`metrics`], which are measured.
 //!
 //! Source: Kubernetes documentation, "The Kubernetes API"; KEP-3352, aggregated discovery; `meta/v1.APIResourceList`.
 
 use crate::api::kinds::{Kind, KindRow};
+use crate::api::metrics;
 use crate::apiserver::definitions::Definitions;
 use serde::Serialize;
 use std::cmp::Reverse;
@@ -54,6 +55,7 @@ const STORED_ONE_BY_ONE: &[&str] = &["create", "delete", "get", "list", "patch",
 const WRITTEN: &[&str] = &["get", "patch", "update"];
 const STREAMED: &[&str] = &["create", "get"];
 const CREATED: &[&str] = &["create"];
+const READ: &[&str] = &["get", "list"];
 const OWN: (&str, &str, &str) = ("", "", "");
 
 /// The subresources there are, by the names that rows of the table of kinds use.
@@ -161,6 +163,7 @@ const GROUPS: &[&str] = &[
     "scheduling.k8s.io",
     "coordination.k8s.io",
     "discovery.k8s.io",
+    metrics::GROUP,
 ];
 
 /// A group's name, and its versions with their resources; the preferred version first.
@@ -236,6 +239,19 @@ pub fn resources(definitions: &Definitions) -> Vec<Resource> {
         short: Vec::new(),
         categories: Vec::new(),
         verbs: CREATED,
+        parts: Vec::new(),
+    }));
+    all.extend(metrics::Of::ALL.map(|of| Resource {
+        group: metrics::GROUP.into(),
+        version: metrics::VERSION.into(),
+        kind: of.kind().into(),
+        plural: of.plural().into(),
+        // Of this name there is a kind already.
+        singular: String::new(),
+        namespaced: of == metrics::Of::Pods,
+        short: Vec::new(),
+        categories: Vec::new(),
+        verbs: READ,
         parts: Vec::new(),
     }));
     all

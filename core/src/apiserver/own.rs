@@ -1,10 +1,12 @@
-//! The service that leads to the API server: `kubernetes` in `default`, with the first address of the range.
+//! What the API server says of itself: the service that leads to it, `kubernetes` in `default`, with the first address of
+//! the range; and that it serves metrics, which in other clusters another server does.
 //!
 //! Source: Kubernetes documentation, "Accessing the Kubernetes API from a Pod"; `pkg/controlplane/controller/kubernetesservice`
-//! and `pkg/controlplane/reconcilers`.
+//! and `pkg/controlplane/reconcilers`; `kube-aggregator/pkg/apiserver`, for what it says of its own groups.
 
 use crate::api::endpoints::SERVICE_NAME;
 use crate::api::kinds::Kind;
+use crate::api::metrics;
 use crate::api::object::{Key, Object};
 use crate::apiserver::services::Options;
 use serde_json::{Value, json};
@@ -40,6 +42,17 @@ pub fn all(options: Options, at: SocketAddrV4) -> Vec<Object> {
         object(Kind::Endpoints, skip, endpoints),
         object(Kind::EndpointSlice, json!({(SERVICE_NAME): NAME}), slice),
     ]
+}
+
+/// What says that this server answers for the group of metrics.
+pub fn metrics() -> Object {
+    let (group, version) = (metrics::GROUP, metrics::VERSION);
+    let condition = json!({"type": "Available", "status": "True", "reason": "Local",
+        "message": "Local APIServices are always available"});
+    let spec = json!({"group": group, "version": version, "groupPriorityMinimum": 100, "versionPriority": 100});
+    let object = json!({"metadata": {"name": format!("{version}.{group}")}, "spec": spec,
+        "status": {"conditions": [condition]}});
+    Object::from_value(Kind::APIService, object).expect("it has the fields of its kind")
 }
 
 /// Whether it is one of these.

@@ -51,13 +51,16 @@ pub struct Options {
     /// Where it is reached, for the service `kubernetes`; there is none if absent.
     #[serde(default)]
     pub advertise: Option<SocketAddrV4>,
+    /// It answers for metrics.k8s.io, and says so by an APIService.
+    #[serde(default)]
+    pub metrics: bool,
 }
 
 impl Options {
     /// Kubernetes' values.
     pub fn with_seed(seed: u64) -> Self {
         let (services, bookmark_every) = (services::Options::default(), Duration::from_secs(60));
-        Options { seed, bookmark_every, rbac: false, services, advertise: None }
+        Options { seed, bookmark_every, rbac: false, services, advertise: None, metrics: false }
     }
 }
 
@@ -225,8 +228,16 @@ impl ApiServer {
             self.make(now, namespace.into_object(), out);
         }
         pods::system_classes().for_each(|class| self.make(now, class, out));
+        self.complete_services(now, out);
         self.quotas.look_at_all();
         self.tell_of_quotas(out);
+    }
+
+    /// Says that it answers for metrics, if it does.
+    fn complete_services(&mut self, now: Now, out: &mut Effects) {
+        if self.options.metrics {
+            self.keep(now, own::metrics(), out);
+        }
     }
 
     /// Writes what is used into the status of quotas.
@@ -791,6 +802,7 @@ impl ApiServer {
             Kind::Custom(_) if self.definitions.of(key.kind).is_none() => self.forget_undefined(out),
             Kind::Namespace => self.complete_namespace(now, &key.name, out),
             Kind::ServiceAccount => self.complete_namespace(now, &key.namespace, out),
+            Kind::APIService => self.complete_services(now, out),
             _ if own::is_own(key) => self.complete_namespace(now, &key.namespace, out),
             _ => {}
         }
@@ -867,7 +879,12 @@ impl Program for ApiServer {
                 self.watchers.remove(from);
             }
             Input::Committed { commit, outcome } => self.committed(now, commit, outcome, out),
-            Input::Wake | Input::Reply { .. } | Input::Event { .. } | Input::Ended { .. } | Input::Runtime(_) => {}
+            Input::Wake
+            | Input::Reply { .. }
+            | Input::Event { .. }
+            | Input::Ended { .. }
+            | Input::Measured { .. }
+            | Input::Runtime(_) => {}
         }
         if self.incomplete_until.is_some_and(|at| at <= now.mono) {
             self.complete(now, out);

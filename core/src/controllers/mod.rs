@@ -7,6 +7,7 @@ pub mod deployment;
 pub mod disruption;
 pub mod endpoints;
 pub mod garbage;
+pub mod horizontal;
 pub mod job;
 pub(crate) mod labelled;
 pub mod namespaces;
@@ -24,5 +25,13 @@ use crate::pages::Page;
 /// The pages of what is told of pods that run, of what happens to pods and nodes that are lost, and to what is left over.
 /// The sets' own come first in a pod's life, and are listed by themselves.
 pub fn pages() -> Vec<Page> {
-    [endpoints::pages(), disruption::pages(), node_lifecycle::pages(), garbage::pages(), namespaces::pages()].concat()
+    [
+        endpoints::pages(),
+        disruption::pages(),
+        horizontal::pages(),
+        node_lifecycle::pages(),
+        garbage::pages(),
+        namespaces::pages(),
+    ]
+    .concat()
 }

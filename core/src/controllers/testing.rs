@@ -15,6 +15,7 @@ use crate::program::{
 use crate::rng::Draw;
 use crate::store::Store;
 use crate::time::{Duration, Instant, Now, Wall};
+use crate::usage::PodUsage;
 use quickcheck::Gen;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -58,6 +59,9 @@ pub struct World {
     pub gets: usize,
     /// How many lists the program asked for.
     pub lists: usize,
+    /// What pods are measured to use, by name, and whether nobody can say.
+    pub usage: BTreeMap<String, PodUsage>,
+    pub usage_fails: bool,
     server: ApiServer,
     seed: u64,
     draws: u64,
@@ -89,6 +93,8 @@ impl World {
             held: Vec::new(),
             gets: 0,
             lists: 0,
+            usage: BTreeMap::new(),
+            usage_fails: false,
             server: ApiServer::new(apiserver::Options::with_seed(seed), Store::default()),
             seed,
             draws: 0,
@@ -291,6 +297,15 @@ impl World {
                 if let Some((from, _)) = self.watched.remove(&call) {
                     self.serve(Input::Gone { from });
                 }
+            }
+            Effect::Measure { call, query } => {
+                let pods = self.server.store().list(&query).filter_map(Object::get::<Pod>);
+                let used = pods.filter_map(|pod| self.usage.get(&pod.metadata.name)).cloned().map(|mut used| {
+                    used.measured.at = self.now.wall;
+                    used
+                });
+                let answer = if self.usage_fails { Err("away".into()) } else { Ok(used.collect()) };
+                self.inbox.entry(call).or_default().push_back(Input::Measured { call, answer });
             }
             Effect::Log { .. } => {}
             other => panic!("a controller does not ask for {other:?}"),

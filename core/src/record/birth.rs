@@ -5,6 +5,7 @@ use crate::apiserver::{self, ApiServer};
 use crate::controllers::disruption::{self, DisruptionController};
 use crate::controllers::endpoints::{self, EndpointsController};
 use crate::controllers::garbage::{self, GarbageCollector};
+use crate::controllers::horizontal::{self, HorizontalController};
 use crate::controllers::namespaces::{self, NamespaceController};
 use crate::controllers::node_lifecycle::{self, NodeLifecycle};
 use crate::controllers::workload::{self, WORKLOADS, WorkloadController};
@@ -34,6 +35,8 @@ pub enum Birth {
     Endpoints { options: endpoints::Options, seed: u64 },
     /// The controller of disruption budgets.
     Disruption { options: disruption::Options, seed: u64 },
+    /// The controller of autoscalers.
+    Horizontal { options: horizontal::Options, seed: u64 },
     /// A node's kubelet.
     Kubelet(Box<kubelet::Options>),
 }
@@ -69,6 +72,7 @@ impl Birth {
             Birth::Namespaces { .. } => "namespaces".into(),
             Birth::Endpoints { .. } => "endpoints".into(),
             Birth::Disruption { .. } => "disruption".into(),
+            Birth::Horizontal { .. } => "horizontal".into(),
             Birth::Kubelet(options) => format!("kubelet-{}", options.node),
         }
     }
@@ -84,6 +88,7 @@ impl Birth {
             Birth::Namespaces { options, seed } => Box::new(NamespaceController::new(options, seed)),
             Birth::Endpoints { options, seed } => Box::new(EndpointsController::new(options, seed)),
             Birth::Disruption { options, seed } => Box::new(DisruptionController::new(options, seed)),
+            Birth::Horizontal { options, seed } => Box::new(HorizontalController::new(options, seed)),
             Birth::Kubelet(options) => Box::new(Kubelet::new(*options)),
         }
     }
@@ -99,6 +104,7 @@ impl Birth {
             | Birth::Namespaces { .. }
             | Birth::Endpoints { .. }
             | Birth::Disruption { .. }
+            | Birth::Horizontal { .. }
             | Birth::Kubelet(_) => &[],
         }
     }

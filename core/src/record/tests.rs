@@ -14,6 +14,8 @@ use crate::program::{
     Answer, CallId, CommitId, Committed, DeleteOptions, Effect, Level, Part, Program, Propagation, Query, Request,
     RequestId, Revision, Verb, WatchEvent, WatchFrom, Write,
 };
+use crate::time::Duration;
+use crate::usage::{Measured, PodUsage, Usage};
 use quickcheck::{Arbitrary, Gen, QuickCheck, TestResult};
 use serde_json::{Map, Value, json};
 use std::collections::VecDeque;
@@ -274,13 +276,19 @@ fn command(g: &mut Gen) -> Command {
     }
 }
 
+fn pod_usage(g: &mut Gen) -> PodUsage {
+    let used = vec![(any(g), Usage { cpu_nanos: any(g), memory_bytes: any(g) })];
+    let measured = Measured { at: Wall::from_nanos(any(g)), window: Duration::from_millis(any::<u32>(g).into()), used };
+    PodUsage { namespace: any(g), name: any(g), measured }
+}
+
 #[derive(Clone, Debug)]
 struct AnyInput(Input);
 
 impl Arbitrary for AnyInput {
     fn arbitrary(g: &mut Gen) -> Self {
         let outcomes = [Committed::At(Revision(u64::MAX)), Committed::Conflict, Committed::Failed("disk".into())];
-        AnyInput(match any::<u8>(g) % 8 {
+        AnyInput(match any::<u8>(g) % 9 {
             0 => Input::Wake,
             1 => Input::Reply { call: CallId(any(g)), answer: answer(g) },
             2 => Input::Event { call: CallId(any(g)), event: event(g) },
@@ -288,6 +296,10 @@ impl Arbitrary for AnyInput {
             4 => Input::Runtime(report(g)),
             5 => Input::Request { from: RequestId(any(g)), request: request(g) },
             6 => Input::Gone { from: RequestId(any(g)) },
+            7 => {
+                let answer = if any(g) { Ok(vec![pod_usage(g)]) } else { Err(any(g)) };
+                Input::Measured { call: CallId(any(g)), answer }
+            }
             _ => Input::Committed { commit: CommitId(any(g)), outcome: one_of(g, &outcomes) },
         })
     }
@@ -298,13 +310,14 @@ struct AnyEffect(Effect);
 
 impl Arbitrary for AnyEffect {
     fn arbitrary(g: &mut Gen) -> Self {
-        AnyEffect(match any::<u8>(g) % 8 {
+        AnyEffect(match any::<u8>(g) % 9 {
             0 => Effect::Call { call: CallId(any(g)), request: request(g) },
             1 => Effect::Cancel { call: CallId(any(g)) },
             2 => Effect::Runtime(command(g)),
             3 => Effect::Answer { to: RequestId(any(g)), answer: answer(g) },
             4 => Effect::Event { to: RequestId(any(g)), event: event(g) },
             5 => Effect::End { to: RequestId(any(g)) },
+            7 => Effect::Measure { call: CallId(any(g)), query: query(g) },
             6 => {
                 let write = Write { key: key(g), expect: Revision(any(g)), object: maybe(g, object) };
                 Effect::Commit { commit: CommitId(any(g)), write }

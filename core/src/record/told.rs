@@ -84,6 +84,7 @@ fn what(effect: &Effect) -> String {
     match effect {
         Effect::Call { call, request } => format!("call {}: {}", call.0, asked(request)),
         Effect::Cancel { call } => format!("cancel {}", call.0),
+        Effect::Measure { call, query } => format!("measure {}: {}", call.0, query.labels),
         Effect::Runtime(command) => {
             use crate::kubelet::runtime::Command;
             match command {

@@ -6,6 +6,7 @@ use crate::clock;
 use crate::host::ApiHost;
 use crate::http::Asked;
 use miniku_core::access::{self, Attributes, User, Wish, rbac, token};
+use miniku_core::api::metrics;
 use miniku_core::api::object::Key;
 use miniku_core::api::status::{Reason, Status};
 use std::collections::HashMap;
@@ -210,6 +211,19 @@ fn wishes(host: &ApiHost, asked: Asked, target: Option<&Target>) -> Vec<Wanted> 
             resource: review.plural.into(),
             part: String::new(),
             name: String::new(),
+        }],
+        Some(Target::Usage(usage)) => vec![Wanted::Resource {
+            verb: match (asked.method, &usage.name) {
+                ("GET" | "HEAD", Some(_)) => "get",
+                ("GET" | "HEAD", None) => "list",
+                // There is nothing else, and nobody has a right to it.
+                _ => "*",
+            },
+            namespace: usage.namespace.clone().unwrap_or_default(),
+            group: metrics::GROUP.into(),
+            resource: usage.of.plural().into(),
+            part: String::new(),
+            name: usage.name.clone().unwrap_or_default(),
         }],
         Some(Target::Unassigned) => vec![wanted("GET", false, &Resource::of_kind(miniku_core::api::kinds::Kind::Pod))],
         Some(Target::Flat { kind, name }) => objects(&Resource { name: name.clone(), ..Resource::of_kind(*kind) }),

@@ -3,7 +3,7 @@
 //! [`route`] says what a path means, [`params`] what a query means, [`resources`] serves Kubernetes' paths and [`flat`]
 //! MiniKu's, [`watch`] streams, [`logs`] fetches from a node, [`streams`] connects to one, [`discovery`] says what there
 //! is, and [`pages`] has health, version and metrics. [`access`] says who may ask, and [`tokens`] tells others
-//! apart. [`shown`] is what an answer looks like. Nothing here decides about
+//! apart. [`usage`] asks nodes what their pods use. [`shown`] is what an answer looks like. Nothing here decides about
 //! objects.
 
 mod access;
@@ -21,12 +21,15 @@ mod scale;
 mod shown;
 mod streams;
 mod tokens;
+mod usage;
 mod watch;
 
 use crate::driver::Seen;
 use crate::host::ApiHost;
 use crate::http::{Asked, Exchange, Metrics, Reply, Upgrade};
 use miniku_core::api::status::{Reason, Status};
+use miniku_core::program::Query;
+use miniku_core::usage::PodUsage;
 use route::Target;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -43,12 +46,14 @@ pub struct Api {
     http: OnceLock<Arc<Metrics>>,
     nodes: ureq::Agent,
     access: Access,
+    readings: usage::Readings,
 }
 
 impl Api {
     /// The API of this server, for those who may use it.
     pub fn new(host: Arc<ApiHost>, access: Access) -> Arc<Self> {
-        Arc::new(Api { host, programs: Mutex::default(), http: OnceLock::new(), nodes: logs::agent(), access })
+        let (programs, http, readings) = Default::default();
+        Arc::new(Api { host, programs, http, nodes: logs::agent(), access, readings })
     }
 
     /// Shows a program's counts on the metrics page.
@@ -89,6 +94,11 @@ impl Api {
         reviews::status(self, kind, spec, None, &miniku_core::access::User::anonymous())
     }
 
+    /// What the pods use that match, as far as their nodes say. Takes seconds where a kubelet does not answer.
+    pub fn usage(&self, query: &Query) -> Vec<PodUsage> {
+        usage::of_pods(self, query)
+    }
+
     /// Serves one connection that asks for another protocol, on a thread of its own, as long as it lasts.
     pub fn upgrade(&self, upgrade: Upgrade) {
         streams::serve(self, upgrade);
@@ -123,6 +133,7 @@ impl Api {
             Some(Target::Review { review, namespace }) => {
                 reviews::serve(self, exchange, review, namespace.as_deref(), &user);
             }
+            Some(Target::Usage(asked)) => usage::serve(self, exchange, &asked),
             Some(Target::Unassigned) => resources::unassigned(self, exchange),
             Some(Target::Flat { kind, name }) => flat::serve(self, exchange, kind, name.as_deref()),
             None => reply::status(exchange, &Status::no_such_path()),

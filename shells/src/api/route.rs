@@ -1,8 +1,9 @@
 //! What a path means.
 
+use crate::api::usage::{self, Asked};
 use miniku_core::api::kinds::Kind;
-use miniku_core::api::namespace;
 use miniku_core::api::served::Served;
+use miniku_core::api::{metrics, namespace};
 use miniku_core::apiserver::definitions::Definitions;
 use miniku_core::apiserver::discovery::{self, Review};
 use miniku_core::dialect::miniku;
@@ -31,6 +32,8 @@ pub enum Target {
         /// Asked within this namespace.
         namespace: Option<String>,
     },
+    /// What nodes or pods use.
+    Usage(Asked),
     /// GoKube's list of pods without a node.
     Unassigned,
     /// MiniKu's objects.
@@ -131,6 +134,7 @@ pub fn target(segments: &[&str], definitions: &Definitions) -> Option<Target> {
         ["apis", group, version, plural] if discovery::reviewed(group, version, plural).is_some() => {
             Some(Target::Review { review: discovery::reviewed(group, version, plural)?, namespace: None })
         }
+        ["apis", metrics::GROUP, metrics::VERSION, rest @ ..] => usage::asked(rest).map(Target::Usage),
         ["api", version, rest @ ..] => within("", version, rest, definitions).map(Target::Resource),
         ["apis", group, version, rest @ ..] => within(group, version, rest, definitions).map(Target::Resource),
         [kind] => Some(Target::Flat { kind: miniku::kind(kind)?, name: None }),
@@ -190,6 +194,7 @@ mod tests {
                 Some(Target::Version) => "Version".into(),
                 Some(Target::Metrics) => "Metrics".into(),
                 Some(Target::Unassigned) => "Unassigned".into(),
+                Some(Target::Usage(asked)) => format!("{:?} {:?} {:?}", asked.of, asked.namespace, asked.name),
                 Some(Target::Discovery(page)) => format!("{page:?}"),
                 Some(Target::Review { review, namespace }) => format!("{} {namespace:?}", review.kind),
                 Some(Target::Flat { kind, name }) => format!("Flat {kind:?} {name:?}"),
@@ -223,6 +228,9 @@ mod tests {
         check("/openapi/v3/api/v1", "OpenApiV3Of(\"\", \"v1\")");
         check("/apis/autoscaling/v1/namespaces/x/horizontalpodautoscalers/a", "HorizontalPodAutoscaler x a None");
         check("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "SelfSubjectAccessReview None");
+        check("/apis/metrics.k8s.io/v1beta1/namespaces/x/pods", "Pods Some(\"x\") None");
+        check("/apis/metrics.k8s.io/v1beta1", "Resources(\"metrics.k8s.io\", \"v1beta1\")");
+        check("/apis/metrics.k8s.io/v1/pods", "none");
         check("/gizmos", "none");
         check("/", "none");
     }

@@ -153,7 +153,14 @@ fn asked(words: &[String], named: &Named) -> Vec<String> {
                     .0
                     .iter()
                     .filter(|one| one.verbs.is_empty() || one.verbs.iter().any(|verb| verb == "list"));
-                listed.filter(|one| !one.other_version).map(|one| one.kind.row().plural.to_owned()).collect()
+                let mut words: Vec<String> = Vec::new();
+                for one in listed.filter(|one| !one.other_version).map(|one| one.kind.row().plural) {
+                    // What pods use is told under their name, in a group of its own.
+                    if !words.iter().any(|word| word == one) {
+                        words.push(one.to_owned());
+                    }
+                }
+                words
             }
             Named::Objects(kind) => cluster.names(cluster.kind(kind)?, &cluster.namespace)?,
             Named::Containers(pod) => {

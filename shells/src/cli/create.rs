@@ -3,7 +3,7 @@
 use crate::cli::Session;
 use crate::cli::cluster::{name, text};
 use crate::cli::error::CliError;
-use crate::cli::manifest::{self, FileArgs};
+use crate::cli::manifest::{self, FileArgs, Manifest};
 use crate::cli::print::{self, Format};
 use crate::client::paths;
 use base64::Engine;
@@ -171,7 +171,11 @@ pub fn run(args: &CreateArgs, session: &mut Session) -> Result<(), CliError> {
 
 fn from_files(args: &CreateArgs, only: Option<Kind>, session: &mut Session) -> Result<(), CliError> {
     let manifests = manifest::read(&args.files, &session.cluster)?;
-    if let (Some(kind), Some(other)) = (only, manifests.iter().find(|one| Some(one.kind) != only)) {
+    // `hpa` means Kubernetes' own, and a file of Minik8s' has another kind of that name.
+    let meant = |one: &Manifest| {
+        Some(one.kind) == only || args.what.first().is_some_and(|word| one.kind.row().name.eq_ignore_ascii_case(word))
+    };
+    if let (Some(kind), Some(other)) = (only, manifests.iter().find(|one| !meant(one))) {
         let (want, got) = (kind.row().name, other.kind.row().name);
         return Err(CliError::Usage(format!("{}: it holds a {got}, not a {want}", other.source)));
     }

@@ -87,7 +87,7 @@ pub struct UpArgs {
     /// What runs containers
     #[arg(long, value_enum, default_value_t = Runtime::Namespaces)]
     pub runtime: Runtime,
-    /// How long a node may be NotReady before its pods are deleted
+    /// How long pods stay on a node that is not ready, unless their tolerations say a number of their own
     #[arg(long, default_value = "30s", value_parser = durations::parse, value_name = "DURATION")]
     pub eviction_timeout: Duration,
     /// How often what nothing was heard of is looked at again
@@ -167,7 +167,7 @@ pub struct ControllerArgs {
     /// Whom they ask.
     #[command(flatten)]
     pub server: ServerArgs,
-    /// How long a node may be NotReady before its pods are deleted
+    /// How long pods stay on a node that is not ready, unless their tolerations say a number of their own
     #[arg(long, default_value = "30s", value_parser = durations::parse, value_name = "DURATION")]
     pub eviction_timeout: Duration,
     /// Serve health and metrics here

@@ -105,6 +105,12 @@ fn take(text: &str, source: &str, cluster: &Cluster, manifests: &mut Vec<Manifes
     Ok(())
 }
 
+/// The kind of a file of Minik8s', where it is one that only Minik8s has. It knows no groups: all is `v1`.
+fn own_of_minik8s(api_version: &str, name: &str) -> Option<Kind> {
+    let own = |kind: &Kind| matches!(kind, Kind::Hpa | Kind::Dns) && kind.row().name == name;
+    Kind::rows().map(|(kind, _)| kind).find(own).filter(|_| api_version == "v1")
+}
+
 /// What is looked at here must be what it seems; the server looks at the rest.
 const STRINGS: [&str; 5] = ["/apiVersion", "/kind", "/metadata/name", "/metadata/namespace", "/metadata/generateName"];
 
@@ -135,6 +141,13 @@ fn add(mut object: Value, source: &str, cluster: &Cluster, manifests: &mut Vec<M
         return items.into_iter().try_for_each(|item| add(item, source, cluster, manifests));
     }
     let namespace = text(&object["metadata"]["namespace"]);
+    let api_version = match own_of_minik8s(&api_version, &kind_name) {
+        Some(kind) => {
+            object["apiVersion"] = kind.row().api_version().into();
+            kind.row().api_version()
+        }
+        None => api_version,
+    };
     let Some(kind) = cluster.kind_named(&api_version, &kind_name)? else {
         let name = name(&object).to_owned();
         return Err(CliError::NoMatch { name, namespace, source: source.to_owned(), kind: kind_name, api_version });

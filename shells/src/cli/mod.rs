@@ -11,6 +11,7 @@ pub mod apply;
 pub mod argv;
 pub mod attach;
 pub mod auth;
+pub mod autoscale;
 pub mod catalog;
 pub mod cluster;
 pub mod completion;
@@ -55,6 +56,7 @@ pub mod tar;
 pub mod target;
 pub mod template;
 pub mod three_way;
+pub mod top;
 pub mod update;
 pub mod version;
 pub mod wait;
@@ -159,6 +161,12 @@ pub enum Command {
     /// Change how many pods are wished
     #[command(after_help = scale::EXAMPLE)]
     Scale(scale::ScaleArgs),
+    /// Let the number of pods follow what they do
+    #[command(after_help = autoscale::EXAMPLE)]
+    Autoscale(autoscale::AutoscaleArgs),
+    /// Show what nodes and pods use
+    #[command(after_help = top::EXAMPLE)]
+    Top(top::TopArgs),
     /// Print what a container wrote
     #[command(after_help = logs::EXAMPLE)]
     Logs(logs::LogsArgs),
@@ -293,6 +301,8 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Taint(args) => taint::run(&args, &mut session),
         Command::Delete(args) => delete::run(&args, &mut session),
         Command::Scale(args) => scale::run(&args, &mut session),
+        Command::Autoscale(args) => autoscale::run(&args, &mut session),
+        Command::Top(args) => top::run(&args, &mut session),
         Command::Logs(args) => logs::run(&args, &mut session),
         Command::Exec(args) => exec::run(&args, &mut session),
         Command::Attach(args) => attach::run(&args, &mut session),

@@ -4,8 +4,10 @@ use crate::client::connection::{CALL_TIMEOUT, Connection, HttpStream, ServerUrl,
 use crate::client::credentials::Credentials;
 use crate::client::wire::{self, HttpRequest};
 use miniku_core::api::kinds::Kind;
+use miniku_core::api::metrics;
 use miniku_core::api::status::Status;
 use miniku_core::program::{Answer, Query, Request, WatchEvent, WatchFrom};
+use miniku_core::usage::PodUsage;
 use std::io::{BufRead, Read};
 use std::time::Duration;
 
@@ -67,6 +69,16 @@ impl Remote {
             }
             Err(error) => Answer::Lost(error.to_string()),
         }
+    }
+
+    /// Asks what the pods use that match; an error is a sentence.
+    pub fn usage(&self, query: &Query) -> Result<Vec<PodUsage>, String> {
+        let answer = self.connection.send(&wire::usage(query)).map_err(|error| error.to_string())?;
+        if answer.code >= 300 {
+            return Err(wire::refusal(answer.code, &answer.bytes).map_or_else(|why| why, |status| status.message));
+        }
+        let items = metrics::read_list(&answer.bytes).map_err(|error| error.to_string())?;
+        Ok(items.iter().filter_map(metrics::Metrics::pod).collect())
     }
 
     /// Begins a watch. When this returns, the server has agreed and events will follow.

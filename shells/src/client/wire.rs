@@ -2,6 +2,7 @@
 
 use crate::client::paths;
 use miniku_core::api::kinds::Kind;
+use miniku_core::api::metrics;
 use miniku_core::api::object::{self, ItemsOf, Object};
 use miniku_core::api::selector::{FieldSelector, LabelSelector};
 use miniku_core::api::status::{Reason, Status};
@@ -168,6 +169,16 @@ pub fn list_target(query: &Query) -> String {
     paths::with_query(&collection(query), parameters)
 }
 
+/// The HTTP request that asks what the pods use that match.
+pub fn usage(query: &Query) -> HttpRequest {
+    let root = format!("/apis/{}/{}", metrics::GROUP, metrics::VERSION);
+    let path = match &query.namespace {
+        Some(namespace) => format!("{root}/namespaces/{namespace}/pods"),
+        None => format!("{root}/pods"),
+    };
+    HttpRequest::get(paths::with_query(&path, selectors(query)))
+}
+
 /// Where the objects that match are watched; the server is asked to end it after so many seconds.
 pub fn watch_target(query: &Query, from: WatchFrom, bookmarks: bool, seconds: Option<u64>) -> String {
     let mut parameters = selectors(query);
@@ -248,7 +259,7 @@ pub fn kind_of(request: &Request) -> Kind {
 /// What the response to this request says.
 ///
 /// A bind is answered by a `Status` of success, and so are deletions that are done: both are [`Answer::Removed`],
-/// since that is how core says "done, and there is no object to show".
+/// since that is how core says "done, and there is no object to show". So is the write of a scale.
 pub fn answer(request: &Request, code: u16, bytes: &[u8]) -> Answer {
     if code >= 400 {
         return refusal(code, bytes).map_or_else(Answer::Lost, Answer::Refused);
@@ -256,6 +267,8 @@ pub fn answer(request: &Request, code: u16, bytes: &[u8]) -> Answer {
     let kind = kind_of(request);
     let decoded = match &request.verb {
         Verb::List(_) => list(kind, bytes),
+        // What is answered is the Scale, and not the object.
+        Verb::Merge { part: Part::Scale, .. } => return Answer::Removed(Status::created()),
         _ => object(kind, bytes).map(|object| Answer::Object { object, created: code == 201 }),
     };
     // What names itself a Status is none of the above.

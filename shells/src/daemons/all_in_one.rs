@@ -7,7 +7,7 @@ use crate::daemons::signals::Signals;
 use crate::daemons::{DaemonError, logging, parts};
 use crate::driver::Daemon;
 use crate::local::Local;
-use crate::node::{Gate, NodeServer, Share};
+use crate::node::{Gate, NodeServer, Share, pods_asked_of};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -35,11 +35,14 @@ pub fn up(args: &UpArgs) -> Result<(), DaemonError> {
     let mut programs = parts::controllers(args.eviction_timeout, informer);
     programs.push(parts::scheduler(args.strategy, &args.profile, informer));
     for program in programs {
-        daemons.push(parts::start(program, clock, Box::new(Local::new(host.clone())), recorder)?);
+        let way = Local::new(host.clone()).measuring(api.clone());
+        daemons.push(parts::start(program, clock, Box::new(way), recorder)?);
     }
 
     let names = (1..=args.nodes).map(|number| format!("node-{number}")).collect();
-    let server = NodeServer::new(args.nodes, Some(Gate::local(names, api.clone())));
+    let store = host.clone();
+    let pods = pods_asked_of(move |request| store.ask(request));
+    let server = NodeServer::new(args.nodes, Some(Gate::local(names, api.clone())), Some(pods));
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let logs = server.serve(SocketAddr::new(address, 0))?;
     for number in 1..=args.nodes {

@@ -2,13 +2,14 @@
 
 use crate::cli::daemons::{Address, ApiserverArgs, ControllerArgs, KubeletArgs, SchedulerArgs, WatchArgs};
 use crate::cli::target::{ServerArgs, Target};
+use crate::client::remote::Remote;
 use crate::clock::Clock;
 use crate::daemons::ready::ReadyFile;
 use crate::daemons::signals::Signals;
 use crate::daemons::{DaemonError, logging, parts};
 use crate::driver::{Api, Daemon};
 use crate::http::Serving;
-use crate::node::{Gate, NodeServer, Share};
+use crate::node::{Gate, NodeServer, Share, pods_asked_of};
 use crate::remote::OverHttp;
 use std::time::Duration;
 
@@ -71,7 +72,7 @@ pub fn scheduler(args: &SchedulerArgs) -> Result<(), DaemonError> {
 fn metrics(address: Option<&Address>, daemons: &[Daemon]) -> Result<Option<Serving>, DaemonError> {
     let Some(address) = address else { return Ok(None) };
     let listen = parts::resolve((&address.host, address.port.unwrap_or(0)))?;
-    let server = NodeServer::new(0, None);
+    let server = NodeServer::new(0, None, None);
     daemons.iter().for_each(|daemon| server.show(daemon.seen()));
     let serving = server.serve(listen).map_err(|error| DaemonError(format!("listening on {listen}: {error}")))?;
     log::info!("metrics: http://{}/metrics", serving.local_addr());
@@ -103,7 +104,8 @@ pub fn kubelet(args: &KubeletArgs) -> Result<(), DaemonError> {
     let address = parts::resolve(args.host_and_port())?;
     let recorder = parts::recorder(&args.record)?;
     let gate = Gate::remote(args.name.clone(), target.server.clone(), target.credentials.clone());
-    let server = NodeServer::new(1, Some(gate));
+    let remote = Remote::new(target.server.clone()).with_credentials(target.credentials.clone());
+    let server = NodeServer::new(1, Some(gate), Some(pods_asked_of(move |request| remote.call(&request))));
     let logs = server.serve(address).map_err(|error| DaemonError(format!("listening on {address}: {error}")))?;
     let node = parts::NodeParts {
         name: &args.name,

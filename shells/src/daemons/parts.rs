@@ -15,7 +15,7 @@ use crate::node::{Fake, Namespaces, NodeServer, Share, facts};
 use crate::recording::Recorder;
 use miniku_core::apiserver::{self, services};
 use miniku_core::client::{Backoff, informer};
-use miniku_core::controllers::{disruption, endpoints, garbage, namespaces, node_lifecycle, workload};
+use miniku_core::controllers::{disruption, endpoints, garbage, horizontal, namespaces, node_lifecycle, workload};
 use miniku_core::kubelet;
 use miniku_core::record::Birth;
 use miniku_core::scheduler::{SchedulerOptions, Strategy};
@@ -77,8 +77,8 @@ pub fn serve(
         SocketAddr::V4(at) if at.port() != 0 => Some(at),
         SocketAddr::V4(_) | SocketAddr::V6(_) => None,
     };
-    let options =
-        apiserver::Options { services, advertise, rbac: access.rbac, ..apiserver::Options::with_seed(clock::seed()) };
+    let (rbac, usual) = (access.rbac, apiserver::Options::with_seed(clock::seed()));
+    let options = apiserver::Options { services, advertise, rbac, metrics: true, ..usual };
     let host = ApiHost::start(clock, options, engine, recorder).map_err(|error| DaemonError(error.to_string()))?;
     let api = HttpApi::new(host.clone(), access);
     let allowed_hosts = listen.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
@@ -132,6 +132,7 @@ pub fn controllers(eviction_after: Duration, informer: informer::Options) -> Vec
         Birth::Namespaces { options: namespaces, seed: clock::seed() },
         Birth::Endpoints { options: endpoints::Options { informer }, seed: clock::seed() },
         Birth::Disruption { options: disruption::Options { informer }, seed: clock::seed() },
+        Birth::Horizontal { options: horizontal::Options { informer, ..Default::default() }, seed: clock::seed() },
     ]
 }
 
@@ -187,13 +188,13 @@ pub fn kubelet(parts: &NodeParts<'_>, clock: Clock, api: Box<dyn Api>) -> Result
     let inbox = letterbox.inbox();
     let (hands, runtime): (Box<dyn Hands>, &str) = match parts.runtime {
         Runtime::Fake => {
-            parts.server.opened(None);
+            parts.server.opened(parts.name, None);
             (Box::new(Fake::new(parts.name, inbox)), "fake")
         }
         Runtime::Namespaces => {
             let namespaces = Namespaces::open(parts.data, parts.name, inbox)
                 .map_err(|error| DaemonError(format!("node {}: {error}", parts.name)))?;
-            parts.server.opened(Some(namespaces.runtime()));
+            parts.server.opened(parts.name, Some(namespaces.runtime()));
             (Box::new(namespaces), "miniku")
         }
     };

@@ -1,7 +1,7 @@
 //! Who may ask a kubelet: what a request says of itself, asked of the API server.
 //!
 //! The API server shows a token that it has signed for this node. Whoever else comes is who the API server says, and may
-//! do what the API server says: `get` or `create` of the resource `nodes`, its part `metrics` or `proxy`. Where access is
+//! do what the API server says: `get` or `create` of the resource `nodes`, its part `metrics`, `stats` or `proxy`. Where access is
 //! not restricted, that is everybody.
 //!
 //! Source: Kubernetes documentation, "Kubelet authentication/authorization", webhook mode.
@@ -40,6 +40,8 @@ pub struct Gate {
 pub enum Part {
     /// Counts, for whoever watches over machines.
     Metrics,
+    /// What the node and its pods use.
+    Stats,
     /// All else: logs, and what is in containers.
     Proxy,
 }
@@ -48,6 +50,7 @@ impl Part {
     fn name(self) -> &'static str {
         match self {
             Part::Metrics => "metrics",
+            Part::Stats => "stats",
             Part::Proxy => "proxy",
         }
     }
@@ -216,6 +219,8 @@ mod tests {
         check("GET", "Bearer jane", Part::Metrics, Ok(()));
         check("POST", "Bearer jane", Part::Metrics, Err(403));
         check("GET", "Bearer jane", Part::Proxy, Err(403));
+        check("GET", "Bearer jane", Part::Stats, Err(403));
+        check("GET", "Bearer server", Part::Stats, Ok(()));
         check("GET", "Bearer liar", Part::Proxy, Err(403));
         check("GET", "Bearer nobody", Part::Proxy, Err(401));
         check("GET", "Basic server", Part::Proxy, Err(401));

@@ -1,5 +1,5 @@
-//! What a kubelet needs of its machine: a container runtime, facts, and a server for logs and streams, with
-//! a gate before it.
+//! What a kubelet needs of its machine: a container runtime, facts, and a server for logs, streams and usage,
+//! with a gate before it.
 
 mod facts;
 mod fake;
@@ -7,9 +7,11 @@ mod gate;
 mod namespaces;
 mod server;
 mod streams;
+mod usage;
 
 pub use facts::{Share, facts};
 pub use fake::Fake;
 pub use gate::Gate;
 pub use namespaces::Namespaces;
 pub use server::NodeServer;
+pub use usage::{PodsOn, pods_asked_of};

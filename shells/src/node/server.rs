@@ -1,18 +1,21 @@
-//! The kubelet's own HTTP server: logs, exec, attach, port-forward, health, metrics. Who may ask is for [`gate`](super::gate)
-//! to say.
+//! The kubelet's own HTTP server: logs, exec, attach, port-forward, health, metrics, [usage](super::usage). Who may ask is
+//! for [`gate`](super::gate) to say.
 //!
 //! Source of the paths: Kubernetes' kubelet serves `/containerLogs/{namespace}/{pod}/{container}` and the like; here the
-//! pod's uid and the attempt name exactly one log, or one process.
+//! pod's uid and the attempt name exactly one log, or one process. What pods use is told under Kubernetes' own paths,
+//! `/stats/summary` and `/metrics/resource`; where several nodes are served for, `?node=NAME` says which one is meant.
 
 use crate::api::{programs_page, refuse};
 use crate::driver::Seen;
 use crate::http::{self, Asked, Exchange, Serving, Upgrade};
 use crate::node::gate::{Gate, Part};
 use crate::node::streams::{self, Which};
+use crate::node::usage::{Meter, PodsOn, resource_page};
 use miniku_core::api::meta::{parse_rfc3339, rfc3339_nanos};
 use miniku_core::api::status::{Reason, Status};
 use miniku_core::kubelet::runtime::ContainerState;
 use miniku_core::time::{Duration, Wall};
+use miniku_core::usage::Summary;
 use miniku_runtime::Runtime;
 use miniku_runtime::logs::{Entry, LogReader};
 use miniku_runtime::records::PodDir;
@@ -29,16 +32,30 @@ pub struct NodeServer {
     programs: Mutex<Vec<Arc<Mutex<Seen>>>>,
     /// Absent where only counts are served.
     gate: Option<Gate>,
+    /// Which pods nodes have that only pretend.
+    pods: Option<PodsOn>,
 }
 
 /// The nodes that are served for.
 struct Nodes {
-    /// What keeps their logs, of those that are open.
-    runtimes: Vec<Arc<Runtime>>,
-    /// Whether there are some that keep none: what they run is pretended, and says nothing.
-    silent: bool,
+    /// Those that are open.
+    open: Vec<Node>,
     /// How many are still to be opened.
     opening: u32,
+}
+
+/// A node that is open.
+struct Node {
+    name: String,
+    /// What keeps its logs. Absent if it keeps none: what it runs is pretended, and says nothing.
+    runtime: Option<Arc<Runtime>>,
+    meter: Arc<Meter>,
+}
+
+impl Nodes {
+    fn runtimes(&self) -> impl Iterator<Item = &Arc<Runtime>> {
+        self.open.iter().filter_map(|node| node.runtime.as_ref())
+    }
 }
 
 /// So long a log is waited for that a node may have which is still being opened. Finding the pods of an earlier life
@@ -48,16 +65,16 @@ const OPENING_MAX: std::time::Duration = std::time::Duration::from_secs(10);
 impl NodeServer {
     /// A server for so many nodes, each of which will be told of as [`NodeServer::opened`]. Without a gate, everybody may
     /// ask.
-    pub fn new(nodes: u32, gate: Option<Gate>) -> Arc<Self> {
-        let nodes = Mutex::new(Nodes { runtimes: Vec::new(), silent: false, opening: nodes });
-        Arc::new(NodeServer { nodes, opened: Condvar::new(), programs: Mutex::default(), gate })
+    /// `pods` is asked what runs on a node that only pretends to run it.
+    pub fn new(nodes: u32, gate: Option<Gate>, pods: Option<PodsOn>) -> Arc<Self> {
+        let nodes = Mutex::new(Nodes { open: Vec::new(), opening: nodes });
+        Arc::new(NodeServer { nodes, opened: Condvar::new(), programs: Mutex::default(), gate, pods })
     }
 
     /// A node is open, and its logs are served from now on if it keeps any.
-    pub fn opened(&self, runtime: Option<Arc<Runtime>>) {
+    pub fn opened(&self, name: &str, runtime: Option<Arc<Runtime>>) {
         let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        nodes.silent |= runtime.is_none();
-        nodes.runtimes.extend(runtime);
+        nodes.open.push(Node { name: name.into(), runtime, meter: Arc::default() });
         nodes.opening = nodes.opening.saturating_sub(1);
         self.opened.notify_all();
     }
@@ -83,7 +100,8 @@ impl NodeServer {
         let part = match segments.as_slice() {
             // It says no more than that somebody listens.
             ["healthz"] => None,
-            ["metrics"] => Some(Part::Metrics),
+            ["metrics", ..] => Some(Part::Metrics),
+            ["stats", ..] => Some(Part::Stats),
             _ => Some(Part::Proxy),
         };
         if let Err(status) = part.map_or(Ok(()), |part| self.admit(exchange.asked(), part)) {
@@ -97,6 +115,20 @@ impl NodeServer {
                 let page = programs_page(&programs);
                 exchange.respond(200, "text/plain; version=0.0.4; charset=utf-8", &[], page.as_bytes())
             }
+            ["stats", "summary"] => match self.summary(&exchange) {
+                Ok(summary) => {
+                    let body = serde_json::to_vec(&summary).expect("a summary has string keys and whole numbers");
+                    exchange.respond(200, "application/json", &[], &body)
+                }
+                Err(status) => return refuse(exchange, &status),
+            },
+            ["metrics", "resource"] => match self.summary(&exchange) {
+                Ok(summary) => {
+                    let page = resource_page(&summary);
+                    exchange.respond(200, "text/plain; version=0.0.4; charset=utf-8", &[], page.as_bytes())
+                }
+                Err(status) => return refuse(exchange, &status),
+            },
             ["containerLogs", uid, container, attempt] => match self.log(uid, container, attempt) {
                 Some(path) => return logs(exchange, &path),
                 None if self.is_silent() => exchange.respond(200, "text/plain", &[], b""),
@@ -110,8 +142,28 @@ impl NodeServer {
         self.gate.as_ref().map_or(Ok(()), |gate| gate.check(asked, part))
     }
 
+    /// Whether there are nodes that say nothing.
     fn is_silent(&self) -> bool {
-        self.nodes.lock().unwrap_or_else(PoisonError::into_inner).silent
+        let nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        nodes.open.iter().any(|node| node.runtime.is_none())
+    }
+
+    /// What a node has used, read now.
+    fn summary(&self, exchange: &Exchange) -> Result<Summary, Status> {
+        let asked = exchange.query_pairs().find(|(name, _)| name == "node").map(|(_, node)| node.into_owned());
+        let meant = |node: &&Node| asked.as_ref().is_none_or(|asked| *asked == node.name);
+        let (name, runtime, meter) = {
+            let nodes = self.once_opened(|nodes| nodes.open.iter().any(|node| meant(&node)));
+            let node = nodes.open.iter().find(meant);
+            let node = node.ok_or_else(|| Status::failure(Reason::NotFound, "no such node is served for here"))?;
+            (node.name.clone(), node.runtime.clone(), node.meter.clone())
+        };
+        let read = match (&runtime, &self.pods) {
+            (Some(runtime), _) => Ok(meter.read(runtime)),
+            (None, Some(pods)) => pods(&name).map(|pods| meter.pretend(&name, &pods)),
+            (None, None) => Err("nobody knows which pods it has".into()),
+        };
+        read.map_err(|why: String| Status::failure(Reason::ServiceUnavailable, why))
     }
 
     /// Serves a connection that asks for another protocol, as long as it lasts.
@@ -144,7 +196,7 @@ impl NodeServer {
 
     /// The runtime that has this pod.
     fn runtime_of(&self, uid: &str) -> Option<Arc<Runtime>> {
-        let find = |nodes: &Nodes| nodes.runtimes.iter().find(|runtime| runtime.has(uid)).cloned();
+        let find = |nodes: &Nodes| nodes.runtimes().find(|runtime| runtime.has(uid)).cloned();
         find(&self.once_opened(|nodes| find(nodes).is_some()))
     }
 
@@ -159,7 +211,7 @@ impl NodeServer {
     fn log(&self, uid: &str, container: &str, attempt: &str) -> Option<PathBuf> {
         let attempt = attempt.parse().ok()?;
         let find = |nodes: &Nodes| {
-            let paths = nodes.runtimes.iter().filter_map(|runtime| runtime.log_path(uid, container, attempt));
+            let paths = nodes.runtimes().filter_map(|runtime| runtime.log_path(uid, container, attempt));
             paths.into_iter().find(|path| path.exists())
         };
         find(&self.once_opened(|nodes| find(nodes).is_some()))

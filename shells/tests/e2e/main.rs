@@ -6,6 +6,7 @@
 
 mod access;
 mod api;
+mod autoscaling;
 mod bad_input;
 mod cli;
 mod daemons;

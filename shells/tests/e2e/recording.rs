@@ -132,6 +132,7 @@ fn killed_up_is_replayed(runtime: &'static str) {
             "namespaces",
             "endpoints",
             "disruption",
+            "horizontal",
             "kubelet-node-1",
         ];
         flight.exact(&programs.map(|program| (program, 4, 3)));
@@ -189,6 +190,7 @@ fn killed_parts_are_replayed(runtime: &'static str) {
             "namespaces",
             "endpoints",
             "disruption",
+            "horizontal",
             "kubelet-n",
         ];
         flight.exact(&programs.map(|program| (program, 3, 2)));

@@ -109,6 +109,7 @@ checkers! {
     rollout    "S-rollout"   Rollout;
     daemon     "S-daemon"    Daemon;
     job        "S-job"       JobsCount;
+    scale      "S-scale"     Scale;
     preempt    "S-preempt"   Preempt;
     near       "S-near"      Near;
     quota      "S-quota"     Quota;

@@ -105,7 +105,7 @@ fn deployment(dice: &Dice, nth: u64, plan: &mut Plan) {
         "selector": {"matchLabels": {"app": name}},
         "template": template(dice, &key, 0)
     }});
-    plan.ask(dice.millis("web created", nth, 500, 30_000), plan::create(manifest.clone()));
+    plan.ask(dice.millis("web created", nth, 500, 5_000), plan::create(manifest.clone()));
     for act in 0..dice.below("web actions", nth, 7) {
         action(dice, "web action", nth * 10 + act, &key, &manifest, plan);
     }
@@ -136,7 +136,7 @@ fn stateful_set(dice: &Dice, nth: u64, plan: &mut Plan) {
         "selector": {"matchLabels": {"app": name}},
         "template": template(dice, &key, 0)
     }});
-    plan.ask(dice.millis("db created", nth, 500, 30_000), plan::create(manifest.clone()));
+    plan.ask(dice.millis("db created", nth, 500, 5_000), plan::create(manifest.clone()));
     for act in 0..dice.below("db actions", nth, 6) {
         action(dice, "db action", nth * 10 + act, &key, &manifest, plan);
     }
