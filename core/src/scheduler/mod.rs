@@ -33,7 +33,7 @@ pub use nodes::{NodeFacts, NodeIndex, Nodes};
 pub use program::{Scheduler, SchedulerOptions};
 pub use scores::{SCORES, Score};
 pub use standing::Standing;
-pub use strategy::{STRATEGIES, Strategy, Turn, pick};
+pub use strategy::{STRATEGIES, Shape, Strategy, Turn, pick};
 
 use crate::pages::Page;
 

@@ -8,7 +8,7 @@
 use super::binding::{self, AfterBind, AfterLook, Earlier, Found};
 use super::facts::{PodFacts, alike};
 use super::filters::{Unschedulable, refusal_by_node};
-use super::nodes::{NodeIndex, Nodes};
+use super::nodes::{NodeIndex, Nodes, Nominated};
 use super::preemption::{Budget, Preemption, Victim, preempt};
 use super::standing::{self, Standing};
 use super::strategy::{Strategy, Turn, pick};
@@ -90,7 +90,7 @@ pub struct Scheduler {
     recorder: EventRecorder,
     nodes: Nodes,
     /// Who counts on each node, as the view shows it.
-    on: BTreeMap<Arc<str>, BTreeMap<Key, (Arc<PodFacts>, bool)>>,
+    on: BTreeMap<Arc<str>, BTreeMap<Key, Counted>>,
     budgets: BTreeMap<String, Vec<Budget>>,
     /// The node chosen last.
     last: Option<Arc<str>>,
@@ -113,6 +113,9 @@ pub struct Scheduler {
     /// What changed for the better, by node, and has not been looked at by the parked.
     gains: BTreeMap<Arc<str>, Obstacles>,
 }
+
+/// What a pod counts on its node, and whether it is being deleted.
+type Counted = (Arc<PodFacts>, bool);
 
 /// So many kin without a pending pod are remembered.
 const IDLE_MAX: usize = 32;
@@ -471,7 +474,12 @@ impl Scheduler {
             let name = self.nodes.name(at).clone();
             self.on.entry(name).or_default().insert(object.key(), (facts, leaving));
         }
-        if let Some((node, facts, leaving)) = before {
+        let Some((node, facts, leaving)) = before else { return };
+        let stays = new.and_then(counts).is_some_and(|(now, ..)| now == node);
+        if stays {
+            // It counts in another way, and takes the same room.
+            self.nodes.release(node, &facts, leaving);
+        } else {
             self.release(node, &facts, leaving);
         }
     }
@@ -840,7 +848,8 @@ impl Scheduler {
                 }
             }
             // Who waits for this very node does not stand in its own way.
-            let expected = self.nodes.facts(at).nominated.iter().map(|one| one.key.clone());
+            let expected = self.nodes.facts(at).nominated.iter().filter(|one| has_room(&self.nodes, at, one));
+            let expected = expected.map(|one| one.key.clone());
             woken.extend(expected);
             let reserves = |key: &&Key| self.pending[*key].reserved.iter().any(|one| one.node == name);
             woken.extend(self.reserving.iter().filter(reserves).cloned());
@@ -910,6 +919,8 @@ impl Scheduler {
             why.preemption = "preemption: not eligible due to a terminating pod on the nominated node.".into();
             return;
         }
+        // What was kept for the pod itself does not stand in its way.
+        self.give_up_nomination(key);
         self.stand(kin);
         let mut standing = self.kin.get_mut(&kin).and_then(|kin| kin.standing.take()).expect("it was made just now");
         let pods = |at: NodeIndex| self.on_node(self.nodes.name(at));
@@ -921,7 +932,6 @@ impl Scheduler {
             Ok(Preemption { node, victims }) => {
                 sometimes!(Preempted);
                 let node = self.nodes.name(node).clone();
-                self.give_up_nomination(key);
                 self.make_way(&node, &facts);
                 self.nodes.nominate(&node, key, &uid, &facts);
                 if let Some(pod) = self.pending.get_mut(key) {
@@ -931,10 +941,7 @@ impl Scheduler {
                     self.condemn(now, key, victim, out);
                 }
             }
-            Err(told) => {
-                self.give_up_nomination(key);
-                why.preemption = told;
-            }
+            Err(told) => why.preemption = told,
         }
     }
 }
@@ -944,7 +951,7 @@ impl Scheduler {
     /// Who is on a node, as the view shows it.
     fn on_node(&self, node: &str) -> Vec<Victim> {
         let all = self.on.get(node).into_iter().flatten();
-        let victim = |(key, (facts, leaving)): (&Key, &(Arc<PodFacts>, bool))| {
+        let victim = |(key, (facts, leaving)): (&Key, &Counted)| {
             let pod = self.pods.get::<Pod>(key)?;
             Some(Victim {
                 key: key.clone(),
@@ -1203,6 +1210,13 @@ fn looks_around(kin: &Kin, nodes: &Nodes) -> bool {
         Some(standing) => standing.looks_around(),
         None => nodes.neighbours().concern(&kin.facts),
     }
+}
+
+/// Whether a node has room by now for a pod that is expected there.
+fn has_room(nodes: &Nodes, at: NodeIndex, expected: &Nominated) -> bool {
+    let mut node = nodes.facts(at).clone();
+    node.nominated.retain(|one| *one.uid != *expected.uid);
+    refusal_by_node(&expected.facts, &node).is_none()
 }
 
 /// Whether the node for which others have gone takes the pod, which does not stand in its own way there.

@@ -118,23 +118,28 @@ pub fn scaled<T>(all: Vec<(T, [Option<i64>; ROWS])>) -> Vec<(T, [i64; ROWS])> {
 
 /// What a node's load counts: NodeResourcesFit by the strategy, and NodeResourcesBalancedAllocation.
 pub fn load(pod: &PodFacts, node: &NodeFacts, strategy: Strategy) -> i64 {
-    let free = free_share(pod, node);
+    let [cpu, memory] = free_shares(pod, node);
     match strategy {
-        Strategy::LeastAllocated => free + balance(pod, node),
-        Strategy::MostAllocated => WHOLE - free + balance(pod, node),
+        Strategy::LeastAllocated => (cpu + memory) / 2 + balance(pod, node),
+        Strategy::MostAllocated => WHOLE - (cpu + memory) / 2 + balance(pod, node),
+        Strategy::RequestedToCapacity(shape) => {
+            (shape.worth(WHOLE - cpu) + shape.worth(WHOLE - memory)) / 2 + balance(pod, node)
+        }
         Strategy::RoundRobin | Strategy::Random => 0,
     }
 }
 
-/// The share of cpu and memory that would be left free, on average: of [`WHOLE`].
-fn free_share(pod: &PodFacts, node: &NodeFacts) -> i64 {
+/// The shares of cpu and memory that would be left free: of [`WHOLE`].
+fn free_shares(pod: &PodFacts, node: &NodeFacts) -> [i64; 2] {
     let share = |offered: u64, used: u64, more: u64| {
         // Nothing offered counts as nothing left.
         (offered.saturating_sub(used.wrapping_add(more)) * WHOLE as u64).checked_div(offered).unwrap_or(0) as i64
     };
     let (used, more) = (&node.usage.amount, &pod.amount);
-    let cpu = share(node.allocatable_cpu_milli, used.ranked_cpu_milli, more.ranked_cpu_milli);
-    (cpu + share(node.allocatable_memory, used.ranked_memory, more.ranked_memory)) / 2
+    [
+        share(node.allocatable_cpu_milli, used.ranked_cpu_milli, more.ranked_cpu_milli),
+        share(node.allocatable_memory, used.ranked_memory, more.ranked_memory),
+    ]
 }
 
 /// How alike the shares of cpu and memory in use would be. Nothing for a pod that requests neither.

@@ -78,7 +78,7 @@ pub struct UpArgs {
     /// Who may ask.
     #[command(flatten)]
     pub access: AccessArgs,
-    /// Which node a pod goes to, among those it fits on: least-allocated, most-allocated, round-robin, random
+    /// Which node a pod goes to, among those it fits on: least-allocated, most-allocated, requested-to-capacity, round-robin, random
     #[arg(long, default_value = "least-allocated")]
     pub strategy: Strategy,
     /// Schedule pods with this schedulerName, too, by a strategy of their own; may be repeated
@@ -141,7 +141,7 @@ pub struct SchedulerArgs {
     /// Whom it asks.
     #[command(flatten)]
     pub server: ServerArgs,
-    /// Which node a pod goes to, among those it fits on: least-allocated, most-allocated, round-robin, random
+    /// Which node a pod goes to, among those it fits on: least-allocated, most-allocated, requested-to-capacity, round-robin, random
     #[arg(long, default_value = "least-allocated")]
     pub strategy: Strategy,
     /// Schedule pods with this schedulerName, too, by a strategy of their own; may be repeated

@@ -89,7 +89,8 @@ impl Near {
                 nodes.filter_map(|node| Some((node.metadata.name.as_str(), node.metadata.labels.get(&one.topology_key)?))).collect();
             let (mut least, mut most): (BTreeMap<&String, i32>, BTreeMap<&String, i32>) = Default::default();
             for place in places.values() {
-                (least.entry(place).or_default(), most.entry(place).or_default());
+                least.entry(place).or_default();
+                most.entry(place).or_default();
             }
             for object in self.told.objects().filter(|object| object.kind() == Kind::Pod) {
                 let Some(other) = object.get::<Pod>().filter(|other| counted(other)) else { continue };

@@ -45,10 +45,8 @@ impl Checker for Preempt {
 
     fn see(&mut self, _: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
-            Fact::Heard { who, input } if who.role == Role::Scheduler => {
-                if self.told.hear(who, input) {
-                    self.promised.clear();
-                }
+            Fact::Heard { who, input } if who.role == Role::Scheduler && self.told.hear(who, input) => {
+                self.promised.clear();
             }
             Fact::Sent { who, request, .. } if who.role == Role::Scheduler => match &request.verb {
                 Verb::Update { object, part: Part::Status } => {
