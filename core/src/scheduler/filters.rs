@@ -51,9 +51,11 @@ pub const FILTERS: &[Filter] = &[
         name: "TaintToleration",
         looks: Looks::Node(|pod, node| {
             let mut all = untolerated(&node.taints, &pod.spec.tolerations, KEEP_AWAY);
-            let unwell = |taint: &&Taint| matches!(taint.key.as_str(), taint::NOT_READY | taint::UNREACHABLE);
-            all.find(|taint| !(planted!(IgnoresTaints) || planted!(IgnoresReadiness) && unwell(taint)))
-                .map(|taint| Refusal::Untolerated(taint.clone()))
+            let seen = |taint: &&Taint| match taint.key.as_str() {
+                taint::NOT_READY | taint::UNREACHABLE => !planted!(IgnoresReadiness),
+                _ => !planted!(IgnoresTaints),
+            };
+            all.find(seen).map(|taint| Refusal::Untolerated(taint.clone()))
         }),
         why: "taints with `NoSchedule` or `NoExecute`. A node whose condition `Ready` is not `True` counts as tainted \
               from that moment on, whether somebody has put the taint on it yet or not",

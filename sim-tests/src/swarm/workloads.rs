@@ -14,9 +14,12 @@ use serde_json::{Value, json};
 /// What is asked for at the end is asked for once more: what was asked for while the server was away may come late.
 const AGAIN: Duration = Duration::from_secs(100);
 
+/// Adds one of a kind, by its number.
+type Drawing = fn(&Dice, u64, &mut Plan);
+
 /// Adds workloads to a plan.
 pub(super) fn draw(dice: &Dice, nodes: u64, plan: &mut Plan) {
-    let of_every_kind: [(&str, fn(&Dice, u64, &mut Plan)); 5] = [
+    let of_every_kind: [(&str, Drawing); 5] = [
         ("deployments", deployment),
         ("stateful sets", stateful_set),
         ("jobs", job),
