@@ -105,7 +105,9 @@ mod tests {
             let fence = Fence { lease: lease.clone(), uid: "u-1".into(), holder: holder.into(), term: -3 };
             assert_eq!(fence.to_string().parse(), Ok(fence));
         }
-        for text in ["", "a/b", "a; uid=; term=1; holder=", "a/b; uid=u; term=x; holder=h", "a/b; term=1; uid=u; holder=h"] {
+        for text in
+            ["", "a/b", "a; uid=; term=1; holder=", "a/b; uid=u; term=x; holder=h", "a/b; term=1; uid=u; holder=h"]
+        {
             assert!(text.parse::<Fence>().is_err(), "{text}");
         }
     }

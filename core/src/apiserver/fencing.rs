@@ -80,9 +80,9 @@ pub fn check(fence: &Fence, lease: Option<&Object>) -> Result<(), Status> {
         return Ok(());
     }
     sometimes!(WriteFenced);
-    let now = lease.and_then(Fence::of).map_or("is held by nobody".into(), |now| {
-        format!("is held by {}, term {}", now.holder, now.term)
-    });
+    let now = lease
+        .and_then(Fence::of)
+        .map_or("is held by nobody".into(), |now| format!("is held by {}, term {}", now.holder, now.term));
     let why = format!("it was written by {} in term {}, and the lease {now}: {}", fence.holder, fence.term, row.why);
     Err(Status::fenced(Kind::Lease, &fence.lease.name, &why))
 }

@@ -148,3 +148,145 @@ impl Program for Elected {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::kinds::Kind;
+    use crate::api::lease::Lease;
+    use crate::api::object::{Key, Object};
+    use crate::api::status::Status;
+    use crate::client::Ids;
+    use crate::program::{Part, Query, WatchEvent, WatchFrom};
+    use crate::time::Duration;
+
+    /// Watches pods from its first step on, deletes one at each, and says what it is told.
+    struct Busy {
+        ids: Ids,
+        life: u64,
+        began: bool,
+    }
+
+    impl Program for Busy {
+        fn step(&mut self, _: Now, input: Input, out: &mut Effects) {
+            if !std::mem::replace(&mut self.began, true) {
+                let watch = Verb::Watch { query: Query::all(Kind::Pod), from: WatchFrom::Start, bookmarks: false };
+                out.push(Effect::Call { call: self.ids.draw(), request: watch.into() });
+            }
+            if let Input::Event { call, .. } = &input {
+                out.log(crate::program::Level::Info, format!("life {} hears of call {}", self.life, call.0 & 0xff));
+                let delete = Verb::Delete { key: Key::new(Kind::Pod, "default", "a"), options: Default::default() };
+                out.push(Effect::Call { call: self.ids.draw(), request: delete.into() });
+            }
+        }
+    }
+
+    struct World {
+        program: Elected,
+        now: Now,
+        lease: Option<Object>,
+        sent: Vec<(CallId, crate::program::Request)>,
+        cancelled: Vec<CallId>,
+        heard: Vec<String>,
+    }
+
+    impl World {
+        fn step(&mut self, input: Input) {
+            let mut out = Effects::default();
+            self.program.step(self.now, input, &mut out);
+            for effect in out.list {
+                match effect {
+                    Effect::Call { call, request } if Elector::owns(call) => self.lease_call(call, request.verb),
+                    Effect::Call { call, request } => self.sent.push((call, request)),
+                    Effect::Cancel { call } => self.cancelled.push(call),
+                    Effect::Log { line, .. } => self.heard.push(line),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+
+        fn lease_call(&mut self, call: CallId, verb: Verb) {
+            let answer = match verb {
+                Verb::Get { key } => match self.lease.clone() {
+                    Some(object) => Answer::Object { object, created: false },
+                    None => Answer::Refused(Status::not_found(key.kind, &key.name)),
+                },
+                Verb::Create { object } | Verb::Update { object, .. } if object.kind() == Kind::Lease => {
+                    let object = object.with_meta(|meta| meta.uid = "u".into());
+                    self.lease = Some(object.clone());
+                    Answer::Object { object, created: false }
+                }
+                Verb::Update { part: Part::Main, .. } => return,
+                other => panic!("{other:?}"),
+            };
+            self.step(Input::Reply { call, answer });
+        }
+
+        fn pass(&mut self, secs: u64) {
+            self.now.mono = self.now.mono + Duration::from_secs(secs);
+            self.step(Input::Wake);
+        }
+    }
+
+    fn world() -> World {
+        let make = |life| -> Box<dyn Program> { Box::new(Busy { ids: Ids::in_space(1), life, began: false }) };
+        let program = Elected::new(Options::new("busy", "busy", "me", 1), Box::new(make));
+        let (sent, cancelled, heard) = Default::default();
+        World { program, now: Now::default(), lease: None, sent, cancelled, heard }
+    }
+
+    fn hears(call: CallId) -> Input {
+        Input::Event { call, event: WatchEvent::Bookmark(crate::program::Revision(1)) }
+    }
+
+    #[test]
+    fn what_a_life_asked_for_reaches_no_other_life() {
+        let mut world = world();
+        world.step(Input::Wake);
+        let watch = world.sent[0].0;
+        assert_eq!(world.sent[0].1.fence, None, "a read changes nothing");
+        world.step(hears(watch));
+        let fence = world.sent[1].1.fence.clone().unwrap();
+        assert_eq!((fence.term, fence.holder.as_str()), (0, "me"));
+
+        // It stands still for too long: forgotten, and begun anew under a new term.
+        world.pass(11);
+        assert_eq!(world.cancelled, [watch]);
+        world.pass(5);
+        world.step(hears(watch));
+        world.step(Input::Reply { call: watch, answer: Answer::Watching });
+        let again = world.sent[2].0;
+        assert_ne!(watch, again);
+        world.step(hears(again));
+        let lives: Vec<&String> = world.heard.iter().filter(|line| line.starts_with("life")).collect();
+        assert_eq!(lives, ["life 1 hears of call 1", "life 2 hears of call 1"]);
+        assert_eq!(world.sent[3].1.fence.as_ref().unwrap().term, 1);
+    }
+
+    #[test]
+    fn a_write_that_is_refused_for_its_lease_ends_the_life() {
+        let mut world = world();
+        world.step(Input::Wake);
+        world.step(hears(world.sent[0].0));
+        let (watch, write) = (world.sent[0].0, world.sent[1].0);
+        let refused = |call| Input::Reply { call, answer: Answer::Refused(Status::fenced(Kind::Lease, "busy", "no")) };
+        world.step(refused(CallId(write.0 ^ 1 << LIFE)));
+        assert!(world.cancelled.is_empty(), "another life's refusal says nothing of this one");
+        world.step(refused(write));
+        assert_eq!(world.cancelled, [watch]);
+        // The lease is as it was, but of a term that is over.
+        world.pass(3);
+        let lease: &Lease = world.lease.as_ref().unwrap().get().unwrap();
+        assert_eq!((lease.spec.lease_transitions, world.sent.len()), (Some(1), 3));
+    }
+
+    #[test]
+    fn at_its_end_it_gives_the_lease_back_and_hears_no_more() {
+        let mut world = world();
+        world.step(Input::Wake);
+        world.step(Input::Stop);
+        assert_eq!(world.cancelled, [world.sent[0].0]);
+        let lease: &Lease = world.lease.as_ref().unwrap().get().unwrap();
+        assert_eq!(lease.spec.holder_identity.as_deref(), Some(""));
+    }
+}

@@ -65,6 +65,24 @@ impl Options {
         }
     }
 
+    /// What is wrong with the times, in the words of the flags.
+    ///
+    /// Source: client-go, `leaderelection.NewLeaderElector`.
+    pub fn check(&self) -> Result<(), &'static str> {
+        let whole = self.duration.subsec_nanos() == 0 && i32::try_from(self.duration.as_secs()).is_ok();
+        match () {
+            _ if !whole => Err("the lease duration must be whole seconds, and not too many"),
+            _ if self.duration <= self.renew_deadline => {
+                Err("the lease duration must be greater than the renew deadline")
+            }
+            _ if self.renew_deadline <= self.retry + self.retry * JITTER.0 / JITTER.1 => Err(
+                "the renew deadline must be greater than the retry period with its jitter, which is 2.2 times as long",
+            ),
+            _ if self.retry < RETRY_MIN => Err("the retry period must be at least 100 ms"),
+            _ => Ok(()),
+        }
+    }
+
     fn key(&self) -> Key {
         Key::new(Kind::Lease, NAMESPACE, &self.lease)
     }
@@ -208,6 +226,9 @@ pub fn pages() -> Vec<Page> {
 /// Source: client-go, `leaderelection.JitterFactor`, 1.2.
 const JITTER: (u32, u32) = (6, 5);
 
+/// No lease is written more often.
+const RETRY_MIN: Duration = Duration::from_millis(100);
+
 /// What came of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Turn {
@@ -295,7 +316,10 @@ impl Elector {
     pub fn step(&mut self, now: Now, input: &Input, said: Said, out: &mut Effects) -> Option<Turn> {
         if !self.began {
             self.began = true;
-            out.log(Level::Info, format!("{}: attempting to acquire leader lease {}...", self.options.name, self.path()));
+            out.log(
+                Level::Info,
+                format!("{}: attempting to acquire leader lease {}...", self.options.name, self.path()),
+            );
         }
         let before = self.leads.as_ref().map(|led| led.fence.clone());
         if let Some(led) = &self.leads {
@@ -369,7 +393,8 @@ impl Elector {
 
     /// The lease is like this now.
     fn see(&mut self, now: Now, lease: Option<Object>, out: &mut Effects) {
-        let spec = |object: &Option<Object>| object.as_ref().and_then(Object::get::<Lease>).map(|lease| lease.spec.clone());
+        let spec =
+            |object: &Option<Object>| object.as_ref().and_then(Object::get::<Lease>).map(|lease| lease.spec.clone());
         if spec(&lease) != spec(&self.seen) {
             self.seen_at = now.mono;
         }
@@ -424,8 +449,9 @@ impl Elector {
             lease.into_object()
         });
         object.edit_as(|lease: &mut Lease| {
-            let LeaseSpec { holder_identity, lease_duration_seconds, acquire_time, renew_time, lease_transitions, .. } =
-                &mut lease.spec;
+            let LeaseSpec {
+                holder_identity, lease_duration_seconds, acquire_time, renew_time, lease_transitions, ..
+            } = &mut lease.spec;
             (*holder_identity, *lease_duration_seconds, *renew_time) = (Some(identity), Some(secs), at);
             match what {
                 Move::Make => (*acquire_time, *lease_transitions) = (at, Some(0)),
@@ -515,5 +541,315 @@ impl Elector {
         });
         out.push(Effect::Call { call: self.ids.draw(), request: Verb::Update { object, part: Part::Main }.into() });
         self.step_down(now, "it ends", out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::status::Status;
+    use crate::program::Revision;
+    use quickcheck::quickcheck;
+
+    fn options(identity: &str) -> Options {
+        Options::new("scheduler", "kube-scheduler", identity, 7)
+    }
+
+    /// What an API server does with leases.
+    #[derive(Default)]
+    struct Shelf {
+        lease: Option<Object>,
+        revision: u64,
+    }
+
+    impl Shelf {
+        fn answer(&mut self, verb: Verb) -> Answer {
+            match verb {
+                Verb::Get { key } => match &self.lease {
+                    Some(object) => Answer::Object { object: object.clone(), created: false },
+                    None => Answer::Refused(Status::not_found(key.kind, &key.name)),
+                },
+                Verb::Create { object } if self.lease.is_some() => {
+                    Answer::Refused(Status::already_exists(object.kind(), &object.meta().name))
+                }
+                Verb::Update { object, .. } if self.lease.as_ref().map(Object::revision) != Some(object.revision()) => {
+                    Answer::Refused(Status::stale(object.kind(), &object.meta().name))
+                }
+                Verb::Create { object } | Verb::Update { object, .. } => {
+                    self.revision += 1;
+                    let stored = object.with_meta(|meta| {
+                        meta.resource_version = self.revision.to_string();
+                        if meta.uid.is_empty() {
+                            meta.uid = format!("uid-{}", self.revision);
+                        }
+                    });
+                    self.lease = Some(stored.clone());
+                    Answer::Object { object: stored, created: false }
+                }
+                other => panic!("an elector does not ask for {other:?}"),
+            }
+        }
+
+        fn lease(&self) -> &Lease {
+            self.lease.as_ref().unwrap().get().unwrap()
+        }
+    }
+
+    /// Candidates, one clock, and a shelf with the lease.
+    struct World {
+        now: Now,
+        shelf: Shelf,
+        candidates: Vec<Candidate>,
+    }
+
+    struct Candidate {
+        elector: Elector,
+        fence: Option<Arc<Fence>>,
+        calls: Vec<(CallId, Verb)>,
+        wake_at: Option<Instant>,
+        heard: Vec<String>,
+        /// What it asks does not arrive.
+        cut_off: bool,
+        /// It does nothing at all.
+        frozen: bool,
+    }
+
+    impl World {
+        fn of(identities: &[&str]) -> Self {
+            let candidate = |identity: &&str| Candidate {
+                elector: Elector::new(options(identity)),
+                fence: None,
+                calls: Vec::new(),
+                wake_at: Some(Instant::default()),
+                heard: Vec::new(),
+                cut_off: false,
+                frozen: false,
+            };
+            let candidates = identities.iter().map(candidate).collect();
+            World { now: Now::default(), shelf: Shelf::default(), candidates }
+        }
+
+        fn step(&mut self, at: usize, input: &Input) {
+            let (one, mut out) = (&mut self.candidates[at], Effects::default());
+            match one.elector.step(self.now, input, Said::Nothing, &mut out) {
+                Some(Turn::Elected(fence)) => one.fence = Some(fence),
+                Some(Turn::Lost) => one.fence = None,
+                None => {}
+            }
+            one.wake_at = out.wake_at;
+            for effect in out.list {
+                match effect {
+                    Effect::Call { call, request } => match &request.verb {
+                        Verb::Update { object, .. } if object.kind() == Kind::Event => {}
+                        _ => one.calls.push((call, request.verb)),
+                    },
+                    Effect::Log { line, .. } => one.heard.push(line),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+
+        /// Everything that happens in some time, a tenth of a second each.
+        fn pass(&mut self, tenths: u64) {
+            for _ in 0..tenths {
+                self.now.mono = self.now.mono + Duration::from_millis(100);
+                self.now.wall = self.now.wall + Duration::from_millis(100);
+                for at in 0..self.candidates.len() {
+                    let one = &self.candidates[at];
+                    if one.frozen {
+                        continue;
+                    }
+                    if one.wake_at.is_some_and(|at| at <= self.now.mono) {
+                        self.step(at, &Input::Wake);
+                    }
+                    let calls = std::mem::take(&mut self.candidates[at].calls);
+                    for (call, verb) in calls {
+                        if !self.candidates[at].cut_off {
+                            let answer = self.shelf.answer(verb);
+                            self.step(at, &Input::Reply { call, answer });
+                        }
+                    }
+                }
+                assert!(
+                    self.leaders().len() <= 1 || self.candidates.iter().any(|one| one.frozen),
+                    "{:?}",
+                    self.leaders()
+                );
+            }
+        }
+
+        fn leaders(&self) -> Vec<&str> {
+            let leads = self.candidates.iter().filter(|one| one.fence.is_some());
+            leads.map(|one| one.elector.options.identity.as_str()).collect()
+        }
+    }
+
+    #[test]
+    fn one_leads_and_the_other_steps_in_when_the_lease_has_run_out() {
+        let mut world = World::of(&["a", "b"]);
+        world.pass(600);
+        assert_eq!((world.leaders(), world.shelf.lease().spec.lease_transitions), (vec!["a"], Some(0)));
+        world.candidates[0].frozen = true;
+        world.pass(145);
+        assert_eq!(world.leaders(), ["a"], "it stands still, and nobody may know yet");
+        world.pass(70);
+        assert_eq!(world.leaders(), ["a", "b"], "the one believes to lead, and cannot write");
+        let fence = world.candidates[1].fence.clone().unwrap();
+        assert_eq!((fence.holder.as_str(), fence.term), ("b", 1));
+        // The moment it wakes up it knows better, whatever it hears first.
+        world.candidates[0].frozen = false;
+        world.step(0, &Input::Wake);
+        assert_eq!(world.leaders(), ["b"]);
+        world.pass(600);
+        assert_eq!(world.leaders(), ["b"]);
+        let heard = &world.candidates[0].heard;
+        assert_eq!(heard[0], "scheduler: attempting to acquire leader lease kube-system/kube-scheduler...");
+        assert_eq!(heard[2], "scheduler: successfully acquired lease kube-system/kube-scheduler");
+        assert!(heard[3].starts_with("scheduler: stopped leading by lease"), "{heard:?}");
+        assert_eq!(heard[4], "scheduler: new leader elected: b");
+    }
+
+    #[test]
+    fn who_is_cut_off_stops_leading_before_another_may_begin() {
+        let mut world = World::of(&["a", "b"]);
+        world.pass(50);
+        world.candidates[0].cut_off = true;
+        world.pass(101);
+        assert!(world.leaders().is_empty());
+        world.pass(100);
+        assert_eq!(world.leaders(), ["b"]);
+        world.candidates[0].cut_off = false;
+        world.pass(300);
+        assert_eq!(world.leaders(), ["b"]);
+    }
+
+    #[test]
+    fn who_leads_again_does_so_in_a_new_term() {
+        let mut world = World::of(&["a"]);
+        world.pass(50);
+        let first = world.candidates[0].fence.clone().unwrap();
+        world.candidates[0].cut_off = true;
+        world.pass(110);
+        world.candidates[0].cut_off = false;
+        world.pass(60);
+        let second = world.candidates[0].fence.clone().unwrap();
+        assert_eq!((first.term, second.term, &first.uid), (0, 1, &second.uid));
+    }
+
+    #[test]
+    fn what_is_given_back_is_taken_at_the_next_look() {
+        let mut world = World::of(&["a", "b"]);
+        world.pass(50);
+        world.step(0, &Input::Stop);
+        let (_, verb) = world.candidates[0].calls.pop().unwrap();
+        world.candidates[0].frozen = true;
+        world.shelf.answer(verb);
+        assert_eq!(world.shelf.lease().spec.holder_identity.as_deref(), Some(""));
+        world.pass(46);
+        assert_eq!((world.leaders(), world.shelf.lease().spec.lease_transitions), (vec!["b"], Some(1)));
+        // Who stands by has nothing to give back.
+        let mut bystander = World::of(&["a", "b"]);
+        bystander.pass(50);
+        bystander.candidates[1].calls.clear();
+        bystander.step(1, &Input::Stop);
+        assert!(bystander.candidates[1].calls.is_empty());
+    }
+
+    #[test]
+    fn whoever_edits_or_deletes_the_lease_ends_a_time_of_leading() {
+        let mut world = World::of(&["a"]);
+        world.pass(50);
+        let first = world.candidates[0].fence.clone().unwrap();
+        world.shelf.lease = None;
+        world.pass(80);
+        let second = world.candidates[0].fence.clone().unwrap();
+        assert_ne!(first.uid, second.uid);
+        let given = world.shelf.lease.clone().unwrap().with(|lease: &mut Lease| {
+            lease.spec.holder_identity = Some("c".into());
+            lease.spec.lease_duration_seconds = Some(-5);
+        });
+        world.shelf.answer(Verb::Update { object: given, part: Part::Main });
+        world.pass(100);
+        let third = world.candidates[0].fence.clone().unwrap();
+        assert_eq!(third.term, second.term + 1, "{:?}", world.candidates[0].heard);
+    }
+
+    #[test]
+    fn the_holders_clock_does_not_count() {
+        // Renewed a year ago, or in a year, as it says.
+        for year in [-1, 1_i64] {
+            let mut lease = Lease::default();
+            let at = MicroTime::of(crate::time::Wall::from_secs(year * 31_536_000));
+            lease.spec = LeaseSpec {
+                holder_identity: Some("a".into()),
+                lease_duration_seconds: Some(15),
+                renew_time: Some(at),
+                ..Default::default()
+            };
+            let mut world =
+                World { shelf: Shelf { lease: Some(lease.into_object()), revision: 0 }, ..World::of(&["b"]) };
+            world.pass(145);
+            assert!(world.leaders().is_empty());
+            world.pass(60);
+            assert_eq!(world.leaders(), ["b"]);
+        }
+    }
+
+    quickcheck! {
+        /// Whoever is cut off, stands still or comes back, in any order: two lead only if one stands still, terms only
+        /// rise, and in the end somebody leads.
+        fn terms_rise_and_somebody_leads(script: Vec<(u8, u8)>) -> bool {
+            let mut world = World::of(&["a", "b", "c"]);
+            let mut terms: Vec<i32> = Vec::new();
+            for (what, tenths) in script {
+                let one = &mut world.candidates[usize::from(what) % 3];
+                match what / 3 % 4 {
+                    0 => one.cut_off = true,
+                    1 => one.frozen = true,
+                    _ => (one.cut_off, one.frozen) = (false, false),
+                }
+                let woken: Vec<usize> = (0..3).filter(|at| !world.candidates[*at].frozen).collect();
+                woken.into_iter().for_each(|at| world.step(at, &Input::Wake));
+                world.pass(u64::from(tenths));
+                terms.extend(world.shelf.lease.as_ref().map(|_| world.shelf.lease().spec.lease_transitions.unwrap()));
+            }
+            for at in 0..3 {
+                (world.candidates[at].cut_off, world.candidates[at].frozen) = (false, false);
+                world.step(at, &Input::Wake);
+            }
+            world.pass(250);
+            let holder = world.shelf.lease().spec.holder_identity.clone().unwrap();
+            terms.is_sorted() && world.leaders() == [holder.as_str()]
+        }
+
+        /// Waking for nothing adds nothing.
+        fn a_spurious_wake_adds_nothing(tenths: u8) -> bool {
+            let mut world = World::of(&["a", "b"]);
+            world.pass(u64::from(tenths));
+            (0..2).all(|at| {
+                let (elector, mut out) = (&mut world.candidates[at].elector, Effects::default());
+                elector.step(world.now, &Input::Wake, Said::Nothing, &mut out);
+                let mut again = Effects::default();
+                elector.step(world.now, &Input::Wake, Said::Nothing, &mut again);
+                again.list.is_empty() && again.wake_at == out.wake_at
+            })
+        }
+    }
+
+    #[test]
+    fn each_call_may_be_lost() {
+        for lost in 0..12 {
+            let (mut world, mut asked) = (World::of(&["a"]), 0);
+            for _ in 0..400 {
+                let calls = &mut world.candidates[0].calls;
+                asked += calls.len();
+                world.pass(1);
+                world.candidates[0].cut_off = asked == lost;
+            }
+            world.candidates[0].cut_off = false;
+            world.pass(100);
+            assert_eq!(world.leaders(), ["a"], "{lost}");
+            assert!(world.shelf.lease.as_ref().unwrap().revision() > Revision(0));
+        }
     }
 }
