@@ -111,6 +111,7 @@ checkers! {
     job        "S-job"       JobsCount;
     scale      "S-scale"     Scale;
     quota      "S-quota"     Quota;
+    lease      "S-lease"     Leases;
 }
 
 pub mod stable;
