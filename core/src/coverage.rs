@@ -62,6 +62,7 @@ sites! {
     DeletionAgain "a deletion under way was asked for again";
     DeletionCompleted "the last finalizer was taken away, and the object went";
     WriteWaits "a write waited for another one of the same object";
+    WriteFenced "a write was refused since its sender does not lead any more";
     WriteFailed "a write could not be stored";
     WatchExpired "a watch began before what is remembered";
     WatchOfFuture "a watch began after what is stored";
@@ -70,6 +71,8 @@ sites! {
     LeftSelection "an object left the selection of a watch without being gone";
     BookmarkSent "a quiet watch was told how far it has come";
     // Clients.
+    LeaderElected "a program was elected";
+    LeaderSteppedDown "a leader stopped leading";
     ListFailed "a list failed";
     WatchEnded "a watch ended, and was opened again where it was";
     ExpiredThenRelist "a watch had expired, and was begun with a list";

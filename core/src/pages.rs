@@ -4,7 +4,7 @@
 //! come from the code, only titles and introductions are prose.
 
 use crate::table::{Printed, Table};
-use crate::{apiserver, controllers, kubelet, scheduler};
+use crate::{apiserver, client, controllers, kubelet, scheduler};
 use std::collections::BTreeSet;
 use std::fmt::{Debug, Write};
 
@@ -44,6 +44,7 @@ pub fn pages() -> Vec<Page> {
         kubelet::pages(),
         apiserver::pages(),
         controllers::pages(),
+        client::leader::pages(),
     ]
     .concat()
 }

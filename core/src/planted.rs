@@ -103,6 +103,9 @@ mod table {
             EvictionNotCharged "eviction-not-charged" by "S-budget", "an eviction is granted without being written into its budget";
             QuotaRaced "quota-raced" by "S-quota", "what is on its way to the disk does not count against quotas";
             QuotaNotTold "quota-not-told" by "L-stable", "a quota's status does not follow when something goes";
+            FenceIgnored "fence-ignored" by "S-lease", "a write is admitted whatever became of the lease that it names";
+            TermIgnored "term-ignored" by "S-lease", "a lease that its holder took again counts as the one it had";
+            TakingNotAwaited "taking-not-awaited" by "S-lease", "a write is admitted while another's taking of the lease is on its way to the disk";
             OrphanIgnored "orphan-ignored" by "S-owner", "an owner deleted with Orphan is removed at once, and its children after it";
         }
         Client: {
@@ -114,6 +117,11 @@ mod table {
             RecreatedIsModified "recreated-is-modified" by "L-stable" "S-zombie" "P-total" "S-mono", "an object of the same name and another uid is taken for a change";
             NoExpectations "no-expectations" by "S-victim" "S-count" "L-hot", "what was asked for and is not seen yet is asked for again";
             QueueDropsFailed "queue-drops-failed" by "L-stable" "expected", "what failed once is not tried again";
+            LeaseTakenEarly "lease-taken-early" by "S-lease", "a lease is taken before it has run out";
+            HolderClockTrusted "holder-clock-trusted" by "S-lease", "how old a renewal is, is told by its holder's clock";
+            LeadsOnUnrenewed "leads-on-unrenewed" by "S-lease", "who cannot renew its lease leads on";
+            TermKept "term-kept" by "S-lease", "a lease is taken without a new term";
+            WritesUnfenced "writes-unfenced" by "S-lease", "a leader's writes do not say by which lease it leads";
             ConflictIsDone "conflict-is-done" by "L-stable" "expected", "a write that met a conflict is not tried again";
         }
         Scheduler: {

@@ -8,6 +8,7 @@
 
 use crate::access::User;
 use crate::api::kinds::Kind;
+use crate::api::lease::Fence;
 use crate::api::meta::MicroTime;
 use crate::api::name::Name;
 use crate::api::object::{Key, Object};
@@ -56,6 +57,9 @@ pub enum Input {
     Gone { from: RequestId },
     /// To the API server: what became of an [`Effect::Commit`]. Commits come back in the order of their revisions.
     Committed { commit: CommitId, outcome: Committed },
+    /// It ends, and in good order: what it asks for now is still done, what it does not ask for now never. Nothing
+    /// follows. A program that is killed hears nothing.
+    Stop,
 }
 
 /// What a program wants done. Nothing is left to choose: uid, revision, grace period and delay are in it.
@@ -159,11 +163,14 @@ pub struct Request {
     /// Who asks, where that decides about what is written: nobody grants more than they have.
     #[serde(default)]
     pub user: Option<Arc<User>>,
+    /// The lease under which it is written: refused when that is held by another, or anew.
+    #[serde(default)]
+    pub fence: Option<Arc<Fence>>,
 }
 
 impl From<Verb> for Request {
     fn from(verb: Verb) -> Self {
-        Request { verb, dry_run: false, manager: None, strict: false, user: None }
+        Request { verb, dry_run: false, manager: None, strict: false, user: None, fence: None }
     }
 }
 
@@ -188,6 +195,13 @@ pub enum Verb {
     Bind { key: Key, uid: Arc<str>, node: String },
     /// Remove an object, or begin to.
     Delete { key: Key, options: DeleteOptions },
+}
+
+impl Verb {
+    /// Whether nothing is changed by it.
+    pub fn is_read(&self) -> bool {
+        matches!(self, Verb::Get { .. } | Verb::List(_) | Verb::Watch { .. })
+    }
 }
 
 /// Which objects are meant by a list or a watch.

@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use miniku_core::client::informer::Counts;
 use miniku_core::kubelet::runtime::Command;
 use miniku_core::program::{CallId, Effect, Effects, Input, Level, Program, Query, Request};
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -117,9 +118,14 @@ impl Letterbox {
                 input = match next(&mail, clock, out.wake_at) {
                     // What has piled up before it was told to stop can be thousands of inputs.
                     Some(input) if !told.load(Ordering::Relaxed) => input,
-                    _ => return,
+                    _ => break,
                 };
             }
+            recording::step(notes.as_ref(), &mut *program, clock.now(), Input::Stop, &mut out);
+            let call = |effect: &Effect| if let Effect::Call { call, .. } = effect { Some(*call) } else { None };
+            let asked = out.list.iter().filter_map(call).collect();
+            out.list.drain(..).for_each(|effect| perform(effect, &mut *api, hands.as_deref_mut(), &own));
+            answered(&mail, asked);
         };
         let thread = std::thread::Builder::new().name(name.into()).stack_size(1 << 20).spawn(body)?;
         Ok(Daemon { inbox, stopped, thread: Some(thread), seen })
@@ -141,6 +147,21 @@ fn next(mail: &Receiver<Mail>, clock: Clock, wake_at: Option<miniku_core::time::
         Ok(Mail::Input(input)) => Some(input),
         Err(RecvTimeoutError::Timeout) => Some(Input::Wake),
         Ok(Mail::Stop) | Err(RecvTimeoutError::Disconnected) => None,
+    }
+}
+
+/// How long the answers to what a program asked for at its end are waited for.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// Waits until what was asked for has been done, or nobody can tell.
+fn answered(mail: &Receiver<Mail>, mut asked: BTreeSet<CallId>) {
+    let until = Instant::now() + LAST_ANSWERS;
+    while !asked.is_empty() {
+        match mail.recv_deadline(until) {
+            Ok(Mail::Input(Input::Reply { call, .. })) => drop(asked.remove(&call)),
+            Ok(_) => {}
+            Err(_) => return,
+        }
     }
 }
 
@@ -185,11 +206,16 @@ impl Daemon {
         self.seen.clone()
     }
 
-    /// Stops it, after the step under way.
-    pub fn stop(&mut self) {
+    /// Tells it to stop, and does not wait.
+    pub fn tell_to_stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
         // It may have stopped already.
         let _ = self.inbox.0.send(Mail::Stop);
+    }
+
+    /// Stops it, after the step under way and what it asks for at its end.
+    pub fn stop(&mut self) {
+        self.tell_to_stop();
         if let Some(thread) = self.thread.take() {
             // If it panicked, that was printed.
             let _ = thread.join();

@@ -10,19 +10,14 @@ use crate::world::{Birth, Maker, Part, ServerMaker, Setup, World};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::selector::LabelSelector;
 use miniku_core::apiserver::{self, ApiServer};
-use miniku_core::client::{Informer, informer};
-use miniku_core::controllers::disruption::{self, DisruptionController};
-use miniku_core::controllers::endpoints::{self, EndpointsController};
-use miniku_core::controllers::garbage::{self, GarbageCollector};
-use miniku_core::controllers::horizontal::{self, HorizontalController};
-use miniku_core::controllers::namespaces::{self, NamespaceController};
-use miniku_core::controllers::node_lifecycle::{self, NodeLifecycle};
-use miniku_core::controllers::workload::{self, WORKLOADS, WorkloadController};
+use miniku_core::client::{Informer, informer, leader};
+use miniku_core::controllers::{disruption, endpoints, garbage, horizontal, namespaces, node_lifecycle, workload};
 use miniku_core::kubelet::node::Facts;
 use miniku_core::kubelet::{Kubelet, Options as KubeletOptions};
 use miniku_core::program::{Effects, Input, Program, Query};
+use miniku_core::record;
 use miniku_core::rng::Draw;
-use miniku_core::scheduler::{Scheduler, SchedulerOptions, Strategy};
+use miniku_core::scheduler::{SchedulerOptions, Strategy};
 use miniku_core::sometimes;
 use miniku_core::store::Store;
 use miniku_core::time::{Duration, Now};
@@ -75,6 +70,10 @@ pub struct Settings {
     /// How many changes the API server remembers for watches; as many as it likes if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history: Option<usize>,
+    /// The scheduler and the controllers are elected, and so many more of each stand by; if absent there is one of each,
+    /// which nobody elects.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub standbys: Option<u32>,
 }
 
 impl Default for Settings {
@@ -85,9 +84,45 @@ impl Default for Settings {
             node_grace: node_lifecycle::NODE_GRACE,
             eviction_after: node_lifecycle::EVICTION_AFTER,
             history: None,
+            standbys: None,
         }
     }
 }
+
+/// A stand-by starts so much later than who stands by before it.
+const STANDBY_LATER: Duration = Duration::from_secs(1);
+
+/// Makes a program for these settings and a seed.
+type Made = fn(&Settings, u64) -> record::Birth;
+
+/// The scheduler and all controllers: what each is, its name, and how it is made.
+const PROGRAMS: &[(Role, &str, Made)] = &[
+    (Role::Scheduler, "scheduler", |settings, seed| {
+        record::Birth::Scheduler(SchedulerOptions { seed, strategy: settings.strategy, ..Default::default() })
+    }),
+    (Role::Workloads, "workloads", |_, seed| {
+        record::Birth::Workloads(workload::Options { seed, ..Default::default() })
+    }),
+    (Role::NodeLifecycle, "node-lifecycle", |settings, seed| {
+        let Settings { node_grace: grace, eviction_after, .. } = *settings;
+        let options = node_lifecycle::Options { grace, eviction_after, ..Default::default() };
+        record::Birth::NodeLifecycle { options, seed }
+    }),
+    (Role::Garbage, "garbage", |_, seed| record::Birth::Garbage { options: garbage::Options::default(), seed }),
+    (Role::Namespaces, "namespaces", |_, seed| record::Birth::Namespaces {
+        options: namespaces::Options::default(),
+        seed,
+    }),
+    (Role::Endpoints, "endpoints", |_, seed| record::Birth::Endpoints { options: endpoints::Options::default(), seed }),
+    (Role::Disruption, "disruption", |_, seed| record::Birth::Disruption {
+        options: disruption::Options::default(),
+        seed,
+    }),
+    (Role::Horizontal, "horizontal", |_, seed| record::Birth::Horizontal {
+        options: horizontal::Options::default(),
+        seed,
+    }),
+];
 
 /// Somebody who looks at the pods with a label, as `kubectl get --watch` does.
 struct Watcher(Informer);
@@ -158,43 +193,30 @@ impl Cluster {
 
     /// Adds the scheduler and all controllers, set like this.
     pub fn control_plane_with(self, settings: Settings) -> Self {
-        let Settings { strategy, node_grace, eviction_after, history } = settings;
-        let cluster = match history {
+        let cluster = match settings.history {
             None => self,
             Some(history) => self.server(move |birth, store| {
                 Box::new(ApiServer::new(apiserver::Options::with_seed(birth.seed), store.remembering(history)))
             }),
         };
-        cluster
-            .program(Role::Scheduler, "scheduler", move |birth| {
-                Box::new(Scheduler::new(SchedulerOptions { seed: birth.seed, strategy, ..Default::default() }))
+        PROGRAMS.iter().fold(cluster, |cluster, (role, name, made)| {
+            let Some(standbys) = settings.standbys else {
+                return cluster.program(*role, name, move |birth| made(&settings, birth.seed).program());
+            };
+            (0..=standbys).fold(cluster, |cluster, nth| {
+                let named = if nth == 0 { (*name).to_owned() } else { format!("{name}-{}", nth + 1) };
+                let mut cluster = cluster.program(*role, &named, move |birth| {
+                    let program = made(&settings, birth.seed);
+                    let identity = format!("{}_{}", birth.name, birth.life);
+                    let by = leader::Options::new(&program.name(), &program.lease(), &identity, birth.seed);
+                    program.elected(by).program()
+                });
+                // The first of each leads at first.
+                let part = cluster.setup.parts.iter_mut().find(|part| part.name == named).expect("it was just added");
+                part.starts = part.starts.map(|at| at + STANDBY_LATER * nth);
+                cluster
             })
-            .program(Role::Workloads, "workloads", |birth| {
-                Box::new(WorkloadController::new(
-                    WORKLOADS,
-                    workload::Options { seed: birth.seed, ..Default::default() },
-                ))
-            })
-            .program(Role::NodeLifecycle, "node-lifecycle", move |birth| {
-                let options =
-                    node_lifecycle::Options { grace: node_grace, eviction_after, ..node_lifecycle::Options::default() };
-                Box::new(NodeLifecycle::new(options, birth.seed))
-            })
-            .program(Role::Garbage, "garbage", |birth| {
-                Box::new(GarbageCollector::new(garbage::Options::default(), birth.seed))
-            })
-            .program(Role::Namespaces, "namespaces", |birth| {
-                Box::new(NamespaceController::new(namespaces::Options::default(), birth.seed))
-            })
-            .program(Role::Endpoints, "endpoints", |birth| {
-                Box::new(EndpointsController::new(endpoints::Options::default(), birth.seed))
-            })
-            .program(Role::Disruption, "disruption", |birth| {
-                Box::new(DisruptionController::new(disruption::Options::default(), birth.seed))
-            })
-            .program(Role::Horizontal, "horizontal", |birth| {
-                Box::new(HorizontalController::new(horizontal::Options::default(), birth.seed))
-            })
+        })
     }
 
     /// Adds a program, or replaces the one of this name: a wrong one, to see whether it is caught.

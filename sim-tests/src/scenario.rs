@@ -228,6 +228,9 @@ impl Nodes {
 /// No run needs more, and each costs memory.
 const NODES_MAX: usize = 20_000;
 
+/// More of a kind than anybody runs.
+const STANDBYS_MAX: u32 = 8;
+
 /// Kinds whose pods can be meant by the name of their maker.
 const MAKERS: &[Kind] = &[Kind::ReplicaSet, Kind::Deployment, Kind::DaemonSet, Kind::Job];
 
@@ -472,6 +475,9 @@ impl Scenario {
     /// What is wrong with it, and where: names of nodes, programs and objects that are not there, times out of order.
     pub(crate) fn check(&self) -> Result<(), (String, String)> {
         self.cluster.nodes.check().map_err(|what| ("cluster.nodes".to_owned(), what))?;
+        if let Some(many) = self.cluster.settings.standbys.filter(|many| *many > STANDBYS_MAX) {
+            return Err(("cluster.settings.standbys".into(), format!("{many} are more than {STANDBYS_MAX}")));
+        }
         let nodes: BTreeSet<String> = self.cluster.nodes.shapes().into_iter().map(|shape| shape.name).collect();
         let known = |what: &str, name: &str, all: &BTreeSet<String>| match all.contains(name) {
             true => Ok(()),

@@ -531,7 +531,7 @@ pub fn is_beat(input: &Input, effects: &[Effect]) -> bool {
         Effect::Log { level, .. } => *level == Level::Debug,
     });
     let input_beats = match input {
-        Input::Wake | Input::Reply { .. } | Input::Event { .. } | Input::Committed { .. } => true,
+        Input::Wake | Input::Stop | Input::Reply { .. } | Input::Event { .. } | Input::Committed { .. } => true,
         Input::Request { request, .. } => request_beats(request) || effects.is_empty(),
         Input::Ended { .. } | Input::Measured { .. } | Input::Runtime(_) | Input::Gone { .. } => effects.is_empty(),
     };
@@ -745,6 +745,7 @@ fn usage(pod: &PodUsage) -> String {
 pub fn input(input: &Input, from: &str) -> String {
     match input {
         Input::Wake => "wakes".into(),
+        Input::Stop => "is told to end".into(),
         Input::Reply { answer: of, .. } => format!("got {}", answer(of)),
         Input::Event { event: of, .. } => format!("sees {}", event(of)),
         Input::Ended { .. } => "watch ended".into(),
@@ -836,6 +837,7 @@ pub fn about(input: &Input) -> Option<About> {
         | Input::Ended { .. }
         | Input::Measured { .. }
         | Input::Gone { .. }
-        | Input::Committed { .. } => None,
+        | Input::Committed { .. }
+        | Input::Stop => None,
     }
 }

@@ -1504,6 +1504,7 @@ fn kind_of(input: &Input) -> u64 {
         Input::Measured { call, .. } => 10 ^ call.0 << 4,
         Input::Request { from, .. } => 6 ^ from.0 << 4,
         Input::Gone { from } => 7 ^ from.0 << 4,
+        Input::Stop => 11,
         Input::Committed { commit, outcome } => match outcome {
             Committed::At(Revision(revision)) => 8 ^ commit.0 << 4 ^ revision << 24,
             Committed::Conflict | Committed::Failed(_) => 9 ^ commit.0 << 4,

@@ -298,6 +298,16 @@ impl Status {
         Status::conflict(kind, name, why)
     }
 
+    /// Who writes does not lead any more.
+    pub fn fenced(kind: Kind, name: &str, why: &str) -> Self {
+        Status::conflict(kind, name, why).because(FENCED, why.to_owned())
+    }
+
+    /// Whether it says that who wrote does not lead any more.
+    pub fn is_fenced(&self) -> bool {
+        self.details.as_ref().is_some_and(|details| details.causes.iter().any(|cause| cause.reason == FENCED))
+    }
+
     /// What is asked for is to be newer than all the server knows.
     ///
     /// Source: `k8s.io/apiserver/pkg/storage`, `NewTooLargeResourceVersionError`.
@@ -366,6 +376,9 @@ impl Status {
 
 /// Source: `k8s.io/apimachinery/pkg/apis/meta/v1`, `CauseTypeResourceVersionTooLarge`.
 const TOO_LARGE: &str = "ResourceVersionTooLarge";
+
+/// miniku's own: Kubernetes has no word for a writer that does not lead any more.
+const FENCED: &str = "LeaseNotHeld";
 
 fn details(row: &KindRow, name: &str) -> Details {
     Details { name: name.into(), group: row.group.into(), kind: row.plural.into(), ..Default::default() }

@@ -12,6 +12,7 @@ pub mod definitions;
 pub mod deletion;
 pub mod discovery;
 pub mod eviction;
+pub mod fencing;
 pub mod fields;
 mod limits;
 pub mod origin;
@@ -44,6 +45,14 @@ pub fn pages() -> Vec<pages::Page> {
                  durable: no two evictions spend the same disruption, and one that is asked for again spends none.",
             )
             .decides(&eviction::EVICTION),
+        pages::Page::new("fencing", "Whether a leader's write may still be made", "the API server")
+            .says(
+                "Of several schedulers or controllers one leads, by a lease: see [`leader`](leader.md). Its writes say by \
+                 which lease, of which uid, held by whom and in which term. The lease is looked at in the step that admits \
+                 the write; while the lease itself is being written, the write waits. Over HTTP it is the header \
+                 `Miniku-Lease`: see [why](../why/leader-election.md). Writes that name no lease are not asked.",
+            )
+            .decides(&fencing::FENCING),
         quota::page(),
         pages::Page::new("origin", "Whether a request may have been made by a web page", "every HTTP server of miniku")
             .says(

@@ -15,6 +15,7 @@ use crate::apiserver::admission;
 use crate::apiserver::definitions::Definitions;
 use crate::apiserver::deletion::{self, Outcome};
 use crate::apiserver::eviction;
+use crate::apiserver::fencing;
 use crate::apiserver::limits;
 use crate::apiserver::own;
 use crate::apiserver::pods;
@@ -100,7 +101,7 @@ struct Pending {
     last: Option<Object>,
     answer: Then,
     /// What is asked when it is durable, instead of an answer.
-    next: Option<Verb>,
+    next: Option<Request>,
 }
 
 /// What is said when a write is durable.
@@ -449,12 +450,19 @@ impl ApiServer {
             }
             _ => None,
         };
-        let alone = [Some(&key), Some(&within).filter(|_| makes), charges.as_ref()].into_iter().flatten();
+        let fence = request.fence.clone();
+        let lease = fence.as_ref().map(|fence| &fence.lease).filter(|_| !planted!(TakingNotAwaited));
+        let alone = [Some(&key), Some(&within).filter(|_| makes), charges.as_ref(), lease].into_iter().flatten();
         for waits_for in alone.chain(&decided_by) {
             if let Some(waiting) = self.busy.get_mut(waits_for) {
                 sometimes!(WriteWaits);
                 return waiting.push_back((from, request));
             }
+        }
+        if let Some(fence) = &fence
+            && let Err(status) = fencing::check(fence, self.store.get(&fence.lease))
+        {
+            return out.push(Effect::Answer { to: from, answer: Answer::Refused(status) });
         }
         let dry_run = request.dry_run;
         let author =
@@ -475,7 +483,7 @@ impl ApiServer {
             Ok(Admitted::First { object, next }) => {
                 let pending =
                     self.commit(Some(from), object.key(), object.revision(), Some(object), Then::Changed, out);
-                pending.next = Some(next);
+                pending.next = Some(Request { fence, ..next.into() });
             }
         }
     }
@@ -746,7 +754,7 @@ impl ApiServer {
             }
         };
         match (from, next) {
-            (Some(from), Some(next)) if !matches!(told, Answer::Refused(_)) => self.write(now, from, next.into(), out),
+            (Some(from), Some(next)) if !matches!(told, Answer::Refused(_)) => self.write(now, from, next, out),
             (Some(to), _) => out.push(Effect::Answer { to, answer: told }),
             (None, _) => {}
         }
@@ -884,7 +892,8 @@ impl Program for ApiServer {
             | Input::Event { .. }
             | Input::Ended { .. }
             | Input::Measured { .. }
-            | Input::Runtime(_) => {}
+            | Input::Runtime(_)
+            | Input::Stop => {}
         }
         if self.incomplete_until.is_some_and(|at| at <= now.mono) {
             self.complete(now, out);

@@ -3,9 +3,11 @@
 pub mod backoff;
 pub mod calls;
 pub mod deadlines;
+pub mod elected;
 pub mod events;
 pub mod expectations;
 pub mod informer;
+pub mod leader;
 
 pub use backoff::{Backoff, Tries};
 pub use calls::{Calls, Ids};

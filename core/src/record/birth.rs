@@ -2,6 +2,8 @@
 
 use crate::api::object::Object;
 use crate::apiserver::{self, ApiServer};
+use crate::client::elected::Elected;
+use crate::client::leader;
 use crate::controllers::disruption::{self, DisruptionController};
 use crate::controllers::endpoints::{self, EndpointsController};
 use crate::controllers::garbage::{self, GarbageCollector};
@@ -11,6 +13,7 @@ use crate::controllers::node_lifecycle::{self, NodeLifecycle};
 use crate::controllers::workload::{self, WORKLOADS, WorkloadController};
 use crate::kubelet::{self, Kubelet};
 use crate::program::{Program, Revision};
+use crate::rng::Draw;
 use crate::scheduler::{Scheduler, SchedulerOptions};
 use crate::store::Store;
 use serde::{Deserialize, Serialize};
@@ -39,6 +42,8 @@ pub enum Birth {
     Horizontal { options: horizontal::Options, seed: u64 },
     /// A node's kubelet.
     Kubelet(Box<kubelet::Options>),
+    /// One of these, while it leads: made anew each time, with a seed of its own.
+    Elected { by: leader::Options, program: Box<Birth> },
 }
 
 /// What an API server begins with.
@@ -74,6 +79,7 @@ impl Birth {
             Birth::Disruption { .. } => "disruption".into(),
             Birth::Horizontal { .. } => "horizontal".into(),
             Birth::Kubelet(options) => format!("kubelet-{}", options.node),
+            Birth::Elected { program, .. } => program.name(),
         }
     }
 
@@ -90,7 +96,44 @@ impl Birth {
             Birth::Disruption { options, seed } => Box::new(DisruptionController::new(options, seed)),
             Birth::Horizontal { options, seed } => Box::new(HorizontalController::new(options, seed)),
             Birth::Kubelet(options) => Box::new(Kubelet::new(*options)),
+            Birth::Elected { by, program } => {
+                let seeds = Draw::new(by.seed).key("life");
+                let make = move |nth| program.as_ref().clone().with_seed(seeds.count(nth).u64()).program();
+                Box::new(Elected::new(by, Box::new(make)))
+            }
         }
+    }
+
+    /// The same program with another seed, as another start would have it.
+    pub fn with_seed(mut self, to: u64) -> Self {
+        match &mut self {
+            Birth::ApiServer(birth) => birth.options.seed = to,
+            Birth::Scheduler(options) => options.seed = to,
+            Birth::Workloads(options) => options.seed = to,
+            Birth::Kubelet(options) => options.seed = to,
+            Birth::NodeLifecycle { seed, .. }
+            | Birth::Garbage { seed, .. }
+            | Birth::Namespaces { seed, .. }
+            | Birth::Endpoints { seed, .. }
+            | Birth::Disruption { seed, .. }
+            | Birth::Horizontal { seed, .. } => *seed = to,
+            Birth::Elected { by, .. } => by.seed = to,
+        }
+        self
+    }
+
+    /// The lease by which it is elected, where several of it run.
+    pub fn lease(&self) -> String {
+        match self {
+            Birth::Scheduler(_) => "kube-scheduler".into(),
+            // Kubernetes' controllers are one program and have one lease. Here each is a program, and can lead alone.
+            _ => format!("kube-controller-manager-{}", self.name()),
+        }
+    }
+
+    /// The same program, elected: it runs while it leads.
+    pub fn elected(self, by: leader::Options) -> Self {
+        Birth::Elected { by, program: Box::new(self) }
     }
 
     /// The objects that it begins with: an API server's.
@@ -105,7 +148,8 @@ impl Birth {
             | Birth::Endpoints { .. }
             | Birth::Disruption { .. }
             | Birth::Horizontal { .. }
-            | Birth::Kubelet(_) => &[],
+            | Birth::Kubelet(_)
+            | Birth::Elected { .. } => &[],
         }
     }
 

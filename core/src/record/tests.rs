@@ -180,6 +180,7 @@ fn request(g: &mut Gen) -> Request {
         manager: Some("kubectl".into()).filter(|_| any(g)),
         strict: any(g),
         user: None,
+        fence: None,
     }
 }
 

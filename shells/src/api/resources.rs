@@ -6,9 +6,10 @@ use crate::api::shown::{Shape, Shown};
 use crate::api::{Api, lists, logs, reply, scale, streams, tokens, watch};
 use crate::host::FromServer;
 use crate::http::Respond;
-use crate::http::{Asked, Exchange, Reply};
+use crate::http::{Asked, Exchange, LEASE, Reply};
 use miniku_core::access::User;
 use miniku_core::api::kinds::Kind;
+use miniku_core::api::lease::Fence;
 use miniku_core::api::namespace;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::served::{Form, Served};
@@ -196,7 +197,15 @@ fn request(
         _ => return Err(Status::no_such_method()),
     };
     let strict = params.field_validation == FieldValidation::Strict;
-    Ok((Request { verb, dry_run, manager: manager(asked, params), strict, user: None }, warnings))
+    let (manager, fence) = (manager(asked, params), fence(asked)?);
+    Ok((Request { verb, dry_run, manager, strict, user: None, fence }, warnings))
+}
+
+/// The lease by which the client says that it leads.
+pub fn fence(asked: Asked) -> Result<Option<Arc<Fence>>, Status> {
+    let header = asked.headers.lease;
+    let read = (!header.is_empty()).then(|| header.parse().map(Arc::new)).transpose();
+    read.map_err(|why| Status::failure(Reason::BadRequest, format!("header {LEASE}: {why}")))
 }
 
 /// A request with its user, where it grants access to others.
@@ -473,6 +482,7 @@ fn eviction(asked: Asked, key: &Key, params: &Params) -> Result<(DeleteOptions, 
 fn delete_collection(api: &Api, exchange: Exchange, resource: &Resource, params: &Params, shown: &Shown) {
     let deleted = params.query(resource.kind(), resource.namespace.as_deref()).and_then(|query| {
         let (options, dry_run) = params::delete_options(&plain(exchange.asked())?, params)?;
+        let fence = fence(exchange.asked())?;
         let (revision, items) = match api.host.ask(Verb::List(query)) {
             Answer::List { revision, items } => (revision, items),
             Answer::Refused(status) => return Err(status),
@@ -482,8 +492,8 @@ fn delete_collection(api: &Api, exchange: Exchange, resource: &Resource, params:
             // Gone meanwhile is as good; another object of the same name was not meant.
             let options = DeleteOptions { uid: Some(item.meta().uid.clone()), ..options.clone() };
             let verb = Verb::Delete { key: item.key(), options };
-            if let Answer::Refused(status) = api.host.ask(Request { dry_run, ..verb.into() })
-                && !matches!(status.reason, Some(Reason::NotFound | Reason::Conflict))
+            if let Answer::Refused(status) = api.host.ask(Request { dry_run, fence: fence.clone(), ..verb.into() })
+                && (!matches!(status.reason, Some(Reason::NotFound | Reason::Conflict)) || status.is_fenced())
             {
                 return Err(status);
             }

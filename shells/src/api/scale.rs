@@ -47,7 +47,8 @@ fn answer(
     let write = |said: &Value| {
         let verb = Verb::Merge { key: key(resource), patch: patch(said, paths), part: Part::Scale };
         let manager = resources::manager(exchange.asked(), params);
-        let request = Request { dry_run: params.dry_run, manager, ..verb.into() };
+        let fence = resources::fence(exchange.asked())?;
+        let request = Request { dry_run: params.dry_run, manager, fence, ..verb.into() };
         object(api.host.ask(request)).map(|object| scale(&object, paths))
     };
     match exchange.method() {

@@ -150,6 +150,9 @@ pub struct SchedulerArgs {
     /// Serve health and metrics here
     #[arg(long, value_name = "HOST:PORT")]
     pub metrics_address: Option<Address>,
+    /// Whether it is elected.
+    #[command(flatten)]
+    pub election: ElectionArgs,
     /// How it watches.
     #[command(flatten)]
     pub watch: WatchArgs,
@@ -173,6 +176,9 @@ pub struct ControllerArgs {
     /// Serve health and metrics here
     #[arg(long, value_name = "HOST:PORT")]
     pub metrics_address: Option<Address>,
+    /// Whether it is elected.
+    #[command(flatten)]
+    pub election: ElectionArgs,
     /// How they watch.
     #[command(flatten)]
     pub watch: WatchArgs,
@@ -311,6 +317,24 @@ pub struct WatchArgs {
     /// After this time a watch is begun anew
     #[arg(long, default_value = "5m", value_parser = durations::parse, value_name = "DURATION")]
     pub watch_timeout: Duration,
+}
+
+/// Of several that do the same, one works. The words are kube-scheduler's.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct ElectionArgs {
+    /// Work only while elected by a lease in kube-system, so that several may run
+    #[arg(long, default_value_t = true, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(action = clap::ArgAction::Set)]
+    pub leader_elect: bool,
+    /// A lease that was not renewed for so long may be taken by another
+    #[arg(long, default_value = "15s", value_parser = durations::parse, value_name = "DURATION")]
+    pub leader_elect_lease_duration: Duration,
+    /// Who could not renew its lease for so long stops working
+    #[arg(long, default_value = "10s", value_parser = durations::parse, value_name = "DURATION")]
+    pub leader_elect_renew_deadline: Duration,
+    /// How often a lease is renewed, or looked at
+    #[arg(long, default_value = "2s", value_parser = durations::parse, value_name = "DURATION")]
+    pub leader_elect_retry_period: Duration,
 }
 
 /// The pause of programs that work in a loop; here it is how often everything is looked at again.

@@ -3,6 +3,7 @@
 use crate::client::credentials::Credentials;
 use crate::client::socket::Sockets;
 use crate::client::wire::{self, HttpRequest};
+use crate::http::LEASE;
 use std::fmt;
 use std::io::{self, BufReader, Read};
 use std::net::{IpAddr, SocketAddr};
@@ -268,6 +269,9 @@ impl Connection {
         let uri = format!("{}{}", self.server, request.target);
         let builder = ureq::http::Request::builder().method(request.method.as_str()).uri(uri);
         let mut builder = builder.header("Accept", request.accept);
+        if let Some(lease) = &request.lease {
+            builder = builder.header(LEASE, lease.as_str());
+        }
         if let Some(who) = self.credentials.header() {
             builder = builder.header("Authorization", who);
         }

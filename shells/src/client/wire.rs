@@ -27,6 +27,8 @@ pub struct HttpRequest {
     pub accept: &'static str,
     /// Its body, if it has one.
     pub body: Option<Body>,
+    /// The lease by which whoever sends it leads.
+    pub lease: Option<String>,
 }
 
 /// What is done.
@@ -82,7 +84,7 @@ pub const APPLY_PATCH: &str = "application/apply-patch+yaml";
 impl HttpRequest {
     /// Asks for something.
     pub fn get(target: impl Into<String>) -> Self {
-        HttpRequest { method: Method::Get, target: target.into(), accept: JSON, body: None }
+        HttpRequest { method: Method::Get, target: target.into(), accept: JSON, body: None, lease: None }
     }
 
     /// The same with a JSON body.
@@ -93,7 +95,8 @@ impl HttpRequest {
 
     /// The same with a body of any type.
     pub fn with_body(method: Method, target: impl Into<String>, content_type: &'static str, bytes: Vec<u8>) -> Self {
-        HttpRequest { method, target: target.into(), accept: JSON, body: Some(Body { content_type, bytes }) }
+        let body = Some(Body { content_type, bytes });
+        HttpRequest { method, target: target.into(), accept: JSON, body, lease: None }
     }
 
     /// The same, answered in another form if the server knows it.
@@ -108,6 +111,10 @@ impl HttpRequest {
 
 /// The HTTP request that says the same as this one.
 pub fn request(request: &Request) -> HttpRequest {
+    HttpRequest { lease: request.fence.as_ref().map(|fence| fence.to_string()), ..asked(request) }
+}
+
+fn asked(request: &Request) -> HttpRequest {
     let dry = || request.dry_run.then(|| ("dryRun", "All".to_owned()));
     let write = |path: String| paths::with_query(&path, dry());
     match &request.verb {
@@ -440,6 +447,7 @@ mod tests {
     use miniku_core::api::object::Key;
     use miniku_core::api::selector::{parse_field_selector, parse_label_selector};
     use miniku_core::program::Propagation;
+    use std::sync::Arc;
 
     fn pod() -> Object {
         let text = br#"{"metadata":{"name":"a","namespace":"x"},"spec":{"containers":[]},"status":{}}"#;
@@ -513,7 +521,13 @@ mod tests {
             r#"DELETE /api/v1/namespaces/x/pods/a application/json: {"apiVersion":"v1","gracePeriodSeconds":0,"kind":"DeleteOptions","preconditions":{"resourceVersion":"9","uid":"u"},"propagationPolicy":"Foreground"}"#,
         );
         let dry = Request { dry_run: true, ..Verb::Create { object: pod() }.into() };
-        assert_eq!(request(&dry).target, "/api/v1/namespaces/x/pods?dryRun=All");
+        assert_eq!(
+            (request(&dry).target.as_str(), request(&dry).lease),
+            ("/api/v1/namespaces/x/pods?dryRun=All", None)
+        );
+        let text = "kube-system/kube-scheduler; uid=u; term=3; holder=h_1";
+        let fenced = Request { fence: Some(Arc::new(text.parse().unwrap())), ..dry };
+        assert_eq!(request(&fenced).lease.as_deref(), Some(text));
     }
 
     #[test]

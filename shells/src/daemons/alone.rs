@@ -29,6 +29,7 @@ fn over_http(target: &Target, watch: &WatchArgs) -> Box<dyn Api> {
 fn run(name: &str, signals: &Signals, mut daemons: Vec<Daemon>) -> Result<(), DaemonError> {
     let signal = signals.wait()?;
     log::info!("{name}: {signal}: stopping");
+    daemons.iter().for_each(Daemon::tell_to_stop);
     daemons.iter_mut().for_each(Daemon::stop);
     Ok(())
 }
@@ -59,6 +60,7 @@ pub fn scheduler(args: &SchedulerArgs) -> Result<(), DaemonError> {
     let signals = Signals::block()?;
     let informer = parts::informer_options(Some(&args.watch), args.sync.sync_interval);
     let program = parts::scheduler(args.strategy, &args.profile, informer);
+    let program = parts::elected(program, &parts::identity()?, &args.election)?;
     let recorder = parts::recorder(&args.record)?;
     let target = target(&args.server)?;
     log::info!("scheduler: asking {}", target.server);
@@ -88,7 +90,11 @@ pub fn controller(args: &ControllerArgs) -> Result<(), DaemonError> {
     let recorder = parts::recorder(&args.record)?;
     let target = target(&args.server)?;
     log::info!("controller: asking {}", target.server);
-    let start = |program| parts::start(program, clock, over_http(&target, &args.watch), recorder.as_ref());
+    let identity = parts::identity()?;
+    let start = |program| {
+        let program = parts::elected(program, &identity, &args.election)?;
+        parts::start(program, clock, over_http(&target, &args.watch), recorder.as_ref())
+    };
     let daemons = parts::controllers(args.eviction_timeout, informer).into_iter().map(start);
     let daemons = daemons.collect::<Result<Vec<_>, _>>()?;
     let _metrics = metrics(args.metrics_address.as_ref(), &daemons)?;

@@ -1,7 +1,9 @@
 //! What daemons are put together from.
 
 use crate::api::Api as HttpApi;
-use crate::cli::daemons::{AccessArgs, ListenArgs, RecordArgs, Runtime, ServiceArgs, StateArgs, Store, WatchArgs};
+use crate::cli::daemons::{
+    AccessArgs, ElectionArgs, ListenArgs, RecordArgs, Runtime, ServiceArgs, StateArgs, Store, WatchArgs,
+};
 use crate::clock::{self, Clock};
 use crate::daemons::{DaemonError, access};
 use crate::driver::{Api, Daemon, Hands, Letterbox};
@@ -14,10 +16,11 @@ use crate::http::{self, Serving};
 use crate::node::{Fake, Namespaces, NodeServer, Share, facts};
 use crate::recording::Recorder;
 use miniku_core::apiserver::{self, services};
-use miniku_core::client::{Backoff, informer};
+use miniku_core::client::{Backoff, informer, leader};
 use miniku_core::controllers::{disruption, endpoints, garbage, horizontal, namespaces, node_lifecycle, workload};
 use miniku_core::kubelet;
 use miniku_core::record::Birth;
+use miniku_core::rng::Draw;
 use miniku_core::scheduler::{SchedulerOptions, Strategy};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -134,6 +137,31 @@ pub fn controllers(eviction_after: Duration, informer: informer::Options) -> Vec
         Birth::Disruption { options: disruption::Options { informer }, seed: clock::seed() },
         Birth::Horizontal { options: horizontal::Options { informer, ..Default::default() }, seed: clock::seed() },
     ]
+}
+
+/// Who this process is among all that may be elected: its machine, and a number of its own.
+///
+/// Source: kube-scheduler, `cmd/kube-scheduler/app`: host name, `_`, uuid.
+pub fn identity() -> Result<String, DaemonError> {
+    let host = nix::unistd::gethostname().map_err(|error| DaemonError(format!("the host's name: {error}")))?;
+    // It is sent in a header.
+    let host = host.to_string_lossy().replace(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '-', "-");
+    Ok(format!("{host}_{}", Draw::new(clock::seed()).uuid()))
+}
+
+/// The program, elected if the flags say so.
+pub fn elected(program: Birth, identity: &str, election: &ElectionArgs) -> Result<Birth, DaemonError> {
+    if !election.leader_elect {
+        return Ok(program);
+    }
+    let by = leader::Options {
+        duration: election.leader_elect_lease_duration,
+        renew_deadline: election.leader_elect_renew_deadline,
+        retry: election.leader_elect_retry_period,
+        ..leader::Options::new(&program.name(), &program.lease(), identity, clock::seed())
+    };
+    by.check().map_err(|why| DaemonError(format!("leader election: {why}")))?;
+    Ok(program.elected(by))
 }
 
 /// Starts a program.

@@ -28,9 +28,14 @@ pub struct Headers<'a> {
     pub authorization: &'a str,
     /// Which program the client is.
     pub user_agent: &'a str,
+    /// The lease by which the client leads.
+    pub lease: &'a str,
     /// Whether the client speaks for somebody else; for whom is in the headers themselves.
     pub impersonates: bool,
 }
+
+/// The header that says by which lease whoever writes leads. Kubernetes has none.
+pub const LEASE: &str = "Miniku-Lease";
 
 impl<'a> Headers<'a> {
     /// Whether the answer may be packed by gzip.
@@ -58,6 +63,7 @@ impl<'a> Headers<'a> {
                 6 if name.eq_ignore_ascii_case("accept") => &mut headers.accept,
                 10 if name.eq_ignore_ascii_case("user-agent") => &mut headers.user_agent,
                 12 if name.eq_ignore_ascii_case("content-type") => &mut headers.content_type,
+                12 if name.eq_ignore_ascii_case(LEASE) => &mut headers.lease,
                 13 if name.eq_ignore_ascii_case("authorization") => &mut headers.authorization,
                 15 if name.eq_ignore_ascii_case("accept-encoding") => &mut headers.accept_encoding,
                 _ => continue,

@@ -24,7 +24,7 @@ mod refusal;
 mod server;
 mod wording;
 
-pub use asked::{Asked, Headers};
+pub use asked::{Asked, Headers, LEASE};
 pub use at_once::{AtOnce, Growing, Reply, Respond};
 pub use client::{Client, Departure};
 pub use exchange::{Exchange, Stream};

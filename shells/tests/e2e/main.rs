@@ -12,6 +12,7 @@ mod cli;
 mod daemons;
 mod down;
 mod durability;
+mod election;
 mod http;
 mod pods;
 mod quickstart;

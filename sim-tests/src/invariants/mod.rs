@@ -113,6 +113,7 @@ checkers! {
     preempt    "S-preempt"   Preempt;
     near       "S-near"      Near;
     quota      "S-quota"     Quota;
+    lease      "S-lease"     Leases;
 }
 
 pub mod stable;

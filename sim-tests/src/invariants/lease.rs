@@ -1,0 +1,219 @@
+//! S-lease: Of several that do the same one leads: its writes name its lease and are stored only while the lease is as it took it, a lease that is held is taken by another only after it has not changed for as long as it is good, and in a new term, and nobody asks for a write whose lease has run out.
+//!
+//! How long a lease is good counts from when a change of it was stored: nobody can have seen it earlier. Clocks may run 5 %
+//! too fast. Leases of nodes have no terms, and are nobody else's.
+//! Catches: an API server that lets a former leader write; a stand-by without patience; a leader that does not notice.
+
+use super::{Broken, Checker};
+use crate::truth::{Fact, Sight, Truth};
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::lease::{Fence, Lease};
+use miniku_core::api::object::{Key, Object};
+use miniku_core::client::leader;
+use miniku_core::program::{Answer, RequestId, Revision, Verb};
+use miniku_core::store::Change;
+use miniku_core::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// The leases, and what is asked under them.
+#[derive(Default)]
+pub struct Leases {
+    /// By whom each lease was held, and from which revision on.
+    held: BTreeMap<Key, Vec<(Revision, Option<Fence>)>>,
+    /// When each time of leading was renewed last, and for how long.
+    renewed: BTreeMap<Fence, (Instant, Duration)>,
+    /// What was asked under a lease, and after which revision.
+    sent: BTreeMap<RequestId, (Arc<Fence>, Revision)>,
+    /// Who wants to lead, and in which life.
+    candidates: BTreeSet<(Arc<str>, u32)>,
+}
+
+/// Requests whose answers are lost never close; so many are remembered.
+const REMEMBERED: usize = 65_536;
+
+fn is_election(key: &Key) -> bool {
+    key.kind == Kind::Lease && &*key.namespace == leader::NAMESPACE
+}
+
+fn subject(verb: &Verb) -> Option<Key> {
+    match verb {
+        Verb::Create { object } | Verb::Update { object, .. } => Some(object.key()),
+        Verb::Merge { key, .. } | Verb::Patch { key, .. } | Verb::Bind { key, .. } | Verb::Delete { key, .. } => {
+            Some(key.clone())
+        }
+        Verb::Get { .. } | Verb::List(_) | Verb::Watch { .. } => None,
+    }
+}
+
+impl Leases {
+    fn changed(&mut self, now: Instant, change: &Change) -> Result<(), Broken> {
+        let lease = |object: &Option<Object>| object.as_ref().and_then(Object::get::<Lease>).cloned();
+        let new = lease(&change.new);
+        let (was, is) = (lease(&change.old).as_ref().and_then(Fence::of), new.as_ref().and_then(Fence::of));
+        if let (Some(was), Some(is)) = (&was, &is)
+            && (&was.holder, &was.uid) != (&is.holder, &is.uid)
+        {
+            let objects = change.old.iter().chain(&change.new);
+            if was.term == is.term && was.uid == is.uid {
+                return Err(Broken::by(format!("{} takes {} and leaves its term at {}", is.holder, is.lease, is.term)).with(objects));
+            }
+            if let Some((at, good)) = self.renewed.get(was)
+                && now.since(*at) < *good * 100 / 105
+            {
+                let secs = now.since(*at).as_secs_f64();
+                return Err(Broken::by(format!("{} takes {} {secs:.1} s after {} renewed it", is.holder, is.lease, was.holder)).with(objects));
+            }
+        }
+        if let (Some(is), Some(new)) = (&is, &new) {
+            let good = u64::try_from(new.spec.lease_duration_seconds.unwrap_or(0)).unwrap_or(0);
+            self.renewed.insert(is.clone(), (now, Duration::from_secs(good)));
+        }
+        let held = self.held.entry(change.key.clone()).or_default();
+        if held.last().map(|(_, fence)| fence) != Some(&is) {
+            held.push((change.revision, is));
+        }
+        Ok(())
+    }
+
+    /// The change that an answer tells of, if the request made one.
+    fn made<'a>(truth: &'a Truth, answer: &Answer, after: Revision) -> Option<&'a Change> {
+        match answer {
+            Answer::Object { object, .. } if object.revision() > after => {
+                truth.change(object.revision()).filter(|change| change.key == object.key())
+            }
+            Answer::Removed(status) => {
+                let uid = &status.details.as_ref()?.uid;
+                let removed = |change: &&Change| {
+                    change.new.is_none() && change.old.as_ref().is_some_and(|old| old.meta().uid == *uid)
+                };
+                truth.history.iter().rev().take_while(|change| change.revision > after).find(removed)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Checker for Leases {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Durable, Sight::Sent, Sight::Answered]
+    }
+
+    fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
+        match fact {
+            Fact::Durable { change } if is_election(&change.key) => self.changed(truth.now, change),
+            Fact::Sent { who, id, request } => {
+                let Some(subject) = subject(&request.verb) else { return Ok(()) };
+                if is_election(&subject) {
+                    self.candidates.insert((who.name.clone(), who.life));
+                    return Ok(());
+                }
+                let Some(fence) = &request.fence else {
+                    // What it tells of its election is no doing of a leader.
+                    let tells = subject.kind == Kind::Event;
+                    return match self.candidates.contains(&(who.name.clone(), who.life)) && !tells {
+                        true => Err(Broken::by(format!("{who} writes {subject} and does not say by which lease"))),
+                        false => Ok(()),
+                    };
+                };
+                if let Some((at, good)) = self.renewed.get(fence.as_ref())
+                    && truth.now.since(*at) > *good
+                {
+                    let secs = truth.now.since(*at).as_secs_f64();
+                    return Err(Broken::by(format!("{who} asks to write {subject} {secs:.1} s after its lease was renewed")));
+                }
+                self.sent.insert(*id, (fence.clone(), truth.disk.revision()));
+                if self.sent.len() > REMEMBERED {
+                    self.sent.pop_first();
+                }
+                Ok(())
+            }
+            Fact::Answered { id, answer } => {
+                let Some((fence, after)) = self.sent.remove(id) else { return Ok(()) };
+                let Some(change) = Leases::made(truth, answer, after) else { return Ok(()) };
+                let held = self.held.get(&fence.lease).into_iter().flatten();
+                let then = held.rev().find(|(from, _)| *from < change.revision).and_then(|(_, fence)| fence.as_ref());
+                if then == Some(fence.as_ref()) {
+                    return Ok(());
+                }
+                let now = then.map_or("is held by nobody".into(), |then| format!("is {}'s, term {}", then.holder, then.term));
+                let what = format!("{} was written @{} by {} in term {}, when the lease {now}", change.key, change.revision, fence.holder, fence.term);
+                Err(Broken::by(what).with(change.new.iter().chain(&change.old)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::forged::{Story, pod, who};
+    use super::*;
+    use crate::truth::Role;
+    use miniku_core::program::Request;
+    use serde_json::{Value, json};
+
+    fn lease(holder: &str, term: i32, renewed: u32) -> Value {
+        json!({"kind": "Lease", "metadata": {"name": "kube-scheduler", "namespace": "kube-system", "uid": "u"},
+            "spec": {"holderIdentity": holder, "leaseDurationSeconds": 15, "leaseTransitions": term,
+                "renewTime": format!("2026-01-01T00:00:{renewed:02}.000000Z")}})
+    }
+
+    fn under(change: &Change) -> Arc<Fence> {
+        Arc::new(Fence::of(change.new.as_ref().unwrap().get().unwrap()).unwrap())
+    }
+
+    fn create() -> Request {
+        Verb::Create { object: crate::plan::object(pod("a", "", "Pending")) }.into()
+    }
+
+    #[test]
+    fn fires_on_a_lease_that_is_taken_early_or_in_the_same_term() {
+        let mut story = Story::<Leases>::new();
+        story.put(lease("a", 0, 0)).unwrap();
+        story.pass(10).unwrap();
+        story.put(lease("a", 0, 10)).unwrap();
+        story.pass(14).unwrap();
+        assert!(story.put(lease("b", 1, 24)).unwrap_err().what.contains("14.0 s after a renewed it"));
+        let mut story = Story::<Leases>::new();
+        story.put(lease("a", 0, 0)).unwrap();
+        story.pass(16).unwrap();
+        story.put(lease("b", 1, 16)).unwrap();
+        story.pass(16).unwrap();
+        assert!(story.put(lease("a", 1, 32)).unwrap_err().what.contains("leaves its term at 1"));
+    }
+
+    #[test]
+    fn fires_on_a_write_under_a_lease_that_was_taken() {
+        let mut story = Story::<Leases>::new();
+        let fence = under(&story.put(lease("a", 0, 0)).unwrap());
+        let (leader, request) = (who(Role::Scheduler, "scheduler"), Request { fence: Some(fence), ..create() });
+        story.see(Fact::Sent { who: &leader, id: RequestId(1), request: &request }).unwrap();
+        story.see(Fact::Sent { who: &leader, id: RequestId(2), request: &request }).unwrap();
+        let made = story.put(pod("a", "", "Pending")).unwrap().new.unwrap();
+        story.see(Fact::Answered { id: RequestId(1), answer: &Answer::Object { object: made, created: true } }).unwrap();
+        story.pass(16).unwrap();
+        story.put(lease("b", 1, 16)).unwrap();
+        let made = story.put(pod("b", "", "Pending")).unwrap().new.unwrap();
+        let answer = Answer::Object { object: made, created: true };
+        let broken = story.see(Fact::Answered { id: RequestId(2), answer: &answer }).unwrap_err();
+        assert!(broken.what.ends_with("by a in term 0, when the lease is b's, term 1"), "{}", broken.what);
+    }
+
+    #[test]
+    fn fires_on_a_leader_that_asks_too_late_or_names_no_lease() {
+        let mut story = Story::<Leases>::new();
+        let change = story.put(lease("a", 0, 0)).unwrap();
+        let (leader, object) = (who(Role::Scheduler, "scheduler"), change.new.clone().unwrap());
+        let renewal = Verb::Create { object }.into();
+        story.see(Fact::Sent { who: &leader, id: RequestId(1), request: &renewal }).unwrap();
+        let broken = story.see(Fact::Sent { who: &leader, id: RequestId(2), request: &create() }).unwrap_err();
+        assert!(broken.what.ends_with("does not say by which lease"));
+        let request = Request { fence: Some(under(&change)), ..create() };
+        story.pass(15).unwrap();
+        story.see(Fact::Sent { who: &leader, id: RequestId(3), request: &request }).unwrap();
+        story.pass(1).unwrap();
+        let broken = story.see(Fact::Sent { who: &leader, id: RequestId(4), request: &request }).unwrap_err();
+        assert!(broken.what.contains("16.0 s after its lease was renewed"), "{}", broken.what);
+    }
+}
