@@ -83,7 +83,7 @@ fn meta(g: &mut Gen) -> Value {
 }
 
 fn object(g: &mut Gen) -> Object {
-    let pod = |g: &mut Gen| json!({"containers": some(g, container), "nodeName": text(g), "affinity": value(g, 2)});
+    let pod = |g: &mut Gen| json!({"containers": some(g, container), "nodeName": text(g), "dnsConfig": value(g, 2)});
     let condition =
         |g: &mut Gen| json!({"type": "Ready", "status": "True", "lastTransitionTime": time(g), "z": value(g, 1)});
     let kind = one_of(g, Kind::BUILT_IN);
