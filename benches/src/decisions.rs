@@ -16,6 +16,7 @@ use miniku_core::program::{
 use miniku_core::scheduler::{Scheduler, SchedulerOptions};
 use miniku_core::store::Store;
 use miniku_core::time::{Instant as Mono, Now, Wall};
+use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 /// Runs those that were chosen.
@@ -23,7 +24,13 @@ pub fn run(chosen: &Chosen, rows: &mut Vec<Row>) {
     for count in [100, 1000, 5000] {
         let name = format!("scheduler, event to bind/nodes={count}");
         if chosen.has(&name) {
-            rows.push(scheduling(&name, count));
+            let nodes = (0..count).map(|nth| at(&node(&format!("node-{nth:04}"), true), 1)).collect();
+            rows.push(scheduling(&name, nodes, Vec::new(), &pod("pod", "test")));
+        }
+    }
+    for load in LOADS {
+        if chosen.has(load.name) {
+            rows.push(scheduling_under(load));
         }
     }
     let name = "apiserver, strategic merge patch of a pod";
@@ -66,18 +73,20 @@ const NOW: Now = Now { mono: Mono::from_nanos(1), wall: Wall::from_secs(1_800_00
 
 /// A scheduler that sees a new pod, asks to bind it, hears that it is done and sees it bound. In a cluster without load:
 /// pods go once they are bound.
-fn scheduling(name: &str, count: usize) -> Row {
-    let nodes: Vec<Object> = (0..count).map(|nth| at(&node(&format!("node-{nth:04}"), true), 1)).collect();
+fn scheduling(name: &str, nodes: Vec<Object>, bound: Vec<Object>, template: &Object) -> Row {
     let (mut scheduler, mut out) = (Scheduler::new(SchedulerOptions::default()), Effects::default());
     let mut watch = CallId(0);
     scheduler.step(NOW, Input::Wake, &mut out);
-    // Both views list, then watch.
+    // All views list, then watch.
     for _ in 0..2 {
         for effect in std::mem::take(&mut out.list) {
             let Effect::Call { call, request } = effect else { continue };
             let answer = match request.verb {
                 Verb::List(query) if query.kind == Kind::Node => {
                     Answer::List { revision: Revision(1), items: nodes.clone() }
+                }
+                Verb::List(query) if query.kind == Kind::Pod => {
+                    Answer::List { revision: Revision(1), items: bound.clone() }
                 }
                 Verb::List(_) => Answer::List { revision: Revision(1), items: Vec::new() },
                 Verb::Watch { query, .. } => {
@@ -91,7 +100,6 @@ fn scheduling(name: &str, count: usize) -> Row {
             scheduler.step(NOW, Input::Reply { call, answer }, &mut out);
         }
     }
-    let template = pod("pod", "test");
     let (mut nth, mut revision) = (0_u64, 1);
     measure(name, None, |count| {
         let mut took = Duration::ZERO;
@@ -131,6 +139,84 @@ fn scheduling(name: &str, count: usize) -> Row {
         }
         took
     })
+}
+
+/// A cluster with something in it that makes decisions harder.
+struct Load {
+    name: &'static str,
+    nodes: usize,
+    /// So many pods like those that come are bound already, each to the next node.
+    bound: usize,
+    /// What the spec of the pods has beside a container.
+    spec: fn() -> Value,
+}
+
+/// Requests and taints, constraints, neighbours; and more and more pods that are there already.
+const LOADS: &[Load] = &[
+    Load { name: "scheduler, requests and taints/nodes=100", nodes: 100, bound: 0, spec: plain },
+    Load { name: "scheduler, requests and taints/nodes=1000", nodes: 1000, bound: 0, spec: plain },
+    Load { name: "scheduler, requests and taints/nodes=5000", nodes: 5000, bound: 0, spec: plain },
+    Load { name: "scheduler, requests and taints/nodes=5000/pods=1000", nodes: 5000, bound: 1_000, spec: plain },
+    Load { name: "scheduler, requests and taints/nodes=5000/pods=10000", nodes: 5000, bound: 10_000, spec: plain },
+    Load { name: "scheduler, requests and taints/nodes=5000/pods=100000", nodes: 5000, bound: 100_000, spec: plain },
+    Load { name: "scheduler, topology spread/nodes=100", nodes: 100, bound: 100, spec: spread },
+    Load { name: "scheduler, topology spread/nodes=1000", nodes: 1000, bound: 1000, spec: spread },
+    Load { name: "scheduler, topology spread/nodes=5000", nodes: 5000, bound: 5000, spec: spread },
+    Load { name: "scheduler, pod anti-affinity/nodes=1000", nodes: 1000, bound: 900, spec: anti_affinity },
+    Load { name: "scheduler, pod anti-affinity/nodes=5000", nodes: 5000, bound: 4500, spec: anti_affinity },
+];
+
+fn plain() -> Value {
+    json!({})
+}
+
+fn spread() -> Value {
+    json!({"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule",
+        "labelSelector": {"matchLabels": {"app": "web"}}}]})
+}
+
+fn anti_affinity() -> Value {
+    json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
+        [{"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": "host"}]}}})
+}
+
+/// The same as [`scheduling`], on nodes with a taint, half of which pods do not tolerate, and with pods that request
+/// something.
+fn scheduling_under(load: &Load) -> Row {
+    let changed = |object: Object, change: &dyn Fn(&mut Value)| {
+        let mut value = object.to_value();
+        change(&mut value);
+        at(&Object::from_value(object.kind(), value).expect("it is well formed"), 1)
+    };
+    let nodes = (0..load.nodes).map(|nth| {
+        let name = format!("node-{nth:04}");
+        changed(node(&name, true), &|value| {
+            let key = if nth % 2 == 0 { "tolerated" } else { "other" };
+            let labels = json!({"host": name, "zone": format!("zone-{}", nth % 10)});
+            value["metadata"]["labels"] = labels;
+            // Where all nodes are needed, they are all tolerated.
+            value["spec"] = json!({"taints": [{"key": key, "value": "", "effect": "NoSchedule"}]});
+        })
+    });
+    let template = |name: &str, node: Option<String>| {
+        changed(pod(name, "web"), &|value| {
+            let spec = value["spec"].as_object_mut().expect("a pod has a spec");
+            spec.extend((load.spec)().as_object().expect("it has fields").clone());
+            spec.insert("tolerations".into(), json!([{"key": "tolerated", "operator": "Exists"}]));
+            if (load.spec)() != plain() {
+                spec.insert("tolerations".into(), json!([{"operator": "Exists"}]));
+            }
+            spec["containers"][0]["resources"] = json!({"requests": {"cpu": "10m", "memory": "16Mi"}});
+            if let Some(node) = &node {
+                spec.insert("nodeName".into(), json!(node));
+            }
+        })
+    };
+    let bound = (0..load.bound).map(|nth| {
+        let object = template(&format!("bound-{nth}"), Some(format!("node-{:04}", nth % load.nodes)));
+        object.with_meta(|meta| meta.uid = format!("uid-bound-{nth}"))
+    });
+    scheduling(load.name, nodes.collect(), bound.collect(), &template("pod", None))
 }
 
 /// A kubelet's write of a status, with so many watching all pods: admitted, committed at once, told to all of them.

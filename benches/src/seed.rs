@@ -22,7 +22,7 @@ use miniku_core::api::selector::{FieldSelector, LabelSelector, parse_label_selec
 use miniku_core::client::informer;
 use miniku_core::controllers::workload::{self, WORKLOADS, WorkloadController};
 use miniku_core::program::{DeleteOptions, Query, Revision, Verb, WatchEvent, WatchFrom};
-use miniku_core::scheduler::{Nodes, Turn, pick};
+use miniku_core::scheduler::{Nodes, Standing, Strategy, Turn, pick};
 use miniku_core::store::Store;
 use std::sync::{PoisonError, RwLock, mpsc};
 use std::time::{Duration, Instant};
@@ -134,16 +134,17 @@ fn pick_node(name: &str, count: usize, go: f64) -> Row {
     let pod = pod("pod", "test");
     measure_each(name, Some(go), || {
         let mut nodes = view(&served.list(Query::all(Kind::Node)));
-        let facts = nodes.pod_facts(pod.get::<Pod>().expect("it is one"));
-        pick(&Turn::default(), &facts, &nodes).expect("there is room")
+        let facts = nodes.pod_facts(pod.get::<Pod>().expect("it is one"), &[]);
+        pick(&Turn::default(), &Standing::new(facts, Strategy::default(), &nodes), &nodes).expect("there is room")
     })
 }
 
 fn pick_node_from_view(name: &str, count: usize, go: f64) -> Row {
     let mut nodes = view(&nodes(count, |_| true));
-    let facts = nodes.pod_facts(pod("pod", "test").get::<Pod>().expect("it is one"));
+    let facts = nodes.pod_facts(pod("pod", "test").get::<Pod>().expect("it is one"), &[]);
+    let standing = Standing::new(facts, Strategy::default(), &nodes);
     measure_each(name, Some(go), || {
-        pick(&Turn::default(), std::hint::black_box(&facts), &nodes).expect("there is room")
+        pick(&Turn::default(), std::hint::black_box(&standing), &nodes).expect("there is room")
     })
 }
 
@@ -160,8 +161,8 @@ fn schedule_one() -> Row {
             let pods = served.list(unbound.clone());
             let mut nodes = view(&served.list(Query::all(Kind::Node)));
             let one: &Pod = pods[0].get().expect("it is one");
-            let facts = nodes.pod_facts(one);
-            let at = pick(&Turn::default(), &facts, &nodes).expect("there is room");
+            let standing = Standing::new(nodes.pod_facts(one, &[]), Strategy::default(), &nodes);
+            let at = pick(&Turn::default(), &standing, &nodes).expect("there is room");
             let (key, uid) = (pods[0].key(), one.metadata.uid.as_str().into());
             served.ask(Verb::Bind { key: key.clone(), uid, node: (**nodes.name(at)).into() });
             took += began.elapsed();

@@ -45,6 +45,7 @@ sites! {
     JobFailed "a job failed";
     JobBacksOff "a job waited before it made another pod";
     ManyTimesMissed "a cron job had missed more than a hundred times";
+    ChildrenCompared "a view was behind for so long that the children were asked for, and it showed them all";
     ChildConfirmed "a status waited until the API server had confirmed what is said in it";
     StrayReleased "a pod was let go whose job was gone";
     // The API server.
@@ -84,6 +85,8 @@ sites! {
     RetriedMany "something had failed eight times in a row";
     WorkAgainInTime "something was looked at again because of its failure";
     // The scheduler.
+    Preempted "pods had to go for a more important one";
+    NominatedBound "a pod got the node for which others had gone";
     NoNodeFits "no node took a pod";
     NoNodes "there was no node at all";
     WokenByRoom "a pod that waited was woken by a change of a node";

@@ -139,6 +139,15 @@ mod table {
             IgnoresMemory "ignores-memory" by "S-fit", "requests of memory are not looked at";
             PriorityReversed "priority-reversed" by "L-sched", "the least important pod is decided first";
             TakesEndingNodes "takes-ending-nodes" by "S-where", "pods are bound to nodes that are being deleted";
+            IgnoresTaints "ignores-taints" by "S-where", "taints of nodes are not looked at";
+            IgnoresPorts "ignores-ports" by "S-near", "two pods with the same host port are bound to one node";
+            IgnoresSkew "ignores-skew" by "S-near", "topologySpreadConstraints are not looked at";
+            IgnoresAntiAffinity "ignores-anti-affinity" by "S-near", "a pod's own required anti-affinity is not looked at";
+            AntiAffinityOneSided "anti-affinity-one-sided" by "S-near", "the anti-affinity of pods that are there does not count for those that come";
+            IgnoresGates "ignores-gates" by "S-where", "a pod with scheduling gates is bound";
+            PreemptsEquals "preempts-equals" by "S-preempt", "pods of the same priority have to go";
+            PreemptsAtOnce "preempts-at-once" by "S-preempt", "pods that have to go get no time to end";
+            NeverPreempts "never-preempts" by "S-preempt", "preemptionPolicy Never is not looked at";
         }
         ReplicaSet: {
             RandomNames "random-names" by "S-count", "child names differ in each life, so that a creation asked for twice makes twins";
@@ -168,12 +177,12 @@ mod table {
             BrakeOff "brake-off" by "S-brake", "nodes are emptied at the same pace however many are silent";
             NodesClock "nodes-clock" by "S-evict", "the age of a lease is reckoned from the node's own clock";
             EvictionNotCancelled "eviction-not-cancelled" by "S-evict", "a node that is heard again goes on losing its pods";
-            QuestionForgotten "question-forgotten" by "L-stable", "when the API server does not answer, the node's deadline is not set again";
+            QuestionForgotten "question-forgotten" by "L-stable" "expected", "when the API server does not answer, the node's deadline is not set again";
             EmptiesMost "empties-most" by "S-brake", "nodes of a small cluster are emptied while most are silent";
             EmptiesAtOnce "empties-at-once" by "S-brake", "silent nodes are emptied all at once";
             AsksOnce "asks-once" by "S-evict", "before pods are evicted the lease is not looked at again";
             TolerationIgnored "toleration-ignored" by "S-evict", "pods leave a tainted node at once, whatever they tolerate";
-            TimeNotAnew "time-not-anew" by "S-evict", "a pod's time goes on counting while its node is back";
+            TimeGoesOn "time-goes-on" by "S-evict", "a pod leaves when its time is up, though the taint is gone";
             TaintsStay "taints-stay" by "L-stable", "a node that is well again keeps its taints";
             SilentStayReady "silent-stay-ready" by "L-stable", "pods of silent nodes go on being called ready";
         }

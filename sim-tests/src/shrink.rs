@@ -1,6 +1,6 @@
 //! Shrinking: a failing scenario made as small as it can be while it fails in the same way.
 //!
-//! Each step tries something simpler and keeps it if the same statement is still broken: an earlier end, fewer entries
+//! Each step tries something simpler and keeps it if the same statement is still broken in the same words: an earlier end, fewer entries
 //! (by halves, then one by one), fewer nodes, fewer replicas, shorter and rounder times, ordinary machines and links.
 //! Since draws are keyed, taking one entry out leaves the noise of all others as it was. Steps are repeated until none
 //! helps, or the runs are used up. Where an expectation is not met, what operators ask for stays as it is: without it,
@@ -36,6 +36,12 @@ pub fn shrink(scenario: &Scenario, seed: u64, most: usize, seen: impl FnMut(&Sce
     Some(Shrunk { scenario: best, violation, runs })
 }
 
+/// What is said of a violation, without numbers and names: one statement can be broken in many ways.
+fn words(what: &str) -> Vec<&str> {
+    let is_word = |word: &&str| word.chars().all(|one| one.is_ascii_lowercase() || one == ',' || one == ':');
+    what.split_whitespace().filter(is_word).collect()
+}
+
 struct Search<S> {
     best: Scenario,
     violation: Violation,
@@ -59,6 +65,7 @@ impl<S: FnMut(&Scenario, usize)> Search<S> {
         let world = candidate.trace(self.seed, Mode::Off);
         let same = |violation: &&Violation| {
             violation.name == self.violation.name
+                && words(&violation.broken.what) == words(&self.violation.broken.what)
                 && (!self.is_expectation() || violation.statement == self.violation.statement)
         };
         let Some(violation) = world.violation().filter(same) else { return false };

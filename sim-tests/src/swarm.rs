@@ -566,3 +566,16 @@ fn fault(dice: &Dice, nth: u64, nodes: u64) -> Option<Fault> {
     };
     dice.has(kind).then_some(fault)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_drawn_is_a_scenario_that_can_be_written_down() {
+        for seed in 1..300 {
+            let scenario = drawn(seed);
+            assert_eq!(scenario.check(), Ok(()), "seed {seed}");
+        }
+    }
+}

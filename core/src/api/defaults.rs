@@ -6,7 +6,7 @@ use crate::api::meta::Labels;
 use crate::api::namespace::{self, Namespace};
 use crate::api::node::Node;
 use crate::api::object::Object;
-use crate::api::pod::{Container, DEFAULT_GRACE_SECONDS, Pod, PodSpec};
+use crate::api::pod::{Container, DEFAULT_GRACE_SECONDS, Pod, PodCondition, PodSpec, SCHEDULING_GATED};
 use crate::api::replicaset::ReplicaSet;
 use crate::api::validation::{NAME_LABELS, UID_LABELS};
 use crate::schema::conditional;
@@ -43,7 +43,24 @@ pub fn pod(object: &mut Object) {
         if pod.status.qos_class.is_empty() {
             pod.status.qos_class = pod.spec.qos_class().into();
         }
+        if !pod.spec.scheduling_gates.is_empty() && !pod.status.conditions.iter().any(|one| one.kind == "PodScheduled")
+        {
+            pod.status.conditions.push(gated());
+        }
     });
+}
+
+/// What is said of a pod that is not scheduled before its gates are gone.
+///
+/// Source: Kubernetes, `pkg/registry/core/pod/strategy.go` (`applySchedulingGatedCondition`).
+fn gated() -> PodCondition {
+    PodCondition {
+        kind: "PodScheduled".into(),
+        status: "False".into(),
+        reason: SCHEDULING_GATED.into(),
+        message: "Scheduling is blocked due to non-empty scheduling gates".into(),
+        ..Default::default()
+    }
 }
 
 /// What a pod was given at its creation stays, and what it puts up with is completed again.

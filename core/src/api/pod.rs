@@ -71,6 +71,9 @@ api_struct! {
     }
 }
 
+/// Why a pod with gates is not scheduled.
+pub const SCHEDULING_GATED: &str = "SchedulingGated";
+
 api_struct! {
     /// What keeps the scheduler from a pod, until somebody removes it.
     pub struct SchedulingGate {
@@ -80,7 +83,7 @@ api_struct! {
 }
 
 api_enum! {
-    /// Whether pods of lower priority may have to go for one that finds no room. Nobody makes them go yet.
+    /// Whether pods of lower priority may have to go for one that finds no room.
     pub enum PreemptionPolicy {
         /// They may.
         #[default] PreemptLowerPriority "PreemptLowerPriority",
@@ -177,6 +180,8 @@ api_struct! {
         message "message": String,
         /// Why it is in this phase, in one word.
         reason "reason": String,
+        /// For which node others have to go, so that it finds room there.
+        nominated_node_name "nominatedNodeName": String,
         /// The node's address.
         host_ip "hostIP": String,
         /// The pod's own address.
@@ -406,7 +411,7 @@ pub const COLUMNS: &[Column] = &[
     Column::age(),
     Column::new("IP", 1, |object, _| or_none(&pod(object).status.pod_ip)),
     Column::new("Node", 1, |object, _| or_none(&pod(object).spec.node_name)),
-    Column::new("Nominated Node", 1, |_, _| "<none>".into()),
+    Column::new("Nominated Node", 1, |object, _| or_none(&pod(object).status.nominated_node_name)),
     Column::new("Readiness Gates", 1, |_, _| "<none>".into()),
 ];
 
@@ -424,6 +429,10 @@ pub fn shown_status(pod: &Pod) -> String {
         return "Terminating".into();
     }
     let mut shown = if pod.status.reason.is_empty() { pod.status.phase.to_string() } else { pod.status.reason.clone() };
+    let gated = |one: &PodCondition| one.kind == "PodScheduled" && one.reason == SCHEDULING_GATED;
+    if pod.status.conditions.iter().any(gated) {
+        shown = SCHEDULING_GATED.into();
+    }
     for status in pod.status.container_statuses.iter().rev() {
         if let Some(waiting) = &status.state.waiting
             && !waiting.reason.is_empty()

@@ -361,6 +361,9 @@ pub fn bound(now: Now, stored: &Object, uid: &str, node: &str) -> Result<Object,
         sometimes!(BindOfLeaving);
         return conflict(format!("pod {name} is being deleted, cannot be assigned to a host"));
     }
+    if !pod.spec.scheduling_gates.is_empty() {
+        return conflict(format!("pod {name} has non-empty .spec.schedulingGates"));
+    }
     Ok(stored.with(|pod: &mut Pod| {
         Arc::make_mut(&mut pod.spec).node_name = node.to_owned();
         let condition = PodCondition {

@@ -371,7 +371,7 @@ impl Quotas {
                 if before != after {
                     add(&mut account.used, &after);
                     subtract(&mut account.used, &before);
-                    if new.is_some() || !planted!(QuotaNotTold) {
+                    if !after.is_empty() || !planted!(QuotaNotTold) {
                         self.changed.insert(Key::new(Kind::ResourceQuota, &key.namespace, quota));
                     }
                 }

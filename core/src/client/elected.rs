@@ -45,7 +45,7 @@ impl Leader {
     /// Absent, if another life has made the call, or the elector.
     fn inside(&self, call: CallId) -> Option<CallId> {
         let life = call.0 >> LIFE & (LIVES - 1);
-        (life == self.life % LIVES && !Elector::owns(call)).then(|| CallId(call.0 & !((LIVES - 1) << LIFE)))
+        (life == self.life % LIVES && !Elector::owns(call)).then_some(CallId(call.0 & !((LIVES - 1) << LIFE)))
     }
 
     /// What it is told; nothing, if that is not for it.

@@ -188,20 +188,40 @@ impl NodeAgent {
         self.calls.call(now, Asked::Lease, Verb::Update { object: lease.into_object(), part: Part::Main }, out);
     }
 
+    /// What pods select nodes by everywhere.
+    ///
+    /// Source: Kubernetes documentation, "Well-Known Labels, Annotations and Taints".
+    fn well_known_labels(&self) -> BTreeMap<String, String> {
+        let info = &self.facts.info;
+        let all = [
+            ("kubernetes.io/hostname", &self.name),
+            ("kubernetes.io/os", &info.operating_system),
+            ("kubernetes.io/arch", &info.architecture),
+        ];
+        let known = all.into_iter().filter(|(_, value)| !value.is_empty());
+        known.map(|(label, value)| (label.to_owned(), value.clone())).collect()
+    }
+
     fn wanted(&self, now: Now, stored: Option<&Node>) -> Node {
         let mut node = stored.cloned().unwrap_or_default();
         if stored.is_none() {
             node.metadata.name.clone_from(&self.name);
-            node.metadata.labels.clone_from(&self.facts.labels);
+            node.metadata.labels = self.well_known_labels();
+            node.metadata.labels.extend(self.facts.labels.clone());
         }
         let facts = &self.facts;
-        let amounts: Amounts = [
+        let mut amounts: Amounts = [
             ("cpu", Quantity::milli(facts.cpu_milli)),
             ("memory", Quantity::whole(facts.memory_bytes)),
             ("pods", Quantity::whole(facts.pods)),
         ]
         .into();
         let status: &mut NodeStatus = &mut node.status;
+        // What somebody else says that the node has, such as `example.com/gpu`, stays.
+        let others = status.capacity.iter().filter(|(name, _)| name.contains('/'));
+        for (name, amount) in others.map(|(name, amount)| (name.into(), amount.clone())).collect::<Vec<_>>() {
+            amounts.insert(name, amount);
+        }
         status.capacity.clone_from(&amounts);
         status.allocatable = amounts;
         status.addresses = facts

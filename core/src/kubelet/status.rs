@@ -81,6 +81,7 @@ pub fn pod_status(
         message: if finished && !before.message.is_empty() { before.message.clone() } else { message },
         host_ip: host_ip.into(),
         pod_ip: before.pod_ip.clone(),
+        nominated_node_name: before.nominated_node_name.clone(),
         start_time: before.start_time.or(Some(Time::of(now.wall))),
         container_statuses: statuses,
         qos_class: before.qos_class.clone(),

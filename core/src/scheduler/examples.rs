@@ -31,6 +31,10 @@ impl NodeExample {
             vec![NodeCondition { kind: "Ready".into(), status: status.into(), ..Default::default() }];
         self
     }
+    pub fn taint(mut self, key: &str, effect: &str) -> Self {
+        self.0.spec.taints.push(crate::api::taint::Taint::new(key, effect));
+        self
+    }
     pub fn cordoned(mut self) -> Self {
         self.0.spec.unschedulable = true;
         self
@@ -60,6 +64,17 @@ impl PodExample {
     }
     pub fn selects(mut self, name: &str, value: &str) -> Self {
         Arc::make_mut(&mut self.0.spec).node_selector.insert(name.into(), value.into());
+        self
+    }
+    pub fn label(mut self, name: &str, value: &str) -> Self {
+        self.0.metadata.labels.insert(name.into(), value.into());
+        self
+    }
+    /// With these fields in its spec.
+    pub fn spec(mut self, fields: serde_json::Value) -> Self {
+        let mut spec = serde_json::to_value(&*self.0.spec).unwrap();
+        spec.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        self.0.spec = Arc::new(serde_json::from_value(spec).unwrap());
         self
     }
     pub fn priority(mut self, priority: i32) -> Self {

@@ -1,311 +1,399 @@
 //! What a scheduling decision looks at: pods and nodes reduced to numbers, kept up to date as they change.
 //!
-//! A decision reads the facts of every node once, so these are flat, parsed and sorted by name. What is bound to a
+//! A node keeps its place in the arrays as long as it is there, and what changes is noted in a log, so that who has
+//! looked at all nodes once looks at those that changed later: see [`standing`](super::standing). What is bound to a
 //! node is added up as pods come and go; nothing is ever added up anew. Nothing is decided here: see
-//! [`filters`](super::filters) and [`strategy`](super::strategy).
+//! [`filters`](super::filters) and [`scores`](super::scores).
 
+use super::amount::{AMOUNT_MAX, Amount, Usage};
+use super::facts::{self, HostPort, PodFacts, alike};
+use super::neighbours::{Neighbours, Terms};
 use crate::api::meta::Labels;
+use crate::api::name::Name;
 use crate::api::node::Node;
+use crate::api::node_affinity::NodeSelector;
+use crate::api::object::Key;
 use crate::api::pod::Pod;
 use crate::api::quantity::Quantity;
+use crate::api::taint::{self, Taint};
 use crate::rng::Draw;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// No node is taken to offer as much, and a pod that requests more is taken to request this: it fits nowhere.
-///
-/// 2^48 bytes are 256 TiB. The bound leaves room to add up 65,536 pods, and to multiply by [`WHOLE`], in 64 bits.
-///
-/// [`WHOLE`]: super::strategy::WHOLE
-pub const AMOUNT_MAX: u64 = 1 << 48;
-
-/// What pods request together, of one pod or of all on a node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Amount {
-    /// Thousandths of a processor.
-    pub cpu_milli: u64,
-    /// Bytes.
-    pub memory: u64,
-    /// As `cpu_milli`, but a container that requests none counts as [`RANKED_CPU_MILLI`]. For ranking only.
-    pub ranked_cpu_milli: u64,
-    /// As `memory`, but a container that requests none counts as [`RANKED_MEMORY`]. For ranking only.
-    pub ranked_memory: u64,
-}
-
-/// What a container without a request for processors weighs when nodes are ranked.
-///
-/// Without it, pods that request nothing would all go to the one node that is least allocated now.
-/// Source: Kubernetes, `pkg/scheduler/util/pod_resources.go` (`DefaultMilliCPURequest`).
-pub const RANKED_CPU_MILLI: u64 = 100;
-
-/// What a container without a request for memory weighs when nodes are ranked.
-///
-/// Source: Kubernetes, `pkg/scheduler/util/pod_resources.go` (`DefaultMemoryRequest`).
-pub const RANKED_MEMORY: u64 = 200 << 20;
-
-impl Amount {
-    /// What a pod requests.
-    pub fn of(pod: &Pod) -> Self {
-        let (cpu_milli, memory) = pod.spec.requests();
-        let without = |name: &str| {
-            let none = pod.spec.containers.iter().filter(|container| {
-                let resources = &container.resources;
-                !resources.requests.contains_key(name) && !resources.limits.contains_key(name)
-            });
-            none.count() as u64
-        };
-        let ranked = |amount: u64, name, each: u64| amount.saturating_add(without(name).saturating_mul(each));
-        Amount {
-            cpu_milli: cpu_milli.min(AMOUNT_MAX),
-            memory: memory.min(AMOUNT_MAX),
-            ranked_cpu_milli: ranked(cpu_milli, "cpu", RANKED_CPU_MILLI).min(AMOUNT_MAX),
-            ranked_memory: ranked(memory, "memory", RANKED_MEMORY).min(AMOUNT_MAX),
-        }
-    }
-
-    /// Wraps around rather than saturating, so that taking away is always the opposite of adding.
-    fn combine(&mut self, other: &Amount, with: fn(u64, u64) -> u64) {
-        self.cpu_milli = with(self.cpu_milli, other.cpu_milli);
-        self.memory = with(self.memory, other.memory);
-        self.ranked_cpu_milli = with(self.ranked_cpu_milli, other.ranked_cpu_milli);
-        self.ranked_memory = with(self.ranked_memory, other.ranked_memory);
-    }
-}
-
-/// What a node's pods request together, and how many they are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Their requests.
-    pub amount: Amount,
-    /// Their number.
-    pub pods: u32,
-}
-
-impl Usage {
-    /// With one pod more.
-    pub fn add(&mut self, amount: &Amount) {
-        self.amount.combine(amount, u64::wrapping_add);
-        self.pods += 1;
-    }
-
-    /// With one pod less, which was added before.
-    pub fn take(&mut self, amount: &Amount) {
-        assert!(self.pods > 0, "only what was added is taken away");
-        self.amount.combine(amount, u64::wrapping_sub);
-        self.pods -= 1;
-    }
-}
-
-/// A label with its value. Equal labels of one [`Nodes`] are the same allocation, and are compared as such.
-#[derive(Clone, Debug)]
-pub struct Label(Arc<str>);
-
-impl PartialEq for Label {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-impl Eq for Label {}
-
-/// All that a decision looks at in a pod.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PodFacts {
-    /// Its identity; the random strategy draws by it.
-    pub uid: Arc<str>,
-    /// What it requests.
-    pub amount: Amount,
-    /// `spec.nodeSelector`: labels a node must have.
-    pub selector: Box<[Label]>,
-}
-
-/// All that a decision looks at in a node. Without its name, which comes with its place among the [`Nodes`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// All that a decision looks at in a node.
+#[derive(Clone, Debug, Default)]
 pub struct NodeFacts {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Whether there is such a node. Of others it is known what is bound to them.
+    pub here: bool,
     /// Thousandths of a processor that pods may request. What a node does not tell, it does not offer.
     pub allocatable_cpu_milli: u64,
     /// Bytes that pods may request.
     pub allocatable_memory: u64,
+    /// Bytes of `ephemeral-storage` that pods may request.
+    pub allocatable_ephemeral: u64,
     /// How many pods it takes.
     pub allocatable_pods: u32,
+    /// Any other resource.
+    pub allocatable_more: BTreeMap<Name, u64>,
     /// Its pods: bound and not finished, terminating ones included until they are gone; and those being bound.
     pub usage: Usage,
-    /// What is known of its kubelet.
-    pub ready: Ready,
+    /// The ports that they take, and how many take each.
+    pub ports: BTreeMap<HostPort, u32>,
+    /// What they request, by their priority.
+    pub by_priority: BTreeMap<i32, Usage>,
+    /// Pods for which others had to go from here, and that have not come yet.
+    pub nominated: Vec<Nominated>,
     /// Whether it is cordoned.
     pub unschedulable: bool,
     /// Whether its deletion has been asked for.
     pub deleting: bool,
     /// Its labels.
-    pub labels: Box<[Label]>,
+    pub labels: Labels,
+    /// What keeps pods away. A node that is not ready has such a taint whether it was put on it or not.
+    pub taints: Vec<Taint>,
     /// A number made of its name, for draws.
     pub draw: u64,
 }
 
-/// The status of a node's condition `Ready`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ready {
-    /// Its kubelet says it is ready.
-    True,
-    /// Its kubelet says it is not, or has said nothing yet.
-    False,
-    /// Its kubelet has fallen silent.
-    Unknown,
+/// A pod for which others had to go from a node.
+#[derive(Clone, Debug)]
+pub struct Nominated {
+    /// Which.
+    pub key: Key,
+    /// Its identity.
+    pub uid: Arc<str>,
+    /// What it will take.
+    pub facts: Arc<PodFacts>,
 }
 
-/// The place of a node among [`Nodes`], in the order of names. Holds until a node comes or goes.
+/// The place of a node among [`Nodes`]. Holds as long as the node is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct NodeIndex(usize);
+pub struct NodeIndex(pub(super) u32);
 
-/// The facts of all nodes, sorted by name, and what is bound to each.
+/// The facts of all nodes, what is bound to each, and the facts of pods.
 #[derive(Clone, Debug, Default)]
 pub struct Nodes {
-    names: Vec<Arc<str>>,
     facts: Vec<NodeFacts>,
-    /// What is bound to names that no node has: not here yet, or here no more.
-    elsewhere: BTreeMap<Arc<str>, Usage>,
-    labels: BTreeSet<Arc<str>>,
-    /// How many labels were in use when those out of use were last forgotten.
-    labels_kept: usize,
+    by_name: BTreeMap<Arc<str>, u32>,
+    /// Those that are there, in the order of their names.
+    order: Vec<NodeIndex>,
+    /// Places of nodes that are gone, and to which nothing is bound.
+    free: Vec<u32>,
+    /// What changed, the latest last; the first of them is change number `forgotten`.
+    log: Vec<u32>,
+    forgotten: u64,
+    neighbours: Neighbours,
+    /// The facts of pods, by a number that pods that are alike have in common.
+    known: BTreeMap<u64, Vec<Arc<PodFacts>>>,
+    known_count: usize,
+    known_kept: usize,
+    classes: u64,
 }
 
 impl Nodes {
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.facts.len()
+        self.order.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.facts.is_empty()
+        self.order.is_empty()
     }
 
     /// All, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (NodeIndex, &NodeFacts)> {
-        self.facts.iter().enumerate().map(|(at, facts)| (NodeIndex(at), facts))
+        self.order.iter().map(|at| (*at, self.facts(*at)))
     }
 
     /// All, in the order of their names, beginning after `last` and ending with it.
-    pub fn iter_after(&self, last: Option<&str>) -> impl Iterator<Item = (NodeIndex, &NodeFacts)> {
-        let start = last.map_or(0, |last| self.names.partition_point(|name| **name <= *last));
-        self.iter().skip(start).chain(self.iter().take(start))
+    pub fn order_after(&self, last: Option<&str>) -> impl Iterator<Item = NodeIndex> {
+        let start = last.map_or(0, |last| self.order.partition_point(|at| *self.facts(*at).name <= *last));
+        self.order[start..].iter().chain(&self.order[..start]).copied()
+    }
+
+    /// The places of all that are there, in the order of their names.
+    pub fn order(&self) -> &[NodeIndex] {
+        &self.order
+    }
+
+    /// How many places there are, in use or not.
+    pub fn places(&self) -> usize {
+        self.facts.len()
     }
 
     /// The name of a node.
     pub fn name(&self, at: NodeIndex) -> &Arc<str> {
-        &self.names[at.0]
+        &self.facts(at).name
     }
 
     /// The facts of a node.
     pub fn facts(&self, at: NodeIndex) -> &NodeFacts {
-        &self.facts[at.0]
+        &self.facts[at.0 as usize]
     }
 
     /// The node of this name.
     pub fn find(&self, name: &str) -> Option<NodeIndex> {
-        self.names.binary_search_by(|one| (**one).cmp(name)).ok().map(NodeIndex)
+        self.by_name.get(name).map(|at| NodeIndex(*at)).filter(|at| self.facts(*at).here)
+    }
+
+    /// Which pods are where.
+    pub fn neighbours(&self) -> &Neighbours {
+        &self.neighbours
+    }
+
+    /// How many changes there have been.
+    pub fn changes(&self) -> u64 {
+        self.forgotten + self.log.len() as u64
+    }
+
+    /// The nodes that changed since there had been `seen` changes, some of them more than once. Absent if that is
+    /// forgotten.
+    pub fn changed_since(&self, seen: u64) -> Option<&[u32]> {
+        self.log.get(usize::try_from(seen.checked_sub(self.forgotten)?).ok()?..)
+    }
+
+    fn touched(&mut self, at: u32) {
+        self.log.push(at);
+        let most = 4 * self.facts.len() + 1024;
+        if self.log.len() > most {
+            self.forgotten += (most / 2) as u64;
+            self.log.drain(..most / 2);
+        }
+    }
+
+    fn place(&mut self, name: &str) -> u32 {
+        if let Some(at) = self.by_name.get(name) {
+            return *at;
+        }
+        let at = self.free.pop().unwrap_or(self.facts.len() as u32);
+        let facts = NodeFacts { name: name.into(), ..NodeFacts::default() };
+        self.by_name.insert(facts.name.clone(), at);
+        match self.facts.get_mut(at as usize) {
+            Some(free) => *free = facts,
+            None => self.facts.push(facts),
+        }
+        at
+    }
+
+    /// Gives a place free to which nothing is bound.
+    fn leave(&mut self, at: u32) {
+        let facts = &self.facts[at as usize];
+        if !facts.here && facts.usage.pods == 0 && facts.nominated.is_empty() {
+            self.by_name.remove(&facts.name);
+            self.facts[at as usize] = NodeFacts::default();
+            self.free.push(at);
+        }
     }
 
     /// A node is here, or changed. Returns where it is, and what it was.
     pub fn set(&mut self, node: &Node) -> (NodeIndex, Option<NodeFacts>) {
-        let labels = self.label_all(&node.metadata.labels);
-        let name = node.metadata.name.as_str();
-        match self.names.binary_search_by(|one| (**one).cmp(name)) {
-            Ok(at) => {
-                let usage = self.facts[at].usage;
-                let old = std::mem::replace(&mut self.facts[at], facts(node, labels, usage));
-                (NodeIndex(at), Some(old))
-            }
-            Err(at) => {
-                let usage = self.elsewhere.remove(name).unwrap_or_default();
-                self.names.insert(at, name.into());
-                self.facts.insert(at, facts(node, labels, usage));
-                (NodeIndex(at), None)
-            }
+        let at = self.place(&node.metadata.name);
+        let old = std::mem::take(&mut self.facts[at as usize]);
+        let mut new = facts(node);
+        (new.usage, new.ports, new.by_priority, new.nominated) =
+            (old.usage.clone(), old.ports.clone(), old.by_priority.clone(), old.nominated.clone());
+        new.name = old.name.clone();
+        if !old.here || old.labels != new.labels {
+            self.neighbours.place(at, &new.labels);
         }
+        self.facts[at as usize] = new;
+        if !old.here {
+            let place = self.order.partition_point(|other| *self.facts(*other).name < *old.name);
+            self.order.insert(place, NodeIndex(at));
+        }
+        self.touched(at);
+        (NodeIndex(at), old.here.then_some(old))
     }
 
     /// A node is gone. What is bound to its name stays in mind.
     pub fn remove(&mut self, name: &str) {
-        if let Some(NodeIndex(at)) = self.find(name) {
-            let (name, facts) = (self.names.remove(at), self.facts.remove(at));
-            if facts.usage.pods > 0 {
-                sometimes!(NodeGoneWithPods);
-                self.elsewhere.insert(name, facts.usage);
-            }
+        let Some(at) = self.find(name) else { return };
+        self.order.retain(|one| *one != at);
+        self.neighbours.place(at.0, &Labels::new());
+        let old = std::mem::take(&mut self.facts[at.0 as usize]);
+        if old.usage.pods > 0 {
+            sometimes!(NodeGoneWithPods);
         }
+        self.facts[at.0 as usize] = NodeFacts {
+            name: old.name,
+            usage: old.usage,
+            ports: old.ports,
+            by_priority: old.by_priority,
+            nominated: old.nominated,
+            ..NodeFacts::default()
+        };
+        self.touched(at.0);
+        self.leave(at.0);
     }
 
     /// A pod is bound to the node of this name, or about to be.
-    pub fn charge(&mut self, node: &str, amount: &Amount) {
-        match self.find(node) {
-            Some(NodeIndex(at)) => self.facts[at].usage.add(amount),
-            None => self.elsewhere.entry(node.into()).or_default().add(amount),
+    pub fn charge(&mut self, node: &str, pod: &PodFacts, leaving: bool) -> NodeIndex {
+        let at = self.place(node);
+        let facts = &mut self.facts[at as usize];
+        facts.usage.add(&pod.amount);
+        facts.by_priority.entry(pod.priority).or_default().add(&pod.amount);
+        for port in &pod.ports {
+            *facts.ports.entry(port.clone()).or_default() += 1;
         }
+        self.neighbours.add(pod.group, &pod.owns, at, leaving);
+        self.touched(at);
+        NodeIndex(at)
     }
 
     /// A pod that was charged leaves the node of this name. Returns whether there is such a node.
-    pub fn release(&mut self, node: &str, amount: &Amount) -> bool {
-        if let Some(NodeIndex(at)) = self.find(node) {
-            self.facts[at].usage.take(amount);
-            return true;
+    pub fn release(&mut self, node: &str, pod: &PodFacts, leaving: bool) -> bool {
+        let at = *self.by_name.get(node).expect("only what was charged is released");
+        let facts = &mut self.facts[at as usize];
+        facts.usage.take(&pod.amount);
+        let level = facts.by_priority.get_mut(&pod.priority).expect("only what was charged is released");
+        level.take(&pod.amount);
+        if level.pods == 0 {
+            facts.by_priority.remove(&pod.priority);
         }
-        if let Some(usage) = self.elsewhere.get_mut(node) {
-            usage.take(amount);
-            if usage.pods == 0 {
-                self.elsewhere.remove(node);
+        for port in &pod.ports {
+            let count = facts.ports.get_mut(port).expect("only what was charged is released");
+            *count -= 1;
+            if *count == 0 {
+                facts.ports.remove(port);
             }
         }
-        false
+        let here = facts.here;
+        self.neighbours.take(pod.group, &pod.owns, at, leaving);
+        self.touched(at);
+        self.leave(at);
+        here
     }
 
-    /// The facts of a pod, to be compared with these nodes.
-    pub fn pod_facts(&mut self, pod: &Pod) -> PodFacts {
-        PodFacts {
-            uid: pod.metadata.uid.as_str().into(),
+    /// Others go from a node for a pod, which is kept in mind there until it comes or gives up.
+    pub fn nominate(&mut self, node: &str, key: &Key, uid: &Arc<str>, pod: &Arc<PodFacts>) {
+        let at = self.place(node);
+        let new = Nominated { key: key.clone(), uid: uid.clone(), facts: pod.clone() };
+        self.facts[at as usize].nominated.push(new);
+        self.touched(at);
+    }
+
+    /// The pod is not expected on the node any more.
+    pub fn dismiss(&mut self, node: &str, uid: &str) {
+        if let Some(at) = self.by_name.get(node).copied() {
+            self.facts[at as usize].nominated.retain(|one| *one.uid != *uid);
+            self.touched(at);
+            self.leave(at);
+        }
+    }
+
+    /// A namespace has these labels now, or is gone.
+    pub fn set_namespace(&mut self, name: &str, labels: Option<&Labels>) {
+        if self.neighbours.namespace_changed(name, labels) {
+            // What pods are to others may be another thing everywhere: whoever has looked looks again.
+            self.forgotten += self.log.len() as u64 + 1;
+            self.log.clear();
+        }
+    }
+
+    /// The facts of a pod, to be compared with these nodes. The same ones for all pods that are alike.
+    pub fn pod_facts(&mut self, pod: &Pod, volumes: &[Arc<NodeSelector>]) -> Arc<PodFacts> {
+        let (namespace, labels) = (Name::from(pod.metadata.namespace.as_str()), &pod.metadata.labels);
+        let group = self.neighbours.group(&namespace, labels);
+        let priority = pod.spec.priority.unwrap_or(0);
+        let mark = Draw::new(0).count(u64::from(group.number())).count(priority.unsigned_abs().into()).u64();
+        if let Some(known) = self.known.get(&mark) {
+            let same = |facts: &&Arc<PodFacts>| {
+                facts.group == group && alike(&facts.spec, &pod.spec) && same_volumes(&facts.volumes, volumes)
+            };
+            if let Some(facts) = known.iter().find(same) {
+                return facts.clone();
+            }
+        }
+        let Terms { near, away, prefers, owns, spread } = self.neighbours.terms(pod, &self.facts);
+        self.classes += 1;
+        let facts = Arc::new(PodFacts {
+            class: self.classes,
+            namespace,
+            spec: pod.spec.clone(),
             amount: Amount::of(pod),
-            selector: self.label_all(&pod.spec.node_selector),
+            priority,
+            preempts: facts::preempts(pod),
+            ports: HostPort::all(&pod.spec),
+            volumes: volumes.to_vec(),
+            group,
+            near,
+            away,
+            prefers,
+            owns,
+            spread,
+        });
+        self.known.entry(mark).or_default().push(facts.clone());
+        self.known_count += 1;
+        if self.known_count > 2 * self.known_kept + 256 || self.neighbours.is_full() {
+            self.sweep();
         }
+        facts
     }
 
-    fn label_all(&mut self, labels: &Labels) -> Box<[Label]> {
-        let labels = labels.iter().map(|(name, value)| self.label(format!("{name}={value}"))).collect();
-        if self.labels.len() > 2 * self.labels_kept + 64 {
-            self.labels.retain(|label| Arc::strong_count(label) > 1);
-            self.labels_kept = self.labels.len();
+    /// Forgets the facts that nobody has, and what only they used.
+    fn sweep(&mut self) {
+        for all in self.known.values_mut() {
+            all.retain(|facts| Arc::strong_count(facts) > 1);
         }
-        labels
-    }
-
-    fn label(&mut self, text: String) -> Label {
-        match self.labels.get(text.as_str()) {
-            Some(known) => Label(known.clone()),
-            None => {
-                let label: Arc<str> = text.into();
-                self.labels.insert(label.clone());
-                Label(label)
-            }
+        self.known.retain(|_, all| !all.is_empty());
+        self.known_count = self.known.values().map(Vec::len).sum();
+        self.known_kept = self.known_count;
+        let (mut groups, mut tallies, mut owned, mut keys) =
+            (BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for facts in self.known.values().flatten() {
+            groups.insert(facts.group);
+            tallies.extend(facts.near.iter().map(|near| near.tally));
+            keys.extend(facts.near.iter().flat_map(|near| near.keys.iter().copied()));
+            tallies.extend(facts.away.iter().map(|(tally, _)| *tally));
+            keys.extend(facts.away.iter().map(|(_, key)| *key));
+            tallies.extend(facts.prefers.iter().map(|(tally, ..)| *tally));
+            keys.extend(facts.prefers.iter().map(|(_, key, _)| *key));
+            tallies.extend(facts.spread.iter().map(|spread| spread.tally));
+            keys.extend(facts.spread.iter().map(|spread| spread.key));
+            owned.extend(facts.owns.iter().map(|(owned, _)| *owned));
         }
+        self.neighbours.keep(&groups, &tallies, &owned, &keys);
     }
 }
 
-fn facts(node: &Node, labels: Box<[Label]>, usage: Usage) -> NodeFacts {
+fn same_volumes(one: &[Arc<NodeSelector>], other: &[Arc<NodeSelector>]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| Arc::ptr_eq(one, other) || one == other)
+}
+
+fn facts(node: &Node) -> NodeFacts {
     let offers = |name: &str, amount: fn(&Quantity) -> u64| {
         node.status.allocatable.get(name).map_or(0, amount).min(AMOUNT_MAX - 1)
     };
+    let more = node.status.allocatable.iter();
+    let more = more.filter(|(name, _)| !matches!(*name, "cpu" | "memory" | "ephemeral-storage" | "pods"));
+    let mut taints = node.spec.taints.clone();
+    let state = node.ready().map(|ready| ready.status.as_str());
+    let unwell = match state {
+        Some("True") => None,
+        Some("Unknown") => Some(taint::UNREACHABLE),
+        _ => Some(taint::NOT_READY),
+    };
+    if let Some(key) = unwell
+        && !taints.iter().any(|one| one.key == key && one.effect == taint::NO_SCHEDULE)
+    {
+        taints.insert(0, Taint::new(key, taint::NO_SCHEDULE));
+    }
     NodeFacts {
+        here: true,
         allocatable_cpu_milli: offers("cpu", Quantity::milli_value),
         allocatable_memory: offers("memory", Quantity::value),
+        allocatable_ephemeral: offers("ephemeral-storage", Quantity::value),
         allocatable_pods: u32::try_from(offers("pods", Quantity::value)).unwrap_or(u32::MAX),
-        usage,
-        ready: match node.ready().map(|ready| ready.status.as_str()) {
-            Some("True") => Ready::True,
-            Some("Unknown") => Ready::Unknown,
-            _ => Ready::False,
-        },
+        allocatable_more: more.map(|(name, amount)| (Name::from(name), amount.value().min(AMOUNT_MAX - 1))).collect(),
         unschedulable: node.spec.unschedulable,
         deleting: node.metadata.is_deleting(),
-        labels,
+        labels: node.metadata.labels.clone(),
+        taints,
         draw: Draw::new(0).key(&node.metadata.name).u64(),
+        ..NodeFacts::default()
     }
 }
 
@@ -316,17 +404,19 @@ mod tests {
 
     #[test]
     fn what_is_bound_to_a_name_outlives_its_node() {
-        let (mut nodes, amount) = (Nodes::default(), Amount { cpu_milli: 5, ..Default::default() });
-        nodes.charge("b", &amount);
+        let mut nodes = Nodes::default();
+        let facts = nodes.pod_facts(&pod("p").requests("cpu", "5m"), &[]);
+        nodes.charge("b", &facts, false);
         for name in ["c", "a", "b"] {
             nodes.set(&node(name));
         }
-        let usage = |nodes: &Nodes, name| nodes.facts(nodes.find(name).unwrap()).usage;
-        assert_eq!((usage(&nodes, "a").pods, usage(&nodes, "b")), (0, Usage { amount, pods: 1 }));
+        let usage = |nodes: &Nodes, name| nodes.facts(nodes.find(name).unwrap()).usage.clone();
+        assert_eq!((usage(&nodes, "a").pods, usage(&nodes, "b")), (0, Usage { amount: facts.amount.clone(), pods: 1 }));
         nodes.remove("b");
-        assert!(!nodes.release("b", &amount) && nodes.elsewhere.is_empty());
+        assert!(!nodes.release("b", &facts, false) && nodes.by_name.len() == 2);
         nodes.set(&node("b"));
         assert_eq!(usage(&nodes, "b"), Usage::default());
+        assert_eq!(nodes.places(), 3);
     }
 
     #[test]
@@ -336,7 +426,7 @@ mod tests {
             nodes.set(&node(name));
         }
         let check = |last, want: &str| {
-            let names: Vec<&str> = nodes.iter_after(last).map(|(at, _)| &**nodes.name(at)).collect();
+            let names: Vec<&str> = nodes.order_after(last).map(|at| &**nodes.name(at)).collect();
             assert_eq!(names.concat(), want);
         };
         check(None, "abc");
@@ -349,26 +439,20 @@ mod tests {
     fn a_request_nobody_can_meet_is_not_met() {
         let mut nodes = Nodes::default();
         let (at, _) = nodes.set(&node("a").offers("memory", "8E"));
-        let pod = nodes.pod_facts(&pod("p").requests("memory", "7E"));
+        let pod = nodes.pod_facts(&pod("p").requests("memory", "7E"), &[]);
         assert!(pod.amount.memory > nodes.facts(at).allocatable_memory);
     }
 
     #[test]
-    fn containers_without_requests_weigh_something_in_the_ranking() {
-        let check = |pod: Pod, want: (u64, u64, u64, u64)| {
-            let Amount { cpu_milli, memory, ranked_cpu_milli, ranked_memory } = Amount::of(&pod);
-            assert_eq!((cpu_milli, memory, ranked_cpu_milli, ranked_memory), want);
-        };
-        check(pod("p").0, (0, 0, 100, 200 << 20));
-        check(pod("p").requests("cpu", "1").0, (1000, 0, 1000, 200 << 20));
-    }
-
-    #[test]
-    fn labels_out_of_use_are_forgotten() {
+    fn pods_that_are_alike_have_the_same_facts_and_what_is_out_of_use_is_forgotten() {
         let mut nodes = Nodes::default();
+        let one = nodes.pod_facts(&pod("a").requests("cpu", "1"), &[]);
+        assert!(Arc::ptr_eq(&one, &nodes.pod_facts(&pod("b").requests("cpu", "1"), &[])));
+        assert!(!Arc::ptr_eq(&one, &nodes.pod_facts(&pod("b").requests("cpu", "2"), &[])));
         for nth in 0..10_000 {
-            nodes.set(&node("a").label("nth", &nth.to_string()));
+            nodes.pod_facts(&pod("a").selects("nth", &nth.to_string()).label("nth", &nth.to_string()), &[]);
         }
-        assert!(nodes.labels.len() < 100, "{}", nodes.labels.len());
+        assert!(nodes.known_count < 600, "{}", nodes.known_count);
+        assert!(Arc::ptr_eq(&one, &nodes.pod_facts(&pod("c").requests("cpu", "1"), &[])));
     }
 }

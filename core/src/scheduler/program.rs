@@ -2,26 +2,34 @@
 //!
 //! A pod without a node is in one `Stage`. All pods that are queued are decided in the step that queued them, the most
 //! important first, each with the earlier ones counted on their nodes; only the number of open calls bounds a batch.
-//! What changes in a view changes the sums of one node. See the neighbours for what is decided.
+//! What changes in a view changes the sums of one node. Pods that are alike are [`Kin`]: what the nodes say to them is
+//! kept from one to the next, and of those that wait one asks for all. See the neighbours for what is decided.
 
 use super::binding::{self, AfterBind, AfterLook, Earlier, Found};
-use super::filters::{Unschedulable, refusal};
-use super::nodes::{Amount, Nodes, PodFacts};
+use super::facts::{PodFacts, alike};
+use super::filters::{Unschedulable, refusal_by_node};
+use super::nodes::{NodeIndex, Nodes, Nominated};
+use super::preemption::{Budget, Preemption, Victim, preempt};
+use super::standing::{self, Standing};
 use super::strategy::{Strategy, Turn, pick};
 use super::wake_ups::{FLUSH, Gain, Obstacle, Obstacles, removed};
+use crate::api::budget::PodDisruptionBudget;
 use crate::api::kinds::Kind;
 use crate::api::meta::Time;
+use crate::api::namespace::Namespace;
 use crate::api::node::Node;
+use crate::api::node_affinity::NodeSelector;
 use crate::api::object::{Key, Object};
 use crate::api::pod::{Pod, PodCondition};
 use crate::api::status::Reason;
 use crate::client::events::{EventRecorder, Tone};
 use crate::client::{Backoff, Calls, Change, Deadlines, Informer, informer};
-use crate::program::{Answer, Effects, Input, Level, Part, Program, Query, Verb};
+use crate::program::{Answer, DeleteOptions, Effects, Input, Level, Part, Program, Query, Verb};
 use crate::time::{Duration, Instant, Now};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// How a scheduler is set up.
@@ -31,6 +39,9 @@ pub struct SchedulerOptions {
     pub strategy: Strategy,
     /// It binds the pods with this `spec.schedulerName`.
     pub name: String,
+    /// And those with these, each with a strategy of its own.
+    #[serde(default)]
+    pub profiles: BTreeMap<String, Strategy>,
     /// Decides what [`Strategy::Random`] draws, and the jitter of reconnecting.
     pub seed: u64,
     /// How its views are kept.
@@ -47,6 +58,7 @@ impl Default for SchedulerOptions {
         SchedulerOptions {
             strategy: Strategy::default(),
             name: DEFAULT_SCHEDULER.into(),
+            profiles: BTreeMap::new(),
             seed: 0,
             informer: informer::Options::default(),
             calls_max: 10_000,
@@ -61,36 +73,81 @@ const RETRY: Backoff = Backoff { initial: Duration::from_secs(1), max: Duration:
 
 /// Binds pods to nodes.
 ///
-/// A step costs O(log pods) for what came in, a look at every node for a decision, and a look at every parked pod for a
-/// change of a node that could help one.
+/// A step costs O(log pods) for what came in, a walk over an array of nodes for a decision, and a look at each kind of
+/// parked pod for a change of a node that could help one.
 #[derive(Debug)]
 pub struct Scheduler {
     options: SchedulerOptions,
     pods: Informer,
     nodes_seen: Informer,
+    namespaces: Informer,
+    budgets_seen: Informer,
+    claims: Informer,
+    volumes: Informer,
     calls: Calls<Ask>,
     /// How many calls are open.
     open: usize,
     recorder: EventRecorder,
     nodes: Nodes,
+    /// Who counts on each node, as the view shows it.
+    on: BTreeMap<Arc<str>, BTreeMap<Key, Counted>>,
+    budgets: BTreeMap<String, Vec<Budget>>,
     /// The node chosen last.
     last: Option<Arc<str>>,
     /// All pods of the view that want a node from this scheduler, and those that are being bound.
     pending: BTreeMap<Key, Pending>,
     /// Those to be decided, the most important first.
     queue: BTreeSet<Place>,
-    /// Those that no node takes, the most important first.
-    parked: BTreeMap<Place, Parked>,
+    /// What pending pods that are alike have in common.
+    kin: BTreeMap<KinId, Kin>,
+    /// Kin without a pending pod, the longest so first: the next pod of the template may come soon.
+    idle: VecDeque<KinId>,
+    /// Kin with a standing, the one that was made first before the others.
+    made: VecDeque<KinId>,
+    /// Pending pods with volumes: what their claims are bound to decides where they can go.
+    with_claims: BTreeSet<Key>,
+    /// Pending pods for which room is reserved.
+    reserving: BTreeSet<Key>,
     /// When to do something about a pod that is not queued.
     due: Deadlines<Key>,
     /// What changed for the better, by node, and has not been looked at by the parked.
     gains: BTreeMap<Arc<str>, Obstacles>,
 }
 
+/// What a pod counts on its node, and whether it is being deleted.
+type Counted = (Arc<PodFacts>, bool);
+
+/// So many kin without a pending pod are remembered.
+const IDLE_MAX: usize = 32;
+/// So many nodes are remembered in standings together: 24 bytes each, and more where places count.
+const STANDING_MAX: usize = 2 << 20;
+
+/// Names pods that are alike, and are scheduled in the same way.
+type KinId = (u64, Strategy);
+
+/// What pods that are alike have in common.
+#[derive(Debug)]
+struct Kin {
+    facts: Arc<PodFacts>,
+    /// How many of them are pending.
+    pods: usize,
+    standing: Option<Standing>,
+    /// Those that no node takes, the most important first.
+    parked: BTreeSet<Place>,
+    /// Of each node at least one reason why it does not take the parked.
+    obstacles: Obstacles,
+    /// What other pods were where when that was found: see [`Standing::moved`].
+    moved: u64,
+    /// What was found when nothing could be done, and after how many changes. As long as there are no more, it holds.
+    found: Option<(u64, Unschedulable)>,
+}
+
 /// A pod that is not bound, as far as the view shows.
 #[derive(Debug)]
 struct Pending {
-    facts: PodFacts,
+    uid: Arc<str>,
+    facts: Arc<PodFacts>,
+    strategy: Strategy,
     place: Place,
     stage: Stage,
     /// How often in a row its calls failed.
@@ -98,8 +155,18 @@ struct Pending {
     earlier: Earlier,
     /// Where it may still be bound by a request that was given up, and counts until that is settled.
     reserved: Vec<Reserved>,
-    /// The message of a condition that was written, and that the view does not show yet.
-    reported: Option<String>,
+    /// For which node others had to go.
+    nominated: Option<Arc<str>>,
+    /// Those whose going was asked for and not seen.
+    victims: BTreeMap<Key, Arc<str>>,
+    /// What was written of it and the view does not show yet: the message of its condition, and for which node others go.
+    reported: Option<(String, String)>,
+}
+
+impl Pending {
+    fn kin(&self) -> KinId {
+        (self.facts.class, self.strategy)
+    }
 }
 
 /// Where a pod stands in line: priority, then age, then name.
@@ -128,7 +195,7 @@ enum Stage {
 struct Assumed {
     node: Arc<str>,
     /// What it counts there.
-    amount: Amount,
+    facts: Arc<PodFacts>,
     bind: Bind,
 }
 
@@ -136,7 +203,7 @@ struct Assumed {
 #[derive(Clone, Debug)]
 struct Reserved {
     node: Arc<str>,
-    amount: Amount,
+    facts: Arc<PodFacts>,
     until: Instant,
 }
 
@@ -154,20 +221,33 @@ enum Bind {
     Done,
 }
 
-/// What a parked pod needs to ask a node again.
-#[derive(Debug)]
-struct Parked {
-    facts: PodFacts,
-    obstacles: Obstacles,
-    reserved: Vec<Reserved>,
-}
-
 /// What a call is for. The uid tells a pod from a later one of its name.
 #[derive(Clone, Debug)]
 enum Ask {
-    Bind { key: Key, uid: Arc<str>, node: Arc<str> },
-    Look { key: Key, uid: Arc<str> },
-    Report { key: Key, uid: Arc<str> },
+    Bind {
+        key: Key,
+        uid: Arc<str>,
+        node: Arc<str>,
+    },
+    Look {
+        key: Key,
+        uid: Arc<str>,
+    },
+    Report {
+        key: Key,
+        uid: Arc<str>,
+    },
+    /// Told a pod that it has to go for another.
+    Condemn {
+        key: Key,
+        victim: Key,
+        uid: Arc<str>,
+    },
+    /// Asked a pod to go.
+    Evict {
+        key: Key,
+        victim: Key,
+    },
 }
 
 impl Scheduler {
@@ -177,14 +257,24 @@ impl Scheduler {
         Scheduler {
             pods: view(Kind::Pod, 1),
             nodes_seen: view(Kind::Node, 2),
+            namespaces: view(Kind::Namespace, 5),
+            budgets_seen: view(Kind::PodDisruptionBudget, 6),
+            claims: view(Kind::PersistentVolumeClaim, 7),
+            volumes: view(Kind::PersistentVolume, 8),
             calls: Calls::in_space(3),
             open: 0,
             recorder: EventRecorder::new(DEFAULT_SCHEDULER, "", 4),
             nodes: Nodes::default(),
+            on: BTreeMap::new(),
+            budgets: BTreeMap::new(),
             last: None,
             pending: BTreeMap::new(),
             queue: BTreeSet::new(),
-            parked: BTreeMap::new(),
+            kin: BTreeMap::new(),
+            idle: VecDeque::new(),
+            made: VecDeque::new(),
+            with_claims: BTreeSet::new(),
+            reserving: BTreeSet::new(),
             due: Deadlines::default(),
             gains: BTreeMap::new(),
             options,
@@ -227,12 +317,24 @@ impl Program for Scheduler {
         for change in self.nodes_seen.step(now, &input, out) {
             self.node_changed(change);
         }
+        for change in self.namespaces.step(now, &input, out) {
+            self.namespace_changed(&change);
+        }
+        if !self.budgets_seen.step(now, &input, out).is_empty() {
+            self.count_budgets();
+        }
+        let volumes = [self.claims.step(now, &input, out), self.volumes.step(now, &input, out)];
         for change in self.pods.step(now, &input, out) {
             self.pod_changed(now, change, out);
+        }
+        if volumes.iter().any(|changes| !changes.is_empty()) {
+            self.volumes_changed(now, out);
         }
         for (ask, answer) in self.calls.ended(now, &input) {
             self.open -= 1;
             match ask {
+                Ask::Condemn { key, victim, uid } => self.condemned(now, &key, victim, &uid, &answer, out),
+                Ask::Evict { key, victim } => self.evicted(now, &key, &victim, &answer),
                 Ask::Bind { key, uid, node } => self.bind_answered(now, (&key, &uid, &node), &answer, out),
                 Ask::Look { key, uid } => self.look_answered(now, &key, &uid, &answer, out),
                 Ask::Report { key, uid } => self.report_answered(now, &key, &uid, &answer),
@@ -241,8 +343,8 @@ impl Program for Scheduler {
         while let Some(key) = self.due.pop_due(now.mono) {
             self.time_came(now, &key, out);
         }
-        // Before both views are complete, absence means nothing: a node may look empty, or be missing.
-        if self.pods.is_synced() && self.nodes_seen.is_synced() {
+        // Before all views are complete, absence means nothing: a node may look empty, or be missing.
+        if self.views().into_iter().all(Informer::is_synced) {
             self.decide_all(now, out);
         }
         out.wake_at(self.calls.next());
@@ -250,7 +352,7 @@ impl Program for Scheduler {
     }
 
     fn each_informer(&self, show: &mut dyn FnMut(&Informer)) {
-        [&self.pods, &self.nodes_seen].into_iter().for_each(show);
+        self.views().into_iter().for_each(show);
     }
 }
 
@@ -272,43 +374,113 @@ impl Scheduler {
         }
     }
 
+    fn namespace_changed(&mut self, change: &Change) {
+        let (_, new) = change.sides();
+        match (change.sides().0, new.and_then(Object::get::<Namespace>)) {
+            (_, Some(namespace)) => {
+                self.nodes.set_namespace(&namespace.metadata.name, Some(&namespace.metadata.labels));
+            }
+            (Some(old), None) => self.nodes.set_namespace(&old.meta().name, None),
+            (None, None) => {}
+        }
+    }
+
+    fn count_budgets(&mut self) {
+        self.budgets.clear();
+        for object in self.budgets_seen.objects() {
+            let Some(PodDisruptionBudget { spec, status, .. }) = object.read() else { continue };
+            let Some(selector) = spec.selector else { continue };
+            let missing = status.disrupted_pods.keys().cloned().collect();
+            let budget = Budget { selector, allowed: status.disruptions_allowed, missing };
+            self.budgets.entry(object.meta().namespace.to_string()).or_default().push(budget);
+        }
+    }
+
+    /// The nodes from which a pod's volumes can be reached, as far as its claims are bound.
+    fn reach(&self, pod: &Pod) -> Vec<Arc<NodeSelector>> {
+        let volumes = pod.spec.rest.get("volumes").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let mut reach = Vec::new();
+        for volume in volumes {
+            let text = |at: &str| volume.pointer(at).and_then(Value::as_str);
+            let claim = match (text("/persistentVolumeClaim/claimName"), text("/name"), volume.get("ephemeral")) {
+                (Some(claim), ..) => claim.to_owned(),
+                (None, Some(name), Some(_)) => format!("{}-{name}", pod.metadata.name),
+                _ => continue,
+            };
+            let claim = Key::new(Kind::PersistentVolumeClaim, &pod.metadata.namespace, &claim);
+            let bound = self.claims.object(&claim).and_then(|claim| claim.at(&["spec", "volumeName"])?.as_str());
+            let Some(bound) = bound.filter(|name| !name.is_empty()) else { continue };
+            let volume = self.volumes.object(&Key::new(Kind::PersistentVolume, "", bound));
+            let nodes = volume.and_then(|volume| volume.at(&["spec", "nodeAffinity", "required"]));
+            reach.extend(nodes.and_then(|nodes| NodeSelector::deserialize(nodes).ok()).map(Arc::new));
+        }
+        reach
+    }
+
+    /// Pods with claims may be able to go elsewhere now.
+    fn volumes_changed(&mut self, now: Now, out: &mut Effects) {
+        for key in self.with_claims.clone() {
+            match self.pods.object(&key).cloned() {
+                Some(object) => self.follow(now, &object, out),
+                None => drop(self.with_claims.remove(&key)),
+            }
+        }
+    }
+
     fn pod_changed(&mut self, now: Now, change: Change, out: &mut Effects) {
         match &change {
             Change::Added(new) => {
-                if let Some((node, amount)) = counts(new) {
-                    self.nodes.charge(node, &amount);
-                }
+                self.recount(None, Some(new));
                 self.follow(now, new, out);
             }
             Change::Modified { old, new } => {
-                let (before, after) = (counts(old), counts(new));
-                if before != after {
-                    if let Some((node, amount)) = after {
-                        self.nodes.charge(node, &amount);
-                    }
-                    if let Some((node, amount)) = before {
-                        self.release(node, &amount);
-                    }
+                if !counts_the_same(old, new) {
+                    self.recount(Some(old), Some(new));
                 }
                 self.follow(now, new, out);
             }
             Change::Deleted(old) => {
-                if let Some((node, amount)) = counts(old) {
-                    self.release(node, &amount);
-                }
-                if let Some(Assumed { node, amount, .. }) = self.drop_pending(&old.key()) {
+                self.recount(Some(old), None);
+                if let Some(Assumed { node, facts, .. }) = self.drop_pending(&old.key()) {
                     sometimes!(PodGoneWhileBound);
                     if !planted!(LeavesRoomTaken) {
-                        self.release(&node, &amount);
+                        self.release(&node, &facts, false);
                     }
                 }
             }
             // A new list, or the user's wish to look again: as good a time for the flush as any.
             Change::Synced => {
-                for place in self.parked.keys() {
+                for place in self.kin.values().flat_map(|kin| &kin.parked) {
                     self.due.set(place.key.clone(), now.mono);
                 }
             }
+        }
+    }
+
+    /// A pod counts on its node as it is now, and not any more as it did.
+    fn recount(&mut self, old: Option<&Object>, new: Option<&Object>) {
+        let before = old.and_then(|old| {
+            let (node, ..) = counts(old)?;
+            let all = self.on.get_mut(node)?;
+            let was = all.remove(&old.key());
+            if all.is_empty() {
+                self.on.remove(node);
+            }
+            was.map(|(facts, leaving)| (node, facts, leaving))
+        });
+        if let Some((object, (node, pod, leaving))) = new.and_then(|new| Some((new, counts(new)?))) {
+            let facts = self.nodes.pod_facts(pod, &[]);
+            let at = self.nodes.charge(node, &facts, leaving);
+            let name = self.nodes.name(at).clone();
+            self.on.entry(name).or_default().insert(object.key(), (facts, leaving));
+        }
+        let Some((node, facts, leaving)) = before else { return };
+        let stays = new.and_then(counts).is_some_and(|(now, ..)| now == node);
+        if stays {
+            // It counts in another way, and takes the same room.
+            self.nodes.release(node, &facts, leaving);
+        } else {
+            self.release(node, &facts, leaving);
         }
     }
 
@@ -320,51 +492,81 @@ impl Scheduler {
             if let Some(assumed) = self.drop_pending(&key) {
                 if *assumed.node == *node && counts(object).is_some() {
                     // It counts as bound now. Nothing was gained.
-                    self.nodes.release(node, &assumed.amount);
+                    self.nodes.release(node, &assumed.facts, false);
                 } else {
                     if *assumed.node != *node {
                         sometimes!(BoundElsewhere);
                     }
-                    self.release(&assumed.node, &assumed.amount);
+                    self.release(&assumed.node, &assumed.facts, false);
                 }
                 if *assumed.node == *node && assumed.bind != Bind::Done {
                     self.tell_scheduled(now, object, node, out);
                 }
             }
-        } else if self.wants_node(pod) {
-            let facts = self.nodes.pod_facts(pod);
+        } else if let Some(strategy) = self.wants_node(pod) {
+            let volumes = self.reach(pod);
+            if pod.spec.rest.get("volumes").is_some() {
+                self.with_claims.insert(key.clone());
+            }
+            let facts = self.nodes.pod_facts(pod, &volumes);
             let place = place(&key, pod);
             match self.pending.get_mut(&key) {
                 None => {
                     self.queue.insert(place.clone());
-                    let (earlier, stage) = (Earlier::Settled, Stage::Queued);
-                    let pending =
-                        Pending { facts, place, stage, failures: 0, earlier, reserved: Vec::new(), reported: None };
+                    let (uid, nominated): (Arc<str>, _) = (pod.metadata.uid.as_str().into(), nominated(pod));
+                    if let Some(node) = &nominated {
+                        self.nodes.nominate(node, &key, &uid, &facts);
+                    }
+                    let pending = Pending {
+                        uid,
+                        facts,
+                        strategy,
+                        place,
+                        stage: Stage::Queued,
+                        failures: 0,
+                        earlier: Earlier::Settled,
+                        reserved: Vec::new(),
+                        nominated,
+                        victims: BTreeMap::new(),
+                        reported: None,
+                    };
+                    self.enroll(pending.kin(), &pending.facts);
                     self.pending.insert(key, pending);
                 }
                 Some(pending) => {
-                    if pending.reported.is_some() && pending.reported.as_deref() == unschedulable_message(pod) {
+                    if pending.reported.is_some() && pending.reported == reported(pod) {
                         pending.reported = None;
                     }
-                    if pending.facts != facts || pending.place != place {
-                        let requeue = !matches!(pending.stage, Stage::Assumed(_));
-                        // Out of line at the old place, and in again at the new one.
-                        let stage = std::mem::replace(&mut pending.stage, Stage::Delayed);
-                        let old = std::mem::replace(&mut pending.place, place);
-                        pending.facts = facts;
-                        self.queue.remove(&old);
-                        self.parked.remove(&old);
-                        if requeue {
-                            self.enter(&key, Stage::Queued);
-                        } else {
-                            pending.stage = stage;
-                        }
+                    let same = Arc::ptr_eq(&pending.facts, &facts) && pending.strategy == strategy;
+                    if !same || pending.place != place {
+                        self.becomes(&key, facts, strategy, place);
                     }
                 }
             }
         } else if !self.pending.get(&key).is_some_and(|pod| matches!(pod.stage, Stage::Assumed(_))) {
             // A pod that is being bound counts until that is settled, even if it is deleted meanwhile.
             self.drop_pending(&key);
+        }
+    }
+
+    /// A pending pod is another than before: out of line at the old place, and in again at the new one.
+    fn becomes(&mut self, key: &Key, facts: Arc<PodFacts>, strategy: Strategy, place: Place) {
+        let assumed = matches!(self.pending[key].stage, Stage::Assumed(_));
+        if !assumed {
+            self.enter(key, Stage::Delayed);
+        }
+        let pod = self.pending.get_mut(key).expect("it is pending");
+        if let Some(node) = &pod.nominated {
+            self.nodes.dismiss(node, &pod.uid);
+            self.nodes.nominate(node, key, &pod.uid, &facts);
+        }
+        let old = pod.kin();
+        (pod.facts, pod.strategy, pod.place) = (facts.clone(), strategy, place);
+        let new = pod.kin();
+        self.enroll(new, &facts);
+        self.retire(old);
+        if !assumed {
+            self.enter(key, Stage::Queued);
         }
     }
 
@@ -394,7 +596,7 @@ impl Scheduler {
             Answer::Object { object, .. } => match object.get::<Pod>() {
                 None => Found::NotKnown,
                 Some(pod) => match pod.node() {
-                    None if self.wants_node(pod) => Found::Unbound,
+                    None if self.wants_node(pod).is_some() => Found::Unbound,
                     None => Found::Gone,
                     Some(node) => match assumed(&mut self.pending, key, uid) {
                         Some(pod) if *pod.assumed.node == *node => Found::Here,
@@ -408,11 +610,14 @@ impl Scheduler {
             }
         };
         let Some(pod) = assumed(&mut self.pending, key, uid) else { return };
-        let takes = self.nodes.find(&pod.assumed.node).is_some_and(|at| {
-            let mut node = self.nodes.facts(at).clone();
-            node.usage.take(&pod.assumed.amount);
-            refusal(pod.facts, &node).is_none()
+        let (name, facts) = (pod.assumed.node.clone(), pod.assumed.facts.clone());
+        // As if it were not there.
+        self.nodes.release(&name, &facts, false);
+        let takes = self.nodes.find(&name).is_some_and(|at| {
+            let standing = Standing::new(pod.facts.clone(), Strategy::default(), &self.nodes);
+            standing.takes(&self.nodes, at)
         });
+        self.nodes.charge(&name, &facts, false);
         let node = if takes { binding::Node::Takes } else { binding::Node::Refuses };
         match binding::after_look(found, node).then {
             AfterLook::Wait => {
@@ -426,9 +631,10 @@ impl Scheduler {
             }
             AfterLook::GiveUp => {
                 sometimes!(BindGivenUp);
-                let (node, amount, until) = (pod.assumed.node.clone(), pod.assumed.amount, now.mono + LATE_MAX);
-                self.nodes.charge(&node, &amount);
-                pod.reserved.push(Reserved { node, amount, until });
+                let (node, facts, until) = (pod.assumed.node.clone(), pod.assumed.facts.clone(), now.mono + LATE_MAX);
+                self.nodes.charge(&node, &facts, false);
+                pod.reserved.push(Reserved { node, facts, until });
+                self.reserving.insert(key.clone());
                 self.delay(now, key);
             }
             AfterLook::DecideLater => self.delay(now, key),
@@ -440,7 +646,7 @@ impl Scheduler {
     }
 
     fn report_answered(&mut self, now: Now, key: &Key, uid: &str, answer: &Answer) {
-        let Some(pod) = self.pending.get_mut(key).filter(|pod| *pod.facts.uid == *uid) else { return };
+        let Some(pod) = self.pending.get_mut(key).filter(|pod| *pod.uid == *uid) else { return };
         match answer {
             Answer::Object { .. } => {}
             Answer::Refused(_) | Answer::Lost(_) | Answer::List { .. } | Answer::Watching | Answer::Removed(_) => {
@@ -456,11 +662,11 @@ impl Scheduler {
 
     fn time_came(&mut self, now: Now, key: &Key, out: &mut Effects) {
         let Some(pod) = self.pending.get(key) else { return };
-        let uid = pod.facts.uid.clone();
+        let uid = pod.uid.clone();
         match &pod.stage {
             Stage::Parked => self.enter(key, Stage::Queued),
             Stage::Delayed => {
-                if self.pods.get::<Pod>(key).is_some_and(|pod| self.wants_node(pod)) {
+                if self.pods.get::<Pod>(key).is_some_and(|pod| self.wants_node(pod).is_some()) {
                     self.enter(key, Stage::Queued);
                 } else {
                     self.drop_pending(key);
@@ -479,20 +685,13 @@ impl Scheduler {
 impl Scheduler {
     /// Decides the queued pods, with those among them that were parked and have a node to ask again.
     fn decide_all(&mut self, now: Now, out: &mut Effects) {
-        while self.open < self.options.calls_max {
-            self.wake_parked();
+        self.wake_parked();
+        while self.open < self.options.calls_max
+            && let Some(place) = self.queue.pop_first()
+        {
+            self.decide(now, &place.key, out);
             if self.queue.is_empty() {
-                self.gains.clear();
-                return;
-            }
-            while self.open < self.options.calls_max
-                && let Some(place) = self.queue.pop_first()
-            {
-                self.decide(now, &place.key, out);
-            }
-            if !self.queue.is_empty() {
-                // An answer will come, and a step with it; the gains are kept for it.
-                return;
+                self.wake_parked();
             }
         }
     }
@@ -502,37 +701,63 @@ impl Scheduler {
         // What is reserved for the pod itself does not stand in its way.
         let reserved = std::mem::take(&mut pod.reserved);
         for one in &reserved {
-            self.nodes.release(&one.node, &one.amount);
+            self.nodes.release(&one.node, &one.facts, false);
         }
-        let turn = Turn { strategy: self.options.strategy, seed: self.options.seed, last: self.last.as_deref() };
-        let picked = pick(&turn, &pod.facts, &self.nodes).map(|at| self.nodes.name(at).clone());
-        let (facts, mut kept) = (pod.facts.clone(), Vec::new());
+        let (kin, facts) = (pod.kin(), pod.facts.clone());
+        let (nominated, uid) = (pod.nominated.clone(), pod.uid.clone());
+        let changes = self.nodes.changes();
+        let known = self.kin.get(&kin).and_then(|kin| kin.found.as_ref()).filter(|(seen, _)| *seen == changes);
+        let known = known.filter(|_| nominated.is_none() && reserved.is_empty()).map(|(_, why)| why.clone());
+        let is_known = known.is_some();
+        let picked = match known {
+            Some(why) => Err(why),
+            None => self.pick(kin, &uid, nominated.as_deref()),
+        };
+        let picked = picked.map(|at| self.nodes.name(at).clone());
+        let had_reserved = !reserved.is_empty();
+        let mut kept = Vec::new();
         for one in reserved {
-            self.nodes.charge(&one.node, &one.amount);
+            self.nodes.charge(&one.node, &one.facts, false);
             if one.until <= now.mono || picked.as_ref() == Ok(&one.node) {
-                self.release(&one.node, &one.amount);
+                self.release(&one.node, &one.facts, false);
             } else {
                 kept.push(one);
             }
         }
         if let Some(pod) = self.pending.get_mut(key) {
+            if kept.is_empty() {
+                self.reserving.remove(key);
+            }
             pod.reserved = kept;
         }
         match picked {
             Ok(node) => {
                 out.log(Level::Info, format!("scheduler: assigning pod {} to node {node}", key.name));
-                let amount = if planted!(ForgetsAssumed) { Amount::default() } else { facts.amount };
-                self.nodes.charge(&node, &amount);
-                let assumed = Assumed { node: node.clone(), amount, bind: Bind::Asked };
+                self.give_up_nomination(key);
+                let facts = if planted!(ForgetsAssumed) { self.nodes.pod_facts(&Pod::default(), &[]) } else { facts };
+                self.nodes.charge(&node, &facts, false);
+                let assumed = Assumed { node: node.clone(), facts, bind: Bind::Asked };
                 self.enter(key, Stage::Assumed(assumed));
                 self.ask_bind(now, key, &node, out);
+                self.wake_next(kin, &node);
                 self.last = Some(node);
             }
-            Err(why) => {
+            Err(mut why) => {
                 if self.nodes.is_empty() {
                     sometimes!(NoNodes);
                 } else {
                     sometimes!(NoNodeFits);
+                }
+                if had_reserved || nominated.is_some() {
+                    // What stands in the way of the others may be its own.
+                    why.obstacles.extend(Gain::Added.removes());
+                }
+                if !self.nodes.is_empty() && !is_known {
+                    self.preempt_for(now, key, &mut why, out);
+                }
+                if let Some(kin) = self.kin.get_mut(&kin).filter(|_| !had_reserved && nominated.is_none()) {
+                    let settled = self.pending[key].nominated.is_none();
+                    kin.found = settled.then(|| (self.nodes.changes(), why.clone()));
                 }
                 self.park(now, key, why.obstacles);
                 self.report(now, key, &why, out);
@@ -540,78 +765,350 @@ impl Scheduler {
         }
     }
 
+    /// A node for a pod of this kin: the one for which others have gone, if it takes the pod, or the best.
+    fn pick(&mut self, kin: KinId, uid: &str, nominated: Option<&str>) -> Result<NodeIndex, Unschedulable> {
+        self.stand(kin);
+        let standing = self.kin[&kin].standing.as_ref().expect("it was made just now");
+        if let Some(at) = nominated.and_then(|node| self.nodes.find(node))
+            && takes_expected(standing, &self.nodes, at, uid)
+        {
+            sometimes!(NominatedBound);
+            return Ok(at);
+        }
+        let turn = Turn { strategy: kin.1, seed: self.options.seed, uid, last: self.last.as_deref() };
+        pick(&turn, standing, &self.nodes)
+    }
+
+    /// Makes what the nodes say to pods of this kin, or brings it up to date.
+    fn stand(&mut self, id: KinId) {
+        let kin = self.kin.get_mut(&id).expect("the kin of a pending pod is kept");
+        match &mut kin.standing {
+            Some(standing) => standing.follow(&self.nodes),
+            None => {
+                kin.standing = Some(Standing::new(kin.facts.clone(), id.1, &self.nodes));
+                self.made.push_back(id);
+                let most = 8.max(STANDING_MAX / self.nodes.places().max(1));
+                if self.made.len() > most
+                    && let Some(first) = self.made.pop_front()
+                    && let Some(kin) = self.kin.get_mut(&first).filter(|_| first != id)
+                {
+                    kin.standing = None;
+                }
+            }
+        }
+    }
+
     fn ask_bind(&mut self, now: Now, key: &Key, node: &Arc<str>, out: &mut Effects) {
-        let uid = self.pending.get(key).expect("only pending pods are bound").facts.uid.clone();
+        let uid = self.pending.get(key).expect("only pending pods are bound").uid.clone();
         let bind = Verb::Bind { key: key.clone(), uid: uid.clone(), node: node.to_string() };
         self.open += 1;
         self.calls.call(now, Ask::Bind { key: key.clone(), uid, node: node.clone() }, bind, out);
     }
 
-    /// Says in the pod's status, and as an event, why it has no node; unless that was said.
+    /// Says in the pod's status, and as an event, why it has no node, and for which one others go; unless that was said.
     fn report(&mut self, now: Now, key: &Key, why: &Unschedulable, out: &mut Effects) {
         let Some(object) = self.pods.object(key) else { return };
         let pod = self.pending.get_mut(key).expect("only pending pods are decided");
-        let message = why.to_string();
-        let shown = object.get::<Pod>().and_then(unschedulable_message);
-        if pod.reported.as_deref().or(shown) == Some(&message) {
+        let new = (why.to_string(), pod.nominated.as_deref().unwrap_or_default().to_owned());
+        let shown = object.get::<Pod>().and_then(reported);
+        let known = pod.reported.as_ref().or(shown.as_ref());
+        if known == Some(&new) {
             return;
         }
-        out.log(Level::Info, format!("scheduler: no node for pod {}: {message}", key.name));
-        self.recorder.tell(now, object, Tone::Warning, "FailedScheduling", message.clone(), out);
-        let object = object.with(|pod: &mut Pod| set_unschedulable(pod, &message, Time::of(now.wall)));
-        pod.reported = Some(message);
-        let ask = Ask::Report { key: key.clone(), uid: pod.facts.uid.clone() };
+        if known.is_none_or(|known| known.0 != new.0) {
+            out.log(Level::Info, format!("scheduler: no node for pod {}: {}", key.name, new.0));
+            self.recorder.tell(now, object, Tone::Warning, "FailedScheduling", new.0.clone(), out);
+        }
+        let object = object.with(|pod: &mut Pod| {
+            set_unschedulable(pod, &new.0, Time::of(now.wall));
+            pod.status.nominated_node_name.clone_from(&new.1);
+        });
+        pod.reported = Some(new);
+        let ask = Ask::Report { key: key.clone(), uid: pod.uid.clone() };
         self.open += 1;
         self.calls.call(now, ask, Verb::Update { object, part: Part::Status }, out);
     }
 
-    /// Queues the parked pods that a changed node would take, as many as it would take at once.
-    ///
-    /// The others stay: if one of the woken goes elsewhere, the next round of [`Scheduler::decide_all`] wakes another.
+    /// Queues parked pods that a changed node would take, or that have others around them now: one of each kin, which
+    /// brings the next if it goes well.
     fn wake_parked(&mut self) {
         let mut woken = Vec::new();
-        for (name, gain) in &self.gains {
-            let Some(at) = self.nodes.find(name) else { continue };
-            let mut node = self.nodes.facts(at).clone();
-            for (place, parked) in &mut self.parked {
-                if parked.obstacles.meets(*gain) {
-                    let own: Vec<&Reserved> = parked.reserved.iter().filter(|one| one.node == *name).collect();
-                    own.iter().for_each(|one| node.usage.take(&one.amount));
-                    let answer = refusal(&parked.facts, &node);
-                    own.iter().for_each(|one| node.usage.add(&one.amount));
-                    match answer {
-                        Some(refusal) => parked.obstacles.insert(refusal.obstacle()),
-                        None => {
-                            node.usage.add(&parked.facts.amount);
-                            parked.obstacles.insert(Obstacle::Resources);
-                            woken.push(place.key.clone());
-                        }
+        for (name, gain) in std::mem::take(&mut self.gains) {
+            let Some(at) = self.nodes.find(&name) else { continue };
+            for kin in self.kin.values_mut() {
+                let Some(first) = kin.parked.first().filter(|_| kin.obstacles.meets(gain)) else { continue };
+                match refusal_by_node(&kin.facts, self.nodes.facts(at)) {
+                    Some(refusal) => kin.obstacles.insert(refusal.obstacle()),
+                    None if looks_around(kin, &self.nodes) => {
+                        // Where others are is looked at below, for all nodes.
+                        kin.obstacles.extend(Obstacles::of(&[Obstacle::Spread, Obstacle::Neighbours]));
+                        kin.moved = u64::MAX;
                     }
+                    None => woken.push(first.key.clone()),
                 }
+            }
+            // Who waits for this very node does not stand in its own way.
+            let expected = self.nodes.facts(at).nominated.iter().filter(|one| has_room(&self.nodes, at, one));
+            let expected = expected.map(|one| one.key.clone());
+            woken.extend(expected);
+            let reserves = |key: &&Key| self.pending[*key].reserved.iter().any(|one| one.node == name);
+            woken.extend(self.reserving.iter().filter(reserves).cloned());
+        }
+        let around = Obstacles::of(&[Obstacle::Spread, Obstacle::Neighbours]);
+        let waiting = self.kin.iter().filter(|(_, kin)| !kin.parked.is_empty() && kin.obstacles.meets(around));
+        for id in waiting.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.stand(id);
+            let kin = self.kin.get_mut(&id).expect("it was found just now");
+            let standing = kin.standing.as_ref().expect("it was made just now");
+            if kin.moved == standing.moved() {
+                continue;
+            }
+            kin.moved = standing.moved();
+            if self.nodes.order().iter().any(|at| standing.takes(&self.nodes, *at)) {
+                woken.extend(kin.parked.first().map(|first| first.key.clone()));
             }
         }
         for key in woken {
             sometimes!(WokenByRoom);
-            self.enter(&key, Stage::Queued);
+            if matches!(self.pending.get(&key).map(|pod| &pod.stage), Some(Stage::Parked)) {
+                self.enter(&key, Stage::Queued);
+            }
+        }
+    }
+
+    /// One of a kin has found this node: the next one is decided, if there is a node for it, too.
+    fn wake_next(&mut self, id: KinId, node: &str) {
+        if self.kin.get(&id).is_none_or(|kin| kin.parked.is_empty()) {
+            return;
+        }
+        self.stand(id);
+        let kin = self.kin.get_mut(&id).expect("it was found just now");
+        let standing = kin.standing.as_ref().expect("it was made just now");
+        if !self.nodes.order().iter().any(|at| standing.takes(&self.nodes, *at)) {
+            // What the others have said before still stands in the way.
+            let refusal = self.nodes.find(node).and_then(|at| standing.refusal(&self.nodes, at));
+            refusal.iter().for_each(|refusal| kin.obstacles.insert(refusal.obstacle()));
+            kin.moved = standing.moved();
+            return;
+        }
+        let next = kin.parked.first().map(|place| place.key.clone());
+        next.iter().for_each(|key| self.enter(key, Stage::Queued));
+    }
+}
+
+/// Others go.
+impl Scheduler {
+    /// Looks for pods that could go for one that no node takes, asks them to, and keeps their room for it.
+    fn preempt_for(&mut self, now: Now, key: &Key, why: &mut Unschedulable, out: &mut Effects) {
+        let pod = &self.pending[key];
+        let facts = pod.facts.clone();
+        if !facts.preempts && !planted!(NeverPreempts) {
+            why.preemption = "preemption: not eligible due to preemptionPolicy=Never.".into();
+            return;
+        }
+        let (kin, nominated, uid) = (pod.kin(), pod.nominated.clone(), pod.uid.clone());
+        // Some are on their way out already, or were asked to go.
+        let there = |(victim, uid): (&Key, &Arc<str>)| {
+            self.pods.get::<Pod>(victim).is_some_and(|pod| *pod.metadata.uid == **uid)
+        };
+        let waits = nominated.as_ref().is_some_and(|node| {
+            let leaving = |one: &Victim| one.leaving && one.facts.priority < facts.priority;
+            pod.victims.iter().any(there) || self.on_node(node).iter().any(leaving)
+        });
+        if waits {
+            why.preemption = "preemption: not eligible due to a terminating pod on the nominated node.".into();
+            return;
+        }
+        // What was kept for the pod itself does not stand in its way.
+        self.give_up_nomination(key);
+        self.stand(kin);
+        let mut standing = self.kin.get_mut(&kin).and_then(|kin| kin.standing.take()).expect("it was made just now");
+        let pods = |at: NodeIndex| self.on_node(self.nodes.name(at));
+        let found = preempt(&mut standing, &self.nodes, &pods, &self.budgets);
+        if let Some(kin) = self.kin.get_mut(&kin) {
+            kin.standing = Some(standing);
+        }
+        match found {
+            Ok(Preemption { node, victims }) => {
+                sometimes!(Preempted);
+                let node = self.nodes.name(node).clone();
+                self.make_way(&node, &facts);
+                self.nodes.nominate(&node, key, &uid, &facts);
+                if let Some(pod) = self.pending.get_mut(key) {
+                    pod.nominated = Some(node.clone());
+                }
+                for victim in victims {
+                    self.condemn(now, key, victim, out);
+                }
+            }
+            Err(told) => why.preemption = told,
+        }
+    }
+}
+
+/// Who has to go, and who is expected.
+impl Scheduler {
+    /// Who is on a node, as the view shows it.
+    fn on_node(&self, node: &str) -> Vec<Victim> {
+        let all = self.on.get(node).into_iter().flatten();
+        let victim = |(key, (facts, leaving)): (&Key, &Counted)| {
+            let pod = self.pods.get::<Pod>(key)?;
+            Some(Victim {
+                key: key.clone(),
+                uid: pod.metadata.uid.as_str().into(),
+                labels: pod.metadata.labels.clone(),
+                started: pod.status.start_time,
+                leaving: *leaving,
+                facts: facts.clone(),
+            })
+        };
+        all.filter_map(victim).collect()
+    }
+
+    /// A pod has to go from a node for another: first it is told why.
+    ///
+    /// Source: Kubernetes documentation, "Disruptions", pod disruption conditions.
+    fn condemn(&mut self, now: Now, key: &Key, victim: Victim, out: &mut Effects) {
+        let Victim { key: of, uid, .. } = victim;
+        let Some(object) = self.pods.object(&of).filter(|object| *object.meta().uid == *uid) else { return };
+        out.log(Level::Info, format!("scheduler: pod {} has to go for pod {}", of.name, key.name));
+        let condition = PodCondition {
+            kind: "DisruptionTarget".into(),
+            status: "True".into(),
+            reason: "PreemptionByScheduler".into(),
+            message: format!("{}: preempting to accommodate a higher priority pod", self.options.name),
+            last_transition_time: Some(Time::of(now.wall)),
+            ..PodCondition::default()
+        };
+        let object = object.with(|pod: &mut Pod| {
+            pod.status.conditions.retain(|one| one.kind != condition.kind);
+            pod.status.conditions.push(condition);
+        });
+        if let Some(pod) = self.pending.get_mut(key) {
+            pod.victims.insert(of.clone(), uid.clone());
+        }
+        let ask = Ask::Condemn { key: key.clone(), victim: of, uid };
+        self.open += 1;
+        self.calls.call(now, ask, Verb::Update { object, part: Part::Status }, out);
+    }
+
+    /// It was told, or was not: then nothing is asked of it.
+    fn condemned(&mut self, now: Now, key: &Key, victim: Key, uid: &Arc<str>, answer: &Answer, out: &mut Effects) {
+        // The pod that it should go for may be gone or bound.
+        let wanted = self.pending.get(key).is_some_and(|pod| pod.victims.get(&victim) == Some(uid));
+        if !wanted {
+            return;
+        }
+        if !matches!(answer, Answer::Object { .. }) {
+            return self.evicted(now, key, &victim, answer);
+        }
+        if let Some(object) = self.pods.object(&victim).cloned() {
+            let node = self.pods.get::<Pod>(&victim).and_then(Pod::node).unwrap_or_default().to_owned();
+            let of = self.pending.get(key).map(|pod| pod.uid.clone()).unwrap_or_default();
+            let message = format!("Preempted by pod {of} on node {node}");
+            self.recorder.tell(now, &object, Tone::Normal, "Preempted", message, out);
+        }
+        // The pod's own grace period: it may end in order.
+        let grace_seconds = if planted!(PreemptsAtOnce) { Some(0) } else { None };
+        let options = DeleteOptions { uid: Some(uid.to_string()), grace_seconds, ..DeleteOptions::default() };
+        self.open += 1;
+        let ask = Ask::Evict { key: key.clone(), victim: victim.clone() };
+        self.calls.call(now, ask, Verb::Delete { key: victim, options }, out);
+    }
+
+    /// It was asked to go. If that came to nothing, the pod it should go for is decided again after a delay.
+    fn evicted(&mut self, now: Now, key: &Key, victim: &Key, answer: &Answer) {
+        let Some(pod) = self.pending.get_mut(key) else { return };
+        match answer {
+            // The view will show it.
+            Answer::Object { .. } | Answer::Removed(_) => {}
+            Answer::Refused(_) | Answer::Lost(_) | Answer::List { .. } | Answer::Watching => {
+                pod.victims.remove(victim);
+                pod.failures = pod.failures.saturating_add(1);
+                if let Stage::Parked = pod.stage {
+                    self.due.set_if_earlier(key.clone(), now.mono + RETRY.delay(pod.failures));
+                }
+            }
+        }
+    }
+
+    /// A node is not kept for the pod any more.
+    fn give_up_nomination(&mut self, key: &Key) {
+        if let Some(pod) = self.pending.get_mut(key)
+            && let Some(node) = pod.nominated.take()
+        {
+            pod.victims.clear();
+            let uid = pod.uid.clone();
+            self.nodes.dismiss(&node, &uid);
+            self.gain(&node);
+        }
+    }
+
+    /// Less important pods that are expected on a node look for another one.
+    fn make_way(&mut self, node: &str, facts: &PodFacts) {
+        let Some(at) = self.nodes.find(node) else { return };
+        let less = self.nodes.facts(at).nominated.iter().filter(|one| one.facts.priority < facts.priority);
+        for key in less.map(|one| one.key.clone()).collect::<Vec<_>>() {
+            self.give_up_nomination(&key);
+            if matches!(self.pending.get(&key).map(|pod| &pod.stage), Some(Stage::Parked)) {
+                self.enter(&key, Stage::Queued);
+            }
         }
     }
 }
 
 /// Where pods are kept.
 impl Scheduler {
+    fn views(&self) -> [&Informer; 6] {
+        [&self.pods, &self.nodes_seen, &self.namespaces, &self.budgets_seen, &self.claims, &self.volumes]
+    }
+
+    /// One more of a kin is pending.
+    fn enroll(&mut self, id: KinId, facts: &Arc<PodFacts>) {
+        let kin = self.kin.entry(id).or_insert_with(|| Kin {
+            facts: facts.clone(),
+            pods: 0,
+            standing: None,
+            parked: BTreeSet::new(),
+            obstacles: Obstacles::default(),
+            moved: 0,
+            found: None,
+        });
+        kin.pods += 1;
+    }
+
+    /// One of a kin is not pending any more.
+    fn retire(&mut self, id: KinId) {
+        let Some(kin) = self.kin.get_mut(&id) else { return };
+        kin.pods -= 1;
+        if kin.pods > 0 || self.idle.contains(&id) {
+            return;
+        }
+        self.idle.push_back(id);
+        if self.idle.len() > IDLE_MAX
+            && let Some(first) = self.idle.pop_front()
+            && self.kin.get(&first).is_some_and(|kin| kin.pods == 0)
+        {
+            self.kin.remove(&first);
+            self.made.retain(|one| *one != first);
+        }
+    }
+
     /// A pod enters a stage, and leaves the one it was in. It does not leave the node it counts on: see
     /// [`Scheduler::delay`].
     fn enter(&mut self, key: &Key, stage: Stage) {
         let pod = self.pending.get_mut(key).expect("only pending pods have stages");
         self.due.remove(key);
+        let kin = (pod.facts.class, pod.strategy);
         match pod.stage {
             Stage::Queued => drop(self.queue.remove(&pod.place)),
-            Stage::Parked => drop(self.parked.remove(&pod.place)),
+            Stage::Parked => drop(self.kin.get_mut(&kin).map(|kin| kin.parked.remove(&pod.place))),
             Stage::Delayed | Stage::Assumed(_) => {}
         }
         match stage {
             Stage::Queued => drop(self.queue.insert(pod.place.clone())),
-            Stage::Parked | Stage::Delayed | Stage::Assumed(_) => {}
+            Stage::Parked => drop(self.kin.get_mut(&kin).map(|kin| kin.parked.insert(pod.place.clone()))),
+            Stage::Delayed | Stage::Assumed(_) => {}
         }
         pod.stage = stage;
     }
@@ -620,19 +1117,27 @@ impl Scheduler {
     fn park(&mut self, now: Now, key: &Key, obstacles: Obstacles) {
         self.enter(key, Stage::Parked);
         let pod = &self.pending[key];
-        self.parked
-            .insert(pod.place.clone(), Parked { facts: pod.facts.clone(), obstacles, reserved: pod.reserved.clone() });
+        if let Some(kin) = self.kin.get_mut(&pod.kin()) {
+            kin.obstacles = obstacles;
+            kin.moved = kin.standing.as_ref().map_or(u64::MAX, Standing::moved);
+        }
         self.due.set(key.clone(), now.mono + FLUSH);
     }
 
     /// Nothing is pending about this pod any more. Returns where it was assumed, which still counts.
     fn drop_pending(&mut self, key: &Key) -> Option<Assumed> {
+        self.give_up_nomination(key);
         let pod = self.pending.remove(key)?;
         self.due.remove(key);
         self.queue.remove(&pod.place);
-        self.parked.remove(&pod.place);
+        self.with_claims.remove(key);
+        self.reserving.remove(key);
+        if let Some(kin) = self.kin.get_mut(&pod.kin()) {
+            kin.parked.remove(&pod.place);
+        }
+        self.retire(pod.kin());
         for one in pod.reserved {
-            self.release(&one.node, &one.amount);
+            self.release(&one.node, &one.facts, false);
         }
         match pod.stage {
             Stage::Assumed(assumed) => Some(assumed),
@@ -645,8 +1150,8 @@ impl Scheduler {
         let Some(pod) = self.pending.get_mut(key) else { return };
         pod.failures = pod.failures.saturating_add(1);
         let at = now.mono + RETRY.delay(pod.failures);
-        if let Stage::Assumed(Assumed { node, amount, .. }) = pod.stage.clone() {
-            self.release(&node, &amount);
+        if let Stage::Assumed(Assumed { node, facts, .. }) = pod.stage.clone() {
+            self.release(&node, &facts, false);
         }
         self.enter(key, Stage::Delayed);
         self.due.set(key.clone(), at);
@@ -670,30 +1175,84 @@ impl Scheduler {
     }
 
     /// A pod does not count on a node any more.
-    fn release(&mut self, node: &str, amount: &Amount) {
-        if self.nodes.release(node, amount) && !planted!(NotWokenByRoom) {
-            match self.gains.get_mut(node) {
-                Some(gains) => gains.extend(Gain::PodLeft.removes()),
-                None => drop(self.gains.insert(node.into(), Gain::PodLeft.removes())),
-            }
+    fn release(&mut self, node: &str, facts: &PodFacts, leaving: bool) {
+        if self.nodes.release(node, facts, leaving) && !planted!(NotWokenByRoom) {
+            self.gain(node);
         }
     }
 
-    fn wants_node(&self, pod: &Pod) -> bool {
-        let scheduler = match pod.spec.scheduler_name.as_str() {
+    /// There is more room on a node.
+    fn gain(&mut self, node: &str) {
+        match self.gains.get_mut(node) {
+            Some(gains) => gains.extend(Gain::PodLeft.removes()),
+            None => drop(self.gains.insert(node.into(), Gain::PodLeft.removes())),
+        }
+    }
+
+    /// By which strategy a pod gets a node from this scheduler, if it does.
+    fn wants_node(&self, pod: &Pod) -> Option<Strategy> {
+        let name = match pod.spec.scheduler_name.as_str() {
             "" => DEFAULT_SCHEDULER,
             name => name,
         };
-        pod.node().is_none() && pod.is_active() && scheduler == self.options.name
+        let gated = !pod.spec.scheduling_gates.is_empty() && !planted!(IgnoresGates);
+        if pod.node().is_some() || !pod.is_active() || gated {
+            return None;
+        }
+        let own = (name == self.options.name).then_some(self.options.strategy);
+        own.or_else(|| self.options.profiles.get(name).copied())
     }
 }
 
-/// The node that a pod counts on, as the view shows it, and what it counts there.
-fn counts(object: &Object) -> Option<(&str, Amount)> {
+/// Whether other pods have a say in which nodes take a kin.
+fn looks_around(kin: &Kin, nodes: &Nodes) -> bool {
+    match &kin.standing {
+        Some(standing) => standing.looks_around(),
+        None => nodes.neighbours().concern(&kin.facts),
+    }
+}
+
+/// Whether a node has room by now for a pod that is expected there.
+fn has_room(nodes: &Nodes, at: NodeIndex, expected: &Nominated) -> bool {
+    let mut node = nodes.facts(at).clone();
+    node.nominated.retain(|one| *one.uid != *expected.uid);
+    refusal_by_node(&expected.facts, &node).is_none()
+}
+
+/// Whether the node for which others have gone takes the pod, which does not stand in its own way there.
+fn takes_expected(standing: &Standing, nodes: &Nodes, at: NodeIndex, uid: &str) -> bool {
+    let mut node = nodes.facts(at).clone();
+    node.nominated.retain(|one| *one.uid != *uid);
+    refusal_by_node(&standing.facts, &node).is_none()
+        && standing::spread(standing, nodes, at).or_else(|| standing::affinity(standing, nodes, at)).is_none()
+}
+
+/// The node that a pod counts on, as the view shows it, and whether it is being deleted.
+fn counts(object: &Object) -> Option<(&str, &Pod, bool)> {
     let pod = object.get::<Pod>()?;
-    let freed = planted!(FreesAtDeletion) && pod.metadata.is_deleting();
+    let leaving = pod.metadata.is_deleting();
+    let freed = planted!(FreesAtDeletion) && leaving;
     let node = pod.node().filter(|_| (!pod.status.phase.is_final() || planted!(FinishedTakeRoom)) && !freed)?;
-    Some((node, Amount::of(pod)))
+    Some((node, pod, leaving))
+}
+
+/// Whether a pod counts as it did: most changes are of its status alone.
+fn counts_the_same(old: &Object, new: &Object) -> bool {
+    match (counts(old), counts(new)) {
+        (None, None) => true,
+        (Some((node, pod, leaving)), Some((now, new, leaves))) => {
+            node == now
+                && leaving == leaves
+                && pod.metadata.labels == new.metadata.labels
+                && (Arc::ptr_eq(&pod.spec, &new.spec) || alike(&pod.spec, &new.spec))
+        }
+        _ => false,
+    }
+}
+
+/// For which node others have gone, or go.
+fn nominated(pod: &Pod) -> Option<Arc<str>> {
+    Some(pod.status.nominated_node_name.as_str()).filter(|node| !node.is_empty()).map(Arc::from)
 }
 
 fn place(key: &Key, pod: &Pod) -> Place {
@@ -707,7 +1266,7 @@ fn place(key: &Key, pod: &Pod) -> Place {
 
 /// A pod for which a bind was asked, with what its answer changes.
 struct Doubt<'a> {
-    facts: &'a PodFacts,
+    facts: &'a Arc<PodFacts>,
     failures: &'a mut u32,
     earlier: &'a mut Earlier,
     reserved: &'a mut Vec<Reserved>,
@@ -716,7 +1275,7 @@ struct Doubt<'a> {
 
 /// The pod, if it is still this one and is being bound.
 fn assumed<'a>(pending: &'a mut BTreeMap<Key, Pending>, key: &Key, uid: &str) -> Option<Doubt<'a>> {
-    let pod = pending.get_mut(key).filter(|pod| *pod.facts.uid == *uid)?;
+    let pod = pending.get_mut(key).filter(|pod| *pod.uid == *uid)?;
     match &mut pod.stage {
         Stage::Assumed(assumed) => Some(Doubt {
             facts: &pod.facts,
@@ -739,10 +1298,11 @@ fn told(answer: &Answer) -> String {
     }
 }
 
-/// What its status says about why it has no node.
-fn unschedulable_message(pod: &Pod) -> Option<&str> {
+/// What its status says about why it has no node, and for which one others go.
+fn reported(pod: &Pod) -> Option<(String, String)> {
     let condition = pod.status.conditions.iter().find(|condition| condition.kind == "PodScheduled")?;
-    (condition.status == "False" && condition.reason == "Unschedulable").then_some(condition.message.as_str())
+    (condition.status == "False" && condition.reason == "Unschedulable")
+        .then(|| (condition.message.clone(), pod.status.nominated_node_name.clone()))
 }
 
 fn set_unschedulable(pod: &mut Pod, message: &str, now: Time) {
@@ -1035,8 +1595,9 @@ mod tests {
                 nodes.set(node);
             }
             for pod in self.server.store().list(&Query::all(Kind::Pod)) {
-                if let Some((node, amount)) = counts(pod) {
-                    nodes.charge(node, &amount);
+                if let Some((node, pod, leaving)) = counts(pod) {
+                    let facts = nodes.pod_facts(pod, &[]);
+                    nodes.charge(node, &facts, leaving);
                 }
             }
             nodes
@@ -1055,28 +1616,32 @@ mod tests {
 
         /// Everything the scheduler counts is true, and no pod waits that a node would take.
         fn check_settled(&self) {
-            // Room that is reserved counts, but not against the pod itself.
+            // Room that is reserved or expected counts, but not against the pod itself.
             let reserved = |nodes: &mut Nodes, but: &str| {
-                for pod in self.scheduler.pending.values().filter(|pod| *pod.facts.uid != *but) {
-                    pod.reserved.iter().for_each(|one| nodes.charge(&one.node, &one.amount));
+                for (key, one) in self.scheduler.pending.iter().filter(|(_, one)| *one.uid != *but) {
+                    let pod = self.server.store().get(key).and_then(Object::get::<Pod>).unwrap();
+                    let facts = nodes.pod_facts(pod, &[]);
+                    one.reserved.iter().for_each(|room| {
+                        nodes.charge(&room.node, &facts, false);
+                    });
+                    one.nominated.iter().for_each(|node| nodes.nominate(node, key, &one.uid, &facts));
                 }
             };
             let mut truth = self.truth();
             reserved(&mut truth, "");
-            let usage = |nodes: &Nodes| nodes.iter().map(|(_, node)| node.usage).collect::<Vec<_>>();
+            let usage = |nodes: &Nodes| nodes.iter().map(|(_, node)| node.usage.clone()).collect::<Vec<_>>();
             assert_eq!(usage(&truth), usage(&self.scheduler.nodes), "{}", self.places());
             for pod in self.server.store().list(&Query::all(Kind::Pod)).filter_map(Object::get::<Pod>) {
-                if self.scheduler.wants_node(pod) {
+                if self.scheduler.wants_node(pod).is_some() {
                     let mut truth = self.truth();
                     reserved(&mut truth, &pod.metadata.uid);
-                    let facts = truth.pod_facts(pod);
-                    let takes = truth.iter().find(|(_, node)| refusal(&facts, node).is_none());
+                    let facts = truth.pod_facts(pod, &[]);
+                    let standing = Standing::new(facts, Strategy::default(), &truth);
+                    let takes = truth.order().iter().find(|at| standing.takes(&truth, **at));
                     assert!(takes.is_none(), "a node takes {}: {}", pod.metadata.name, self.places());
-                    let why = Unschedulable::explain(&facts, &truth).obstacles;
-                    let parked = self.scheduler.parked.values().find(|parked| *parked.facts.uid == pod.metadata.uid);
-                    assert!(
-                        truth.is_empty() || parked.is_some_and(|parked| !why.is_empty() || parked.obstacles.is_empty())
-                    );
+                    let key = key(&pod.metadata.name);
+                    let pending = &self.scheduler.pending[&key];
+                    assert!(self.scheduler.kin[&pending.kin()].parked.contains(&pending.place));
                 }
             }
             let [queued, _, delayed, assumed] = self.scheduler.waiting();
@@ -1137,7 +1702,8 @@ mod tests {
         let told = world.events().join("\n");
         assert_eq!(told, "1 Warning FailedScheduling: no nodes available to schedule pods", "no node could take it");
         world.pass(300);
-        let message = "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) were unschedulable.";
+        let message = "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) were unschedulable. preemption: 0/2 nodes are \
+                       available: 2 Preemption is not helpful for scheduling.";
         assert_eq!(world.condition("a"), format!("False Unschedulable {message}"));
         assert_eq!(world.events()[0], format!("1 Warning FailedScheduling: {message}"));
         world.writes.clear();
@@ -1150,6 +1716,139 @@ mod tests {
         world.pass(1);
         assert_eq!((world.places().as_str(), world.condition("a").as_str()), ("a=n2", "True  "));
         world.check_settled();
+    }
+
+    fn full_node() -> World {
+        let mut world = World::new();
+        world.add(node("n").offers("cpu", "1"));
+        world.create(pod("low").requests("cpu", "1"));
+        world.pass(1);
+        assert_eq!(world.places(), "low=n");
+        world
+    }
+
+    #[test]
+    fn the_less_important_go_for_a_more_important_one() {
+        let mut world = full_node();
+        world.create(pod("high").priority(7).requests("cpu", "1"));
+        world.create(pod("middle").priority(5).requests("cpu", "1"));
+        world.pass(1);
+        assert_eq!(world.pod("high").unwrap().status.nominated_node_name, "n");
+        assert_eq!(world.pod("middle").unwrap().status.nominated_node_name, "");
+        let low = world.pod("low").unwrap();
+        let told = low.status.conditions.iter().find(|one| one.kind == "DisruptionTarget").unwrap();
+        assert_eq!((told.status.as_str(), told.reason.as_str()), ("True", "PreemptionByScheduler"));
+        assert_eq!(low.metadata.deletion_grace_period_seconds, Some(30));
+        let message = "0/1 nodes are available: 1 Insufficient cpu.";
+        assert_eq!(world.condition("high"), format!("False Unschedulable {message}"));
+        let writes = world.writes.len();
+        world.pass(60);
+        assert_eq!(world.writes.len(), writes, "it waits for its turn");
+        world.delete(key("low"), 0);
+        world.pass(1);
+        assert_eq!(world.places(), "high=n middle=-");
+        world.check_settled();
+    }
+
+    #[test]
+    fn who_may_not_make_others_go_waits() {
+        let mut world = full_node();
+        let class = serde_json::json!({"metadata": {"name": "p7"}, "value": 7, "preemptionPolicy": "Never"});
+        world.ask(Verb::Create { object: Object::from_value(Kind::PriorityClass, class).unwrap() });
+        world.create(pod("patient").priority(7).requests("cpu", "1"));
+        world.pass(1);
+        let message = "0/1 nodes are available: 1 Insufficient cpu. preemption: not eligible due to \
+                       preemptionPolicy=Never.";
+        assert_eq!(world.condition("patient"), format!("False Unschedulable {message}"));
+        assert!(!world.pod("low").unwrap().metadata.is_deleting());
+        world.check_settled();
+    }
+
+    #[test]
+    fn preemption_gets_there_whatever_call_is_lost() {
+        let run = |nth: u64, fate: Fate| {
+            let mut world = full_node();
+            world.fate = Box::new(move |made| if made == nth { fate } else { Fate::Arrives });
+            world.create(pod("high").priority(7).requests("cpu", "1"));
+            world.pass(100);
+            assert!(world.pod("low").unwrap().metadata.is_deleting(), "call {nth}: {fate:?}");
+            world.delete(key("low"), 0);
+            world.pass(400);
+            assert_eq!(world.places(), "high=n", "call {nth}: {fate:?}");
+            world.check_settled();
+            world.made
+        };
+        let before = full_node().made;
+        let calls = run(0, Fate::Arrives);
+        for nth in before + 1..=calls {
+            for fate in [Fate::RequestLost, Fate::ReplyLost, Fate::Late] {
+                run(nth, fate);
+            }
+        }
+    }
+
+    #[test]
+    fn gates_profiles_and_volumes() {
+        let profiles = [("mine".to_owned(), Strategy::MostAllocated)].into();
+        let mut world = World::with(SchedulerOptions { profiles, ..Default::default() });
+        for name in ["n1", "n2"] {
+            world.add(node(name).label("host", name));
+        }
+        world.create(pod("gated").spec(serde_json::json!({"schedulingGates": [{"name": "a/b"}]})));
+        for name in ["a", "b"] {
+            world.create(pod(name).spec(serde_json::json!({"schedulerName": "mine"})));
+        }
+        world.pass(1);
+        assert_eq!(world.places(), "a=n1 b=n1 gated=-");
+        assert!(world.condition("gated").starts_with("False SchedulingGated"));
+        let patch = serde_json::json!({"spec": {"schedulingGates": null}});
+        world.ask(Verb::Merge { key: key("gated"), patch, part: Part::Main });
+        world.pass(1);
+        assert_eq!(world.places(), "a=n1 b=n1 gated=n2");
+        // A volume that can be reached from one node alone, once its claim is bound.
+        let volume = serde_json::json!({"metadata": {"name": "v"}, "spec": {"capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOnce"], "local": {"path": "/v"}, "nodeAffinity": {"required": {"nodeSelectorTerms":
+            [{"matchExpressions": [{"key": "host", "operator": "In", "values": ["n3"]}]}]}}}});
+        world.ask(Verb::Create { object: Object::from_value(Kind::PersistentVolume, volume).unwrap() });
+        let claim = serde_json::json!({"metadata": {"name": "c", "namespace": "default"}, "spec": {"volumeName": "v",
+            "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}});
+        world.ask(Verb::Create { object: Object::from_value(Kind::PersistentVolumeClaim, claim).unwrap() });
+        let volumes = serde_json::json!({"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]});
+        world.create(pod("v").spec(volumes));
+        world.pass(1);
+        assert!(
+            world.condition("v").contains("2 node(s) had volume node affinity conflict"),
+            "{}",
+            world.condition("v")
+        );
+        world.add(node("n3").label("host", "n3"));
+        world.pass(1);
+        assert_eq!(world.places(), "a=n1 b=n1 gated=n2 v=n3");
+    }
+
+    #[test]
+    fn who_waits_for_others_hears_of_them() {
+        let near = serde_json::json!({"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
+            [{"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": "host"}]}}});
+        let away = serde_json::json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
+            [{"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": "host"}]}}});
+        let mut world = World::new();
+        for name in ["n1", "n2"] {
+            world.add(node(name).label("host", name));
+        }
+        world.create(pod("near").spec(near));
+        world.pass(1);
+        assert_eq!(world.places(), "near=-");
+        world.create(pod("w1").label("app", "web"));
+        world.pass(1);
+        assert_eq!(world.places(), "near=n1 w1=n1");
+        world.create(pod("w2").label("app", "web").selects("host", "n2"));
+        world.create(pod("away").spec(away));
+        world.pass(1);
+        assert_eq!(world.places(), "away=- near=n1 w1=n1 w2=n2");
+        world.delete(key("w2"), 0);
+        world.pass(1);
+        assert_eq!(world.places(), "away=n2 near=n1 w1=n1");
     }
 
     #[test]

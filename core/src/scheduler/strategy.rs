@@ -3,8 +3,10 @@
 //! Integers only, and every rank ends in the node's name: equal inputs give equal answers, in whatever order the nodes
 //! arrived.
 
-use super::filters::{Unschedulable, feasible};
-use super::nodes::{NodeFacts, NodeIndex, Nodes, PodFacts};
+use super::filters::Unschedulable;
+use super::nodes::{NodeIndex, Nodes};
+use super::scores::{self, ROWS};
+use super::standing::Standing;
 use crate::pages::Page;
 use crate::rng::Draw;
 use serde::{Deserialize, Serialize};
@@ -12,17 +14,91 @@ use std::cmp::Reverse;
 use std::fmt;
 
 /// How a node is chosen among those that take a pod. Set once, at start-up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Strategy {
     /// The node with the most left.
     #[default]
     LeastAllocated,
     /// The node with the least left.
     MostAllocated,
+    /// The node whose shares in use are worth most.
+    RequestedToCapacity(Shape),
     /// The next node by name.
     RoundRobin,
     /// Any node.
     Random,
+}
+
+/// What the share of a resource in use is worth: points between which lie straight lines.
+///
+/// Source: Kubernetes, kube-scheduler `RequestedToCapacityRatioParam.shape`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Shape {
+    /// Percent in use, rising, and what that is worth, from 0 to 10.
+    points: [(u8, u8); SHAPE_MAX],
+    count: u8,
+}
+
+/// So many points a shape can have.
+const SHAPE_MAX: usize = 8;
+
+impl Shape {
+    /// The fuller the better.
+    const RISING: Shape =
+        Shape { points: [(0, 0), (100, 10), (0, 0), (0, 0), (0, 0), (0, 0), (0, 0), (0, 0)], count: 2 };
+
+    fn points(&self) -> &[(u8, u8)] {
+        &self.points[..usize::from(self.count)]
+    }
+
+    /// What a share in use, of [`scores::WHOLE`], is worth: at most the same.
+    pub fn worth(&self, used: i64) -> i64 {
+        let points = self.points().iter().map(|(percent, worth)| {
+            (i64::from(*percent) * scores::WHOLE / 100, i64::from(*worth) * scores::WHOLE / 10)
+        });
+        let mut before: Option<(i64, i64)> = None;
+        for (at, worth) in points {
+            match before {
+                _ if used > at => before = Some((at, worth)),
+                None => return worth,
+                Some((from, was)) => return was + (worth - was) * (used - from) / (at - from),
+            }
+        }
+        before.map_or(0, |(_, worth)| worth)
+    }
+}
+
+/// As `0:0,100:10`.
+impl std::str::FromStr for Shape {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!(
+                "{text:?} is no shape: expected PERCENT:WORTH,... with rising percents up to 100 and worths up to 10"
+            )
+        };
+        let mut shape = Shape { points: [(0, 0); SHAPE_MAX], count: 0 };
+        for point in text.split(',') {
+            let (percent, worth) = point.split_once(':').ok_or_else(wrong)?;
+            let (percent, worth): (u8, u8) =
+                (percent.parse().map_err(|_| wrong())?, worth.parse().map_err(|_| wrong())?);
+            let rises = shape.points().last().is_none_or(|(before, _)| *before < percent);
+            if !rises || percent > 100 || worth > 10 || usize::from(shape.count) == SHAPE_MAX {
+                return Err(wrong());
+            }
+            shape.points[usize::from(shape.count)] = (percent, worth);
+            shape.count += 1;
+        }
+        Ok(shape)
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let points: Vec<String> = self.points().iter().map(|(percent, worth)| format!("{percent}:{worth}")).collect();
+        f.write_str(&points.join(","))
+    }
 }
 
 /// One strategy, for people.
@@ -52,6 +128,14 @@ pub const STRATEGIES: &[StrategyRow] = &[
         why: "nodes are filled one after the other, so that large pods find room and idle nodes can go",
     },
     StrategyRow {
+        strategy: Strategy::RequestedToCapacity(Shape::RISING),
+        name: "requested-to-capacity",
+        prefers: "what the shares of cpu and memory in use are worth, on average; then fewer pods; then the name. \
+                  `requested-to-capacity=0:0,70:10,100:3` says what: at 70 percent most, less when it is full; \
+                  `0:0,100:10` if nothing is said",
+        why: "nodes are to be used well, and not to the brim",
+    },
+    StrategyRow {
         strategy: Strategy::RoundRobin,
         name: "round-robin",
         prefers: "the next by name after the node chosen last, from the beginning after the end",
@@ -65,9 +149,27 @@ pub const STRATEGIES: &[StrategyRow] = &[
     },
 ];
 
+impl Strategy {
+    /// Its row.
+    fn row(self) -> &'static StrategyRow {
+        let nth = match self {
+            Strategy::LeastAllocated => 0,
+            Strategy::MostAllocated => 1,
+            Strategy::RequestedToCapacity(_) => 2,
+            Strategy::RoundRobin => 3,
+            Strategy::Random => 4,
+        };
+        &STRATEGIES[nth]
+    }
+}
+
 impl fmt::Display for Strategy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(STRATEGIES[*self as usize].name)
+        f.write_str(self.row().name)?;
+        match self {
+            Strategy::RequestedToCapacity(shape) if *shape != Shape::RISING => write!(f, "={shape}"),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -76,7 +178,15 @@ impl std::str::FromStr for Strategy {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let plain = |text: &str| text.replace('-', "").to_ascii_lowercase();
-        let row = STRATEGIES.iter().find(|row| plain(row.name) == plain(text));
+        let (name, shape) = text.split_once('=').map_or((text, None), |(name, shape)| (name, Some(shape)));
+        let row = STRATEGIES.iter().find(|row| plain(row.name) == plain(name));
+        match (row.map(|row| row.strategy), shape) {
+            (Some(Strategy::RequestedToCapacity(_)), Some(shape)) => {
+                return Ok(Strategy::RequestedToCapacity(shape.parse()?));
+            }
+            (Some(_), Some(_)) => return Err(format!("{name} takes no shape")),
+            _ => {}
+        }
         row.map(|row| row.strategy).ok_or_else(|| {
             let names: Vec<&str> = STRATEGIES.iter().map(|row| row.name).collect();
             format!("{text:?} is no strategy: expected one of {}", names.join(", "))
@@ -91,14 +201,16 @@ pub struct Turn<'a> {
     pub strategy: Strategy,
     /// For [`Strategy::Random`].
     pub seed: u64,
+    /// The pod's identity, for the same.
+    pub uid: &'a str,
     /// The node chosen last, for [`Strategy::RoundRobin`]. It need not exist any more.
     pub last: Option<&'a str>,
 }
 
 /// Chooses a node for a pod, or tells why there is none.
 ///
-/// Costs one look at each node and allocates nothing; one more look at each if there is none to choose. Round robin
-/// stops at the first node that takes the pod.
+/// Costs a walk over the nodes, of each of which the [standing](super::standing) has what it says at hand; one more look
+/// at each if there is none to choose.
 ///
 /// ```
 /// # use miniku_core::{api::{node::*, pod::Pod}, scheduler::*};
@@ -113,45 +225,65 @@ pub struct Turn<'a> {
 /// let mut nodes = Nodes::default();
 /// nodes.set(&node("node-1", "2"));
 /// nodes.set(&node("node-2", "4"));
-/// let pod = nodes.pod_facts(&Pod::default());
-/// let at = pick(&Turn::default(), &pod, &nodes).unwrap();
+/// let pods = nodes.pod_facts(&Pod::default(), &[]);
+/// let standing = Standing::new(pods, Strategy::default(), &nodes);
+/// let at = pick(&Turn::default(), &standing, &nodes).unwrap();
 /// assert_eq!(&**nodes.name(at), "node-1"); // Equal shares are free, and the name breaks the tie.
 /// ```
-pub fn pick(turn: &Turn, pod: &PodFacts, nodes: &Nodes) -> Result<NodeIndex, Unschedulable> {
-    // Nodes come in the order of their names, and of equals the first is taken: every rank ends in the name.
-    let chosen = match turn.strategy {
-        Strategy::LeastAllocated => {
-            feasible(pod, nodes.iter()).min_by_key(|(_, node)| (Reverse(free_share(pod, node)), node.usage.pods))
+pub fn pick(turn: &Turn, standing: &Standing, nodes: &Nodes) -> Result<NodeIndex, Unschedulable> {
+    let chosen = if standing.is_plain() {
+        let takes = |at: &NodeIndex| standing.takes(nodes, *at);
+        // Nodes come in the order of their names, and of equals the first is taken: every rank ends in the name.
+        let all = || nodes.order().iter().copied().filter(takes);
+        match turn.strategy {
+            Strategy::LeastAllocated | Strategy::MostAllocated | Strategy::RequestedToCapacity(_) => {
+                all().min_by_key(|at| (Reverse(standing.row(*at).load), crowd(turn, standing, *at)))
+            }
+            Strategy::RoundRobin => nodes.order_after(turn.last).find(takes),
+            Strategy::Random => all().min_by_key(|at| Reverse(draw(turn, nodes, *at))),
         }
-        Strategy::MostAllocated => {
-            feasible(pod, nodes.iter()).min_by_key(|(_, node)| (free_share(pod, node), Reverse(node.usage.pods)))
-        }
-        Strategy::RoundRobin => feasible(pod, nodes.iter_after(turn.last)).next(),
-        Strategy::Random => {
-            let draw = Draw::new(turn.seed).key("node").key(&pod.uid);
-            feasible(pod, nodes.iter()).min_by_key(|(_, node)| Reverse(draw.count(node.draw).u64()))
-        }
+    } else {
+        among_the_best(turn, standing, nodes, &scored(standing, nodes))
     };
-    chosen.map(|(at, _)| at).ok_or_else(|| Unschedulable::explain(pod, nodes))
+    chosen.ok_or_else(|| Unschedulable::explain(standing, nodes))
 }
 
-/// All of a resource, where shares of it are counted. Kubernetes counts in hundredths; finer shares tie less often.
-pub const WHOLE: u64 = 1 << 14;
+/// The scores of all nodes that take a pod, in the order of their names.
+pub fn scored(standing: &Standing, nodes: &Nodes) -> Vec<(NodeIndex, [i64; ROWS])> {
+    let takes = nodes.order().iter().copied().filter(|at| standing.takes(nodes, *at));
+    scores::scaled(takes.map(|at| (at, scores::raws(standing, at))).collect())
+}
 
-/// The shares of cpu and memory that the node has left with the pod on it, added: from 0 to twice [`WHOLE`].
-///
-/// A node of 4 processors and 8 GiB with pods that weigh 1 processor and 2 GiB, for a pod of 1 processor and no
-/// memory request: 2/4 and (6 GiB - 200 MiB) / 8 GiB are left, 8192 + 11897.
-///
-/// Source: Kubernetes, `plugins/noderesources/least_allocated.go`.
-fn free_share(pod: &PodFacts, node: &NodeFacts) -> u64 {
-    let share = |offered: u64, used: u64, more: u64| {
-        // Nothing offered counts as nothing left.
-        (offered.saturating_sub(used.wrapping_add(more)) * WHOLE).checked_div(offered).unwrap_or(0)
-    };
-    let (used, more) = (&node.usage.amount, &pod.amount);
-    share(node.allocatable_cpu_milli, used.ranked_cpu_milli, more.ranked_cpu_milli)
-        + share(node.allocatable_memory, used.ranked_memory, more.ranked_memory)
+/// The node with the highest score; among several the one that the strategy prefers.
+fn among_the_best(
+    turn: &Turn,
+    standing: &Standing,
+    nodes: &Nodes,
+    scored: &[(NodeIndex, [i64; ROWS])],
+) -> Option<NodeIndex> {
+    let sum = |scores: &[i64; ROWS]| scores.iter().sum::<i64>();
+    let most = scored.iter().map(|(_, scores)| sum(scores)).max()?;
+    let best = || scored.iter().filter(|(_, scores)| sum(scores) == most).map(|(at, _)| *at);
+    match turn.strategy {
+        Strategy::LeastAllocated | Strategy::MostAllocated | Strategy::RequestedToCapacity(_) => {
+            best().min_by_key(|at| crowd(turn, standing, *at))
+        }
+        Strategy::RoundRobin => {
+            let after = |at: &NodeIndex| turn.last.is_none_or(|last| **nodes.name(*at) > *last);
+            best().find(after).or_else(|| best().next())
+        }
+        Strategy::Random => best().min_by_key(|at| Reverse(draw(turn, nodes, *at))),
+    }
+}
+
+/// What breaks a tie of loads: fewer pods, or more where nodes are filled.
+fn crowd(turn: &Turn, standing: &Standing, at: NodeIndex) -> i64 {
+    let pods = i64::from(standing.row(at).pods);
+    if turn.strategy == Strategy::MostAllocated { -pods } else { pods }
+}
+
+fn draw(turn: &Turn, nodes: &Nodes, at: NodeIndex) -> u64 {
+    Draw::new(turn.seed).key("node").key(turn.uid).count(nodes.facts(at).draw).u64()
 }
 
 /// The page of the strategies.
@@ -182,12 +314,18 @@ mod tests {
         check("Random", Some(Strategy::Random));
         check("best", None);
         check("", None);
+        check("random=0:0", None);
+        let shape = "requested-to-capacity=0:0,70:10,100:3";
+        assert_eq!(shape.parse::<Strategy>().unwrap().to_string(), shape);
+        for wrong in ["", "0", "0:11", "50:1,50:2", "101:1", "a:b", "0:0,1:1,2:2,3:3,4:4,5:5,6:6,7:7,8:8"] {
+            check(&format!("requested-to-capacity={wrong}"), None);
+        }
         for row in STRATEGIES {
             assert_eq!(row.strategy.to_string().parse(), Ok(row.strategy));
         }
         assert_eq!(
             "best".parse::<Strategy>().unwrap_err(),
-            r#""best" is no strategy: expected one of least-allocated, most-allocated, round-robin, random"#
+            r#""best" is no strategy: expected one of least-allocated, most-allocated, requested-to-capacity, round-robin, random"#
         );
     }
 
@@ -199,11 +337,12 @@ mod tests {
         }
         let (mut last, mut places) = (None, Vec::new());
         for pod in pods {
-            let facts = all.pod_facts(pod);
-            let turn = Turn { strategy, seed: 7, last: last.as_deref() };
-            let place = pick(&turn, &facts, &all).map(|at| all.name(at).to_string());
+            let facts = all.pod_facts(pod, &[]);
+            let turn = Turn { strategy, seed: 7, uid: &pod.metadata.uid, last: last.as_deref() };
+            let standing = Standing::new(facts.clone(), strategy, &all);
+            let place = pick(&turn, &standing, &all).map(|at| all.name(at).to_string());
             if let Ok(node) = &place {
-                all.charge(node, &facts.amount);
+                all.charge(node, &facts, false);
                 last = Some(node.clone());
             }
             places.push(place.unwrap_or("-".into()));
@@ -222,6 +361,10 @@ mod tests {
         check(Strategy::RoundRobin, &[node("b"), node("c"), node("a")], &four(), "a b c a");
         check(Strategy::RoundRobin, &[node("b").cordoned(), node("c"), node("a")], &four(), "a c a c");
         check(Strategy::MostAllocated, &[node("a").offers("pods", "2"), node("b")], &four(), "a a b b");
+        // Two of eight fill a quarter of a node; half of it is worth most here.
+        let half = "requested-to-capacity=0:0,50:10,100:0".parse().unwrap();
+        let quarter = || ["1", "2", "3", "4"].map(|name| pod(name).requests("cpu", "1").requests("memory", "2Gi"));
+        check(half, &[node("a"), node("b")], &quarter(), "a a b b");
         // Nodes that tell of no cpu and memory still take what requests none, and share it by number.
         let bare = |name| node(name).offers("cpu", "0").offers("memory", "0");
         check(Strategy::LeastAllocated, &[bare("a"), bare("b")], &four(), "a b a b");

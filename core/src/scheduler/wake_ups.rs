@@ -8,7 +8,7 @@
 //! Source: Kubernetes, "QueueingHint", which does the same by plugins and events.
 
 use super::filters::FILTERS;
-use super::nodes::{NodeFacts, Ready};
+use super::nodes::NodeFacts;
 use crate::pages::Page;
 use crate::time::Duration;
 
@@ -17,21 +17,29 @@ use crate::time::Duration;
 pub enum Obstacle {
     /// The node is cordoned.
     Cordoned,
-    /// The node is not ready, or silent.
-    NotReady,
+    /// It has a taint, or is not ready.
+    Taints,
     /// The node is being deleted.
     BeingDeleted,
     /// The node lacks a label.
     Labels,
+    /// A port of it is taken.
+    Ports,
     /// The node lacks cpu, memory or a place for a pod.
     Resources,
+    /// A volume cannot be reached from there.
+    Volumes,
+    /// Its place has too many of the pods that are to be spread.
+    Spread,
+    /// Other pods are there, or are not.
+    Neighbours,
     /// There is no node.
     NoNodes,
 }
 
 /// A set of obstacles.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Obstacles(u8);
+pub struct Obstacles(u16);
 
 impl Obstacles {
     /// These.
@@ -75,14 +83,16 @@ pub enum Gain {
     Added,
     /// It was cordoned.
     Uncordoned,
-    /// It was not ready.
-    BecameReady,
+    /// A taint was taken off, or it was not ready.
+    Untainted,
     /// Its labels are others.
     Relabelled,
     /// It offers more of something.
     Grew,
     /// A pod left it: gone, finished, or not bound to it after all.
     PodLeft,
+    /// What is counted in some place is another number, on whatever node.
+    PodsMoved,
 }
 
 /// Which obstacles a change removes.
@@ -102,21 +112,38 @@ pub const WAKE_UPS: &[WakeUp] = &[
         when: "a node is added",
         removes: &[
             Obstacle::Cordoned,
-            Obstacle::NotReady,
+            Obstacle::Taints,
             Obstacle::BeingDeleted,
             Obstacle::Labels,
+            Obstacle::Ports,
             Obstacle::Resources,
+            Obstacle::Volumes,
+            Obstacle::Spread,
+            Obstacle::Neighbours,
             Obstacle::NoNodes,
         ],
     },
     WakeUp { gain: Gain::Uncordoned, when: "a node is uncordoned", removes: &[Obstacle::Cordoned] },
-    WakeUp { gain: Gain::BecameReady, when: "a node becomes ready", removes: &[Obstacle::NotReady] },
-    WakeUp { gain: Gain::Relabelled, when: "a node's labels change", removes: &[Obstacle::Labels] },
+    WakeUp {
+        gain: Gain::Untainted,
+        when: "a node's taints change, or it becomes ready",
+        removes: &[Obstacle::Taints, Obstacle::Spread],
+    },
+    WakeUp {
+        gain: Gain::Relabelled,
+        when: "a node's labels change",
+        removes: &[Obstacle::Labels, Obstacle::Volumes, Obstacle::Spread, Obstacle::Neighbours],
+    },
     WakeUp { gain: Gain::Grew, when: "a node's `allocatable` grows", removes: &[Obstacle::Resources] },
     WakeUp {
         gain: Gain::PodLeft,
         when: "a pod leaves a node: it is gone, has finished, or was not bound to it after all",
-        removes: &[Obstacle::Resources],
+        removes: &[Obstacle::Ports, Obstacle::Resources],
+    },
+    WakeUp {
+        gain: Gain::PodsMoved,
+        when: "a pod comes, goes or begins to end that the pod counts in some place, or that does not want it",
+        removes: &[Obstacle::Spread, Obstacle::Neighbours],
     },
 ];
 
@@ -137,13 +164,15 @@ pub fn removed(before: Option<&NodeFacts>, after: &NodeFacts) -> Obstacles {
     let Some(before) = before else { return Gain::Added.removes() };
     let gains = [
         (Gain::Uncordoned, !planted!(UncordonUnnoticed) && before.unschedulable && !after.unschedulable),
-        (Gain::BecameReady, before.ready != Ready::True && after.ready == Ready::True),
+        (Gain::Untainted, before.taints != after.taints),
         (Gain::Relabelled, before.labels != after.labels),
         (
             Gain::Grew,
             after.allocatable_cpu_milli > before.allocatable_cpu_milli
                 || after.allocatable_memory > before.allocatable_memory
-                || after.allocatable_pods > before.allocatable_pods,
+                || after.allocatable_ephemeral > before.allocatable_ephemeral
+                || after.allocatable_pods > before.allocatable_pods
+                || after.allocatable_more != before.allocatable_more,
         ),
         // A node does not come back from its deletion, but another of its name may stand in its place.
         (Gain::Added, before.deleting && !after.deleting),
@@ -178,8 +207,17 @@ pub fn page() -> Page {
 }
 
 /// The obstacle of each row of [`FILTERS`].
-const OBSTACLES: [Obstacle; 5] =
-    [Obstacle::Cordoned, Obstacle::NotReady, Obstacle::BeingDeleted, Obstacle::Labels, Obstacle::Resources];
+const OBSTACLES: [Obstacle; 9] = [
+    Obstacle::Cordoned,
+    Obstacle::Taints,
+    Obstacle::BeingDeleted,
+    Obstacle::Labels,
+    Obstacle::Ports,
+    Obstacle::Resources,
+    Obstacle::Volumes,
+    Obstacle::Spread,
+    Obstacle::Neighbours,
+];
 
 #[cfg(test)]
 mod tests {
@@ -198,8 +236,9 @@ mod tests {
         check(node("a"), node("a"), &[]);
         check(node("a"), node("a").cordoned(), &[]);
         check(node("a").cordoned(), node("a"), &[Obstacle::Cordoned]);
-        check(node("a").ready("Unknown"), node("a"), &[Obstacle::NotReady]);
-        check(node("a"), node("a").label("x", "y"), &[Obstacle::Labels]);
+        check(node("a").ready("Unknown"), node("a"), &[Obstacle::Taints, Obstacle::Spread]);
+        let by_label = [Obstacle::Labels, Obstacle::Volumes, Obstacle::Spread, Obstacle::Neighbours];
+        check(node("a"), node("a").label("x", "y"), &by_label);
         check(node("a"), node("a").offers("memory", "9Gi"), &[Obstacle::Resources]);
         check(node("a"), node("a").offers("memory", "1Gi").offers("pods", "111"), &[Obstacle::Resources]);
         check(node("a"), node("a").offers("memory", "1Gi"), &[]);

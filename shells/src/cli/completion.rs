@@ -295,7 +295,9 @@ fn values(
         ("output", ["get"]) => fixed(&["custom-columns=", "json", "jsonpath=", "name", "wide", "yaml"]),
         ("output", _) => fixed(&["json", "name", "yaml"]),
         ("wished", _) => fixed(&["condition=", "create", "delete", "jsonpath="]),
-        ("strategy", _) => fixed(&["least-allocated", "most-allocated", "random", "round-robin"]),
+        ("strategy", _) => {
+            fixed(&["least-allocated", "most-allocated", "random", "requested-to-capacity", "round-robin"])
+        }
         ("about", _) => plain(objects("", typed, words, ask)),
         _ => Vec::new(),
     }

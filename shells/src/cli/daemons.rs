@@ -78,13 +78,16 @@ pub struct UpArgs {
     /// Who may ask.
     #[command(flatten)]
     pub access: AccessArgs,
-    /// Which node a pod goes to, among those it fits on: least-allocated, most-allocated, round-robin, random
+    /// Which node a pod goes to, among those it fits on: least-allocated, most-allocated, requested-to-capacity, round-robin, random
     #[arg(long, default_value = "least-allocated")]
     pub strategy: Strategy,
+    /// Schedule pods with this schedulerName, too, by a strategy of their own; may be repeated
+    #[arg(long, value_name = "NAME=STRATEGY", value_parser = profile)]
+    pub profile: Vec<(String, Strategy)>,
     /// What runs containers
     #[arg(long, value_enum, default_value_t = Runtime::Namespaces)]
     pub runtime: Runtime,
-    /// How long a node may be NotReady before its pods are deleted
+    /// How long pods stay on a node that is not ready, unless their tolerations say a number of their own
     #[arg(long, default_value = "30s", value_parser = durations::parse, value_name = "DURATION")]
     pub eviction_timeout: Duration,
     /// How often what nothing was heard of is looked at again
@@ -126,15 +129,24 @@ pub struct ApiserverArgs {
     pub record: RecordArgs,
 }
 
+/// A name for pods to choose, and what is done for those that do.
+fn profile(text: &str) -> Result<(String, Strategy), String> {
+    let (name, strategy) = text.split_once('=').ok_or("expected NAME=STRATEGY")?;
+    Ok((name.into(), strategy.parse()?))
+}
+
 /// The scheduler alone.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct SchedulerArgs {
     /// Whom it asks.
     #[command(flatten)]
     pub server: ServerArgs,
-    /// Which node a pod goes to, among those it fits on: least-allocated, most-allocated, round-robin, random
+    /// Which node a pod goes to, among those it fits on: least-allocated, most-allocated, requested-to-capacity, round-robin, random
     #[arg(long, default_value = "least-allocated")]
     pub strategy: Strategy,
+    /// Schedule pods with this schedulerName, too, by a strategy of their own; may be repeated
+    #[arg(long, value_name = "NAME=STRATEGY", value_parser = profile)]
+    pub profile: Vec<(String, Strategy)>,
     /// Serve health and metrics here
     #[arg(long, value_name = "HOST:PORT")]
     pub metrics_address: Option<Address>,
@@ -158,7 +170,7 @@ pub struct ControllerArgs {
     /// Whom they ask.
     #[command(flatten)]
     pub server: ServerArgs,
-    /// How long a node may be NotReady before its pods are deleted
+    /// How long pods stay on a node that is not ready, unless their tolerations say a number of their own
     #[arg(long, default_value = "30s", value_parser = durations::parse, value_name = "DURATION")]
     pub eviction_timeout: Duration,
     /// Serve health and metrics here

@@ -33,7 +33,7 @@ pub fn up(args: &UpArgs) -> Result<(), DaemonError> {
 
     let mut daemons: Vec<Daemon> = Vec::new();
     let mut programs = parts::controllers(args.eviction_timeout, informer);
-    programs.push(parts::scheduler(args.strategy, informer));
+    programs.push(parts::scheduler(args.strategy, &args.profile, informer));
     for program in programs {
         let way = Local::new(host.clone()).measuring(api.clone());
         daemons.push(parts::start(program, clock, Box::new(way), recorder)?);

@@ -59,7 +59,7 @@ pub fn scheduler(args: &SchedulerArgs) -> Result<(), DaemonError> {
     logging::start();
     let signals = Signals::block()?;
     let informer = parts::informer_options(Some(&args.watch), args.sync.sync_interval);
-    let program = parts::scheduler(args.strategy, informer);
+    let program = parts::scheduler(args.strategy, &args.profile, informer);
     let program = parts::elected(program, &parts::identity()?, &args.election)?;
     let recorder = parts::recorder(&args.record)?;
     let target = target(&args.server)?;

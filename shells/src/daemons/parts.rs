@@ -118,8 +118,9 @@ pub fn informer_options(watch: Option<&WatchArgs>, resync: Option<Duration>) -> 
 }
 
 /// The scheduler.
-pub fn scheduler(strategy: Strategy, informer: informer::Options) -> Birth {
-    Birth::Scheduler(SchedulerOptions { strategy, seed: clock::seed(), informer, ..SchedulerOptions::default() })
+pub fn scheduler(strategy: Strategy, profiles: &[(String, Strategy)], informer: informer::Options) -> Birth {
+    let (profiles, seed) = (profiles.iter().cloned().collect(), clock::seed());
+    Birth::Scheduler(SchedulerOptions { strategy, profiles, seed, informer, ..SchedulerOptions::default() })
 }
 
 /// All controllers.

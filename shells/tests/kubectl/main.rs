@@ -30,6 +30,5 @@ macro_rules! scenarios {
 }
 
 scenarios! {
-    admission apply apply_server auth autoscaling budget cluster crd create delete deployment describe diff discovery edit endpoints events
-    explain get gzip job labels miniku miniku_access miniku_usage patch rbac rollout scale statefulset validation watch
+    admission apply apply_server auth autoscaling budget cluster crd create daemonset delete deployment describe diff discovery edit endpoints events explain get gzip job labels miniku miniku_access miniku_usage patch quota rbac rollout scale scheduling statefulset taints validation watch
 }

@@ -92,6 +92,10 @@ impl Observer {
         let (mut all, mut served) = (BTreeSet::new(), BTreeSet::new());
         for one in self.pods(uid) {
             let Some(node) = one.target_node().and_then(|node| self.node(node)) else { continue };
+            // Where nothing new may come, nobody waits for it.
+            if untolerated(&node.spec.taints, &one.spec.tolerations, KEEP_AWAY).next().is_some() {
+                continue;
+            }
             all.insert(&node.metadata.name);
             if one.is_ready() && one.is_active() && !self.ended.contains(&one.metadata.uid) {
                 served.insert(&node.metadata.name);

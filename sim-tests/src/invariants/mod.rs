@@ -110,6 +110,8 @@ checkers! {
     daemon     "S-daemon"    Daemon;
     job        "S-job"       JobsCount;
     scale      "S-scale"     Scale;
+    preempt    "S-preempt"   Preempt;
+    near       "S-near"      Near;
     quota      "S-quota"     Quota;
     lease      "S-lease"     Leases;
 }

@@ -11,7 +11,8 @@ use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
-use miniku_core::api::pod::Pod;
+use miniku_core::api::pod::{Container, Pod};
+use miniku_core::api::taint::{KEEP_AWAY, untolerated};
 use miniku_core::program::{Answer, Input, Verb, WatchEvent};
 use miniku_core::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,12 +56,22 @@ fn amounts(pod: &Pod) -> Amounts {
 /// Whether the pod waits for a node from this scheduler.
 fn waits(pod: &Pod) -> bool {
     let by = pod.spec.scheduler_name.as_str();
-    pod.node().is_none() && pod.is_active() && (by.is_empty() || by == SCHEDULER)
+    let gated = !pod.spec.scheduling_gates.is_empty();
+    pod.node().is_none() && pod.is_active() && !gated && (by.is_empty() || by == SCHEDULER)
+}
+
+/// Whether it depends on other pods, too, where the pod can go. That is judged elsewhere: see S-near.
+fn looks_around(pod: &Pod) -> bool {
+    let ports = |one: &Container| one.rest.get("ports").is_some();
+    let affinity = pod.spec.affinity.as_ref();
+    affinity.is_some_and(|affinity| affinity.pod_affinity.is_some() || affinity.pod_anti_affinity.is_some())
+        || !pod.spec.topology_spread_constraints.is_empty()
+        || pod.spec.containers.iter().any(ports)
 }
 
 fn takes(node: &Node, used: Amounts, pod: &Pod) -> bool {
-    let labels = &node.metadata.labels;
-    let selected = pod.spec.node_selector.iter().all(|(name, value)| labels.get(name) == Some(value));
+    let selected = pod.spec.allows_node(&node.metadata.name, &node.metadata.labels)
+        && untolerated(&node.spec.taints, &pod.spec.tolerations, KEEP_AWAY).next().is_none();
     let has = |name: &str| node.status.allocatable.get(name);
     let offered = [
         has("cpu").map_or(0, |cpu| cpu.milli_value()),
@@ -69,7 +80,7 @@ fn takes(node: &Node, used: Amounts, pod: &Pod) -> bool {
     ];
     let wanted = amounts(pod);
     let fits = (0..3).all(|at| used[at].saturating_add(wanted[at]) <= offered[at]);
-    node.is_ready() && !node.spec.unschedulable && !node.metadata.is_deleting() && selected && fits
+    node.is_ready() && !node.spec.unschedulable && !node.metadata.is_deleting() && selected && fits && !looks_around(pod)
 }
 
 impl Pending {

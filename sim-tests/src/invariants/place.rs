@@ -1,4 +1,4 @@
-//! S-where: The scheduler binds a pod to a node only if that takes it, as far as the scheduler was told: ready, not cordoned, not being deleted, with the labels that the pod selects.
+//! S-where: The scheduler binds a pod to a node only if that takes it, as far as the scheduler was told: ready, not cordoned, not being deleted, with the labels that the pod wants and no taint that it does not tolerate; and only a pod without gates.
 //!
 //! Catches: a filter that is left out; a decision on a node's former state.
 
@@ -9,6 +9,7 @@ use miniku_core::api::kinds::Kind;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
+use miniku_core::api::taint::{KEEP_AWAY, NO_SCHEDULE, NOT_READY, Taint, UNREACHABLE, UNSCHEDULABLE, untolerated};
 use miniku_core::program::Verb;
 
 /// What the scheduler was told.
@@ -32,14 +33,20 @@ impl Checker for Place {
                 let Some(known) = self.told.object(&Key::new(Kind::Node, "", node)) else { return Ok(()) };
                 let Some(facts) = known.get::<Node>() else { return Ok(()) };
                 let pod = truth.object(key).filter(|pod| *pod.meta().uid == **uid).and_then(Object::get::<Pod>);
-                let selected = pod.is_none_or(|pod| {
-                    pod.spec.node_selector.iter().all(|(name, value)| facts.metadata.labels.get(name) == Some(value))
-                });
+                let selected = pod.is_none_or(|pod| pod.spec.allows_node(node, &facts.metadata.labels));
+                let tolerations = pod.map_or(&[][..], |pod| &pod.spec.tolerations);
+                let tolerates = |key: &str| tolerations.iter().any(|one| one.tolerates(&Taint::new(key, NO_SCHEDULE)));
+                let tainted = untolerated(&facts.spec.taints, tolerations, KEEP_AWAY).next().is_some();
+                // Whether there are gates may have been told since.
+                let told = self.told.object(key).and_then(Object::get::<Pod>);
+                let gated = told.is_some_and(|pod| !pod.spec.scheduling_gates.is_empty());
                 let wrong = match () {
-                    () if facts.spec.unschedulable => "is cordoned",
-                    () if !facts.is_ready() => "is not ready",
+                    () if facts.spec.unschedulable && !tolerates(UNSCHEDULABLE) => "is cordoned",
+                    () if !facts.is_ready() && !tolerates(NOT_READY) && !tolerates(UNREACHABLE) => "is not ready",
                     () if facts.metadata.is_deleting() => "is being deleted",
                     () if !selected => "does not have the labels",
+                    () if tainted => "has a taint that it does not tolerate",
+                    () if gated => "it may not be bound to before its gates are gone",
                     () => return Ok(()),
                 };
                 return Err(Broken::by(format!("{key} is bound to {node}, which {wrong}")).with([known]));
@@ -79,5 +86,8 @@ mod tests {
         assert!(bind(&|node| node["spec"] = json!({"unschedulable": true})).is_err());
         assert!(bind(&|node| node["status"]["conditions"][0]["status"] = "Unknown".into()).is_err());
         assert!(bind(&|node| node["metadata"]["labels"]["zone"] = "b".into()).is_err());
+        let tainted = |effect: &str| json!({"taints": [{"key": "a", "effect": effect}]});
+        assert!(bind(&|node| node["spec"] = tainted("NoSchedule")).is_err());
+        bind(&|node| node["spec"] = tainted("PreferNoSchedule")).unwrap();
     }
 }

@@ -23,7 +23,9 @@ use miniku_core::api::pod::{Pod, PodSpec, RestartPolicy};
 use miniku_core::api::quantity::Quantity;
 use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::api::service::Service;
-use miniku_core::api::taint::{KEEP_AWAY, NO_EXECUTE, NOT_READY, Taint, UNREACHABLE, UNSCHEDULABLE, untolerated};
+use miniku_core::api::taint::{
+    KEEP_AWAY, NO_EXECUTE, NO_SCHEDULE, NOT_READY, Taint, UNREACHABLE, UNSCHEDULABLE, untolerated,
+};
 use miniku_core::kubelet::runtime::{ContainerSpec, Limits};
 use miniku_core::time::{Duration, Instant};
 use serde::Deserialize;
@@ -169,9 +171,12 @@ fn daemons(truth: &Truth) -> Option<String> {
         for node in truth.all::<Node>() {
             let (at, labels) = (&node.metadata.name, &node.metadata.labels);
             let here = || truth.all::<Pod>().filter(own).filter(|pod| pod.target_node() == Some(at));
-            // Those that Kubernetes puts on nodes are put up with.
-            let others: Vec<Taint> =
-                node.spec.taints.iter().filter(|one| !one.key.starts_with("node.kubernetes.io/")).cloned().collect();
+            // Those that Kubernetes puts on nodes are put up with, but nothing new comes to a node that is not ready.
+            let counts = |taint: &&Taint| match &*taint.key {
+                NOT_READY | UNREACHABLE => taint.effect == NO_SCHEDULE,
+                key => !key.starts_with("node.kubernetes.io/"),
+            };
+            let others: Vec<Taint> = node.spec.taints.iter().filter(counts).cloned().collect();
             let keeps = |effects: &[&str]| untolerated(&others, &template.tolerations, effects).next().is_some();
             let allowed = match template.allows_node(at, labels) {
                 true if !keeps(KEEP_AWAY) => 1..=1,

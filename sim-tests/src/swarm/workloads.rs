@@ -14,9 +14,12 @@ use serde_json::{Value, json};
 /// What is asked for at the end is asked for once more: what was asked for while the server was away may come late.
 const AGAIN: Duration = Duration::from_secs(100);
 
+/// Adds one of a kind, by its number.
+type Drawing = fn(&Dice, u64, &mut Plan);
+
 /// Adds workloads to a plan.
 pub(super) fn draw(dice: &Dice, nodes: u64, plan: &mut Plan) {
-    let of_every_kind: [(&str, fn(&Dice, u64, &mut Plan)); 5] = [
+    let of_every_kind: [(&str, Drawing); 5] = [
         ("deployments", deployment),
         ("stateful sets", stateful_set),
         ("jobs", job),
@@ -105,7 +108,7 @@ fn deployment(dice: &Dice, nth: u64, plan: &mut Plan) {
         "selector": {"matchLabels": {"app": name}},
         "template": template(dice, &key, 0)
     }});
-    plan.ask(dice.millis("web created", nth, 500, 30_000), plan::create(manifest.clone()));
+    plan.ask(dice.millis("web created", nth, 500, 5_000), plan::create(manifest.clone()));
     for act in 0..dice.below("web actions", nth, 7) {
         action(dice, "web action", nth * 10 + act, &key, &manifest, plan);
     }
@@ -136,7 +139,7 @@ fn stateful_set(dice: &Dice, nth: u64, plan: &mut Plan) {
         "selector": {"matchLabels": {"app": name}},
         "template": template(dice, &key, 0)
     }});
-    plan.ask(dice.millis("db created", nth, 500, 30_000), plan::create(manifest.clone()));
+    plan.ask(dice.millis("db created", nth, 500, 5_000), plan::create(manifest.clone()));
     for act in 0..dice.below("db actions", nth, 6) {
         action(dice, "db action", nth * 10 + act, &key, &manifest, plan);
     }

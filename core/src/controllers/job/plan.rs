@@ -19,9 +19,6 @@ use std::sync::Arc;
 /// Source: Kubernetes documentation, "Jobs", pod backoff failure policy.
 const REPLACE: Backoff = Backoff { initial: Duration::from_secs(10), max: Duration::from_secs(360) };
 
-/// So soon it is looked again whether the view of pods, which is behind, has caught up.
-const BEHIND: Duration = Duration::from_secs(1);
-
 /// Whose jobs these are, if they name somebody.
 const MANAGER: &str = "kubernetes.io/job-controller";
 
@@ -31,7 +28,7 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
     if !job.spec.managed_by.is_empty() && job.spec.managed_by != MANAGER {
         return Plan::default();
     }
-    let all_shown = scene.views.is_as_new_as(Kind::Pod, scene.owner);
+    let all_shown = scene.shows_all(Kind::Pod);
     let tally = tally(&job, &scene.children, all_shown);
     let mut plan = Plan::default();
     plan.change.extend(tally.release.iter().map(|pod| let_go(pod)));
@@ -41,7 +38,7 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
     }
     plan.relies_on.clone_from(&tally.noted);
     if !all_shown && job.status.uncounted_terminated_pods.is_some() {
-        plan.look_at(scene.now.mono + BEHIND);
+        plan.compare = Some(Kind::Pod);
     }
     let mut status = counted(scene.now, &job, &tally);
     let target = target(scene.now, &job, &tally, &mut status, &mut plan);

@@ -19,7 +19,7 @@ use crate::controllers::node_lifecycle::brake::{Pace, Zone, eviction_pace, size,
 use crate::controllers::node_lifecycle::node_health::{self, Hearing, Said, node_health, say_unknown};
 use crate::controllers::node_lifecycle::node_taints::{Turn, Word, is_for_being_unwell, node_taint, tainted};
 use crate::controllers::node_lifecycle::silence::{self, LeaseNow, Question, silence};
-use crate::controllers::node_lifecycle::silent_pods::{self, Stay, classify, say_not_ready, silent_pod};
+use crate::controllers::node_lifecycle::silent_pods::{self, Stay, classify, say_disrupted, say_not_ready, silent_pod};
 use crate::controllers::node_lifecycle::stay;
 use crate::program::{Answer, DeleteOptions, Effects, Input, Level, Part, Program, Propagation, Query, Revision, Verb};
 use crate::time::{Duration, Instant, Now};
@@ -363,9 +363,7 @@ impl NodeLifecycle {
         member.turn = false;
         let mut counted = false;
         for (_, since) in member.taints.iter_mut().filter(|(taint, _)| is_for_being_unwell(taint)) {
-            if !planted!(TimeNotAnew) {
-                *since = now.mono;
-            }
+            *since = now.mono;
             counted = true;
         }
         if let Some(pods) = self.overdue.remove(name) {
@@ -416,6 +414,9 @@ impl NodeLifecycle {
 
     /// The pod does not go.
     fn acquit(&mut self, node: &Name, pod: &Key) {
+        if planted!(TimeGoesOn) {
+            return;
+        }
         self.stays.remove(pod);
         self.condemned.remove(pod);
         if let Some(pods) = self.overdue.get_mut(node) {
@@ -446,6 +447,7 @@ impl NodeLifecycle {
         let [over, outstayed] = until.map(|until| until.is_some_and(|at| at <= now.mono));
         match until.into_iter().flatten().filter(|at| *at > now.mono).min() {
             Some(at) => self.stays.set(key.clone(), at),
+            None if planted!(TimeGoesOn) => {}
             None => drop(self.stays.remove(key)),
         }
         if over {
@@ -578,6 +580,11 @@ impl NodeLifecycle {
             self.ask(now, name, Question::IsSilent, out);
         }
         while let Some(pod) = self.stays.pop_due(now.mono) {
+            if planted!(TimeGoesOn) {
+                self.pod_writes.add(pod.clone(), now.mono);
+                self.condemned.insert(pod);
+                continue;
+            }
             self.look_at_stay(now, &pod);
         }
     }
@@ -723,6 +730,13 @@ impl NodeLifecycle {
                     let changed = object.with(|pod: &mut Pod| say_not_ready(pod, Time::of(now.wall)));
                     Verb::Update { object: changed, part: Part::Status }
                 }
+                silent_pods::Action::Evict if !say_disrupted(&mut pod.clone(), Time::of(now.wall)) => {
+                    let at = Time::of(now.wall);
+                    let changed = object.with(|pod: &mut Pod| {
+                        say_disrupted(pod, at);
+                    });
+                    Verb::Update { object: changed, part: Part::Status }
+                }
                 silent_pods::Action::Evict => {
                     sometimes!(PodEvicted);
                     self.evicted.insert(key.clone(), object.meta().uid.clone());
@@ -859,6 +873,9 @@ mod tests {
         world.run(&mut program, 3);
         assert_eq!(world.names(Kind::Pod, "default"), "-p1 p2");
         assert_eq!(world.told_about("p1"), ["TaintManagerEviction"]);
+        let pod = world.get(Kind::Pod, "default", "p1").unwrap().get::<Pod>().unwrap().clone();
+        let why = pod.status.conditions.iter().find(|one| one.kind == "DisruptionTarget").unwrap();
+        assert_eq!((why.status.as_str(), why.reason.as_str()), ("True", "DeletionByTaintManager"));
         let mut writes = world.take_writes();
         assert_eq!(writes.pop().as_deref(), Some("delete pods/default/p1"));
         writes.sort();

@@ -1,7 +1,7 @@
 //! What becomes of a pod whose node is silent, or has a taint that sends pods away.
 
 use crate::api::meta::Time;
-use crate::api::pod::Pod;
+use crate::api::pod::{Pod, PodCondition};
 use crate::controllers::node_lifecycle::node_health::Hearing;
 use crate::{decision_enum, decision_table};
 
@@ -44,7 +44,8 @@ decision_enum! {
         Keep,
         /// `Ready` becomes `False`, so that no service sends it anything.
         SayNotReady,
-        /// It is deleted, with its own grace period, so that its controller replaces it.
+        /// Its condition `DisruptionTarget` says why, and then it is deleted, with its own grace period, so that its
+        /// controller replaces it.
         Evict,
     }
 }
@@ -87,6 +88,28 @@ pub fn say_not_ready(pod: &mut Pod, at: Time) {
     }
 }
 
+/// Says that the pod goes for a taint, so that its end is not taken for a failure of its own. Whether that was said already.
+///
+/// Source: Kubernetes documentation, "Pod disruption conditions"; `pkg/controller/tainteviction`.
+pub fn say_disrupted(pod: &mut Pod, at: Time) -> bool {
+    let said = |one: &PodCondition| one.kind == DISRUPTED && one.status == "True";
+    if pod.status.conditions.iter().any(said) {
+        return true;
+    }
+    pod.status.conditions.retain(|one| one.kind != DISRUPTED);
+    pod.status.conditions.push(PodCondition {
+        kind: DISRUPTED.into(),
+        status: "True".into(),
+        last_transition_time: Some(at),
+        reason: "DeletionByTaintManager".into(),
+        message: "Taint manager: deleting due to NoExecute taint".into(),
+        ..Default::default()
+    });
+    false
+}
+
+const DISRUPTED: &str = "DisruptionTarget";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +142,14 @@ mod tests {
         check(Hearing::Silent, Stay::Over, "Running", "False", true, Action::Keep);
         check(Hearing::Silent, Stay::Over, "Succeeded", "False", false, Action::Keep);
         check(Hearing::Silent, Stay::Over, "Failed", "True", true, Action::Keep);
+    }
+
+    #[test]
+    fn why_it_goes_is_said_once() {
+        let mut going = pod("Running", "True", false);
+        let at = Time::of(Wall::from_secs(9));
+        assert!(!say_disrupted(&mut going, at) && say_disrupted(&mut going.clone(), at));
+        assert_eq!(going.status.conditions.len(), 2);
     }
 
     #[test]

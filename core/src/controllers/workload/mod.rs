@@ -31,6 +31,7 @@ use crate::controllers::statefulset::StatefulSets;
 use crate::controllers::workload::failures::Failures;
 use crate::controllers::workload::readiness::Readiness;
 use crate::pages::Page;
+use crate::program::Revision;
 use crate::time::{Instant, Now};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -141,6 +142,15 @@ pub struct Scene<'a> {
     pub readiness: &'a Readiness,
     /// The same by place, where that is counted.
     pub places: &'a BTreeMap<String, Failures>,
+    /// Its children were compared with the API server's, and shown as they were at this revision.
+    pub compared: Revision,
+}
+
+impl Scene<'_> {
+    /// Whether all children of a kind are shown that there were when the owner was last written.
+    pub fn shows_all(&self, kind: Kind) -> bool {
+        self.views.is_as_new_as(kind, self.owner) || self.compared >= self.owner.revision()
+    }
 }
 
 /// What an owner wants. Nothing but the status is carried out before the views show what the last plan asked for.
@@ -159,6 +169,9 @@ pub struct Plan {
     /// Children of which the status says something for good. It is written only if they are not older than the owner:
     /// what the owner's status tells of them may be the end of what is still shown.
     pub relies_on: Vec<Key>,
+    /// Children of this kind are to be compared with the API server's, since of one that is not shown it matters whether
+    /// it is gone. A view that is behind may stay so for as long as nothing happens.
+    pub compare: Option<Kind>,
     /// What people are told once the status is so.
     pub tell: Vec<Told>,
     /// When the plan may be another though nothing has happened.

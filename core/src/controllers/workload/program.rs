@@ -13,7 +13,7 @@ use crate::controllers::workload::readiness::Readiness;
 use crate::controllers::workload::selecting::Selecting;
 use crate::controllers::workload::{Changed, Naming, New, Plan, Scene, Told, Victim, Views, Workload};
 use crate::program::{Answer, DeleteOptions, Effects, Input, Level, Part, Program, Query, Revision, Verb};
-use crate::time::{Instant, Now};
+use crate::time::{Duration, Instant, Now};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +32,9 @@ pub struct Options {
 ///
 /// Source: Kubernetes, `pkg/controller/replicaset`, `BurstReplicas`.
 pub const BURST: usize = 500;
+
+/// So long a view may be behind before the API server is asked: as a rule the news are on their way.
+const BEHIND: Duration = Duration::from_secs(1);
 
 /// Brings each workload to what it wishes.
 ///
@@ -77,6 +80,12 @@ struct Care {
     changed_at: BTreeMap<Key, Revision>,
     /// Children that the API server was asked for, because the view of them is older than the owner; and what came of it.
     confirmed: BTreeMap<Key, Confirmed>,
+    /// Since when a view is behind the owner, at which revision of it.
+    behind: Option<(Revision, Instant)>,
+    /// The children are asked for, to compare them.
+    comparing: bool,
+    /// The children were as the API server had them at this revision.
+    compared: Revision,
     /// Why the last creation was refused.
     refused: Option<String>,
     creation: Tries,
@@ -84,6 +93,7 @@ struct Care {
     claiming: Tries,
     changing: Tries,
     status: Tries,
+    comparison: Tries,
     /// A status is on its way.
     status_asked: bool,
     /// The revision that the last status made of the owner.
@@ -142,6 +152,11 @@ enum Asked {
         child: Key,
         seen: Confirmed,
     },
+    /// Which children of a kind there are, to compare them with the view's.
+    Compare {
+        owner: Key,
+        kind: Kind,
+    },
     /// That a child is held no longer whose owner, of this name, is gone or going.
     Release {
         owner: Key,
@@ -158,6 +173,7 @@ impl Asked {
             | Asked::MayAdopt { owner, .. }
             | Asked::Status { owner, .. }
             | Asked::Confirm { owner, .. }
+            | Asked::Compare { owner, .. }
             | Asked::Release { owner } => owner,
         }
     }
@@ -596,6 +612,19 @@ impl WorkloadController {
                 }
             }
             (Asked::Release { .. }, _) => {}
+            (Asked::Compare { kind, .. }, answer) => {
+                care.comparing = false;
+                let list = if let Answer::List { revision, items } = answer { Some((*revision, items)) } else { None };
+                match list.filter(|(at, items)| agrees(&self.views, &object, kind, *at, items)) {
+                    Some((at, _)) => {
+                        sometimes!(ChildrenCompared);
+                        care.compared = at;
+                        care.comparison.succeeded();
+                    }
+                    // The view will show it, or the list is older than the view.
+                    None => fail(&mut care.comparison),
+                }
+            }
             (Asked::Confirm { child, seen, .. }, answer) => {
                 let same = matches!(answer, Answer::Object { object, .. } if object.revision() == seen.child);
                 match care.confirmed.get_mut(&child).filter(|known| **known == seen) {
@@ -641,7 +670,8 @@ impl WorkloadController {
         let children = own.filter(|child| workload.children().contains(&child.kind())).collect();
         let (refused, failures, places) = (care.refused.as_deref(), care.failures, &care.places);
         let (views, readiness) = (&self.views, &self.readiness);
-        let scene = Scene { now, owner: &owner, children, views, refused, failures, readiness, places };
+        let compared = care.compared;
+        let scene = Scene { now, owner: &owner, children, views, refused, failures, readiness, places, compared };
         let mut plan = workload.plan(&scene);
         let (status, tell, relies_on) = (plan.status.take(), take(&mut plan.tell), take(&mut plan.relies_on));
         // A child that still is to be claimed may be one of those that seem to be missing.
@@ -653,6 +683,7 @@ impl WorkloadController {
         if let Some(at) = plan.look_again {
             self.queue.set_if_earlier(key.clone(), at);
         }
+        let compare = plan.compare;
         if settled && !owner.meta().is_deleting() {
             if plan.create.is_empty() {
                 // Nothing is missing any more, so nothing is refused.
@@ -660,6 +691,7 @@ impl WorkloadController {
             }
             self.carry_out(now, key, &owner, plan, out);
         }
+        self.compare(now, workload, &owner, compare, out);
         if let Some(status) = status
             && self.confirm(now, key, &owner, relies_on, out)
         {
@@ -691,6 +723,29 @@ impl WorkloadController {
             self.calls.call(now, asked, Verb::Get { key: child }, out);
         }
         all
+    }
+
+    /// Asks for an owner's children, if the view of them stays behind.
+    fn compare(&mut self, now: Now, workload: &dyn Workload, owner: &Object, kind: Option<Kind>, out: &mut Effects) {
+        let key = owner.key();
+        let Some(care) = self.care.get_mut(&key) else { return };
+        let (Some(kind), Some(labels)) = (kind, workload.selector(owner)) else { return care.behind = None };
+        let since = match care.behind {
+            Some((at, since)) if at == owner.revision() => since,
+            _ => now.mono,
+        };
+        care.behind = Some((owner.revision(), since));
+        let turn = care.comparison.waits_until(now.mono).unwrap_or_default().max(since + BEHIND);
+        if care.comparing {
+            return;
+        }
+        if turn > now.mono {
+            return self.queue.set_if_earlier(key, turn);
+        }
+        care.comparing = true;
+        let namespace = Some(key.namespace.clone());
+        let query = Query { namespace, labels: labels.into_owned(), ..Query::all(kind) };
+        self.calls.call(now, Asked::Compare { owner: key, kind }, Verb::List(query), out);
     }
 
     fn carry_out(&mut self, now: Now, key: &Key, owner: &Object, plan: Plan, out: &mut Effects) {
@@ -858,6 +913,15 @@ fn find(workloads: &'static [&'static dyn Workload], kind: Kind) -> Option<&'sta
     workloads.iter().copied().find(|one| one.kind() == kind)
 }
 
+/// Whether a view shows an owner's children as they were at this revision, or newer.
+fn agrees(views: &Views, owner: &Object, kind: Kind, at: Revision, items: &[Object]) -> bool {
+    let uid = &owner.meta().uid;
+    let own = |object: &&Object| object.meta().controller().is_some_and(|by| by.uid == *uid);
+    let is_shown = |item: &Object| views.object(&item.key()).is_some_and(|shown| shown.revision() >= item.revision());
+    let is_there = |shown: &Object| shown.revision() > at || items.iter().any(|item| item.key() == shown.key());
+    items.iter().filter(own).all(is_shown) && views.owned_by(uid).filter(|child| child.kind() == kind).all(is_there)
+}
+
 /// The first name that is free, of those drawn for an owner's child with this purpose.
 fn free_name(
     now: Now,
@@ -942,7 +1006,7 @@ mod tests {
     use crate::api::meta::Time;
     use crate::controllers::replicaset::ReplicaSets;
     use crate::program::{CallId, Effect, Request, WatchEvent};
-    use crate::time::{Duration, Wall};
+    use crate::time::Wall;
     use serde_json::Value;
 
     /// A controller, its open calls, and a clock.

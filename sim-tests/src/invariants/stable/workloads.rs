@@ -9,7 +9,7 @@ use miniku_core::api::deployment::{Deployment, POD_TEMPLATE_HASH};
 use miniku_core::api::job::{Job, TRACKING};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::meta::ObjectMeta;
-use miniku_core::api::object::{Object, Resource};
+use miniku_core::api::object::Object;
 use miniku_core::api::pod::{Pod, PodTemplateSpec};
 use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::api::statefulset::{PodManagementPolicy, REVISION_HASH, StatefulSet, UpdateStrategyType};

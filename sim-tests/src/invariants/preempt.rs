@@ -1,0 +1,101 @@
+//! S-preempt: The scheduler makes a pod go only for a more important one that may make others go and is promised its node; and gives it the time it asks for.
+//!
+//! Catches: victims that are as important; `preemptionPolicy: Never` that is not looked at; pods that are cut off.
+
+use super::told::Told;
+use super::{Broken, Checker};
+use crate::truth::{Fact, Role, Sight, Truth};
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::object::Key;
+use miniku_core::api::pod::{Pod, PreemptionPolicy};
+use miniku_core::program::{Part, Verb};
+use std::collections::BTreeMap;
+
+/// What the scheduler was told, and which nodes it has promised.
+#[derive(Default)]
+pub struct Preempt {
+    told: Told,
+    /// By pod: its node, how important it is, and whether others may have to go for it.
+    promised: BTreeMap<Key, (String, i32, bool)>,
+}
+
+impl Preempt {
+    fn goes(&self, key: &Key, grace: Option<i64>) -> Result<(), Broken> {
+        let Some(object) = self.told.object(key) else { return Ok(()) };
+        let Some(pod) = object.get::<Pod>() else { return Ok(()) };
+        let node = pod.node().unwrap_or_default();
+        let priority = pod.spec.priority.unwrap_or(0);
+        let wrong = match () {
+            () if grace.is_some_and(|grace| grace < pod.grace_seconds()) => {
+                format!("{key} has to go within {} s, and asks for {}", grace.unwrap_or(0), pod.grace_seconds())
+            }
+            () if !self.promised.values().any(|(of, more, may)| of == node && *more > priority && *may) => {
+                format!("{key} of priority {priority} has to go from {node}, which no more important pod was promised")
+            }
+            () => return Ok(()),
+        };
+        Err(Broken::by(wrong).with([object]))
+    }
+}
+
+impl Checker for Preempt {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Heard, Sight::Sent]
+    }
+
+    fn see(&mut self, _: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
+        match fact {
+            Fact::Heard { who, input } if who.role == Role::Scheduler && self.told.hear(who, input) => {
+                self.promised.clear();
+            }
+            Fact::Sent { who, request, .. } if who.role == Role::Scheduler => match &request.verb {
+                Verb::Update { object, part: Part::Status } => {
+                    if let Some(pod) = object.get::<Pod>().filter(|pod| pod.node().is_none()) {
+                        let may = pod.spec.preemption_policy != Some(PreemptionPolicy::Never);
+                        let promise = (pod.status.nominated_node_name.clone(), pod.spec.priority.unwrap_or(0), may);
+                        self.promised.insert(object.key(), promise);
+                    }
+                }
+                Verb::Delete { key, options } if key.kind == Kind::Pod => return self.goes(key, options.grace_seconds),
+                _ => {}
+            },
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::forged::{Story, pod, who};
+    use super::*;
+    use miniku_core::program::{CallId, DeleteOptions, Input, RequestId, WatchEvent};
+    use serde_json::{Value, json};
+
+    #[test]
+    fn fires_when_nobody_more_important_was_promised_the_node() {
+        let check = |change: &dyn Fn(&mut Value), grace: Option<i64>, fires: bool| {
+            let mut story = Story::<Preempt>::new();
+            let scheduler = who(Role::Scheduler, "scheduler");
+            let victim = story.put(pod("victim", "n", "Running")).unwrap().new.unwrap();
+            let input = Input::Event { call: CallId(1), event: WatchEvent::Added(victim.clone()) };
+            story.see(Fact::Heard { who: &scheduler, input: &input }).unwrap();
+            let mut waits = pod("waits", "", "Pending");
+            waits["spec"]["priority"] = 7.into();
+            waits["status"]["nominatedNodeName"] = "n".into();
+            change(&mut waits);
+            let object = story.put(waits).unwrap().new.unwrap();
+            let request = Verb::Update { object, part: Part::Status }.into();
+            story.see(Fact::Sent { who: &scheduler, id: RequestId(1), request: &request }).unwrap();
+            let options = DeleteOptions { grace_seconds: grace, ..DeleteOptions::default() };
+            let request = Verb::Delete { key: victim.key(), options }.into();
+            let broken = story.see(Fact::Sent { who: &scheduler, id: RequestId(2), request: &request });
+            assert_eq!(broken.is_err(), fires, "{broken:?}");
+        };
+        check(&|_| {}, None, false);
+        check(&|_| {}, Some(0), true);
+        check(&|pod| pod["spec"]["priority"] = 0.into(), None, true);
+        check(&|pod| pod["spec"]["preemptionPolicy"] = json!("Never"), None, true);
+        check(&|pod| pod["status"]["nominatedNodeName"] = json!("m"), None, true);
+    }
+}
