@@ -287,6 +287,6 @@ mod tests {
         world.step(Input::Stop);
         assert_eq!(world.cancelled, [world.sent[0].0]);
         let lease: &Lease = world.lease.as_ref().unwrap().get().unwrap();
-        assert_eq!(lease.spec.holder_identity.as_deref(), Some(""));
+        assert_eq!(lease.spec.holder_identity, None);
     }
 }

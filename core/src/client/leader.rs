@@ -536,7 +536,7 @@ impl Elector {
         let at = Some(MicroTime::of(now.wall));
         let object = lease.with(|lease: &mut Lease| {
             let spec = &mut lease.spec;
-            spec.holder_identity = Some(String::new());
+            spec.holder_identity = None;
             (spec.lease_duration_seconds, spec.acquire_time, spec.renew_time) = (Some(1), at, at);
         });
         out.push(Effect::Call { call: self.ids.draw(), request: Verb::Update { object, part: Part::Main }.into() });
@@ -744,7 +744,7 @@ mod tests {
         let (_, verb) = world.candidates[0].calls.pop().unwrap();
         world.candidates[0].frozen = true;
         world.shelf.answer(verb);
-        assert_eq!(world.shelf.lease().spec.holder_identity.as_deref(), Some(""));
+        assert_eq!(world.shelf.lease().spec.holder_identity, None);
         world.pass(46);
         assert_eq!((world.leaders(), world.shelf.lease().spec.lease_transitions), (vec!["b"], Some(1)));
         // Who stands by has nothing to give back.
