@@ -33,8 +33,25 @@ impl fmt::Display for NoSnapshot {
 
 impl std::error::Error for NoSnapshot {}
 
-/// Kinds that are taken over. Leases, events and namespaces come by themselves; other namespaces are made.
-const TAKEN: &[Kind] = &[Kind::Namespace, Kind::Node, Kind::Pod, Kind::ReplicaSet];
+/// Kinds that are taken over. Leases, events and endpoints come by themselves; namespaces that are missing are made.
+const TAKEN: &[Kind] = &[
+    Kind::Namespace,
+    Kind::Node,
+    Kind::Pod,
+    Kind::ReplicaSet,
+    Kind::ReplicationController,
+    Kind::Deployment,
+    Kind::DaemonSet,
+    Kind::StatefulSet,
+    Kind::ControllerRevision,
+    Kind::Job,
+    Kind::CronJob,
+    Kind::Service,
+    Kind::PodDisruptionBudget,
+    Kind::PriorityClass,
+    Kind::PersistentVolume,
+    Kind::PersistentVolumeClaim,
+];
 
 impl Snapshot {
     /// Reads a list of objects, or one object, as JSON.
@@ -142,16 +159,7 @@ impl Snapshot {
 }
 
 /// Fields that decide where pods run or when they are replaced in Kubernetes.
-const DECIDING: &[&str] = &[
-    "affinity",
-    "tolerations",
-    "taints",
-    "topologySpreadConstraints",
-    "priority",
-    "volumes",
-    "Probe",
-    "initContainers",
-];
+const DECIDING: &[&str] = &["priority", "volumes", "Probe", "initContainers"];
 
 #[cfg(test)]
 mod tests {
@@ -177,27 +185,27 @@ mod tests {
         let pod = |name: &str, node: &str| {
             let mut spec = spec.clone();
             spec["nodeName"] = node.into();
-            spec["affinity"] = json!({"podAntiAffinity": {}});
+            spec["containers"][0]["readinessProbe"] = json!({"tcpSocket": {"port": 80}});
             let running = json!({"name": "nginx", "ready": true, "restartCount": 3, "image": "nginx:1.25",
                 "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}});
             json!({"apiVersion": "v1", "kind": "Pod", "metadata": meta(name, set.clone()), "spec": spec,
                 "status": {"phase": "Running", "containerStatuses": [running]}})
         };
-        let deployment =
-            json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "d", "controller": true});
-        let web = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": meta("web", deployment),
+        let rollout =
+            json!({"apiVersion": "example.com/v1", "kind": "Rollout", "name": "web", "uid": "d", "controller": true});
+        let web = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": meta("web", rollout),
             "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "web"}},
                 "template": {"metadata": {"labels": {"app": "web"}}, "spec": spec}}});
         let items = json!([node("a"), node("b"), web, pod("web-1", "a"), pod("web-2", "a"), pod("web-3", "b"),
-            {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}},
-            {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}}]);
+            {"apiVersion": "example.com/v1", "kind": "Rollout", "metadata": {"name": "web"}},
+            {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "web"}}]);
         json!({"apiVersion": "v1", "kind": "List", "items": items})
     }
 
     #[test]
     fn names_what_does_not_act() {
         let notes = Snapshot::read(&real().to_string()).unwrap().notes.join("\n");
-        for part in ["1 of kind Deployment", "1 of kind Service", "owned by a Deployment", "Pod spec.affinity"] {
+        for part in ["1 of kind Rollout", "1 of kind Ingress", "owned by a Rollout", "Pod spec.containers"] {
             assert!(notes.contains(part), "{part} is missing in\n{notes}");
         }
     }

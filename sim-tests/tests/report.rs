@@ -363,7 +363,7 @@ fn a_simulated_run_tells_why_a_pod_moved() {
         writes.next().expect("a pod is bound to the node")["about"].as_str().map(|pod| pod.replace("Pod/", "#pod="));
     let (dom, _) = opened(&page, &bound.expect("it names the pod"));
     let story = text(&dom, "<ol class=\"story\" id=\"story\"", "</ol>");
-    for part in ["loses power", "its node has been silent for too long", "is to be deleted"] {
+    for part in ["loses power", "it does not put up with its node any longer", "is to be deleted"] {
         assert!(story.contains(part), "{part:?} is not in:\n{story}");
     }
     let (dom, _) = opened(&page, "#node=node-1");

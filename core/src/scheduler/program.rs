@@ -8,7 +8,7 @@
 use super::binding::{self, AfterBind, AfterLook, Earlier, Found};
 use super::facts::{PodFacts, alike};
 use super::filters::{Unschedulable, refusal_by_node};
-use super::nodes::{NodeIndex, Nodes, Nominated};
+use super::nodes::{NodeIndex, Nodes};
 use super::preemption::{Budget, Preemption, Victim, preempt};
 use super::standing::{self, Standing};
 use super::strategy::{Strategy, Turn, pick};
@@ -847,10 +847,9 @@ impl Scheduler {
                     None => woken.push(first.key.clone()),
                 }
             }
-            // Who waits for this very node does not stand in its own way.
-            let expected = self.nodes.facts(at).nominated.iter().filter(|one| has_room(&self.nodes, at, one));
-            let expected = expected.map(|one| one.key.clone());
-            woken.extend(expected);
+            // Who waits for this very node looks in any case: where two do, each may stand in the other's way, and
+            // others have to go for one of them once more.
+            woken.extend(self.nodes.facts(at).nominated.iter().map(|one| one.key.clone()));
             let reserves = |key: &&Key| self.pending[*key].reserved.iter().any(|one| one.node == name);
             woken.extend(self.reserving.iter().filter(reserves).cloned());
         }
@@ -1210,13 +1209,6 @@ fn looks_around(kin: &Kin, nodes: &Nodes) -> bool {
         Some(standing) => standing.looks_around(),
         None => nodes.neighbours().concern(&kin.facts),
     }
-}
-
-/// Whether a node has room by now for a pod that is expected there.
-fn has_room(nodes: &Nodes, at: NodeIndex, expected: &Nominated) -> bool {
-    let mut node = nodes.facts(at).clone();
-    node.nominated.retain(|one| *one.uid != *expected.uid);
-    refusal_by_node(&expected.facts, &node).is_none()
 }
 
 /// Whether the node for which others have gone takes the pod, which does not stand in its own way there.
