@@ -121,6 +121,8 @@ impl Letterbox {
                     _ => break,
                 };
             }
+            // What the step before left is no effect of this one; a replay would miss it.
+            out.wake_at = None;
             recording::step(notes.as_ref(), &mut *program, clock.now(), Input::Stop, &mut out);
             let call = |effect: &Effect| if let Effect::Call { call, .. } = effect { Some(*call) } else { None };
             let asked = out.list.iter().filter_map(call).collect();
