@@ -210,13 +210,13 @@ mod table {
             AutoscalerMissingIdle "autoscaler-missing-idle" by "S-scale" "expected", "pods that were not measured count as idle, also on the way down";
         }
         Kubelet: {
-            StopsWhatItFinds "stops-what-it-finds" by "S-why", "pods found at the start are removed and made anew";
+            StopsWhatItFinds "stops-what-it-finds" by "S-why" "L-stable", "pods found at the start are removed and made anew";
             ForgetsWhatRuns "forgets-what-runs" by "S-zombie" "S-record" "L-stable", "pods found at the start are not looked at";
             ForgetsFinished "forgets-finished" by "S-phase" "S-backoff", "a finished pod's phase is not taken from the API server";
             NoBackoff "no-backoff" by "S-backoff", "a container that ends is started again at once, each time";
             KillsAtOnce "kills-at-once" by "S-grace", "SIGKILL follows SIGTERM without a pause";
             IgnoresPolicy "ignores-policy" by "S-backoff", "every container is restarted as if its policy were Always";
-            RetriesForgotten "retries-forgotten" by "S-phase", "how often a start has failed is not remembered over a restart";
+            RetriesForgotten "retries-forgotten" by "S-phase" "L-stable", "how often a start has failed is not remembered over a restart";
             RestartsForgotten "restarts-forgotten" by "S-phase" "S-backoff", "the number of restarts begins at 0 when the kubelet starts";
             StatusToTwin "status-to-twin" by "S-named" "S-status", "a status is written by name, whatever uid and revision have become";
             ReadyTooEarly "ready-too-early" by "S-status", "a container is called ready before it runs";

@@ -16,7 +16,8 @@ const RARE: &[(&str, u64)] = &[
     ("bind-not-retried", 830),
     ("never-releases", 446),
     ("retry-not-armed", 462),
-    ("retries-forgotten", 324),
+    ("retries-forgotten", 293),
+    ("forgets-finished", 195),
     ("grace-of-spec", 1898),
 ];
 
