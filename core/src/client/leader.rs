@@ -503,7 +503,12 @@ impl Elector {
             Some(ask) => out.wake_at(ask.sent + patience),
             None => out.wake_at(self.next_at),
         }
-        out.wake_at(self.leads.as_ref().map(|led| led.renewed + self.options.renew_deadline));
+        out.wake_at(
+            self.leads
+                .as_ref()
+                .filter(|_| !planted!(LeadsOnUnrenewed))
+                .map(|led| led.renewed + self.options.renew_deadline),
+        );
     }
 
     fn begin(&mut self, now: Now, renewed: Instant, lease: &Object, out: &mut Effects) {
