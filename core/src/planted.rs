@@ -101,7 +101,7 @@ mod table {
             BookmarkAhead "bookmark-ahead" by "S-watch" "S-durable", "a bookmark counts writes that are still on their way";
             CreateInEndingNamespace "create-in-ending-namespace" by "S-namespace", "objects can be made in a namespace that is being deleted";
             EvictionNotCharged "eviction-not-charged" by "S-budget", "an eviction is granted without being written into its budget";
-            QuotaRaced "quota-raced" by "S-quota", "what is on its way to the disk does not count against quotas";
+            QuotaUncharged "quota-uncharged" by "S-quota", "what is on its way to the disk does not count against quotas";
             QuotaNotTold "quota-not-told" by "L-stable", "a quota's status does not follow when something goes";
             FenceIgnored "fence-ignored" by "S-lease", "a write is admitted whatever became of the lease that it names";
             TermIgnored "term-ignored" by "S-lease", "a lease that its holder took again counts as the one it had";

@@ -142,21 +142,24 @@ fn a_real_cluster_loses_a_node() {
             "status": {{"allocatable": {{"cpu": "2", "memory": "4Gi", "pods": "20"}}}}}}"#
         )
     };
-    let deployment = r#"{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}}"#;
-    let list = format!(r#"{{"kind": "List", "items": [{}, {}, {deployment}]}}"#, node("a"), node("b"));
+    let deployment = r#"{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "uid": "web"},
+        "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "web"}},
+            "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "nginx"}]}}}}"#;
+    let ingress = r#"{"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "web"}}"#;
+    let list = format!(r#"{{"kind": "List", "items": [{}, {}, {deployment}, {ingress}]}}"#, node("a"), node("b"));
     let dir = Dir::new("snapshot");
     let snapshot = dir.file("cluster.json", &list);
     let faults = "
 name: what-if
-cluster: {nodes: [{name: a}, {name: b}]}
 timeline:
   - {at: 10s, fault: {nodeCrash: {node: a}}}
 expect:
   - {from: 10s, within: 60s, that: it is noticed, nodes: {name: a, ready: false}}
+  - {from: 10s, within: 120s, that: both pods run elsewhere, pods: {of: web, count: 2, running: 2, notOn: a}}
 ";
     let scenario = dir.file("what-if.yaml", faults);
     let said = sim(&["run", "--snapshot", &snapshot, "--scenario", &scenario]);
-    assert!(said.code == 0 && said.err.contains("1 of kind Deployment left out"), "{}{}", said.out, said.err);
+    assert!(said.code == 0 && said.err.contains("1 of kind Ingress left out"), "{}{}", said.out, said.err);
 }
 
 #[test]

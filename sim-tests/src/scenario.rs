@@ -451,9 +451,15 @@ impl Scenario {
 
     /// Reads YAML. Says which line and field is wrong.
     pub fn read(text: &str) -> Result<Self, NoScenario> {
+        Self::read_for(text, |_| {})
+    }
+
+    /// Reads YAML of a scenario whose cluster is put in by `put`, so that it can speak of what is there.
+    pub fn read_for(text: &str, put: impl FnOnce(&mut Scenario)) -> Result<Self, NoScenario> {
         let options = serde_saphyr::options! { with_snippet: false };
-        let scenario: Scenario = serde_saphyr::from_str_with_options(text, options)
+        let mut scenario: Scenario = serde_saphyr::from_str_with_options(text, options)
             .map_err(|error| NoScenario(error.without_snippet().to_string()))?;
+        put(&mut scenario);
         scenario.check().map_err(|(place, what)| {
             let line = line_of(text, &place).map(|line| format!(" at line {line}")).unwrap_or_default();
             NoScenario(format!("{place}: {what}{line}"))

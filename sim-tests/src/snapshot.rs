@@ -5,6 +5,7 @@
 
 use crate::scenario::{NodeGroup, Nodes, Scenario};
 use miniku_core::api::kinds::Kind;
+use miniku_core::api::meta::ObjectMeta;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::Object;
 use miniku_core::api::quantity::Quantity;
@@ -75,7 +76,10 @@ impl Snapshot {
                 Some(kind) => {
                     let object = Object::from_value(kind, item)
                         .map_err(|error| NoSnapshot(format!("items[{at}], a {}: {error}", kind.row().name)))?;
-                    snapshot.objects.push(object);
+                    // kubectl get always names one; who writes a file may not, as for kubectl apply.
+                    let unnamed = kind.row().namespaced && object.meta().namespace.is_empty();
+                    let here = |meta: &mut ObjectMeta| meta.namespace = "default".into();
+                    snapshot.objects.push(if unnamed { object.with_meta(here) } else { object });
                 }
             }
         }

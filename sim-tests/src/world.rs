@@ -242,13 +242,18 @@ struct Alarm {
     wanted: Option<Instant>,
     /// The earliest wake that is on the agenda.
     queued: Option<Instant>,
+    /// When it was woken last, and how often at that instant.
+    rung: (Instant, u32),
     draw: Draw,
     nth: u64,
 }
 
+/// A program that is woken so often at one instant will be for ever.
+const RINGS: u32 = 10_000;
+
 impl Alarm {
     fn new(draw: Draw) -> Self {
-        Alarm { wanted: None, queued: None, draw, nth: 0 }
+        Alarm { wanted: None, queued: None, rung: Default::default(), draw, nth: 0 }
     }
 
     /// Takes in what a step asked for. Gives a wake to be put on the agenda.
@@ -269,9 +274,18 @@ impl Alarm {
             self.queued = None;
         }
         match self.wanted {
-            Some(wanted) if wanted <= now => (true, None),
+            Some(wanted) if wanted <= now => {
+                let (last, times) = self.rung;
+                self.rung = (now, if last == now { times + 1 } else { 1 });
+                (true, None)
+            }
             wanted => (false, self.set(now, wanted)),
         }
+    }
+
+    /// Whether time cannot pass any more, since the program asks again and again to be woken at once.
+    fn is_stuck(&self) -> bool {
+        self.rung.1 >= RINGS
     }
 
     fn silence(&mut self) {
@@ -710,7 +724,10 @@ impl World {
                 if let Some((at, tie)) = again {
                     self.agenda.add(at, tie, Happening::Wake { actor, life });
                 }
-                if wanted {
+                let one = &self.actors[actor];
+                if one.alarm.is_stuck() {
+                    break_pause(&mut self.judge, self.truth.now, &one.who);
+                } else if wanted {
                     self.step_actor(actor, Input::Wake);
                 }
             }
@@ -744,7 +761,9 @@ impl World {
                 if let Some((at, tie)) = again {
                     self.agenda.add(at, tie, Happening::WakeServer { life });
                 }
-                if wanted && self.server.program.is_some() {
+                if self.server.alarm.is_stuck() {
+                    break_pause(&mut self.judge, self.truth.now, &self.server.who);
+                } else if wanted && self.server.program.is_some() {
                     self.step_server(Input::Wake);
                 }
             }
@@ -1482,13 +1501,19 @@ fn step(
     let stepped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| program.step(now, input, out)));
     let Err(panic) = stepped else { return };
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    judge.violation.get_or_insert(Violation {
-        name: "P-total".into(),
-        statement: "No input makes a program panic.".into(),
-        at,
-        seq: 0,
-        broken: Broken::by(format!("{who}: {}", text.unwrap_or("a panic without words"))),
-    });
+    let what = format!("{who}: {}", text.unwrap_or("a panic without words"));
+    break_law(judge, at, "P-total", "No input makes a program panic.", what);
+}
+
+fn break_pause(judge: &mut Judge, at: Instant, who: &Who) {
+    let what = format!("{who} was woken {RINGS} times, and no time has passed");
+    break_law(judge, at, "P-pause", "No program asks for ever to be woken at a time that has come.", what);
+}
+
+/// What a program must never do, whatever a cluster looks like.
+fn break_law(judge: &mut Judge, at: Instant, name: &str, statement: &str, what: String) {
+    let (name, statement, broken) = (name.into(), statement.into(), Broken::by(what));
+    judge.violation.get_or_insert(Violation { name, statement, at, seq: 0, broken });
 }
 
 /// The least time between two things that keep their order.

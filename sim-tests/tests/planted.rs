@@ -273,3 +273,25 @@ fn a_program_that_panics() {
         &["P-total"],
     );
 }
+
+/// Asks for being woken at once at each step, as one does whose deadline has passed and is not taken away.
+struct Restless<P>(P);
+
+impl<P: Program> Program for Restless<P> {
+    fn step(&mut self, now: Now, input: Input, out: &mut Effects) {
+        self.0.step(now, input, out);
+        out.wake_at(now.mono);
+    }
+}
+
+#[test]
+fn a_program_that_does_not_come_to_rest() {
+    caught(
+        |cluster| {
+            cluster.program(Role::Scheduler, "scheduler", |birth| {
+                Box::new(Restless(Scheduler::new(SchedulerOptions { seed: birth.seed, ..Default::default() })))
+            })
+        },
+        &["P-pause"],
+    );
+}

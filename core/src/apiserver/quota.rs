@@ -236,7 +236,7 @@ impl Account {
     fn taken(&self, name: &str) -> Quantity {
         let nothing = Quantity::whole(0);
         let used = self.used.get(name).unwrap_or(&nothing);
-        match self.reserved.get(name).filter(|_| !planted!(QuotaRaced)) {
+        match self.reserved.get(name).filter(|_| !planted!(QuotaUncharged)) {
             Some(reserved) => used.plus(reserved),
             None => used.clone(),
         }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,10 +24,32 @@ const QUICK: [&str; 6] = [
     "500ms",
 ];
 
+/// Closed until it is opened, for good.
+#[derive(Default)]
+struct Latch {
+    is_open: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Latch {
+    fn open(&self) {
+        *self.is_open.lock().unwrap() = true;
+        self.opened.notify_all();
+    }
+
+    fn is_open(&self) -> bool {
+        *self.is_open.lock().unwrap()
+    }
+
+    fn wait(&self) {
+        drop(self.opened.wait_while(self.is_open.lock().unwrap(), |is_open| !*is_open).unwrap());
+    }
+}
+
 /// A way to an API server on which binds are held up until the gate is opened.
 struct Gate {
     address: String,
-    open: Arc<AtomicBool>,
+    open: Arc<Latch>,
     held: Arc<AtomicUsize>,
     /// What the server said on connections that were held up.
     said: Arc<Mutex<Vec<u8>>>,
@@ -47,12 +69,10 @@ impl Gate {
                 let (open, held, mark) = (open.clone(), held.clone(), marked.clone());
                 thread::spawn(move || {
                     carry(&mut from, &mut to, |bytes| {
-                        if !open.load(Ordering::Relaxed) && bytes.windows(13).any(|part| part == b"/binding HTTP") {
+                        if !open.is_open() && bytes.windows(13).any(|part| part == b"/binding HTTP") {
                             mark.store(true, Ordering::Relaxed);
                             held.fetch_add(1, Ordering::Relaxed);
-                            while !open.load(Ordering::Relaxed) {
-                                thread::sleep(Duration::from_millis(5));
-                            }
+                            open.wait();
                         }
                     });
                 });
@@ -132,7 +152,7 @@ fn a_paused_leader_wakes_up_and_cannot_write() {
         assert_ne!(second["holderIdentity"], first["holderIdentity"]);
 
         // What it had asked for arrives, and is refused for its lease before anything else.
-        gate.open.store(true, Ordering::Relaxed);
+        gate.open.open();
         until("the bind is answered", || gate.said().contains("LeaseNotHeld"));
         let said = gate.said();
         assert!(said.contains(" 409 ") && said.contains("another leads"), "{said}");

@@ -4,9 +4,10 @@ use crate::api::deployment::{DESIRED_REPLICAS, MAX_REPLICAS};
 use crate::api::deployment::{Deployment, POD_TEMPLATE_HASH, REVISION, REVISION_HISTORY, revision};
 use crate::api::meta::Labels;
 use crate::api::names::hash_word;
-use crate::api::object::Object;
+use crate::api::object::{Object, Resource};
 use crate::api::pod::PodTemplateSpec;
-use crate::api::replicaset::ReplicaSet;
+use crate::api::replicaset::{ReplicaSet, ReplicaSetSpec};
+use crate::apiserver::admission;
 
 /// A replica set, and the object it is in.
 #[derive(Clone, Copy, Debug)]
@@ -51,9 +52,22 @@ impl<'a> Set<'a> {
 pub fn newest<'a>(deployment: &Deployment, children: &[&'a Object]) -> (Option<Set<'a>>, Vec<Set<'a>>) {
     let mut sets: Vec<Set<'a>> = children.iter().filter_map(|one| Set::of(one)).collect();
     sets.sort_by_key(|one| (one.set.metadata.creation_timestamp, one.object.key()));
-    let at = sets.iter().position(|one| same_template(&one.set.spec.template, &deployment.spec.template));
+    let wanted = &deployment.spec.template;
+    let exactly = sets.iter().position(|one| same_template(&one.set.spec.template, wanted));
+    let at = exactly.or_else(|| {
+        let wanted = completed(wanted);
+        sets.iter().position(|one| same_template(&completed(&one.set.spec.template), &wanted))
+    });
     let newest = at.map(|at| sets.remove(at));
     (newest, sets)
+}
+
+/// A template as it is stored today. One that was stored when fewer fields had defaults is the same still; else a set
+/// would be made of it again and again, of which none would be its own.
+fn completed(template: &PodTemplateSpec) -> PodTemplateSpec {
+    let spec = ReplicaSetSpec { template: template.clone(), ..Default::default() };
+    let set = admission::completed(ReplicaSet { spec, ..Default::default() }.into_object());
+    set.get::<ReplicaSet>().map_or_else(|| template.clone(), |set| set.spec.template.clone())
 }
 
 /// Whether two templates make the same pods, but for their hash.
@@ -179,6 +193,19 @@ mod tests {
         check("one", Some("a"), &["b"]);
         check("two", Some("b"), &["a"]);
         check("three", None, &["a", "b"]);
+    }
+
+    #[test]
+    fn a_template_of_fewer_defaults_is_the_same() {
+        let spec = json!({"containers": [{"name": "c", "image": "one"}]});
+        let template = |spec: &Value| json!({"metadata": {"labels": {"app": "web"}}, "spec": spec});
+        let stored = crate::apiserver::admission::completed(set("a", json!({"spec": {"template": template(&spec)}})));
+        let of = |spec: Value| -> Deployment {
+            serde_json::from_value(json!({"spec": {"template": template(&spec)}})).unwrap()
+        };
+        assert_ne!(stored.get::<ReplicaSet>().unwrap().spec.template, of(spec.clone()).spec.template);
+        assert!(newest(&of(spec), &[&stored]).0.is_some());
+        assert!(newest(&of(json!({"containers": [{"name": "c", "image": "two"}]})), &[&stored]).0.is_none());
     }
 
     #[test]

@@ -55,24 +55,32 @@ pub struct Chosen {
 
 /// The scenario of the given name or file, for a seed; `swarm` has one for each.
 pub fn named(name: &str, seed: u64) -> Result<Scenario, SimError> {
-    if name == "swarm" {
-        return Ok(swarm::scenario(seed));
-    }
-    if let Some(scenario) = library::named(name) {
+    named_for(name, seed, |_| {})
+}
+
+/// The same for another cluster, which is put in.
+fn named_for(name: &str, seed: u64, put: impl FnOnce(&mut Scenario)) -> Result<Scenario, SimError> {
+    let made = if name == "swarm" { Some(swarm::scenario(seed)) } else { library::named(name) };
+    if let Some(mut scenario) = made {
+        put(&mut scenario);
         return Ok(scenario);
     }
     let path = Path::new(name);
     if !path.exists() {
         return Err(SimError(format!("there is no file and no scenario {name:?}; \"miniku sim list\" lists all")));
     }
-    Scenario::read(&read(path)?).map_err(|error| SimError(format!("{name}: {error}")))
+    Scenario::read_for(&read(path)?, put).map_err(|error| SimError(format!("{name}: {error}")))
 }
 
 impl ScenarioArgs {
     /// The scenario that is named; what the seed draws if none is.
     pub fn chosen(&self) -> Result<Chosen, SimError> {
+        self.chosen_for(|_| {})
+    }
+
+    fn chosen_for(&self, put: impl FnOnce(&mut Scenario)) -> Result<Chosen, SimError> {
         let name = self.scenario.as_deref().unwrap_or("swarm");
-        let scenario = named(name, self.seed.unwrap_or(1))?;
+        let scenario = named_for(name, self.seed.unwrap_or(1), put)?;
         let seed = self.seed.or(scenario.seed).unwrap_or(1);
         Ok(Chosen { scenario, seed, flags: format!("--scenario {name} --seed {seed}") })
     }
@@ -92,11 +100,13 @@ pub fn choose(named: &ScenarioArgs, load: &LoadArgs) -> Result<Chosen, SimError>
     flag("for", load.duration.map(durations::text));
     flag("faults", load.faults.clone());
     flag("snapshot", load.snapshot.as_ref().map(|path| path.display().to_string()));
-    let mut chosen = match (&named.scenario, &snapshot) {
-        (Some(_), _) => named.chosen()?,
-        (None, Some(_)) => {
+    let mut chosen = match (&named.scenario, snapshot) {
+        (Some(_), None) => named.chosen()?,
+        (Some(_), Some(snapshot)) => named.chosen_for(|scenario| snapshot.into_scenario(scenario))?,
+        (None, Some(snapshot)) => {
             let mut scenario = Scenario::named("snapshot");
             scenario.about = "A real cluster, as it was seen.".into();
+            snapshot.into_scenario(&mut scenario);
             Chosen { scenario, seed: named.seed.unwrap_or(1), flags: format!("--seed {}", named.seed.unwrap_or(1)) }
         }
         (None, None) => {
@@ -115,9 +125,6 @@ pub fn choose(named: &ScenarioArgs, load: &LoadArgs) -> Result<Chosen, SimError>
     };
     if named.scenario.is_some() && (load.nodes.is_some() || load.pods.is_some()) {
         return Err(SimError("--nodes and --pods make a cluster; a scenario has its own".into()));
-    }
-    if let Some(snapshot) = snapshot {
-        snapshot.into_scenario(&mut chosen.scenario);
     }
     if let Some(duration) = load.duration {
         chosen.scenario.end = miniku_sim::scenario::Ending::RunsUntil(duration);
