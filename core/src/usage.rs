@@ -6,7 +6,8 @@
 //! Source: Kubernetes, `k8s.io/kubelet/pkg/apis/stats/v1alpha1` for the summary; metrics-server, `pkg/storage`, for what is made of two.
 
 use crate::api::meta::MicroTime;
-use crate::api::pod::Pod;
+use crate::api::object::Object;
+use crate::api::pod::{Pod, PodPhase};
 use crate::api::quantity::Quantity;
 use crate::time::{Duration, Wall};
 use serde::{Deserialize, Serialize};
@@ -207,6 +208,13 @@ pub const PRETENDED: &str = "miniku.dev/usage";
 
 /// What a container uses of which nothing is said: next to nothing.
 pub const IDLE: Usage = Usage { cpu_nanos: 1_000_000, memory_bytes: 1 << 20 };
+
+/// Whether it is told what an object uses: of pods that run.
+///
+/// Source: metrics-server, `README`.
+pub fn is_told_of(object: &Object) -> bool {
+    object.get::<Pod>().is_some_and(|pod| pod.status.phase == PodPhase::Running)
+}
 
 /// What a container of a pod uses that only pretends to run. What cannot be read counts as not said.
 pub fn pretended(pod: &Pod, container: &str) -> Usage {

@@ -16,7 +16,7 @@ use miniku_core::api::kinds::Kind;
 use miniku_core::api::metrics::{GROUP, Metrics, Of, list, table};
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
-use miniku_core::api::pod::{Pod, PodPhase};
+use miniku_core::api::pod::Pod;
 use miniku_core::api::status::{Reason, Status};
 use miniku_core::program::Query;
 use miniku_core::time::{Instant as Mono, Now};
@@ -159,9 +159,8 @@ pub fn of_pods(api: &Api, query: &Query) -> Vec<PodUsage> {
 }
 
 fn measured(api: &Api, query: &Query) -> Vec<(Object, PodUsage)> {
-    let runs = |object: &&Object| object.get::<Pod>().is_some_and(|pod| pod.status.phase == PodPhase::Running);
     let (pods, nodes) = api.host.look(|server| {
-        let pods: Vec<Object> = server.store().list(query).filter(runs).cloned().collect();
+        let pods: Vec<Object> = server.store().list(query).filter(|pod| usage::is_told_of(pod)).cloned().collect();
         let names: BTreeSet<&str> = pods.iter().filter_map(|pod| pod.get::<Pod>()?.node()).collect();
         let node = |name: &&str| server.store().get(&Key::new(Kind::Node, "", name)).cloned();
         let nodes: Vec<Object> = names.iter().filter_map(node).collect();

@@ -4,11 +4,12 @@ use crate::clock;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::meta::MicroTime;
 use miniku_core::api::object::Object;
-use miniku_core::api::pod::{Pod, PodPhase};
+use miniku_core::api::pod::Pod;
 use miniku_core::program::{Answer, Query, Request, Verb};
 use miniku_core::time::{Duration, Wall};
 use miniku_core::usage::{
-    ContainerStats, CpuStats, MemoryStats, NodeStats, PodReference, PodStats, Summary, Usage, WINDOW_MIN, pretended,
+    ContainerStats, CpuStats, MemoryStats, NodeStats, PodReference, PodStats, Summary, Usage, WINDOW_MIN, is_told_of,
+    pretended,
 };
 use miniku_runtime::Runtime;
 use miniku_runtime::cgroup;
@@ -80,7 +81,6 @@ impl Meter {
         let now = time.wall();
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let totals = std::mem::take(&mut kept.pretended);
-        let running = |pod: &&Pod| pod.status.phase == PodPhase::Running;
         let of = |pod: &Pod| {
             let uid = &pod.metadata.uid;
             let statuses = pod.status.container_statuses.iter();
@@ -107,7 +107,8 @@ impl Meter {
                 memory: MemoryStats { time, usage_bytes: bytes, working_set_bytes: bytes },
             }
         };
-        let pods: Vec<PodStats> = pods.iter().filter_map(Object::get::<Pod>).filter(running).map(of).collect();
+        let pods: Vec<PodStats> =
+            pods.iter().filter(|pod| is_told_of(pod)).filter_map(Object::get::<Pod>).map(of).collect();
         drop(kept);
         let cpu = pods.iter().map(|pod| pod.cpu.usage_core_nano_seconds).sum();
         let cpu = CpuStats { time, usage_nano_cores: None, usage_core_nano_seconds: cpu };

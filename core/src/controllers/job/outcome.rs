@@ -14,7 +14,7 @@ decision_enum! {
         Going,
         /// It ended well.
         Succeeded,
-        /// It ended badly.
+        /// It ended badly, or goes before it ever ran.
         Failed,
     }
 }
