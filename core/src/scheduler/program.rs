@@ -12,27 +12,27 @@ mod nominations;
 mod victims;
 
 use super::binding::Earlier;
+use super::explain;
 use super::facts::{PodFacts, alike};
 use super::filters::{Unschedulable, refusal_by_node};
 use super::nodes::{NodeIndex, Nodes};
 use super::preemption::Budget;
 use super::standing::{self, Standing};
 use super::strategy::{Strategy, Turn, pick};
+use super::volumes::reach;
 use super::wake_ups::{FLUSH, Gain, Obstacle, Obstacles, removed};
-use crate::api::budget::PodDisruptionBudget;
 use crate::api::kinds::Kind;
 use crate::api::meta::Time;
 use crate::api::namespace::Namespace;
 use crate::api::node::Node;
-use crate::api::node_affinity::NodeSelector;
 use crate::api::object::{Key, Object};
 use crate::api::pod::{Pod, PodCondition};
 use crate::client::events::{EventRecorder, Tone};
 use crate::client::{Backoff, Calls, Change, Deadlines, Informer, informer};
+use crate::decision::{Because, Decision};
 use crate::program::{Effects, Input, Level, Part, Program, Query, Verb};
 use crate::time::{Duration, Instant, Now};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -393,33 +393,9 @@ impl Scheduler {
     fn count_budgets(&mut self) {
         self.budgets.clear();
         for object in self.budgets_seen.objects() {
-            let Some(PodDisruptionBudget { spec, status, .. }) = object.read() else { continue };
-            let Some(selector) = spec.selector else { continue };
-            let missing = status.disrupted_pods.keys().cloned().collect();
-            let budget = Budget { selector, allowed: status.disruptions_allowed, missing };
+            let Some(budget) = Budget::of(object) else { continue };
             self.budgets.entry(object.meta().namespace.to_string()).or_default().push(budget);
         }
-    }
-
-    /// The nodes from which a pod's volumes can be reached, as far as its claims are bound.
-    fn reach(&self, pod: &Pod) -> Vec<Arc<NodeSelector>> {
-        let volumes = pod.spec.rest.get("volumes").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        let mut reach = Vec::new();
-        for volume in volumes {
-            let text = |at: &str| volume.pointer(at).and_then(Value::as_str);
-            let claim = match (text("/persistentVolumeClaim/claimName"), text("/name"), volume.get("ephemeral")) {
-                (Some(claim), ..) => claim.to_owned(),
-                (None, Some(name), Some(_)) => format!("{}-{name}", pod.metadata.name),
-                _ => continue,
-            };
-            let claim = Key::new(Kind::PersistentVolumeClaim, &pod.metadata.namespace, &claim);
-            let bound = self.claims.object(&claim).and_then(|claim| claim.at(&["spec", "volumeName"])?.as_str());
-            let Some(bound) = bound.filter(|name| !name.is_empty()) else { continue };
-            let volume = self.volumes.object(&Key::new(Kind::PersistentVolume, "", bound));
-            let nodes = volume.and_then(|volume| volume.at(&["spec", "nodeAffinity", "required"]));
-            reach.extend(nodes.and_then(|nodes| NodeSelector::deserialize(nodes).ok()).map(Arc::new));
-        }
-        reach
     }
 
     /// Pods with claims may be able to go elsewhere now.
@@ -509,7 +485,8 @@ impl Scheduler {
                 }
             }
         } else if let Some(strategy) = self.wants_node(pod) {
-            let volumes = self.reach(pod);
+            let claims_and_volumes = |key: &Key| self.claims.object(key).or_else(|| self.volumes.object(key));
+            let volumes = reach(pod, claims_and_volumes);
             if pod.spec.rest.get("volumes").is_some() {
                 self.with_claims.insert(key.clone());
             }
@@ -628,6 +605,7 @@ impl Scheduler {
             Some(why) => Err(why),
             None => self.pick(kin, &uid, nominated.as_deref()),
         };
+        let because = picked.as_ref().ok().map(|at| self.placed(kin, *at, nominated.as_deref()));
         let picked = picked.map(|at| self.nodes.name(at).clone());
         let had_reserved = !reserved.is_empty();
         let mut kept = Vec::new();
@@ -648,6 +626,9 @@ impl Scheduler {
         match picked {
             Ok(node) => {
                 out.log(Level::Info, format!("scheduler: assigning pod {} to node {node}", key.name));
+                because
+                    .into_iter()
+                    .for_each(|because| out.decided(Level::Debug, Decision::about(key.clone(), because)));
                 self.give_up_nomination(key);
                 let facts = if planted!(ForgetsAssumed) { self.nodes.pod_facts(&Pod::default(), &[]) } else { facts };
                 self.nodes.charge(&node, &facts, false);
@@ -694,6 +675,16 @@ impl Scheduler {
         pick(&turn, standing, &self.nodes)
     }
 
+    /// What is told of a pod that gets this node.
+    fn placed(&self, kin: KinId, at: NodeIndex, nominated: Option<&str>) -> Because {
+        let node = self.nodes.name(at);
+        if nominated == Some(&**node) {
+            return Because::new("scheduler_preemption", "nominated", "others have gone for it").as_seen(&**node);
+        }
+        let standing = self.kin[&kin].standing.as_ref().expect("by it the node was picked");
+        explain::placed(standing, &self.nodes, at, kin.1)
+    }
+
     /// Makes what the nodes say to pods of this kin, or brings it up to date.
     fn stand(&mut self, id: KinId) {
         let kin = self.kin.get_mut(&id).expect("the kin of a pending pod is kept");
@@ -732,6 +723,9 @@ impl Scheduler {
         }
         if known.is_none_or(|known| known.0 != new.0) {
             out.log(Level::Info, format!("scheduler: no node for pod {}: {}", key.name, new.0));
+            let standing = self.kin.get(&pod.kin()).and_then(|kin| kin.standing.as_ref());
+            let because = explain::nowhere(standing, &self.nodes, &new.0);
+            out.decided(Level::Debug, Decision::about(key.clone(), because));
             self.recorder.tell(now, object, Tone::Warning, "FailedScheduling", new.0.clone(), out);
         }
         let object = object.with(|pod: &mut Pod| {

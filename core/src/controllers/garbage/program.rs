@@ -15,10 +15,11 @@ use crate::api::status::Reason;
 use crate::client::informer;
 use crate::client::{Calls, Change, Informer};
 use crate::controllers::attempts::Attempts;
-use crate::controllers::garbage::bound_pods::{self, Node, Standing as PodStanding, Word, bound_pod};
-use crate::controllers::garbage::dependents::{self, Dependents, Finalizer, dependents};
-use crate::controllers::garbage::owners::{self, Children, Life, Standing, garbage, kept, owners};
+use crate::controllers::garbage::bound_pods::{self, BOUND_POD, Node, Standing as PodStanding, Word, bound_pod};
+use crate::controllers::garbage::dependents::{self, DEPENDENTS, Dependents, Finalizer, dependents};
+use crate::controllers::garbage::owners::{self, Children, GARBAGE, Life, Standing, garbage, kept, owners};
 use crate::controllers::garbage::relations::{Relations, node_of};
+use crate::decision::{Because, Decision};
 use crate::program::{Answer, DeleteOptions, Effects, Input, Level, Part, Program, Propagation, Query, Revision, Verb};
 use crate::time::{Duration, Now};
 use serde::{Deserialize, Serialize};
@@ -364,7 +365,8 @@ impl GarbageCollector {
             }
             bound_pods::Action::Remove => {
                 sometimes!(LostPodRemoved);
-                tell(object, row.name, row.why, out);
+                let node = (!name.is_empty()).then(|| Key::new(Kind::Node, "", name));
+                tell(object, node, Because::of(&BOUND_POD, row), out);
                 self.write(now, object, deletion(object, Some(0), None), out);
                 true
             }
@@ -407,7 +409,7 @@ impl GarbageCollector {
                 self.release(now, object, finalizer, out);
             }
         }
-        tell(object, row.name, row.why, out);
+        tell(object, None, Because::of(&DEPENDENTS, row), out);
         true
     }
 
@@ -487,7 +489,8 @@ impl GarbageCollector {
             owners::Action::Delete => deletion(object, None, Some(Propagation::Background)),
             owners::Action::DeleteForeground => deletion(object, None, Some(Propagation::Foreground)),
         };
-        tell(object, row.name, row.why, out);
+        let owner = references.iter().find_map(|reference| self.owner(reference, object).ok());
+        tell(object, owner.map(|owner| owner.key), Because::of(&GARBAGE, row), out);
         self.write(now, object, verb, out);
         true
     }
@@ -705,8 +708,8 @@ fn named(group: &str, kind: &str) -> String {
     format!("{kind}.{group}")
 }
 
-fn tell(object: &Object, row: &str, why: &str, out: &mut Effects) {
-    out.log(Level::Info, format!("{}: {row} ({why})", object.key()));
+fn tell(object: &Object, sake: Option<Key>, because: Because, out: &mut Effects) {
+    out.decided(Level::Info, Decision { sake, ..Decision::about(object.key(), because) });
 }
 
 impl Program for GarbageCollector {

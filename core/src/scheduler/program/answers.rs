@@ -4,8 +4,9 @@ use super::{Assumed, Bind, LATE_MAX, Pending, RETRY, Reserved, Scheduler, Stage}
 use crate::api::object::Key;
 use crate::api::pod::Pod;
 use crate::api::status::Reason;
+use crate::decision::{Because, Decision};
 use crate::program::{Answer, Effects, Level};
-use crate::scheduler::binding::{self, AfterBind, AfterLook, Earlier, Found};
+use crate::scheduler::binding::{self, AFTER_BIND, AfterBind, AfterLook, Earlier, Found};
 use crate::scheduler::facts::PodFacts;
 use crate::scheduler::standing::Standing;
 use crate::scheduler::strategy::Strategy;
@@ -25,6 +26,8 @@ impl Scheduler {
         let next = binding::after_bind(binding::heard(answer), *pod.earlier);
         if next.then != AfterBind::Wait {
             out.log(Level::Warn, format!("scheduler: pod {} to node {node}: {}; {}", key.name, told(answer), next.why));
+            let because = Because::of(&AFTER_BIND, next).as_seen(format!("node {node}: {}", told(answer)));
+            out.decided(Level::Debug, Decision::about(key.clone(), because));
         }
         match next.then {
             AfterBind::Wait => self.bound(now, key, out),
