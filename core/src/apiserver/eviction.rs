@@ -128,6 +128,15 @@ pub fn evict(now: Now, store: &Store, stored: &Object) -> Result<Outcome, Status
     }
 }
 
+/// A pod that is about to go by an eviction says so, so that its end is not taken for its failure.
+///
+/// Source: Kubernetes documentation, "Disruptions", pod disruption conditions.
+pub fn told(now: Now, pod: Object) -> Object {
+    pod.with(|pod: &mut Pod| {
+        pod.say_disrupted(Time::of(now.wall), "EvictionByEvictionAPI", "Eviction API: evicting");
+    })
+}
+
 /// The budgets that select a pod.
 pub fn budgets<'a>(store: &'a Store, pod: &Object) -> Vec<&'a Object> {
     let namespace = Name::from(&*pod.meta().namespace);
