@@ -24,6 +24,7 @@ use crate::truth::{Fact, NodeFacts, Role, Truth, Who};
 use crate::usage;
 use clock::Clock;
 use hooks::{Hooks, Occasion};
+use miniku_core::api::event::Event;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::meta::Time;
 use miniku_core::api::object::{Key, Object};
@@ -409,7 +410,7 @@ pub struct Counts {
     pub steps: u64,
     /// Durable writes.
     pub writes: u64,
-    /// Durable writes of anything but leases.
+    /// Durable writes of anything but what comes again and again: leases, and what an autoscaler tells once more.
     pub loud_writes: u64,
     /// Processes that started.
     pub starts: u64,
@@ -1314,7 +1315,7 @@ impl World {
 
     fn durable(&mut self, change: miniku_core::store::Change) {
         self.counts.writes += 1;
-        if change.key.kind != Kind::Lease {
+        if !is_beat(&change) {
             self.counts.loud_writes += 1;
             self.last_noise = Noise::Write(change.key.clone(), change.revision);
         }
@@ -1503,6 +1504,14 @@ fn step(
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     let what = format!("{who}: {}", text.unwrap_or("a panic without words"));
     break_law(judge, at, "P-total", "No input makes a program panic.", what);
+}
+
+/// Whether a write comes again and again in a cluster at rest. An autoscaler that cannot measure says so each time that it
+/// looks, as in Kubernetes.
+fn is_beat(change: &miniku_core::store::Change) -> bool {
+    let event = change.new.as_ref().filter(|_| change.old.is_some()).and_then(Object::get::<Event>);
+    let again = event.is_some_and(|event| event.involved_object.kind == "HorizontalPodAutoscaler");
+    change.key.kind == Kind::Lease || again
 }
 
 fn break_pause(judge: &mut Judge, at: Instant, who: &Who) {

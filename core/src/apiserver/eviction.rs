@@ -178,7 +178,7 @@ fn allowed(budgets: &[&Object]) -> Budgets {
     let seen = number(budget, &["status", "observedGeneration"]).unwrap_or(0);
     let granted = budget.at(&["status", "disruptedPods"]).and_then(Value::as_object).map_or(0, |pods| pods.len());
     match () {
-        () if seen < budget.meta().generation.unwrap_or(0) => Budgets::Unseen,
+        () if !planted!(EvictionUnseen) && seen < budget.meta().generation.unwrap_or(0) => Budgets::Unseen,
         () if granted > CROWD => Budgets::Crowded,
         () if status(budget, "disruptionsAllowed") <= 0 => Budgets::Spent,
         () => Budgets::Left,

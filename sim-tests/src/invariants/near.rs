@@ -2,6 +2,7 @@
 //!
 //! Catches: anti-affinity that is not looked at, or in one direction only; ports and constraints that are not looked at.
 
+use super::each::Each;
 use super::told::Told;
 use super::{Broken, Checker};
 use crate::truth::{Fact, Role, Sight, Truth};
@@ -9,10 +10,14 @@ use miniku_core::api::kinds::Kind;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
-use miniku_core::api::pod_affinity::{PodAffinityTerm, WhenUnsatisfiable};
+use miniku_core::api::pod_affinity::{NodeInclusion, PodAffinityTerm, WhenUnsatisfiable};
+use miniku_core::api::taint::{KEEP_AWAY, untolerated};
 use miniku_core::program::Verb;
 use serde_json::Value;
 use std::collections::BTreeMap;
+
+/// One for each scheduler.
+pub type Nears = Each<Near>;
 
 /// What the scheduler was told, and the binds that its present life has asked for: by pod, its uid and the node.
 #[derive(Default)]
@@ -84,7 +89,12 @@ impl Near {
                     && one.label_selector.as_ref().is_some_and(|labels| labels.matches(&other.metadata.labels))
             };
             let nodes = self.told.objects().filter_map(Object::get::<Node>);
-            let nodes = nodes.filter(|node| pod.spec.allows_node(&node.metadata.name, &node.metadata.labels));
+            let nodes = nodes.filter(|node| {
+                let selected = one.node_affinity_policy == Some(NodeInclusion::Ignore)
+                    || pod.spec.allows_node(&node.metadata.name, &node.metadata.labels);
+                let tainted = || untolerated(&node.spec.taints, &pod.spec.tolerations, KEEP_AWAY).next().is_some();
+                selected && !(one.node_taints_policy == Some(NodeInclusion::Honor) && tainted())
+            });
             let places: BTreeMap<&str, &String> =
                 nodes.filter_map(|node| Some((node.metadata.name.as_str(), node.metadata.labels.get(&one.topology_key)?))).collect();
             let (mut least, mut most): (BTreeMap<&String, i32>, BTreeMap<&String, i32>) = Default::default();

@@ -5,6 +5,7 @@
 //! Catches: room that is not given back; a pod that hears of it only when everything is looked at again; priorities
 //! upside down.
 
+use super::each::Each;
 use super::told::Told;
 use super::{Broken, Checker};
 use crate::truth::{Fact, Role, Sight, Truth};
@@ -28,6 +29,9 @@ const LOOKED_AT: usize = 100;
 
 /// Who binds pods that name nobody. Source: Kubernetes, `DefaultSchedulerName`.
 const SCHEDULER: &str = "default-scheduler";
+
+/// One for each scheduler.
+pub type Pendings = Each<Pending>;
 
 /// What the scheduler was told, and what it has asked for.
 #[derive(Default)]

@@ -368,14 +368,14 @@ impl GarbageCollector {
                 self.nodes.add_at(name.to_owned(), now.mono + self.options.node_quarantine);
                 false
             }
-            bound_pods::Action::Fail => {
+            bound_pods::Action::Fail if !planted!(LostPodsNotFailed) => {
                 sometimes!(LostPodFailed);
                 tell(object, row.name, row.why, out);
                 let object = object.with(|pod: &mut Pod| fail(pod, node, Time::of(now.wall)));
                 self.write(now, &object.clone(), Verb::Update { object, part: Part::Status }, out);
                 true
             }
-            bound_pods::Action::Remove => {
+            bound_pods::Action::Fail | bound_pods::Action::Remove => {
                 sometimes!(LostPodRemoved);
                 tell(object, row.name, row.why, out);
                 self.write(now, object, deletion(object, Some(0), None), out);
