@@ -16,6 +16,7 @@ pub mod api;
 pub mod apiserver;
 pub mod client;
 pub mod controllers;
+pub mod decision;
 pub mod dialect;
 pub mod durations;
 pub mod kubelet;

@@ -15,6 +15,7 @@ use crate::api::object::{Key, Object};
 use crate::api::selector::{FieldSelector, LabelSelector};
 use crate::api::status::Status;
 use crate::client::Informer;
+use crate::decision::Decision;
 use crate::kubelet::runtime;
 use crate::patch::Patch;
 use crate::time::{Instant, Now};
@@ -81,8 +82,10 @@ pub enum Effect {
     End { to: RequestId },
     /// From the API server: make a write durable, on the condition it names.
     Commit { commit: CommitId, write: Write },
-    /// Tell people what was decided.
+    /// Tell people what happens.
     Log { level: Level, line: String },
+    /// Tell what was decided about an object, and why.
+    Decided { level: Level, decision: Box<Decision> },
 }
 
 /// The effects of a step, and when to be woken.
@@ -108,9 +111,14 @@ impl Effects {
         };
     }
 
-    /// Tells people what was decided.
+    /// Tells people what happens.
     pub fn log(&mut self, level: Level, line: impl Into<String>) {
         self.push(Effect::Log { level, line: line.into() });
+    }
+
+    /// Tells what was decided, and people so far as it matters to all of them.
+    pub fn decided(&mut self, level: Level, decision: Decision) {
+        self.push(Effect::Decided { level, decision: Box::new(decision) });
     }
 }
 

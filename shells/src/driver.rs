@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::recording::{self, Notes};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use miniku_core::client::informer::Counts;
+use miniku_core::decision::{Decision, Noted};
 use miniku_core::kubelet::runtime::Command;
 use miniku_core::program::{CallId, Effect, Effects, Input, Level, Program, Query, Request};
 use std::collections::BTreeSet;
@@ -24,6 +25,8 @@ pub trait Api: Send {
     fn cancel(&mut self, call: CallId);
     /// Asks what pods use; the answer arrives in `inbox`. Returns at once.
     fn measure(&mut self, call: CallId, query: Query, inbox: &Inbox);
+    /// Tells what was decided, for whoever asks the server why. May be lost. Returns at once.
+    fn noted(&mut self, noted: Noted);
 }
 
 /// The way to a container runtime. Its reports arrive in the inbox that it was made with.
@@ -104,7 +107,9 @@ impl Letterbox {
         let seen = Arc::new(Mutex::new(Seen { name: name.into(), ..Seen::default() }));
         let stopped = Arc::<AtomicBool>::default();
         let (own, shown, told) = (inbox.clone(), seen.clone(), stopped.clone());
+        let by: Arc<str> = name.into();
         let body = move || {
+            let mut note = |api: &mut dyn Api, decision| api.noted(Noted::once(clock.now().wall, &by, decision));
             let mut out = Effects::default();
             let mut input = Input::Wake;
             loop {
@@ -113,7 +118,7 @@ impl Letterbox {
                 recording::step(notes.as_ref(), &mut *program, clock.now(), input, &mut out);
                 show(&shown, &*program, began);
                 for effect in out.list.drain(..) {
-                    perform(effect, &mut *api, hands.as_deref_mut(), &own);
+                    perform(effect, &mut *api, hands.as_deref_mut(), &own, &mut note);
                 }
                 input = match next(&mail, clock, out.wake_at) {
                     // What has piled up before it was told to stop can be thousands of inputs.
@@ -126,7 +131,7 @@ impl Letterbox {
             recording::step(notes.as_ref(), &mut *program, clock.now(), Input::Stop, &mut out);
             let call = |effect: &Effect| if let Effect::Call { call, .. } = effect { Some(*call) } else { None };
             let asked = out.list.iter().filter_map(call).collect();
-            out.list.drain(..).for_each(|effect| perform(effect, &mut *api, hands.as_deref_mut(), &own));
+            out.list.drain(..).for_each(|effect| perform(effect, &mut *api, hands.as_deref_mut(), &own, &mut note));
             answered(&mail, asked);
         };
         let thread = std::thread::Builder::new().name(name.into()).stack_size(1 << 20).spawn(body)?;
@@ -167,13 +172,23 @@ fn answered(mail: &Receiver<Mail>, mut asked: BTreeSet<CallId>) {
     }
 }
 
-fn perform(effect: Effect, api: &mut dyn Api, hands: Option<&mut (dyn Hands + 'static)>, inbox: &Inbox) {
+fn perform(
+    effect: Effect,
+    api: &mut dyn Api,
+    hands: Option<&mut (dyn Hands + 'static)>,
+    inbox: &Inbox,
+    note: &mut dyn FnMut(&mut dyn Api, Decision),
+) {
     match effect {
         Effect::Call { call, request } => api.call(call, request, inbox),
         Effect::Cancel { call } => api.cancel(call),
         Effect::Measure { call, query } => api.measure(call, query, inbox),
         Effect::Runtime(command) => hands.expect("only a kubelet has commands, and it is given hands").perform(command),
         Effect::Log { level, line } => log_line(level, &line),
+        Effect::Decided { level, decision } => {
+            log_line(level, &decision);
+            note(api, *decision);
+        }
         Effect::Answer { .. } | Effect::Event { .. } | Effect::End { .. } | Effect::Commit { .. } => {
             unreachable!("only the API server answers and commits, and it has a host of its own")
         }
@@ -191,8 +206,8 @@ fn show(shown: &Mutex<Seen>, program: &dyn Program, began: Option<Instant>) {
     program.each_informer(&mut |informer| shown.informers.push((informer.resource(), informer.counts())));
 }
 
-/// Prints a decision.
-pub fn log_line(level: Level, line: &str) {
+/// Prints what a program tells people.
+pub fn log_line(level: Level, line: &dyn std::fmt::Display) {
     let level = match level {
         Level::Error => log::Level::Error,
         Level::Warn => log::Level::Warn,
@@ -250,6 +265,7 @@ mod tests {
         fn call(&mut self, _call: CallId, _request: Request, _inbox: &Inbox) {}
         fn cancel(&mut self, _call: CallId) {}
         fn measure(&mut self, _call: CallId, _query: Query, _inbox: &Inbox) {}
+        fn noted(&mut self, _noted: Noted) {}
     }
 
     #[test]

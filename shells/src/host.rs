@@ -16,6 +16,7 @@ use crate::recording::{self, Notes, Recorder};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::apiserver::{ApiServer, Options};
+use miniku_core::decision::{Journal, Noted};
 use miniku_core::program::{
     Answer, CommitId, Committed, Effect, Effects, Input, Request, RequestId, Revision, WatchEvent, Write,
 };
@@ -50,6 +51,9 @@ pub struct ApiHost {
     routes: Mutex<Routes>,
     committer: Committer<CommitId>,
     alarm: Arc<Alarm>,
+    /// What the server and the programs around it decided.
+    journal: Mutex<Journal>,
+    name: Arc<str>,
 }
 
 /// The server, and what is noted of its steps.
@@ -130,7 +134,8 @@ impl ApiHost {
         let committer = Committer::start(engine, tell).map_err(StartError::Thread)?;
         let alarm = Arc::<Alarm>::default();
         let (server, routes) = (RwLock::new(server), Mutex::default());
-        let host = Arc::new(ApiHost { clock, server, routes, committer, alarm: alarm.clone() });
+        let (journal, name) = (Mutex::default(), "apiserver".into());
+        let host = Arc::new(ApiHost { clock, server, routes, committer, alarm: alarm.clone(), journal, name });
         home.set(Arc::downgrade(&host)).expect("it is set here only");
         host.step([Input::Wake]);
         let weak = Arc::downgrade(&host);
@@ -191,6 +196,17 @@ impl ApiHost {
         drop(notes);
     }
 
+    /// Takes down what was decided.
+    pub fn note(&self, noted: impl IntoIterator<Item = Noted>) {
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.into_iter().for_each(|one| journal.note(one));
+    }
+
+    /// Looks at what was decided.
+    pub fn journal<T>(&self, at: impl FnOnce(&Journal) -> T) -> T {
+        at(&self.journal.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// How much was committed.
     pub fn commits(&self) -> &engine::committer::Counts {
         self.committer.counts()
@@ -233,6 +249,10 @@ impl ApiHost {
                     }
                     Effect::Commit { commit, write } => commits.push((commit, write)),
                     Effect::Log { level, line } => log_line(level, &line),
+                    Effect::Decided { level, decision } => {
+                        log_line(level, &decision);
+                        self.note([Noted::once(self.clock.now().wall, &self.name, *decision)]);
+                    }
                     Effect::Call { .. } | Effect::Cancel { .. } | Effect::Measure { .. } | Effect::Runtime(_) => {
                         unreachable!("an API server asks nobody else")
                     }

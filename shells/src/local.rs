@@ -3,6 +3,7 @@
 use crate::api::Api as HttpApi;
 use crate::driver::{Api, Inbox};
 use crate::host::{ApiHost, FromServer};
+use miniku_core::decision::Noted;
 use miniku_core::program::{CallId, Input, Query, Request, RequestId, Verb};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -50,6 +51,10 @@ impl Api for Local {
         if let Some(id) = self.watches.remove(&call) {
             self.host.gone(id);
         }
+    }
+
+    fn noted(&mut self, noted: Noted) {
+        self.host.note([noted]);
     }
 
     fn measure(&mut self, call: CallId, query: Query, inbox: &Inbox) {

@@ -5,12 +5,20 @@ use crate::client::credentials::Credentials;
 use crate::client::remote::{Ended, Remote};
 use crate::driver::{Api, Inbox};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use miniku_core::decision::Noted;
 use miniku_core::program::{Answer, CallId, Input, Query, Request, Verb, WatchEvent};
 use std::collections::BTreeMap;
 use std::io;
+use std::time::{Duration, Instant};
 
 /// How many calls of one program are under way at once; more wait.
 const CALLERS: usize = 8;
+/// So many decisions may wait to be told; more are lost.
+const UNTOLD: usize = 4096;
+/// So many are told at once.
+const TOLD_MAX: usize = 500;
+/// Decisions are told within this time.
+const TOLD_WITHIN: Duration = Duration::from_millis(200);
 
 /// Calls an API server over HTTP, each watch on a thread of its own.
 pub struct OverHttp {
@@ -20,6 +28,8 @@ pub struct OverHttp {
     callers: usize,
     watches: BTreeMap<CallId, Stop>,
     ended: (Sender<CallId>, Receiver<CallId>),
+    /// Who tells the server what was decided; nobody before there is anything to tell.
+    teller: Option<Sender<Noted>>,
 }
 
 /// What is asked by a call.
@@ -31,16 +41,35 @@ enum Asked {
 
 impl OverHttp {
     /// The way to this server. Nothing is connected before the first call.
-    pub fn new(server: ServerUrl, watch_timeout: std::time::Duration) -> Self {
+    pub fn new(server: ServerUrl, watch_timeout: Duration) -> Self {
         let (calls, waiting) = unbounded();
         let remote = Remote::new(server).with_watch_timeout(watch_timeout);
-        OverHttp { remote, calls, waiting, callers: 0, watches: BTreeMap::new(), ended: bounded(1024) }
+        OverHttp { remote, calls, waiting, callers: 0, watches: BTreeMap::new(), ended: bounded(1024), teller: None }
     }
 
     /// The same, saying who asks.
     pub fn with_credentials(mut self, credentials: Credentials) -> Self {
         self.remote = self.remote.clone().with_credentials(credentials);
         self
+    }
+
+    /// Starts to tell what was decided.
+    fn tell(&self) -> io::Result<Sender<Noted>> {
+        let (teller, told) = bounded(UNTOLD);
+        let remote = self.remote.clone();
+        let work = move || {
+            while let Ok(first) = told.recv() {
+                // What comes at about the same time is told together.
+                let until = Instant::now() + TOLD_WITHIN;
+                let rest = std::iter::from_fn(|| told.recv_deadline(until).ok()).take(TOLD_MAX - 1);
+                let all: Vec<Noted> = std::iter::once(first).chain(rest).collect();
+                if let Err(why) = remote.tell(&all) {
+                    log::debug!("{} decisions could not be told: {why}", all.len());
+                }
+            }
+        };
+        std::thread::Builder::new().name("teller".into()).stack_size(512 << 10).spawn(work)?;
+        Ok(teller)
     }
 
     fn hire(&mut self) -> io::Result<()> {
@@ -121,6 +150,14 @@ impl Api for OverHttp {
         if let Err(error) = self.ask(call, Asked::Usage(query), inbox) {
             inbox.deliver(Input::Measured { call, answer: Err(format!("starting a thread: {error}")) });
         }
+    }
+
+    fn noted(&mut self, noted: Noted) {
+        if self.teller.is_none() {
+            self.teller = self.tell().ok();
+        }
+        // If the server cannot keep up, or is away, what it would be told is worth less than what waits for it.
+        let _ = self.teller.as_ref().map(|teller| teller.try_send(noted));
     }
 
     fn cancel(&mut self, call: CallId) {

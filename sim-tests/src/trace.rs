@@ -527,7 +527,7 @@ pub fn is_beat(input: &Input, effects: &[Effect]) -> bool {
         Effect::Event { event, .. } => event_beats(event),
         Effect::Commit { write, .. } => write.key.kind == Kind::Lease,
         Effect::Cancel { .. } | Effect::Measure { .. } => false,
-        Effect::Runtime(_) | Effect::End { .. } => false,
+        Effect::Runtime(_) | Effect::End { .. } | Effect::Decided { .. } => false,
         Effect::Log { level, .. } => *level == Level::Debug,
     });
     let input_beats = match input {
@@ -795,6 +795,7 @@ pub fn effects(effects: &[Effect], mut name: impl FnMut(u64) -> String) -> Vec<S
             },
             Effect::Event { .. } | Effect::Log { level: Level::Debug, .. } => continue,
             Effect::Log { line, .. } => (String::new(), format!("says {line:?}")),
+            Effect::Decided { decision, .. } => (String::new(), format!("decides {decision}")),
         };
         told.push((who, what));
     }

@@ -29,6 +29,7 @@ use miniku_core::api::kinds::Kind;
 use miniku_core::api::meta::Time;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::{Pod, PodPhase};
+use miniku_core::decision::{Journal, Noted};
 use miniku_core::kubelet::runtime::Command;
 use miniku_core::program::{
     Answer, CallId, CommitId, Committed, Effect, Effects, Input, Program, Query, Request, RequestId, Revision, Verb,
@@ -431,6 +432,8 @@ pub struct World {
     truth: Truth,
     judge: Judge,
     trace: Trace,
+    /// What the programs decided, if anybody will ask.
+    journal: Option<Journal>,
     server: Server,
     actors: Vec<Actor>,
     machines: Vec<Machine>,
@@ -514,6 +517,7 @@ impl World {
             truth,
             judge: Judge::new(checked),
             trace: Trace::new(trace),
+            journal: None,
             server,
             actors,
             machines,
@@ -562,6 +566,27 @@ impl World {
     /// Lets somebody look on, now and then. It changes nothing.
     pub fn show(&mut self, onlooker: Onlooker) {
         self.onlooker = Some(onlooker);
+    }
+
+    /// Takes down from now on what the programs decide.
+    pub fn keep_journal(&mut self) {
+        self.journal = Some(Journal::default());
+    }
+
+    /// What the programs decided, since it is kept.
+    pub fn journal(&self) -> Option<&Journal> {
+        self.journal.as_ref()
+    }
+
+    /// Takes down what a program decided. That goes nowhere, and is no occasion for a crash.
+    fn note(&mut self, by: &Arc<str>, effects: &mut Vec<Effect>) {
+        // By the world's clock: the programs' own may be wrong.
+        let at = Wall::from_nanos(i64::try_from(self.truth.now.nanos()).unwrap_or(i64::MAX));
+        for effect in effects.extract_if(.., |effect| matches!(effect, Effect::Decided { .. })) {
+            if let (Effect::Decided { decision, .. }, Some(journal)) = (effect, &mut self.journal) {
+                journal.note(Noted::once(at, by, *decision));
+            }
+        }
     }
 
     /// Lets nothing happen after this time.
@@ -856,6 +881,8 @@ impl World {
         } else {
             self.agenda.cause = self.trace.number();
         }
+        let by = self.actors[actor].who.name.clone();
+        self.note(&by, &mut out.list);
         let one = &mut self.actors[actor];
         one.wake_at = out.wake_at;
         let wanted = out.wake_at.map(|at| one.clock.world(at));
@@ -930,7 +957,7 @@ impl World {
                 let (boot, command) = (machine.boot, Box::new(command));
                 self.agenda.add(at, node as u64, Happening::Command { node, boot, life, command });
             }
-            Effect::Log { .. } => {}
+            Effect::Log { .. } | Effect::Decided { .. } => {}
             Effect::Answer { .. } | Effect::Event { .. } | Effect::End { .. } | Effect::Commit { .. } => {
                 panic!("{} acts as an API server: {effect:?}", self.actors[actor].who);
             }
@@ -1136,6 +1163,8 @@ impl World {
         if let Some((at, tie)) = self.server.alarm.set(self.truth.now, wanted) {
             self.agenda.add(at, tie, Happening::WakeServer { life });
         }
+        let by = self.server.who.name.clone();
+        self.note(&by, &mut out.list);
         for effect in out.list.drain(..) {
             self.perform_for_server(effect);
         }
@@ -1201,7 +1230,7 @@ impl World {
                     self.sync();
                 }
             }
-            Effect::Log { .. } => {}
+            Effect::Log { .. } | Effect::Decided { .. } => {}
             Effect::Call { .. } | Effect::Cancel { .. } | Effect::Measure { .. } | Effect::Runtime(_) => {
                 panic!("the API server acts as a client: {effect:?}");
             }

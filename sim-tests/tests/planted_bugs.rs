@@ -6,6 +6,7 @@
 use miniku_core::planted::{Planted, TABLE};
 use miniku_sim::explore;
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bugs that show so rarely that looking for them takes more than a test may: from which seed on they are looked for
 /// here. An honest search starts at 1: `miniku sim explore --planted all`.
@@ -44,7 +45,17 @@ fn found(row: &Planted) -> Result<(), String> {
 #[test]
 fn every_planted_bug_is_found() {
     std::panic::set_hook(Box::new(|_| {}));
-    let missed: Vec<String> = TABLE.iter().filter_map(|row| found(row).err()).collect();
+    let next = AtomicUsize::new(0);
+    let hunter = || {
+        let rows = std::iter::from_fn(|| TABLE.get(next.fetch_add(1, Ordering::Relaxed)));
+        rows.filter_map(|row| found(row).err()).collect::<Vec<String>>()
+    };
+    // A bug is switched on for one thread.
+    let many = std::thread::available_parallelism().map_or(1, usize::from);
+    let missed: Vec<String> = std::thread::scope(|scope| {
+        let hunters: Vec<_> = (0..many).map(|_| scope.spawn(hunter)).collect();
+        hunters.into_iter().flat_map(|hunter| hunter.join().expect("what fails is caught in the run")).collect()
+    });
     drop(std::panic::take_hook());
     assert!(missed.is_empty(), "{missed:#?}");
 }

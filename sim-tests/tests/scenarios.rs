@@ -1,5 +1,8 @@
 //! Every scenario over many seeds; MINIKU_SIM_SEED picks one, MINIKU_SIM_SEEDS says how many.
 
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::object::Key;
+use miniku_core::decision::Noted;
 use miniku_sim::scenario::Scenario;
 use miniku_sim::trace::Mode;
 use miniku_sim::{library, swarm};
@@ -106,5 +109,33 @@ fn causes_lead_back_to_who_asked() {
     let past = lines(trace.past(runs.seq, 100)).join("\n");
     for step in ["operator#1", "create po/hello", "bind po/hello", "run hello[main.0]", "process"] {
         assert!(past.contains(step), "{step} is missing in\n{past}");
+    }
+}
+
+#[test]
+fn a_world_tells_why_a_pod_was_evicted() {
+    let story = library::named("node-death").unwrap().story(1);
+    let mut world = story.cluster.clone().begin(&story.plan);
+    world.keep_journal();
+    let world = story.tell_in(world);
+    let journal = world.journal().unwrap();
+    let rows = |key: &Key| {
+        let row = |one: &Noted| format!("{}/{}", one.decision.because.table, one.decision.because.row);
+        journal.chain(key).into_iter().map(row).collect::<Vec<String>>()
+    };
+    let node = Key::new(Kind::Node, "", "node-1");
+    let evicted = journal.chain(&node).into_iter().map(|one| &one.decision);
+    let evicted = evicted.rfind(|one| one.because.table == "silent_pod").expect("a pod is evicted for the node's sake");
+    assert_eq!(evicted.sake, Some(node.clone()));
+    let (of_node, of_pod) = (rows(&node), rows(&evicted.about[0]));
+    assert!(of_node.iter().any(|row| row.starts_with("silence/")), "{of_node:?}");
+    for part in [
+        "reasons/missing",
+        "scheduler_strategies/least-allocated",
+        "container_action/create",
+        "silence/",
+        "silent_pod/",
+    ] {
+        assert!(of_pod.iter().any(|row| row.starts_with(part)), "{part} is not in {of_pod:?}");
     }
 }

@@ -73,10 +73,11 @@ fn rule(verbs: &[&str], group: &str, resources: &[&str]) -> Value {
     json!({"verbs": verbs, "apiGroups": [group], "resources": resources})
 }
 
-/// Everybody who tells what happened does so.
+/// Every program tells what happened, and what it decided.
 fn tells() -> Vec<Value> {
     let verbs = &["create", "patch", "update"];
-    vec![rule(verbs, "", &["events"]), rule(verbs, "events.k8s.io", &["events"])]
+    let decided = json!({"verbs": ["post"], "nonResourceURLs": ["/decisions"]});
+    vec![rule(verbs, "", &["events"]), rule(verbs, "events.k8s.io", &["events"]), decided]
 }
 
 /// Asks who somebody is and what they may do, on behalf of its own clients.

@@ -14,6 +14,7 @@ pub mod discovery;
 pub mod eviction;
 pub mod fencing;
 pub mod fields;
+mod history;
 mod limits;
 pub mod origin;
 mod own;
@@ -31,6 +32,7 @@ use crate::pages;
 /// The pages of this folder's tables.
 pub fn pages() -> Vec<pages::Page> {
     vec![
+        history::page(),
         pages::Page::new("deletion", "What a deletion does to an object", "the API server")
             .says(
                 "A grace period counts only for a pod that a node may still run: pods without a node, finished pods \

@@ -16,12 +16,14 @@ use crate::apiserver::definitions::Definitions;
 use crate::apiserver::deletion::{self, Outcome};
 use crate::apiserver::eviction;
 use crate::apiserver::fencing;
+use crate::apiserver::history;
 use crate::apiserver::limits;
 use crate::apiserver::own;
 use crate::apiserver::pods;
 use crate::apiserver::quota::Quotas;
 use crate::apiserver::services::{self, Given};
 use crate::client::Deadlines;
+use crate::decision::{Because, Decision};
 use crate::patch::Patch;
 use crate::program::{
     Answer, CommitId, Committed, DeleteOptions, Effect, Effects, Input, Level, Part, Program, Query, Request,
@@ -33,6 +35,7 @@ use crate::time::{Duration, Instant, Now};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddrV4;
+use std::sync::Arc;
 
 /// How an API server behaves.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -102,6 +105,8 @@ struct Pending {
     answer: Then,
     /// What is asked when it is durable, instead of an answer.
     next: Option<Request>,
+    /// Who asked, as far as it is told.
+    by: Option<Arc<str>>,
 }
 
 /// What is said when a write is durable.
@@ -462,20 +467,31 @@ impl ApiServer {
         if let Some(fence) = &fence
             && let Err(status) = fencing::check(fence, self.store.get(&fence.lease))
         {
+            let refused = Because::new("fencing", "refused", "who leads no more does not write");
+            let decision = Decision::about(key, refused.as_seen(&*status.message)).for_sake_of(fence.lease.clone());
+            out.decided(Level::Debug, decision);
             return out.push(Effect::Answer { to: from, answer: Answer::Refused(status) });
         }
         let dry_run = request.dry_run;
+        let who = request.manager.clone().or_else(|| Some(request.user.as_ref()?.name.as_str().into()));
+        let evicted = matches!(&request.verb, Verb::Delete { options, .. } if options.eviction).then(|| key.clone());
         let author =
             Author { now, manager: request.manager.as_deref(), strict: request.strict, user: request.user.as_deref() };
         match self.admit(author, key, request.verb) {
-            Err(status) => out.push(Effect::Answer { to: from, answer: Answer::Refused(status) }),
+            Err(status) => {
+                if let Some(pod) = evicted {
+                    let refused = Because::new("eviction", "refused", "its budget does not allow it");
+                    out.decided(Level::Debug, Decision::about(pod, refused.as_seen(&*status.message)));
+                }
+                out.push(Effect::Answer { to: from, answer: Answer::Refused(status) });
+            }
             Ok(Admitted::Done(answer)) => out.push(Effect::Answer { to: from, answer }),
             Ok(Admitted::Write { object, answer, .. }) if dry_run => {
                 let object = object.expect("a removal is answered with the object's last state");
                 out.push(Effect::Answer { to: from, answer: said(answer, object) });
             }
             Ok(Admitted::Write { key, expect, object, answer }) => {
-                self.commit(Some(from), key, expect, object, answer, out);
+                self.commit(Some(from), key, expect, object, answer, out).by = who;
             }
             Ok(Admitted::First { object, .. }) if dry_run => {
                 out.push(Effect::Answer { to: from, answer: Answer::Object { object, created: false } });
@@ -483,7 +499,8 @@ impl ApiServer {
             Ok(Admitted::First { object, next }) => {
                 let pending =
                     self.commit(Some(from), object.key(), object.revision(), Some(object), Then::Changed, out);
-                pending.next = Some(Request { fence, ..next.into() });
+                pending.next = Some(Request { fence, manager: who.clone(), ..next.into() });
+                pending.by = who;
             }
         }
     }
@@ -724,12 +741,12 @@ impl ApiServer {
             let answered = object.with_meta(|meta| meta.resource_version = early.to_string());
             out.push(Effect::Answer { to, answer: said(answer, answered) });
         }
-        self.on_their_way.entry(commit).or_insert(Pending { from, key, object, last, answer, next: None })
+        self.on_their_way.entry(commit).or_insert(Pending { from, key, object, last, answer, next: None, by: None })
     }
 
     fn committed(&mut self, now: Now, commit: CommitId, outcome: Committed, out: &mut Effects) {
         let Some(pending) = self.on_their_way.remove(&commit) else { return };
-        let Pending { from, key, mut object, last, answer, next } = pending;
+        let Pending { from, key, mut object, last, answer, next, by } = pending;
         let mut waiting = self.busy.remove(&key).unwrap_or_default();
         self.quotas.settle(&key);
         if key.kind == Kind::Service && !matches!(outcome, Committed::At(_)) {
@@ -739,6 +756,9 @@ impl ApiServer {
             Committed::At(revision) => {
                 if let Some(object) = &mut object {
                     object.edit_meta(|meta| meta.resource_version = revision.to_string());
+                }
+                if let Some(told) = history::told(&key, self.store.get(&key), object.as_ref(), by.as_deref()) {
+                    out.decided(Level::Debug, told);
                 }
                 self.apply(now, &key, object.clone(), revision, out);
                 match object.or(last) {
@@ -957,7 +977,7 @@ mod tests {
                     Effect::Answer { to, answer } => self.log.push(format!("{}: {}", to.0, tell(&answer))),
                     Effect::Event { to, event } => self.log.push(format!("{}: {}", to.0, tell_event(&event))),
                     Effect::End { to } => self.log.push(format!("{}: end", to.0)),
-                    Effect::Log { .. } => {}
+                    Effect::Log { .. } | Effect::Decided { .. } => {}
                     other => panic!("an API server does not ask for {other:?}"),
                 }
             }

@@ -80,7 +80,7 @@ impl Desk {
                 }
                 Effect::Event { to, event } => self.events.entry(to.0).or_default().push(event),
                 Effect::End { to } => drop(self.ended.insert(to.0)),
-                Effect::Log { .. } => {}
+                Effect::Log { .. } | Effect::Decided { .. } => {}
                 other => panic!("an API server does not ask for {other:?}"),
             }
         }

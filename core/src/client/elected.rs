@@ -91,7 +91,8 @@ impl Leader {
                 | Effect::Event { .. }
                 | Effect::End { .. }
                 | Effect::Commit { .. }
-                | Effect::Log { .. } => {}
+                | Effect::Log { .. }
+                | Effect::Decided { .. } => {}
             }
         }
         out.list.append(&mut said);

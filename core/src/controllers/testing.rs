@@ -269,7 +269,7 @@ impl World {
                             self.inbox.entry(*call).or_default().push_back(Input::Ended { call: *call });
                         }
                     }
-                    Effect::Log { .. } => {}
+                    Effect::Log { .. } | Effect::Decided { .. } => {}
                     other => panic!("an API server does not ask for {other:?}"),
                 }
             }
@@ -307,7 +307,7 @@ impl World {
                 let answer = if self.usage_fails { Err("away".into()) } else { Ok(used.collect()) };
                 self.inbox.entry(call).or_default().push_back(Input::Measured { call, answer });
             }
-            Effect::Log { .. } => {}
+            Effect::Log { .. } | Effect::Decided { .. } => {}
             other => panic!("a controller does not ask for {other:?}"),
         }
     }

@@ -1,18 +1,20 @@
 //! The kubelet's state: its view of the node's pods, and a worker for each pod uid it knows of.
 
 use crate::api::kinds::Kind;
-use crate::api::object::{Object, Resource};
+use crate::api::object::{Key, Object, Resource};
 use crate::api::pod::{Pod, PodPhase, PodStatus, RestartPolicy, StateTerminated};
 use crate::api::status::Reason;
 use crate::client::events::{EventRecorder, Tone};
 use crate::client::{Calls, Change, Deadlines, Informer, RETRY, Tries, informer};
-use crate::kubelet::container_action::{Action, Report as Seen, Wish, container_action};
+use crate::decision::{Because, Decision};
+use crate::kubelet::container_action::{Action, CONTAINER_ACTION, Report as Seen, Wish, container_action};
 use crate::kubelet::node::{Facts, NodeAgent};
-use crate::kubelet::pod_phase::{Part as PhasePart, Standing, pod_phase, standing};
+use crate::kubelet::pod_phase::{POD_PHASE, Part as PhasePart, Standing, pod_phase, standing};
 use crate::kubelet::restart::{AfterFailedStart, FORGIVEN_AFTER, after_failed_start, restart_delay};
 use crate::kubelet::runtime::{Command, ContainerState, PodRef, PodReport, REPORT_TIMEOUT, Report};
 use crate::kubelet::{spec, status};
 use crate::program::{Answer, DeleteOptions, Effect, Effects, Input, Level, Part, Program, Query, Verb};
+use crate::table::Row;
 use crate::time::{Duration, Instant, Now, Wall};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -436,14 +438,14 @@ impl Kubelet {
         let worker = self.workers.get_mut(uid).expect("the caller has just seen it");
         let parts: Vec<PhasePart> = pod.spec.containers.iter().map(|one| worker.part(&one.name)).collect();
         let standing = standing(worker.phase, pod.spec.restart_policy, &parts);
-        worker.phase = pod_phase(worker.phase, standing).then;
+        worker.becomes(pod_phase(worker.phase, standing), out);
         // A deleted pod is finished when all of its containers are, whatever its restart policy says; be it that they never
         // ran, for somebody may wait for its end. Source: KEP-3329, "Pods end in a terminal phase".
         if pod.metadata.is_deleting() && !worker.is_alive() && !worker.phase.is_final() {
             let mut seen = pod.spec.containers.iter().map(|one| worker.containers.get(&one.name));
             let all_well = seen.all(|track| track.is_some_and(|track| track.seen() == Seen::Completed));
             let standing = if all_well { Standing::AllSucceeded } else { Standing::SomeFailed };
-            worker.phase = pod_phase(worker.phase, standing).then;
+            worker.becomes(pod_phase(worker.phase, standing), out);
         }
         let fast = now.mono.since(worker.first_seen) < SLOW_START
             && worker.containers.values().any(|track| track.starting_until.is_some());
@@ -600,6 +602,15 @@ impl Worker {
         }
     }
 
+    /// Its phase is another, or the same.
+    fn becomes(&mut self, row: &'static Row<PodPhase>, out: &mut Effects) {
+        if row.then != self.phase {
+            let because = Because::of(&POD_PHASE, row).as_seen(format!("{:?} becomes {:?}", self.phase, row.then));
+            out.decided(Level::Debug, Decision::about(key_of(&self.pod), because));
+        }
+        self.phase = row.then;
+    }
+
     /// Decides about each container, and does it.
     fn act(
         &mut self,
@@ -621,9 +632,17 @@ impl Worker {
                 track.starting_until = None;
             }
             wake_if_later(wake, now, track.starting_until);
-            match container_action(self.phase, wish, track.seen(), policy).then {
+            let row = container_action(self.phase, wish, track.seen(), policy);
+            let because = || {
+                let because = Because::of(&CONTAINER_ACTION, row).as_seen(format!("container {}", container.name));
+                match told_of(track) {
+                    Some(fact) => because.as_seen(fact),
+                    None => because,
+                }
+            };
+            match row.then {
                 Action::Keep => {}
-                Action::Start => start.push(container.name.clone()),
+                Action::Start => start.push((container.name.clone(), because())),
                 Action::Restart => {
                     if track.not_before > now.mono {
                         sometimes!(RestartDelayed);
@@ -633,10 +652,13 @@ impl Worker {
                             sometimes!(RestartAtCap);
                         }
                         sometimes!(RestartPromised);
+                        start.push((
+                            container.name.clone(),
+                            because().as_seen(format!("restart {}", track.attempt + 1)),
+                        ));
                         track.last = status::terminated(&track.state);
                         track.attempt += 1;
                         track.state = ContainerState::Absent;
-                        start.push(container.name.clone());
                     }
                 }
                 Action::RetryStart => {
@@ -644,6 +666,8 @@ impl Worker {
                     match after_failed_start(track.failed_starts, retries) {
                         AfterFailedStart::GiveUp => {
                             sometimes!(StartGivenUp);
+                            let given_up = because().as_seen("as often as is allowed, so it is given up");
+                            out.decided(Level::Debug, Decision::about(key_of(&self.pod), given_up));
                             // The count is of retries: the last failure adds none.
                             track.failed_starts = track.failed_starts.saturating_sub(1);
                             track.given_up = true;
@@ -651,7 +675,7 @@ impl Worker {
                         AfterFailedStart::Retry(delay) => {
                             let due = track.failed_at.mono + delay;
                             if due <= now.mono {
-                                start.push(container.name.clone());
+                                start.push((container.name.clone(), because()));
                             } else {
                                 let shown = track.failed_at.wall + delay;
                                 self.next_retry = Some(self.next_retry.map_or(shown, |earlier| earlier.min(shown)));
@@ -660,7 +684,13 @@ impl Worker {
                         }
                     }
                 }
-                Action::Stop => track.stop(now, &self.pod, &container.name, grace(pod), wake, out),
+                Action::Stop => {
+                    if track.kill_at.is_none() {
+                        let within = format!("SIGTERM now, SIGKILL after {} s", grace(pod).as_secs());
+                        out.decided(Level::Debug, Decision::about(key_of(&self.pod), because().as_seen(within)));
+                    }
+                    track.stop(now, &self.pod, &container.name, grace(pod), wake, out);
+                }
             }
         }
         if self.containers.values().any(|track| track.given_up) {
@@ -674,7 +704,10 @@ impl Worker {
             if let Some(turn) = self.sandbox.waits_until(now.mono) {
                 return wake.set_if_earlier((), turn);
             }
-            self.start(now, pod, &start, recorder, out);
+            let (names, why): (Vec<String>, Vec<Because>) = start.into_iter().unzip();
+            let told = why.into_iter().map(|because| Decision::about(key_of(&self.pod), because));
+            told.for_each(|one| out.decided(Level::Debug, one));
+            self.start(now, pod, &names, recorder, out);
             wake.set_if_earlier((), now.mono + REPORT_TIMEOUT);
         }
     }
@@ -767,6 +800,23 @@ fn wake_if_later(wake: &mut Deadlines<()>, now: Now, at: Option<Instant>) {
 
 /// How often SIGKILL is sent again to what does not die of it.
 const KILL_AGAIN: Duration = Duration::from_secs(10);
+
+fn key_of(pod: &PodRef) -> Key {
+    Key::new(Kind::Pod, &pod.namespace, &pod.name)
+}
+
+/// How it stands with a container, for people; nothing if it has not begun.
+fn told_of(track: &Track) -> Option<String> {
+    match &track.state {
+        ContainerState::Absent => None,
+        ContainerState::Running { pid, .. } => Some(format!("it runs as process {pid}")),
+        ContainerState::Exited { oom: true, .. } => Some("it was killed for lack of memory".into()),
+        ContainerState::Exited { signal: Some(signal), .. } => Some(format!("it ended by signal {signal}")),
+        ContainerState::Exited { code, .. } => Some(format!("it ended with code {code}")),
+        ContainerState::NotStarted { reason, message, .. } => Some(format!("{reason:?}: {message}")),
+        ContainerState::Unknown => Some("how it ended is not known".into()),
+    }
+}
 
 impl Track {
     fn stop(

@@ -624,7 +624,7 @@ impl World {
                             self.send(*call, Input::Ended { call: *call });
                         }
                     }
-                    Effect::Log { .. } => {}
+                    Effect::Log { .. } | Effect::Decided { .. } => {}
                     other => panic!("an API server does not ask for {other:?}"),
                 }
             }
@@ -720,7 +720,7 @@ impl World {
                     self.hear(reports);
                 }
             }
-            Effect::Log { .. } => {}
+            Effect::Log { .. } | Effect::Decided { .. } => {}
             other => panic!("a kubelet does not ask for {other:?}"),
         }
     }

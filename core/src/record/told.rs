@@ -112,6 +112,7 @@ fn what(effect: &Effect) -> String {
             format!("commit {}: {change} {} after {}", commit.0, write.key, write.expect)
         }
         Effect::Log { line, .. } => format!("say {line}"),
+        Effect::Decided { decision, .. } => format!("decide {decision}"),
     }
 }
 

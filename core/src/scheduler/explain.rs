@@ -3,14 +3,12 @@
 //! For people who ask why a pod is where it is, or where it would go. The same rows are asked as for a decision.
 
 use super::filters::{FILTERS, Looks, Refusal};
-use super::nodes::Nodes;
-use super::scores::SCORES;
+use super::nodes::{NodeIndex, Nodes};
+use super::scores::{SCORES, WHOLE};
 use super::standing::Standing;
 use super::strategy::{Strategy, scored};
-use crate::api::namespace::Namespace;
-use crate::api::node::Node;
-use crate::api::node_affinity::NodeSelector;
-use crate::api::pod::Pod;
+use crate::decision::Because;
+use std::fmt;
 use std::sync::Arc;
 
 /// What one node says.
@@ -32,8 +30,8 @@ pub enum Saying {
         /// Why.
         refusal: Refusal,
     },
-    /// It takes it. By the rows of [`SCORES`], what each gives, its weight included; the strategy decides where the sums
-    /// are equal.
+    /// It takes it. By the rows of [`SCORES`], what each gives: up to a hundred times its weight, as in Kubernetes. What
+    /// is decided is finer, and the strategy decides where the sums are equal.
     Takes(Vec<(&'static str, i64)>),
 }
 
@@ -47,45 +45,70 @@ impl Saying {
     }
 }
 
-/// The nodes and what is bound to them, from objects as they are stored.
-pub fn view<'a>(
-    nodes: impl Iterator<Item = &'a Node>,
-    pods: impl Iterator<Item = &'a Pod>,
-    namespaces: impl Iterator<Item = &'a Namespace>,
-) -> Nodes {
-    let mut all = Nodes::default();
-    for namespace in namespaces {
-        all.set_namespace(&namespace.metadata.name, Some(&namespace.metadata.labels));
-    }
-    for node in nodes {
-        all.set(node);
-    }
-    for pod in pods.filter(|pod| !pod.status.phase.is_final()) {
-        if let Some(node) = pod.node() {
-            let facts = all.pod_facts(pod, &[]);
-            all.charge(node, &facts, pod.metadata.is_deleting());
+/// `node-1: NodeUnschedulable: node(s) were unschedulable`, or `node-1: 187 (NodeResources 87, TaintToleration 100)`.
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.what {
+            Saying::Refuses { filter, refusal } => write!(f, "{}: {filter}: {refusal}", self.node),
+            Saying::Takes(rows) => {
+                let scores: Vec<String> = rows
+                    .iter()
+                    .filter(|(_, score)| *score != 0)
+                    .map(|(name, score)| format!("{name} {score}"))
+                    .collect();
+                write!(f, "{}: {}", self.node, self.what.score().unwrap_or(0))?;
+                if scores.is_empty() { Ok(()) } else { write!(f, " ({})", scores.join(", ")) }
+            }
         }
     }
-    all
 }
 
-/// What each node says to a pod, in the order of their names. `volumes` are the nodes from which its volumes can be
-/// reached.
-pub fn explain(pod: &Pod, volumes: &[Arc<NodeSelector>], strategy: Strategy, nodes: &mut Nodes) -> Vec<Said> {
-    let standing = Standing::new(nodes.pod_facts(pod, volumes), strategy, nodes);
-    let mut takers = scored(&standing, nodes).into_iter().peekable();
-    let said = nodes.order().iter().map(|at| {
+/// Of so many nodes each is named in what is told of a decision. With more, what is told would cost more than what is
+/// decided; `miniku why --what-if` tells what each of them says.
+const NAMED: usize = 8;
+
+/// What is told of a pod that gets a node.
+pub fn placed(standing: &Standing, nodes: &Nodes, at: NodeIndex, strategy: Strategy) -> Because {
+    let row = strategy.row();
+    let because = Because::new("scheduler_strategies", row.name, row.why);
+    named(because.as_seen(format!("{} of {} node(s)", nodes.name(at), nodes.order().len())), standing, nodes)
+}
+
+/// What is told of a pod for which there is no node, and why.
+pub fn nowhere(standing: Option<&Standing>, nodes: &Nodes, why: &str) -> Because {
+    let because = Because::new("scheduler_filters", "nowhere", "no node takes it").as_seen(why);
+    match standing {
+        Some(standing) => named(because, standing, nodes),
+        None => because,
+    }
+}
+
+fn named(mut because: Because, standing: &Standing, nodes: &Nodes) -> Because {
+    if nodes.order().len() <= NAMED {
+        because.facts.extend(said(standing, nodes).map(|said| said.to_string()));
+    }
+    because
+}
+
+/// What each node says to a pod, in the order of their names.
+pub fn said<'a>(standing: &'a Standing, nodes: &'a Nodes) -> impl Iterator<Item = Said> + 'a {
+    let mut takers = scored(standing, nodes).into_iter().peekable();
+    nodes.order().iter().map(move |at| {
         let node = nodes.name(*at).clone();
         let what = match takers.next_if(|(taker, _)| taker == at) {
-            Some((_, scores)) => Saying::Takes(SCORES.iter().map(|row| row.name).zip(scores).collect()),
-            None => refuses(&standing, nodes, *at),
+            Some((_, scores)) => Saying::Takes(SCORES.iter().map(|row| row.name).zip(scores.map(percent)).collect()),
+            None => refuses(standing, nodes, *at),
         };
         Said { node, what }
-    });
-    said.collect()
+    })
 }
 
-fn refuses(standing: &Standing, nodes: &Nodes, at: super::NodeIndex) -> Saying {
+/// Rounded to the nearest.
+fn percent(score: i64) -> i64 {
+    (score * 100 + WHOLE / 2).div_euclid(WHOLE)
+}
+
+fn refuses(standing: &Standing, nodes: &Nodes, at: NodeIndex) -> Saying {
     let node = nodes.facts(at);
     let first = FILTERS.iter().find_map(|filter| {
         let refusal = match filter.looks {
@@ -104,26 +127,35 @@ mod tests {
 
     #[test]
     fn each_node_says_why_or_how_much() {
-        let nodes =
-            [node("a"), node("b").cordoned(), node("c").offers("cpu", "1"), node("d").taint("x", "PreferNoSchedule")];
-        let running = [pod("r").requests("cpu", "3").on("d")];
-        let mut all = view(nodes.iter().map(|one| &**one), running.iter().map(|one| &**one), std::iter::empty());
-        let said =
-            explain(&pod("p").requests("cpu", "1").requests("memory", "1Gi"), &[], Strategy::default(), &mut all);
-        let lines: Vec<String> = said
-            .iter()
-            .map(|one| match &one.what {
-                Saying::Refuses { filter, refusal } => format!("{} {filter}: {refusal}", one.node),
-                Saying::Takes(_) => format!("{} takes it", one.node),
-            })
-            .collect();
-        assert_eq!(
-            lines,
-            ["a takes it", "b NodeUnschedulable: node(s) were unschedulable", "c takes it", "d takes it"]
-        );
+        let mut nodes = Nodes::default();
+        for one in
+            [node("a"), node("b").cordoned(), node("c").offers("cpu", "1"), node("d").taint("x", "PreferNoSchedule")]
+        {
+            nodes.set(&one);
+        }
+        let running = nodes.pod_facts(&pod("r").requests("cpu", "3"), &[]);
+        nodes.charge("d", &running, false);
+        let facts = nodes.pod_facts(&pod("p").requests("cpu", "1").requests("memory", "1Gi"), &[]);
+        let standing = Standing::new(facts, Strategy::default(), &nodes);
+        let said: Vec<Said> = said(&standing, &nodes).collect();
+        assert_eq!(said[1].to_string(), "b: NodeUnschedulable: node(s) were unschedulable");
         let score = |nth: usize| said[nth].what.score().unwrap();
         assert!(score(0) > score(2) && score(2) > score(3), "{said:?}");
         let Saying::Takes(rows) = &said[3].what else { panic!() };
         assert_eq!(rows.last(), Some(&("TaintToleration", 0)));
+        let told = placed(&standing, &nodes, nodes.find("a").unwrap(), Strategy::default());
+        assert_eq!((told.facts.len(), &*told.facts[0]), (5, "a of 4 node(s)"));
+        assert!(told.facts[1].starts_with("a: "), "{told}");
+    }
+
+    #[test]
+    fn of_many_nodes_only_the_chosen_one_is_named() {
+        let mut nodes = Nodes::default();
+        (0..=NAMED).for_each(|nth| drop(nodes.set(&node(&format!("n{nth}")))));
+        let facts = nodes.pod_facts(&pod("p"), &[]);
+        let standing = Standing::new(facts, Strategy::default(), &nodes);
+        let told = placed(&standing, &nodes, nodes.find("n3").unwrap(), Strategy::default());
+        assert_eq!(told.facts, ["n3 of 9 node(s)"]);
+        assert_eq!(nowhere(Some(&standing), &nodes, "0/9 nodes are available").facts, ["0/9 nodes are available"]);
     }
 }

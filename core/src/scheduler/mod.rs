@@ -6,7 +6,8 @@
 //! becomes of a bind whose answer is bad or missing is decided in [`binding`].
 //!
 //! What is looked at: pods as their [`facts`], which those of one template share; [`nodes`]; and who is near whom
-//! ([`neighbours`]). What nodes say to pods that are alike is kept in a [`standing`]. [`explain`] tells it to people.
+//! ([`neighbours`]). What nodes say to pods that are alike is kept in a [`standing`]. [`explain`] tells it to
+//! people, and [`what_if`] of pods that are not there.
 //! [`program`] holds the state.
 
 pub mod amount;
@@ -21,7 +22,9 @@ pub mod program;
 pub mod scores;
 pub mod standing;
 pub mod strategy;
+pub mod volumes;
 pub mod wake_ups;
+pub mod what_if;
 
 #[cfg(test)]
 mod examples;

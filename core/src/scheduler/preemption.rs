@@ -11,8 +11,11 @@ use super::facts::PodFacts;
 use super::filters::{refusal_by_node, told};
 use super::nodes::{NodeFacts, NodeIndex, Nodes};
 use super::standing::{Standing, affinity, spread};
+use crate::api::budget::PodDisruptionBudget;
+use crate::api::kinds::Kind;
 use crate::api::meta::{Labels, Time};
-use crate::api::object::Key;
+use crate::api::object::{Key, Object};
+use crate::api::pod::Pod;
 use crate::api::selector::LabelSelector;
 use crate::pages::Page;
 use crate::time::Wall;
@@ -106,6 +109,30 @@ fn highest(victims: &[Victim]) -> i64 {
 /// Source: Kubernetes, `DefaultPreemptionArgs.minCandidateNodesAbsolute` and `minCandidateNodesPercentage`. Here these are
 /// the nodes with the least important pods.
 const CANDIDATES_MIN: usize = 100;
+
+impl Victim {
+    /// A pod, with its facts.
+    pub fn of(pod: &Pod, facts: Arc<PodFacts>) -> Self {
+        let meta = &pod.metadata;
+        Victim {
+            key: Key::new(Kind::Pod, &meta.namespace, &meta.name),
+            uid: meta.uid.as_str().into(),
+            labels: meta.labels.clone(),
+            started: pod.status.start_time,
+            leaving: meta.is_deleting(),
+            facts,
+        }
+    }
+}
+
+impl Budget {
+    /// What an object says, if it is a budget with a selector.
+    pub fn of(object: &Object) -> Option<Self> {
+        let PodDisruptionBudget { spec, status, .. } = object.read()?;
+        let missing = status.disrupted_pods.keys().cloned().collect();
+        Some(Budget { selector: spec.selector?, allowed: status.disruptions_allowed, missing })
+    }
+}
 
 /// Chooses the node, and who goes from it. If there is none, says why not in kube-scheduler's words.
 ///

@@ -151,7 +151,7 @@ pub const STRATEGIES: &[StrategyRow] = &[
 
 impl Strategy {
     /// Its row.
-    fn row(self) -> &'static StrategyRow {
+    pub fn row(self) -> &'static StrategyRow {
         let nth = match self {
             Strategy::LeastAllocated => 0,
             Strategy::MostAllocated => 1,

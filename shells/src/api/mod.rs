@@ -3,10 +3,11 @@
 //! [`route`] says what a path means, [`params`] what a query means, [`resources`] serves Kubernetes' paths and [`flat`]
 //! MiniKu's, [`watch`] streams, [`logs`] fetches from a node, [`streams`] connects to one, [`discovery`] says what there
 //! is, and [`pages`] has health, version and metrics. [`access`] says who may ask, and [`tokens`] tells others
-//! apart. [`usage`] asks nodes what their pods use. [`shown`] is what an answer looks like. Nothing here decides about
+//! apart. [`usage`] asks nodes what their pods use. [`decisions`] tells why objects are as they are. [`shown`] is what an answer looks like. Nothing here decides about
 //! objects.
 
 mod access;
+pub mod decisions;
 mod discovery;
 mod flat;
 mod lists;
@@ -134,6 +135,7 @@ impl Api {
                 reviews::serve(self, exchange, review, namespace.as_deref(), &user);
             }
             Some(Target::Usage(asked)) => usage::serve(self, exchange, &asked),
+            Some(Target::Decisions) => decisions::serve(self, exchange),
             Some(Target::Unassigned) => resources::unassigned(self, exchange),
             Some(Target::Flat { kind, name }) => flat::serve(self, exchange, kind, name.as_deref()),
             None => reply::status(exchange, &Status::no_such_path()),

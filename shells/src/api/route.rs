@@ -21,6 +21,8 @@ pub enum Target {
     Version,
     /// Numbers for Prometheus.
     Metrics,
+    /// What programs decided.
+    Decisions,
     /// What is served.
     Discovery(Discovery),
     /// Kubernetes' objects.
@@ -102,6 +104,7 @@ pub fn target(segments: &[&str], definitions: &Definitions) -> Option<Target> {
         }
         ["version"] => Some(Target::Version),
         ["metrics"] => Some(Target::Metrics),
+        ["decisions"] => Some(Target::Decisions),
         ["api"] => discovery(Discovery::Core),
         ["apis"] => discovery(Discovery::Groups),
         ["apis", group] => discovery(Discovery::Group((*group).into())),
@@ -193,6 +196,7 @@ mod tests {
                 Some(Target::Health { page, check }) => format!("{page} {check:?}"),
                 Some(Target::Version) => "Version".into(),
                 Some(Target::Metrics) => "Metrics".into(),
+                Some(Target::Decisions) => "Decisions".into(),
                 Some(Target::Unassigned) => "Unassigned".into(),
                 Some(Target::Usage(asked)) => format!("{:?} {:?} {:?}", asked.of, asked.namespace, asked.name),
                 Some(Target::Discovery(page)) => format!("{page:?}"),

@@ -60,6 +60,7 @@ pub mod top;
 pub mod update;
 pub mod version;
 pub mod wait;
+pub mod why;
 pub mod yaml;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -212,6 +213,9 @@ pub enum Command {
     /// Print the versions of client and server
     #[command(after_help = version::EXAMPLE)]
     Version(version::VersionArgs),
+    /// Tell which decisions led to an object, or where pods would go
+    #[command(after_help = why::EXAMPLE)]
+    Why(why::WhyArgs),
     /// Do again what daemons with --record did, and compare
     ///
     /// It ends with 0 if everything came out as it was recorded, with 1 if something did not, and with 2 if a recording
@@ -318,6 +322,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Completion(args) => completion::script(&args, &mut session),
         Command::Complete(args) => completion::complete(&args, &mut session),
         Command::Version(args) => version::run(&args, &mut session),
+        Command::Why(args) => why::run(&args, &mut session),
         Command::Replay(args) => replay::run(&args, &mut session),
         Command::Decisions(args) => decisions::run(&args, &mut session),
         // It has exit codes of its own.

@@ -6,6 +6,7 @@ use crate::client::wire::{self, HttpRequest};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::metrics;
 use miniku_core::api::status::Status;
+use miniku_core::decision::Noted;
 use miniku_core::program::{Answer, Query, Request, WatchEvent, WatchFrom};
 use miniku_core::usage::PodUsage;
 use std::io::{BufRead, Read};
@@ -79,6 +80,15 @@ impl Remote {
         }
         let items = metrics::read_list(&answer.bytes).map_err(|error| error.to_string())?;
         Ok(items.iter().filter_map(metrics::Metrics::pod).collect())
+    }
+
+    /// Tells what was decided; an error is a sentence.
+    pub fn tell(&self, decisions: &[Noted]) -> Result<(), String> {
+        let answer = self.connection.send(&wire::decisions(decisions)).map_err(|error| error.to_string())?;
+        if answer.code < 300 {
+            return Ok(());
+        }
+        Err(wire::refusal(answer.code, &answer.bytes).map_or_else(|why| why, |status| status.message))
     }
 
     /// Begins a watch. When this returns, the server has agreed and events will follow.

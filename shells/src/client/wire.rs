@@ -7,6 +7,7 @@ use miniku_core::api::object::{self, ItemsOf, Object};
 use miniku_core::api::selector::{FieldSelector, LabelSelector};
 use miniku_core::api::status::{Reason, Status};
 use miniku_core::api::structs::Key;
+use miniku_core::decision::Noted;
 use miniku_core::patch::Patch;
 use miniku_core::program::{Answer, DeleteOptions, Part, Query, Request, Revision, Verb, WatchEvent, WatchFrom};
 use serde::Deserialize;
@@ -184,6 +185,17 @@ pub fn usage(query: &Query) -> HttpRequest {
         None => format!("{root}/pods"),
     };
     HttpRequest::get(paths::with_query(&path, selectors(query)))
+}
+
+/// The HTTP request that tells what was decided.
+pub fn decisions(noted: &[Noted]) -> HttpRequest {
+    let bytes = serde_json::to_vec(noted).expect("decisions have string keys");
+    HttpRequest::with_body(Method::Post, "/decisions", JSON, bytes)
+}
+
+/// The HTTP request that asks which decisions led to an object.
+pub fn decided(key: &object::Key) -> HttpRequest {
+    HttpRequest::get(paths::with_query("/decisions", [("of", key.to_string())]))
 }
 
 /// Where the objects that match are watched; the server is asked to end it after so many seconds.

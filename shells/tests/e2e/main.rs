@@ -20,5 +20,6 @@ mod recording;
 mod streams;
 mod test_server;
 mod too_much;
+mod why;
 mod workloads;
 mod world;

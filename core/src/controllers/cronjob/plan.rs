@@ -7,7 +7,9 @@ use crate::api::meta::{Time, parse_rfc3339};
 use crate::api::object::{Key, Object};
 use crate::api::schedule::{Schedule, zone};
 use crate::controllers::cronjob::due::{self, Action, Last, Policy, due, last_missed};
+use crate::controllers::workload::reasons::HISTORY;
 use crate::controllers::workload::{New, Plan, Scene, Told, Victim};
+use crate::decision::Because;
 use crate::time::{Duration, Wall};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -69,7 +71,7 @@ fn clean_up(cron: &CronJob, jobs: &[(&Object, Job)], plan: &mut Plan) {
         ended.truncate(ended.len().saturating_sub(usize::try_from(limit).unwrap_or(0)));
         let gone = |object: &Object| {
             let told = Told::normal("SuccessfulDelete", format!("Deleted job {}", object.meta().name));
-            Victim { told: Some(told), ..Victim::of(object) }
+            Victim { told: Some(told), ..Victim::of(object, HISTORY.because()) }
         };
         plan.delete.extend(ended.iter().filter(|(object, _)| !object.meta().is_deleting()).map(|(one, _)| gone(one)));
     }
@@ -108,24 +110,25 @@ fn keep_time(
     let running: Vec<&Object> = jobs.iter().filter(|(_, job)| !job.is_over()).map(|(object, _)| *object).collect();
     let row = due(time, if running.is_empty() { Last::Ended } else { Last::Running }, policy);
     let Some(at) = missed else { return };
+    let because = || Because::of(&due::DUE, row).as_seen(format!("for {}", Time::of(at)));
     if many {
         sometimes!(ManyTimesMissed);
     }
     match row.then {
         Action::Wait | Action::Miss | Action::Hold => {}
         Action::MakeInstead if running.iter().any(|job| !job.meta().is_deleting()) => {
-            plan.delete.extend(running.iter().map(|job| Victim::of(job)));
+            plan.delete.extend(running.iter().map(|job| Victim::of(job, because())));
         }
         // The deleted one has to be gone, or there would be two after all.
         Action::MakeInstead => {}
-        Action::Make => plan.create.extend(job_for(scene, cron, at)),
+        Action::Make => plan.create.extend(job_for(scene, cron, at, because())),
     }
 }
 
 /// The job for a time. Its name is made of that, so that it is made once.
 ///
 /// Source: Kubernetes, `pkg/controller/cronjob`, `getJobFromTemplate2`.
-fn job_for(scene: &Scene<'_>, cron: &CronJob, at: Wall) -> Option<New> {
+fn job_for(scene: &Scene<'_>, cron: &CronJob, at: Wall, because: Because) -> Option<New> {
     let name = format!("{}-{}", scene.owner.meta().name, at.secs().div_euclid(60));
     let key = Key::new(Kind::Job, &scene.owner.meta().namespace, &name);
     if scene.views.object(&key).is_some() {
@@ -138,5 +141,5 @@ fn job_for(scene: &Scene<'_>, cron: &CronJob, at: Wall) -> Option<New> {
     let job = json!({"metadata": metadata, "spec": template.spec});
     let object = Object::from_value(Kind::Job, job).ok()?;
     let told = Some(Told::normal("SuccessfulCreate", format!("Created job {name}")));
-    Some(New { told, ..New::given(object) })
+    Some(New { told, ..New::given(object, because) })
 }

@@ -11,10 +11,12 @@ use crate::api::pod_affinity::Affinity;
 use crate::api::statefulset::{REVISION_HASH, UpdateStrategyType};
 use crate::api::taint::{NO_EXECUTE, NO_SCHEDULE, NOT_READY, UNREACHABLE, UNSCHEDULABLE};
 use crate::api::toleration::{Toleration, Tolerations};
-use crate::controllers::daemonset::renewal::{self, State, renewal};
-use crate::controllers::daemonset::staffing::{Action, Fit, Here, Surge, fit, staffing};
+use crate::controllers::daemonset::renewal::{self, RENEWAL, State, renewal};
+use crate::controllers::daemonset::staffing::{Action, Fit, Here, STAFFING, Surge, fit, staffing};
+use crate::controllers::workload::reasons::{DEAD, DOUBLE, NODE_GONE};
 use crate::controllers::workload::revisions::Revisions;
 use crate::controllers::workload::{BURST, Naming, New, Plan, Scene, Told, Victim};
+use crate::decision::Because;
 use crate::time::Duration;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -73,7 +75,7 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
     if revisions.is_settled {
         staff(scene, &set, &pattern, hash, &homes, &mut plan);
         // They are meant for nodes that are gone, and would wait for ever.
-        plan.delete.extend(lost.iter().map(|pod| Victim::of_pod(&pod.metadata)));
+        plan.delete.extend(lost.iter().map(|pod| Victim::of_pod(&pod.metadata, NODE_GONE.because())));
     }
     let used = |name: &str| {
         let hash = hash_of(&scene.owner.meta().name, name);
@@ -148,17 +150,22 @@ fn staff(
     let surge = if max_surge > 0 { Surge::Yes } else { Surge::No };
     let rolls = set.spec.update_strategy.kind == UpdateStrategyType::RollingUpdate;
     let (mut away, mut two) = (0, 0);
-    let (mut to_end, mut to_make): (Vec<&Pod>, Vec<&str>) = (Vec::new(), Vec::new());
+    let (mut to_end, mut to_make): (Vec<(&Pod, Because)>, Vec<(&str, Because)>) = Default::default();
     for (node, home) in homes {
-        match staffing(home.fit, home.here(), surge).then {
+        let row = staffing(home.fit, home.here(), surge);
+        let on = |because: Because| because.as_seen(format!("on node {node}"));
+        let staffed = || on(Because::of(&STAFFING, row));
+        match row.then {
             Action::Keep => continue,
             Action::Wait => away += 1,
             Action::Make => {
                 away += 1;
-                plan.create.push(meant_for(pattern, node));
+                plan.create.push(meant_for(pattern, node, staffed()));
             }
             Action::End if planted!(DaemonsStay) => continue,
-            Action::End => plan.delete.extend(home.staying().map(|one| Victim::of_pod(&one.pod.metadata))),
+            Action::End => {
+                plan.delete.extend(home.staying().map(|one| Victim::of_pod(&one.pod.metadata, staffed())));
+            }
             Action::Look => {
                 let (ended, running): (Vec<_>, Vec<_>) =
                     home.staying().partition(|one| one.pod.status.phase.is_final());
@@ -173,7 +180,7 @@ fn staff(
                 };
                 let too_many =
                     new.iter().chain(&old).filter(|one| !kept.iter().any(|kept| std::ptr::eq(**kept, **one)));
-                plan.delete.extend(too_many.map(|one| Victim::of_pod(&one.pod.metadata)));
+                plan.delete.extend(too_many.map(|one| Victim::of_pod(&one.pod.metadata, on(DOUBLE.because()))));
                 if plan.delete.len() > victims || kept.is_empty() {
                     away += 1;
                     continue;
@@ -183,17 +190,19 @@ fn staff(
                 }
                 let state = |one: Option<&&Member<'_>>| one.map_or(State::Absent, |one| one.state);
                 let left = old.first();
-                match renewal(surge, state(left), state(new.first())).then {
+                let row = renewal(surge, state(left), state(new.first()));
+                let renewed = || on(Because::of(&RENEWAL, row));
+                match row.then {
                     renewal::Action::Keep => {}
                     renewal::Action::Away => away += 1,
                     renewal::Action::Two => two += 1,
                     renewal::Action::End => {
-                        plan.delete.extend(left.map(|one| Victim::of_pod(&one.pod.metadata)));
+                        plan.delete.extend(left.map(|one| Victim::of_pod(&one.pod.metadata, renewed())));
                         away += usize::from(surge == Surge::No);
                     }
-                    renewal::Action::EndInTurn => to_end.extend(left.map(|one| one.pod)),
-                    renewal::Action::Make => plan.create.push(meant_for(pattern, node)),
-                    renewal::Action::MakeInTurn => to_make.push(node),
+                    renewal::Action::EndInTurn => to_end.extend(left.map(|one| (one.pod, renewed()))),
+                    renewal::Action::Make => plan.create.push(meant_for(pattern, node, renewed())),
+                    renewal::Action::MakeInTurn => to_make.push((node, renewed())),
                 }
             }
         }
@@ -201,8 +210,9 @@ fn staff(
     let most =
         |most: usize, so_far: usize| if planted!(DaemonsAllAtOnce) { BURST } else { most.saturating_sub(so_far) };
     let in_turn = to_end.into_iter().take(most(max_unavailable, away));
-    plan.delete.extend(in_turn.map(|pod| Victim::of_pod(&pod.metadata)));
-    plan.create.extend(to_make.into_iter().take(most(max_surge, two)).map(|node| meant_for(pattern, node)));
+    plan.delete.extend(in_turn.map(|(pod, because)| Victim::of_pod(&pod.metadata, because)));
+    let in_turn = to_make.into_iter().take(most(max_surge, two));
+    plan.create.extend(in_turn.map(|(node, because)| meant_for(pattern, node, because)));
     plan.create.truncate(BURST);
 }
 
@@ -215,6 +225,7 @@ fn bury(scene: &Scene<'_>, node: &str, ended: &[&Pod], plan: &mut Plan) {
     let turn = scene.places.get(node).map(|failures| failures.replace_at(1));
     for pod in ended {
         let name = &pod.metadata.name;
+        let because = DEAD.because().as_seen(format!("it ended as {:?} on node {node}", pod.status.phase));
         let told = match pod.status.phase {
             PodPhase::Failed => {
                 if let Some(turn) = turn.filter(|turn| *turn > scene.now.mono) {
@@ -235,7 +246,7 @@ fn bury(scene: &Scene<'_>, node: &str, ended: &[&Pod], plan: &mut Plan) {
                 Told::normal("SucceededDaemonPod", message)
             }
         };
-        plan.delete.push(Victim { told: Some(told), ..Victim::of_pod(&pod.metadata) });
+        plan.delete.push(Victim { told: Some(told), ..Victim::of_pod(&pod.metadata, because) });
     }
 }
 
@@ -264,10 +275,22 @@ fn pattern(set: &DaemonSet, hash: &str) -> Pod {
     pod
 }
 
+/// The pods that a set would make on these nodes, before there is any.
+pub fn pods<'a>(set: &DaemonSet, nodes: impl Iterator<Item = &'a Node>) -> Vec<Pod> {
+    let pattern = pattern(set, "");
+    let takers = nodes.filter(|node| fit(&pattern, node) == Fit::Takes);
+    takers.map(|node| pinned(&pattern, &node.metadata.name)).collect()
+}
+
 /// A pod like the pattern that no other node takes. That this one does is known already.
 ///
 /// Source: `ReplaceDaemonSetPodNodeNameNodeAffinity`.
-fn meant_for(pattern: &Pod, node: &str) -> New {
+fn meant_for(pattern: &Pod, node: &str, because: Because) -> New {
+    let pod = pinned(pattern, node);
+    New { name: Naming::Unsaid(node.into()), ..New::given(pod.into_object(), because) }
+}
+
+fn pinned(pattern: &Pod, node: &str) -> Pod {
     let mut pod = pattern.clone();
     let field = NodeSelectorRequirement {
         key: "metadata.name".into(),
@@ -281,7 +304,7 @@ fn meant_for(pattern: &Pod, node: &str) -> New {
     let nodes: &mut NodeAffinity = affinity.node_affinity.get_or_insert_default();
     nodes.required = Some(NodeSelector { terms: vec![term], ..Default::default() });
     spec.affinity = Some(Arc::new(affinity));
-    New { name: Naming::Unsaid(node.into()), ..New::given(pod.into_object()) }
+    pod
 }
 
 fn counted(

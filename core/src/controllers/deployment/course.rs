@@ -4,6 +4,7 @@
 
 use crate::api::deployment::{DESIRED_REPLICAS, Deployment, StrategyType};
 use crate::controllers::deployment::sets::Set;
+use crate::table::Row;
 use crate::{decision_enum, decision_table};
 
 decision_enum! {
@@ -58,7 +59,7 @@ decision_table! {
 }
 
 /// Reduces a deployment and its sets to what [`course`] decides on.
-pub fn standing(deployment: &Deployment, new: Option<&Set<'_>>, old: &[Set<'_>]) -> Action {
+pub fn standing(deployment: &Deployment, new: Option<&Set<'_>>, old: &[Set<'_>]) -> &'static Row<Action> {
     let pause = if deployment.spec.paused { Pause::Paused } else { Pause::Running };
     let active = old.iter().chain(new).filter(|one| one.wanted() > 0);
     let sized_for = |one: &Set<'_>| one.set.metadata.annotations.get(DESIRED_REPLICAS)?.parse::<i64>().ok();
@@ -68,5 +69,5 @@ pub fn standing(deployment: &Deployment, new: Option<&Set<'_>>, old: &[Set<'_>])
         StrategyType::RollingUpdate => Strategy::Rolling,
         StrategyType::Recreate => Strategy::Recreate,
     };
-    course(pause, number, strategy).then
+    course(pause, number, strategy)
 }

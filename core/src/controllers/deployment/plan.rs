@@ -10,7 +10,9 @@ use crate::controllers::deployment::course::{self, Action};
 use crate::controllers::deployment::progress::{self, PROGRESSING};
 use crate::controllers::deployment::rollout::{Size, View, recreate, resize, roll, room_for_new};
 use crate::controllers::deployment::sets::{self, Set};
+use crate::controllers::workload::reasons::HISTORY;
 use crate::controllers::workload::{Changed, New, Plan, Scene, Told, Victim};
+use crate::decision::Because;
 use crate::time::Now;
 
 /// What a deployment wants: its replica sets in these sizes, one of them of its template, and few old ones.
@@ -29,6 +31,8 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
     let mut status = counted(scene.now, &deployment, scene.owner.meta(), &view);
     let course = course::standing(&deployment, view.new.as_ref(), &view.old);
     let old_pods = has_old_pods(scene, &view);
+    let because = Because::of(&course::COURSE, course);
+    let course = course.then;
     let sizes = match course {
         Action::Resize => resize(&view, is_rolling(&deployment)),
         Action::Roll => roll(&view),
@@ -42,17 +46,17 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
     let mut made = None;
     match view.new {
         Some(new) => settle_revision(scene.owner, &new, &view, &mut plan),
-        None if may_make => made = make(scene, &deployment, &view, &mut status, &mut plan),
+        None if may_make => made = make(scene, &deployment, &view, &because, &mut status, &mut plan),
         None => {}
     }
-    resize_sets(&deployment, scene.owner.meta(), &view, &sizes, &mut plan);
+    resize_sets(&deployment, scene.owner.meta(), &view, &sizes, &because, &mut plan);
     progress::note_pause(scene.now, &deployment, &mut status);
     if course != Action::Resize {
         tell_progress(scene, &deployment, &view, made, &mut status, &mut plan);
     }
     if course != Action::Resize && is_over(&view) || deployment.spec.paused {
         let superfluous = sets::superfluous(&view.old, deployment.history_limit());
-        plan.delete = superfluous.iter().map(|one| Victim::of(one.object)).collect();
+        plan.delete = superfluous.iter().map(|one| Victim::of(one.object, HISTORY.because())).collect();
     }
     if status != deployment.status {
         plan.status = Some(scene.owner.with_status(&status));
@@ -85,6 +89,7 @@ fn make(
     scene: &Scene<'_>,
     deployment: &Deployment,
     view: &View<'_>,
+    because: &Because,
     status: &mut DeploymentStatus,
     plan: &mut Plan,
 ) -> Option<Made> {
@@ -120,7 +125,8 @@ fn make(
     size(&mut set, replicas, deployment);
     let told = Told::normal("ScalingReplicaSet", format!("Scaled up replica set {name} from 0 to {replicas}"));
     let told = Some(told).filter(|_| replicas > 0);
-    plan.create.push(New { told, ..New::given(set.into_object()) });
+    let because = because.clone().as_seen(format!("no set has this template yet; of {replicas} pods at first"));
+    plan.create.push(New { told, ..New::given(set.into_object(), because) });
     Some(Made(name))
 }
 
@@ -140,12 +146,19 @@ fn settle_revision(owner: &Object, new: &Set<'_>, view: &View<'_>, plan: &mut Pl
     let said = owner.meta().annotations.get(REVISION);
     if said.map(String::as_str) != Some(next.to_string().as_str()) {
         let object = owner.with_meta(|meta| drop(meta.annotations.insert(REVISION.into(), next.to_string())));
-        plan.change.push(Changed { object, told: None });
+        plan.change.push(Changed { object, told: None, because: None });
     }
 }
 
 /// Plans the changes of replica sets: their sizes, and what the newest one has from its deployment.
-fn resize_sets(deployment: &Deployment, meta: &ObjectMeta, view: &View<'_>, sizes: &[Size<'_>], plan: &mut Plan) {
+fn resize_sets(
+    deployment: &Deployment,
+    meta: &ObjectMeta,
+    view: &View<'_>,
+    sizes: &[Size<'_>],
+    because: &Because,
+    plan: &mut Plan,
+) {
     let is_new = |set: &Set<'_>| view.new.is_some_and(|new| new.object.key() == set.object.key());
     for one in view.old.iter().chain(&view.new) {
         let to = sizes.iter().find(|size| size.set.object.key() == one.object.key()).map(|size| size.to);
@@ -166,7 +179,8 @@ fn resize_sets(deployment: &Deployment, meta: &ObjectMeta, view: &View<'_>, size
         let told = way.map(|(way, to)| {
             Told::normal("ScalingReplicaSet", format!("Scaled {way} replica set {name} from {from} to {to}"))
         });
-        plan.change.push(Changed { object: set.into_object(), told });
+        let because = way.map(|(_, to)| because.clone().as_seen(format!("{from} pods become {to}")));
+        plan.change.push(Changed { object: set.into_object(), told, because });
     }
 }
 

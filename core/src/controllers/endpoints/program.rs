@@ -11,9 +11,10 @@ use crate::api::service::Service;
 use crate::api::status::Reason;
 use crate::client::{Calls, Change, Deadlines, Informer, RETRY, Tries, informer};
 use crate::controllers::endpoints::plan::{Plan, View, plan};
-use crate::controllers::endpoints::upkeep::{Action, Found, Kept, upkeep};
+use crate::controllers::endpoints::upkeep::{Action, Found, Kept, UPKEEP, upkeep};
 use crate::controllers::labelled::Labelled;
 use crate::controllers::workload::selecting::Selecting;
+use crate::decision::{Because, Decision};
 use crate::program::{Answer, DeleteOptions, Effects, Input, Level, Part, Program, Query, Revision, Verb};
 use crate::rng::Draw;
 use crate::time::Now;
@@ -229,7 +230,9 @@ impl EndpointsController {
         };
         let is_gone = row.then == Action::Remove;
         if is_gone {
-            out.log(Level::Info, format!("endpoints {}/{}: {} ({})", key.namespace, key.name, row.name, row.why));
+            let endpoints = Key { kind: Kind::Endpoints, ..key.clone() };
+            let decision = Decision::about(endpoints, Because::of(&UPKEEP, row));
+            out.decided(Level::Info, decision.for_sake_of(key.clone()));
         }
         self.carry_out(now, key, plan, is_gone, out);
     }

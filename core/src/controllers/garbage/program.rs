@@ -15,10 +15,11 @@ use crate::api::status::Reason;
 use crate::client::informer;
 use crate::client::{Calls, Change, Informer};
 use crate::controllers::attempts::Attempts;
-use crate::controllers::garbage::bound_pods::{self, Node, Phase, Standing as PodStanding, Word, bound_pod};
-use crate::controllers::garbage::dependents::{self, Dependents, Finalizer, dependents};
-use crate::controllers::garbage::owners::{self, Children, Life, Standing, garbage, kept, owners};
+use crate::controllers::garbage::bound_pods::{self, BOUND_POD, Node, Phase, Standing as PodStanding, Word, bound_pod};
+use crate::controllers::garbage::dependents::{self, DEPENDENTS, Dependents, Finalizer, dependents};
+use crate::controllers::garbage::owners::{self, Children, GARBAGE, Life, Standing, garbage, kept, owners};
 use crate::controllers::garbage::relations::{Relations, node_of};
+use crate::decision::{Because, Decision};
 use crate::program::{Answer, DeleteOptions, Effects, Input, Level, Part, Program, Propagation, Query, Revision, Verb};
 use crate::time::{Duration, Now};
 use serde::{Deserialize, Serialize};
@@ -360,6 +361,7 @@ impl GarbageCollector {
         };
         let has_ended = object.get::<Pod>().is_none_or(|pod| pod.status.phase.is_final());
         let row = bound_pod(node, standing, if has_ended { Phase::Ended } else { Phase::Going }, word);
+        let named = || (!name.is_empty()).then(|| Key::new(Kind::Node, "", name));
         match row.then {
             bound_pods::Action::Keep => false,
             bound_pods::Action::Ask if planted!(LostPodsKept) => false,
@@ -370,14 +372,14 @@ impl GarbageCollector {
             }
             bound_pods::Action::Fail if !planted!(LostPodsNotFailed) => {
                 sometimes!(LostPodFailed);
-                tell(object, row.name, row.why, out);
+                tell(object, named(), Because::of(&BOUND_POD, row), out);
                 let object = object.with(|pod: &mut Pod| fail(pod, node, Time::of(now.wall)));
                 self.write(now, &object.clone(), Verb::Update { object, part: Part::Status }, out);
                 true
             }
             bound_pods::Action::Fail | bound_pods::Action::Remove => {
                 sometimes!(LostPodRemoved);
-                tell(object, row.name, row.why, out);
+                tell(object, named(), Because::of(&BOUND_POD, row), out);
                 self.write(now, object, deletion(object, Some(0), None), out);
                 true
             }
@@ -420,7 +422,7 @@ impl GarbageCollector {
                 self.release(now, object, finalizer, out);
             }
         }
-        tell(object, row.name, row.why, out);
+        tell(object, None, Because::of(&DEPENDENTS, row), out);
         true
     }
 
@@ -500,7 +502,8 @@ impl GarbageCollector {
             owners::Action::Delete => deletion(object, None, Some(Propagation::Background)),
             owners::Action::DeleteForeground => deletion(object, None, Some(Propagation::Foreground)),
         };
-        tell(object, row.name, row.why, out);
+        let owner = references.iter().find_map(|reference| self.owner(reference, object).ok());
+        tell(object, owner.map(|owner| owner.key), Because::of(&GARBAGE, row), out);
         self.write(now, object, verb, out);
         true
     }
@@ -729,8 +732,8 @@ fn named(group: &str, kind: &str) -> String {
     format!("{kind}.{group}")
 }
 
-fn tell(object: &Object, row: &str, why: &str, out: &mut Effects) {
-    out.log(Level::Info, format!("{}: {row} ({why})", object.key()));
+fn tell(object: &Object, sake: Option<Key>, because: Because, out: &mut Effects) {
+    out.decided(Level::Info, Decision { sake, ..Decision::about(object.key(), because) });
 }
 
 impl Program for GarbageCollector {

@@ -24,7 +24,10 @@ use crate::controllers::horizontal::plan::{self, Refusal, Seen};
 use crate::controllers::horizontal::stepwise::{self, INTERVAL_SECONDS, Percents, Step};
 use crate::controllers::labelled::Labelled;
 use crate::controllers::workload::claim;
-use crate::program::{Answer, CallId, DeleteOptions, Effect, Effects, Input, Part, Program, Query, Revision, Verb};
+use crate::decision::{Because, Decision};
+use crate::program::{
+    Answer, CallId, DeleteOptions, Effect, Effects, Input, Level, Part, Program, Query, Revision, Verb,
+};
 use crate::rng::Draw;
 use crate::time::{Duration, Instant, Now};
 use crate::usage::PodUsage;
@@ -388,8 +391,6 @@ impl HorizontalController {
                         plan::rescaled(now, &mut status, to);
                         let told = format!("New size: {to}; reason: {why}");
                         self.recorder.tell(now, &object, Tone::Normal, "SuccessfulRescale", told, out);
-                        let key = &run.0;
-                        out.log(crate::program::Level::Info, format!("{key}: {from} to {to} pods: {why}"));
                     }
                     Some(error) => {
                         let told = format!("New size: {to}; reason: {why}; error: {error}");
@@ -525,6 +526,7 @@ impl HorizontalController {
         let Some((to, why)) = plan.rescale else { return self.tell(now, run.clone(), object, &plan.status, out) };
         let of = target.object.as_ref();
         let Some(verb) = of.and_then(|of| self.write_of(of, to)) else { return self.ended(now, &run.0) };
+        resized(&run.0, of.map(|of| of.key()), format!("{} pods become {to}: {why}", target.wished), out);
         self.stage(&run.0, Stage::Scaling { from: target.wished, to, why, status: plan.status });
         self.calls.call(now, run.clone(), verb, out);
     }
@@ -601,6 +603,8 @@ impl HorizontalController {
         status.last_scale_time = Some(Time::of(now.wall));
         let to = count.saturating_add(by);
         let told = format!("New size: {to}; one step from {count}");
+        let of = target.object.as_ref().map(Object::key);
+        resized(&run.0, of, told.clone(), out);
         self.recorder.tell(now, object, Tone::Normal, "SuccessfulRescale", told, out);
         self.stage(&run.0, Stage::Stepping { status });
         self.calls.call(now, run.clone(), verb, out);
@@ -614,6 +618,13 @@ impl HorizontalController {
         let verb = Verb::Update { object: object.with_status(status), part: Part::Status };
         self.calls.call(now, run, verb, out);
     }
+}
+
+/// Tells that a target gets another number of pods; of pods without one, that their autoscaler decided it.
+fn resized(by: &Key, target: Option<Key>, how: String, out: &mut Effects) {
+    let because = Because::new("autoscaling", "resized", "what is used asks for another number of pods").as_seen(how);
+    let sake = target.is_some().then(|| by.clone());
+    out.decided(Level::Info, Decision { sake, ..Decision::about(target.unwrap_or_else(|| by.clone()), because) });
 }
 
 /// One pod more, like the one that is named, or else like the first. It goes with its autoscaler.

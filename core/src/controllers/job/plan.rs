@@ -9,7 +9,9 @@ use crate::client::Backoff;
 use crate::controllers::job::end::{self, View, end};
 use crate::controllers::job::indexes;
 use crate::controllers::job::tally::{FAILURE_COUNT, Tally, is_held, tally};
+use crate::controllers::workload::reasons::{EXPIRED, MISSING, OVER, Reason, SURPLUS, SUSPENDED};
 use crate::controllers::workload::{BURST, Changed, New, Plan, Scene, Told, Victim};
+use crate::decision::Because;
 use crate::time::{Duration, Now};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -46,7 +48,7 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
         Some(success) => finish(scene.now, success, &tally, &mut status, &mut plan),
         None if job.spec.suspend => {
             hold(scene.now, &mut status, &mut plan);
-            give_up(&tally, tally.active.len(), &mut plan);
+            give_up(&tally, tally.active.len(), &SUSPENDED.because(), &mut plan);
         }
         None => {
             go_on(scene.now, &mut status, &mut plan);
@@ -63,7 +65,7 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
 /// A pod that is held no longer.
 fn let_go(pod: &Object) -> Changed {
     let object = pod.with_meta(|meta| meta.finalizers.retain(|one| one != TRACKING));
-    Changed { object, told: None }
+    Changed { object, told: None, because: None }
 }
 
 /// A job that has ended goes when its time is over.
@@ -74,7 +76,7 @@ fn expire(scene: &Scene<'_>, job: &Job, plan: &mut Plan) {
     let (Some(ttl), Some(ended)) = (ttl, job.ended_at()) else { return };
     let left = Duration::from_secs(ttl).saturating_sub(scene.now.wall.since(ended.wall()));
     if left.is_zero() {
-        plan.delete.push(Victim::of(scene.owner));
+        plan.delete.push(Victim::of(scene.owner, EXPIRED.because()));
     } else {
         plan.look_at(scene.now.mono + left);
     }
@@ -124,7 +126,7 @@ fn target(now: Now, job: &Job, tally: &Tally<'_>, status: &mut JobStatus, plan: 
 
 /// Ends what works still. When nothing is left, the job has ended.
 fn finish(now: Now, success: bool, tally: &Tally<'_>, status: &mut JobStatus, plan: &mut Plan) {
-    plan.delete.extend(tally.active.iter().take(BURST).map(|(_, pod)| Victim::of_pod(&pod.metadata)));
+    plan.delete.extend(tally.active.iter().take(BURST).map(|(_, pod)| Victim::of_pod(&pod.metadata, OVER.because())));
     if tally.going > 0 || status.uncounted_terminated_pods.is_some() {
         return;
     }
@@ -159,8 +161,10 @@ fn go_on(now: Now, status: &mut JobStatus, plan: &mut Plan) {
 fn staff(scene: &Scene<'_>, job: &Job, tally: &Tally<'_>, plan: &mut Plan) {
     let active = tally.active.len() as i64;
     let wanted = wanted(job, tally);
+    let seen = |reason: &Reason| reason.because().as_seen(format!("{active} of {wanted} are active"));
     if active > wanted {
-        return give_up(tally, usize::try_from(active - wanted).unwrap_or(usize::MAX), plan);
+        let many = usize::try_from(active - wanted).unwrap_or(usize::MAX);
+        return give_up(tally, many, &seen(&SURPLUS), plan);
     }
     // A pod that still ends takes the place of its successor.
     let leaving = if job.spec.pod_replacement_policy == PodReplacementPolicy::Failed { tally.terminating } else { 0 };
@@ -175,12 +179,13 @@ fn staff(scene: &Scene<'_>, job: &Job, tally: &Tally<'_>, plan: &mut Plan) {
         plan.create_after = Some(scene.now.mono + wait);
     }
     if !job.is_indexed() {
-        plan.create = (0..missing).map(|_| New::drawn(pod_of(job).into_object(), "")).collect();
+        plan.create = (0..missing).map(|_| New::drawn(pod_of(job).into_object(), "", seen(&MISSING))).collect();
         return;
     }
     let free = free_indexes(job, tally);
     let owner = &scene.owner.meta().name;
-    let new = |index: i64| New::drawn(numbered(job, owner, index, tally).into_object(), index.to_string());
+    let new =
+        |index: i64| New::drawn(numbered(job, owner, index, tally).into_object(), index.to_string(), seen(&MISSING));
     plan.create = free.take(missing).map(new).collect();
 }
 
@@ -204,7 +209,7 @@ fn free_indexes<'a>(job: &Job, tally: &'a Tally<'_>) -> impl Iterator<Item = i64
 }
 
 /// Deletes pods that are too many, the least useful first. They do not count as failures: first they are let go.
-fn give_up(tally: &Tally<'_>, count: usize, plan: &mut Plan) {
+fn give_up(tally: &Tally<'_>, count: usize, because: &Because, plan: &mut Plan) {
     let mut pods = tally.active.clone();
     pods.sort_by_key(|(_, pod)| {
         let meta = &pod.metadata;
@@ -220,7 +225,7 @@ fn give_up(tally: &Tally<'_>, count: usize, plan: &mut Plan) {
         if is_held(&pod.metadata) {
             plan.change.push(let_go(object));
         } else {
-            plan.delete.push(Victim::of_pod(&pod.metadata));
+            plan.delete.push(Victim::of_pod(&pod.metadata, because.clone()));
         }
     }
 }

@@ -9,7 +9,8 @@ use crate::api::status::Reason;
 use crate::client::informer;
 use crate::client::{Calls, Change, Informer};
 use crate::controllers::attempts::Attempts;
-use crate::controllers::namespaces::emptying::{Action, Contents, Stage, emptying};
+use crate::controllers::namespaces::emptying::{Action, Contents, EMPTYING, Stage, emptying};
+use crate::decision::{Because, Decision};
 use crate::program::{Answer, DeleteOptions, Effects, Input, Level, Part, Program, Propagation, Query, Verb};
 use crate::time::Now;
 use serde::{Deserialize, Serialize};
@@ -110,7 +111,7 @@ impl NamespaceController {
         let Some(object) = self.view.object(&key).cloned() else { return self.namespaces.closed(&key) };
         let row = emptying(object.get().map_or(Stage::Active, Stage::of), contents);
         if row.then != Action::Keep {
-            out.log(Level::Info, format!("namespace {}: {} ({})", key.name, row.name, row.why));
+            out.decided(Level::Info, Decision::about(key.clone(), Because::of(&EMPTYING, row)));
         }
         match row.then {
             Action::Keep => self.namespaces.closed(&key),

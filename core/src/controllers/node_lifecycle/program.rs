@@ -16,11 +16,16 @@ use crate::client::informer;
 use crate::client::{Calls, Change, Deadlines, Informer};
 use crate::controllers::attempts::Attempts;
 use crate::controllers::node_lifecycle::brake::{Pace, Zone, eviction_pace, size, zone};
-use crate::controllers::node_lifecycle::node_health::{self, Hearing, Said, node_health, say_unknown};
-use crate::controllers::node_lifecycle::node_taints::{Turn, Word, is_for_being_unwell, node_taint, tainted};
-use crate::controllers::node_lifecycle::silence::{self, LeaseNow, Question, silence};
-use crate::controllers::node_lifecycle::silent_pods::{self, Stay, classify, say_disrupted, say_not_ready, silent_pod};
+use crate::controllers::node_lifecycle::node_health::{self, Hearing, NODE_HEALTH, Said, node_health, say_unknown};
+use crate::controllers::node_lifecycle::node_taints::{
+    NODE_TAINT, Turn, Word, is_for_being_unwell, node_taint, tainted,
+};
+use crate::controllers::node_lifecycle::silence::{self, LeaseNow, Question, SILENCE, silence};
+use crate::controllers::node_lifecycle::silent_pods::{
+    self, SILENT_POD, Stay, classify, say_disrupted, say_not_ready, silent_pod,
+};
 use crate::controllers::node_lifecycle::stay;
+use crate::decision::{Because, Decision};
 use crate::program::{Answer, DeleteOptions, Effects, Input, Level, Part, Program, Propagation, Query, Revision, Verb};
 use crate::time::{Duration, Instant, Now};
 use serde::{Deserialize, Serialize};
@@ -509,7 +514,7 @@ impl NodeLifecycle {
     fn judge(&mut self, now: Now, name: &Name, question: Question, answer: &Answer, out: &mut Effects) {
         let Some(member) = self.members.get_mut(name) else { return };
         let row = silence(question, LeaseNow::of(answer, member.renewed));
-        out.log(Level::Info, format!("node {name}: {} ({})", row.name, row.why));
+        out.decided(Level::Info, Decision::about(node_key(name), Because::of(&SILENCE, row)));
         match row.then {
             silence::Action::CallSilent => {
                 sometimes!(NodeCalledSilent);
@@ -679,7 +684,7 @@ impl NodeLifecycle {
                     }
                 },
                 then => {
-                    out.log(Level::Info, format!("node {}: {} ({})", key.name, row.name, row.why));
+                    out.decided(Level::Info, Decision::about(key.clone(), Because::of(&NODE_HEALTH, row)));
                     let at = Time::of(now.wall);
                     (object.with(|node: &mut Node| say_unknown(node, then, at)), Part::Status)
                 }
@@ -699,7 +704,7 @@ impl NodeLifecycle {
         };
         let row = node_taint(Word::by(node), turn);
         let taints = tainted(node, row.then, Time::of(now.wall))?;
-        out.log(Level::Info, format!("node {name}: {} ({})", row.name, row.why));
+        out.decided(Level::Info, Decision::about(node_key(name), Because::of(&NODE_TAINT, row)));
         Some(object.with(|node: &mut Node| node.spec.taints = taints))
     }
 
@@ -751,7 +756,9 @@ impl NodeLifecycle {
                     Verb::Delete { key: key.clone(), options }
                 }
             };
-            out.log(Level::Info, format!("pod {}: {} ({})", object.meta().full_name(), row.name, row.why));
+            let decision = Decision::about(key.clone(), Because::of(&SILENT_POD, row));
+            let node = pod.node().map(|node| node_key(&Name::from(node)));
+            out.decided(Level::Info, Decision { sake: node, ..decision });
             self.pod_writes.begun(key.clone(), object.revision());
             self.calls.call(now, Asked::Pod(key), verb, out);
         }

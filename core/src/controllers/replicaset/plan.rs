@@ -6,6 +6,7 @@ use crate::api::pod::Pod;
 use crate::api::replicaset::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus};
 use crate::controllers::replicaset::keep::superfluous;
 use crate::controllers::replicaset::scale::{Scale, View, scale};
+use crate::controllers::workload::reasons::{FINISHED, MISSING, SURPLUS};
 use crate::controllers::workload::{BURST, New, Plan, Scene, Victim};
 use crate::time::Duration;
 
@@ -15,12 +16,13 @@ use crate::time::Duration;
 pub fn plan(scene: &Scene<'_>, set: &ReplicaSet) -> (Plan, Option<ReplicaSetStatus>) {
     let replace_at = scene.failures.replace_at(set.wanted());
     let pods: Vec<(&Object, &Pod)> = scene.children.iter().filter_map(|one| Some((*one, one.get()?))).collect();
-    let counts = |pod: &Pod| {
+    let is_counted = |pod: &Pod| {
         pod.is_active()
             || planted!(CountsFinished) && !pod.metadata.is_deleting()
             || planted!(CountsTerminating) && !pod.status.phase.is_final()
     };
-    let active: Vec<&Pod> = pods.iter().map(|(_, pod)| *pod).filter(|pod| counts(pod)).collect();
+    let active: Vec<&Pod> = pods.iter().map(|(_, pod)| *pod).filter(|pod| is_counted(pod)).collect();
+    let counts = |active: usize| format!("{active} of {} are active", set.wanted());
     let mut plan = Plan::default();
     match scale(&View { wanted: set.wanted(), active: &active }) {
         Scale::Keep => {}
@@ -31,20 +33,22 @@ pub fn plan(scene: &Scene<'_>, set: &ReplicaSet) -> (Plan, Option<ReplicaSetStat
             plan.create_after = Some(replace_at);
             let more = more + usize::from(planted!(OneTooMany));
             let pod = set.spec.template.pod().into_object();
-            plan.create = (0..more.min(BURST)).map(|_| New::drawn(pod.clone(), "")).collect();
+            let because = MISSING.because().as_seen(counts(active.len()));
+            plan.create = (0..more.min(BURST)).map(|_| New::drawn(pod.clone(), "", because.clone())).collect();
         }
         Scale::Delete(victims) => {
             for pod in victims {
                 if pod.is_ready() {
                     sometimes!(ReadyVictim);
                 }
-                plan.delete.push(Victim::of_pod(&pod.metadata));
+                plan.delete.push(Victim::of_pod(&pod.metadata, SURPLUS.because().as_seen(counts(active.len()))));
             }
         }
     }
     let is_left = |pod: &&Pod| pod.status.phase.is_final() && !pod.metadata.is_deleting();
     let finished: Vec<&Pod> = pods.iter().map(|(_, pod)| *pod).filter(is_left).collect();
-    plan.delete.extend(superfluous(set.wanted(), &finished).iter().map(|pod| Victim::of_pod(&pod.metadata)));
+    let left = superfluous(set.wanted(), &finished).into_iter();
+    plan.delete.extend(left.map(|pod| Victim::of_pod(&pod.metadata, FINISHED.because())));
     // Nothing is missing any more, so nothing is refused.
     let refused = scene.refused.filter(|_| !plan.create.is_empty());
     let (status, look_again) = counted(scene, set, &active, refused);

@@ -8,9 +8,11 @@ use crate::api::statefulset::{
     ClaimTemplate, POD_INDEX, POD_NAME, PodManagementPolicy, REVISION_HASH, StatefulSet, StatefulSetStatus,
     UpdateStrategyType,
 };
-use crate::controllers::statefulset::ordinal::{Action, Wish, ordinal, state};
+use crate::controllers::statefulset::ordinal::{Action, ORDINAL, Wish, ordinal, state};
+use crate::controllers::workload::reasons::{CLAIM, CLAIM_LEFT, OUTDATED};
 use crate::controllers::workload::revisions::Revisions;
 use crate::controllers::workload::{New, Plan, Scene, Told, Victim};
+use crate::decision::Because;
 use crate::time::Duration;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -105,9 +107,9 @@ fn staff(
                 let revision = if old { current } else { &revisions.newest };
                 let template = revisions.template(revision).unwrap_or_else(|| set.spec.template.clone());
                 plan.create.extend(missing_claims(scene, set, number));
-                plan.create.push(pod_of(scene, set, &template, revision, number));
+                plan.create.push(pod_of(scene, set, &template, revision, number, Because::of(&ORDINAL, row)));
             }
-            Action::Delete => plan.delete.extend(member.map(|one| leave(scene, one.pod))),
+            Action::Delete => plan.delete.extend(member.map(|one| leave(scene, one.pod, Because::of(&ORDINAL, row)))),
         }
         is_through = false;
         if in_order && !planted!(OrdinalsAtOnce) {
@@ -117,10 +119,10 @@ fn staff(
     is_through || !in_order
 }
 
-fn leave(scene: &Scene<'_>, pod: &Pod) -> Victim {
+fn leave(scene: &Scene<'_>, pod: &Pod, because: Because) -> Victim {
     let (pod_name, name) = (&pod.metadata.name, &scene.owner.meta().name);
     let message = format!("delete Pod {pod_name} in StatefulSet {name} successful");
-    Victim { told: Some(Told::normal("SuccessfulDelete", message)), ..Victim::of_pod(&pod.metadata) }
+    Victim { told: Some(Told::normal("SuccessfulDelete", message)), ..Victim::of_pod(&pod.metadata, because) }
 }
 
 /// Ends old pods, from the highest number down, as many as may be away at a time.
@@ -145,7 +147,7 @@ fn replace(scene: &Scene<'_>, set: &StatefulSet, members: &BTreeMap<i64, Member<
             }
             spare -= 1;
         }
-        plan.delete.push(leave(scene, member.pod));
+        plan.delete.push(leave(scene, member.pod, OUTDATED.because()));
     }
 }
 
@@ -186,7 +188,14 @@ fn counted(
 /// The pod of a number: with its name, its place among the others, and its claims.
 ///
 /// Source: Kubernetes documentation, "StatefulSets", pod identity.
-fn pod_of(scene: &Scene<'_>, set: &StatefulSet, template: &PodTemplateSpec, revision: &str, number: i64) -> New {
+fn pod_of(
+    scene: &Scene<'_>,
+    set: &StatefulSet,
+    template: &PodTemplateSpec,
+    revision: &str,
+    number: i64,
+    because: Because,
+) -> New {
     let owner = &scene.owner.meta().name;
     let mut pod = template.pod();
     let name = format!("{owner}-{number}");
@@ -215,7 +224,7 @@ fn pod_of(scene: &Scene<'_>, set: &StatefulSet, template: &PodTemplateSpec, revi
         }
     });
     let told = Told::normal("SuccessfulCreate", format!("create Pod {name} in StatefulSet {owner} successful"));
-    New { told: Some(told), ..New::given(pod.into_object()) }
+    New { told: Some(told), ..New::given(pod.into_object(), because) }
 }
 
 fn claim_name(template: &str, set: &str, number: i64) -> String {
@@ -238,7 +247,11 @@ fn missing_claims(scene: &Scene<'_>, set: &StatefulSet, number: i64) -> Vec<New>
         let object = Object::from_value(Kind::PersistentVolumeClaim, claim).ok()?;
         let told =
             Told::normal("SuccessfulCreate", format!("create Claim {name} in StatefulSet {} successful", meta.name));
-        Some(New { owned: set.spec.retention.when_deleted == "Delete", told: Some(told), ..New::given(object) })
+        Some(New {
+            owned: set.spec.retention.when_deleted == "Delete",
+            told: Some(told),
+            ..New::given(object, CLAIM.because())
+        })
     };
     set.spec.volume_claim_templates.iter().filter_map(claim).collect()
 }
@@ -256,7 +269,7 @@ fn drop_claims(scene: &Scene<'_>, set: &StatefulSet, members: &BTreeMap<i64, Mem
             let unwanted = number_of(&own, &claim.meta().name)
                 .is_some_and(|number| !set.wanted().contains(&number) && !members.contains_key(&number));
             if here && unwanted && set.spec.selector.matches(&claim.meta().labels) {
-                plan.delete.push(Victim::of(claim));
+                plan.delete.push(Victim::of(claim, CLAIM_LEFT.because()));
             }
         }
     }

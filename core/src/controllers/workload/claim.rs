@@ -4,6 +4,7 @@ use crate::api::meta::{ObjectMeta, OwnerReference};
 use crate::api::object::Object;
 use crate::api::pod::Pod;
 use crate::api::selector::LabelSelector;
+use crate::table::Row;
 use crate::{decision_enum, decision_table};
 
 decision_enum! {
@@ -65,7 +66,7 @@ decision_table! {
 }
 
 /// Reduces an object and an owner to what [`claim`] decides on.
-pub fn standing(owner: &ObjectMeta, selector: &LabelSelector, object: &Object) -> Action {
+pub fn standing(owner: &ObjectMeta, selector: &LabelSelector, object: &Object) -> (Action, &'static Row<Action>) {
     let controller = match object.meta().controller() {
         Some(by) if by.uid == owner.uid => Owner::Us,
         Some(by) if planted!(IgnoresOwnerUid) && by.name == owner.name => Owner::Us,
@@ -74,14 +75,16 @@ pub fn standing(owner: &ObjectMeta, selector: &LabelSelector, object: &Object) -
     };
     let labels = if selector.matches(&object.meta().labels) { Labels::Match } else { Labels::Differ };
     let life = if is_alive(object) && !owner.is_deleting() { Life::Alive } else { Life::Ending };
-    match claim(controller, labels, life).then {
+    let row = claim(controller, labels, life);
+    let action = match row.then {
         Action::Ignore if planted!(AdoptsDying) && controller == Owner::Nobody && labels == Labels::Match => {
             Action::Adopt
         }
         Action::Adopt if planted!(NeverAdopts) => Action::Ignore,
         Action::Release if planted!(NeverReleases) => Action::Keep,
         action => action,
-    }
+    };
+    (action, row)
 }
 
 /// Whether an object neither is being deleted nor, if it is a pod, has finished.

@@ -9,6 +9,7 @@ pub mod claim;
 pub mod failures;
 mod program;
 pub mod readiness;
+pub mod reasons;
 pub mod revisions;
 pub(in crate::controllers) mod selecting;
 
@@ -30,6 +31,7 @@ use crate::controllers::replication::ReplicationControllers;
 use crate::controllers::statefulset::StatefulSets;
 use crate::controllers::workload::failures::Failures;
 use crate::controllers::workload::readiness::Readiness;
+use crate::decision::Because;
 use crate::pages::Page;
 use crate::program::Revision;
 use crate::time::{Instant, Now};
@@ -199,17 +201,19 @@ pub struct New {
     pub owned: bool,
     /// What is told once it is made. If its name is drawn, that is told in any case.
     pub told: Option<Told>,
+    /// Why.
+    pub because: Because,
 }
 
 impl New {
     /// An object that says its name itself, made in silence.
-    pub fn given(object: Object) -> Self {
-        New { object, name: Naming::Given, owned: true, told: None }
+    pub fn given(object: Object, because: Because) -> Self {
+        New { object, name: Naming::Given, owned: true, told: None, because }
     }
 
     /// An object whose name is drawn for this purpose.
-    pub fn drawn(object: Object, purpose: impl Into<String>) -> Self {
-        New { name: Naming::Drawn(purpose.into()), ..New::given(object) }
+    pub fn drawn(object: Object, purpose: impl Into<String>, because: Because) -> Self {
+        New { name: Naming::Drawn(purpose.into()), ..New::given(object, because) }
     }
 }
 
@@ -234,18 +238,20 @@ pub struct Victim {
     pub uid: String,
     /// What is told once that is under way.
     pub told: Option<Told>,
+    /// Why.
+    pub because: Because,
 }
 
 impl Victim {
     /// This object, in silence.
-    pub fn of(object: &Object) -> Self {
-        Victim { key: object.key(), uid: object.meta().uid.clone(), told: None }
+    pub fn of(object: &Object, because: Because) -> Self {
+        Victim { key: object.key(), uid: object.meta().uid.clone(), told: None, because }
     }
 
     /// This pod; its owner tells that it is deleted.
-    pub fn of_pod(pod: &ObjectMeta) -> Self {
+    pub fn of_pod(pod: &ObjectMeta, because: Because) -> Self {
         let told = Told::normal("SuccessfulDelete", format!("Deleted pod: {}", pod.name));
-        Victim { key: Key::new(Kind::Pod, &pod.namespace, &pod.name), uid: pod.uid.clone(), told: Some(told) }
+        Victim { key: Key::new(Kind::Pod, &pod.namespace, &pod.name), uid: pod.uid.clone(), told: Some(told), because }
     }
 }
 
@@ -256,6 +262,8 @@ pub struct Changed {
     pub object: Object,
     /// What is told once it is so.
     pub told: Option<Told>,
+    /// Why, if that matters to anybody.
+    pub because: Option<Because>,
 }
 
 /// Something that people are told of an owner.
@@ -290,5 +298,6 @@ pub fn pages() -> Vec<Page> {
                  owner as its controller, and of each in its namespace that has none.",
             )
             .decides(&claim::CLAIM),
+        reasons::page(),
     ]
 }

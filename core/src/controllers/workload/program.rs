@@ -10,8 +10,10 @@ use crate::client::{Calls, Change, Deadlines, Expectations, Informer, Queue, RET
 use crate::controllers::workload::claim::{self, Action};
 use crate::controllers::workload::failures::Failures;
 use crate::controllers::workload::readiness::Readiness;
+use crate::controllers::workload::reasons;
 use crate::controllers::workload::selecting::Selecting;
 use crate::controllers::workload::{Changed, Naming, New, Plan, Scene, Told, Victim, Views, Workload};
+use crate::decision::{Because, Decision};
 use crate::program::{Answer, DeleteOptions, Effects, Input, Level, Part, Program, Query, Revision, Verb};
 use crate::time::{Duration, Instant, Now};
 use serde::{Deserialize, Serialize};
@@ -175,6 +177,27 @@ impl Asked {
             | Asked::Confirm { owner, .. }
             | Asked::Compare { owner, .. }
             | Asked::Release { owner } => owner,
+        }
+    }
+}
+
+/// What a plan decided about which objects.
+#[derive(Default)]
+struct Decided(Vec<(Because, Vec<Key>)>);
+
+impl Decided {
+    fn add(&mut self, because: Because, about: Key) {
+        match self.0.iter_mut().find(|(known, _)| *known == because) {
+            Some((_, all)) => all.push(about),
+            None => self.0.push((because, vec![about])),
+        }
+    }
+
+    /// Tells it: all of it was done for one owner.
+    fn tell(self, owner: &Key, out: &mut Effects) {
+        for (because, about) in self.0 {
+            let sake = Some(owner.clone()).filter(|owner| !about.contains(owner));
+            out.decided(Level::Debug, Decision { about, sake, because });
         }
     }
 }
@@ -524,6 +547,8 @@ impl WorkloadController {
                 sometimes!(CreateRefused);
                 let message = format!("Error creating: {status}");
                 recorder.tell(now, &object, Tone::Warning, "FailedCreate", message, out);
+                let refused = reasons::REFUSED.because().as_seen(&*status.message);
+                out.decided(Level::Debug, Decision::about(owner.clone(), refused));
                 care.refused = Some(status.message.clone());
                 fail(&mut care.creation);
             }
@@ -753,9 +778,14 @@ impl WorkloadController {
         if !plan.create.is_empty() {
             self.create(now, key, owner, plan.create, plan.create_after, out);
         }
+        let mut decided = Decided::default();
         for victim in plan.delete.into_iter().take(BURST) {
-            self.delete(now, key, victim, out);
+            let (because, of) = (victim.because.clone(), victim.key.clone());
+            if self.delete(now, key, victim, out) {
+                decided.add(because, of);
+            }
         }
+        decided.tell(key, out);
     }
 
     /// Adopts and releases, among the objects that have changed.
@@ -765,10 +795,11 @@ impl WorkloadController {
         if let Some(turn) = care.claiming.waits_until(now.mono).filter(|_| !care.unclaimed.is_empty()) {
             return self.queue.set_if_earlier(key.clone(), turn);
         }
-        let mut adopted = Vec::new();
+        let (mut adopted, mut decided) = (Vec::new(), Decided::default());
         for child in take(&mut care.unclaimed) {
             let Some(body) = self.views.object(&child) else { continue };
-            match claim::standing(owner.meta(), &selector, body) {
+            let (action, row) = claim::standing(owner.meta(), &selector, body);
+            match action {
                 Action::Keep | Action::Ignore => continue,
                 Action::Adopt if !workload.may_adopt(owner, body) => continue,
                 Action::Adopt => adopted.push((child.clone(), body.revision())),
@@ -780,8 +811,10 @@ impl WorkloadController {
                     self.calls.call(now, asked, owned_by(body, &owners), out);
                 }
             }
+            decided.add(Because::of(&claim::CLAIM, row), child.clone());
             self.claims.expect(key, child);
         }
+        decided.tell(key, out);
         if !adopted.is_empty() {
             // The view of the owner may be behind: an orphan that it has let go must not be given back to it.
             let asked = Asked::MayAdopt { owner: key.clone(), children: adopted };
@@ -811,7 +844,8 @@ impl WorkloadController {
         }
         care.made.retain(|child, _| self.views.object(child).is_none());
         let mut chosen: BTreeSet<Key> = BTreeSet::new();
-        for New { mut object, name, owned, mut told } in new.into_iter().take(BURST) {
+        let mut decided = Decided::default();
+        for New { mut object, name, owned, mut told, because } in new.into_iter().take(BURST) {
             if let Naming::Drawn(purpose) | Naming::Unsaid(purpose) = &name {
                 // A name that was freed since is not taken before one that may be in use already.
                 let unsure = care.made.iter().find(|(child, of)| **of == name && !chosen.contains(child));
@@ -835,12 +869,14 @@ impl WorkloadController {
                 }
             });
             let child = object.key();
+            decided.add(because, child.clone());
             chosen.insert(child.clone());
             care.made.insert(child.clone(), name);
             self.creations.expect(key, child.clone());
             let asked = Asked::Create { owner: key.clone(), owner_uid: owner.meta().uid.clone(), child, told };
             self.calls.call(now, asked, Verb::Create { object }, out);
         }
+        decided.tell(key, out);
     }
 
     /// Changes objects, if none of an earlier time is refused still.
@@ -849,22 +885,28 @@ impl WorkloadController {
         if let Some(turn) = care.changing.waits_until(now.mono).filter(|_| !changes.is_empty()) {
             return self.queue.set_if_earlier(key.clone(), turn);
         }
-        for Changed { object, told } in changes {
+        let mut decided = Decided::default();
+        for Changed { object, told, because } in changes {
+            because.into_iter().for_each(|because| decided.add(because, object.key()));
             self.changes.expect(key, object.key());
             let owner_uid = care.uid.clone();
             let asked = Asked::Change { owner: key.clone(), owner_uid, object: object.key(), told };
             self.calls.call(now, asked, Verb::Update { object, part: Part::Main }, out);
         }
+        decided.tell(key, out);
     }
 
-    /// Deletes an object, unless that is under way.
-    fn delete(&mut self, now: Now, key: &Key, victim: Victim, out: &mut Effects) {
+    /// Deletes an object, unless that is under way or has to wait. Whether it was asked for.
+    fn delete(&mut self, now: Now, key: &Key, victim: Victim, out: &mut Effects) -> bool {
         if let Some(turn) = self.care.get(key).and_then(|care| care.deletion.waits_until(now.mono)) {
-            return self.queue.set_if_earlier(key.clone(), turn);
+            self.queue.set_if_earlier(key.clone(), turn);
+            return false;
         }
-        if !self.deletions.has(key, &victim.uid) {
+        let is_new = !self.deletions.has(key, &victim.uid);
+        if is_new {
             self.ask_to_delete(now, key, victim, out);
         }
+        is_new
     }
 
     /// Asks again for the deletions of which it is not known whether they were carried out.

@@ -7,6 +7,7 @@ use crate::api::names::hash_word;
 use crate::api::object::{Key, Object};
 use crate::api::pod::PodTemplateSpec;
 use crate::api::statefulset::ControllerRevision;
+use crate::controllers::workload::reasons::{HISTORY, TEMPLATE};
 use crate::controllers::workload::{Changed, New, Plan, Scene, Victim};
 use serde_json::{Value, json};
 
@@ -44,7 +45,7 @@ impl<'a> Revisions<'a> {
                 let mut object = (*object).clone();
                 let number = ControllerRevision { revision: next, ..one.clone() };
                 object.edit_plain(|rest| rest.insert("revision".into(), number.revision.into()));
-                plan.change.push(Changed { object, told: None });
+                plan.change.push(Changed { object, told: None, because: Some(TEMPLATE.because()) });
                 revisions.is_settled = false;
             }
             return revisions;
@@ -63,7 +64,7 @@ impl<'a> Revisions<'a> {
         labels.insert(HASH.into(), hash);
         let object = json!({"metadata": {"name": revisions.newest, "labels": labels}, "data": data, "revision": next});
         if let Ok(object) = Object::from_value(Kind::ControllerRevision, object) {
-            plan.create.push(New::given(object));
+            plan.create.push(New::given(object, TEMPLATE.because()));
         }
         revisions
     }
@@ -83,7 +84,7 @@ impl<'a> Revisions<'a> {
         });
         let unused: Vec<&Object> = unused.map(|(object, _)| *object).collect();
         let many = unused.len().saturating_sub(limit);
-        plan.delete.extend(unused.into_iter().take(many).map(Victim::of));
+        plan.delete.extend(unused.into_iter().take(many).map(|one| Victim::of(one, HISTORY.because())));
     }
 }
 

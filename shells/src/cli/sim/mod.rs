@@ -13,6 +13,7 @@ mod replay;
 mod report;
 mod run;
 mod shrink;
+mod why;
 
 use crate::panics;
 use clap::{Args, Subcommand};
@@ -53,6 +54,9 @@ pub enum Sim {
     /// Run again, and print or write every event
     #[command(after_help = "Example:\n  miniku sim replay --scenario node-death --seed 7 --until 30s")]
     Replay(replay::ReplayArgs),
+    /// Tell which decisions led to an object, or where pods would go
+    #[command(after_help = "Example:\n  miniku sim why node/node-1 --scenario node-death --until 60s")]
+    Why(why::WhyArgs),
     /// Show where two traces part
     #[command(after_help = "Example:\n  miniku sim diff before.trace after.trace")]
     Diff(diff::DiffArgs),
@@ -91,6 +95,7 @@ pub fn main(args: SimArgs) -> ExitCode {
         Sim::Run(args) => run::run(&args),
         Sim::Explore(args) => explore::run(&args),
         Sim::Replay(args) => replay::run(&args),
+        Sim::Why(args) => why::run(&args),
         Sim::Diff(args) => diff::run(&args),
         Sim::Shrink(args) => shrink::run(&args),
         Sim::Report(args) => report::run(&args),

@@ -1,0 +1,159 @@
+//! Pods that have to go for a more important one: who they are, that they are told why, and that they are asked to.
+//!
+//! [`preempt`] decides who. Each is first told by a condition, then deleted in its own grace period. Until the view shows
+//! that they are gone, the pod that they go for waits.
+
+use super::{Ask, Counted, RETRY, Scheduler, Stage};
+use crate::api::meta::Time;
+use crate::api::object::Key;
+use crate::api::pod::{Pod, PodCondition};
+use crate::client::events::Tone;
+use crate::decision::{Because, Decision};
+use crate::program::{Answer, DeleteOptions, Effects, Level, Part, Verb};
+use crate::scheduler::filters::Unschedulable;
+use crate::scheduler::nodes::NodeIndex;
+use crate::scheduler::preemption::{Preemption, Victim, preempt};
+use crate::time::Now;
+use std::sync::Arc;
+
+impl Scheduler {
+    /// Looks for pods that could go for one that no node takes, asks them to, and keeps their room for it.
+    pub(super) fn preempt_for(&mut self, now: Now, key: &Key, why: &mut Unschedulable, out: &mut Effects) {
+        let pod = &self.pending[key];
+        let facts = pod.facts.clone();
+        if !facts.preempts && !planted!(NeverPreempts) {
+            why.preemption = "preemption: not eligible due to preemptionPolicy=Never.".into();
+            return;
+        }
+        let (kin, nominated, uid) = (pod.kin(), pod.nominated.clone(), pod.uid.clone());
+        // Some are on their way out already, or were asked to go.
+        let there = |(victim, uid): (&Key, &Arc<str>)| {
+            self.pods.get::<Pod>(victim).is_some_and(|pod| *pod.metadata.uid == **uid)
+        };
+        let waits = nominated.as_ref().is_some_and(|node| {
+            let leaving = |one: &Victim| one.leaving && one.facts.priority < facts.priority;
+            pod.victims.iter().any(there) || self.on_node(node).iter().any(leaving)
+        });
+        if waits {
+            why.preemption = "preemption: not eligible due to a terminating pod on the nominated node.".into();
+            return;
+        }
+        // What was kept for the pod itself does not stand in its way.
+        self.give_up_nomination(key);
+        self.stand(kin);
+        let mut standing = self.kin.get_mut(&kin).and_then(|kin| kin.standing.take()).expect("it was made just now");
+        let pods = |at: NodeIndex| self.on_node(self.nodes.name(at));
+        let found = preempt(&mut standing, &self.nodes, &pods, &self.budgets);
+        if let Some(kin) = self.kin.get_mut(&kin) {
+            kin.standing = Some(standing);
+        }
+        match found {
+            Ok(Preemption { node, victims }) => {
+                sometimes!(Preempted);
+                let node = self.nodes.name(node).clone();
+                self.make_way(&node, &facts);
+                self.nodes.nominate(&node, key, &uid, &facts);
+                if let Some(pod) = self.pending.get_mut(key) {
+                    pod.nominated = Some(node.clone());
+                }
+                for victim in victims {
+                    self.condemn(now, key, victim, out);
+                }
+            }
+            Err(told) => why.preemption = told,
+        }
+    }
+    /// Who is on a node, as the view shows it.
+    fn on_node(&self, node: &str) -> Vec<Victim> {
+        let all = self.on.get(node).into_iter().flatten();
+        let victim = |(key, (facts, leaving)): (&Key, &Counted)| {
+            let pod = self.pods.get::<Pod>(key)?;
+            Some(Victim {
+                key: key.clone(),
+                uid: pod.metadata.uid.as_str().into(),
+                labels: pod.metadata.labels.clone(),
+                started: pod.status.start_time,
+                leaving: *leaving,
+                facts: facts.clone(),
+            })
+        };
+        all.filter_map(victim).collect()
+    }
+
+    /// A pod has to go from a node for another: first it is told why.
+    ///
+    /// Source: Kubernetes documentation, "Disruptions", pod disruption conditions.
+    fn condemn(&mut self, now: Now, key: &Key, victim: Victim, out: &mut Effects) {
+        let Victim { key: of, uid, .. } = victim;
+        let Some(object) = self.pods.object(&of).filter(|object| *object.meta().uid == *uid) else { return };
+        out.log(Level::Info, format!("scheduler: pod {} has to go for pod {}", of.name, key.name));
+        let because = Because::new("scheduler_preemption", "victim", "a more important pod needs its room");
+        out.decided(Level::Debug, Decision::about(of.clone(), because).for_sake_of(key.clone()));
+        let condition = PodCondition {
+            kind: "DisruptionTarget".into(),
+            status: "True".into(),
+            reason: "PreemptionByScheduler".into(),
+            message: format!("{}: preempting to accommodate a higher priority pod", self.options.name),
+            last_transition_time: Some(Time::of(now.wall)),
+            ..PodCondition::default()
+        };
+        let object = object.with(|pod: &mut Pod| {
+            pod.status.conditions.retain(|one| one.kind != condition.kind);
+            pod.status.conditions.push(condition);
+        });
+        if let Some(pod) = self.pending.get_mut(key) {
+            pod.victims.insert(of.clone(), uid.clone());
+        }
+        let ask = Ask::Condemn { key: key.clone(), victim: of, uid };
+        self.open += 1;
+        self.calls.call(now, ask, Verb::Update { object, part: Part::Status }, out);
+    }
+
+    /// It was told, or was not: then nothing is asked of it.
+    pub(super) fn condemned(
+        &mut self,
+        now: Now,
+        key: &Key,
+        victim: Key,
+        uid: &Arc<str>,
+        answer: &Answer,
+        out: &mut Effects,
+    ) {
+        // The pod that it should go for may be gone or bound.
+        let wanted = self.pending.get(key).is_some_and(|pod| pod.victims.get(&victim) == Some(uid));
+        if !wanted {
+            return;
+        }
+        if !matches!(answer, Answer::Object { .. }) {
+            return self.evicted(now, key, &victim, answer);
+        }
+        if let Some(object) = self.pods.object(&victim).cloned() {
+            let node = self.pods.get::<Pod>(&victim).and_then(Pod::node).unwrap_or_default().to_owned();
+            let of = self.pending.get(key).map(|pod| pod.uid.clone()).unwrap_or_default();
+            let message = format!("Preempted by pod {of} on node {node}");
+            self.recorder.tell(now, &object, Tone::Normal, "Preempted", message, out);
+        }
+        // The pod's own grace period: it may end in order.
+        let grace_seconds = if planted!(PreemptsAtOnce) { Some(0) } else { None };
+        let options = DeleteOptions { uid: Some(uid.to_string()), grace_seconds, ..DeleteOptions::default() };
+        self.open += 1;
+        let ask = Ask::Evict { key: key.clone(), victim: victim.clone() };
+        self.calls.call(now, ask, Verb::Delete { key: victim, options }, out);
+    }
+
+    /// It was asked to go. If that came to nothing, the pod it should go for is decided again after a delay.
+    pub(super) fn evicted(&mut self, now: Now, key: &Key, victim: &Key, answer: &Answer) {
+        let Some(pod) = self.pending.get_mut(key) else { return };
+        match answer {
+            // The view will show it.
+            Answer::Object { .. } | Answer::Removed(_) => {}
+            Answer::Refused(_) | Answer::Lost(_) | Answer::List { .. } | Answer::Watching => {
+                pod.victims.remove(victim);
+                pod.failures = pod.failures.saturating_add(1);
+                if let Stage::Parked = pod.stage {
+                    self.due.set_if_earlier(key.clone(), now.mono + RETRY.delay(pod.failures));
+                }
+            }
+        }
+    }
+}
