@@ -35,6 +35,16 @@ fn selects(term: &PodAffinityTerm, of: &Pod, other: &Pod) -> bool {
     plain && namespace && term.label_selector.as_ref().is_some_and(|labels| labels.matches(&other.metadata.labels))
 }
 
+/// Whether a pod may keep another away wherever it is. Terms that are not looked at here may.
+pub(super) fn repels(of: &Pod, other: &Pod) -> bool {
+    let terms = of.spec.affinity.as_ref().and_then(|affinity| affinity.pod_anti_affinity.as_ref());
+    let may = |term: &PodAffinityTerm| {
+        let wide = !term.namespaces.is_empty() || term.namespace_selector.is_some();
+        wide || !term.match_label_keys.is_empty() || !term.mismatch_label_keys.is_empty() || selects(term, of, other)
+    };
+    terms.is_some_and(|terms| terms.required.iter().any(may))
+}
+
 fn forbids(of: &Pod, other: &Pod, here: &Node, there: &Node) -> bool {
     let terms = of.spec.affinity.as_ref().and_then(|affinity| affinity.pod_anti_affinity.as_ref());
     let place = |node: &Node, key: &str| node.metadata.labels.get(key).cloned();

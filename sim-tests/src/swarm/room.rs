@@ -71,7 +71,8 @@ pub(super) fn place(dice: &Dice, app: &str, spec: &mut Value) {
         let mut toleration = json!({"key": KEPT_FOR[below("tolerated", 2) as usize], "operator": "Exists"});
         if below("for a time", 2) == 0 {
             toleration["effect"] = "NoExecute".into();
-            toleration["tolerationSeconds"] = below("seconds", 40).into();
+            // For less, it would be made, sent away and made again all the time, as in Kubernetes.
+            toleration["tolerationSeconds"] = (15 + below("seconds", 40)).into();
         }
         spec["tolerations"] = json!([toleration]);
     }

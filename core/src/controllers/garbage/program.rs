@@ -1184,10 +1184,9 @@ mod tests {
             assert_eq!(pods(&world), "a", "seed {seed}");
             let mut writes = world.take_writes();
             writes.sort();
-            let [b, c] = ["pods/default/b", "pods/default/c"];
-            let want = [format!("delete {b} by force"), format!("delete {c} by force")];
-            assert_eq!(writes[..2], want, "seed {seed}: {writes:?}");
-            assert_eq!(writes.len(), 4, "each has failed before: {writes:?}");
+            let told = ["Status pods/default/b", "Status pods/default/c"];
+            let removed = ["delete pods/default/b by force", "delete pods/default/c by force"];
+            assert_eq!(writes, [told, removed].concat(), "seed {seed}: each has failed first");
         }
     }
 
