@@ -6,8 +6,8 @@ use crate::api::object::{Object, Resource};
 use crate::client::Ids;
 use crate::program::{Effect, Effects, Part, Verb};
 use crate::rng::Draw;
-use crate::time::Now;
-use std::collections::BTreeMap;
+use crate::time::{Duration, Instant, Now};
+use std::collections::{BTreeMap, VecDeque};
 
 /// Writes events for one program. What it writes is never waited for: a lost event is lost.
 #[derive(Debug)]
@@ -19,11 +19,51 @@ pub struct EventRecorder {
     named_at: i64,
     /// Events told before, by what they say; the oldest are forgotten.
     told: BTreeMap<u64, Event>,
-    order: std::collections::VecDeque<u64>,
+    order: VecDeque<u64>,
+    /// How many more events about an object are written, by its uid; the oldest are forgotten.
+    allowances: BTreeMap<String, Allowance>,
+    allowed: VecDeque<String>,
 }
 
-/// How many different events are remembered, so that a repetition is counted.
+/// How many different events are remembered, so that a repetition is counted; and how many objects.
 const REMEMBERED: usize = 1024;
+
+/// So many events about one object are written in a row. Ten thousand pods are not told of their set one by one.
+///
+/// Source: client-go, `tools/record`, `defaultSpamBurst`.
+const BURST: u32 = 25;
+
+/// After this time one more is written.
+///
+/// Source: client-go, `tools/record`, `defaultSpamQPS`.
+const ONE_MORE: Duration = Duration::from_secs(300);
+
+/// How many more events are written about one object.
+#[derive(Debug)]
+struct Allowance {
+    left: u32,
+    /// Up to when what was gained is in it.
+    counted: Instant,
+}
+
+impl Allowance {
+    fn full(now: Instant) -> Self {
+        Allowance { left: BURST, counted: now }
+    }
+
+    /// Takes one, if there is one.
+    fn take(&mut self, now: Instant) -> bool {
+        while self.left < BURST && self.counted + ONE_MORE <= now {
+            (self.left, self.counted) = (self.left + 1, self.counted + ONE_MORE);
+        }
+        if self.left == BURST {
+            self.counted = now;
+        }
+        let some = self.left > 0;
+        self.left -= u32::from(some);
+        some
+    }
+}
 
 /// So many nanoseconds are one in the name of an event.
 const WHO: i64 = 0x100;
@@ -46,11 +86,14 @@ impl EventRecorder {
             ids: Ids::in_space(space),
             named_at: 0,
             told: BTreeMap::new(),
-            order: std::collections::VecDeque::new(),
+            order: VecDeque::new(),
+            allowances: BTreeMap::new(),
+            allowed: VecDeque::new(),
         }
     }
 
-    /// Tells something about an object. The same thing told again raises the count of the first event.
+    /// Tells something about an object. The same thing told again raises the count of the first event. Of very many events
+    /// about one object only the first are written.
     pub fn tell(
         &mut self,
         now: Now,
@@ -101,8 +144,28 @@ impl EventRecorder {
                 self.told.remove(&oldest);
             }
         }
+        if !self.allows(now, &meta.uid) {
+            return;
+        }
         let object = self.told[&id].clone().into_object();
         out.push(Effect::Call { call: self.ids.draw(), request: Verb::Update { object, part: Part::Main }.into() });
+    }
+
+    /// Whether one more event about the object of this uid is written.
+    fn allows(&mut self, now: Now, uid: &str) -> bool {
+        if let Some(allowance) = self.allowances.get_mut(uid) {
+            return allowance.take(now.mono);
+        }
+        let mut allowance = Allowance::full(now.mono);
+        let allows = allowance.take(now.mono);
+        self.allowances.insert(uid.into(), allowance);
+        self.allowed.push_back(uid.into());
+        if self.allowed.len() > REMEMBERED
+            && let Some(oldest) = self.allowed.pop_front()
+        {
+            self.allowances.remove(&oldest);
+        }
+        allows
     }
 
     /// A name for a new event about an object of this name: the time in nanoseconds, so that names are in the order of time,
@@ -122,7 +185,7 @@ impl EventRecorder {
 mod tests {
     use super::*;
     use crate::api::kinds::Kind;
-    use crate::time::{Duration, Wall};
+    use crate::time::Wall;
 
     /// The names under which events are written that say this, each some nanoseconds after the one before.
     fn names(recorder: &mut EventRecorder, said: &[(u64, &str)]) -> Vec<String> {
@@ -158,5 +221,23 @@ mod tests {
         for (component, host) in [("kubelet", "n2"), ("default-scheduler", "")] {
             assert_ne!(names(&mut EventRecorder::new(component, host, 1), &[(0, "a")])[0], told[0]);
         }
+    }
+    #[test]
+    fn of_very_many_about_one_object_the_first_are_written() {
+        let mut recorder = EventRecorder::new("replicaset-controller", "", 1);
+        let mut now = Now { wall: Wall::from_secs(1_790_000_000), ..Now::default() };
+        let mut written = |now: Now, uid: &str, many: u32| {
+            let about = Object::empty(Kind::ReplicaSet).with_meta(|meta| meta.uid = uid.into());
+            let mut out = Effects::default();
+            for nth in 0..many {
+                recorder.tell(now, &about, Tone::Normal, "Said", format!("{nth} at {:?}", now.mono), &mut out);
+            }
+            out.list.len()
+        };
+        assert_eq!((written(now, "a", 1000), written(now, "b", 7)), (25, 7));
+        now.mono = now.mono + Duration::from_secs(700);
+        assert_eq!((written(now, "a", 1000), written(now, "b", 1000)), (2, 20));
+        now.mono = now.mono + Duration::from_secs(100_000);
+        assert_eq!(written(now, "a", 1000), 25);
     }
 }

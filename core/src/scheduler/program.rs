@@ -5,7 +5,7 @@
 //! What changes in a view changes the sums of one node. Pods that are alike are [`Kin`]: what the nodes say to them is
 //! kept from one to the next, and of those that wait one asks for all. See the neighbours for what is decided.
 //!
-//! Below: [`answers`] of calls, [`victims`] that have to go for others, [`nominations`] of nodes that others leave.
+//! Below: `answers` to its calls, `victims` that have to go for others, `nominations` of nodes that others leave.
 
 mod answers;
 mod nominations;

@@ -6,7 +6,7 @@
 use super::filters::Unschedulable;
 use super::nodes::{NodeIndex, Nodes};
 use super::scores::{self, ROWS};
-use super::standing::Standing;
+use super::standing::{Standing, TAKES};
 use crate::pages::Page;
 use crate::rng::Draw;
 use serde::{Deserialize, Serialize};
@@ -232,20 +232,31 @@ pub struct Turn<'a> {
 /// ```
 pub fn pick(turn: &Turn, standing: &Standing, nodes: &Nodes) -> Result<NodeIndex, Unschedulable> {
     let chosen = if standing.is_plain() {
-        let takes = |at: &NodeIndex| standing.takes(nodes, *at);
-        // Nodes come in the order of their names, and of equals the first is taken: every rank ends in the name.
-        let all = || nodes.order().iter().copied().filter(takes);
         match turn.strategy {
             Strategy::LeastAllocated | Strategy::MostAllocated | Strategy::RequestedToCapacity(_) => {
-                all().min_by_key(|at| (Reverse(standing.row(*at).load), crowd(turn, standing, *at)))
+                first_that_takes(standing, nodes, |at| (Reverse(standing.row(at).load), crowd(turn, standing, at)))
             }
-            Strategy::RoundRobin => nodes.order_after(turn.last).find(takes),
-            Strategy::Random => all().min_by_key(|at| Reverse(draw(turn, nodes, *at))),
+            Strategy::RoundRobin => nodes.order_after(turn.last).find(|at| standing.takes(nodes, *at)),
+            Strategy::Random => first_that_takes(standing, nodes, |at| Reverse(draw(turn, nodes, at))),
         }
     } else {
         among_the_best(turn, standing, nodes, &scored(standing, nodes))
     };
     chosen.ok_or_else(|| Unschedulable::explain(standing, nodes))
+}
+
+/// Of the nodes that take a pod the one with the lowest rank. Nodes come in the order of their names, and of equals the
+/// first is taken: every rank ends in the name.
+fn first_that_takes<R: Ord>(standing: &Standing, nodes: &Nodes, rank: impl Fn(NodeIndex) -> R) -> Option<NodeIndex> {
+    let mut best: Option<(R, NodeIndex)> = None;
+    for at in nodes.order().iter().copied().filter(|at| standing.row(*at).refused == TAKES) {
+        let rank = rank(at);
+        // What pods in other places say costs more than a rank, so only those are asked about that would be better.
+        if best.as_ref().is_none_or(|(best, _)| rank < *best) && standing.takes(nodes, at) {
+            best = Some((rank, at));
+        }
+    }
+    best.map(|(_, at)| at)
 }
 
 /// The scores of all nodes that take a pod, in the order of their names.

@@ -41,6 +41,11 @@ impl Workload for DaemonSets {
         plan::plan(scene)
     }
 
+    /// Each node, whether it has a pod or not.
+    fn looks_at(&self, children: usize, views: &Views) -> usize {
+        children + views.count(Kind::Node)
+    }
+
     /// All of them, if the node may fit otherwise than before.
     fn reached(&self, old: Option<&Object>, new: Option<&Object>, views: &Views) -> Vec<Key> {
         let looked_at = |node: &Object| {

@@ -14,6 +14,7 @@ mod tests;
 
 use crate::api::kinds::Kind;
 use crate::api::object::{Key, Object};
+use crate::api::pod::Pod;
 use crate::controllers::workload::{Plan, Scene, Views, Workload};
 use crate::pages::Page;
 
@@ -43,13 +44,16 @@ impl Workload for Deployments {
         plan::plan(scene)
     }
 
+    /// Where a pod comes or ends: those of other templates may have to be gone first.
     fn reached(&self, old: Option<&Object>, new: Option<&Object>, views: &Views) -> Vec<Key> {
         let owner = |object: &Object, kind: Kind| {
             let by = object.meta().controller().filter(|by| by.kind == kind.row().name)?;
             Some(Key::new(kind, &object.meta().namespace, &by.name))
         };
         let of = |pod: &Object| owner(views.object(&owner(pod, Kind::ReplicaSet)?)?, Kind::Deployment);
-        old.into_iter().chain(new).filter_map(of).collect()
+        let living = |pod: &&Object| pod.get::<Pod>().is_some_and(|pod| !pod.status.phase.is_final());
+        let (before, after) = (old.filter(living).and_then(of), new.filter(living).and_then(of));
+        if before == after { Vec::new() } else { before.into_iter().chain(after).collect() }
     }
 }
 

@@ -64,21 +64,26 @@ fn counted(
     active: &[&Pod],
     refused: Option<&str>,
 ) -> (ReplicaSetStatus, Option<Duration>) {
-    let count =
-        |test: &dyn Fn(&Pod) -> bool| i32::try_from(active.iter().filter(|pod| test(pod)).count()).unwrap_or(i32::MAX);
-    let some = |count: i32| (count > 0).then_some(count);
     let min_ready = Duration::from_secs(u64::try_from(set.spec.min_ready_seconds.unwrap_or(0)).unwrap_or(0));
-    let waits = |pod: &Pod| {
-        let ready_for = scene.readiness.ready_for(scene.now, pod)?;
-        Some(min_ready.saturating_sub(ready_for)).filter(|left| !left.is_zero())
-    };
     let labels = &set.spec.template.metadata.labels;
-    let has_all = |pod: &Pod| labels.iter().all(|(key, value)| pod.metadata.labels.get(key) == Some(value));
+    let (mut labeled, mut ready, mut available, mut look_again) = (0, 0, 0, None::<Duration>);
+    for pod in active {
+        labeled += usize::from(labels.iter().all(|(key, value)| pod.metadata.labels.get(key) == Some(value)));
+        let is_ready = pod.is_ready();
+        ready += usize::from(is_ready);
+        let ready_for = scene.readiness.ready_for(scene.now, pod);
+        match ready_for.map(|ready_for| min_ready.saturating_sub(ready_for)).filter(|left| !left.is_zero()) {
+            Some(left) => look_again = Some(look_again.map_or(left, |earlier| earlier.min(left))),
+            None => available += usize::from(is_ready || planted!(AvailableTooEarly)),
+        }
+    }
+    let count = |pods: usize| i32::try_from(pods).unwrap_or(i32::MAX);
+    let some = |pods: usize| (pods > 0).then_some(count(pods));
     let mut status = ReplicaSetStatus {
-        replicas: count(&|_| true),
-        fully_labeled_replicas: some(count(&has_all)),
-        ready_replicas: some(count(&Pod::is_ready)),
-        available_replicas: some(count(&|pod| (pod.is_ready() || planted!(AvailableTooEarly)) && waits(pod).is_none())),
+        replicas: count(active.len()),
+        fully_labeled_replicas: some(labeled),
+        ready_replicas: some(ready),
+        available_replicas: some(available),
         observed_generation: set.metadata.generation,
         conditions: set.status.conditions.clone(),
         rest: set.status.rest.clone(),
@@ -100,6 +105,5 @@ fn counted(
         // Source: Kubernetes, `pkg/controller/replicaset`, `calculateStatus`.
         (Some(_), Some(_)) | (None, None) => {}
     }
-    let look_again = active.iter().filter(|pod| pod.is_ready()).filter_map(|pod| waits(pod)).min();
     (status, look_again)
 }

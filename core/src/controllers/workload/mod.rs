@@ -75,6 +75,11 @@ pub trait Workload: fmt::Debug + Sync {
     /// What it wants. Called at each change of what it sees, and when it asked to look again.
     fn plan(&self, scene: &Scene<'_>) -> Plan;
 
+    /// How many objects its plan looks at, of an owner with so many children.
+    fn looks_at(&self, children: usize, _views: &Views) -> usize {
+        children
+    }
+
     /// Which owners have to look again because something changed that they see, and that is no child of theirs.
     fn reached(&self, _old: Option<&Object>, _new: Option<&Object>, _views: &Views) -> Vec<Key> {
         Vec::new()
@@ -103,6 +108,11 @@ impl Views {
     /// An object, if a view of its kind shows it.
     pub fn object(&self, key: &Key) -> Option<&Object> {
         self.of(key.kind)?.object(key)
+    }
+
+    /// How many objects of a kind there are.
+    pub fn count(&self, kind: Kind) -> usize {
+        self.of(kind).map_or(0, Informer::len)
     }
 
     /// All objects of a kind.
@@ -219,7 +229,7 @@ impl New {
 
 /// How a new object is called. A name is a function of what the object is for, so that one that is asked for twice is
 /// not made twice.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Naming {
     /// As it says itself.
     Given,

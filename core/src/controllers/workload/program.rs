@@ -38,6 +38,15 @@ pub const BURST: usize = 500;
 /// So long a view may be behind before the API server is asked: as a rule the news are on their way.
 const BEHIND: Duration = Duration::from_secs(1);
 
+/// How long an owner is not looked at again after its plan was made from so many objects: five microseconds for each,
+/// none for fewer than a hundred.
+///
+/// A plan costs what it looks at. Made anew at each change of each child, ten thousand children would cost a hundred
+/// million looks to start; so those of a large owner gather meanwhile. A look takes a fraction of a microsecond.
+fn pause(looked_at: usize) -> Duration {
+    Duration::from_micros(500 * u64::try_from(looked_at / 100).unwrap_or(u64::MAX / 500))
+}
+
 /// Brings each workload to what it wishes.
 ///
 /// One program for all kinds, so that each thing is seen once: with a view of all pods for each kind that makes pods,
@@ -103,6 +112,10 @@ struct Care {
     failures: Failures,
     /// The same by place, where that is counted.
     places: BTreeMap<String, Failures>,
+    /// Before this it is not looked at again, see [`pause`]; but at once when what it waits for has come.
+    rests_until: Instant,
+    /// When it was looked at last, it waited for something to be seen.
+    waits: bool,
 }
 
 /// Whether a child is as the view shows it.
@@ -692,7 +705,8 @@ impl WorkloadController {
 
         let Some(care) = self.care.get_mut(key) else { return };
         let own = self.views.owned_by(filed_under(&owner.meta().uid, &owner.meta().name));
-        let children = own.filter(|child| workload.children().contains(&child.kind())).collect();
+        let children: Vec<&Object> = own.filter(|child| workload.children().contains(&child.kind())).collect();
+        care.rests_until = now.mono + pause(workload.looks_at(children.len(), &self.views));
         let (refused, failures, places) = (care.refused.as_deref(), care.failures, &care.places);
         let (views, readiness) = (&self.views, &self.readiness);
         let compared = care.compared;
@@ -700,17 +714,15 @@ impl WorkloadController {
         let mut plan = workload.plan(&scene);
         let (status, tell, relies_on) = (plan.status.take(), take(&mut plan.tell), take(&mut plan.relies_on));
         // A child that still is to be claimed may be one of those that seem to be missing.
-        let settled = care.unclaimed.is_empty()
-            && self.creations.is_met(key)
-            && self.deletions.is_met(key)
-            && self.claims.is_met(key)
-            && self.changes.is_met(key);
+        let settled = care.unclaimed.is_empty() && !self.waits(key);
         if let Some(at) = plan.look_again {
             self.queue.set_if_earlier(key.clone(), at);
         }
         let compare = plan.compare;
         if settled && !owner.meta().is_deleting() {
-            if plan.create.is_empty() {
+            if plan.create.is_empty()
+                && let Some(care) = self.care.get_mut(key)
+            {
                 // Nothing is missing any more, so nothing is refused.
                 care.refused = None;
             }
@@ -722,6 +734,24 @@ impl WorkloadController {
         {
             self.write_status(now, key, &owner, status, tell, out);
         }
+        let waits = self.waits(key);
+        if let Some(care) = self.care.get_mut(key) {
+            care.waits = waits;
+        }
+    }
+
+    /// Whether something was asked for that no view shows yet.
+    fn waits(&self, key: &Key) -> bool {
+        !(self.creations.is_met(key)
+            && self.deletions.is_met(key)
+            && self.claims.is_met(key)
+            && self.changes.is_met(key))
+    }
+
+    /// Until when an owner rests, if it does: see [`pause`].
+    fn rests_until(&self, now: Now, key: &Key) -> Option<Instant> {
+        let care = self.care.get(key)?;
+        (care.rests_until > now.mono && (self.waits(key) || !care.waits)).then_some(care.rests_until)
     }
 
     /// Whether these children are as the views show them. Where a view is older than the owner, the API server is asked.
@@ -844,17 +874,28 @@ impl WorkloadController {
         }
         care.made.retain(|child, _| self.views.object(child).is_none());
         let mut chosen: BTreeSet<Key> = BTreeSet::new();
+        // Names that may be in use already, and how far the names drawn for a purpose were tried: of those before, none
+        // becomes free here.
+        let mut unsure: BTreeMap<Naming, BTreeSet<Key>> = BTreeMap::new();
+        for (child, naming) in &care.made {
+            unsure.entry(naming.clone()).or_default().insert(child.clone());
+        }
+        let mut tried: BTreeMap<(Kind, Naming), u64> = BTreeMap::new();
         let mut decided = Decided::default();
         for New { mut object, name, owned, mut told, because } in new.into_iter().take(BURST) {
             if let Naming::Drawn(purpose) | Naming::Unsaid(purpose) = &name {
                 // A name that was freed since is not taken before one that may be in use already.
-                let unsure = care.made.iter().find(|(child, of)| **of == name && !chosen.contains(child));
-                let taken = |child: &Key| {
-                    self.views.object(child).is_some() || chosen.contains(child) || care.made.contains_key(child)
-                };
-                let child = match unsure {
-                    Some((child, _)) => child.clone(),
-                    None => free_name(now, owner, object.kind(), &name, purpose, taken),
+                let child = match unsure.get_mut(&name).and_then(BTreeSet::pop_first) {
+                    Some(child) => child,
+                    None => {
+                        let taken = |child: &Key| {
+                            self.views.object(child).is_some()
+                                || chosen.contains(child)
+                                || care.made.contains_key(child)
+                        };
+                        let nth = tried.entry((object.kind(), name.clone())).or_default();
+                        free_name(now, owner, object.kind(), &name, purpose, nth, taken)
+                    }
                 };
                 object.edit_meta(|meta| meta.name = child.name.to_string());
                 told = told.or_else(|| {
@@ -964,13 +1005,15 @@ fn agrees(views: &Views, owner: &Object, kind: Kind, at: Revision, items: &[Obje
     items.iter().filter(own).all(is_shown) && views.owned_by(uid).filter(|child| child.kind() == kind).all(is_there)
 }
 
-/// The first name that is free, of those drawn for an owner's child with this purpose.
+/// The first name that is free, of those drawn for an owner's child with this purpose, from the `nth`; `nth` is the next
+/// one then.
 fn free_name(
     now: Now,
     owner: &Object,
     kind: Kind,
     naming: &Naming,
     purpose: &str,
+    nth: &mut u64,
     taken: impl Fn(&Key) -> bool,
 ) -> Key {
     let meta = owner.meta();
@@ -979,8 +1022,13 @@ fn free_name(
     let name = if is_said { with(&meta.name, "-") } else { meta.name.clone() };
     let seed = with(&meta.uid, "/");
     let first = if planted!(RandomNames) { now.mono.nanos() } else { 0 };
-    let mut keys = (first..).map(|nth| Key::new(kind, &meta.namespace, &names::child(&name, &seed, nth)));
-    keys.find(|key| !taken(key)).expect("there are more names than objects")
+    loop {
+        let key = Key::new(kind, &meta.namespace, &names::child(&name, &seed, first + *nth));
+        *nth += 1;
+        if !taken(&key) {
+            return key;
+        }
+    }
 }
 
 /// Gives an object these owners. On this revision only: the labels and owners that were looked at are those that are
@@ -1029,7 +1077,10 @@ impl Program for WorkloadController {
         // collected.
         if self.views.informers.iter().all(|(_, view)| view.is_connected()) {
             while let Some(key) = self.queue.pop_due(now.mono) {
-                self.sync(now, &key, out);
+                match self.rests_until(now, &key) {
+                    Some(until) => self.queue.set(key, until),
+                    None => self.sync(now, &key, out),
+                }
             }
             out.wake_at(self.queue.next());
             self.release_strays(now, out);
@@ -1164,6 +1215,40 @@ mod tests {
             let (call, _) = desk.take(Kind::ReplicaSet, |verb| matches!(verb, Verb::Get { .. })).unwrap();
             desk.answer(call, Answer::Object { object: live, created: false });
             assert_eq!(desk.take(Kind::Pod, |verb| matches!(verb, Verb::Merge { .. })).is_some(), adopts);
+        }
+    }
+
+    #[test]
+    fn what_changes_of_a_large_set_is_looked_at_together() {
+        for (replicas, together) in [(50, false), (300, true)] {
+            let mut desk = desk();
+            let pod = |nth: u64, revision: u64| {
+                first_pod(&set(replicas)).with_meta(|meta| {
+                    meta.name = names::child("web", "u", nth);
+                    meta.uid = format!("p{nth}");
+                    meta.resource_version = revision.to_string();
+                })
+            };
+            desk.list(Kind::ReplicaSet, vec![set(replicas)]);
+            let watch = desk.list(Kind::Pod, (0..replicas).map(|nth| pod(nth, 2)).collect());
+            desk.calls.clear();
+            // One goes, and another is asked for. Then one more goes, which is seen at once only in the small set.
+            for (nth, seen_at_once) in [(0, !together), (1, !together)] {
+                let event = WatchEvent::Deleted(pod(nth, 10 + nth));
+                desk.step(Input::Event { call: watch, event });
+                let created = desk.created();
+                assert_eq!(created.is_some(), seen_at_once, "{replicas}");
+                if !together {
+                    let (call, name) = created.unwrap();
+                    let made = pod(nth, 20 + nth).with_meta(|meta| meta.name = name);
+                    desk.answer(call, Answer::Object { object: made.clone(), created: true });
+                    desk.step(Input::Event { call: watch, event: WatchEvent::Added(made) });
+                }
+            }
+            desk.now.mono = desk.now.mono + pause(300);
+            desk.step(Input::Wake);
+            let later = std::iter::from_fn(|| desk.created()).count();
+            assert_eq!(later, if together { 2 } else { 0 });
         }
     }
 

@@ -38,6 +38,9 @@ impl Readiness {
     /// For how long a pod has been ready; none if it is not.
     pub fn ready_for(&self, now: Now, pod: &Pod) -> Option<Duration> {
         let said = now.wall.since(ready_since(pod)?);
+        if self.seen.is_empty() {
+            return Some(said);
+        }
         let key = Key::new(Pod::KIND, &pod.metadata.namespace, &pod.metadata.name);
         let seen = self.seen.get(&key).map(|since| now.mono.since(*since));
         Some(said.max(seen.unwrap_or_default()))
