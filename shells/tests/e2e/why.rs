@@ -26,7 +26,7 @@ fn what_ended_a_pod_is_told_and_recorded() {
             json!({"metadata": {"name": "once"}, "spec": {"restartPolicy": "OnFailure", "containers": [container]}});
         server.post(PODS, &pod).ok();
         let why = || server.cli("why pod/once");
-        // It crashed once and was started again: that is told after the back-off of ten seconds.
+        // It crashes, and is started again.
         until("its restart is told", || why().contains("container_action/retry"));
         let told = why();
         for part in [

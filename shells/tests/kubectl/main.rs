@@ -30,5 +30,5 @@ macro_rules! scenarios {
 }
 
 scenarios! {
-    admission apply apply_server auth autoscaling budget cluster crd create daemonset delete deployment describe diff discovery edit endpoints events explain get gzip job labels miniku miniku_access miniku_usage patch quota rbac rollout scale scheduling statefulset taints validation watch
+    admission apply apply_server auth autoscaling budget cluster crd create daemonset delete deployment describe diff discovery edit endpoints events explain get gzip job labels miniku miniku_access miniku_usage miniku_why patch quota rbac rollout scale scheduling statefulset taints validation watch
 }
