@@ -129,6 +129,7 @@ sites! {
     ForegroundReleased "a foreground deletion was over";
     Orphaned "a child was let go by its owner";
     NodeQuarantined "pods of a missing node were given time";
+    LostPodFailed "a pod that nobody looks after any more was said to have failed";
     LostPodRemoved "a pod of a node that does not exist was removed";
     NodeCameBack "a missing node was back before its pods were removed";
     NamespaceEmptied "what is in an ending namespace was deleted";

@@ -143,14 +143,16 @@ type Index = BTreeMap<Key, BTreeSet<Place>>;
 pub struct Journal {
     noted: BTreeMap<Place, Noted>,
     next: u64,
+    /// How many objects the decisions are about, counted for each.
+    size: usize,
     about: Index,
     /// Those that were made for its sake.
     sake: Index,
     forgotten: bool,
 }
 
-/// So many decisions are kept in all.
-const KEPT: usize = 20_000;
+/// So many decisions are kept in all; one about many objects counts as many.
+const KEPT: usize = 16_000;
 /// Of them so many about one object, or for its sake.
 const KEPT_EACH: usize = 100;
 /// Of these so many of its beginning: who made an object matters for as long as it is there.
@@ -179,9 +181,10 @@ impl Journal {
                 crowded.extend(all.iter().nth(KEPT_FIRST).copied());
             }
         }
+        self.size += decision.about.len();
         self.noted.insert(place, Noted { at, last, times, by, decision });
         crowded.into_iter().for_each(|place| self.forget(place));
-        while self.noted.len() > KEPT
+        while self.size > KEPT
             && let Some(oldest) = self.noted.keys().next().copied()
         {
             self.forget(oldest);
@@ -191,6 +194,7 @@ impl Journal {
     fn forget(&mut self, place: Place) {
         let Some(one) = self.noted.remove(&place) else { return };
         self.forgotten = true;
+        self.size -= one.decision.about.len();
         for (about, key) in concerned(&one.decision) {
             let index = if about { &mut self.about } else { &mut self.sake };
             let Some(all) = index.get_mut(key) else { continue };

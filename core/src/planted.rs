@@ -38,6 +38,12 @@ mod table {
         ReplicaSet,
         /// The DaemonSet controller.
         DaemonSet,
+        /// The StatefulSet controller.
+        StatefulSet,
+        /// The Job controller.
+        Job,
+        /// The CronJob controller.
+        CronJob,
         /// The node lifecycle controller.
         NodeLifecycle,
         /// The garbage collector.
@@ -100,9 +106,12 @@ mod table {
             ExpiredInSilence "expired-in-silence" by "S-watch", "a watch from a forgotten revision begins with what is remembered";
             BookmarkAhead "bookmark-ahead" by "S-watch" "S-durable", "a bookmark counts writes that are still on their way";
             CreateInEndingNamespace "create-in-ending-namespace" by "S-namespace", "objects can be made in a namespace that is being deleted";
+            EvictionUnseen "eviction-unseen" by "S-budget", "an eviction is granted by what was counted for another wish";
             EvictionNotCharged "eviction-not-charged" by "S-budget", "an eviction is granted without being written into its budget";
             QuotaUncharged "quota-uncharged" by "S-quota", "what is on its way to the disk does not count against quotas";
             QuotaNotTold "quota-not-told" by "L-stable", "a quota's status does not follow when something goes";
+            LimitsNotFilled "limits-not-filled" by "S-limit" "L-stable", "what a container does not say is not taken from its limit range";
+            LimitsNotChecked "limits-not-checked" by "S-limit", "who asks for more than a limit range allows gets it";
             FenceIgnored "fence-ignored" by "S-lease", "a write is admitted whatever became of the lease that it names";
             TermIgnored "term-ignored" by "S-lease", "a lease that its holder took again counts as the one it had";
             TakingNotAwaited "taking-not-awaited" by "S-lease", "a write is admitted while another's taking of the lease is on its way to the disk";
@@ -135,6 +144,7 @@ mod table {
             BindNotRetried "bind-not-retried" by "L-sched" "L-stable", "a refused bind is not followed by a decision";
             LeavesRoomTaken "leaves-room-taken" by "L-sched", "the room of a pod that goes while it is being bound is not given back";
             FinishedTakeRoom "finished-take-room" by "L-sched", "finished pods take room as long as they are kept";
+            UntaintUnnoticed "untaint-unnoticed" by "L-sched" "expected", "a pod that waits is not told that a taint is gone";
             UncordonUnnoticed "uncordon-unnoticed" by "L-sched", "a pod that waits is not told that a node is open again";
             IgnoresMemory "ignores-memory" by "S-fit", "requests of memory are not looked at";
             PriorityReversed "priority-reversed" by "L-sched", "the least important pod is decided first";
@@ -170,9 +180,23 @@ mod table {
         DaemonSet: {
             DaemonsIgnoreTaints "daemons-ignore-taints" by "S-daemon", "pods are made for nodes with taints that they do not tolerate";
             DaemonsAllAtOnce "daemons-all-at-once" by "S-daemon", "old pods are replaced on all nodes at once";
+            DaemonsStay "daemons-stay" by "L-stable" "expected", "pods stay on nodes that do not take them any more";
             DaemonsBesideLeaving "daemons-beside-leaving" by "S-daemon", "a pod is made while the one before it is leaving";
         }
+        StatefulSet: {
+            OrdinalsAtOnce "ordinals-at-once" by "S-ordinal", "pods that wait for one another are made without waiting";
+        }
+        Job: {
+            CountedWhileHeld "counted-while-held" by "S-job", "a pod that was noted becomes a number though it is held still";
+        }
+        CronJob: {
+            CronForgetsLast "cron-forgets-last" by "S-cron", "the last time is told by the jobs that are left alone";
+            CronMakesUp "cron-makes-up" by "S-cron" "expected", "each time that was missed has its job, one after the other";
+            CronMeets "cron-meets" by "S-cron", "Forbid and Replace are not looked at";
+            CronTooLate "cron-too-late" by "S-cron", "startingDeadlineSeconds is not looked at";
+        }
         NodeLifecycle: {
+            EvictsByForce "evicts-by-force" by "S-ordinal", "pods of silent nodes are removed at once, whether or not they still run";
             EvictsUnconfirmed "evicts-unconfirmed" by "S-evict", "a node is called silent without asking the API server for its lease";
             BrakeOff "brake-off" by "S-brake", "nodes are emptied at the same pace however many are silent";
             NodesClock "nodes-clock" by "S-evict", "the age of a lease is reckoned from the node's own clock";
@@ -190,6 +214,7 @@ mod table {
             NotSeenIsGone "not-seen-is-gone" by "S-owner", "an owner that the view does not show is taken to be gone";
             OneGoneIsEnough "one-gone-is-enough" by "S-owner", "an object goes with the first of its owners";
             ForegroundNotWaiting "foreground-not-waiting" by "S-final", "a foreground deletion does not wait for the children";
+            LostPodsNotFailed "lost-pods-not-failed" by "expected" "L-stable", "a pod that nobody looks after is removed, and never said to have ended";
             LostPodsKept "lost-pods-kept" by "L-stable", "pods of nodes that do not exist are left";
             NoQuarantine "no-quarantine" by "S-lost", "pods are removed as soon as the view lacks their node";
             StripsLiveOwners "strips-live-owners" by "S-owner", "with the owners that are gone an object forgets those that live";

@@ -311,6 +311,9 @@ pub struct DeleteOptions {
     /// An eviction: a pod is refused whose disruption budget is spent.
     #[serde(default)]
     pub eviction: bool,
+    /// Of an eviction: its budget is charged already. The API server says so to itself, and nobody else does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub granted: bool,
 }
 
 /// What becomes of the objects that a deleted one owns.

@@ -41,7 +41,9 @@ use crate::trace::Mode;
 use crate::truth::Truth;
 use crate::units;
 use crate::world::World;
+use miniku_core::api::job::Job;
 use miniku_core::api::kinds::Kind;
+use miniku_core::api::meta::ObjectMeta;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::{Pod, PodPhase};
@@ -232,7 +234,8 @@ const NODES_MAX: usize = 20_000;
 const STANDBYS_MAX: u32 = 8;
 
 /// Kinds whose pods can be meant by the name of their maker.
-const MAKERS: &[Kind] = &[Kind::ReplicaSet, Kind::Deployment, Kind::DaemonSet, Kind::Job];
+const MAKERS: &[Kind] =
+    &[Kind::ReplicaSet, Kind::Deployment, Kind::StatefulSet, Kind::DaemonSet, Kind::Job, Kind::CronJob];
 
 /// Nothing happens later than this.
 const LATEST: Duration = Duration::from_secs(366 * 24 * 3_600);
@@ -318,6 +321,9 @@ pub struct Expect {
     /// How nodes are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodes: Option<NodesAre>,
+    /// Which jobs there are, and how far they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<JobsAre>,
     /// Objects that are not there: `ReplicaSet/default/web`, `Node/node-1`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub absent: Vec<String>,
@@ -327,7 +333,7 @@ pub struct Expect {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct PodsAre {
-    /// Those that this replica set, deployment or job made, and that neither have finished nor are being deleted.
+    /// Those that this workload made, or what it made did, and that neither have finished nor are being deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub of: Option<String>,
     /// The one of this name.
@@ -339,6 +345,9 @@ pub struct PodsAre {
     /// So many of them are ready, with processes that really live on their node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub running: Option<usize>,
+    /// One of them at least is on this node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on: Option<String>,
     /// None of them is on this node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_on: Option<String>,
@@ -351,6 +360,30 @@ pub struct PodsAre {
     /// Their containers were restarted at least so often in all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restarts: Option<i32>,
+}
+
+/// Which jobs are meant, and what is true of them. All that is said must be so.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct JobsAre {
+    /// Those that this cron job made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
+    /// The one of this name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// There are so many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<usize>,
+    /// So many of them have not ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub active: Option<usize>,
+    /// So many of them have ended well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub complete: Option<usize>,
+    /// So many of their pods have succeeded, as they count them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub succeeded: Option<i64>,
 }
 
 /// Which nodes are meant, and what is true of them.
@@ -367,12 +400,14 @@ pub struct NodesAre {
 impl PodsAre {
     fn so(&self, truth: &Truth) -> bool {
         let chosen = |pod: &&Pod| match (&self.of, &self.name) {
-            (Some(set), _) => {
+            (Some(maker), _) => {
                 let by = pod.metadata.controller();
-                let above =
-                    by.and_then(|by| truth.object(&Key::new(Kind::ReplicaSet, &pod.metadata.namespace, &by.name)));
-                let above = above.and_then(|set| set.meta().controller());
-                by.into_iter().chain(above).any(|by| by.name == *set) && pod.is_active()
+                let made = by.and_then(|by| {
+                    let kind = Kind::named(&by.api_version, &by.kind)?;
+                    truth.object(&Key::new(kind, &pod.metadata.namespace, &by.name))
+                });
+                let above = made.and_then(|made| made.meta().controller());
+                by.into_iter().chain(above).any(|by| by.name == *maker) && pod.is_active()
             }
             (None, Some(name)) => pod.metadata.name == *name,
             (None, None) => true,
@@ -385,10 +420,33 @@ impl PodsAre {
         let restarts = |pod: &&Pod| pod.status.container_statuses.iter().map(|one| one.restart_count).sum::<i32>();
         self.count.is_none_or(|count| pods.len() == count)
             && self.running.is_none_or(|many| pods.iter().filter(|pod| truth.really_runs(pod)).count() == many)
+            && self.on.as_deref().is_none_or(|node| pods.iter().any(|pod| pod.node() == Some(node)))
             && self.not_on.as_deref().is_none_or(|node| pods.iter().all(|pod| pod.node() != Some(node)))
             && self.phase.is_none_or(|phase| !pods.is_empty() && pods.iter().all(|pod| pod.status.phase == phase))
             && (self.waiting.is_empty() || pods.iter().any(waits))
             && self.restarts.is_none_or(|many| pods.iter().map(restarts).sum::<i32>() >= many)
+    }
+}
+
+impl JobsAre {
+    fn so(&self, truth: &Truth) -> bool {
+        let start = Key::new(Kind::Job, "", "");
+        let all = truth.disk.objects().range(start..).take_while(|(key, _)| key.kind == Kind::Job);
+        let chosen = |meta: &ObjectMeta| match (&self.of, &self.name) {
+            (Some(cron), _) => meta.controller().is_some_and(|by| by.kind == "CronJob" && by.name == *cron),
+            (None, Some(name)) => meta.name == *name,
+            (None, None) => true,
+        };
+        let jobs: Vec<Job> =
+            all.filter(|(_, object)| chosen(object.meta())).filter_map(|(_, object)| object.read()).collect();
+        let succeeded = || jobs.iter().map(|job| i64::from(job.status.succeeded.unwrap_or(0))).sum::<i64>();
+        let is = |wanted: Option<usize>, so: fn(&Job) -> bool| {
+            wanted.is_none_or(|wanted| jobs.iter().filter(|job| so(job)).count() == wanted)
+        };
+        is(self.count, |_| true)
+            && is(self.active, |job| !job.is_over())
+            && is(self.complete, |job| job.is("Complete"))
+            && self.succeeded.is_none_or(|wanted| succeeded() == wanted)
     }
 }
 
@@ -559,8 +617,9 @@ impl Scenario {
         }
         for (nth, expect) in self.expect.iter().enumerate() {
             let wrong = |what: &str| Err((format!("expect[{nth}]"), what.to_owned()));
-            if expect.pods.is_none() && expect.nodes.is_none() && expect.absent.is_empty() {
-                return wrong("says nothing: pods, nodes or absent is missing");
+            let is_empty = expect.pods.is_none() && expect.nodes.is_none() && expect.jobs.is_none();
+            if is_empty && expect.absent.is_empty() {
+                return wrong("says nothing: pods, nodes, jobs or absent is missing");
             }
             if let Some(path) = expect.absent.iter().find(|path| key_of(path).is_none()) {
                 return wrong(&format!("absent: {path:?} is no KIND/NAMESPACE/NAME, nor KIND/NAME of a kind without"));
@@ -575,6 +634,15 @@ impl Scenario {
                 && !made.iter().any(|(kind, _, set)| MAKERS.contains(kind) && set == name)
             {
                 return wrong(&format!("pods.of: no ReplicaSet, Deployment or Job {name:?} is ever created"));
+            }
+            let is_made = |kind, name: &String| made.iter().any(|(of, _, one)| *of == kind && one == name);
+            if let Some(jobs) = &expect.jobs {
+                if let Some(cron) = jobs.of.as_ref().filter(|cron| !is_made(Kind::CronJob, cron)) {
+                    return wrong(&format!("jobs.of: no CronJob {cron:?} is ever created"));
+                }
+                if let Some(job) = jobs.name.as_ref().filter(|job| jobs.of.is_none() && !is_made(Kind::Job, job)) {
+                    return wrong(&format!("jobs.name: no Job {job:?} is ever created"));
+                }
             }
         }
         if let Ending::RunsUntil(until) = self.end {
@@ -600,11 +668,12 @@ impl Scenario {
         let mut story = Story::of(self.cluster.cluster(seed));
         story.plan = self.plan();
         for expect in &self.expect {
-            let (pods, nodes) = (expect.pods.clone(), expect.nodes.clone());
+            let (pods, nodes, jobs) = (expect.pods.clone(), expect.nodes.clone(), expect.jobs.clone());
             let absent: Vec<Key> = expect.absent.iter().filter_map(|path| key_of(path)).collect();
             story = story.expect(expect.from, expect.within, expect.that.clone(), move |truth| {
                 pods.as_ref().is_none_or(|pods| pods.so(truth))
                     && nodes.as_ref().is_none_or(|nodes| nodes.so(truth))
+                    && jobs.as_ref().is_none_or(|jobs| jobs.so(truth))
                     && absent.iter().all(|key| truth.object(key).is_none())
             });
         }

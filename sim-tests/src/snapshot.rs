@@ -251,6 +251,7 @@ mod tests {
             that,
             pods: Some(elsewhere),
             nodes: None,
+            jobs: None,
             absent: Vec::new(),
         });
         scenario.end = Ending::default();

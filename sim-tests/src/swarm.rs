@@ -5,6 +5,7 @@
 //! ended by the operator, so that every run has a desired state.
 
 mod faults;
+mod room;
 mod workloads;
 
 use crate::disk::Unsynced;
@@ -99,6 +100,14 @@ fn cluster(dice: &Dice, nodes: u64) -> Spec {
             Object::from_value(Kind::PriorityClass, class).expect("it is one")
         };
         cluster.objects = PRIORITIES.map(class).into();
+        if room::is_wide(dice) {
+            let (name, policy) = (room::PATIENT, "Never");
+            let class = json!({"metadata": {"name": name}, "value": 30, "preemptionPolicy": policy});
+            cluster.objects.push(Object::from_value(Kind::PriorityClass, class).expect("it is one"));
+        }
+    }
+    if room::stands_by(dice) {
+        cluster.settings.standbys = Some(1);
     }
     if dice.has("short history") {
         cluster.settings.history = Some(dice.one("history", 0, &[1, 10, 50]));
@@ -260,6 +269,7 @@ fn plan(dice: &Dice, nodes: u64, sets: u64) -> Plan {
         }
     }
     workloads::draw(dice, nodes, &mut plan);
+    room::draw(dice, nodes, &mut plan);
     faults::draw(dice, nodes, ACTIVE, &mut plan);
     plan
 }
@@ -282,6 +292,9 @@ fn set(dice: &Dice, nth: u64, number: u64, namespace: &str) -> Value {
     }
     if dice.has("priorities") {
         important(spec, dice.one("priority", nth, &[0, 0, 10, -10]));
+    }
+    if namespace == "default" {
+        room::place(dice, &name(number), spec);
     }
     if dice.has("replaced") && dice.below("is replaced", nth, 2) == 0 {
         // MiniKu's own sets: what ends is not started again, another pod takes its place. See `plan` for its end.
@@ -500,12 +513,17 @@ fn delete(dice: &Dice, nth: u64, key: &Key) -> Ask {
 }
 
 fn actor(dice: &Dice, nth: u64, nodes: u64) -> String {
+    // Either may lead.
+    let one_of_two = |program: &str| match room::stands_by(dice) && dice.below("second", nth, 2) == 0 {
+        true => format!("{program}-2"),
+        false => program.into(),
+    };
     match dice.below("actor", nth, 10) {
-        0 | 1 => "workloads".into(),
-        2 => "scheduler".into(),
-        3 => "node-lifecycle".into(),
-        4 => "garbage".into(),
-        5 => "namespaces".into(),
+        0 | 1 => one_of_two("workloads"),
+        2 => one_of_two("scheduler"),
+        3 => one_of_two("node-lifecycle"),
+        4 => one_of_two("garbage"),
+        5 => one_of_two("namespaces"),
         6 if dice.has("watcher") => "watcher-1".into(),
         _ => format!("kubelet/{}", node(dice, nth, nodes)),
     }

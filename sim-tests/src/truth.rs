@@ -4,6 +4,7 @@
 
 use crate::disk::Disk;
 use crate::runtime::Process;
+use crate::world::WALL_START;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::name::Name;
 use miniku_core::api::node::Node;
@@ -13,7 +14,7 @@ use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::kubelet::runtime::Command;
 use miniku_core::program::{Answer, Input, Query, Request, RequestId, Revision, WatchEvent, WatchFrom};
 use miniku_core::store::Change;
-use miniku_core::time::Instant;
+use miniku_core::time::{Instant, Wall};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
@@ -180,6 +181,8 @@ pub struct Truth {
     pub nodes: BTreeMap<Arc<str>, NodeFacts>,
     /// Since when the scheduler has been running at its pace with a good way to a running API server; absent if not.
     pub scheduler: Option<Instant>,
+    /// How many nanoseconds the wall clocks of programs are off; those that are right are left out.
+    pub clocks: BTreeMap<Arc<str>, i64>,
 }
 
 /// How many changes are kept.
@@ -247,6 +250,13 @@ impl Truth {
     pub fn change(&self, revision: Revision) -> Option<&Change> {
         let first = self.history.front()?.revision;
         self.history.get(usize::try_from(revision.0.checked_sub(first.0)?).ok()?)
+    }
+
+    /// What the wall clock of a program shows.
+    pub fn wall(&self, program: &str) -> Wall {
+        let right = WALL_START + self.now.since(Instant::default());
+        let off = self.clocks.get(program).copied().unwrap_or(0);
+        Wall::from_nanos(right.nanos().saturating_add(off))
     }
 
     /// Takes in a durable change.

@@ -24,6 +24,7 @@ use crate::truth::{Fact, NodeFacts, Role, Truth, Who};
 use crate::usage;
 use clock::Clock;
 use hooks::{Hooks, Occasion};
+use miniku_core::api::event::Event;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::meta::Time;
 use miniku_core::api::object::{Key, Object};
@@ -410,7 +411,7 @@ pub struct Counts {
     pub steps: u64,
     /// Durable writes.
     pub writes: u64,
-    /// Durable writes of anything but leases.
+    /// Durable writes of anything but what comes again and again: leases, and what is told once more.
     pub loud_writes: u64,
     /// Processes that started.
     pub starts: u64,
@@ -1343,7 +1344,7 @@ impl World {
 
     fn durable(&mut self, change: miniku_core::store::Change) {
         self.counts.writes += 1;
-        if change.key.kind != Kind::Lease {
+        if !is_beat(&change) {
             self.counts.loud_writes += 1;
             self.last_noise = Noise::Write(change.key.clone(), change.revision);
         }
@@ -1532,6 +1533,31 @@ fn step(
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     let what = format!("{who}: {}", text.unwrap_or("a panic without words"));
     break_law(judge, at, "P-total", "No input makes a program panic.", what);
+}
+
+/// Whether a write comes again and again in a cluster at rest, as in Kubernetes. An autoscaler that cannot measure says so
+/// each time that it looks; and why a pod has no node may be told in other words when the scheduler looks again.
+fn is_beat(change: &miniku_core::store::Change) -> bool {
+    let event = change.new.as_ref().and_then(Object::get::<Event>);
+    let again = event.is_some_and(|event| match &*event.involved_object.kind {
+        "HorizontalPodAutoscaler" => change.old.is_some(),
+        "Pod" => event.reason == "FailedScheduling",
+        _ => false,
+    });
+    change.key.kind == Kind::Lease || again || waits_on(change)
+}
+
+/// Whether nothing has changed but the words in which a pod is told why it has no node.
+fn waits_on(change: &miniku_core::store::Change) -> bool {
+    let silent = |object: &Option<Object>| {
+        let mut pod = object.as_ref()?.get::<Pod>()?.clone();
+        let why = pod.status.conditions.iter_mut().find(|one| one.kind == "PodScheduled" && one.status == "False")?;
+        why.message.clear();
+        pod.metadata.resource_version.clear();
+        pod.metadata.managed_fields = None;
+        Some(pod)
+    };
+    silent(&change.old).is_some_and(|before| silent(&change.new) == Some(before))
 }
 
 fn break_pause(judge: &mut Judge, at: Instant, who: &Who) {

@@ -338,6 +338,9 @@ impl PodTemplateSpec {
 /// Source: Kubernetes API reference, `PodSpec.terminationGracePeriodSeconds`.
 pub const DEFAULT_GRACE_SECONDS: i64 = 30;
 
+/// The condition of pods that go for a reason that is none of their own.
+const DISRUPTION_TARGET: &str = "DisruptionTarget";
+
 impl Pod {
     /// The node it is bound to, if it is.
     pub fn node(&self) -> Option<&str> {
@@ -352,6 +355,27 @@ impl Pod {
     /// Whether its condition `Ready` is true.
     pub fn is_ready(&self) -> bool {
         self.status.conditions.iter().any(|condition| condition.kind == "Ready" && condition.status == "True")
+    }
+
+    /// Says that the pod goes for a reason that is none of its own, so that its end is not taken for its failure. Whether
+    /// that was said already.
+    ///
+    /// Source: Kubernetes documentation, "Disruptions", pod disruption conditions.
+    pub fn say_disrupted(&mut self, at: Time, reason: &str, message: &str) -> bool {
+        let said = |one: &PodCondition| one.kind == DISRUPTION_TARGET && one.status == "True";
+        if self.status.conditions.iter().any(said) {
+            return true;
+        }
+        self.status.conditions.retain(|one| one.kind != DISRUPTION_TARGET);
+        self.status.conditions.push(PodCondition {
+            kind: DISRUPTION_TARGET.into(),
+            status: "True".into(),
+            last_transition_time: Some(at),
+            reason: reason.into(),
+            message: message.into(),
+            ..PodCondition::default()
+        });
+        false
     }
 
     /// Seconds between SIGTERM and SIGKILL.

@@ -128,6 +128,15 @@ pub fn evict(now: Now, store: &Store, stored: &Object) -> Result<Outcome, Status
     }
 }
 
+/// A pod that is about to go by an eviction says so, so that its end is not taken for its failure.
+///
+/// Source: Kubernetes documentation, "Disruptions", pod disruption conditions.
+pub fn told(now: Now, pod: Object) -> Object {
+    pod.with(|pod: &mut Pod| {
+        pod.say_disrupted(Time::of(now.wall), "EvictionByEvictionAPI", "Eviction API: evicting");
+    })
+}
+
 /// The budgets that select a pod.
 pub fn budgets<'a>(store: &'a Store, pod: &Object) -> Vec<&'a Object> {
     let namespace = Name::from(&*pod.meta().namespace);
@@ -169,7 +178,7 @@ fn allowed(budgets: &[&Object]) -> Budgets {
     let seen = number(budget, &["status", "observedGeneration"]).unwrap_or(0);
     let granted = budget.at(&["status", "disruptedPods"]).and_then(Value::as_object).map_or(0, |pods| pods.len());
     match () {
-        () if seen < budget.meta().generation.unwrap_or(0) => Budgets::Unseen,
+        () if !planted!(EvictionUnseen) && seen < budget.meta().generation.unwrap_or(0) => Budgets::Unseen,
         () if granted > CROWD => Budgets::Crowded,
         () if status(budget, "disruptionsAllowed") <= 0 => Budgets::Spent,
         () => Budgets::Left,

@@ -85,6 +85,7 @@ mod tests {
                         revision += 1;
                         todo.push_back(Input::Committed { commit, outcome: Committed::At(Revision(revision)) });
                     }
+                    Effect::Decided { .. } => {}
                     other => panic!("{other:?}"),
                 }
             }

@@ -450,7 +450,7 @@ impl ApiServer {
         // A pod waits for what decides what it is given.
         let decided_by = if makes { pods::decided_by(&request.verb) } else { Vec::new() };
         let charges = match (&request.verb, self.store.get(&key)) {
-            (Verb::Delete { options, .. }, Some(pod)) if options.eviction => {
+            (Verb::Delete { options, .. }, Some(pod)) if options.eviction && !options.granted => {
                 eviction::budgets(&self.store, pod).first().map(|budget| budget.key())
             }
             _ => None,
@@ -582,16 +582,20 @@ impl ApiServer {
             }
             Verb::Delete { key, options }
                 if options.eviction
+                    && !options.granted
                     && let eviction::Outcome::Charge(object) = eviction::evict(now, &self.store, found()?)? =>
             {
                 // It is granted: what follows is the end of this very pod, and asks no budget again.
                 let uid = options.uid.clone().or_else(|| stored.map(|pod| pod.meta().uid.clone()));
-                let next = Verb::Delete { key, options: DeleteOptions { eviction: false, uid, ..options } };
+                let next = Verb::Delete { key, options: DeleteOptions { granted: true, uid, ..options } };
                 return Ok(Admitted::First { object, next });
             }
             Verb::Delete { options, .. } => match deletion::delete(now, found()?, &options)? {
                 Outcome::Remove => return Ok(Admitted::removal(key.clone(), found()?)),
                 Outcome::Keep => found()?.clone(),
+                Outcome::Store(object) if options.eviction && !found()?.meta().is_deleting() => {
+                    eviction::told(now, object)
+                }
                 Outcome::Store(object) => object,
             },
             Verb::Get { .. } | Verb::List(_) | Verb::Watch { .. } => found()?.clone(),

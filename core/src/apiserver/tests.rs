@@ -910,6 +910,12 @@ fn a_disruption_is_spent_once() {
         } else {
             desk.flush(2);
             assert!(desk.answer(a).starts_with("is a@") && desk.stored(&key("a")).meta().is_deleting());
+            let why = |desk: &Desk, name: &str| {
+                let pod = desk.stored(&key(name)).get::<Pod>().unwrap().clone();
+                let said = pod.status.conditions.into_iter().find(|one| one.kind == "DisruptionTarget");
+                said.map_or(String::new(), |one| one.reason)
+            };
+            assert_eq!((why(&desk, "a").as_str(), why(&desk, "b").as_str()), ("EvictionByEvictionAPI", ""));
             assert_eq!(desk.answer(b), "TooManyRequests");
             desk.hold = false;
             assert!(desk.delete(key("a"), eviction()).starts_with("is a@"), "asked for again, it costs nothing");

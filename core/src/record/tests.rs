@@ -166,6 +166,7 @@ fn verb(g: &mut Gen) -> Verb {
                 uid: any(g),
                 resource_version: any(g),
                 eviction: any(g),
+                granted: any(g),
                 propagation: maybe(g, |g| one_of(g, &propagation)),
             };
             Verb::Delete { key: key(g), options }

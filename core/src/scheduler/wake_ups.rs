@@ -164,7 +164,7 @@ pub fn removed(before: Option<&NodeFacts>, after: &NodeFacts) -> Obstacles {
     let Some(before) = before else { return Gain::Added.removes() };
     let gains = [
         (Gain::Uncordoned, !planted!(UncordonUnnoticed) && before.unschedulable && !after.unschedulable),
-        (Gain::Untainted, before.taints != after.taints),
+        (Gain::Untainted, !planted!(UntaintUnnoticed) && before.taints != after.taints),
         (Gain::Relabelled, before.labels != after.labels),
         (
             Gain::Grew,

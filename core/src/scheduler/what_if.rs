@@ -190,7 +190,7 @@ mod tests {
             [node("a").offers("cpu", "2"), node("b").offers("cpu", "1")].map(|one| (*one).clone().into_object());
         let mut what_if = WhatIf::of(objects, Strategy::default());
         let placed: Vec<Placed> = (0..4).map(|_| what_if.place(&pod("p").requests("cpu", "1"))).collect();
-        assert_eq!(nodes(&placed), ["a", "a", "b", "0/2 nodes are available: 2 Insufficient cpu."]);
+        assert_eq!(nodes(&placed), ["a", "b", "a", "0/2 nodes are available: 2 Insufficient cpu."]);
         assert!(placed[3].said.iter().all(|said| said.what.score().is_none()) && placed[3].instead_of.is_none());
     }
 

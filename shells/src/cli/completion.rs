@@ -318,7 +318,7 @@ fn positional(
     let first = places.first().map_or("", String::as_str);
     let fixed = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     match verbs {
-        ["get" | "describe" | "delete" | "edit" | "expose" | "label" | "annotate" | "patch" | "wait"] => {
+        ["get" | "describe" | "why" | "delete" | "edit" | "expose" | "label" | "annotate" | "patch" | "wait"] => {
             plain(objects(first, typed, words, ask))
         }
         ["scale"] if places.is_empty() && !typed.contains('/') => {

@@ -523,6 +523,7 @@ mod tests {
             resource_version: Some("9".into()),
             propagation: Some(Propagation::Foreground),
             eviction: false,
+            granted: false,
         };
         check(
             Verb::Delete { key: key(), options: DeleteOptions { eviction: true, ..DeleteOptions::default() } },

@@ -1,4 +1,4 @@
-//! S-budget: No eviction leaves fewer healthy pods than their disruption budget demands, unless pods were lost otherwise since it was counted.
+//! S-budget: No eviction leaves fewer healthy pods than their disruption budget demands, unless pods were lost otherwise since it was counted; and none is granted by what was counted for another wish.
 //!
 //! Healthy is what is stored as ready and nobody has begun to delete. Between a loss that nobody could refuse (a crash, a
 //! deletion) and the next count a budget allows more than there is: that is excused. Catches: two evictions on one
@@ -74,6 +74,13 @@ impl Checker for Budget {
                     return Ok(());
                 };
                 let has = healthy(truth, &change.key.namespace, &budget);
+                let old = change.old.as_ref().and_then(|old| old.read::<PodDisruptionBudget>());
+                let grants = old.is_some_and(|old| budget.status.disrupted_pods.len() > old.status.disrupted_pods.len());
+                let (seen, is) = (budget.status.observed_generation, change.new.iter().find_map(|new| new.meta().generation));
+                if grants && seen < is {
+                    let what = format!("{} grants an eviction, and nobody has counted for its wish {is:?}", change.key);
+                    return Err(Broken::by(what).with(&change.new));
+                }
                 let (status, granted) = (&budget.status, i32::try_from(budget.status.disrupted_pods.len()));
                 if status.disruptions_allowed <= (has - granted.unwrap_or(i32::MAX) - status.desired_healthy).max(0) {
                     self.excused.remove(&change.key);
@@ -154,6 +161,17 @@ mod tests {
         end(&mut story, "a", true).unwrap();
         let broken = end(&mut story, "b", true).unwrap_err();
         assert_eq!(broken.what, "pods/default/b is evicted, and 1 of 2 healthy pods are left");
+    }
+
+    #[test]
+    fn fires_on_a_grant_for_another_wish() {
+        let mut story = story();
+        let mut changed = budget(3, 0);
+        changed["metadata"]["generation"] = 2.into();
+        changed["status"]["observedGeneration"] = 1.into();
+        story.put(changed.clone()).unwrap();
+        changed["status"]["disruptedPods"] = json!({"a": "2026-01-01T00:00:00Z"});
+        assert!(story.put(changed).unwrap_err().what.contains("nobody has counted for its wish Some(2)"));
     }
 
     #[test]

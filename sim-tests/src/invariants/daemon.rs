@@ -86,7 +86,9 @@ impl Observer {
         // It goes for another reason: its node does not take it any more, or it is of the newest revision.
         let fits = set.spec.template.spec.allows_node(&node.metadata.name, &node.metadata.labels)
             && untolerated(&node.spec.taints, &pod.spec.tolerations, KEEP_AWAY).next().is_none();
-        if newest.ends_with(&format!("-{hash}")) || !fits || !pod.is_ready() || set.max_surge(100) > 0 {
+        // Who has to be ready for a while serves or not by clocks, which may be wrong.
+        let by_clocks = set.spec.min_ready_seconds.is_some_and(|secs| secs > 0);
+        if newest.ends_with(&format!("-{hash}")) || !fits || !pod.is_ready() || set.max_surge(100) > 0 || by_clocks {
             return Ok(());
         }
         let (mut all, mut served) = (BTreeSet::new(), BTreeSet::new());

@@ -1,6 +1,6 @@
 //! L-hot: No object is written, no container started, and nothing asked for by one client, more often than a bound allows within a minute.
 //!
-//! The bound of a workload grows with its pods, wanted or there, each of which may change its counts. Leases have their own rhythm.
+//! The bound of a workload, and of a quota, grows with its pods, wanted or there, each of which may change its counts. Leases have their own rhythm.
 //! Catches: two programs that undo each other's writes; a start that is tried again without a pause.
 
 use super::{Broken, Checker};
@@ -8,8 +8,10 @@ use crate::link::subject;
 use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
+use miniku_core::api::quantity::Quantity;
 use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::time::{Duration, Instant};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -38,6 +40,10 @@ pub struct Hot {
 fn most_pods(object: &Object) -> u64 {
     if let Some(set) = object.get::<ReplicaSet>() {
         return set.wanted().max(usize::try_from(set.status.replicas).unwrap_or(0)) as u64;
+    }
+    // What is used changes with each pod of its namespace.
+    if let Some(used) = object.at(&["status", "used", "pods"]).filter(|_| object.kind() == Kind::ResourceQuota) {
+        return Quantity::deserialize(used).map_or(0, |used| used.value());
     }
     let numbers = [["spec", "replicas"], ["status", "replicas"], ["spec", "parallelism"], ["spec", "completions"]];
     numbers.iter().filter_map(|path| object.at(path)?.as_u64()).max().unwrap_or(0)

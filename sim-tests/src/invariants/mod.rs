@@ -98,24 +98,28 @@ checkers! {
     grace      "S-grace"     Grace;
     backoff    "S-backoff"   Backoff;
     status     "S-status"    Status;
-    place      "S-where"     Place;
+    place      "S-where"     Places;
     brake      "S-brake"     Brake;
     namespace  "S-namespace" Namespace;
     lost       "S-lost"      Lost;
     record     "S-record"    Record;
-    pending    "L-sched"     Pending;
+    pending    "L-sched"     Pendings;
     named      "S-named"     Named;
     budget     "S-budget"    Budget;
     rollout    "S-rollout"   Rollout;
     daemon     "S-daemon"    Daemon;
     job        "S-job"       JobsCount;
+    cron       "S-cron"      Cron;
+    ordinal    "S-ordinal"   Ordinal;
     scale      "S-scale"     Scale;
-    preempt    "S-preempt"   Preempt;
-    near       "S-near"      Near;
+    preempt    "S-preempt"   Preempts;
+    near       "S-near"      Nears;
     quota      "S-quota"     Quota;
     lease      "S-lease"     Leases;
+    limit      "S-limit"     Limit;
 }
 
+mod each;
 pub mod stable;
 mod told;
 

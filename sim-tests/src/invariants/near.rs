@@ -2,6 +2,7 @@
 //!
 //! Catches: anti-affinity that is not looked at, or in one direction only; ports and constraints that are not looked at.
 
+use super::each::Each;
 use super::told::Told;
 use super::{Broken, Checker};
 use crate::truth::{Fact, Role, Sight, Truth};
@@ -9,10 +10,14 @@ use miniku_core::api::kinds::Kind;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
-use miniku_core::api::pod_affinity::{PodAffinityTerm, WhenUnsatisfiable};
+use miniku_core::api::pod_affinity::{NodeInclusion, PodAffinityTerm, WhenUnsatisfiable};
+use miniku_core::api::taint::{KEEP_AWAY, untolerated};
 use miniku_core::program::Verb;
 use serde_json::Value;
 use std::collections::BTreeMap;
+
+/// One for each scheduler.
+pub type Nears = Each<Near>;
 
 /// What the scheduler was told, and the binds that its present life has asked for: by pod, its uid and the node.
 #[derive(Default)]
@@ -28,6 +33,16 @@ fn selects(term: &PodAffinityTerm, of: &Pod, other: &Pod) -> bool {
     let namespace = if term.namespaces.is_empty() { same } else { term.namespaces.iter().any(|one| *one == *other.metadata.namespace) };
     let plain = term.namespace_selector.is_none() && term.match_label_keys.is_empty() && term.mismatch_label_keys.is_empty();
     plain && namespace && term.label_selector.as_ref().is_some_and(|labels| labels.matches(&other.metadata.labels))
+}
+
+/// Whether a pod may keep another away wherever it is. Terms that are not looked at here may.
+pub(super) fn repels(of: &Pod, other: &Pod) -> bool {
+    let terms = of.spec.affinity.as_ref().and_then(|affinity| affinity.pod_anti_affinity.as_ref());
+    let may = |term: &PodAffinityTerm| {
+        let wide = !term.namespaces.is_empty() || term.namespace_selector.is_some();
+        wide || !term.match_label_keys.is_empty() || !term.mismatch_label_keys.is_empty() || selects(term, of, other)
+    };
+    terms.is_some_and(|terms| terms.required.iter().any(may))
 }
 
 fn forbids(of: &Pod, other: &Pod, here: &Node, there: &Node) -> bool {
@@ -84,7 +99,12 @@ impl Near {
                     && one.label_selector.as_ref().is_some_and(|labels| labels.matches(&other.metadata.labels))
             };
             let nodes = self.told.objects().filter_map(Object::get::<Node>);
-            let nodes = nodes.filter(|node| pod.spec.allows_node(&node.metadata.name, &node.metadata.labels));
+            let nodes = nodes.filter(|node| {
+                let selected = one.node_affinity_policy == Some(NodeInclusion::Ignore)
+                    || pod.spec.allows_node(&node.metadata.name, &node.metadata.labels);
+                let tainted = || untolerated(&node.spec.taints, &pod.spec.tolerations, KEEP_AWAY).next().is_some();
+                selected && !(one.node_taints_policy == Some(NodeInclusion::Honor) && tainted())
+            });
             let places: BTreeMap<&str, &String> =
                 nodes.filter_map(|node| Some((node.metadata.name.as_str(), node.metadata.labels.get(&one.topology_key)?))).collect();
             let (mut least, mut most): (BTreeMap<&String, i32>, BTreeMap<&String, i32>) = Default::default();

@@ -5,6 +5,8 @@
 //! Catches: room that is not given back; a pod that hears of it only when everything is looked at again; priorities
 //! upside down.
 
+use super::each::Each;
+use super::near::repels;
 use super::told::Told;
 use super::{Broken, Checker};
 use crate::truth::{Fact, Role, Sight, Truth};
@@ -28,6 +30,9 @@ const LOOKED_AT: usize = 100;
 
 /// Who binds pods that name nobody. Source: Kubernetes, `DefaultSchedulerName`.
 const SCHEDULER: &str = "default-scheduler";
+
+/// One for each scheduler.
+pub type Pendings = Each<Pending>;
 
 /// What the scheduler was told, and what it has asked for.
 #[derive(Default)]
@@ -137,6 +142,11 @@ impl Pending {
         stored.filter(|pod| waits(pod) && !lately)
     }
 
+    /// Whether others may keep it away, as far as the scheduler was told. That is judged elsewhere, too.
+    fn is_repelled(&self, pod: &Pod) -> bool {
+        self.told.objects().filter_map(Object::get::<Pod>).any(|other| repels(other, pod))
+    }
+
     fn look(&mut self, truth: &Truth) -> Result<(), Broken> {
         let since = std::mem::take(&mut self.since);
         let well = truth.scheduler.is_some_and(|since| truth.now.since(since) >= BOUND);
@@ -146,7 +156,7 @@ impl Pending {
         let used = self.used(truth);
         let waiting: Vec<Key> = self.waiting.iter().rev().take(LOOKED_AT).map(|(_, key)| key.clone()).collect();
         for key in waiting {
-            let Some(pod) = self.idle(truth, &key) else { continue };
+            let Some(pod) = self.idle(truth, &key).filter(|pod| !self.is_repelled(pod)) else { continue };
             let uid = &pod.metadata.uid;
             let taker = self.told.objects().filter_map(Object::get::<Node>).find(|node| {
                 let name = &node.metadata.name;
@@ -176,7 +186,7 @@ impl Pending {
         };
         let more = self.waiting.iter().rev().take_while(|(more, _)| *more > priority).take(LOOKED_AT);
         for (more, other) in more.filter(|(_, other)| other != key) {
-            if self.idle(truth, other).is_some_and(|pod| takes(facts, used, pod)) {
+            if self.idle(truth, other).is_some_and(|pod| takes(facts, used, pod) && !self.is_repelled(pod)) {
                 let what = format!("{node} is given to {key} of priority {priority}, and {other} of {more} waits");
                 return Err(Broken::by(what).with(truth.object(other)));
             }

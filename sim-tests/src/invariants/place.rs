@@ -2,6 +2,7 @@
 //!
 //! Catches: a filter that is left out; a decision on a node's former state.
 
+use super::each::Each;
 use super::told::Told;
 use super::{Broken, Checker};
 use crate::truth::{Fact, Role, Sight, Truth};
@@ -11,6 +12,9 @@ use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
 use miniku_core::api::taint::{KEEP_AWAY, NO_SCHEDULE, NOT_READY, Taint, UNREACHABLE, UNSCHEDULABLE, untolerated};
 use miniku_core::program::Verb;
+
+/// One for each scheduler.
+pub type Places = Each<Place>;
 
 /// What the scheduler was told.
 #[derive(Default)]
@@ -32,7 +36,10 @@ impl Checker for Place {
                 let Verb::Bind { key, uid, node } = &request.verb else { return Ok(()) };
                 let Some(known) = self.told.object(&Key::new(Kind::Node, "", node)) else { return Ok(()) };
                 let Some(facts) = known.get::<Node>() else { return Ok(()) };
-                let pod = truth.object(key).filter(|pod| *pod.meta().uid == **uid).and_then(Object::get::<Pod>);
+                // One that is gone is judged by what it was.
+                let meant = |object: &&Object| *object.meta().uid == **uid;
+                let pod = truth.object(key).filter(meant).or_else(|| self.told.object(key).filter(meant));
+                let pod = pod.and_then(Object::get::<Pod>);
                 let selected = pod.is_none_or(|pod| pod.spec.allows_node(node, &facts.metadata.labels));
                 let tolerations = pod.map_or(&[][..], |pod| &pod.spec.tolerations);
                 let tolerates = |key: &str| tolerations.iter().any(|one| one.tolerates(&Taint::new(key, NO_SCHEDULE)));

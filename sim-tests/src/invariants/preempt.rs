@@ -2,6 +2,7 @@
 //!
 //! Catches: victims that are as important; `preemptionPolicy: Never` that is not looked at; pods that are cut off.
 
+use super::each::Each;
 use super::told::Told;
 use super::{Broken, Checker};
 use crate::truth::{Fact, Role, Sight, Truth};
@@ -10,6 +11,9 @@ use miniku_core::api::object::Key;
 use miniku_core::api::pod::{Pod, PreemptionPolicy};
 use miniku_core::program::{Part, Verb};
 use std::collections::BTreeMap;
+
+/// One for each scheduler.
+pub type Preempts = Each<Preempt>;
 
 /// What the scheduler was told, and which nodes it has promised.
 #[derive(Default)]

@@ -1,4 +1,4 @@
-//! S-scale: No autoscaler writes a number beyond its bounds, or, within its window, one below what it wrote.
+//! S-scale: No autoscaler writes a number beyond its bounds, or, within its window, lowers it below one to which it raised it.
 //!
 //! Catches: bounds that are not looked at, what was recommended lately forgotten, a number that follows each measurement.
 
@@ -12,7 +12,8 @@ use miniku_core::program::{Part, Verb};
 use miniku_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
 
-/// What each program wrote to each target, and when; its memory of that is its own.
+/// To what each program raised each target, and when; its memory of that is its own. A number to which it lowered one may
+/// be older than its write.
 #[derive(Default)]
 pub struct Scale {
     wrote: BTreeMap<(String, Key), Vec<(Instant, i64)>>,
@@ -57,12 +58,15 @@ impl Checker for Scale {
         let window = seconds.map_or(DOWN_WINDOW, |seconds| Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
         let wrote = self.wrote.entry((who.to_string(), key.clone())).or_default();
         wrote.retain(|(at, _)| truth.now.since(*at) < window);
-        if let Some((at, more)) = wrote.iter().find(|(_, more)| *more > to && *more <= i64::from(most)) {
+        let has = truth.object(key).and_then(|target| target.at(&["spec", "replicas"])?.as_i64()).unwrap_or(1);
+        if let Some((at, more)) = wrote.iter().filter(|_| to < has).find(|(_, more)| *more > to && *more <= i64::from(most)) {
             let ago = truth.now.since(*at).as_secs();
             let what = format!("{who} makes {key} {to}, and {ago} s ago {more}; its window is {} s", window.as_secs());
             return Err(Broken::by(what).with([*object]));
         }
-        wrote.push((truth.now, to));
+        if to > has {
+            wrote.push((truth.now, to));
+        }
         Ok(())
     }
 }
@@ -82,17 +86,22 @@ mod tests {
             .put(json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "web"},
                 "spec": {"scaleTargetRef": target, "minReplicas": 2, "maxReplicas": 5}}))
             .unwrap();
-        let write = |story: &mut Story<Scale>, to: i32| {
+        let write = |story: &mut Story<Scale>, has: i32, to: i32| {
+            let web = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+                "spec": {"replicas": has, "selector": {}, "template": {}}});
+            story.put(web).unwrap();
             let key = Key::new(Kind::Deployment, "default", "web");
             let verb = Verb::Merge { key, patch: json!({"spec": {"replicas": to}}), part: Part::Scale };
             let (who, request) = (who(Role::Horizontal, "horizontal"), Request::from(verb));
             story.see(Fact::Sent { who: &who, id: RequestId(1), request: &request })
         };
-        write(&mut story, 4).unwrap();
-        assert!(write(&mut story, 6).unwrap_err().what.contains("between 2 and 5"));
+        write(&mut story, 2, 4).unwrap();
+        assert!(write(&mut story, 4, 6).unwrap_err().what.contains("between 2 and 5"));
         story.pass(100).unwrap();
-        assert!(write(&mut story, 3).unwrap_err().what.contains("100 s ago 4"));
+        assert!(write(&mut story, 4, 3).unwrap_err().what.contains("100 s ago 4"));
+        // Somebody else has lowered it below the least.
+        write(&mut story, 1, 2).unwrap();
         story.pass(250).unwrap();
-        write(&mut story, 3).unwrap();
+        write(&mut story, 4, 3).unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! L-stable: Once faults are over, the desired state is reached within a bound, and then kept in silence: no write but of leases, no process that starts or stops.
+//! L-stable: Once faults are over, the desired state is reached within a bound, and then kept in silence: no write but of leases and of what is told once more, no process that starts or stops.
 //!
 //! What is desired is reckoned from the stored wishes and the machines that live, not asked of any controller. Looked
 //! at by [`crate::scenario`] at the end of a run, since it speaks of a time span and not of a fact.
@@ -10,9 +10,12 @@ use super::budget::healthy;
 use super::quota;
 use crate::runtime::Behaviour;
 use crate::truth::Truth;
+use crate::usage;
 use crate::world::World;
+use miniku_core::api::autoscaler::HorizontalPodAutoscaler;
 use miniku_core::api::budget::{PodDisruptionBudget, SYNC_FAILED};
 use miniku_core::api::daemonset::DaemonSet;
+use miniku_core::api::deployment::Deployment;
 use miniku_core::api::endpoints::EndpointSlice;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::meta::OwnerReference;
@@ -27,6 +30,7 @@ use miniku_core::api::taint::{
     KEEP_AWAY, NO_EXECUTE, NO_SCHEDULE, NOT_READY, Taint, UNREACHABLE, UNSCHEDULABLE, untolerated,
 };
 use miniku_core::kubelet::runtime::{ContainerSpec, Limits};
+use miniku_core::program::Query;
 use miniku_core::time::{Duration, Instant};
 use serde::Deserialize;
 
@@ -64,8 +68,8 @@ pub fn lasts(spec: &PodSpec, any_image: bool) -> bool {
 /// What is not as it should be, if anything.
 pub fn missing(truth: &Truth) -> Option<String> {
     type Look = fn(&Truth) -> Option<String>;
-    let looks: [Look; 10] =
-        [nodes, pods, sets, daemons, workloads::missing, processes, budgets, quotas, services, namespaces];
+    let looks: [Look; 11] =
+        [nodes, pods, sets, daemons, workloads::missing, autoscalers, processes, budgets, quotas, services, namespaces];
     looks.iter().find_map(|look| look(truth))
 }
 
@@ -183,9 +187,11 @@ fn daemons(truth: &Truth) -> Option<String> {
                 true if !keeps(&[NO_EXECUTE]) => 0..=1,
                 _ => 0..=0,
             };
+            // Who surges, and has no room for the second, waits with two.
+            let waits = here().count() == 2 && here().any(|pod| !pod.is_ready()) && set.max_surge(100) > 0;
             wanted += allowed.start();
             ready += here().filter(|pod| *allowed.start() == 1 && pod.is_ready()).count();
-            if !allowed.contains(&here().count()) {
+            if !allowed.contains(&here().count()) && !(waits && *allowed.start() == 1) {
                 return Some(format!("daemon set {name} has {} pods on {at}", here().count()));
             }
         }
@@ -278,6 +284,59 @@ fn budgets(truth: &Truth) -> Option<String> {
         }
         if !status.disrupted_pods.is_empty() || status.observed_generation != object.meta().generation {
             return Some(format!("budget {name} was not looked at since it changed"));
+        }
+    }
+    None
+}
+
+/// Each autoscaler has made as many pods as their load asks for, if all of them run and can be measured.
+///
+/// Source: Kubernetes documentation, "Horizontal Pod Autoscaling", algorithm details.
+fn autoscalers(truth: &Truth) -> Option<String> {
+    for object in of_kind(truth, Kind::HorizontalPodAutoscaler).filter(|object| !object.meta().is_deleting()) {
+        let (namespace, body) = (&object.meta().namespace, object.read::<HorizontalPodAutoscaler>()?);
+        let target = truth.object(&Key::new(Kind::Deployment, namespace, &body.spec.scale_target_ref.name));
+        let Some(deployment) = target.and_then(Object::read::<Deployment>) else { continue };
+        let (least, most) = (i64::from(body.spec.min_replicas.unwrap_or(1)), i64::from(body.spec.max_replicas));
+        let has = deployment.wanted();
+        // None are wished for by hand: it does nothing then.
+        if has == 0 {
+            continue;
+        }
+        if !(least..=most).contains(&has) {
+            return Some(format!("{} leaves {has} pods, between {least} and {most} are wished", object.key()));
+        }
+        let labels = deployment.spec.selector.clone();
+        let selected = |pod: &&Pod| pod.metadata.namespace == *namespace && labels.matches(&pod.metadata.labels);
+        let pods: Vec<&Pod> = truth.all::<Pod>().filter(selected).filter(|pod| pod.is_active()).collect();
+        let query =
+            Query { namespace: Some(namespace.as_str().into()), labels: labels.clone(), ..Query::all(Kind::Pod) };
+        let measured = usage::measured(truth, &query);
+        let metric = body.spec.metrics.iter().find_map(|metric| metric.resource.as_ref());
+        let wished = metric.and_then(|metric| metric.target.average_utilization).map(|wished| wished.unsigned_abs());
+        let requested: u128 = pods.iter().map(|pod| u128::from(pod.spec.requests().0) * 1_000_000).sum();
+        let all = i64::try_from(pods.len()).is_ok_and(|many| many == has) && measured.len() == pods.len();
+        let run = pods.iter().all(|pod| truth.really_runs(pod));
+        let (Some(wished), true, true) = (wished.filter(|wished| *wished > 0), all && run, requested > 0) else {
+            continue;
+        };
+        let used: u128 =
+            measured.iter().flat_map(|pod| &pod.measured.used).map(|(_, used)| u128::from(used.cpu_nanos)).sum();
+        let wanted = |percent: u128| {
+            let (is, should) = (percent * 10, u128::from(wished) * 10);
+            let near = is.abs_diff(should) * 10 <= should;
+            let many =
+                if near { has.unsigned_abs().into() } else { (percent * pods.len() as u128).div_ceil(wished.into()) };
+            i64::try_from(many).unwrap_or(i64::MAX).clamp(least, most)
+        };
+        // It counts in whole thousandths of a processor, and in whole percent.
+        let percent = used * 100 / requested;
+        let bounds = wanted(percent.saturating_sub(1))..=wanted(percent + 1);
+        if !bounds.contains(&has) {
+            let (key, should) = (object.key(), wanted(percent));
+            return Some(format!(
+                "{key} leaves {has} pods that use {percent} % of {wished}; {should} would share the load"
+            ));
         }
     }
     None

@@ -1,10 +1,11 @@
 //! Deployments, stateful sets, jobs and what goes with them, as some random runs have them beside replica sets.
 //!
-//! Each kind is in one of four runs. Whatever could not come to rest by itself is ended by the operator: a pause, a
-//! template that cannot run, a schedule.
+//! Each kind is in one of four runs, daemon sets and autoscalers in one of six. Whatever could not come to rest by itself is
+//! ended by the operator: a pause, a template that cannot run, a schedule.
 
-use super::{ACTIVE, Dice, END, delete_of, merge};
+use super::{ACTIVE, Dice, END, delete_of, merge, room};
 use crate::plan::{self, Ask, Delete, Evict, Plan};
+use crate::usage::LOAD;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::Key;
 use miniku_core::program::Propagation;
@@ -12,7 +13,7 @@ use miniku_core::time::Duration;
 use serde_json::{Value, json};
 
 /// What is asked for at the end is asked for once more: what was asked for while the server was away may come late.
-const AGAIN: Duration = Duration::from_secs(100);
+pub(super) const AGAIN: Duration = Duration::from_secs(100);
 
 /// Adds one of a kind, by its number.
 type Drawing = fn(&Dice, u64, &mut Plan);
@@ -29,6 +30,12 @@ pub(super) fn draw(dice: &Dice, nodes: u64, plan: &mut Plan) {
     let some = dice.has("workloads");
     for (what, draw) in of_every_kind.into_iter().filter(|(what, _)| some && dice.has(what)) {
         (0..1 + dice.below(what, 0, 2)).for_each(|nth| draw(dice, nth, plan));
+    }
+    if room::is_wide(dice) && dice.has("daemon sets") {
+        (0..1 + dice.below("daemon sets", 0, 2)).for_each(|nth| daemon_set(dice, nth, nodes, plan));
+    }
+    if room::is_wide(dice) && dice.has("autoscalers") {
+        (0..1 + dice.below("autoscalers", 0, 2)).for_each(|nth| autoscaled(dice, nth, plan));
     }
     if some && dice.has("budgets") {
         (0..2).for_each(|nth| budget(dice, nth, plan));
@@ -48,11 +55,15 @@ fn template(dice: &Dice, key: &Key, version: u64) -> Value {
     let is_bad = dice.has("bad images") && key.kind == Kind::Deployment && version % 4 == 3;
     let image = if is_bad { "nowhere/nothing:1" } else { "busybox" };
     let app: &str = &key.name;
-    json!({
+    let mut template = json!({
         "metadata": {"labels": {"app": app}, "annotations": {"version": version.to_string()}},
         "spec": {"terminationGracePeriodSeconds": 5, "containers": [{
             "name": "main", "image": image, "resources": {"requests": {"cpu": "50m", "memory": "32Mi"}}}]}
-    })
+    });
+    if key.kind != Kind::DaemonSet {
+        room::place(dice, app, &mut template["spec"]);
+    }
+    template
 }
 
 /// One action of several on a workload with a template and a number of pods.
@@ -142,6 +153,108 @@ fn stateful_set(dice: &Dice, nth: u64, plan: &mut Plan) {
     plan.ask(dice.millis("db created", nth, 500, 5_000), plan::create(manifest.clone()));
     for act in 0..dice.below("db actions", nth, 6) {
         action(dice, "db action", nth * 10 + act, &key, &manifest, plan);
+    }
+    mend(dice, &key, json!({}), plan);
+}
+
+fn daemon_set(dice: &Dice, nth: u64, nodes: u64, plan: &mut Plan) {
+    let name = format!("agent-{nth}");
+    let key = Key::new(Kind::DaemonSet, "default", &name);
+    let update = match dice.below("agent update", nth, 5) {
+        0 => json!({"type": "OnDelete"}),
+        1 => json!({"rollingUpdate": {"maxUnavailable": "50%"}}),
+        2 => json!({"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}),
+        _ => json!({}),
+    };
+    let selects = dice.below("agent selects", nth, 3) == 0;
+    let tolerates = dice.one("agent tolerates", nth, &["", "work", "team"]);
+    let template = |version| {
+        let mut template = template(dice, &key, version);
+        if selects {
+            template["spec"]["nodeSelector"] = json!({"zone": "a"});
+        }
+        if !tolerates.is_empty() {
+            template["spec"]["tolerations"] = json!([{"key": tolerates, "operator": "Exists"}]);
+        }
+        if dice.has("priorities") {
+            super::important(&mut template["spec"], dice.one("agent priority", nth, &[0, 20]));
+        }
+        template
+    };
+    let manifest = json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": name}, "spec": {
+        "updateStrategy": update,
+        "minReadySeconds": dice.one("agent ready", nth, &[0, 0, 3]),
+        "revisionHistoryLimit": dice.one("agent history", nth, &[0, 10]),
+        "selector": {"matchLabels": {"app": name}},
+        "template": template(0)
+    }});
+    plan.ask(dice.millis("agent created", nth, 500, 5_000), plan::create(manifest.clone()));
+    for act in 0..dice.below("agent actions", nth, 6) {
+        let nth = nth * 10 + act;
+        let at = dice.millis("agent action at", nth, 5_000, ACTIVE);
+        match dice.below("agent action", nth, 5) {
+            0 => {
+                let evict = Evict { pod: name.clone(), namespace: "default".into(), grace_seconds: None };
+                plan.ask(at, Ask::Evict(evict));
+            }
+            1 if dice.has("deletions") => {
+                let kinds = [None, Some(Propagation::Foreground), Some(Propagation::Orphan)];
+                let propagation = dice.one("agent propagation", nth, &kinds);
+                plan.ask(at, Ask::Delete(Delete { propagation, ..delete_of(&key) }));
+                plan.ask(at + dice.millis("agent again", nth, 1, 8_000), plan::create(manifest.clone()));
+            }
+            _ => {
+                let version = 1 + dice.below("agent version", nth, 3);
+                plan.ask(at, merge(&key, json!({"spec": {"template": template(version)}})));
+            }
+        }
+    }
+    if selects {
+        // Nodes that take its pods, and do not take them any more.
+        for act in 0..1 + dice.below("agent zones", nth, 4) {
+            let nth = nth * 10 + act;
+            let node = Key::new(Kind::Node, "", &super::node(dice, 500 + nth, nodes));
+            let zone = dice.one("agent zone", nth, &["a", "a", "b"]);
+            let at = dice.millis("agent zone at", nth, 4_000, ACTIVE);
+            plan.ask(at, merge(&node, json!({"metadata": {"labels": {"zone": zone}}})));
+        }
+    }
+}
+
+/// A deployment whose load changes, and who follows it.
+fn autoscaled(dice: &Dice, nth: u64, plan: &mut Plan) {
+    let name = format!("auto-{nth}");
+    let key = Key::new(Kind::Deployment, "default", &name);
+    let load = |load: &str| json!({"metadata": {"annotations": {LOAD: load}}});
+    let manifest = json!({"apiVersion": "apps/v1", "kind": "Deployment",
+    "metadata": {"name": name, "annotations": {LOAD: "100m"}},
+    "spec": {
+        "replicas": 1 + dice.below("auto size", nth, 3),
+        "progressDeadlineSeconds": 30,
+        "selector": {"matchLabels": {"app": name}},
+        "template": template(dice, &key, 0)
+    }});
+    let least = 1 + dice.below("least", nth, 2);
+    let autoscaler = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": name},
+    "spec": {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+        "minReplicas": least,
+        "maxReplicas": least + dice.below("most", nth, 6),
+        "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {
+            "type": "Utilization", "averageUtilization": dice.one("utilization", nth, &[50, 80])}}}],
+        // With a shorter one it may go up and down for ever, as in Kubernetes: who has just started counts for one
+        // direction alone.
+        "behavior": {"scaleDown": {"stabilizationWindowSeconds": dice.one("window", nth, &[60, 90])}}
+    }});
+    plan.ask(dice.millis("auto created", nth, 500, 5_000), plan::create(manifest.clone()));
+    plan.ask(dice.millis("autoscaler at", nth, 500, 60_000), plan::create(autoscaler));
+    for act in 0..1 + dice.below("loads", nth, 4) {
+        let nth = nth * 10 + act;
+        let some = dice.one("load", nth, &["10m", "90m", "170m", "300m", "2"]);
+        plan.ask(dice.millis("load at", nth, 5_000, ACTIVE), merge(&key, load(some)));
+    }
+    for act in 0..dice.below("auto actions", nth, 3) {
+        action(dice, "auto action", nth * 10 + act, &key, &manifest, plan);
     }
     mend(dice, &key, json!({}), plan);
 }

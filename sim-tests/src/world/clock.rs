@@ -65,6 +65,11 @@ impl Clock {
         self.off = self.shifts.iter().map(|(_, nanos)| nanos).sum();
     }
 
+    /// How many nanoseconds its wall clock is off.
+    pub fn off(&self) -> i64 {
+        self.off
+    }
+
     /// A fault is over. What has been shown is not taken back by a monotonic clock.
     pub fn heal(&mut self, now: Instant, id: usize) {
         self.shifts.retain(|(one, _)| *one != id);

@@ -272,7 +272,10 @@ impl World {
                 for target in self.chosen(id, actor) {
                     match target {
                         Target::Server => self.server.clock.shift(id, nanos),
-                        Target::Actor(actor) => self.actors[actor].clock.shift(id, nanos),
+                        Target::Actor(actor) => {
+                            self.actors[actor].clock.shift(id, nanos);
+                            self.note_clock(actor);
+                        }
                     }
                 }
             }
@@ -293,6 +296,15 @@ impl World {
             }
         }
         self.weather_changed();
+    }
+
+    /// What the clock of a program shows is a fact.
+    fn note_clock(&mut self, actor: usize) {
+        let (name, off) = (self.actors[actor].who.name.clone(), self.actors[actor].clock.off());
+        match off {
+            0 => drop(self.truth.clocks.remove(&name)),
+            off => drop(self.truth.clocks.insert(name, off)),
+        }
     }
 
     /// What went wrong is over.
@@ -326,7 +338,10 @@ impl World {
                 for target in self.chosen(id, actor) {
                     match target {
                         Target::Server => self.server.clock.heal(now, id),
-                        Target::Actor(actor) => self.actors[actor].clock.heal(now, id),
+                        Target::Actor(actor) => {
+                            self.actors[actor].clock.heal(now, id);
+                            self.note_clock(actor);
+                        }
                     }
                     self.set_alarm(target);
                 }

@@ -43,10 +43,11 @@ fn scheduled_at(job: &Object) -> Option<Wall> {
 fn counted(cron: &CronJob, jobs: &[(&Object, Job)]) -> CronJobStatus {
     let active = jobs.iter().filter(|(_, job)| !job.is_over());
     let made_for = jobs.iter().filter_map(|(object, _)| scheduled_at(object)).map(Time::of);
+    let known = cron.status.last_schedule_time.filter(|_| !planted!(CronForgetsLast));
     let succeeded = jobs.iter().filter_map(|(_, job)| job.status.completion_time);
     CronJobStatus {
         active: active.map(|(object, _)| reference(object)).collect(),
-        last_schedule_time: made_for.chain(cron.status.last_schedule_time).max(),
+        last_schedule_time: made_for.chain(known).max(),
         last_successful_time: succeeded.chain(cron.status.last_successful_time).max(),
         rest: cron.status.rest.clone(),
     }
@@ -97,10 +98,11 @@ fn keep_time(
     let too_late = |at: Wall| deadline.is_some_and(|deadline| now.since(at) > deadline);
     let time = match missed {
         None => due::Time::NotYet,
-        Some(at) if too_late(at) => due::Time::TooLate,
+        Some(at) if too_late(at) && !planted!(CronTooLate) => due::Time::TooLate,
         Some(_) => due::Time::Due,
     };
     let policy = match cron.spec.concurrency_policy {
+        _ if planted!(CronMeets) => Policy::Allow,
         ConcurrencyPolicy::Allow => Policy::Allow,
         ConcurrencyPolicy::Forbid => Policy::Forbid,
         ConcurrencyPolicy::Replace => Policy::Replace,

@@ -162,6 +162,7 @@ fn staff(
                 away += 1;
                 plan.create.push(meant_for(pattern, node, staffed()));
             }
+            Action::End if planted!(DaemonsStay) => continue,
             Action::End => {
                 plan.delete.extend(home.staying().map(|one| Victim::of_pod(&one.pod.metadata, staffed())));
             }

@@ -36,8 +36,9 @@ pub fn pages() -> Vec<Page> {
         Page::new("bound_pods", "What becomes of a pod that is bound to a node", by)
             .says(format!(
                 "A node's kubelet removes the pods that are to go. When the node object is deleted, and has not come \
-                 back for {} s, nobody does; then the pod is removed by force. So is one that is leaving from a node of \
-                 which people say by the taint `node.kubernetes.io/out-of-service` that it is off. Of the pods that have \
+                 back for {} s, nobody does; then the pod is said to have failed, by a disruption (`DeletionByPodGC`), and \
+                 removed by force. So is, without that reason, one that is leaving from a node of which people say by \
+                 the taint `node.kubernetes.io/out-of-service` that it is off. Of the pods that have \
                  ended the {} newest are kept.",
                 Options::default().node_quarantine.as_secs(),
                 Options::default().finished_max

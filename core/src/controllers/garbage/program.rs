@@ -9,13 +9,13 @@ use crate::api::meta::Time;
 use crate::api::namespace::NODE_LEASES;
 use crate::api::node;
 use crate::api::object::{Key, Object};
-use crate::api::pod::Pod;
+use crate::api::pod::{Pod, PodPhase};
 use crate::api::selector::FieldSelector;
 use crate::api::status::Reason;
 use crate::client::informer;
 use crate::client::{Calls, Change, Informer};
 use crate::controllers::attempts::Attempts;
-use crate::controllers::garbage::bound_pods::{self, BOUND_POD, Node, Standing as PodStanding, Word, bound_pod};
+use crate::controllers::garbage::bound_pods::{self, BOUND_POD, Node, Phase, Standing as PodStanding, Word, bound_pod};
 use crate::controllers::garbage::dependents::{self, DEPENDENTS, Dependents, Finalizer, dependents};
 use crate::controllers::garbage::owners::{self, Children, GARBAGE, Life, Standing, garbage, kept, owners};
 use crate::controllers::garbage::relations::{Relations, node_of};
@@ -294,7 +294,12 @@ impl GarbageCollector {
     fn altered(&mut self, now: Now, old: &Object, new: &Object) {
         let (before, after) = (old.meta(), new.meta());
         let ending = before.is_deleting() != after.is_deleting() || before.finalizers != after.finalizers;
-        if ending || before.owner_references != after.owner_references || node_of(old) != node_of(new) {
+        let ended = |object: &Object| object.get::<Pod>().is_some_and(|pod| pod.status.phase.is_final());
+        if ending
+            || ended(old) != ended(new)
+            || before.owner_references != after.owner_references
+            || node_of(old) != node_of(new)
+        {
             self.objects.add(new.key(), now.mono);
         }
         if ending && after.is_deleting() {
@@ -354,7 +359,9 @@ impl GarbageCollector {
         } else {
             Word::NotAsked
         };
-        let row = bound_pod(node, standing, word);
+        let has_ended = object.get::<Pod>().is_none_or(|pod| pod.status.phase.is_final());
+        let row = bound_pod(node, standing, if has_ended { Phase::Ended } else { Phase::Going }, word);
+        let named = || (!name.is_empty()).then(|| Key::new(Kind::Node, "", name));
         match row.then {
             bound_pods::Action::Keep => false,
             bound_pods::Action::Ask if planted!(LostPodsKept) => false,
@@ -363,10 +370,16 @@ impl GarbageCollector {
                 self.nodes.add_at(name.to_owned(), now.mono + self.options.node_quarantine);
                 false
             }
-            bound_pods::Action::Remove => {
+            bound_pods::Action::Fail if !planted!(LostPodsNotFailed) => {
+                sometimes!(LostPodFailed);
+                tell(object, named(), Because::of(&BOUND_POD, row), out);
+                let object = object.with(|pod: &mut Pod| fail(pod, node, Time::of(now.wall)));
+                self.write(now, &object.clone(), Verb::Update { object, part: Part::Status }, out);
+                true
+            }
+            bound_pods::Action::Fail | bound_pods::Action::Remove => {
                 sometimes!(LostPodRemoved);
-                let node = (!name.is_empty()).then(|| Key::new(Kind::Node, "", name));
-                tell(object, node, Because::of(&BOUND_POD, row), out);
+                tell(object, named(), Because::of(&BOUND_POD, row), out);
                 self.write(now, object, deletion(object, Some(0), None), out);
                 true
             }
@@ -683,6 +696,16 @@ fn names(object: &Object, uid: &str) -> bool {
     object.meta().owner_references.iter().any(|owner| owner.uid == uid)
 }
 
+/// Nobody else tells of the pod's end. Of one whose node is gone it is said why, since that is no failure of its own.
+///
+/// Source: Kubernetes, `pkg/controller/podgc`, `markFailedAndDeletePodWithCondition`.
+fn fail(pod: &mut Pod, node: Node, at: Time) {
+    pod.status.phase = PodPhase::Failed;
+    if node == Node::NotSeen {
+        pod.say_disrupted(at, "DeletionByPodGC", "PodGC: node no longer exists");
+    }
+}
+
 fn deletion(object: &Object, grace_seconds: Option<i64>, propagation: Option<Propagation>) -> Verb {
     let options = DeleteOptions {
         grace_seconds,
@@ -691,6 +714,7 @@ fn deletion(object: &Object, grace_seconds: Option<i64>, propagation: Option<Pro
         resource_version: Some(object.meta().resource_version.clone()),
         propagation,
         eviction: false,
+        granted: false,
     };
     Verb::Delete { key: object.key(), options }
 }
@@ -1158,7 +1182,11 @@ mod tests {
             assert_eq!(pods(&world), "a -b c");
             world.run(&mut program, 2);
             assert_eq!(pods(&world), "a", "seed {seed}");
-            assert_eq!(world.take_writes(), ["delete pods/default/b by force", "delete pods/default/c by force"]);
+            let mut writes = world.take_writes();
+            writes.sort();
+            let told = ["Status pods/default/b", "Status pods/default/c"];
+            let removed = ["delete pods/default/b by force", "delete pods/default/c by force"];
+            assert_eq!(writes, [told, removed].concat(), "seed {seed}: each has failed first");
         }
     }
 

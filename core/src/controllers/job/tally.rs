@@ -150,7 +150,7 @@ pub fn tally<'a>(job: &Job, pods: &[&'a Object], all_shown: bool) -> Tally<'a> {
     }
     tally.failed_indexes.retain(|index| !tally.completed.contains(index));
     // What was noted and is held no longer becomes a number.
-    let is_gone = |uid: &&String| all_shown && !held.contains(uid.as_str());
+    let is_gone = |uid: &&String| all_shown && (planted!(CountedWhileHeld) || !held.contains(uid.as_str()));
     let gone = |noted: &[String]| noted.iter().filter(is_gone).count() as i64;
     tally.succeeded += gone(&shown.succeeded);
     tally.failed += gone(&shown.failed);

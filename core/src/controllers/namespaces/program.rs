@@ -127,7 +127,13 @@ impl NamespaceController {
             Action::DeleteContents => {
                 sometimes!(NamespaceEmptied);
                 let stay = found.iter().filter(|object| !object.meta().is_deleting());
-                let verbs = stay.take(self.options.deletions_at_once).map(deletion).collect();
+                let stay: Vec<&Object> = stay.take(self.options.deletions_at_once).collect();
+                if !stay.is_empty() {
+                    let about = stay.iter().map(|object| object.key()).collect();
+                    let because = Because::of(&EMPTYING, row);
+                    out.decided(Level::Debug, Decision { about, sake: Some(key.clone()), because });
+                }
+                let verbs = stay.into_iter().map(deletion).collect();
                 self.start_round(now, &object, Asked::Deletion(key), verbs, out);
             }
             Action::LookAgain => {

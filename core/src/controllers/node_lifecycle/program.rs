@@ -750,6 +750,7 @@ impl NodeLifecycle {
                         // Carried out late, it must not meet a pod whose kubelet is back.
                         resource_version: Some(object.meta().resource_version.clone()),
                         propagation: Some(Propagation::Background),
+                        grace_seconds: planted!(EvictsByForce).then_some(0),
                         ..Default::default()
                     };
                     Verb::Delete { key: key.clone(), options }

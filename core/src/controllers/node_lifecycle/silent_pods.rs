@@ -1,7 +1,7 @@
 //! What becomes of a pod whose node is silent, or has a taint that sends pods away.
 
 use crate::api::meta::Time;
-use crate::api::pod::{Pod, PodCondition};
+use crate::api::pod::Pod;
 use crate::controllers::node_lifecycle::node_health::Hearing;
 use crate::{decision_enum, decision_table};
 
@@ -92,23 +92,8 @@ pub fn say_not_ready(pod: &mut Pod, at: Time) {
 ///
 /// Source: Kubernetes documentation, "Pod disruption conditions"; `pkg/controller/tainteviction`.
 pub fn say_disrupted(pod: &mut Pod, at: Time) -> bool {
-    let said = |one: &PodCondition| one.kind == DISRUPTED && one.status == "True";
-    if pod.status.conditions.iter().any(said) {
-        return true;
-    }
-    pod.status.conditions.retain(|one| one.kind != DISRUPTED);
-    pod.status.conditions.push(PodCondition {
-        kind: DISRUPTED.into(),
-        status: "True".into(),
-        last_transition_time: Some(at),
-        reason: "DeletionByTaintManager".into(),
-        message: "Taint manager: deleting due to NoExecute taint".into(),
-        ..Default::default()
-    });
-    false
+    pod.say_disrupted(at, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint")
 }
-
-const DISRUPTED: &str = "DisruptionTarget";
 
 #[cfg(test)]
 mod tests {

@@ -98,11 +98,12 @@ fn counted(
             message: message.into(),
             ..Default::default()
         }),
-        (Some(message), Some(at)) => status.conditions[at].message = message.into(),
         (None, Some(at)) => {
             status.conditions.remove(at);
         }
-        (None, None) => {}
+        // Each attempt is refused in other words, of another pod: the first of them stand.
+        // Source: Kubernetes, `pkg/controller/replicaset`, `calculateStatus`.
+        (Some(_), Some(_)) | (None, None) => {}
     }
     (status, look_again)
 }

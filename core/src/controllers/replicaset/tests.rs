@@ -383,8 +383,12 @@ fn a_namespace_that_ends_takes_no_new_pods() {
     let key = Key::new(Kind::ReplicaSet, "old", "web");
     desk.world.merge(key.clone(), json!({"spec": {"replicas": 50}}), Part::Main);
     desk.run(60);
-    let rounds = desk.writes("create") / 50;
+    let writes = desk.world.take_writes();
+    let of = |what: &str| writes.iter().filter(|line| line.starts_with(what)).count();
+    let rounds = of("create") / 50;
     assert!((5..=16).contains(&rounds), "{rounds} rounds");
+    // Each is refused in other words.
+    assert!((1..=3).contains(&of("Status replicasets")), "{} times", of("Status"));
     let set = desk.world.get(Kind::ReplicaSet, "old", "web").unwrap().get::<ReplicaSet>().unwrap();
     let failure = set.status.conditions.iter().find(|one| one.kind == "ReplicaFailure").unwrap();
     assert!(failure.status == "True" && failure.reason == "FailedCreate", "{failure:?}");

@@ -112,7 +112,7 @@ fn staff(
             Action::Delete => plan.delete.extend(member.map(|one| leave(scene, one.pod, Because::of(&ORDINAL, row)))),
         }
         is_through = false;
-        if in_order {
+        if in_order && !planted!(OrdinalsAtOnce) {
             return false;
         }
     }

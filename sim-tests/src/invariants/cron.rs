@@ -1,0 +1,163 @@
+//! S-cron: A cron job's job is made for the last time of its schedule that has passed, not too late and never again once its controller was told of it, and with Forbid or Replace only when no other of its jobs works.
+//!
+//! The time is what the controller's own clock shows, however wrong that is. What a former life asked for may come late, and
+//! then, as in Kubernetes, two may meet: judged is what is asked for.
+//! Catches: a time that is made up for again and again, or once for each that was missed; jobs that meet.
+
+use super::told::Told;
+use super::{Broken, Checker};
+use crate::truth::{Fact, Role, Sight, Truth};
+use miniku_core::api::cronjob::{ConcurrencyPolicy, CronJob, SCHEDULED_AT};
+use miniku_core::api::job::Job;
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::meta::{Time, parse_rfc3339};
+use miniku_core::api::object::{Key, Object};
+use miniku_core::api::schedule::{Schedule, zone};
+use miniku_core::program::Verb;
+use miniku_core::time::{Duration, Wall};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Each controller, of which there may be two, by what it was told itself.
+#[derive(Default)]
+pub struct Cron {
+    by: BTreeMap<Arc<str>, Told>,
+}
+
+/// From a decision to its request, and what a clock that is looked at twice may differ.
+const SLACK: Duration = Duration::from_secs(1);
+
+fn made_for(job: &Object) -> Option<Wall> {
+    parse_rfc3339(job.meta().annotations.get(SCHEDULED_AT)?).ok()
+}
+
+/// The uid of the cron job that controls an object.
+fn cron_of(object: &Object) -> Option<(&str, &str)> {
+    object.meta().controller().filter(|by| by.kind == "CronJob").map(|by| (by.uid.as_str(), by.name.as_str()))
+}
+
+fn wrong(truth: &Truth, told: &Told, wall: Wall, new: &Object) -> Option<String> {
+    let ((uid, name), at) = (cron_of(new)?, made_for(new)?);
+    let object = told.object(&Key::new(Kind::CronJob, &new.meta().namespace, name))?;
+    let cron = object.read::<CronJob>().filter(|_| object.meta().uid == *uid)?;
+    let shown = |at: Wall| Time::of(at).to_string();
+    if at > wall + SLACK {
+        return Some(format!("is made for {}, and it is {}", shown(at), shown(wall)));
+    }
+    let deadline = cron.spec.starting_deadline_seconds.and_then(|secs| u64::try_from(secs).ok()).map(Duration::from_secs);
+    if deadline.is_some_and(|deadline| wall.since(at) > deadline + SLACK) {
+        return Some(format!("is made for {} at {}, which is too late", shown(at), shown(wall)));
+    }
+    let next = Schedule::parse(&cron.spec.schedule).ok().zip(zone(&cron.spec.time_zone));
+    let next = next.and_then(|(schedule, zone)| schedule.next(at, &zone));
+    if let Some(next) = next.filter(|next| *next + SLACK < wall) {
+        return Some(format!("is made for {}, and {} has passed", shown(at), shown(next)));
+    }
+    let jobs = || told.objects().filter(|one| one.kind() == Kind::Job && cron_of(one).is_some_and(|(of, _)| of == uid));
+    // The same job is asked for again when there was no answer.
+    let known = jobs().filter(|job| job.key() != new.key()).filter_map(made_for);
+    let known = known.chain(cron.status.last_schedule_time.map(Time::wall)).max();
+    if let Some(known) = known.filter(|known| *known >= at) {
+        return Some(format!("is made for {}, and there was one for {}", shown(at), shown(known)));
+    }
+    if cron.spec.concurrency_policy == ConcurrencyPolicy::Allow {
+        return None;
+    }
+    let works = |job: &&Object| {
+        let is_over = |one: &Object| one.read::<Job>().is_none_or(|job| job.is_over());
+        let stored = truth.object(&job.key()).filter(|stored| stored.meta().uid == job.meta().uid);
+        job.key() != new.key() && !is_over(job) && stored.is_some_and(|stored| !is_over(stored))
+    };
+    let other = jobs().find(works)?;
+    Some(format!("is made while {} works, against {:?}", other.meta().name, cron.spec.concurrency_policy))
+}
+
+impl Checker for Cron {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Sent, Sight::Heard]
+    }
+
+    fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
+        match fact {
+            Fact::Heard { who, input } if who.role == Role::Workloads => {
+                self.by.entry(who.name.clone()).or_default().hear(who, input);
+            }
+            Fact::Sent { who, request, .. } if who.role == Role::Workloads => {
+                let (Verb::Create { object }, Some(told)) = (&request.verb, self.by.get(&who.name)) else { return Ok(()) };
+                if let Some(wrong) = wrong(truth, told, truth.wall(&who.name), object) {
+                    return Err(Broken::by(format!("{} {wrong}", object.key())).with([object]));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::forged::{Story, who};
+    use super::*;
+    use miniku_core::program::{CallId, Input, RequestId, WatchEvent};
+    use serde_json::{Value, json};
+
+    struct Desk(Story<Cron>);
+
+    impl Desk {
+        fn tell(&mut self, object: Value) {
+            let event = WatchEvent::Modified(self.0.put(object).unwrap().new.unwrap());
+            let controller = who(Role::Workloads, "workloads");
+            self.0.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+        }
+
+        fn makes(&mut self, minute: u32) -> String {
+            let verb = Verb::Create { object: crate::plan::object(job(minute)) };
+            let controller = who(Role::Workloads, "workloads");
+            let seen = self.0.see(Fact::Sent { who: &controller, id: RequestId(1), request: &verb.into() });
+            seen.err().map(|broken| broken.what).unwrap_or_default()
+        }
+    }
+
+    fn cron(policy: &str, last: Value) -> Value {
+        json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "tick", "uid": "c", "namespace": "default"},
+            "spec": {"schedule": "* * * * *", "concurrencyPolicy": policy, "startingDeadlineSeconds": 70},
+            "status": {"lastScheduleTime": last}})
+    }
+
+    fn job(minute: u32) -> Value {
+        json!({"apiVersion": "batch/v1", "kind": "Job",
+            "metadata": {"name": format!("tick-{minute}"), "uid": minute.to_string(), "namespace": "default",
+                "annotations": {SCHEDULED_AT: format!("2026-01-01T00:{minute:02}:00Z")},
+                "ownerReferences": [{"apiVersion": "batch/v1", "kind": "CronJob", "name": "tick", "uid": "c", "controller": true}]}})
+    }
+
+    #[test]
+    fn fires_on_a_job_for_another_time_and_on_a_second_one() {
+        let mut desk = Desk(Story::new());
+        desk.tell(cron("Allow", json!(null)));
+        desk.0.pass(210).unwrap();
+        assert_eq!(desk.makes(3), "");
+        assert!(desk.makes(4).contains("and it is 2026-01-01T00:03:30Z"));
+        assert!(desk.makes(1).contains("which is too late"));
+        desk.0.truth.clocks.insert("workloads".into(), -25_000_000_000);
+        assert!(desk.makes(2).contains("and 2026-01-01T00:03:00Z has passed"));
+        desk.0.truth.clocks.clear();
+        desk.tell(cron("Allow", json!("2026-01-01T00:03:00Z")));
+        assert!(desk.makes(3).contains("and there was one for 2026-01-01T00:03:00Z"));
+    }
+
+    #[test]
+    fn fires_on_jobs_that_meet() {
+        for policy in ["Allow", "Forbid", "Replace"] {
+            let mut desk = Desk(Story::new());
+            desk.tell(cron(policy, json!(null)));
+            desk.tell(job(2));
+            desk.0.pass(210).unwrap();
+            assert_eq!(desk.makes(3).contains("while tick-2 works"), policy != "Allow");
+            let mut ended = job(2);
+            ended["status"] = json!({"conditions": [{"type": "Complete", "status": "True"}]});
+            desk.tell(ended);
+            assert_eq!(desk.makes(3), "");
+        }
+    }
+}
