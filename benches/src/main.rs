@@ -8,10 +8,10 @@
 //! ```
 //!
 //! [`seed`] has the benchmarks of MiniKu, the Go program that miniku grew from, under their names and doing the same
-//! work; [`decisions`] measures programs without I/O, [`simulator`] many of them together; [`cluster`], [`plane`] and [`load`] measure the release binary from
-//! outside, [`api`] the API server alone, and [`peers`] runs crun, etcd and a server of Go's the same way where they are
-//! installed. Everything is bounded in count
-//! and time and stays on loopback. What needs root is left out without it.
+//! work; [`decisions`] measures programs without I/O, [`simulator`] many of them together; [`cluster`], [`plane`] and
+//! [`load`] measure the release binary from outside, [`api`] the API server alone, and [`peers`] runs crun, etcd and a
+//! server of Go's the same way where they are installed. Everything is bounded in count and time and stays on loopback.
+//! What needs root is left out without it.
 
 mod alloc;
 mod api;

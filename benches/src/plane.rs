@@ -90,8 +90,8 @@ fn cost(binary: &Binary, rows: &mut Vec<Outside>) -> Result<(), Fail> {
         let own = free_port()?;
         let mut command = Command::new(&binary.0);
         command.args(["scheduler", "--server", &format!("http://127.0.0.1:{port}")]);
-        command.args(["--metrics-address", &format!("127.0.0.1:{own}")]);
-        let scheduler = Process::start(&mut command, own, "/readyz")?;
+        command.args(["--metrics-address", &format!("127.0.0.1:{own}"), "--leader-elect=false"]);
+        let scheduler = Process::start(&mut command, own, "/healthz")?;
         make_nodes(port, nodes)?;
         let mut there = 0;
         for filling in fillings {
