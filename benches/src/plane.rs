@@ -167,12 +167,13 @@ fn post(http: &mut Http, path: &str, body: &str) -> Result<(), Fail> {
 
 /// Makes so many objects, several at once.
 fn post_all(port: u16, path: &str, count: usize, body: impl Fn(usize) -> String + Sync) -> Result<(), Fail> {
-    let next = AtomicUsize::new(0);
+    let (next, until) = (AtomicUsize::new(0), Instant::now() + Duration::from_secs(60));
     let work = || -> Result<(), Fail> {
         let mut http = Http::to(port)?;
         loop {
             match next.fetch_add(1, Ordering::Relaxed) {
                 nth if nth >= count => return Ok(()),
+                nth if Instant::now() > until => return Err(Fail(format!("{path}: {nth} of {count} made in 60 s"))),
                 nth => post(&mut http, path, &body(nth))?,
             }
         }
