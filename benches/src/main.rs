@@ -8,10 +8,10 @@
 //! ```
 //!
 //! [`seed`] has the benchmarks of MiniKu, the Go program that miniku grew from, under their names and doing the same
-//! work; [`decisions`] measures programs without I/O, [`simulator`] many of them together; [`cluster`] and [`load`] measure the release binary from
-//! outside, [`api`] the API server alone, and [`peers`] runs crun, etcd and a server of Go's the same way where they are
-//! installed. Everything is bounded in count
-//! and time and stays on loopback. What needs root is left out without it.
+//! work; [`decisions`] measures programs without I/O, [`simulator`] many of them together; [`cluster`], [`plane`] and
+//! [`load`] measure the release binary from outside, [`api`] the API server alone, and [`peers`] runs crun, etcd and a
+//! server of Go's the same way where they are installed. Everything is bounded in count and time and stays on loopback.
+//! What needs root is left out without it.
 
 mod alloc;
 mod api;
@@ -21,6 +21,7 @@ mod load;
 mod measure;
 mod objects;
 mod peers;
+mod plane;
 mod process;
 mod seed;
 mod server;
@@ -83,11 +84,12 @@ fn main() -> ExitCode {
 type Measure = fn(&process::Binary, &Chosen, &mut Vec<Outside>) -> Result<(), Fail>;
 
 fn from_outside(chosen: &Chosen, rows: &mut Vec<Outside>) -> Result<(), Fail> {
-    let groups: [(&str, Measure); 5] = [
+    let groups: [(&str, Measure); 6] = [
         ("pod to Running", cluster::pods_to_running),
         ("runtime", cluster::runtime_alone),
         ("idle ready", cluster::idle_and_ready),
         ("http durable writes GET", load::run),
+        ("control-plane", plane::run),
         ("api api-get api-list api-watch api-size", api::run),
     ];
     let wanted: Vec<_> = groups

@@ -101,6 +101,12 @@ impl Times {
         self.0[((last as f64 * share).round() as usize).min(last)]
     }
 
+    /// `p50 (min–max)` of times that are long.
+    pub fn seconds(&self) -> String {
+        let secs = |share: f64| crate::table::figure(self.at(share).as_secs_f64());
+        format!("{} s ({}–{})", secs(0.5), secs(0.0), secs(1.0))
+    }
+
     /// `p50 (min–max)`, and p99 where there are enough for one.
     pub fn ms(&self) -> (String, String) {
         let ms = |share: f64| crate::table::figure(self.at(share).as_secs_f64() * 1e3);

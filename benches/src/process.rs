@@ -101,6 +101,18 @@ impl Process {
         self.child.wait().map(drop)
     }
 
+    /// How long processors have worked for it, in hundredths of a second.
+    pub fn processor_time(&self) -> Result<Duration, Fail> {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // The name, in brackets, may have anything in it. Source: proc_pid_stat(5).
+        let fields = text.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
+        let ticks: Vec<u64> = fields.skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+        match ticks[..] {
+            [user, system] => Ok(Duration::from_millis((user + system) * 10)),
+            _ => Err(Fail("/proc has no times of the process".into())),
+        }
+    }
+
     /// A number of kilobytes from one of its files in /proc, in MiB.
     pub fn mebibytes(&self, file: &str, name: &str) -> Result<f64, Fail> {
         let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id()))?;
@@ -163,6 +175,49 @@ impl Http {
         let (host, length) = (&self.host, body.len());
         let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\nContent-Length: {length}\r\n\r\n");
         self.stream.write_all(&[head.as_bytes(), body].concat())
+    }
+
+    /// Follows an answer that comes in chunks and lines, as that of a watch does, until `each` has heard enough.
+    pub fn follow(&mut self, path: &str, mut each: impl FnMut(&str) -> bool) -> io::Result<()> {
+        self.request("GET", path, "Accept: application/json", b"")?;
+        let mut chunk = vec![0; 256 << 10];
+        let (mut raw, mut text, mut begun) = (Vec::new(), Vec::new(), false);
+        loop {
+            match self.stream.read(&mut chunk)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => raw.extend_from_slice(&chunk[..count]),
+            }
+            if !begun {
+                let Some(head) = raw.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
+                raw.drain(..head + 4);
+                begun = true;
+            }
+            // Each chunk is its length, a line's end, its bytes, and a line's end. Source: RFC 9112, section 7.1.
+            let mut at = 0;
+            while let Some(end) = raw[at..].windows(2).position(|window| window == b"\r\n") {
+                let length = std::str::from_utf8(&raw[at..at + end]).ok();
+                let length = length.and_then(|text| usize::from_str_radix(text, 16).ok());
+                let Some(length) = length else { return Err(io::ErrorKind::InvalidData.into()) };
+                let from = at + end + 2;
+                if length == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                let Some(bytes) = raw.get(from..from + length).filter(|_| raw.len() >= from + length + 2) else {
+                    break;
+                };
+                text.extend_from_slice(bytes);
+                at = from + length + 2;
+            }
+            raw.drain(..at);
+            let mut begin = 0;
+            while let Some(end) = text[begin..].iter().position(|byte| *byte == b'\n') {
+                if !each(&String::from_utf8_lossy(&text[begin..begin + end])) {
+                    return Ok(());
+                }
+                begin += end + 1;
+            }
+            text.drain(..begin);
+        }
     }
 
     /// To wait for an answer with others.
