@@ -150,7 +150,8 @@ fn staff(
     let surge = if max_surge > 0 { Surge::Yes } else { Surge::No };
     let rolls = set.spec.update_strategy.kind == UpdateStrategyType::RollingUpdate;
     let (mut away, mut two) = (0, 0);
-    let (mut to_end, mut to_make): (Vec<(&Pod, Because)>, Vec<(&str, Because)>) = Default::default();
+    let mut to_end: Vec<(&Pod, Because)> = Vec::new();
+    let mut to_make: Vec<(&str, Because)> = Vec::new();
     for (node, home) in homes {
         let row = staffing(home.fit, home.here(), surge);
         let on = |because: Because| because.as_seen(format!("on node {node}"));
