@@ -124,7 +124,7 @@ fn a_world_tells_why_a_pod_was_evicted() {
         journal.chain(key).into_iter().map(row).collect::<Vec<String>>()
     };
     let node = Key::new(Kind::Node, "", "node-1");
-    let evicted = journal.chain(&node).into_iter().map(|one| &one.decision);
+    let mut evicted = journal.chain(&node).into_iter().map(|one| &one.decision);
     let evicted = evicted.rfind(|one| one.because.table == "silent_pod").expect("a pod is evicted for the node's sake");
     assert_eq!(evicted.sake, Some(node.clone()));
     let (of_node, of_pod) = (rows(&node), rows(&evicted.about[0]));
