@@ -21,6 +21,15 @@ static TREE: &[u8] = include_bytes!(env!("MINIKU_BUSYBOX_TAR"));
 /// SHA-256 of the built-in image's tar file, in hexadecimal.
 pub const DIGEST: &str = env!("MINIKU_BUSYBOX_DIGEST");
 
+/// What the built-in image is called, the tag said.
+pub const NAMES: [&str; 4] =
+    ["docker.io/library/busybox:latest", "busybox:latest", "docker.io/library/alpine:latest", "alpine:latest"];
+
+/// How many bytes the built-in image has.
+pub fn size() -> usize {
+    TREE.len()
+}
+
 /// An image that is ready to be used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {

@@ -50,6 +50,8 @@ api_struct! {
         daemon_endpoints "daemonEndpoints": DaemonEndpoints,
         /// What runs on it.
         node_info "nodeInfo": NodeInfo,
+        /// Images that are there already.
+        images "images": Vec<ContainerImage>,
     }
 }
 
@@ -78,6 +80,16 @@ api_struct! {
         kind "type" always: String,
         /// The address.
         address "address" always: String,
+    }
+}
+
+api_struct! {
+    /// An image that a node has.
+    pub struct ContainerImage {
+        /// What it is called there: `docker.io/library/busybox:latest`.
+        names "names": Vec<String>,
+        /// How large it is.
+        size_bytes "sizeBytes": Option<i64>,
     }
 }
 

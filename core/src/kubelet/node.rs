@@ -6,7 +6,7 @@ use crate::api::kinds::Kind;
 use crate::api::lease::{Lease, LeaseSpec};
 use crate::api::meta::{MicroTime, Time};
 use crate::api::namespace::NODE_LEASES;
-use crate::api::node::{Node, NodeAddress, NodeCondition, NodeInfo, NodeStatus};
+use crate::api::node::{ContainerImage, Node, NodeAddress, NodeCondition, NodeInfo, NodeStatus};
 use crate::api::object::{Key, Object, Resource};
 use crate::api::quantity::{Amounts, Quantity};
 use crate::client::{Calls, Informer, informer};
@@ -38,6 +38,9 @@ pub struct Facts {
     pub info: NodeInfo,
     /// Labels it is registered with.
     pub labels: BTreeMap<String, String>,
+    /// Images that it has.
+    #[serde(default)]
+    pub images: Vec<ContainerImage>,
 }
 
 /// Registers a node and keeps it alive in the eyes of the cluster.
@@ -233,6 +236,7 @@ impl NodeAgent {
             .kubelet_port
             .map(|port| crate::api::node::DaemonEndpoint { port: i32::from(port), ..Default::default() });
         status.node_info.clone_from(&facts.info);
+        status.images.clone_from(&facts.images);
         let already = status
             .conditions
             .iter()

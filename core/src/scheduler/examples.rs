@@ -1,6 +1,6 @@
 //! Nodes and pods for tests: each says only what differs.
 
-use crate::api::node::{Node, NodeCondition};
+use crate::api::node::{ContainerImage, Node, NodeCondition};
 use crate::api::pod::{Container, Pod};
 use std::ops::Deref;
 use std::sync::Arc;
@@ -33,6 +33,11 @@ impl NodeExample {
     }
     pub fn taint(mut self, key: &str, effect: &str) -> Self {
         self.0.spec.taints.push(crate::api::taint::Taint::new(key, effect));
+        self
+    }
+    pub fn has_image(mut self, name: &str, mib: i64) -> Self {
+        let image = ContainerImage { names: vec![name.into()], size_bytes: Some(mib << 20), ..Default::default() };
+        self.0.status.images.push(image);
         self
     }
     pub fn cordoned(mut self) -> Self {

@@ -26,6 +26,8 @@ pub struct PodFacts {
     pub preempts: bool,
     /// The ports of its node that it takes.
     pub ports: Vec<HostPort>,
+    /// The images that it runs, one for each container, by their [full names](full_name).
+    pub images: Vec<Name>,
     /// From which nodes its volumes can be reached: all of these must hold.
     pub volumes: Vec<Arc<NodeSelector>>,
     /// Its namespace and labels, as others count it.
@@ -109,6 +111,24 @@ impl HostPort {
         let ip = if text("hostIP") == "0.0.0.0" { "" } else { text("hostIP") };
         Some(HostPort { port: u16::try_from(taken).ok()?, protocol: protocol.into(), ip: ip.into() })
     }
+}
+
+/// An image's name with its tag: `busybox:latest` for `busybox`. A digest is one.
+///
+/// Source: Kubernetes, `plugins/imagelocality`, `normalizedImageName`.
+pub fn full_name(image: &str) -> Name {
+    // A colon before the last slash belongs to a port.
+    match image.rsplit('/').next().is_some_and(|last| last.contains(':')) {
+        true => image.into(),
+        false => format!("{image}:latest").into(),
+    }
+}
+
+/// The images that a pod runs.
+pub fn images(spec: &PodSpec) -> Vec<Name> {
+    let first = spec.rest.get("initContainers").and_then(Value::as_array).into_iter().flatten();
+    let first = first.filter_map(|container| container.get("image")?.as_str());
+    first.chain(spec.containers.iter().map(|container| container.image.as_str())).map(full_name).collect()
 }
 
 /// Whether two pods are alike to the scheduler, their namespaces and labels aside.

@@ -53,6 +53,8 @@ pub struct NodeFacts {
     pub labels: Labels,
     /// What keeps pods away. A node that is not ready has such a taint whether it was put on it or not.
     pub taints: Vec<Taint>,
+    /// The images that it has, by each of their names, and how many bytes they are.
+    pub images: BTreeMap<Name, u64>,
     /// A number made of its name, for draws.
     pub draw: u64,
 }
@@ -85,6 +87,8 @@ pub struct Nodes {
     log: Vec<u32>,
     forgotten: u64,
     neighbours: Neighbours,
+    /// How many nodes have an image.
+    images: BTreeMap<Name, usize>,
     /// The facts of pods, by a number that pods that are alike have in common.
     known: BTreeMap<u64, Vec<Arc<PodFacts>>>,
     known_count: usize,
@@ -199,6 +203,9 @@ impl Nodes {
         if !old.here || old.labels != new.labels {
             self.neighbours.place(at, &new.labels);
         }
+        if old.images != new.images || !old.here && !self.images.is_empty() {
+            self.count_images(&old.images, &new.images);
+        }
         self.facts[at as usize] = new;
         if !old.here {
             let place = self.order.partition_point(|other| *self.facts(*other).name < *old.name);
@@ -214,6 +221,9 @@ impl Nodes {
         self.order.retain(|one| *one != at);
         self.neighbours.place(at.0, &Labels::new());
         let old = std::mem::take(&mut self.facts[at.0 as usize]);
+        if !self.images.is_empty() {
+            self.count_images(&old.images, &BTreeMap::new());
+        }
         if old.usage.pods > 0 {
             sometimes!(NodeGoneWithPods);
         }
@@ -227,6 +237,29 @@ impl Nodes {
         };
         self.touched(at.0);
         self.leave(at.0);
+    }
+
+    /// How many nodes have an image.
+    pub fn with_image(&self, name: &Name) -> usize {
+        self.images.get(name).copied().unwrap_or(0)
+    }
+
+    /// Counts images anew, or nodes: then what an image counts is another on every node.
+    fn count_images(&mut self, old: &BTreeMap<Name, u64>, new: &BTreeMap<Name, u64>) {
+        for name in old.keys() {
+            if let Some(count) = self.images.get_mut(name) {
+                *count -= 1;
+            }
+        }
+        new.keys().for_each(|name| *self.images.entry(name.clone()).or_default() += 1);
+        self.images.retain(|_, count| *count > 0);
+        self.forget();
+    }
+
+    /// Whoever has looked looks at all nodes again.
+    fn forget(&mut self) {
+        self.forgotten += self.log.len() as u64 + 1;
+        self.log.clear();
     }
 
     /// A pod is bound to the node of this name, or about to be.
@@ -287,9 +320,8 @@ impl Nodes {
     /// A namespace has these labels now, or is gone.
     pub fn set_namespace(&mut self, name: &str, labels: Option<&Labels>) {
         if self.neighbours.namespace_changed(name, labels) {
-            // What pods are to others may be another thing everywhere: whoever has looked looks again.
-            self.forgotten += self.log.len() as u64 + 1;
-            self.log.clear();
+            // What pods are to others may be another thing everywhere.
+            self.forget();
         }
     }
 
@@ -317,6 +349,7 @@ impl Nodes {
             priority,
             preempts: facts::preempts(pod),
             ports: HostPort::all(&pod.spec),
+            images: facts::images(&pod.spec),
             volumes: volumes.to_vec(),
             group,
             near,
@@ -392,9 +425,18 @@ fn facts(node: &Node) -> NodeFacts {
         deleting: node.metadata.is_deleting(),
         labels: node.metadata.labels.clone(),
         taints,
+        images: images(node),
         draw: Draw::new(0).key(&node.metadata.name).u64(),
         ..NodeFacts::default()
     }
+}
+
+fn images(node: &Node) -> BTreeMap<Name, u64> {
+    let each = node.status.images.iter().flat_map(|image| {
+        let size = image.size_bytes.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
+        image.names.iter().map(move |name| (Name::from(name.as_str()), size))
+    });
+    each.collect()
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@
 //! gives up to [`WHOLE`], which is finer than Kubernetes' hundred and so ties less often.
 
 use super::facts::PodFacts;
-use super::nodes::{NodeFacts, NodeIndex};
+use super::nodes::{NodeFacts, NodeIndex, Nodes};
 use super::standing::Standing;
 use super::strategy::Strategy;
+use crate::api::name::Name;
 use crate::api::taint::{PREFER_NO_SCHEDULE, untolerated};
 use crate::pages::Page;
 
@@ -46,6 +47,14 @@ pub enum Scale {
 ///
 /// Source: Kubernetes, `pkg/scheduler/apis/config/v1/default_plugins.go`; `plugins/*/` of these names.
 pub const SCORES: &[Score] = &[
+    Score {
+        name: "ImageLocality",
+        weight: 1,
+        raw: |standing, at| Some(standing.row(at).images.into()),
+        scale: Scale::Score,
+        prefers: "the pod's images that are there already, by their size from 23 to 1000 MiB for each container; one that \
+                  few nodes have counts less, so that not all pods go there",
+    },
     Score {
         name: "InterPodAffinity",
         weight: 2,
@@ -159,6 +168,24 @@ fn balance(pod: &PodFacts, node: &NodeFacts) -> i64 {
     WHOLE - (cpu - share(node.allocatable_memory, used.memory, more.memory)).abs() / 2
 }
 
+/// What the images of a pod count that a node has: of [`WHOLE`].
+///
+/// Source: Kubernetes, `plugins/imagelocality`: `minThreshold`, `maxContainerThreshold`, `scaledImageScore`.
+pub fn images(pod: &PodFacts, node: &NodeFacts, nodes: &Nodes) -> i32 {
+    const MIB: u128 = 1 << 20;
+    if node.images.is_empty() || pod.images.is_empty() {
+        return 0;
+    }
+    let (least, most) = (23 * MIB, 1000 * MIB * pod.images.len() as u128);
+    let there = |image: &Name| {
+        let size = node.images.get(image).copied().unwrap_or(0);
+        u128::from(size) * nodes.with_image(image) as u128 / (nodes.len() as u128).max(1)
+    };
+    let sum: u128 = pod.images.iter().map(there).sum();
+    let score = (sum.clamp(least, most) - least) * WHOLE as u128 / (most - least);
+    i32::try_from(score).unwrap_or(0)
+}
+
 /// How many taints a node has that the pod had rather not.
 pub fn taints(pod: &PodFacts, node: &NodeFacts) -> i32 {
     untolerated(&node.taints, &pod.spec.tolerations, &[PREFER_NO_SCHEDULE]).count().try_into().unwrap_or(i32::MAX)
@@ -203,6 +230,39 @@ pub fn page() -> Page {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scheduler::examples::{node, pod};
+
+    #[test]
+    fn images_that_are_there_count() {
+        let mut nodes = Nodes::default();
+        for one in [node("a"), node("b").has_image("i:latest", 1000), node("c").has_image("i:latest", 20)] {
+            nodes.set(&one);
+        }
+        let facts = nodes.pod_facts(&pod("p"), &[]);
+        let mut standing = Standing::new(facts, Strategy::default(), &nodes);
+        let counts = |standing: &Standing, nodes: &Nodes| {
+            nodes.order().iter().map(|at| standing.row(*at).images).collect::<Vec<_>>()
+        };
+        // Two of three nodes have it: b counts 666 MiB of 1000, and what is less than 23 counts nothing.
+        let two_thirds = (1000 * 2 / 3 - 23) * WHOLE as i32 / (1000 - 23);
+        let [a, b, c] = counts(&standing, &nodes)[..] else { panic!() };
+        assert!((b - two_thirds).abs() < 20, "{b} is not {two_thirds}");
+        assert_eq!((a, c), (0, 0));
+        // All of them have it when the first one is gone: it counts more.
+        nodes.remove("a");
+        standing.follow(&nodes);
+        assert_eq!(counts(&standing, &nodes), [WHOLE as i32, 0]);
+        assert!(!standing.is_plain());
+    }
+
+    #[test]
+    fn images_are_known_by_their_full_names() {
+        for (image, want) in
+            [("i", "i:latest"), ("i:1", "i:1"), ("host:5000/i", "host:5000/i:latest"), ("i@sha256:0", "i@sha256:0")]
+        {
+            assert_eq!(&*crate::scheduler::facts::full_name(image), want);
+        }
+    }
 
     #[test]
     fn logarithms_are_near_enough() {

@@ -48,12 +48,14 @@ pub struct Row {
     pub taints: i32,
     /// The weights of preferred node affinity.
     pub affinity: i32,
+    /// What its images count.
+    pub images: i32,
 }
 
 /// In the place of a filter that refuses.
 pub const TAKES: u8 = u8::MAX;
 
-const NOT_HERE: Row = Row { refused: 0, load: 0, pods: 0, taints: 0, affinity: 0 };
+const NOT_HERE: Row = Row { refused: 0, load: 0, pods: 0, taints: 0, affinity: 0, images: 0 };
 
 /// What pods count for where they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,9 +218,9 @@ impl Standing {
 
     fn look(&mut self, nodes: &Nodes, at: u32) {
         let node = nodes.facts(NodeIndex(at));
-        let new = if node.here { row(&self.facts, node, self.strategy) } else { NOT_HERE };
+        let new = if node.here { row(&self.facts, node, nodes, self.strategy) } else { NOT_HERE };
         let old = std::mem::replace(&mut self.rows[at as usize], new);
-        let singular = |row: &Row| u32::from(row.taints != 0 || row.affinity != 0);
+        let singular = |row: &Row| u32::from(row.taints != 0 || row.affinity != 0 || row.images != 0);
         self.singular = self.singular + singular(&new) - singular(&old);
         if self.watches.is_empty() {
             return;
@@ -326,7 +328,7 @@ impl Standing {
 }
 
 /// What a node says by itself.
-fn row(facts: &PodFacts, node: &NodeFacts, strategy: Strategy) -> Row {
+fn row(facts: &PodFacts, node: &NodeFacts, nodes: &Nodes, strategy: Strategy) -> Row {
     let refused = FILTERS.iter().position(|filter| match filter.looks {
         Looks::Node(refuses) => refuses(facts, node).is_some(),
         Looks::Places(_) => false,
@@ -339,6 +341,7 @@ fn row(facts: &PodFacts, node: &NodeFacts, strategy: Strategy) -> Row {
             pods: node.usage.pods,
             taints: scores::taints(facts, node),
             affinity: scores::affinity(facts, node),
+            images: scores::images(facts, node, nodes),
         },
     }
 }

@@ -1,6 +1,6 @@
 //! What this machine is.
 
-use miniku_core::api::node::NodeInfo;
+use miniku_core::api::node::{ContainerImage, NodeInfo};
 use miniku_core::kubelet::node::Facts;
 use nix::sys::utsname::uname;
 use std::fs;
@@ -58,5 +58,10 @@ pub fn facts(name: &str, runtime: &str, address: &str, kubelet_port: Option<u16>
         ]
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .into(),
+        images: vec![ContainerImage {
+            names: miniku_runtime::images::NAMES.map(str::to_owned).into(),
+            size_bytes: i64::try_from(miniku_runtime::images::size()).ok(),
+            ..Default::default()
+        }],
     }
 }
