@@ -111,7 +111,6 @@ mod table {
             QuotaUncharged "quota-uncharged" by "S-quota", "what is on its way to the disk does not count against quotas";
             QuotaNotTold "quota-not-told" by "L-stable", "a quota's status does not follow when something goes";
             LimitsNotFilled "limits-not-filled" by "S-limit" "L-stable", "what a container does not say is not taken from its limit range";
-            LimitsNotChecked "limits-not-checked" by "S-limit", "who asks for more than a limit range allows gets it";
             FenceIgnored "fence-ignored" by "S-lease", "a write is admitted whatever became of the lease that it names";
             TermIgnored "term-ignored" by "S-lease", "a lease that its holder took again counts as the one it had";
             TakingNotAwaited "taking-not-awaited" by "S-lease", "a write is admitted while another's taking of the lease is on its way to the disk";

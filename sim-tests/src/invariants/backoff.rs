@@ -5,7 +5,7 @@
 
 use super::{Broken, Checker};
 use crate::truth::{Fact, Role, Sight, Truth};
-use miniku_core::api::pod::RestartPolicy;
+use miniku_core::api::pod::{Pod, RestartPolicy};
 use miniku_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
 
@@ -39,6 +39,10 @@ impl Runs {
     }
 }
 
+fn is_given_up(pod: &Pod) -> bool {
+    pod.status.conditions.iter().any(|one| one.kind == "DisruptionTarget" && one.reason == "DeletionByPodGC")
+}
+
 impl Checker for Backoff {
     fn sights(&self) -> &'static [Sight] {
         &[Sight::Died, Sight::Started, Sight::Ended]
@@ -64,6 +68,8 @@ impl Checker for Backoff {
                     RestartPolicy::OnFailure if ended_well => broken("is started after a good end".into()),
                     // One that is given up takes the others with it, also those that are on their way.
                     _ if facts.pod().start_retries().is_some() && facts.pod().spec.containers.len() > 1 => Ok(()),
+                    // The collector of pods says so of one whose node is gone; its kubelet may be only out of reach.
+                    _ if is_given_up(facts.pod()) => Ok(()),
                     _ if facts.pod().status.phase.is_final() => broken("is started though its pod has finished".into()),
                     _ if truth.now.since(runs.ended) + SLACK < runs.delay() => {
                         let (waited, due) = (truth.now.since(runs.ended).as_millis(), runs.delay().as_secs());

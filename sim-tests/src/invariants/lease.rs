@@ -5,7 +5,7 @@
 //! Catches: an API server that lets a former leader write; a stand-by without patience; a leader that does not notice.
 
 use super::{Broken, Checker};
-use crate::truth::{Fact, Sight, Truth};
+use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::lease::{Fence, Lease};
 use miniku_core::api::object::{Key, Object};
@@ -105,7 +105,10 @@ impl Checker for Leases {
             Fact::Sent { who, id, request } => {
                 let Some(subject) = subject(&request.verb) else { return Ok(()) };
                 if is_election(&subject) {
-                    self.candidates.insert((who.name.clone(), who.life));
+                    // An intruder only meddles with what somebody else writes.
+                    if who.role != Role::Other {
+                        self.candidates.insert((who.name.clone(), who.life));
+                    }
                     return Ok(());
                 }
                 let Some(fence) = &request.fence else {
@@ -149,7 +152,6 @@ impl Checker for Leases {
 mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
-    use crate::truth::Role;
     use miniku_core::program::Request;
     use serde_json::{Value, json};
 

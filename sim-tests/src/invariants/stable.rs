@@ -188,10 +188,11 @@ fn daemons(truth: &Truth) -> Option<String> {
                 _ => 0..=0,
             };
             // Who surges, and has no room for the second, waits with two.
-            let waits = here().count() == 2 && here().any(|pod| !pod.is_ready()) && set.max_surge(100) > 0;
+            let is_second = here().count() == 2 && here().any(|pod| !pod.is_ready()) && set.max_surge(100) > 0;
+            let waits = is_second && *allowed.start() == 1;
             wanted += allowed.start();
             ready += here().filter(|pod| *allowed.start() == 1 && pod.is_ready()).count();
-            if !allowed.contains(&here().count()) && !(waits && *allowed.start() == 1) {
+            if !allowed.contains(&here().count()) && !waits {
                 return Some(format!("daemon set {name} has {} pods on {at}", here().count()));
             }
         }

@@ -117,7 +117,7 @@ fn quotas(dice: &Dice, plan: &mut Plan) {
     }
 }
 
-/// One that everybody fits in, and is kept, and one that some do not.
+/// One that everybody fits in, and is kept, and one that lets nobody in who asks for no limit, or for too high a one.
 fn limit_ranges(dice: &Dice, plan: &mut Plan) {
     let range = |name: &str, limits: Value| {
         plan::create(json!({"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": name},
@@ -127,8 +127,11 @@ fn limit_ranges(dice: &Dice, plan: &mut Plan) {
         "defaultRequest": {"cpu": "20m", "memory": "16Mi"}});
     plan.ask(dice.millis("limits at", 0, 500, 60_000), range("usual", usual));
     let most = dice.one("most", 0, &["60m", "120m", "300m"]);
-    let narrow = json!({"type": "Container", "max": {"cpu": most}, "default": {"cpu": most}});
-    plan.ask(dice.millis("limits at", 1, 500, ACTIVE), range("narrow", narrow));
+    let at = dice.millis("limits at", 1, 500, ACTIVE);
+    plan.ask(at, range("narrow", json!({"type": "Container", "max": {"cpu": most}})));
+    if dice.below("limits go", 0, 2) == 0 {
+        plan.ask(at + dice.millis("limits gone", 0, 5_000, 60_000), plan::delete(Kind::LimitRange, "narrow"));
+    }
     for at in [END, END + AGAIN] {
         plan.ask(at, plan::delete(Kind::LimitRange, "narrow"));
     }

@@ -50,9 +50,10 @@ pub(super) fn draw(dice: &Dice, nodes: u64, plan: &mut Plan) {
 /// A template of pods; another version makes another template, which perhaps cannot run.
 ///
 /// Those of stateful sets can: with ordered pods, one that cannot is in the way of its own replacement, as in Kubernetes
-/// (documentation, "StatefulSets", forced rollback).
+/// (documentation, "StatefulSets", forced rollback). So is one of a deployment where its pods must not be near each other
+/// and all places are taken.
 fn template(dice: &Dice, key: &Key, version: u64) -> Value {
-    let is_bad = dice.has("bad images") && key.kind == Kind::Deployment && version % 4 == 3;
+    let is_bad = dice.has("bad images") && !room::is_wide(dice) && key.kind == Kind::Deployment && version % 4 == 3;
     let image = if is_bad { "nowhere/nothing:1" } else { "busybox" };
     let app: &str = &key.name;
     let mut template = json!({
