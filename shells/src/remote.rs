@@ -157,7 +157,9 @@ impl Api for OverHttp {
             self.teller = self.tell().ok();
         }
         // If the server cannot keep up, or is away, what it would be told is worth less than what waits for it.
-        let _ = self.teller.as_ref().map(|teller| teller.try_send(noted));
+        if let Some(teller) = &self.teller {
+            let _ = teller.try_send(noted);
+        }
     }
 
     fn cancel(&mut self, call: CallId) {

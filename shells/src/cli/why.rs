@@ -114,9 +114,9 @@ fn asked(key: &Key, until: Option<Wall>, cluster: &Cluster) -> Result<Told<Noted
 /// What recorded programs decide when they are told the same again.
 fn recorded(directory: &Path, key: &Key, until: Option<Wall>) -> Result<Told<Noted>, CliError> {
     let unreadable = |error| CliError::BadRecording(format!("error: {error}"));
-    let mut playback = Playback::new(recordings(directory).map_err(unreadable)?);
+    let playback = Playback::new(recordings(directory).map_err(unreadable)?);
     let mut journal = Journal::default();
-    while let Some(played) = playback.next() {
+    for played in playback {
         let played = played.map_err(unreadable)?;
         let Event::Step(step) = played.event else { continue };
         if until.is_some_and(|until| step.at.wall > until) {
