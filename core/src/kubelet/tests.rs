@@ -635,6 +635,25 @@ fn an_unasked_start_is_stopped() {
     assert_eq!(world.runtime.remains(), "");
 }
 
+#[test]
+fn a_late_word_of_what_is_removed_is_not_fought_for_ever() {
+    let mut world = World::running(0);
+    let uid = world.one("a", "Always", "run");
+    world.run(2);
+    let state = world.runtime.state(&uid);
+    world.delete("a", Some(0));
+    world.run(3);
+    assert_eq!(world.runtime.remains(), "");
+    world.take_commands();
+    // Nobody answers a signal to what is not there.
+    let pod = PodRef { uid, namespace: "default".into(), name: "a".into() };
+    world.hear(vec![Report::Container { pod, container: "c".into(), attempt: 0, state }]);
+    world.run(90);
+    let commands = world.take_commands();
+    assert_eq!(commands.matches("remove a").count(), 1, "{commands}");
+    assert_eq!(commands.matches("kill a/c.0").count(), 2, "{commands}");
+}
+
 // The API server goes away, or answers late.
 
 #[test]
