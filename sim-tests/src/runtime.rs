@@ -358,6 +358,7 @@ impl Runtime {
             },
             Command::StartContainer { pod, container } => self.start(&pod, container, out),
             Command::Terminate { pod, container, attempt } => {
+                self.misses(&pod, &container, attempt, out);
                 if let Some((process, behaviour)) = self.living(&pod, &container, attempt)
                     && !behaviour.ignores_term
                     && !self.has(Trouble::IgnoresTerm)
@@ -367,6 +368,7 @@ impl Runtime {
                 }
             }
             Command::Kill { pod, container, attempt } => {
+                self.misses(&pod, &container, attempt, out);
                 if let Some((process, _)) = self.living(&pod, &container, attempt) {
                     let delay = self.speeds.kill.of(self.draws.name(purpose::END, &pod.uid));
                     out.later.push((delay, Deed::End { process, code: 137, end: End::Signal(9) }));
@@ -573,6 +575,15 @@ impl Runtime {
         self.tell(&pod.uid.clone(), report, out);
     }
 
+    /// Says so, if it knows nothing of a pod in which something is to be ended.
+    fn misses(&mut self, pod: &PodRef, container: &str, attempt: u32, out: &mut Results) {
+        if !self.sandboxes.contains_key(&pod.uid) {
+            let (pod, container, state) = (pod.clone(), container.to_owned(), ContainerState::Absent);
+            let uid = pod.uid.clone();
+            self.tell(&uid, Report::Container { pod, container, attempt, state }, out);
+        }
+    }
+
     fn living(&self, pod: &PodRef, container: &str, attempt: u32) -> Option<(Process, Behaviour)> {
         let sandbox = self.sandboxes.get(&pod.uid)?;
         let one = sandbox.containers.iter().find(|one| one.spec.name == container && one.spec.attempt == attempt)?;
@@ -737,6 +748,8 @@ mod tests {
         node.command(Command::RemovePod(pod()));
         assert_eq!(node.pass(1), ["removed"]);
         node.command(Command::StartContainer { pod: pod(), container: container(2, "busybox", &[]) });
+        assert_eq!(node.pass(1), ["Absent"]);
+        node.command(Command::Kill { pod: pod(), container: "c".into(), attempt: 1 });
         assert_eq!(node.pass(1), ["Absent"]);
     }
 

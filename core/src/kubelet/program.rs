@@ -320,8 +320,6 @@ impl Kubelet {
             // Nobody asked, or it is the answer to an earlier question.
             Report::Removed { .. } if worker.removing_until.is_none() => return,
             Report::Removed { .. } => {
-                // Nothing of it is left, whatever was heard of it late.
-                worker.nothing_runs(now);
                 worker.on_node = false;
                 worker.dead = false;
                 worker.removing_until = None;
@@ -584,11 +582,6 @@ impl Worker {
         if self.containers.values().any(|track| track.starting_until.is_some()) {
             self.sandbox.failed(now.mono, RETRY);
         }
-        self.nothing_runs(now);
-    }
-
-    /// What was heard of last as running or starting does not run.
-    fn nothing_runs(&mut self, now: Now) {
         for track in self.containers.values_mut() {
             track.starting_until = None;
             if matches!(track.state, ContainerState::Running { .. }) {
@@ -628,7 +621,7 @@ impl Worker {
         recorder: &mut EventRecorder,
         out: &mut Effects,
     ) {
-        let (mut start, mut in_vain) = (Vec::new(), false);
+        let mut start = Vec::new();
         self.next_retry = None;
         let policy = if planted!(IgnoresPolicy) { RestartPolicy::Always } else { pod.spec.restart_policy };
         for container in &pod.spec.containers {
@@ -696,16 +689,13 @@ impl Worker {
                         let within = format!("SIGTERM now, SIGKILL after {} s", grace(pod).as_secs());
                         out.decided(Level::Debug, Decision::about(key_of(&self.pod), because().as_seen(within)));
                     }
-                    in_vain |= track.stop(now, &self.pod, &container.name, grace(pod), wake, out);
+                    track.stop(now, &self.pod, &container.name, grace(pod), wake, out);
                 }
             }
         }
         if self.containers.values().any(|track| track.given_up) {
             self.stop_all(now, wake, out);
             return;
-        }
-        if in_vain && wish == Wish::Stop {
-            self.remove(now, wake, out);
         }
         if !start.is_empty() {
             if self.dead {
@@ -764,18 +754,15 @@ impl Worker {
 
     /// Stops whatever runs, without a wish to go by.
     fn stop_all(&mut self, now: Now, wake: &mut Deadlines<()>, out: &mut Effects) {
-        let (grace, mut in_vain) = (self.last_grace, false);
+        let grace = self.last_grace;
         for (name, track) in &mut self.containers {
             if track.starting_until.is_some_and(|until| until <= now.mono) {
                 track.starting_until = None;
             }
             wake_if_later(wake, now, track.starting_until);
             if track.seen() == Seen::Alive {
-                in_vain |= track.stop(now, &self.pod, name, grace, wake, out);
+                track.stop(now, &self.pod, name, grace, wake, out);
             }
-        }
-        if in_vain && self.object.is_none() {
-            self.remove(now, wake, out);
         }
     }
 
@@ -832,8 +819,6 @@ fn told_of(track: &Track) -> Option<String> {
 }
 
 impl Track {
-    /// SIGTERM, and SIGKILL after the grace period. Tells whether that was in vain: it was sent before, and nothing was heard
-    /// since. It may not be there any more, though it was heard of last as running.
     fn stop(
         &mut self,
         now: Now,
@@ -842,7 +827,7 @@ impl Track {
         grace: Duration,
         wake: &mut Deadlines<()>,
         out: &mut Effects,
-    ) -> bool {
+    ) {
         let (pod, container, attempt) = (pod.clone(), name.to_owned(), self.attempt);
         let grace = if planted!(KillsAtOnce) { Duration::ZERO } else { grace };
         let kill_at = match self.kill_at {
@@ -861,18 +846,15 @@ impl Track {
         };
         self.kill_at = Some(kill_at);
         if now.mono < kill_at {
-            wake.set_if_earlier((), kill_at);
-            return false;
+            return wake.set_if_earlier((), kill_at);
         }
         let again_at = self.killed_at.map(|killed_at| killed_at + KILL_AGAIN);
-        let in_vain = again_at.is_some_and(|at| at <= now.mono);
-        if again_at.is_none() || in_vain {
+        if again_at.is_none_or(|at| at <= now.mono) {
             self.killed_at = Some(now.mono);
             sometimes!(KilledAfterGrace);
             out.push(Effect::Runtime(Command::Kill { pod, container, attempt }));
         }
         wake.set_if_earlier((), self.killed_at.unwrap_or(now.mono) + KILL_AGAIN);
-        in_vain
     }
 }
 
