@@ -134,7 +134,7 @@ mod table {
         }
         Scheduler: {
             FreesAtDeletion "frees-at-deletion" by "S-fit", "a pod's room is given away when its deletion begins";
-            ForgetsAssumed "forgets-assumed" by "S-fit", "a pod that is being bound takes no room";
+            ForgetsAssumed "forgets-assumed" by "S-fit" "expected", "a pod that is being bound takes no room";
             IgnoresCordon "ignores-cordon" by "S-where", "pods are bound to nodes that are cordoned";
             IgnoresSelector "ignores-selector" by "S-where", "spec.nodeSelector is not looked at";
             IgnoresReadiness "ignores-readiness" by "S-where", "pods are bound to nodes that are not ready";
@@ -214,7 +214,7 @@ mod table {
             OneGoneIsEnough "one-gone-is-enough" by "S-owner", "an object goes with the first of its owners";
             ForegroundNotWaiting "foreground-not-waiting" by "S-final", "a foreground deletion does not wait for the children";
             LostPodsNotFailed "lost-pods-not-failed" by "expected" "L-stable", "a pod that nobody looks after is removed, and never said to have ended";
-            LostPodsKept "lost-pods-kept" by "L-stable", "pods of nodes that do not exist are left";
+            LostPodsKept "lost-pods-kept" by "L-stable" "expected", "pods of nodes that do not exist are left";
             NoQuarantine "no-quarantine" by "S-lost", "pods are removed as soon as the view lacks their node";
             StripsLiveOwners "strips-live-owners" by "S-owner", "with the owners that are gone an object forgets those that live";
         }

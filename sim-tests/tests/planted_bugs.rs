@@ -38,7 +38,10 @@ fn found(row: &Planted) -> Result<(), String> {
             let (by, what) = (&failure.violation.name, &failure.violation.broken.what);
             Err(format!("{} is found by {by} in {} {}: {what}", row.name, run.scenario.name, run.seed))
         }
-        Some(_) => Ok(()),
+        Some((run, failure)) => {
+            println!("{}: by {} in {} {}", row.name, failure.violation.name, run.scenario.name, run.seed);
+            Ok(())
+        }
     }
 }
 

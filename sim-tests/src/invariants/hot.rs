@@ -45,7 +45,14 @@ fn most_pods(object: &Object) -> u64 {
     if let Some(used) = object.at(&["status", "used", "pods"]).filter(|_| object.kind() == Kind::ResourceQuota) {
         return Quantity::deserialize(used).map_or(0, |used| used.value());
     }
-    let numbers = [["spec", "replicas"], ["status", "replicas"], ["spec", "parallelism"], ["spec", "completions"]];
+    let numbers = [
+        ["spec", "replicas"],
+        ["status", "replicas"],
+        ["spec", "parallelism"],
+        ["spec", "completions"],
+        ["status", "desiredNumberScheduled"],
+        ["status", "currentNumberScheduled"],
+    ];
     numbers.iter().filter_map(|path| object.at(path)?.as_u64()).max().unwrap_or(0)
 }
 
