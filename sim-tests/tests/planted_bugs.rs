@@ -12,12 +12,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// here. An honest search starts at 1: `miniku sim explore --planted all`.
 const RARE: &[(&str, u64)] = &[
     ("revision-from-objects", 159),
-    ("recreated-is-modified", 1174),
-    ("relist-keeps-deleted", 151),
+    ("recreated-is-modified", 1454),
+    ("relist-keeps-deleted", 154),
     ("bind-not-retried", 830),
     ("never-releases", 446),
     ("retry-not-armed", 462),
-    ("retries-forgotten", 293),
+    ("retries-forgotten", 270),
     ("forgets-finished", 195),
     ("grace-of-spec", 1898),
 ];
