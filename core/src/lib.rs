@@ -23,6 +23,7 @@ pub mod kubelet;
 pub mod pages;
 pub mod patch;
 pub mod program;
+pub mod reasons;
 pub mod record;
 pub mod rng;
 pub mod scheduler;

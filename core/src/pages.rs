@@ -33,6 +33,7 @@ enum Part {
 /// All pages, in the order of a pod's life.
 pub fn pages() -> Vec<Page> {
     [
+        vec![crate::reasons::page()],
         controllers::workload::pages(),
         controllers::replicaset::pages(),
         controllers::deployment::pages(),

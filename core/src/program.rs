@@ -344,6 +344,19 @@ pub enum Answer {
     Lost(String),
 }
 
+impl Answer {
+    /// What went wrong, for people.
+    pub fn trouble(&self) -> String {
+        match self {
+            Answer::Refused(status) => status.to_string(),
+            Answer::Lost(why) => why.clone(),
+            Answer::Object { .. } | Answer::List { .. } | Answer::Watching | Answer::Removed(_) => {
+                "an answer of another kind".into()
+            }
+        }
+    }
+}
+
 /// News on a watch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum WatchEvent {

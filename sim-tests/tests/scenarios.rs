@@ -3,6 +3,7 @@
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::Key;
 use miniku_core::decision::Noted;
+use miniku_core::pages::pages;
 use miniku_sim::scenario::Scenario;
 use miniku_sim::trace::Mode;
 use miniku_sim::{library, swarm};
@@ -129,6 +130,9 @@ fn a_world_tells_why_a_pod_was_evicted() {
     assert_eq!(evicted.sake, Some(node.clone()));
     let (of_node, of_pod) = (rows(&node), rows(&evicted.about[0]));
     assert!(of_node.iter().any(|row| row.starts_with("silence/")), "{of_node:?}");
+    for row in of_node.iter().chain(&of_pod) {
+        assert!(stands_on_a_page(row), "{row} stands on no page");
+    }
     for part in [
         "reasons/missing",
         "scheduler_strategies/least-allocated",
@@ -138,4 +142,13 @@ fn a_world_tells_why_a_pod_was_evicted() {
     ] {
         assert!(of_pod.iter().any(|row| row.starts_with(part)), "{part} is not in {of_pod:?}");
     }
+}
+
+/// Whether what is told as `table/row` is printed among the decisions.
+fn stands_on_a_page(row: &str) -> bool {
+    let (table, row) = row.split_once('/').unwrap();
+    pages().iter().any(|page| {
+        let in_a_table = page.tables().any(|one| one.name == table && one.rows.iter().any(|one| one.name == row));
+        in_a_table || page.name == table && page.text().contains(&format!("`{row}`"))
+    })
 }

@@ -15,6 +15,7 @@ use crate::api::object::Object;
 use crate::api::plain::{count, label_selector, number, text};
 use crate::api::pod::{Pod, PodPhase};
 use crate::api::status::{Reason, Status};
+use crate::decision::Because;
 use crate::store::Store;
 use crate::time::Now;
 use crate::{decision_enum, decision_table};
@@ -126,6 +127,13 @@ pub fn evict(now: Now, store: &Store, stored: &Object) -> Result<Outcome, Status
             Err(too_many(why, 0))
         }
     }
+}
+
+/// By which row the stored pod is not evicted now; nothing if that has another reason.
+pub fn refusal(store: &Store, stored: &Object) -> Option<Because> {
+    let budgets = budgets(store, stored);
+    let row = eviction(loss(stored.get()?, budgets.first().copied()), allowed(&budgets));
+    (!matches!(row.then, Action::Delete | Action::Charge)).then(|| Because::of(&EVICTION, row))
 }
 
 /// A pod that is about to go by an eviction says so, so that its end is not taken for its failure.

@@ -9,6 +9,7 @@ use crate::api::kinds::Kind;
 use crate::api::lease::{Fence, Lease};
 use crate::api::object::Object;
 use crate::api::status::Status;
+use crate::decision::Because;
 use crate::{decision_enum, decision_table};
 
 decision_enum! {
@@ -68,23 +69,24 @@ fn stored(fence: &Fence, lease: Option<&Lease>) -> (Holder, Term) {
     (holder, if same { Term::Same } else { Term::Other })
 }
 
-/// Refuses a write whose sender does not lead by this lease, as it is stored.
-pub fn check(fence: &Fence, lease: Option<&Object>) -> Result<(), Status> {
+/// Refuses a write whose sender does not lead by this lease, as it is stored; and tells by which row.
+pub fn refusal(fence: &Fence, lease: Option<&Object>) -> Option<(Because, Status)> {
     if planted!(FenceIgnored) {
-        return Ok(());
+        return None;
     }
     let lease = lease.and_then(Object::get::<Lease>);
     let (holder, term) = stored(fence, lease);
     let row = fencing(holder, term);
     if row.then == Verdict::Admit {
-        return Ok(());
+        return None;
     }
     sometimes!(WriteFenced);
     let now = lease
         .and_then(Fence::of)
         .map_or("is held by nobody".into(), |now| format!("is held by {}, term {}", now.holder, now.term));
     let why = format!("it was written by {} in term {}, and the lease {now}: {}", fence.holder, fence.term, row.why);
-    Err(Status::fenced(Kind::Lease, &fence.lease.name, &why))
+    let status = Status::fenced(Kind::Lease, &fence.lease.name, &why);
+    Some((Because::of(&FENCING, row).as_seen(&*status.message), status))
 }
 
 #[cfg(test)]
@@ -105,9 +107,9 @@ mod tests {
         let check = |now: Option<Lease>, want: (Holder, Term)| {
             assert_eq!(stored(&fence, now.as_ref()), want);
             let object = now.map(Resource::into_object);
-            let answer = super::check(&fence, object.as_ref());
-            assert_eq!(answer.is_ok(), want == (Holder::Sender, Term::Same));
-            assert!(answer.err().is_none_or(|status| status.is_fenced()));
+            let answer = super::refusal(&fence, object.as_ref());
+            assert_eq!(answer.is_none(), want == (Holder::Sender, Term::Same));
+            assert!(answer.is_none_or(|(_, status)| status.is_fenced()));
         };
         check(Some(lease("u", "a", 3)), (Holder::Sender, Term::Same));
         check(Some(lease("u", "a", 4)), (Holder::Sender, Term::Other));
@@ -115,9 +117,9 @@ mod tests {
         check(Some(lease("u", "b", 4)), (Holder::Another, Term::Other));
         check(Some(lease("u", "", 3)), (Holder::Nobody, Term::Other));
         check(None, (Holder::NoLease, Term::Other));
-        let told = super::check(&fence, Some(&lease("u", "b", 4).into_object())).unwrap_err();
+        let told = super::refusal(&fence, Some(&lease("u", "b", 4).into_object())).unwrap();
         let want = "Operation cannot be fulfilled on leases.coordination.k8s.io \"kube-scheduler\": it was written by a in \
                     term 3, and the lease is held by b, term 4: another leads";
-        assert_eq!(told.message, want);
+        assert_eq!(told.1.message, want);
     }
 }

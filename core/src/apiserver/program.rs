@@ -23,7 +23,7 @@ use crate::apiserver::pods;
 use crate::apiserver::quota::Quotas;
 use crate::apiserver::services::{self, Given};
 use crate::client::Deadlines;
-use crate::decision::{Because, Decision};
+use crate::decision::Decision;
 use crate::patch::Patch;
 use crate::program::{
     Answer, CommitId, Committed, DeleteOptions, Effect, Effects, Input, Level, Part, Program, Query, Request,
@@ -465,11 +465,9 @@ impl ApiServer {
             }
         }
         if let Some(fence) = &fence
-            && let Err(status) = fencing::check(fence, self.store.get(&fence.lease))
+            && let Some((because, status)) = fencing::refusal(fence, self.store.get(&fence.lease))
         {
-            let refused = Because::new("fencing", "refused", "who leads no more does not write");
-            let decision = Decision::about(key, refused.as_seen(&*status.message)).for_sake_of(fence.lease.clone());
-            out.decided(Level::Debug, decision);
+            out.decided(Level::Debug, Decision::about(key, because).for_sake_of(fence.lease.clone()));
             return out.push(Effect::Answer { to: from, answer: Answer::Refused(status) });
         }
         let dry_run = request.dry_run;
@@ -479,9 +477,9 @@ impl ApiServer {
             Author { now, manager: request.manager.as_deref(), strict: request.strict, user: request.user.as_deref() };
         match self.admit(author, key, request.verb) {
             Err(status) => {
-                if let Some(pod) = evicted {
-                    let refused = Because::new("eviction", "refused", "its budget does not allow it");
-                    out.decided(Level::Debug, Decision::about(pod, refused.as_seen(&*status.message)));
+                let pod = evicted.and_then(|key| self.store.get(&key));
+                if let Some((pod, because)) = pod.and_then(|pod| Some((pod, eviction::refusal(&self.store, pod)?))) {
+                    out.decided(Level::Debug, Decision::about(pod.key(), because.as_seen(&*status.message)));
                 }
                 out.push(Effect::Answer { to: from, answer: Answer::Refused(status) });
             }

@@ -287,12 +287,12 @@ impl Informer {
                     if planted!(FailedListIsEmpty) {
                         self.replace_all(&[], changes);
                     }
-                    self.fail(now, true, &format!("list: {}", told(other)), out);
+                    self.fail(now, true, &format!("list: {}", other.trouble()), out);
                 }
             },
             (State::Opening { call, .. }, Input::Reply { call: of, answer }) if call == *of => match answer {
                 Answer::Watching => self.state = State::Watching { call, opened: now.mono },
-                other => self.fail(now, true, &format!("watch: {}", told(other)), out),
+                other => self.fail(now, true, &format!("watch: {}", other.trouble()), out),
             },
             (State::Opening { call, .. } | State::Watching { call, .. }, Input::Event { call: of, event })
                 if call == *of =>
@@ -439,16 +439,6 @@ impl Informer {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-fn told(answer: &Answer) -> String {
-    match answer {
-        Answer::Refused(status) => status.to_string(),
-        Answer::Lost(why) => why.clone(),
-        Answer::Object { .. } | Answer::List { .. } | Answer::Watching | Answer::Removed(_) => {
-            "an answer of another kind".into()
-        }
-    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::scores::{SCORES, WHOLE};
 use super::standing::Standing;
 use super::strategy::{Strategy, scored};
 use crate::decision::Because;
+use crate::reasons::NOWHERE;
 use std::fmt;
 use std::sync::Arc;
 
@@ -76,7 +77,7 @@ pub fn placed(standing: &Standing, nodes: &Nodes, at: NodeIndex, strategy: Strat
 
 /// What is told of a pod for which there is no node, and why.
 pub fn nowhere(standing: Option<&Standing>, nodes: &Nodes, why: &str) -> Because {
-    let because = Because::new("scheduler_filters", "nowhere", "no node takes it").as_seen(why);
+    let because = NOWHERE.because().as_seen(why);
     match standing {
         Some(standing) => named(because, standing, nodes),
         None => because,

@@ -31,6 +31,7 @@ use crate::client::events::{EventRecorder, Tone};
 use crate::client::{Backoff, Calls, Change, Deadlines, Informer, informer};
 use crate::decision::{Because, Decision};
 use crate::program::{Effects, Input, Level, Part, Program, Query, Verb};
+use crate::reasons::NOMINATED;
 use crate::time::{Duration, Instant, Now};
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
@@ -679,7 +680,7 @@ impl Scheduler {
     fn placed(&self, kin: KinId, at: NodeIndex, nominated: Option<&str>) -> Because {
         let node = self.nodes.name(at);
         if nominated == Some(&**node) {
-            return Because::new("scheduler_preemption", "nominated", "others have gone for it").as_seen(&**node);
+            return NOMINATED.because().as_seen(&**node);
         }
         let standing = self.kin[&kin].standing.as_ref().expect("by it the node was picked");
         explain::placed(standing, &self.nodes, at, kin.1)

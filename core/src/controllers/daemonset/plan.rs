@@ -13,10 +13,10 @@ use crate::api::taint::{NO_EXECUTE, NO_SCHEDULE, NOT_READY, UNREACHABLE, UNSCHED
 use crate::api::toleration::{Toleration, Tolerations};
 use crate::controllers::daemonset::renewal::{self, RENEWAL, State, renewal};
 use crate::controllers::daemonset::staffing::{Action, Fit, Here, STAFFING, Surge, fit, staffing};
-use crate::controllers::workload::reasons::{DEAD, DOUBLE, NODE_GONE};
 use crate::controllers::workload::revisions::Revisions;
 use crate::controllers::workload::{BURST, Naming, New, Plan, Scene, Told, Victim};
 use crate::decision::Because;
+use crate::reasons::{DEAD, DOUBLE, NODE_GONE};
 use crate::time::Duration;
 use serde_json::Value;
 use std::collections::BTreeMap;

@@ -10,9 +10,9 @@ use crate::controllers::deployment::course::{self, Action};
 use crate::controllers::deployment::progress::{self, PROGRESSING};
 use crate::controllers::deployment::rollout::{Size, View, recreate, resize, roll, room_for_new};
 use crate::controllers::deployment::sets::{self, Set};
-use crate::controllers::workload::reasons::HISTORY;
 use crate::controllers::workload::{Changed, New, Plan, Scene, Told, Victim};
 use crate::decision::Because;
+use crate::reasons::HISTORY;
 use crate::time::Now;
 
 /// What a deployment wants: its replica sets in these sizes, one of them of its template, and few old ones.

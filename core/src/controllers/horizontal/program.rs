@@ -24,10 +24,11 @@ use crate::controllers::horizontal::plan::{self, Refusal, Seen};
 use crate::controllers::horizontal::stepwise::{self, INTERVAL_SECONDS, Percents, Step};
 use crate::controllers::labelled::Labelled;
 use crate::controllers::workload::claim;
-use crate::decision::{Because, Decision};
+use crate::decision::Decision;
 use crate::program::{
     Answer, CallId, DeleteOptions, Effect, Effects, Input, Level, Part, Program, Query, Revision, Verb,
 };
+use crate::reasons::RESIZED;
 use crate::rng::Draw;
 use crate::time::{Duration, Instant, Now};
 use crate::usage::PodUsage;
@@ -622,7 +623,7 @@ impl HorizontalController {
 
 /// Tells that a target gets another number of pods; of pods without one, that their autoscaler decided it.
 fn resized(by: &Key, target: Option<Key>, how: String, out: &mut Effects) {
-    let because = Because::new("autoscaling", "resized", "what is used asks for another number of pods").as_seen(how);
+    let because = RESIZED.because().as_seen(how);
     let sake = target.is_some().then(|| by.clone());
     out.decided(Level::Info, Decision { sake, ..Decision::about(target.unwrap_or_else(|| by.clone()), because) });
 }

@@ -6,8 +6,8 @@ use crate::api::pod::Pod;
 use crate::api::replicaset::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus};
 use crate::controllers::replicaset::keep::superfluous;
 use crate::controllers::replicaset::scale::{Scale, View, scale};
-use crate::controllers::workload::reasons::{FINISHED, MISSING, SURPLUS};
 use crate::controllers::workload::{BURST, New, Plan, Scene, Victim};
+use crate::reasons::{FINISHED, MISSING, SURPLUS};
 use crate::time::Duration;
 
 /// What a set wants: as many active pods as it says, and few finished ones. After failures new ones are made later.

@@ -9,10 +9,10 @@ use crate::api::statefulset::{
     UpdateStrategyType,
 };
 use crate::controllers::statefulset::ordinal::{Action, ORDINAL, Wish, ordinal, state};
-use crate::controllers::workload::reasons::{CLAIM, CLAIM_LEFT, OUTDATED};
 use crate::controllers::workload::revisions::Revisions;
 use crate::controllers::workload::{New, Plan, Scene, Told, Victim};
 use crate::decision::Because;
+use crate::reasons::{CLAIM, CLAIM_LEFT, OUTDATED};
 use crate::time::Duration;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -9,7 +9,6 @@ pub mod claim;
 pub mod failures;
 mod program;
 pub mod readiness;
-pub mod reasons;
 pub mod revisions;
 pub(in crate::controllers) mod selecting;
 
@@ -308,6 +307,5 @@ pub fn pages() -> Vec<Page> {
                  owner as its controller, and of each in its namespace that has none.",
             )
             .decides(&claim::CLAIM),
-        reasons::page(),
     ]
 }

@@ -10,11 +10,11 @@ use crate::client::{Calls, Change, Deadlines, Expectations, Informer, Queue, RET
 use crate::controllers::workload::claim::{self, Action};
 use crate::controllers::workload::failures::Failures;
 use crate::controllers::workload::readiness::Readiness;
-use crate::controllers::workload::reasons;
 use crate::controllers::workload::selecting::Selecting;
 use crate::controllers::workload::{Changed, Naming, New, Plan, Scene, Told, Victim, Views, Workload};
 use crate::decision::{Because, Decision};
 use crate::program::{Answer, DeleteOptions, Effects, Input, Level, Part, Program, Query, Revision, Verb};
+use crate::reasons;
 use crate::time::{Duration, Instant, Now};
 use serde::{Deserialize, Serialize};
 use serde_json::json;

@@ -7,8 +7,8 @@ use crate::api::names::hash_word;
 use crate::api::object::{Key, Object};
 use crate::api::pod::PodTemplateSpec;
 use crate::api::statefulset::ControllerRevision;
-use crate::controllers::workload::reasons::{HISTORY, TEMPLATE};
 use crate::controllers::workload::{Changed, New, Plan, Scene, Victim};
+use crate::reasons::{HISTORY, TEMPLATE};
 use serde_json::{Value, json};
 
 /// On a revision: what its name ends in.

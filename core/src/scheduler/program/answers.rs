@@ -25,8 +25,11 @@ impl Scheduler {
         let Some(pod) = assumed(&mut self.pending, key, uid).filter(|pod| *pod.assumed.node == *node) else { return };
         let next = binding::after_bind(binding::heard(answer), *pod.earlier);
         if next.then != AfterBind::Wait {
-            out.log(Level::Warn, format!("scheduler: pod {} to node {node}: {}; {}", key.name, told(answer), next.why));
-            let because = Because::of(&AFTER_BIND, next).as_seen(format!("node {node}: {}", told(answer)));
+            out.log(
+                Level::Warn,
+                format!("scheduler: pod {} to node {node}: {}; {}", key.name, answer.trouble(), next.why),
+            );
+            let because = Because::of(&AFTER_BIND, next).as_seen(format!("node {node}: {}", answer.trouble()));
             out.decided(Level::Debug, Decision::about(key.clone(), because));
         }
         match next.then {
@@ -135,15 +138,5 @@ fn assumed<'a>(pending: &'a mut BTreeMap<Key, Pending>, key: &Key, uid: &str) ->
             assumed,
         }),
         Stage::Queued | Stage::Parked | Stage::Delayed => None,
-    }
-}
-
-fn told(answer: &Answer) -> String {
-    match answer {
-        Answer::Refused(status) => status.to_string(),
-        Answer::Lost(why) => why.clone(),
-        Answer::Object { .. } | Answer::List { .. } | Answer::Watching | Answer::Removed(_) => {
-            "an answer of another kind".into()
-        }
     }
 }

@@ -8,8 +8,9 @@ use crate::api::meta::Time;
 use crate::api::object::Key;
 use crate::api::pod::{Pod, PodCondition};
 use crate::client::events::Tone;
-use crate::decision::{Because, Decision};
+use crate::decision::Decision;
 use crate::program::{Answer, DeleteOptions, Effects, Level, Part, Verb};
+use crate::reasons::VICTIM;
 use crate::scheduler::filters::Unschedulable;
 use crate::scheduler::nodes::NodeIndex;
 use crate::scheduler::preemption::{Preemption, Victim, preempt};
@@ -87,7 +88,7 @@ impl Scheduler {
         let Victim { key: of, uid, .. } = victim;
         let Some(object) = self.pods.object(&of).filter(|object| *object.meta().uid == *uid) else { return };
         out.log(Level::Info, format!("scheduler: pod {} has to go for pod {}", of.name, key.name));
-        let because = Because::new("scheduler_preemption", "victim", "a more important pod needs its room");
+        let because = VICTIM.because();
         out.decided(Level::Debug, Decision::about(of.clone(), because).for_sake_of(key.clone()));
         let condition = PodCondition {
             kind: "DisruptionTarget".into(),

@@ -1,4 +1,4 @@
-//! Why a workload makes, changes or deletes something, where it takes no table to decide.
+//! Why something is done, where it takes no table to decide.
 
 use crate::decision::Because;
 use crate::pages::Page;
@@ -42,14 +42,18 @@ reasons! {
     OVER: "over", "its job has come to its end";
     SUSPENDED: "suspended", "its job is suspended";
     REFUSED: "refused", "what it wants to make is not taken";
+    RESIZED: "resized", "what is used asks for another number of pods";
+    NOWHERE: "nowhere", "no node takes it";
+    NOMINATED: "nominated", "others have gone for it";
+    VICTIM: "victim", "a more important pod needs its room";
     EXPIRED: "expired", "it has been over for as long as it is kept";
 }
 
 /// The page of the reasons.
 pub fn page() -> Page {
     let rows = REASONS.iter().map(|one| vec![format!("`{}`", one.name), one.why.into()]);
-    Page::new("reasons", "Why something is made, changed or deleted for a workload", "all controllers of workloads")
-        .says("Where it takes no table to decide, `miniku why` says one of these.")
+    Page::new("reasons", "Why something is done, where it takes no table to decide", "every program")
+        .says("`miniku why` says one of these.")
         .lists(file!(), &["reason", "why"], rows)
 }
 
