@@ -1,10 +1,10 @@
 //! What a CustomResourceDefinition must be like to be stored, and what becomes of one.
 //!
 //! A definition is served as soon as it is stored, if its names are free: nobody else is asked. Of two that claim one name
-//! the first has it, and the other waits until it is given up.
+//! the first has it, and the other waits until it is given up. One that is deleted goes after all objects of its kind.
 //!
-//! Source: `apiextensions-apiserver`, `pkg/apis/apiextensions/validation`, `v1/defaults.go` and
-//! `pkg/controller/status/naming_controller.go`.
+//! Source: `apiextensions-apiserver`, `pkg/apis/apiextensions/validation`, `v1/defaults.go`,
+//! `pkg/controller/status/naming_controller.go` and `pkg/controller/finalizer/crd_finalizer.go`.
 
 use crate::api::custom::{CustomResourceDefinition, DefinitionCondition, DefinitionStatus, Names, Scale, Version};
 use crate::api::jsonpath::is_path;
@@ -42,6 +42,10 @@ pub fn set_defaults(object: &mut Object) {
 
 const NAMES_ACCEPTED: &str = "NamesAccepted";
 const ESTABLISHED: &str = "Established";
+const TERMINATING: &str = "Terminating";
+
+/// The finalizer under which a definition waits for the objects of its kind to go.
+pub const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
 
 /// Names that definitions of one group have.
 #[derive(Debug, Default)]
@@ -112,6 +116,23 @@ pub fn accept(definition: &mut CustomResourceDefinition, claimed: &Claimed, now:
         }
         (false, false) => set(status, ESTABLISHED, false, "NotAccepted", "not all names are accepted", now),
     }
+}
+
+/// Says of a definition that is deleted that the objects of its kind go.
+pub fn terminating(definition: &mut CustomResourceDefinition, now: Option<Time>) {
+    let message = "CustomResource deletion is in progress";
+    set(&mut definition.status, TERMINATING, true, "InstanceDeletionInProgress", message, now);
+}
+
+/// Lets a definition go, of whose kind nothing is left.
+pub fn emptied(definition: &mut CustomResourceDefinition, now: Option<Time>) {
+    definition.metadata.finalizers.retain(|finalizer| finalizer != CLEANUP);
+    set(&mut definition.status, TERMINATING, false, "InstanceDeletionCompleted", "removed all instances", now);
+}
+
+/// Whether a definition waits for the objects of its kind to go.
+pub fn is_being_emptied(definition: &CustomResourceDefinition) -> bool {
+    definition.metadata.is_deleting() && definition.metadata.finalizers.iter().any(|one| one == CLEANUP)
 }
 
 fn in_use(name: &String) -> String {

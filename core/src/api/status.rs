@@ -248,6 +248,12 @@ impl Status {
         Status::nothing_about(Reason::MethodNotAllowed, message)
     }
 
+    /// Nothing of a kind is created whose definition is deleted. The words are Kubernetes'.
+    pub fn definition_goes(kind: Kind) -> Self {
+        let message = "create not allowed while custom resource definition is terminating";
+        Status::about(Reason::MethodNotAllowed, kind, "", message.into())
+    }
+
     /// A failure whose details say nothing, and are there.
     fn nothing_about(reason: Reason, message: &str) -> Self {
         Status { details: Some(Box::default()), ..Status::failure(reason, message) }

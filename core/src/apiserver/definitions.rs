@@ -2,7 +2,7 @@
 
 use crate::api::custom::{CustomResourceDefinition, Version};
 use crate::api::kinds::Kind;
-use crate::api::object::Object;
+use crate::api::object::{Key, Object};
 use crate::api::served::{Form, Served};
 use crate::schema::{MessageId, Schema, custom};
 use std::collections::BTreeMap;
@@ -75,6 +75,11 @@ impl Definitions {
 }
 
 impl Definition {
+    /// Of the definition itself.
+    pub fn key(&self) -> Key {
+        self.object.key()
+    }
+
     /// What is said of the kind.
     pub fn said(&self) -> &CustomResourceDefinition {
         self.object.get().expect("only definitions are taken in")

@@ -3,6 +3,8 @@
 //! Source: Kubernetes documentation, "Finalizers" and "Pod Lifecycle", termination of pods;
 //! `k8s.io/apiserver/pkg/registry/rest`, `BeforeDelete`.
 
+use crate::api::custom::CustomResourceDefinition;
+use crate::api::definition::{self, CLEANUP};
 use crate::api::kinds::Kind;
 use crate::api::meta::Time;
 use crate::api::namespace::{self, Namespace, NamespacePhase};
@@ -153,8 +155,13 @@ pub fn delete(now: Now, stored: &Object, options: &DeleteOptions) -> Result<Outc
                     meta.generation = meta.generation.map(|generation| generation + 1);
                 }
             });
-            Outcome::Store(marked.with(|namespace: &mut Namespace| {
+            let marked = marked.with(|namespace: &mut Namespace| {
                 namespace.status.phase = NamespacePhase::Terminating;
+            });
+            Outcome::Store(marked.with(|defined: &mut CustomResourceDefinition| {
+                if definition::is_being_emptied(defined) {
+                    definition::terminating(defined, Some(Time::of(now.wall)));
+                }
             }))
         }
     })
@@ -171,6 +178,10 @@ fn finalizers(stored: &Object, propagation: Option<Propagation>) -> Vec<String> 
     if propagation.is_some() && !stored.meta().is_deleting() {
         finalizers.retain(|finalizer| finalizer != FOREGROUND && finalizer != ORPHAN);
         finalizers.extend(wanted.map(str::to_owned));
+    }
+    let is_definition = stored.kind() == Kind::CustomResourceDefinition;
+    if is_definition && !stored.meta().is_deleting() && !finalizers.iter().any(|one| one == CLEANUP) {
+        finalizers.push(CLEANUP.to_owned());
     }
     finalizers
 }

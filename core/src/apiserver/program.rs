@@ -2,7 +2,7 @@
 
 use crate::access::{self, User};
 use crate::api::custom::CustomResourceDefinition;
-use crate::api::definition::{Claimed, accept};
+use crate::api::definition::{self, Claimed, accept};
 use crate::api::event;
 use crate::api::kinds::Kind;
 use crate::api::meta::Time;
@@ -225,6 +225,9 @@ impl ApiServer {
             self.complete_namespace(now, &namespace, out);
         }
         self.forget_undefined(out);
+        for key in self.store.list(&Query::all(Kind::CustomResourceDefinition)).map(Object::key).collect::<Vec<_>>() {
+            self.empty_definition(now, &key, out);
+        }
         if self.options.rbac {
             access::defaults::all().into_iter().for_each(|object| self.make(now, object, out));
         }
@@ -313,6 +316,49 @@ impl ApiServer {
                 }
             }
         }
+    }
+
+    /// The objects of a kind whose definition is deleted are deleted as well, and when none is left, the definition goes.
+    ///
+    /// Source: `apiextensions-apiserver`, `pkg/controller/finalizer/crd_finalizer.go`.
+    fn empty_definition(&mut self, now: Now, key: &Key, out: &mut Effects) {
+        let Some(kind) = self.being_emptied(key).map(CustomResourceDefinition::kind) else { return };
+        for key in self.store.list(&Query::all(kind)).map(Object::key).collect::<Vec<_>>() {
+            self.end_custom(now, &key, out);
+        }
+        self.release_definition(now, key, out);
+    }
+
+    /// Deletes an object of a kind whose definition is deleted. What is being written now is looked at after that.
+    fn end_custom(&mut self, now: Now, key: &Key, out: &mut Effects) {
+        let stays = |object: &&Object| !object.meta().is_deleting() && !self.busy.contains_key(key);
+        let Some(object) = self.store.get(key).filter(stays) else { return };
+        let expect = object.revision();
+        match deletion::delete(now, object, &DeleteOptions::default()) {
+            Ok(Outcome::Remove) => drop(self.commit(None, key.clone(), expect, None, Then::Removed, out)),
+            Ok(Outcome::Store(object)) => {
+                self.commit(None, key.clone(), expect, Some(object), Then::Changed, out);
+            }
+            Ok(Outcome::Keep) | Err(_) => {}
+        }
+    }
+
+    fn release_definition(&mut self, now: Now, key: &Key, out: &mut Effects) {
+        let Some(kind) = self.being_emptied(key).map(CustomResourceDefinition::kind) else { return };
+        let to_come = self.on_their_way.values().any(|pending| pending.key.kind == kind);
+        if self.store.count(kind) > 0 || to_come || self.busy.contains_key(key) {
+            return;
+        }
+        let Some(stored) = self.store.get(key) else { return };
+        let (expect, at) = (stored.revision(), Some(Time::of(now.wall)));
+        let object = stored.with(|definition: &mut CustomResourceDefinition| definition::emptied(definition, at));
+        let then = if deletion::is_complete(&object) { Then::Ended } else { Then::Changed };
+        self.commit(None, key.clone(), expect, Some(object), then, out);
+    }
+
+    /// A definition that waits for the objects of its kind to go.
+    fn being_emptied(&self, key: &Key) -> Option<&CustomResourceDefinition> {
+        self.store.get(key)?.get().filter(|definition| definition::is_being_emptied(definition))
     }
 
     /// Writes an object that the server wants for itself, unless there is one of its name.
@@ -637,6 +683,10 @@ impl ApiServer {
         if self.store.get(&key).is_some() {
             return Err(Status::already_exists(key.kind, &key.name));
         }
+        let definition = self.definitions.of(key.kind);
+        if definition.is_some_and(|definition| definition::is_being_emptied(definition.said())) {
+            return Err(Status::definition_goes(key.kind));
+        }
         // A name that the server chose is not told.
         let meta = object.meta();
         let called = if meta.name.is_empty() { &meta.generate_name } else { &meta.name }.clone();
@@ -646,7 +696,6 @@ impl ApiServer {
             pods::only_one_default(&self.store, &object)?;
         }
         object.edit_meta(|meta| meta.name = (*key.name).into());
-        let definition = self.definitions.of(key.kind);
         let mut object = admission::created(by.now, object, self.draw("uid", &key).uuid(), definition)?;
         if let Some(manager) = by.manager {
             object = admission::noted(by.now, manager, None, object, Part::Main, definition);
@@ -827,9 +876,17 @@ impl ApiServer {
         match key.kind {
             Kind::CustomResourceDefinition => {
                 self.forget_undefined(out);
+                self.empty_definition(now, key, out);
                 self.look_at_names(now, group.as_deref().unwrap_or(""), out);
             }
-            Kind::Custom(_) if self.definitions.of(key.kind).is_none() => self.forget_undefined(out),
+            Kind::Custom(_) => match self.definitions.of(key.kind).map(|definition| definition.key()) {
+                None => self.forget_undefined(out),
+                Some(definition) if self.being_emptied(&definition).is_some() => {
+                    self.end_custom(now, key, out);
+                    self.release_definition(now, &definition, out);
+                }
+                Some(_) => {}
+            },
             Kind::Namespace => self.complete_namespace(now, &key.name, out),
             Kind::ServiceAccount => self.complete_namespace(now, &key.namespace, out),
             Kind::APIService => self.complete_services(now, out),

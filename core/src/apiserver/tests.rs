@@ -38,14 +38,16 @@ struct Desk {
 impl Desk {
     fn with(store: Store) -> Self {
         let now = Now { wall: Wall::from_secs(1_790_000_000), ..Now::default() };
+        let stored = |kind| store.list(&Query::all(kind)).map(|one| (one.key(), one.clone())).collect::<Vec<_>>();
+        let (durable, revision) = (store.kinds().flat_map(stored).collect(), store.revision().0);
         let mut desk = Desk {
             server: ApiServer::new(Options::with_seed(7), store),
             now,
             hold: false,
             held: VecDeque::new(),
-            durable: BTreeMap::new(),
+            durable,
             history: Vec::new(),
-            revision: 0,
+            revision,
             requests: 0,
             answers: BTreeMap::new(),
             events: BTreeMap::new(),
@@ -450,7 +452,7 @@ fn a_definition_waits_for_its_names() {
     desk.flush(9);
     assert_eq!((served(&desk, "things"), served(&desk, "stuffs")), (true, false));
     assert_eq!(conditions(&desk, "stuffs"), ["NamesAccepted False ListKindConflict", "Established False NotAccepted"]);
-    assert_eq!(desk.delete(key("things"), DeleteOptions::default()), "removed");
+    desk.delete(key("things"), DeleteOptions::default());
     assert_eq!((served(&desk, "things"), served(&desk, "stuffs")), (false, true));
     let want = ["NamesAccepted True NoConflicts", "Established True InitialNamesAccepted"];
     assert_eq!(conditions(&desk, "stuffs"), want);
@@ -991,11 +993,37 @@ fn objects_of_a_custom_kind_go_with_its_definition() {
     // One is being written when the definition goes.
     desk.hold = true;
     desk.send(Verb::Merge { key: Key::new(kind, "default", "b"), patch: label("1"), part: Part::Main });
-    desk.send(Verb::Delete { key: of_definition, options: DeleteOptions::default() });
+    desk.send(Verb::Delete { key: of_definition.clone(), options: DeleteOptions::default() });
+    desk.flush(9);
     desk.flush(9);
     desk.flush(9);
     desk.hold = false;
     assert_eq!(desk.server.store().count(kind), 0);
+    assert!(desk.server.store().get(&of_definition).is_none());
     desk.create(Kind::CustomResourceDefinition, definition());
     assert_eq!(desk.server.store().count(kind), 0);
+
+    // One waits for somebody, and the definition with it.
+    for name in ["free", "held"] {
+        assert!(desk.create(kind, cog(name)).starts_with("created"));
+    }
+    let held = Key::new(kind, "default", "held");
+    let finalizers = |names: &[&str]| json!({"metadata": {"finalizers": names}});
+    desk.send(Verb::Merge { key: held.clone(), patch: finalizers(&["x/y"]), part: Part::Main });
+    desk.delete(of_definition.clone(), DeleteOptions::default());
+    let store = desk.server.store();
+    assert_eq!((store.count(kind), store.get(&held).map(|held| held.meta().is_deleting())), (1, Some(true)));
+    let condition = |desk: &Desk| {
+        let stored = desk.server.store().get(&of_definition)?.to_value();
+        let all = stored["status"]["conditions"].as_array()?.clone();
+        all.iter().find(|one| one["type"] == "Terminating").map(|one| one["reason"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(condition(&desk).as_deref(), Some("InstanceDeletionInProgress"));
+    assert_eq!(desk.create(kind, cog("late")), "MethodNotAllowed");
+    // A server that starts now goes on with it.
+    let kept = Store::load(desk.durable.values().cloned().collect::<Vec<_>>(), Revision(desk.revision));
+    let mut desk = Desk::with(kept);
+    desk.send(Verb::Merge { key: held.clone(), patch: finalizers(&[]), part: Part::Main });
+    assert_eq!((condition(&desk), desk.server.store().count(kind)), (None, 0));
+    assert!(desk.create(Kind::CustomResourceDefinition, definition()).starts_with("created"));
 }

@@ -757,8 +757,7 @@ impl Scheduler {
                     None => woken.push(first.key.clone()),
                 }
             }
-            // Who waits for this very node looks in any case: where two do, each may stand in the other's way, and
-            // others have to go for one of them once more.
+            // Who waits for this very node looks in any case: it may have to have others go once more.
             woken.extend(self.nodes.facts(at).nominated.iter().map(|one| one.key.clone()));
             let reserves = |key: &&Key| self.pending[*key].reserved.iter().any(|one| one.node == name);
             woken.extend(self.reserving.iter().filter(reserves).cloned());
@@ -960,12 +959,16 @@ fn looks_around(kin: &Kin, nodes: &Nodes) -> bool {
     }
 }
 
-/// Whether the node for which others have gone takes the pod, which does not stand in its own way there.
+/// Whether the node for which others have gone takes the pod, which does not stand in its own way there. Of those as
+/// important as itself only the ones before it do: two who wait for one node must not keep each other from it.
 fn takes_expected(standing: &Standing, nodes: &Nodes, at: NodeIndex, uid: &str) -> bool {
     let mut node = nodes.facts(at).clone();
-    node.nominated.retain(|one| *one.uid != *uid);
+    let before = node.nominated.iter().take_while(|one| *one.uid != *uid).count();
+    let mut nth = 0..;
+    node.nominated.retain(|one| nth.next() < Some(before) || one.facts.priority > standing.facts.priority);
     refusal_by_node(&standing.facts, &node).is_none()
-        && standing::spread(standing, nodes, at).or_else(|| standing::affinity(standing, nodes, at)).is_none()
+        && standing::spread_beside(standing, nodes, at, &node.nominated).is_none()
+        && standing::affinity_beside(standing, nodes, at, &node.nominated).is_none()
 }
 
 /// The node that a pod counts on, as the view shows it, and whether it is being deleted.

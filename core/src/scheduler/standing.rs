@@ -9,7 +9,7 @@
 use super::facts::{PodFacts, Spread};
 use super::filters::{FILTERS, Looks, Refusal};
 use super::neighbours::{KeyId, NOWHERE, OwnedId, Stance, TallyId};
-use super::nodes::{NodeFacts, NodeIndex, Nodes};
+use super::nodes::{NodeFacts, NodeIndex, Nodes, Nominated};
 use super::scores;
 use super::strategy::Strategy;
 use crate::api::taint::{KEEP_AWAY, untolerated};
@@ -130,6 +130,21 @@ impl Watch {
         self.sums.get(domain as usize).map(|sum| sum.0)
     }
 
+    /// What a pod counts where it is.
+    fn weight(&self, nodes: &Nodes, pod: &PodFacts, leaving: bool) -> i64 {
+        match self.source {
+            Source::Tally(tally) => i64::from(nodes.neighbours().counts(tally, pod.group, leaving)),
+            Source::Owned(owned) => pod.owns.iter().filter(|(id, _)| *id == owned).map(|(_, weight)| weight).sum(),
+        }
+    }
+
+    /// What is counted in the place of a node once those have come that are expected there and as important as `pod`.
+    fn to_be_around(&self, nodes: &Nodes, at: NodeIndex, pod: &PodFacts, expected: &[Nominated]) -> i64 {
+        let Some(now) = self.around(at) else { return 0 };
+        let before = expected.iter().filter(|one| one.facts.priority >= pod.priority);
+        now + before.map(|one| self.weight(nodes, &one.facts, false)).sum::<i64>()
+    }
+
     fn places(&self) -> impl Iterator<Item = i64> {
         self.sums.iter().filter(|(_, nodes)| *nodes > 0).map(|(sum, _)| *sum)
     }
@@ -240,10 +255,7 @@ impl Standing {
     /// As if a pod on a node were gone, or back again: see [`preemption`](super::preemption).
     pub fn imagine(&mut self, nodes: &Nodes, at: NodeIndex, pod: &PodFacts, leaving: bool, back: bool) {
         for watch in &mut self.watches {
-            let weight = match watch.source {
-                Source::Tally(tally) => i64::from(nodes.neighbours().counts(tally, pod.group, leaving)),
-                Source::Owned(owned) => pod.owns.iter().filter(|(id, _)| *id == owned).map(|(_, weight)| weight).sum(),
-            };
+            let weight = watch.weight(nodes, pod, leaving);
             let domain = watch.here.get(at.0 as usize).map_or(NOWHERE, |here| here.0);
             if let Some(sum) = watch.sums.get_mut(domain as usize) {
                 sum.0 += if back { weight } else { -weight };
@@ -364,12 +376,17 @@ fn spread_counts(facts: &PodFacts, one: &Spread, nodes: &Nodes, node: &NodeFacts
 ///
 /// Source: Kubernetes documentation, "Pod Topology Spread Constraints"; `plugins/podtopologyspread/filtering.go`.
 pub fn spread(standing: &Standing, nodes: &Nodes, at: NodeIndex) -> Option<Refusal> {
+    spread_beside(standing, nodes, at, &nodes.facts(at).nominated)
+}
+
+/// The same, if these are expected on the node.
+pub fn spread_beside(standing: &Standing, nodes: &Nodes, at: NodeIndex, expected: &[Nominated]) -> Option<Refusal> {
     let constraints = standing.facts.spread.iter().zip(&standing.spreads).zip(&standing.least);
     for ((constraint, watch), least) in constraints.filter(|((one, _), _)| one.hard) {
         if nodes.neighbours().domain(constraint.key, at.0) == NOWHERE {
             return Some(Refusal::NoTopology);
         }
-        let there = standing.watches[*watch].around(at).unwrap_or(0);
+        let there = standing.watches[*watch].to_be_around(nodes, at, &standing.facts, expected);
         if there + constraint.own - least > constraint.max_skew && !planted!(IgnoresSkew) {
             return Some(Refusal::Uneven);
         }
@@ -381,7 +398,14 @@ pub fn spread(standing: &Standing, nodes: &Nodes, at: NodeIndex) -> Option<Refus
 ///
 /// Source: Kubernetes documentation, "Assigning Pods to Nodes", inter-pod affinity and anti-affinity;
 /// `plugins/interpodaffinity/filtering.go`.
-pub fn affinity(standing: &Standing, _: &Nodes, at: NodeIndex) -> Option<Refusal> {
+pub fn affinity(standing: &Standing, nodes: &Nodes, at: NodeIndex) -> Option<Refusal> {
+    affinity_beside(standing, nodes, at, &nodes.facts(at).nominated)
+}
+
+/// The same, if these are expected on the node: they may be in the way, and nobody relies on them.
+///
+/// Source: Kubernetes, `pkg/scheduler/framework/runtime`, `RunFilterPluginsWithNominatedPods`.
+pub fn affinity_beside(standing: &Standing, nodes: &Nodes, at: NodeIndex, expected: &[Nominated]) -> Option<Refusal> {
     let watches = || standing.watches.iter();
     if let Some(near) = &standing.facts.near {
         let mut wanted = watches().filter(|watch| watch.role == Role::Near);
@@ -396,8 +420,8 @@ pub fn affinity(standing: &Standing, _: &Nodes, at: NodeIndex) -> Option<Refusal
             return Some(Refusal::NotNear);
         }
     }
-    let meets =
-        |role: Role| watches().filter(|watch| watch.role == role).any(|watch| watch.around(at).unwrap_or(0) > 0);
+    let is_met = |watch: &Watch| watch.to_be_around(nodes, at, &standing.facts, expected) > 0;
+    let meets = |role: Role| watches().filter(|watch| watch.role == role).any(is_met);
     if meets(Role::Away) && !planted!(IgnoresAntiAffinity) {
         return Some(Refusal::TooNear);
     }

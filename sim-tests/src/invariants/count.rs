@@ -3,7 +3,8 @@
 //! Pods that finished or are being deleted do not count, nor do adopted ones: they may come while a request is on its way. What the controller knew is what was delivered to it. The
 //! request may have been on its way for long; so the versions are counted from the one known when it was sent.
 //! A creation that a former life had asked for may come late and be one too many, if a pod of the set has gone since: the
-//! next life takes the name that became free. The surplus goes again. So does what is made for a set that is gone.
+//! next life takes the name that became free. So may one that is asked for again, since nobody has told the controller
+//! that the pod was made and has gone. The surplus goes again. So does what is made for a set that is gone.
 //! Catches: a controller that counts its stale view and creates again; twins after a lost reply or a restart.
 
 use super::{Broken, Checker};
@@ -25,6 +26,8 @@ struct Asked {
     life: u32,
     /// The newest revision there was when it was first asked for.
     at: Revision,
+    /// A pod of this name had gone, which the controller had not heard.
+    unaware: bool,
 }
 
 /// Versions of each set, what its controller knows, and its pods.
@@ -40,6 +43,10 @@ pub struct Count {
     lives: BTreeMap<Arc<str>, u32>,
     /// By uid of the set: when a pod of it was removed last.
     removed: BTreeMap<String, Revision>,
+    /// When the last pod of this name was removed.
+    gone: BTreeMap<Key, Revision>,
+    /// The newest revision of a pod that each controller has heard of.
+    heard: BTreeMap<Arc<str>, Revision>,
     /// By uid of the set.
     pods: BTreeMap<String, BTreeSet<Key>>,
     /// Pods that were not made for the set that has them, or not by the life that counts now.
@@ -56,9 +63,18 @@ fn counted(object: Option<&Object>) -> Option<&str> {
 
 impl Count {
     fn knows(&mut self, who: &Who, object: &Object) {
-        if object.kind() == Kind::ReplicaSet {
-            self.known.insert((who.name.clone(), object.meta().uid.clone()), object.revision());
+        match object.kind() {
+            Kind::ReplicaSet => {
+                self.known.insert((who.name.clone(), object.meta().uid.clone()), object.revision());
+            }
+            Kind::Pod => self.heard_until(who, object.revision()),
+            _ => {}
         }
+    }
+
+    fn heard_until(&mut self, who: &Who, revision: Revision) {
+        let heard = self.heard.entry(who.name.clone()).or_default();
+        *heard = revision.max(*heard);
     }
 
     /// The most that were wanted at some time from this revision on.
@@ -82,6 +98,9 @@ impl Checker for Count {
                 Input::Reply { answer: Answer::List { items, .. }, .. } => {
                     items.iter().for_each(|item| self.knows(who, item));
                 }
+                Input::Event { event: WatchEvent::Deleted(object), .. } if object.kind() == Kind::Pod => {
+                    self.heard_until(who, object.revision());
+                }
                 // What it asks for one by one, it asks for another reason: it decides on its view.
                 Input::Event { event: WatchEvent::Added(object) | WatchEvent::Modified(object), .. } => {
                     self.knows(who, object);
@@ -96,8 +115,12 @@ impl Checker for Count {
                     let known = self.known.get(&(who.name.clone(), uid.to_owned())).copied().unwrap_or_default();
                     let (by, life, at) = (who.name.clone(), who.life, truth.disk.revision());
                     self.lives.insert(by.clone(), life);
-                    let asked = self.asked.entry(object.key()).or_insert(Asked { known, by: by.clone(), life, at });
+                    let heard = self.heard.get(&by).copied().unwrap_or_default();
+                    let unaware = self.gone.get(&object.key()).is_some_and(|gone| *gone > heard);
+                    let new = Asked { known, by: by.clone(), life, at, unaware: false };
+                    let asked = self.asked.entry(object.key()).or_insert(new);
                     (asked.known, asked.by, asked.life) = (known.min(asked.known), by, life);
+                    asked.unaware |= unaware;
                 }
             }
             Fact::Durable { change } => {
@@ -109,6 +132,7 @@ impl Checker for Count {
                 }
                 if let Some(uid) = change.old.as_ref().filter(|_| change.new.is_none()).and_then(owner) {
                     self.removed.insert(uid.to_owned(), change.revision);
+                    self.gone.insert(change.key.clone(), change.revision);
                 }
                 if let Some(uid) = counted(change.old.as_ref())
                     && let Some(pods) = self.pods.get_mut(uid)
@@ -119,6 +143,9 @@ impl Checker for Count {
                 let asked = if change.old.is_none() { self.asked.remove(&change.key) } else { None };
                 // The next life took the names that this one did not know to be free, and could not know of it.
                 let late = asked.as_ref().is_some_and(|asked| {
+                    if asked.unaware {
+                        return true;
+                    }
                     let over = self.lives.get(&asked.by).is_some_and(|life| asked.life < *life);
                     over && self.removed.get(uid).is_some_and(|removed| *removed > asked.at.min(asked.known))
                 });

@@ -106,7 +106,7 @@ impl Checker for Leases {
                 let Some(subject) = subject(&request.verb) else { return Ok(()) };
                 if is_election(&subject) {
                     // An intruder only meddles with what somebody else writes.
-                    if who.role != Role::Other {
+                    if !matches!(who.role, Role::Other | Role::Operator) {
                         self.candidates.insert((who.name.clone(), who.life));
                     }
                     return Ok(());

@@ -15,7 +15,7 @@ use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::{Container, Pod};
 use miniku_core::api::taint::{KEEP_AWAY, untolerated};
-use miniku_core::program::{Answer, Input, Verb, WatchEvent};
+use miniku_core::program::{Answer, Input, Part, Verb, WatchEvent};
 use miniku_core::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,6 +43,8 @@ pub struct Pending {
     importance: BTreeMap<Key, i32>,
     /// The binds that were asked for, by pod and node, and that the view does not show: for how much.
     binds: BTreeMap<(Key, String), Amounts>,
+    /// For which node others go, or have gone, as the scheduler has said of each pod.
+    expected: BTreeMap<Key, String>,
     /// When something was asked about a pod last.
     asked: BTreeMap<Key, Instant>,
     /// Since when each pod waits though a node takes it.
@@ -56,6 +58,10 @@ type Amounts = [u64; 3];
 fn amounts(pod: &Pod) -> Amounts {
     let (cpu, memory) = pod.spec.requests();
     [cpu, memory, 1]
+}
+
+fn plus(one: Amounts, other: Amounts) -> Amounts {
+    std::array::from_fn(|at| one[at].saturating_add(other[at]))
 }
 
 /// Whether the pod waits for a node from this scheduler.
@@ -111,6 +117,9 @@ impl Pending {
                 }
             }
             let pod = pod.filter(|pod| waits(pod));
+            if pod.is_none() {
+                self.expected.remove(&key);
+            }
             if let Some(priority) = pod.map(|pod| pod.spec.priority.unwrap_or(0)) {
                 self.importance.insert(key.clone(), priority);
                 self.waiting.insert((priority, key));
@@ -125,7 +134,7 @@ impl Pending {
         let mut used: BTreeMap<String, Amounts> = BTreeMap::new();
         let mut add = |node: &str, amount: &Amounts| {
             let sum = used.entry(node.to_owned()).or_default();
-            (0..3).for_each(|at| sum[at] = sum[at].saturating_add(amount[at]));
+            *sum = plus(*sum, *amount);
         };
         for pod in self.told.objects().filter_map(Object::get::<Pod>).filter(|pod| !pod.status.phase.is_final()) {
             pod.node().into_iter().for_each(|node| add(node, &amounts(pod)));
@@ -174,6 +183,14 @@ impl Pending {
         Ok(())
     }
 
+    /// What is kept on a node for others that are as important, since pods have gone for them.
+    fn kept_from(&self, key: &Key, priority: i32, node: &str) -> Amounts {
+        let others = self.expected.iter().filter(|(other, on)| *on == node && *other != key);
+        let others = others.filter(|(other, _)| self.importance.get(*other).is_some_and(|other| *other >= priority));
+        let pods = others.filter_map(|(other, _)| self.told.object(other)?.get::<Pod>());
+        pods.map(amounts).fold([0; 3], plus)
+    }
+
     /// A node is about to be given to a pod.
     fn binds(&mut self, truth: &Truth, key: &Key, node: &str) -> Result<(), Broken> {
         let priority = self.importance.get(key).copied().unwrap_or(i32::MAX);
@@ -186,6 +203,7 @@ impl Pending {
         };
         let more = self.waiting.iter().rev().take_while(|(more, _)| *more > priority).take(LOOKED_AT);
         for (more, other) in more.filter(|(_, other)| other != key) {
+            let used = plus(used, self.kept_from(other, *more, node));
             if self.idle(truth, other).is_some_and(|pod| takes(facts, used, pod) && !self.is_repelled(pod)) {
                 let what = format!("{node} is given to {key} of priority {priority}, and {other} of {more} waits");
                 return Err(Broken::by(what).with(truth.object(other)));
@@ -204,7 +222,7 @@ impl Checker for Pending {
         match fact {
             Fact::Heard { who, input } if who.role == Role::Scheduler => {
                 if self.told.hear(who, input) {
-                    (self.since, self.waiting, self.importance) = Default::default();
+                    (self.since, self.waiting, self.importance, self.expected) = Default::default();
                 }
                 self.hear(input);
                 self.look_at.get_or_insert(truth.now + EVERY);
@@ -216,6 +234,13 @@ impl Checker for Pending {
                     self.binds.insert((key.clone(), node.clone()), amount);
                     self.asked.insert(key.clone(), truth.now);
                     return judged;
+                }
+                Verb::Update { object, part: Part::Status } if object.kind() == Kind::Pod => {
+                    let on = object.get::<Pod>().map_or("", |pod| &pod.status.nominated_node_name);
+                    match on {
+                        "" => drop(self.expected.remove(&object.key())),
+                        on => drop(self.expected.insert(object.key(), on.to_owned())),
+                    }
                 }
                 Verb::Get { key } if key.kind == Kind::Pod => drop(self.asked.insert(key.clone(), truth.now)),
                 _ => {}

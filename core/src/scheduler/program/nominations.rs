@@ -3,6 +3,7 @@
 use super::{Scheduler, Stage};
 use crate::api::object::Key;
 use crate::scheduler::facts::PodFacts;
+use crate::scheduler::wake_ups::{Obstacle, Obstacles};
 
 impl Scheduler {
     /// A node is not kept for the pod any more.
@@ -14,6 +15,11 @@ impl Scheduler {
             let uid = pod.uid.clone();
             self.nodes.dismiss(&node, &uid);
             self.gain(&node);
+            // It may have been in somebody's way by what it is, too.
+            let around = Obstacles::of(&[Obstacle::Spread, Obstacle::Neighbours]);
+            for kin in self.kin.values_mut().filter(|kin| !kin.parked.is_empty() && kin.obstacles.meets(around)) {
+                kin.moved = u64::MAX;
+            }
         }
     }
 

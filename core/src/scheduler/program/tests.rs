@@ -429,6 +429,55 @@ fn the_less_important_go_for_a_more_important_one() {
 }
 
 #[test]
+fn two_who_wait_for_one_node_do_not_keep_each_other_from_it() {
+    let mut world = World::new();
+    world.add(node("n").offers("cpu", "2"));
+    for name in ["low-1", "low-2"] {
+        world.create(pod(name).requests("cpu", "1"));
+    }
+    world.pass(1);
+    for name in ["high-1", "high-2"] {
+        world.create(pod(name).priority(7).requests("cpu", "1"));
+    }
+    world.pass(1);
+    let expected = ["high-1", "high-2"].map(|name| world.pod(name).unwrap().status.nominated_node_name.clone());
+    assert_eq!(expected, ["n", "n"]);
+    world.delete(key("low-2"), 0);
+    world.pass(1);
+    assert_eq!(world.places(), "high-1=n high-2=- low-1=n");
+    world.delete(key("low-1"), 0);
+    world.pass(1);
+    assert_eq!(world.places(), "high-1=n high-2=n");
+    world.check_settled();
+}
+
+#[test]
+fn who_is_expected_keeps_away_who_would_not_be_near_it() {
+    let mut world = World::new();
+    world.add(node("n").label("host", "n"));
+    let wary = |name: &str| {
+        let term = serde_json::json!({"topologyKey": "host", "labelSelector": {"matchLabels": {"app": "high"}}});
+        let terms = serde_json::json!({"requiredDuringSchedulingIgnoredDuringExecution": [term]});
+        pod(name).spec(serde_json::json!({"affinity": {"podAntiAffinity": terms}}))
+    };
+    world.create(wary("low"));
+    world.pass(1);
+    world.create(pod("high").priority(7).label("app", "high"));
+    world.pass(1);
+    assert_eq!(world.pod("high").unwrap().status.nominated_node_name, "n");
+    // Somebody makes it anew before its room is taken.
+    world.create(wary("low-2"));
+    world.pass(1);
+    world.delete(key("low"), 0);
+    world.pass(1);
+    assert_eq!(world.places(), "high=n low-2=-");
+    world.delete(key("high"), 0);
+    world.pass(1);
+    assert_eq!(world.places(), "low-2=n");
+    world.check_settled();
+}
+
+#[test]
 fn who_may_not_make_others_go_waits() {
     let mut world = full_node();
     let class = serde_json::json!({"metadata": {"name": "p7"}, "value": 7, "preemptionPolicy": "Never"});
