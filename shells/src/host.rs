@@ -13,8 +13,8 @@ use crate::driver::log_line;
 use crate::engine::committer::{Committer, Rejected};
 use crate::engine::{self, Engine, EngineError, Outcome};
 use crate::recording::{self, Notes, Recorder};
+use crate::stored;
 use miniku_core::api::kinds::Kind;
-use miniku_core::api::object::{Key, Object};
 use miniku_core::apiserver::{ApiServer, Options};
 use miniku_core::decision::{Journal, Noted};
 use miniku_core::program::{
@@ -118,7 +118,7 @@ impl ApiHost {
         mut engine: Box<dyn Engine>,
         recorder: Option<&Recorder>,
     ) -> Result<Arc<Self>, StartError> {
-        let (stored, revision) = load(&mut *engine)?;
+        let (stored, revision) = stored::load(&mut *engine)?;
         let birth = ServerBirth { options, revision, stored };
         let begin = |recorder: &Recorder| recorder.begin(&Birth::ApiServer(birth.clone()), clock.now().wall);
         let notes = recorder.map(begin).transpose().map_err(StartError::Recording)?;
@@ -345,32 +345,6 @@ impl Alarm {
 }
 
 /// Reads all objects that an engine keeps.
-fn load(engine: &mut dyn Engine) -> Result<(Vec<Object>, Revision), StartError> {
-    let (mut objects, mut wrong) = (Vec::new(), None);
-    let mut each = |key: &str, revision: u64, value: &[u8]| match read(key, revision, value) {
-        Ok(object) => objects.push(object),
-        Err(why) => {
-            wrong.get_or_insert(why);
-        }
-    };
-    let revision = engine.load(&mut each).map_err(StartError::Engine)?;
-    match wrong {
-        Some(why) => Err(StartError::Content(why)),
-        None => Ok((objects, Revision(revision))),
-    }
-}
-
-fn read(key: &str, revision: u64, value: &[u8]) -> Result<Object, String> {
-    let parsed: Key = key.parse()?;
-    let mut object = Object::decode(parsed.kind, value).map_err(|error| format!("{key}: {error}"))?;
-    if object.key() != parsed {
-        return Err(format!("{key}: it calls itself {}", object.key()));
-    }
-    // In place: nobody else has it, and there may be a hundred thousand.
-    object.edit_meta(|meta| meta.resource_version = revision.to_string());
-    Ok(object)
-}
-
 /// How many objects of each kind there are. For metrics.
 pub fn object_counts(server: &ApiServer) -> Vec<(Kind, usize)> {
     Kind::BUILT_IN.iter().map(|kind| (*kind, server.store().count(*kind))).collect()

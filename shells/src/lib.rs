@@ -14,4 +14,5 @@ pub mod node;
 pub mod panics;
 pub mod recording;
 pub mod remote;
+mod stored;
 pub mod streams;

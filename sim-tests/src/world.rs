@@ -1536,12 +1536,14 @@ fn step(
 }
 
 /// Whether a write comes again and again in a cluster at rest, as in Kubernetes. An autoscaler that cannot measure says so
-/// each time that it looks; and why a pod has no node may be told in other words when the scheduler looks again.
+/// each time that it looks; why a pod has no node may be told in other words when the scheduler looks again; and that an
+/// image cannot be had is counted at each try.
 fn is_beat(change: &miniku_core::store::Change) -> bool {
     let event = change.new.as_ref().and_then(Object::get::<Event>);
-    let again = event.is_some_and(|event| match &*event.involved_object.kind {
-        "HorizontalPodAutoscaler" => change.old.is_some(),
-        "Pod" => event.reason == "FailedScheduling",
+    let again = event.is_some_and(|event| match (&*event.involved_object.kind, &*event.reason) {
+        ("HorizontalPodAutoscaler", _) => change.old.is_some(),
+        ("Pod", "FailedScheduling") => true,
+        ("Pod", "Failed") => change.old.is_some() && event.message.contains("ErrImagePull"),
         _ => false,
     });
     change.key.kind == Kind::Lease || again || waits_on(change)

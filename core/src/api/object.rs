@@ -401,7 +401,7 @@ impl Object {
     /// Its fields beside metadata as `T` knows them, if nothing in the API server acts on them by name: what a
     /// controller reads an object as. `None` if they are otherwise, which the schema does not let through.
     pub fn read<'a, T: Deserialize<'a>>(&'a self) -> Option<T> {
-        let fields = self.plain()?.iter().map(|(name, value)| (name.as_str(), value));
+        let fields = self.plain()?.iter();
         T::deserialize(MapDeserializer::<_, serde_json::Error>::new(fields)).ok()
     }
 
@@ -435,10 +435,10 @@ impl Object {
         let fields = serde_json::to_value(fields).expect("API structs have string keys and finite numbers");
         let mut object = self.clone();
         object.edit_plain(|rest| {
-            rest.edit(|all| {
-                all.clear();
-                all.extend(fields.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
-            });
+            *rest = match fields {
+                Value::Object(fields) => fields.into_iter().collect(),
+                _ => Rest::default(),
+            };
         });
         object
     }

@@ -22,17 +22,15 @@ pub fn known(object: &mut Object, schema: &Schema, message: MessageId) -> Result
         let fields = schema.message(part.message);
         let path = part.path;
         let end = path.len();
-        part.rest.edit(|rest| {
-            rest.retain(|name, value| {
-                let Some(field) = fields.field(name) else { return fields.open };
-                add(path, name);
-                strict::walk(schema, &field.kind, value, path, &mut |_| Then::Drop);
-                if in_go && wrong.is_none() {
-                    wrong = mistyped(schema, &field.kind, value, path);
-                }
-                path.truncate(end);
-                true
-            });
+        part.rest.retain(|name, value| {
+            let Some(field) = fields.field(name) else { return fields.open };
+            add(path, name);
+            strict::walk(schema, &field.kind, value, path, &mut |_| Then::Drop);
+            if in_go && wrong.is_none() {
+                wrong = mistyped(schema, &field.kind, value, path);
+            }
+            path.truncate(end);
+            true
         });
     });
     match wrong {

@@ -29,7 +29,12 @@ pub struct Gate {
 #[derive(Debug)]
 enum State {
     Open,
-    Closed { length: u64, kept: Vec<Kept> },
+    /// `real` is the length of the file itself, which nobody else changes meanwhile.
+    Closed {
+        real: u64,
+        length: u64,
+        kept: Vec<Kept>,
+    },
 }
 
 #[derive(Debug)]
@@ -55,7 +60,8 @@ impl GatedFile {
         flags[0] = flags[0] & !TWO_PHASE_COMMIT | RECOVERY_REQUIRED;
         let kept = vec![Kept::Write { offset: FLAGS, bytes: flags.to_vec() }];
         let file = Arc::new(file);
-        let state = Arc::new(Mutex::new(State::Closed { length: file.metadata()?.len(), kept }));
+        let real = file.metadata()?.len();
+        let state = Arc::new(Mutex::new(State::Closed { real, length: real, kept }));
         let gate = Gate { state, file: file.clone() };
         Ok((Self { file, gate: gate.clone() }, gate))
     }
@@ -94,14 +100,14 @@ impl StorageBackend for GatedFile {
 
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), Error> {
         let state = self.gate.state();
-        let State::Closed { length, kept } = &*state else {
+        let State::Closed { real, length, kept } = &*state else {
             drop(state);
             return self.file.read_exact_at(out, offset);
         };
         let end = offset.checked_add(out.len() as u64).filter(|end| end <= length);
         let end = end.ok_or_else(|| Error::from(ErrorKind::UnexpectedEof))?;
         // What lies beyond the real file, or was cut off and added again, is zero.
-        let mut real = self.file.metadata()?.len();
+        let mut real = *real;
         for change in kept {
             if let Kept::Length(length) = change {
                 real = real.min(*length);
@@ -129,7 +135,7 @@ impl StorageBackend for GatedFile {
     fn set_len(&self, len: u64) -> Result<(), Error> {
         match &mut *self.gate.state() {
             State::Open => self.file.set_len(len),
-            State::Closed { length, kept } => {
+            State::Closed { length, kept, .. } => {
                 kept.push(Kept::Length(len));
                 *length = len;
                 Ok(())

@@ -69,7 +69,7 @@ impl Observer {
     }
 
     /// Whether the end of this pod leaves too few that serve, if it is one that is to be replaced.
-    fn ends(&mut self, key: &Key) -> Result<(), Broken> {
+    fn ends(&mut self, truth: &Truth, key: &Key) -> Result<(), Broken> {
         let Some(object) = self.told.object(key).cloned() else { return Ok(()) };
         let (Some(uid), Some(pod)) = (set_of(&object), object.get::<Pod>()) else { return Ok(()) };
         self.ended.insert(pod.metadata.uid.clone());
@@ -83,19 +83,23 @@ impl Observer {
         let newest = revisions.filter_map(|one| Some((one.read::<ControllerRevision>()?.revision, one.meta().name.clone())));
         let newest = newest.max().map(|(_, name)| name).unwrap_or_default();
         let hash = pod.metadata.labels.get(REVISION_HASH).map_or("", String::as_str);
-        // It goes for another reason: its node does not take it any more, or it is of the newest revision.
-        let fits = set.spec.template.spec.allows_node(&node.metadata.name, &node.metadata.labels)
-            && untolerated(&node.spec.taints, &pod.spec.tolerations, KEEP_AWAY).next().is_none();
+        let takes = |node: &Node, pod: &Pod| {
+            set.spec.template.spec.allows_node(&node.metadata.name, &node.metadata.labels)
+                && untolerated(&node.spec.taints, &pod.spec.tolerations, KEEP_AWAY).next().is_none()
+        };
         // Who has to be ready for a while serves or not by clocks, which may be wrong.
         let by_clocks = set.spec.min_ready_seconds.is_some_and(|secs| secs > 0);
-        if newest.ends_with(&format!("-{hash}")) || !fits || !pod.is_ready() || set.max_surge(100) > 0 || by_clocks {
+        // It goes for another reason: its node does not take it any more, or it is of the newest revision.
+        let other = newest.ends_with(&format!("-{hash}")) || !takes(node, pod);
+        if other || !pod.is_ready() || set.max_surge(100) > 0 || by_clocks {
             return Ok(());
         }
         let (mut all, mut served) = (BTreeSet::new(), BTreeSet::new());
         for one in self.pods(uid) {
             let Some(node) = one.target_node().and_then(|node| self.node(node)) else { continue };
-            // Where nothing new may come, nobody waits for it.
-            if untolerated(&node.spec.taints, &one.spec.tolerations, KEEP_AWAY).next().is_some() {
+            // Where nothing new may come, nobody waits for it: neither for a taint nor for the node's labels. A node that
+            // vanished in a gap may be known here for longer than to the controller.
+            if !takes(node, one) || truth.node(&node.metadata.name).is_none() {
                 continue;
             }
             all.insert(&node.metadata.name);
@@ -140,7 +144,7 @@ impl Checker for Daemon {
                         let surges = set_of(object).is_some_and(|set| self.surges.contains(set));
                         return observer.makes(truth, object, surges);
                     }
-                    Verb::Delete { key, .. } if key.kind == Kind::Pod => return observer.ends(key),
+                    Verb::Delete { key, .. } if key.kind == Kind::Pod => return observer.ends(truth, key),
                     _ => {}
                 }
             }
@@ -229,5 +233,29 @@ mod tests {
         desk.tell(&[pod("a", "n", "1"), pod("b", "m", "1")]);
         desk.ends("a").unwrap();
         assert!(desk.ends("b").unwrap_err().what.contains("on 2 nodes the pod of agent is away; 1 are allowed"));
+    }
+
+    #[test]
+    fn a_node_that_takes_none_misses_none() {
+        let in_zone = |name: &str, zone: &str| {
+            let mut node = node(name);
+            node["metadata"]["labels"] = json!({"zone": zone});
+            node
+        };
+        let leaving = |name: &str, node: &str| {
+            let mut pod = pod(name, node, "1");
+            pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+            pod
+        };
+        let mut zoned = set("two");
+        zoned["spec"]["template"]["spec"]["nodeSelector"] = json!({"zone": "a"});
+        let mut desk = Desk(Story::new());
+        desk.tell(&[zoned, in_zone("n", "a"), in_zone("m", "b"), in_zone("k", "a")]);
+        desk.tell(&[revision("1", 1), revision("2", 2), pod("a", "n", "1"), leaving("b", "m"), leaving("c", "k")]);
+        // Its watch was cut when this node went.
+        desk.0.write(&crate::plan::object(in_zone("k", "a")), true).unwrap();
+        desk.ends("a").unwrap();
+        desk.tell(&[in_zone("m", "a"), pod("e", "n", "1")]);
+        assert!(desk.ends("e").unwrap_err().what.contains("on 2 nodes"), "on a node that takes it, it is missed");
     }
 }

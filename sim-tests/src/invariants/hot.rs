@@ -1,6 +1,7 @@
 //! L-hot: No object is written, no container started, and nothing asked for by one client, more often than a bound allows within a minute.
 //!
-//! The bound of a workload, and of a quota, grows with its pods, wanted or there, each of which may change its counts. Leases have their own rhythm.
+//! The bound of a workload, of a quota, and of a disruption budget grows with its pods, wanted or there, each of which may change its counts. Leases have
+//! their own rhythm.
 //! Catches: two programs that undo each other's writes; a start that is tried again without a pause.
 
 use super::{Broken, Checker};
@@ -52,6 +53,9 @@ fn most_pods(object: &Object) -> u64 {
         ["spec", "completions"],
         ["status", "desiredNumberScheduled"],
         ["status", "currentNumberScheduled"],
+        // A budget counts all pods that it selects, or what their controllers want; and those that are ready in any case.
+        ["status", "expectedPods"],
+        ["status", "currentHealthy"],
     ];
     numbers.iter().filter_map(|path| object.at(path)?.as_u64()).max().unwrap_or(0)
 }
@@ -109,6 +113,7 @@ mod tests {
     use super::*;
     use crate::truth::Role;
     use miniku_core::program::{RequestId, Verb};
+    use serde_json::json;
 
     #[test]
     fn fires_on_somebody_who_asks_and_asks() {
@@ -133,5 +138,17 @@ mod tests {
         };
         write(1).unwrap();
         assert!(write(0).unwrap_err().what.contains("times in a minute"));
+    }
+
+    #[test]
+    fn a_budget_may_change_with_each_of_its_pods() {
+        let most = |pods: u64| {
+            let mut story = Story::<Hot>::new();
+            let budget = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
+                "metadata": {"name": "b", "namespace": "default", "uid": "b"}, "spec": {"minAvailable": 1},
+                "status": {"expectedPods": pods, "currentHealthy": 0}});
+            (0..1000).take_while(|_| story.put(budget.clone()).is_ok()).count() as u64
+        };
+        assert_eq!((most(0), most(20)), (WRITES, WRITES + 20 * WRITES_A_POD));
     }
 }

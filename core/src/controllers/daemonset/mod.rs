@@ -82,7 +82,9 @@ pub fn pages() -> Vec<Page> {
             .says(
                 "With `updateStrategy: RollingUpdate`. Where nothing surges, the old pod ends first, on at most \
                  `maxUnavailable` nodes at a time, counting those on which it is away for other reasons. With `maxSurge` \
-                 the new pod is made first, on at most so many nodes at a time. Nodes are taken by name.",
+                 the new pod is made first, on at most so many nodes at a time. Nodes are taken by name. On a node that \
+                 takes no new pods none is replaced; of two that are there one goes all the same, and a new one that is \
+                 not bound yet does not wait there.",
             )
             .decides(&renewal::RENEWAL),
     ]

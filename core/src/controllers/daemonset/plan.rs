@@ -174,10 +174,13 @@ fn staff(
                 bury(scene, node, &ended.iter().map(|one| one.pod).collect::<Vec<_>>(), plan);
                 let (new, old): (Vec<_>, Vec<_>) = running.into_iter().partition(|one| revision(one.pod) == newest);
                 let kept = [new.first(), old.first()].into_iter().flatten();
-                // Where nothing surges there is one of all revisions: the oldest.
+                // Where nothing new comes any more, a new one that is not bound yet would wait beside an old one for as
+                // long as the taint is there.
+                let in_vain = home.fit == Fit::Keeps && new.first().is_some_and(|one| one.pod.node().is_none());
+                // Where nothing surges there is one of all revisions: the oldest. Those that are bound come first.
                 let kept: Vec<&&Member<'_>> = match surge {
-                    Surge::Yes => kept.collect(),
-                    Surge::No => kept.min_by_key(|one| position(home, one)).into_iter().collect(),
+                    Surge::Yes if !in_vain => kept.collect(),
+                    Surge::Yes | Surge::No => kept.min_by_key(|one| position(home, one)).into_iter().collect(),
                 };
                 let too_many =
                     new.iter().chain(&old).filter(|one| !kept.iter().any(|kept| std::ptr::eq(**kept, **one)));
@@ -186,7 +189,9 @@ fn staff(
                     away += 1;
                     continue;
                 }
-                if !rolls || home.fit != Fit::Takes {
+                // Where nothing new comes, nobody could take the place of who is alone. Of two one goes all the same.
+                let alone = new.is_empty() || old.is_empty();
+                if !rolls || (alone && home.fit != Fit::Takes) {
                     continue;
                 }
                 let state = |one: Option<&&Member<'_>>| one.map_or(State::Absent, |one| one.state);

@@ -229,6 +229,37 @@ fn with_a_surge_the_new_pod_comes_first() {
 }
 
 #[test]
+fn where_nothing_new_comes_a_surge_does_not_leave_two_for_ever() {
+    let mut desk = Desk::new(6, 1);
+    let strategy = json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}});
+    let closed = json!({"spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]}});
+    desk.create(json!({"updateStrategy": strategy}));
+    desk.settle();
+    desk.image("two");
+    desk.run(1);
+    assert_eq!(desk.told(), "n1 one, n1 two");
+    desk.node("n1", closed.clone());
+    desk.run(1);
+    assert_eq!(desk.told(), "n1 one", "the new one was not bound, and will not be");
+    desk.node("n1", json!({"spec": {"taints": null}}));
+    desk.run(1);
+    assert_eq!(desk.told(), "n1 one, n1 two");
+    let new = desk.pods().into_iter().find(|one| one.get::<Pod>().unwrap().node().is_none()).unwrap();
+    desk.world.ask(Verb::Bind { key: new.key(), uid: (*new.meta().uid).into(), node: "n1".into() });
+    desk.run(1);
+    desk.node("n1", closed);
+    desk.run(1);
+    assert_eq!(desk.told(), "n1 one, n1 two", "it is there, and not ready yet");
+    desk.say(&new.meta().name, "Running", "True");
+    desk.run(1);
+    assert_eq!(desk.told(), "-n1 one, n1 two");
+    desk.settle();
+    desk.image("three");
+    desk.settle();
+    assert_eq!(desk.told(), "n1 two", "nobody could take its place");
+}
+
+#[test]
 fn on_delete_people_decide() {
     let mut desk = Desk::new(0, 2);
     desk.create(json!({"updateStrategy": {"type": "OnDelete"}}));
@@ -305,4 +336,24 @@ fn there_is_one_pod_on_a_node_at_a_time() {
         }
         assert_eq!(desk.told(), "n1 two, n2 two, n3 two", "seed {seed}");
     }
+}
+
+/// The set is gone, which its view does not show, and what is made for it is collected. No status tells of that.
+#[test]
+fn a_revision_that_is_taken_away_again_and_again_is_made_later_each_time() {
+    let mut desk = Desk::new(1, 0);
+    desk.create(json!({}));
+    desk.run(1);
+    desk.world.deaf_to.insert(Kind::DaemonSet);
+    desk.world.delete_at_once(Key::new(Kind::DaemonSet, "default", "agent"));
+    desk.world.take_writes();
+    for _ in 0..60 {
+        for revision in desk.world.objects(Kind::ControllerRevision) {
+            desk.world.delete_at_once(revision.key());
+        }
+        desk.run(1);
+    }
+    let writes = desk.world.take_writes();
+    let made = writes.iter().filter(|write| write.starts_with("create controllerrevisions")).count();
+    assert!((2..10).contains(&made), "{made} in a minute");
 }

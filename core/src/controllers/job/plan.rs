@@ -35,6 +35,8 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
     let mut plan = Plan::default();
     plan.change.extend(tally.release.iter().map(|pod| let_go(pod)));
     if job.is_over() {
+        // One that was taken for lost may have been made after all.
+        end_all(&tally, &mut plan);
         expire(scene, &job, &mut plan);
         return plan;
     }
@@ -45,7 +47,7 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
     let mut status = counted(scene.now, &job, &tally);
     let target = target(scene.now, &job, &tally, &mut status, &mut plan);
     match target {
-        Some(success) => finish(scene.now, success, &tally, &mut status, &mut plan),
+        Some(success) => finish(scene, success, &tally, &mut status, &mut plan),
         None if job.spec.suspend => {
             hold(scene.now, &mut status, &mut plan);
             give_up(&tally, tally.active.len(), &SUSPENDED.because(), &mut plan);
@@ -124,10 +126,17 @@ fn target(now: Now, job: &Job, tally: &Tally<'_>, status: &mut JobStatus, plan: 
     Some(end.success)
 }
 
-/// Ends what works still. When nothing is left, the job has ended.
-fn finish(now: Now, success: bool, tally: &Tally<'_>, status: &mut JobStatus, plan: &mut Plan) {
+/// Deletes what works still for a job that has come to its end.
+fn end_all(tally: &Tally<'_>, plan: &mut Plan) {
     plan.delete.extend(tally.active.iter().take(BURST).map(|(_, pod)| Victim::of_pod(&pod.metadata, OVER.because())));
-    if tally.going > 0 || status.uncounted_terminated_pods.is_some() {
+}
+
+/// Ends what works still. When nothing is left, nor on its way, the job has ended.
+fn finish(scene: &Scene<'_>, success: bool, tally: &Tally<'_>, status: &mut JobStatus, plan: &mut Plan) {
+    let now = scene.now;
+    end_all(tally, plan);
+    // Of pods that no view shows yet nobody would make an end.
+    if scene.awaits || tally.going > 0 || status.uncounted_terminated_pods.is_some() {
         return;
     }
     let (kind, reached) = if success { ("Complete", "SuccessCriteriaMet") } else { ("Failed", "FailureTarget") };

@@ -255,3 +255,28 @@ fn a_failure_policy_is_followed() {
     desk.run(1);
     assert_eq!(desk.told(), "0/0/1 FailureTarget PodFailurePolicy, Failed PodFailurePolicy");
 }
+
+#[test]
+fn a_job_has_not_ended_while_its_pods_are_not_shown_yet() {
+    let mut desk = Desk::new(0);
+    desk.world.deaf_to.insert(Kind::Pod);
+    desk.create(json!({"activeDeadlineSeconds": 20}));
+    desk.run(30);
+    assert_eq!(desk.told(), "0/0/0 FailureTarget DeadlineExceeded");
+    desk.world.deaf_to.clear();
+    desk.run(10);
+    assert_eq!(desk.told(), "0/0/1 FailureTarget DeadlineExceeded, Failed DeadlineExceeded");
+    assert!(desk.going().is_empty());
+}
+
+#[test]
+fn a_pod_that_appears_after_the_end_of_its_job_goes() {
+    let mut desk = Desk::new(0);
+    desk.create(json!({}));
+    desk.run(1);
+    assert!(!desk.going().is_empty());
+    let failed = json!([{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]);
+    desk.world.merge(Key::new(Kind::Job, "default", "sum"), json!({"status": {"conditions": failed}}), Part::Status);
+    desk.run(1);
+    assert!(desk.going().is_empty());
+}

@@ -225,6 +225,10 @@ impl NodeLifecycle {
         }
         self.count(&name);
         self.taints_changed(now, &name);
+        let sends_away = |node: &Node| node.spec.taints.iter().any(is_for_being_unwell);
+        if !sends_away(node) && old.as_ref().and_then(Object::get::<Node>).is_some_and(sends_away) {
+            self.wait_again(now, &name);
+        }
         match Word::by(node) {
             Word::Well => self.spare(now, &name),
             Word::NotReady => self.wait(now, &name),
@@ -391,6 +395,20 @@ impl NodeLifecycle {
             member.waits = Some(now.mono);
             self.waiting.insert((now.mono, name.clone()));
         }
+    }
+
+    /// Somebody took away the taint by which its pods have to go: it is tainted when its turn has come once more.
+    ///
+    /// At once it would not do: of many, all pods would go in one moment, also while no further node may be emptied.
+    /// Source: Kubernetes, `markNodeForTainting`.
+    fn wait_again(&mut self, now: Now, name: &Name) {
+        let Some(member) = self.members.get_mut(name).filter(|member| member.turn) else { return };
+        if member.hearing == Hearing::Silent {
+            // Asked because pods had stayed for long enough, which they have not any more; its answer would be a turn.
+            member.question = None;
+        }
+        self.spare(now, name);
+        self.wait(now, name);
     }
 
     fn wait_if_not_ready(&mut self, now: Now, name: &Name) {
@@ -1149,6 +1167,31 @@ mod tests {
         assert_eq!(evicted(&world), 1);
         world.run(&mut program, 6);
         assert_eq!(evicted(&world), 2);
+    }
+
+    #[test]
+    fn a_taint_that_somebody_takes_away_waits_for_its_turn_again() {
+        let (mut world, mut program) = world(28, 7);
+        world.run(&mut program, 10);
+        for node in ["n1", "n2", "n3"] {
+            die(&mut world, node);
+        }
+        let emptied = |world: &World| {
+            let all = ["n1", "n2", "n3"].map(|node| taints(world, node));
+            all.iter().filter(|taints| taints.contains("unreachable:NoExecute")).count()
+        };
+        world.run(&mut program, 38);
+        assert_eq!(emptied(&world), 3);
+        for node in ["n1", "n2", "n3"] {
+            put_on(&mut world, node, json!(null));
+        }
+        world.run(&mut program, 1);
+        assert_eq!(taints(&world, "n1"), "unreachable:NoSchedule", "this one keeps nobody's pace");
+        let asked = world.gets;
+        for nodes in 1..=3 {
+            world.run(&mut program, 10);
+            assert_eq!((emptied(&world), world.gets), (nodes, asked + nodes), "each is asked for before");
+        }
     }
 
     #[test]

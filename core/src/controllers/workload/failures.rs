@@ -23,10 +23,15 @@ pub struct Failures {
 impl Failures {
     /// A pod of the set failed.
     pub fn add(&mut self, now: Instant) {
-        if now.since(self.last) >= FORGIVEN_AFTER {
+        if self.is_forgiven(now) {
             self.count = 0;
         }
         *self = Failures { count: self.count.saturating_add(1), last: now };
+    }
+
+    /// Whether the next failure is the first again.
+    pub fn is_forgiven(&self, now: Instant) -> bool {
+        now.since(self.last) >= FORGIVEN_AFTER
     }
 
     /// Takes in a change of a child.

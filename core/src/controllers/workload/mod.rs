@@ -155,6 +155,8 @@ pub struct Scene<'a> {
     pub places: &'a BTreeMap<String, Failures>,
     /// Its children were compared with the API server's, and shown as they were at this revision.
     pub compared: Revision,
+    /// Objects were asked for that no view shows yet: there may be more children than are shown.
+    pub awaits: bool,
 }
 
 impl Scene<'_> {

@@ -113,6 +113,8 @@ struct Care {
     failures: Failures,
     /// The same by place, where that is counted.
     places: BTreeMap<String, Failures>,
+    /// Children that somebody else took away lately, and how often; pods are among the failures.
+    taken: BTreeMap<Key, Failures>,
     /// Before this it is not looked at again, see [`pause`]; but at once when what it waits for has come.
     rests_until: Instant,
     /// When it was looked at last, it waited for something to be seen.
@@ -371,6 +373,11 @@ impl WorkloadController {
         if let Some(care) = after.as_ref().or(before.as_ref()).and_then(|owner| self.care.get_mut(owner)) {
             care.changing.succeeded();
             care.failures.notice(now.mono, old, new, asked_for);
+            let leaves = new.is_none_or(|new| new.meta().is_deleting());
+            if kind != Kind::Pod && leaves && !asked_for && old.is_some_and(|old| !old.meta().is_deleting()) {
+                care.taken.retain(|_, taken| !taken.is_forgiven(now.mono));
+                care.taken.entry(key.clone()).or_default().add(now.mono);
+            }
             let workload = after.as_ref().or(before.as_ref()).and_then(|owner| find(self.workloads, owner.kind));
             if let Some(place) = new.or(old).and_then(|child| workload?.place(child)) {
                 let before = care.places.get(place).copied().unwrap_or_default();
@@ -710,8 +717,9 @@ impl WorkloadController {
         care.rests_until = now.mono + pause(workload.looks_at(children.len(), &self.views));
         let (refused, failures, places) = (care.refused.as_deref(), care.failures, &care.places);
         let (views, readiness) = (&self.views, &self.readiness);
-        let compared = care.compared;
-        let scene = Scene { now, owner: &owner, children, views, refused, failures, readiness, places, compared };
+        let (compared, awaits) = (care.compared, !self.creations.is_met(key));
+        let scene =
+            Scene { now, owner: &owner, children, views, refused, failures, readiness, places, compared, awaits };
         let mut plan = workload.plan(&scene);
         let (status, tell, relies_on) = (plan.status.take(), take(&mut plan.tell), take(&mut plan.relies_on));
         // A child that still is to be claimed may be one of those that seem to be missing.
@@ -911,6 +919,13 @@ impl WorkloadController {
                 }
             });
             let child = object.key();
+            // Whoever took it away may go on doing so: with a stale view of the owner, which is gone, it would be made as
+            // fast as it is collected. That shows in no status, if the child is not counted in one.
+            let turn = care.taken.get(&child).map(|taken| taken.replace_at(1)).filter(|turn| *turn > now.mono);
+            if let Some(turn) = turn {
+                self.queue.set_if_earlier(key.clone(), turn);
+                continue;
+            }
             decided.add(because, child.clone());
             chosen.insert(child.clone());
             care.made.insert(child.clone(), name);

@@ -492,6 +492,33 @@ fn who_may_not_make_others_go_waits() {
 }
 
 #[test]
+fn who_loses_the_room_made_for_it_makes_others_go_once_more() {
+    let mut world = World::new();
+    world.add(node("n").offers("cpu", "2"));
+    ["low-1", "low-2"].into_iter().for_each(|name| world.create(pod(name).requests("cpu", "1")));
+    world.pass(1);
+    world.create(pod("high").priority(7).requests("cpu", "1"));
+    world.pass(1);
+    let going = |world: &World| -> Vec<&'static str> {
+        ["low-1", "low-2"].into_iter().filter(|name| world.pod(name).unwrap().metadata.is_deleting()).collect()
+    };
+    let first = going(&world);
+    assert_eq!(first.len(), 1);
+    let class = serde_json::json!({"metadata": {"name": "p9"}, "value": 9, "preemptionPolicy": "Never"});
+    world.ask(Verb::Create { object: Object::from_value(Kind::PriorityClass, class).unwrap() });
+    world.create(pod("patient").priority(9).requests("cpu", "1"));
+    world.pass(1);
+    // It has ended, and is not gone yet: who is more important takes its room.
+    world.finish(first[0]);
+    world.pass(1);
+    assert_eq!((world.pod("patient").unwrap().node(), going(&world).len()), (Some("n"), 2));
+    ["low-1", "low-2"].into_iter().for_each(|name| world.delete(key(name), 0));
+    world.pass(1);
+    assert_eq!(world.places(), "high=n patient=n");
+    world.check_settled();
+}
+
+#[test]
 fn preemption_gets_there_whatever_call_is_lost() {
     let run = |nth: u64, fate: Fate| {
         let mut world = full_node();

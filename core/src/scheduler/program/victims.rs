@@ -3,7 +3,7 @@
 //! [`preempt`] decides who. Each is first told by a condition, then deleted in its own grace period. Until the view shows
 //! that they are gone, the pod that they go for waits.
 
-use super::{Ask, Counted, RETRY, Scheduler, Stage};
+use super::{Ask, Counted, RETRY, Scheduler, Stage, counts};
 use crate::api::meta::Time;
 use crate::api::object::Key;
 use crate::api::pod::{Pod, PodCondition};
@@ -27,9 +27,10 @@ impl Scheduler {
             return;
         }
         let (kin, nominated, uid) = (pod.kin(), pod.nominated.clone(), pod.uid.clone());
-        // Some are on their way out already, or were asked to go.
+        // Some are on their way out already, or were asked to go. Who has ended gave its room back, perhaps to somebody
+        // else: nothing comes of waiting for it.
         let there = |(victim, uid): (&Key, &Arc<str>)| {
-            self.pods.get::<Pod>(victim).is_some_and(|pod| *pod.metadata.uid == **uid)
+            self.pods.object(victim).is_some_and(|one| *one.meta().uid == **uid && counts(one).is_some())
         };
         let waits = nominated.as_ref().is_some_and(|node| {
             let leaving = |one: &Victim| one.leaving && one.facts.priority < facts.priority;
