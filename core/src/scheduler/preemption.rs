@@ -302,7 +302,8 @@ pub fn page() -> Page {
         .says(
             "Those who have to go get the condition `DisruptionTarget` with the reason `PreemptionByScheduler`, and are \
              deleted with the time to end that they ask for. The pod's `status.nominatedNodeName` says where it will go; until \
-             then nobody who is not more important gets that room.",
+             then nobody who is not more important gets that room, or comes near it if one of the two minds. Of two that \
+             are as important and wait for one node, the first does not wait for the other.",
         )
 }
 
