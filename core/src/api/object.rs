@@ -223,7 +223,7 @@ impl Content for Plain {
 impl Plain {
     fn take_status(&mut self, from: &Plain) {
         match from.rest.get("status") {
-            Some(status) => self.rest.insert("status".into(), status.clone()),
+            Some(status) => self.rest.insert("status", status.clone()),
             None => drop(self.rest.remove("status")),
         }
     }
@@ -425,7 +425,7 @@ impl Object {
     pub fn with_status(&self, status: &impl Serialize) -> Object {
         let mut object = self.clone();
         let status = serde_json::to_value(status).expect("API structs have string keys and finite numbers");
-        object.edit_plain(|rest| rest.insert("status".into(), status));
+        object.edit_plain(|rest| rest.insert("status", status));
         object
     }
 
@@ -436,7 +436,7 @@ impl Object {
         let mut object = self.clone();
         object.edit_plain(|rest| {
             *rest = match fields {
-                Value::Object(fields) => fields.into_iter().collect(),
+                Value::Object(fields) => fields.into_iter().map(|(name, value)| (name.into(), value)).collect(),
                 _ => Rest::default(),
             };
         });

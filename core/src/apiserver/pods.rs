@@ -116,8 +116,8 @@ pub fn system_classes() -> impl Iterator<Item = Object> {
     SYSTEM_CLASSES.iter().map(|(name, value, description)| {
         let mut class = Object::empty(Kind::PriorityClass).with_meta(|meta| meta.name = (*name).into());
         class.edit_plain(|rest| {
-            rest.insert("value".into(), json!(value));
-            rest.insert("description".into(), json!(description));
+            rest.insert("value", json!(value));
+            rest.insert("description", json!(description));
         });
         class
     })
@@ -151,7 +151,7 @@ impl Grant {
             spec.service_account = account.clone();
             spec.service_account_name = account;
             if !pull_secrets.is_empty() {
-                spec.rest.insert("imagePullSecrets".into(), Value::Array(pull_secrets));
+                spec.rest.insert("imagePullSecrets", Value::Array(pull_secrets));
             }
             spec.priority_class_name = priority.class;
             spec.priority = Some(priority.value);

@@ -44,7 +44,7 @@ impl<'a> Revisions<'a> {
                 // One that was there before is the newest again.
                 let mut object = (*object).clone();
                 let number = ControllerRevision { revision: next, ..one.clone() };
-                object.edit_plain(|rest| rest.insert("revision".into(), number.revision.into()));
+                object.edit_plain(|rest| rest.insert("revision", number.revision.into()));
                 plan.change.push(Changed { object, told: None, because: Some(TEMPLATE.because()) });
                 revisions.is_settled = false;
             }
