@@ -345,8 +345,8 @@ impl ApiServer {
 
     fn release_definition(&mut self, now: Now, key: &Key, out: &mut Effects) {
         let Some(kind) = self.being_emptied(key).map(CustomResourceDefinition::kind) else { return };
-        let to_come = self.on_their_way.values().any(|pending| pending.key.kind == kind);
-        if self.store.count(kind) > 0 || to_come || self.busy.contains_key(key) {
+        let to_come = || self.on_their_way.values().any(|pending| pending.key.kind == kind);
+        if self.store.count(kind) > 0 || self.busy.contains_key(key) || to_come() {
             return;
         }
         let Some(stored) = self.store.get(key) else { return };
