@@ -14,7 +14,7 @@ use miniku_core::api::pod_affinity::{NodeInclusion, PodAffinityTerm, WhenUnsatis
 use miniku_core::api::taint::{KEEP_AWAY, untolerated};
 use miniku_core::program::Verb;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One for each scheduler.
 pub type Nears = Each<Near>;
@@ -25,6 +25,14 @@ pub struct Near {
     told: Told,
     life: u32,
     asked: BTreeMap<Key, (String, String)>,
+    /// Those of them that are bound and [mind](minds) others: with whom else a pod is, nobody need look at.
+    minding: BTreeSet<Key>,
+}
+
+/// Whether a pod has a say in which pods are near it.
+fn minds(pod: &Pod) -> bool {
+    let affinity = pod.spec.affinity.as_ref();
+    affinity.is_some_and(|affinity| affinity.pod_anti_affinity.is_some()) || !host_ports(pod).is_empty()
 }
 
 /// Whether a term of a pod selects another. Terms that look at namespaces' labels are left out.
@@ -63,12 +71,19 @@ fn host_ports(pod: &Pod) -> Vec<u64> {
 
 impl Near {
     /// A bind of this life is durable: the pod against all others that this life has bound.
-    fn bound(&self, truth: &Truth, key: &Key, pod: &Pod) -> Result<(), Broken> {
+    fn bound(&mut self, truth: &Truth, key: &Key, pod: &Pod) -> Result<(), Broken> {
         let Some((_, name)) = self.asked.get(key).filter(|(uid, node)| *pod.metadata.uid == **uid && pod.node() == Some(node)) else {
             return Ok(());
         };
         let Some(here) = truth.node(name) else { return Ok(()) };
-        for (other, (uid, node)) in self.asked.iter().filter(|(other, _)| *other != key) {
+        let others: Vec<&Key> = if minds(pod) {
+            self.minding.insert(key.clone());
+            self.asked.keys().collect()
+        } else {
+            self.minding.iter().collect()
+        };
+        for other in others.into_iter().filter(|other| *other != key) {
+            let Some((uid, node)) = self.asked.get(other) else { continue };
             let stored = truth.object(other).filter(|object| *object.meta().uid == **uid).and_then(Object::get::<Pod>);
             let stored = stored.filter(|pod| pod.node() == Some(node) && pod.is_active());
             let (Some(stored), Some(there)) = (stored, truth.node(node)) else { continue };
@@ -144,7 +159,7 @@ impl Checker for Near {
             Fact::Heard { who, input } if who.role == Role::Scheduler => drop(self.told.hear(who, input)),
             Fact::Sent { who, request, .. } if who.role == Role::Scheduler => {
                 if self.life != who.life {
-                    (self.life, self.asked) = (who.life, BTreeMap::new());
+                    (self.life, self.asked, self.minding) = (who.life, BTreeMap::new(), BTreeSet::new());
                 }
                 if let Verb::Bind { key, uid, node } = &request.verb {
                     let judged = self.spreads(key, node);
@@ -161,6 +176,7 @@ impl Checker for Near {
                     }
                 } else if change.new.is_none() {
                     self.asked.remove(&change.key);
+                    self.minding.remove(&change.key);
                 }
             }
             _ => {}
