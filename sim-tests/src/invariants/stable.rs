@@ -61,8 +61,13 @@ pub fn lasts(spec: &PodSpec, any_image: bool) -> bool {
             stdio: Default::default(),
             limits: Limits::default(),
         };
-        Behaviour::of(&spec).ends.is_none() && (any_image || crate::runtime::can_be_had(&container.image))
-    })
+        Behaviour::of(&spec).ends.is_none()
+    }) && starts(spec, any_image)
+}
+
+/// Whether all containers of a pod can be started: whatever the restart policy, an image is waited for.
+fn starts(spec: &PodSpec, any_image: bool) -> bool {
+    any_image || spec.containers.iter().all(|container| crate::runtime::can_be_had(&container.image))
 }
 
 /// What is not as it should be, if anything.
@@ -139,7 +144,7 @@ fn pods(truth: &Truth) -> Option<String> {
             _ if !is_up(truth, node) => (!stays_for_ever(pod)).then_some("is bound to a dead node"),
             _ if lasts(&pod.spec, truth.any_image) => (!truth.really_runs(pod)).then_some("does not run"),
             _ if pod.spec.restart_policy == RestartPolicy::Never && living == 0 => {
-                Some("has ended, but is not finished")
+                starts(&pod.spec, truth.any_image).then_some("has ended, but is not finished")
             }
             _ => None,
         };
