@@ -1,8 +1,9 @@
 //! What an engine keeps, as objects. Making them takes several times as long as reading, so as many threads do it as there
-//! are processors.
+//! are processors. A custom kind is known once its definition has been made, wherever the two stand: definitions come first.
 
 use crate::engine::Engine;
 use crate::host::StartError;
+use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::program::Revision;
 use std::{mem, str, thread};
@@ -19,30 +20,39 @@ struct Portion {
     entries: Vec<(usize, usize, u64)>,
 }
 
-/// All that the engine keeps, in the order of keys.
+/// All that the engine keeps: definitions of custom kinds, and then what they may define.
 pub fn load(engine: &mut dyn Engine) -> Result<(Vec<Object>, Revision), StartError> {
     let processors = thread::available_parallelism().map_or(1, usize::from);
     let (give, take) = crossbeam_channel::bounded::<(usize, Portion)>(2 * processors);
     thread::scope(|scope| {
         let make = || take.iter().map(|(nth, portion)| (nth, portion.objects())).collect::<Vec<_>>();
         let makers: Vec<_> = (0..processors).map(|_| scope.spawn(make)).collect();
-        let (mut nth, mut portion) = (0, Portion::default());
-        let mut hand_over = |portion: &mut Portion| {
+        let (mut known, mut unknown, mut put_off) = (Portion::default(), Portion::default(), Vec::new());
+        let mut nth = 0;
+        let mut hand_over = |portion: Portion| {
             nth += 1;
-            give.send((nth, mem::take(portion))).expect("the makers go on until there is no more");
+            give.send((nth, portion)).expect("the makers go on until there is no more");
         };
+        let (mut definitions, mut last) = (Vec::new(), None);
         let revision = engine.load(&mut |key, revision, value| {
-            portion.add(key, revision, value);
-            if portion.bytes.len() >= PORTION {
-                hand_over(&mut portion);
+            // Keys of one kind stand together.
+            let resource = key.split('/').next().unwrap_or_default();
+            if last.as_ref().is_none_or(|(last, _)| last != resource) {
+                last = Some((resource.to_owned(), Kind::of_resource(resource)));
+            }
+            match last.as_ref().and_then(|(_, kind)| *kind) {
+                Some(Kind::CustomResourceDefinition) => definitions.push(object(key, revision, value)),
+                Some(_) => known.fill(key, revision, value).into_iter().for_each(&mut hand_over),
+                None => put_off.extend(unknown.fill(key, revision, value)),
             }
         });
-        hand_over(&mut portion);
+        put_off.extend([known, unknown]);
+        put_off.into_iter().for_each(hand_over);
         drop(give);
         let mut made: Vec<_> = makers.into_iter().flat_map(|one| one.join().expect("a maker does not panic")).collect();
         made.sort_by_key(|(nth, _)| *nth);
         let revision = Revision(revision.map_err(StartError::Engine)?);
-        let mut objects = Vec::new();
+        let mut objects = definitions.into_iter().collect::<Result<Vec<_>, _>>().map_err(StartError::Content)?;
         for (_, some) in made {
             objects.extend(some.map_err(StartError::Content)?);
         }
@@ -51,11 +61,13 @@ pub fn load(engine: &mut dyn Engine) -> Result<(Vec<Object>, Revision), StartErr
 }
 
 impl Portion {
-    fn add(&mut self, key: &str, revision: u64, value: &[u8]) {
+    /// Adds an object. What there is so far is returned if that is enough for one portion.
+    fn fill(&mut self, key: &str, revision: u64, value: &[u8]) -> Option<Portion> {
         self.bytes.extend_from_slice(key.as_bytes());
         let key_end = self.bytes.len();
         self.bytes.extend_from_slice(value);
         self.entries.push((key_end, self.bytes.len(), revision));
+        (self.bytes.len() >= PORTION).then(|| mem::take(self))
     }
 
     fn objects(&self) -> Result<Vec<Object>, String> {
@@ -111,6 +123,29 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_custom_kind_is_known_though_its_definition_stands_behind_it() {
+        let mut engine = Memory::default();
+        let write = |key: &str, value: &str| Write { key: key.into(), expect: 0, value: Some(value.as_bytes().into()) };
+        let definition = r#"{"metadata": {"name": "aardvarks.stored.example.com"}, "spec": {"group": "stored.example.com",
+            "scope": "Cluster", "names": {"plural": "aardvarks", "kind": "Aardvark"},
+            "versions": [{"name": "v1", "served": true, "storage": true}]}, "status": {
+            "acceptedNames": {"plural": "aardvarks", "kind": "Aardvark"},
+            "conditions": [{"type": "Established", "status": "True"}]}}"#;
+        let aardvark = r#"{"apiVersion": "stored.example.com/v1", "kind": "Aardvark", "metadata": {"name": "a"}, "spec": {"x": 1}}"#;
+        engine.commit(&[
+            write("customresourcedefinitions.apiextensions.k8s.io/aardvarks.stored.example.com", definition),
+            write("aardvarks.stored.example.com/a", aardvark),
+        ]);
+        let (objects, _) = load(&mut engine).unwrap();
+        let keys: Vec<String> = objects.iter().map(|object| object.key().to_string()).collect();
+        let expected = [
+            "customresourcedefinitions.apiextensions.k8s.io/aardvarks.stored.example.com",
+            "aardvarks.stored.example.com/a",
+        ];
+        assert_eq!(keys, expected);
     }
 
     #[test]

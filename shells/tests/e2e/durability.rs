@@ -3,7 +3,7 @@
 //! The page cache survives a killed process, so this proves the order of the server's acknowledgements, not the disk's.
 
 use crate::http::{PODS, SETS, Server, name, pod, set, uid};
-use crate::world::{Daemon, Dir, isolated};
+use crate::world::{Daemon, Dir, isolated, until};
 use miniku_core::rng::Draw;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -169,5 +169,49 @@ fn acknowledged_writes_survive_kill_9() {
         eprintln!("{} acknowledged writes beside deletions, {KILLS} kills", told.len());
         // Hundreds of times as many where nothing else runs.
         assert!(told.len() as u64 > 3 * KILLS, "the server hardly ran");
+    });
+}
+
+/// Another process knows of a custom kind only by its definition, which may be stored behind the objects.
+#[test]
+fn custom_objects_and_the_end_of_their_kind_survive_kill_9() {
+    isolated(|| {
+        const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+        let dir = Dir::new();
+        let restarted = |before: Daemon| {
+            before.kill();
+            let daemon = dir.apiserver(&[]);
+            (daemon.ready(), daemon)
+        };
+        let daemon = dir.apiserver(&[]);
+        let server = daemon.ready();
+        for plural in ["aardvarks", "zebras"] {
+            let definition = json!({"metadata": {"name": format!("{plural}.zoo.example.com")}, "spec": {
+                "group": "zoo.example.com", "scope": "Cluster", "names": {"plural": plural, "kind": plural.to_uppercase()},
+                "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}]}});
+            server.post(DEFINITIONS, &definition).ok();
+            let animal = |name: &str, finalizers: Value| {
+                json!({"apiVersion": "zoo.example.com/v1", "kind": plural.to_uppercase(),
+                    "metadata": {"name": name, "finalizers": finalizers}})
+            };
+            let zoo = format!("/apis/zoo.example.com/v1/{plural}");
+            server.post(&zoo, &animal("free", json!([]))).ok();
+            server.post(&zoo, &animal("held", json!(["zoo.example.com/keeper"]))).ok();
+        }
+        let names = |server: &Server, plural: &str| -> Vec<String> {
+            server.list(&format!("/apis/zoo.example.com/v1/{plural}")).iter().map(name).collect()
+        };
+        let (server, daemon) = restarted(daemon);
+        for plural in ["aardvarks", "zebras"] {
+            assert_eq!(names(&server, plural), ["free", "held"]);
+            server.delete(&format!("{DEFINITIONS}/{plural}.zoo.example.com")).ok();
+        }
+        let (server, _daemon) = restarted(daemon);
+        for plural in ["aardvarks", "zebras"] {
+            until("only what is held is left", || names(&server, plural) == ["held"]);
+            let held = format!("/apis/zoo.example.com/v1/{plural}/held");
+            server.patch(&held, &json!({"metadata": {"finalizers": null}})).ok();
+        }
+        until("the definitions are gone", || server.list(DEFINITIONS).is_empty());
     });
 }
