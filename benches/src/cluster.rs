@@ -216,7 +216,7 @@ pub fn runtime_alone(binary: &Binary, _: &Chosen, rows: &mut Vec<Outside>) -> Re
     let route = move |report: Report| {
         let waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Report::Container { pod, .. } = &report
-            && let Some(waits) = waiting.get(&pod.uid)
+            && let Some(waits) = waiting.get(pod.uid.as_str())
         {
             // Only the first report is waited for.
             let _ = waits.send(report);

@@ -107,8 +107,8 @@ fn scheduling(name: &str, nodes: Vec<Object>, bound: Vec<Object>, template: &Obj
             nth += 1;
             revision += 3;
             let new = template.with_meta(|meta| {
-                (meta.name, meta.uid) = (format!("pod-{nth}"), format!("uid-{nth}"));
-                meta.resource_version = (revision - 2).to_string();
+                (meta.name, meta.uid) = (format!("pod-{nth}").into(), format!("uid-{nth}").into());
+                meta.resource_version = (revision - 2).to_string().into();
             });
             let event = |event| Input::Event { call: watch, event };
             let began = Instant::now();
@@ -124,7 +124,7 @@ fn scheduling(name: &str, nodes: Vec<Object>, bound: Vec<Object>, template: &Obj
             let (call, node) = asked.expect("there is room for the pod");
             let bound = new.with(|pod: &mut Pod| {
                 std::sync::Arc::make_mut(&mut pod.spec).node_name = node;
-                pod.metadata.resource_version = (revision - 1).to_string();
+                pod.metadata.resource_version = (revision - 1).to_string().into();
             });
             let began = Instant::now();
             scheduler.step(
@@ -214,7 +214,7 @@ fn scheduling_under(load: &Load) -> Row {
     };
     let bound = (0..load.bound).map(|nth| {
         let object = template(&format!("bound-{nth}"), Some(format!("node-{:04}", nth % load.nodes)));
-        object.with_meta(|meta| meta.uid = format!("uid-bound-{nth}"))
+        object.with_meta(|meta| meta.uid = format!("uid-bound-{nth}").into())
     });
     scheduling(load.name, nodes.collect(), bound.collect(), &template("pod", None))
 }
@@ -224,7 +224,7 @@ fn writing(name: &str, watchers: u64) -> Row {
     let key = |nth: u64| miniku_core::api::object::Key::new(Kind::Pod, "default", &format!("pod-{nth}"));
     let mut store = Store::default();
     for nth in 0..1000 {
-        let object = pod("pod", "test").with_meta(|meta| meta.name = format!("pod-{nth}"));
+        let object = pod("pod", "test").with_meta(|meta| meta.name = format!("pod-{nth}").into());
         store.apply(&key(nth), Some(at(&object, nth + 1)), Revision(nth + 1));
     }
     let (mut server, mut out) = (ApiServer::new(Options::with_seed(1), store), Effects::default());
@@ -251,7 +251,7 @@ fn writing(name: &str, watchers: u64) -> Row {
             nth += 1;
             out.list.clear();
             let object = server.store().get(&key(nth % 1000)).expect("it was stored").with(|pod: &mut Pod| {
-                pod.status.host_ip = nth.to_string();
+                pod.status.host_ip = nth.to_string().into();
             });
             let verb = Verb::Update { object, part: miniku_core::program::Part::Status };
             let began = Instant::now();

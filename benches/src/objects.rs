@@ -52,5 +52,5 @@ pub fn replica_set(name: &str, replicas: u32) -> Object {
 
 /// The object as if it had been stored at a revision.
 pub fn at(object: &Object, revision: u64) -> Object {
-    object.with_meta(|meta| meta.resource_version = revision.to_string())
+    object.with_meta(|meta| meta.resource_version = revision.to_string().into())
 }

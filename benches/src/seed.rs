@@ -62,10 +62,9 @@ pub fn run(chosen: &Chosen, rows: &mut Vec<Row>) {
 }
 
 fn matches_selector() -> Row {
-    let labels =
-        [("app", "web"), ("env", "prod"), ("tier", "front")].map(|(name, value)| (name.into(), value.into())).into();
+    let labels = [("app", "web"), ("env", "prod"), ("tier", "front")].map(|(name, value)| (name, value.into())).into();
     let selector = LabelSelector {
-        match_labels: [("app", "web"), ("env", "prod")].map(|(name, value)| (name.into(), value.into())).into(),
+        match_labels: [("app", "web"), ("env", "prod")].map(|(name, value)| (name, value.into())).into(),
         ..Default::default()
     };
     let (labels, selector) = std::hint::black_box((labels, selector));
@@ -190,7 +189,7 @@ fn filled(size: u64) -> Store {
     let object = at(&pod("pod", "test"), 1);
     let mut store = Store::default();
     for nth in 0..size {
-        let object = object.with_meta(|meta| meta.name = format!("pod-{nth}"));
+        let object = object.with_meta(|meta| meta.name = format!("pod-{nth}").into());
         store.apply(&key(nth), Some(object), Revision(nth + 1));
     }
     store

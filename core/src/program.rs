@@ -10,10 +10,10 @@ use crate::access::User;
 use crate::api::kinds::Kind;
 use crate::api::lease::Fence;
 use crate::api::meta::MicroTime;
-use crate::api::name::Name;
 use crate::api::object::{Key, Object};
 use crate::api::selector::{FieldSelector, LabelSelector};
 use crate::api::status::Status;
+use crate::api::text::Text;
 use crate::client::Informer;
 use crate::decision::Decision;
 use crate::kubelet::runtime;
@@ -200,7 +200,7 @@ pub enum Verb {
     /// Change an object in one of the ways that clients have. An apply makes it if it is not there.
     Patch { key: Key, patch: Patch, part: Part },
     /// Bind a pod to a node, if it is bound to none and its uid is this one.
-    Bind { key: Key, uid: Arc<str>, node: String },
+    Bind { key: Key, uid: Text, node: Text },
     /// Remove an object, or begin to.
     Delete { key: Key, options: DeleteOptions },
 }
@@ -218,7 +218,7 @@ pub struct Query {
     /// Of this kind.
     pub kind: Kind,
     /// In this namespace; in all if absent.
-    pub namespace: Option<Name>,
+    pub namespace: Option<Text>,
     /// With these labels.
     pub labels: LabelSelector,
     /// With these fields.
@@ -303,9 +303,9 @@ pub struct DeleteOptions {
     /// Seconds until it is gone by force; the pod's own if absent, and 0 means now.
     pub grace_seconds: Option<i64>,
     /// Refused if the object has another uid.
-    pub uid: Option<String>,
+    pub uid: Option<Text>,
     /// Refused if the object has another revision.
-    pub resource_version: Option<String>,
+    pub resource_version: Option<Text>,
     /// What becomes of the objects it owns.
     pub propagation: Option<Propagation>,
     /// An eviction: a pod is refused whose disruption budget is spent.

@@ -58,7 +58,7 @@ fn main() {
     let route = move |report: Report| {
         let now = Instant::now();
         if let Report::Container { pod, .. } = &report
-            && let Some(waits) = routes.lock().unwrap().get(&pod.uid)
+            && let Some(waits) = routes.lock().unwrap().get(pod.uid.as_str())
         {
             let _ = waits.send((now, report));
         }

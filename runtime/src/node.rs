@@ -14,6 +14,7 @@ use crate::images::Images;
 use crate::records::{self, PodDir};
 use crate::session::{self, Refusal, Session};
 use crate::wire::{self, Event, Inbox, Request, Setup, Start, Wanted};
+use miniku_core::api::text::Text;
 use miniku_core::kubelet::runtime::{
     Command, ContainerReport, ContainerSpec, ContainerState, PodRef, PodReport, PodSpec, Report, StartError,
 };
@@ -93,7 +94,7 @@ struct Node {
     boot_id: String,
     cgroups: Cgroups,
     images: Images,
-    pods: Mutex<BTreeMap<String, Arc<Pod>>>,
+    pods: Mutex<BTreeMap<Text, Arc<Pod>>>,
     watches: Watches,
     report: Box<dyn Fn(Report) + Send + Sync>,
 }
@@ -662,13 +663,13 @@ impl Node {
             if let Some(stream) = stream
                 && self.greet(&pod, stream).is_ok()
             {
-                hold(&self.pods).insert(uid.to_owned(), pod);
+                hold(&self.pods).insert(uid.into(), pod);
                 return Ok(());
             }
         }
         if spec.is_some() && !dir.is_locked() && dir.read_state().is_some() {
             *hold(&pod.link) = Link { phase: Phase::Gone, containers: dir.remains(), ..Link::default() };
-            hold(&self.pods).insert(uid.to_owned(), pod);
+            hold(&self.pods).insert(uid.into(), pod);
             return Ok(());
         }
         // Half made, half removed, or with an init that does not come up: as if it had never been.

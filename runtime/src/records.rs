@@ -96,7 +96,7 @@ impl PodDir {
 
 /// Whose directory it is, for a pod whose specification cannot be read.
 pub fn nameless(uid: &str) -> PodRef {
-    PodRef { uid: uid.to_owned(), namespace: String::new(), name: String::new() }
+    PodRef { uid: uid.into(), namespace: "".into(), name: "".into() }
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {

@@ -240,7 +240,7 @@ impl Node {
 }
 
 fn pod_ref(uid: &str) -> PodRef {
-    PodRef { uid: uid.into(), namespace: "default".into(), name: format!("name-of-{uid}") }
+    PodRef { uid: uid.into(), namespace: "default".into(), name: format!("name-of-{uid}").into() }
 }
 
 fn spec(uid: &str, containers: Vec<ContainerSpec>) -> PodSpec {

@@ -88,7 +88,7 @@ fn object(key: &str, revision: u64, value: &[u8]) -> Result<Object, String> {
         return Err(format!("{key}: it calls itself {}", object.key()));
     }
     // In place: nobody else has it, and there may be a hundred thousand.
-    object.edit_meta(|meta| meta.resource_version = revision.to_string());
+    object.edit_meta(|meta| meta.resource_version = revision.to_string().into());
     Ok(object)
 }
 

@@ -38,7 +38,7 @@ impl Program for FirstNode {
             .map(|pod| (pod.clone().into_object().key(), pod.metadata.uid.to_string()));
         let node = self.nodes.all::<Node>().find(taken).map(|node| node.metadata.name.to_string());
         if let (Some((key, uid)), Some(node)) = (pod, node) {
-            let verb = Verb::Bind { key, uid: uid.as_str().into(), node };
+            let verb = Verb::Bind { key, uid: uid.as_str().into(), node: node.into() };
             self.binds.call(now, uid, verb, out);
         }
     }

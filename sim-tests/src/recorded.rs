@@ -7,6 +7,7 @@ use crate::runtime::Process;
 use crate::trace::{self, ActorOp, Entry, Seq, What, step_told};
 use crate::truth::{Role, Who};
 use miniku_core::api::object::{Key, Object};
+use miniku_core::api::text::Text;
 use miniku_core::kubelet::runtime::{Command, ContainerState, PodRef, Report};
 use miniku_core::program::{
     Answer, CommitId, Committed, Effect, Input, Request, RequestId, Revision, WatchEvent, Write,
@@ -26,14 +27,14 @@ pub struct Teller {
     began: Wall,
     last: Instant,
     /// Requests on their way, by their text: who sent each, and in which entry.
-    sent: BTreeMap<String, Vec<(Arc<str>, Seq)>>,
+    sent: BTreeMap<Text, Vec<(Arc<str>, Seq)>>,
     askers: BTreeMap<RequestId, Arc<str>>,
     commits: BTreeMap<CommitId, (Write, Seq)>,
     stored: BTreeMap<Key, Object>,
     written: BTreeMap<Revision, Seq>,
     /// The last command about each pod.
-    commanded: BTreeMap<String, Seq>,
-    processes: BTreeMap<(Arc<str>, String, String, u32), Process>,
+    commanded: BTreeMap<Text, Seq>,
+    processes: BTreeMap<(Arc<str>, Text, String, u32), Process>,
 }
 
 impl Teller {
@@ -106,7 +107,7 @@ impl Teller {
     fn sent_out(&mut self, seq: Seq, who: &Who, effect: &Effect) {
         match effect {
             Effect::Call { request, .. } => {
-                self.sent.entry(words(request)).or_default().push((who.name.clone(), seq));
+                self.sent.entry(words(request).into()).or_default().push((who.name.clone(), seq));
             }
             Effect::Commit { commit, write } => {
                 self.commits.insert(*commit, (write.clone(), seq));
@@ -124,7 +125,7 @@ impl Teller {
         let at = |revision: Revision| self.written.get(&revision).copied().unwrap_or(0);
         match input {
             Input::Request { from, request } => {
-                let waiting = self.sent.get_mut(&words(request)).filter(|waiting| !waiting.is_empty());
+                let waiting = self.sent.get_mut(words(request).as_str()).filter(|waiting| !waiting.is_empty());
                 let Some((who, seq)) = waiting.map(|waiting| waiting.remove(0)) else { return 0 };
                 self.askers.insert(*from, who);
                 seq
@@ -146,7 +147,7 @@ impl Teller {
 
     fn change(&mut self, revision: Revision, write: Write) -> Change {
         let Write { key, object, .. } = write;
-        let new = object.map(|object| object.with_meta(|meta| meta.resource_version = revision.to_string()));
+        let new = object.map(|object| object.with_meta(|meta| meta.resource_version = revision.to_string().into()));
         let old = match &new {
             Some(object) => self.stored.insert(key.clone(), object.clone()),
             None => self.stored.remove(&key),

@@ -7,6 +7,7 @@
 use crate::noise::{Counted, Delay};
 use crate::plan::{Added, Ratio};
 use miniku_core::api::pod::Pod;
+use miniku_core::api::text::Text;
 use miniku_core::kubelet::runtime::{
     Command, ContainerReport, ContainerSpec, ContainerState, PodRef, PodReport, Report, StartError,
 };
@@ -234,7 +235,7 @@ pub struct Runtime {
     speeds: Speeds,
     any_image: bool,
     draws: Counted,
-    sandboxes: BTreeMap<String, Sandbox>,
+    sandboxes: BTreeMap<Text, Sandbox>,
     next_pid: u32,
     pids: std::collections::BTreeSet<u32>,
     troubles: Vec<(usize, Trouble)>,

@@ -415,7 +415,7 @@ impl PodsAre {
         let pods: Vec<&Pod> = truth.all::<Pod>().filter(chosen).collect();
         let waits = |pod: &&Pod| {
             let waiting = pod.status.container_statuses.iter().filter_map(|one| one.state.waiting.as_ref());
-            waiting.into_iter().any(|waiting| self.waiting.contains(&waiting.reason))
+            waiting.into_iter().any(|waiting| self.waiting.iter().any(|reason| waiting.reason == *reason))
         };
         let restarts = |pod: &&Pod| pod.status.container_statuses.iter().map(|one| one.restart_count).sum::<i32>();
         self.count.is_none_or(|count| pods.len() == count)
@@ -563,7 +563,7 @@ impl Scenario {
             let is_there = |kind: Kind, namespace: &str, name: &str| {
                 let namespace = if kind.row().namespaced { namespace } else { "" };
                 let given = matches!(kind, Kind::Namespace | Kind::Lease | Kind::Event) || kind == Kind::Pod;
-                let there = made.contains(&(kind, namespace.to_owned(), name.to_owned()));
+                let there = made.contains(&(kind, namespace.into(), name.into()));
                 let node = kind == Kind::Node && nodes.contains(name);
                 match there || given || node {
                     true => Ok(()),

@@ -9,6 +9,7 @@ use miniku_core::api::meta::ObjectMeta;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::Object;
 use miniku_core::api::quantity::Quantity;
+use miniku_core::api::text::Text;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -67,12 +68,12 @@ impl Snapshot {
             _ => return Err(NoSnapshot("a List was expected, as kubectl get -o json prints it".into())),
         };
         let mut snapshot = Snapshot::default();
-        let mut ignored: BTreeMap<String, usize> = BTreeMap::new();
+        let mut ignored: BTreeMap<Text, usize> = BTreeMap::new();
         for (at, item) in items.into_iter().enumerate() {
             let name = item["kind"].as_str().ok_or_else(|| NoSnapshot(format!("items[{at}].kind is missing")))?;
             let kind = Kind::meant(name).filter(|kind| kind.row().name == name && TAKEN.contains(kind));
             match kind {
-                None => *ignored.entry(name.to_owned()).or_default() += 1,
+                None => *ignored.entry(name.into()).or_default() += 1,
                 Some(kind) => {
                     let object = Object::from_value(kind, item)
                         .map_err(|error| NoSnapshot(format!("items[{at}], a {}: {error}", kind.row().name)))?;
@@ -97,7 +98,7 @@ impl Snapshot {
 
     /// Namespaces are often not asked for; without them nothing could be made there.
     fn make_namespaces(&mut self) {
-        let mut names: BTreeSet<String> = self.objects.iter().map(|object| object.meta().namespace.clone()).collect();
+        let mut names: BTreeSet<Text> = self.objects.iter().map(|object| object.meta().namespace.clone()).collect();
         names.remove("");
         for object in self.objects.iter().filter(|object| object.kind() == Kind::Namespace) {
             names.remove(&object.meta().name);
@@ -108,8 +109,8 @@ impl Snapshot {
 
     /// Owners of kinds that do not act cannot be found, and what they own would be collected: it is kept instead.
     fn let_go(&mut self) {
-        let uids: BTreeSet<String> = self.objects.iter().map(|object| object.meta().uid.clone()).collect();
-        let mut owners: BTreeMap<String, usize> = BTreeMap::new();
+        let uids: BTreeSet<Text> = self.objects.iter().map(|object| object.meta().uid.clone()).collect();
+        let mut owners: BTreeMap<Text, usize> = BTreeMap::new();
         for object in &mut self.objects {
             let lost = |uid: &str| !uids.contains(uid);
             for owner in object.meta().owner_references.iter().filter(|owner| lost(&owner.uid)) {
@@ -126,7 +127,7 @@ impl Snapshot {
 
     /// Names the fields that decide nothing here.
     fn without_effect(&mut self) {
-        let mut fields: BTreeMap<String, usize> = BTreeMap::new();
+        let mut fields: BTreeMap<Text, usize> = BTreeMap::new();
         for object in &self.objects {
             for path in object.fields_without_effect() {
                 // Which of several containers has it does not matter.
@@ -134,7 +135,7 @@ impl Snapshot {
                 let plain: String = plain.filter(|one| !one.is_ascii_digit()).collect();
                 let about_deciding = plain.starts_with("spec.") && DECIDING.iter().any(|field| path.contains(field));
                 if about_deciding {
-                    *fields.entry(format!("{} {plain}", object.kind().row().name)).or_default() += 1;
+                    *fields.entry(format!("{} {plain}", object.kind().row().name).into()).or_default() += 1;
                 }
             }
         }

@@ -163,7 +163,7 @@ pub struct About {
 
 impl From<&Object> for About {
     fn from(object: &Object) -> Self {
-        About { key: object.key(), uid: object.meta().uid.clone(), revision: object.revision() }
+        About { key: object.key(), uid: object.meta().uid.to_string(), revision: object.revision() }
     }
 }
 
@@ -831,7 +831,7 @@ pub fn about(input: &Input) -> Option<About> {
                 | Report::RemoveFailed { pod, .. } => pod,
             };
             let key = Key::new(Kind::Pod, &pod.namespace, &pod.name);
-            Some(About { key, uid: pod.uid.clone(), revision: Revision(0) })
+            Some(About { key, uid: pod.uid.to_string(), revision: Revision(0) })
         }
         Input::Reply { .. }
         | Input::Wake

@@ -6,11 +6,11 @@ use crate::disk::Disk;
 use crate::runtime::Process;
 use crate::world::WALL_START;
 use miniku_core::api::kinds::Kind;
-use miniku_core::api::name::Name;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object, Resource};
 use miniku_core::api::pod::Pod;
 use miniku_core::api::replicaset::ReplicaSet;
+use miniku_core::api::text::Text;
 use miniku_core::kubelet::runtime::Command;
 use miniku_core::program::{Answer, Input, Query, Request, RequestId, Revision, WatchEvent, WatchFrom};
 use miniku_core::store::Change;
@@ -154,7 +154,7 @@ pub struct NodeFacts {
 }
 
 /// Processes, each with its node, by pod uid and container.
-pub type Processes = BTreeMap<(String, String), Vec<(Arc<str>, Process)>>;
+pub type Processes = BTreeMap<(Text, String), Vec<(Arc<str>, Process)>>;
 
 /// What is really so.
 #[derive(Debug, Default)]
@@ -168,15 +168,15 @@ pub struct Truth {
     /// The newest changes, without gaps.
     pub history: VecDeque<Change>,
     /// Every pod there ever was, by uid; but for those long gone.
-    pub pods: BTreeMap<String, PodFacts>,
+    pub pods: BTreeMap<Text, PodFacts>,
     /// The revision that was shown last.
     shared: Revision,
     /// The pods that are gone from the store, oldest first.
-    removed: VecDeque<String>,
+    removed: VecDeque<Text>,
     /// Processes that live, each with its node, by pod uid and container.
     pub processes: Processes,
     /// The node of each of them, by the name of their pod.
-    running: BTreeMap<Name, Vec<Arc<str>>>,
+    running: BTreeMap<Text, Vec<Arc<str>>>,
     /// The machines, by the name of their node.
     pub nodes: BTreeMap<Arc<str>, NodeFacts>,
     /// Since when the scheduler has been running at its pace with a good way to a running API server; absent if not.
@@ -227,13 +227,13 @@ impl Truth {
 
     /// The processes of a pod, each with its node.
     pub fn processes_of<'a>(&'a self, uid: &'a str) -> impl Iterator<Item = &'a (Arc<str>, Process)> {
-        let start = (uid.to_owned(), String::new());
+        let start = (Text::from(uid), String::new());
         self.processes.range(start..).take_while(move |((of, _), _)| of == uid).flat_map(|(_, all)| all)
     }
 
     /// The first pod by name that has processes and whose name begins like this, and the nodes they are on.
     pub fn first_running(&self, beginning: &str) -> Option<(&str, &[Arc<str>])> {
-        let (name, nodes) = self.running.range(Name::from(beginning)..).next()?;
+        let (name, nodes) = self.running.range(Text::from(beginning)..).next()?;
         name.starts_with(beginning).then_some((name, nodes))
     }
 
@@ -241,7 +241,7 @@ impl Truth {
     pub fn really_runs(&self, pod: &Pod) -> bool {
         pod.is_ready()
             && pod.spec.containers.iter().all(|container| {
-                let living = self.processes.get(&(pod.metadata.uid.clone(), container.name.clone()));
+                let living = self.processes.get(&(pod.metadata.uid.clone(), container.name.to_string()));
                 living.is_some_and(|living| living.len() == 1 && pod.node() == Some(&*living[0].0))
             })
     }
@@ -312,7 +312,7 @@ impl Truth {
         let key = (process.pod.uid.clone(), process.container.clone());
         // Nearly always the only one, of very many.
         self.processes.entry(key).or_insert_with(|| Vec::with_capacity(1)).push((node.clone(), process.clone()));
-        let name = process.pod.name.as_str().into();
+        let name = process.pod.name.clone();
         self.running.entry(name).or_insert_with(|| Vec::with_capacity(1)).push(node.clone());
     }
 
@@ -325,7 +325,7 @@ impl Truth {
                 self.processes.remove(&key);
             }
         }
-        let name = process.pod.name.as_str().into();
+        let name = process.pod.name.clone();
         if let Some(nodes) = self.running.get_mut(&name) {
             if let Some(at) = nodes.iter().position(|on| on == node) {
                 nodes.swap_remove(at);

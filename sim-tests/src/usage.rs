@@ -65,10 +65,10 @@ pub fn measured(truth: &Truth, query: &Query) -> Vec<PodUsage> {
                 false => Usage::default(),
             };
             let more = if nth == 0 { share.unwrap_or(0).saturating_add(start) } else { 0 };
-            (container.name.clone(), Usage { cpu_nanos: own.cpu_nanos.saturating_add(more), ..own })
+            (container.name.to_string(), Usage { cpu_nanos: own.cpu_nanos.saturating_add(more), ..own })
         });
         let measured = Measured { at: now, window, used: used.collect() };
-        Some(PodUsage { namespace: pod.metadata.namespace.clone(), name: pod.metadata.name.clone(), measured })
+        Some(PodUsage { namespace: pod.metadata.namespace.to_string(), name: pod.metadata.name.to_string(), measured })
     };
     pods.into_iter().filter(is_reached).filter_map(of).collect()
 }

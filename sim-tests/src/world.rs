@@ -29,6 +29,7 @@ use miniku_core::api::kinds::Kind;
 use miniku_core::api::meta::Time;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::{Pod, PodPhase};
+use miniku_core::api::text::Text;
 use miniku_core::decision::{Journal, Noted};
 use miniku_core::kubelet::runtime::Command;
 use miniku_core::program::{
@@ -544,7 +545,7 @@ impl World {
         for (nth, object) in (0..).zip(objects) {
             let mut object = object.with_meta(|meta| {
                 if meta.uid.is_empty() {
-                    meta.uid = Draw::new(self.seed).key("uid").count(nth).uuid();
+                    meta.uid = Draw::new(self.seed).key("uid").count(nth).uuid().into();
                 }
                 if meta.creation_timestamp.is_none() {
                     meta.creation_timestamp = Some(Time::of(wall));
@@ -1554,8 +1555,8 @@ fn waits_on(change: &miniku_core::store::Change) -> bool {
     let silent = |object: &Option<Object>| {
         let mut pod = object.as_ref()?.get::<Pod>()?.clone();
         let why = pod.status.conditions.iter_mut().find(|one| one.kind == "PodScheduled" && one.status == "False")?;
-        why.message.clear();
-        pod.metadata.resource_version.clear();
+        why.message = Text::default();
+        pod.metadata.resource_version = Text::default();
         pod.metadata.managed_fields = None;
         Some(pod)
     };

@@ -106,7 +106,7 @@ fn an_api_server_that_does_not_compare_before_it_sets() {
         if let Input::Request { request, .. } = input
             && let Verb::Update { object, .. } = &mut request.verb
         {
-            *object = object.with_meta(|meta| meta.resource_version.clear());
+            *object = object.with_meta(|meta| meta.resource_version = Default::default());
         }
     };
     // Two who write the same thing are needed: here, the writes of one that are repeated on what it read long ago.
@@ -115,7 +115,7 @@ fn an_api_server_that_does_not_compare_before_it_sets() {
             Effect::Call { call, request } => match &request.verb {
                 Verb::Update { object, part: Part::Status } => {
                     let object = object.with_meta(|meta| {
-                        meta.labels.insert("late".into(), "yes".into());
+                        meta.labels.insert("late", "yes".into());
                         meta.resource_version = "5".into();
                     });
                     let verb = Verb::Update { object, part: Part::Main };
@@ -161,7 +161,7 @@ fn a_controller_that_makes_twins() {
         let twin = effects.iter().find_map(|effect| match effect {
             Effect::Call { call, request } => match &request.verb {
                 Verb::Create { object } => {
-                    let object = object.with_meta(|meta| meta.name.push_str("-twin"));
+                    let object = object.with_meta(|meta| meta.name = format!("{}-twin", meta.name).into());
                     let call = miniku_core::program::CallId(call.0 | 1 << 63);
                     Some(Effect::Call { call, request: Verb::Create { object }.into() })
                 }

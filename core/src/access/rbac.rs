@@ -7,10 +7,10 @@
 
 use crate::access::{Attributes, MASTERS, Target, User};
 use crate::api::kinds::Kind;
-use crate::api::name::Name;
 use crate::api::object::{Key, Object};
 use crate::api::plain::{items, text};
 use crate::api::selector::LabelSelector;
+use crate::api::text::Text;
 use crate::program::Query;
 use crate::store::Store;
 use serde::Deserialize;
@@ -88,7 +88,7 @@ pub fn rules(store: &Store, user: &User, namespace: &str) -> Rules {
         take(store, user, binding, "", &mut found);
     }
     if !namespace.is_empty() {
-        for binding in store.of_namespace(Kind::RoleBinding, &Name::from(namespace)) {
+        for binding in store.of_namespace(Kind::RoleBinding, &Text::from(namespace)) {
             take(store, user, binding, namespace, &mut found);
         }
     }

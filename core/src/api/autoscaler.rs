@@ -6,6 +6,7 @@ use crate::api::condition::Condition;
 use crate::api::meta::{ObjectMeta, Time};
 use crate::api::quantity::Quantity;
 use crate::api::selector::LabelSelector;
+use crate::api::text::Text;
 use crate::{api_enum, api_struct};
 use serde_json::Value;
 
@@ -39,11 +40,11 @@ api_struct! {
     /// An object of the same namespace.
     pub struct TargetReference {
         /// Its kind.
-        kind "kind" always: String,
+        kind "kind" always: Text,
         /// Its name.
-        name "name" always: String,
+        name "name" always: Text,
         /// Its group and version.
-        api_version "apiVersion": String,
+        api_version "apiVersion": Text,
     }
 }
 
@@ -51,7 +52,7 @@ api_struct! {
     /// Something that is measured. The field is set that `type` names.
     pub struct MetricSpec {
         /// `Resource`, `ContainerResource`, `Pods`, `Object` or `External`.
-        kind "type" always: String,
+        kind "type" always: Text,
         /// A resource of all containers of each pod.
         resource "resource": Option<ResourceSource>,
         /// A resource of one container of each pod.
@@ -69,9 +70,9 @@ api_struct! {
     /// A resource, and what it should be.
     pub struct ResourceSource {
         /// `cpu` or `memory`.
-        name "name" always: String,
+        name "name" always: Text,
         /// The container that is measured; absent where all are.
-        container "container": String,
+        container "container": Text,
         /// What it should be.
         target "target" always: MetricTarget,
     }
@@ -81,7 +82,7 @@ api_struct! {
     /// What a metric should be.
     pub struct MetricTarget {
         /// `Utilization`, `Value` or `AverageValue`.
-        kind "type" always: String,
+        kind "type" always: Text,
         /// On average over the pods.
         average_value "averageValue": Option<Quantity>,
         /// On average over the pods, in percent of what they request.
@@ -103,7 +104,7 @@ api_struct! {
     /// The name of a metric.
     pub struct Identifier {
         /// Its name.
-        name "name" always: String,
+        name "name" always: Text,
         /// Which of those of that name.
         selector "selector": Option<LabelSelector>,
     }
@@ -147,7 +148,7 @@ api_struct! {
     /// How much at most in which time.
     pub struct Policy {
         /// `Pods` or `Percent`.
-        kind "type" always: String,
+        kind "type" always: Text,
         /// So many pods, or percent of those that there were.
         value "value" always: i32,
         /// In so many seconds.
@@ -175,7 +176,7 @@ api_struct! {
     /// What was measured. A metric that could not be has a type and nothing else.
     pub struct MetricStatus {
         /// As in the metric's spec.
-        kind "type" always: String,
+        kind "type" always: Text,
         /// A resource of all containers of each pod.
         resource "resource": Option<ResourceStatus>,
         /// A resource of one container of each pod.
@@ -187,9 +188,9 @@ api_struct! {
     /// A resource, and what it is.
     pub struct ResourceStatus {
         /// `cpu` or `memory`.
-        name "name" always: String,
+        name "name" always: Text,
         /// The container that was measured.
-        container "container": String,
+        container "container": Text,
         /// What it is.
         current "current" always: MetricValue,
     }
@@ -244,11 +245,11 @@ api_struct! {
     /// What Minik8s' autoscaler scales.
     pub struct HpaTarget {
         /// `Pod`, or a kind with a scale.
-        kind "kind" always: String,
+        kind "kind" always: Text,
         /// Its group and version, of a workload.
-        api_version "apiVersion": String,
+        api_version "apiVersion": Text,
         /// Its name.
-        name "name": String,
+        name "name": Text,
         /// Minik8s' place of the name.
         metadata "metadata": Option<ObjectMeta>,
     }

@@ -3,12 +3,12 @@
 //! Source: Kubernetes API reference v1.32, "PodDisruptionBudget"; documentation, "Specifying a Disruption Budget for your
 //! Application".
 
+use crate::api::by_name::ByName;
 use crate::api::condition::Condition;
 use crate::api::int_or_string::IntOrString;
 use crate::api::meta::Time;
 use crate::api::selector::LabelSelector;
 use crate::api_struct;
-use std::collections::BTreeMap;
 
 api_struct! {
     /// A budget, but for its metadata.
@@ -38,7 +38,7 @@ api_struct! {
         /// The `generation` that this answers.
         observed_generation "observedGeneration": Option<i64>,
         /// Pods whose eviction was granted and that the controller has not seen go, and when it was.
-        disrupted_pods "disruptedPods": BTreeMap<String, Time>,
+        disrupted_pods "disruptedPods": ByName<Time>,
         /// So many more evictions are granted.
         disruptions_allowed "disruptionsAllowed" always: i32,
         /// Pods that are ready.

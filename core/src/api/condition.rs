@@ -3,6 +3,7 @@
 //! Source: Kubernetes API conventions, "Typical status properties"; `meta/v1.Condition`.
 
 use crate::api::meta::Time;
+use crate::api::text::Text;
 use crate::api_struct;
 use crate::time::Now;
 
@@ -10,17 +11,17 @@ api_struct! {
     /// One aspect of an object.
     pub struct Condition {
         /// Which aspect.
-        kind "type" always: String,
+        kind "type" always: Text,
         /// `True`, `False` or `Unknown`.
-        status "status" always: String,
+        status "status" always: Text,
         /// The `generation` that this is about.
         observed_generation "observedGeneration": Option<i64>,
         /// When `status` last changed.
         last_transition_time "lastTransitionTime" always: Option<Time>,
         /// Why, in one word.
-        reason "reason" always: String,
+        reason "reason" always: Text,
         /// Why, for people.
-        message "message" always: String,
+        message "message" always: Text,
     }
 }
 

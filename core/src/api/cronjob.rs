@@ -3,6 +3,7 @@
 //! Source: Kubernetes API reference v1.32, "CronJob"; documentation, "CronJob".
 
 use crate::api::meta::{ObjectMeta, Time};
+use crate::api::text::Text;
 use crate::{api_enum, api_struct};
 use serde_json::Value;
 
@@ -20,9 +21,9 @@ api_struct! {
     /// What is wished of a cron job.
     pub struct CronJobSpec {
         /// When: see [`crate::api::schedule`].
-        schedule "schedule": String,
+        schedule "schedule": Text,
         /// Where the clock is; UTC if empty.
-        time_zone "timeZone": String,
+        time_zone "timeZone": Text,
         /// So many seconds after its time a job is still made; any number if absent.
         starting_deadline_seconds "startingDeadlineSeconds": Option<i64>,
         /// What is done if the last job still runs.

@@ -10,6 +10,7 @@
 use crate::api::kinds::{Column, Effect, Kind, KindRow};
 use crate::api::meta::{ObjectMeta, Time};
 use crate::api::object::Object;
+use crate::api::text::Text;
 use crate::{api_enum, api_struct};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -33,7 +34,7 @@ api_struct! {
     /// What is wished of a custom kind.
     pub struct DefinitionSpec {
         /// Its API group. Fixed.
-        group "group" always: String,
+        group "group" always: Text,
         /// What it is called.
         names "names" always: Names,
         /// Whether its objects live in namespaces. Fixed.
@@ -57,17 +58,17 @@ api_struct! {
     /// What a kind is called.
     pub struct Names {
         /// In paths: `widgets`. Fixed.
-        plural "plural" always: String,
+        plural "plural" always: Text,
         /// `widget`; the kind in lower case if empty.
-        singular "singular": String,
+        singular "singular": Text,
         /// What users type: `wd`.
-        short_names "shortNames": Vec<String>,
+        short_names "shortNames": Vec<Text>,
         /// In objects: `Widget`.
-        kind "kind" always: String,
+        kind "kind" always: Text,
         /// In lists; the kind followed by `List` if empty.
-        list_kind "listKind": String,
+        list_kind "listKind": Text,
         /// Groups of kinds it is listed with: `all`.
-        categories "categories": Vec<String>,
+        categories "categories": Vec<Text>,
     }
 }
 
@@ -75,7 +76,7 @@ api_struct! {
     /// One version of a custom kind.
     pub struct Version {
         /// `v1`.
-        name "name" always: String,
+        name "name" always: Text,
         /// Whether clients may use it.
         served "served" always: bool,
         /// Whether objects are kept in it; true for exactly one.
@@ -83,7 +84,7 @@ api_struct! {
         /// Whether clients are warned off it.
         deprecated "deprecated": bool,
         /// What they are told then.
-        deprecation_warning "deprecationWarning": Option<String>,
+        deprecation_warning "deprecationWarning": Option<Text>,
         /// What its objects look like.
         schema "schema": Option<Validation>,
         /// Which parts of an object can be asked for by themselves.
@@ -115,11 +116,11 @@ api_struct! {
     /// Where an object keeps how many there are to be. Paths begin with a dot: `.spec.replicas`.
     pub struct Scale {
         /// The wish.
-        spec_replicas_path "specReplicasPath" always: String,
+        spec_replicas_path "specReplicasPath" always: Text,
         /// How many there are.
-        status_replicas_path "statusReplicasPath" always: String,
+        status_replicas_path "statusReplicasPath" always: Text,
         /// A selector in text form that finds them.
-        label_selector_path "labelSelectorPath": Option<String>,
+        label_selector_path "labelSelectorPath": Option<Text>,
     }
 }
 
@@ -127,17 +128,17 @@ api_struct! {
     /// A column that a definition adds.
     pub struct PrinterColumn {
         /// Its header.
-        name "name" always: String,
+        name "name" always: Text,
         /// `integer`, `number`, `string`, `boolean` or `date`.
-        kind "type" always: String,
+        kind "type" always: Text,
         /// How the type is shown.
-        format "format": String,
+        format "format": Text,
         /// What it means.
-        description "description": String,
+        description "description": Text,
         /// Above 0 only with `-o wide`.
         priority "priority": Option<i32>,
         /// Where the value is: a simple JSONPath.
-        json_path "jsonPath" always: String,
+        json_path "jsonPath" always: Text,
     }
 }
 
@@ -149,7 +150,7 @@ api_struct! {
         /// The names it is served under.
         accepted_names "acceptedNames" always: Names,
         /// Versions in which objects may still be kept.
-        stored_versions "storedVersions" always: Vec<String>,
+        stored_versions "storedVersions" always: Vec<Text>,
     }
 }
 
@@ -157,15 +158,15 @@ api_struct! {
     /// One aspect of a definition, and since when it is so.
     pub struct DefinitionCondition {
         /// `NamesAccepted` or `Established`.
-        kind "type" always: String,
+        kind "type" always: Text,
         /// `True`, `False` or `Unknown`.
-        status "status" always: String,
+        status "status" always: Text,
         /// When `status` last changed.
         last_transition_time "lastTransitionTime": Option<Time>,
         /// Why, in one word.
-        reason "reason": String,
+        reason "reason": Text,
         /// Why, for people.
-        message "message": String,
+        message "message": Text,
     }
 }
 
@@ -177,13 +178,13 @@ impl CustomResourceDefinition {
         let spec = &self.spec;
         let storage = spec.versions.iter().find(|version| version.storage).or(spec.versions.first());
         Kind::Custom(CustomKind::of(Said {
-            group: spec.group.clone(),
-            version: storage.map(|version| version.name.clone()).unwrap_or_default(),
-            plural: names.plural.clone(),
-            singular: if names.singular.is_empty() { names.kind.to_lowercase() } else { names.singular.clone() },
-            kind: names.kind.clone(),
-            short: names.short_names.clone(),
-            categories: names.categories.clone(),
+            group: spec.group.to_string(),
+            version: storage.map(|version| version.name.clone()).unwrap_or_default().to_string(),
+            plural: names.plural.to_string(),
+            singular: if names.singular.is_empty() { names.kind.to_lowercase() } else { names.singular.to_string() },
+            kind: names.kind.to_string(),
+            short: names.short_names.iter().map(String::from).collect(),
+            categories: names.categories.iter().map(String::from).collect(),
             namespaced: spec.scope == Scope::Namespaced,
             has_status: storage.is_some_and(|version| version.has_status()),
             has_scale: storage.is_some_and(|version| version.scale().is_some()),

@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub fn namespace(object: &mut Object) {
     object.edit_as(|namespace: &mut Namespace| {
         let name = namespace.metadata.name.clone();
-        namespace.metadata.labels.insert("kubernetes.io/metadata.name".into(), name);
+        namespace.metadata.labels.insert("kubernetes.io/metadata.name", name);
         if !namespace.metadata.is_deleting() && namespace.spec.finalizers.is_empty() {
             namespace.spec.finalizers.push(namespace::FINALIZER.into());
         }

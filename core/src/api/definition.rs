@@ -12,6 +12,7 @@ use crate::api::meta::Time;
 use crate::api::names::{NOT_A_SUBDOMAIN, is_dns_subdomain};
 use crate::api::object::Object;
 use crate::api::status::FieldError;
+use crate::api::text::Text;
 use crate::api::validation::{At, Rules};
 use crate::schema::structural::structural;
 use serde::Deserialize;
@@ -22,10 +23,10 @@ pub fn set_defaults(object: &mut Object) {
     object.edit_as(|definition: &mut CustomResourceDefinition| {
         let names = &mut definition.spec.names;
         if names.singular.is_empty() {
-            names.singular = names.kind.to_lowercase();
+            names.singular = names.kind.to_lowercase().into();
         }
         if names.list_kind.is_empty() && !names.kind.is_empty() {
-            names.list_kind = format!("{}List", names.kind);
+            names.list_kind = format!("{}List", names.kind).into();
         }
         let status = &mut definition.status;
         if let Some(kept) = definition.spec.versions.iter().find(|version| version.storage)
@@ -51,9 +52,9 @@ pub const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
 #[derive(Debug, Default)]
 pub struct Claimed {
     /// Plurals, singulars and short names.
-    resources: BTreeSet<String>,
+    resources: BTreeSet<Text>,
     /// Kinds, and those of their lists.
-    kinds: BTreeSet<String>,
+    kinds: BTreeSet<Text>,
 }
 
 impl Claimed {
@@ -73,7 +74,7 @@ pub fn accept(definition: &mut CustomResourceDefinition, claimed: &Claimed, now:
     let (wanted, status) = (&definition.spec.names, &mut definition.status);
     let has = &mut status.accepted_names;
     let mut conflict = None;
-    let mut take = |has: &mut String, wanted: &String, claimed: &BTreeSet<String>, reason: &'static str| {
+    let mut take = |has: &mut Text, wanted: &Text, claimed: &BTreeSet<Text>, reason: &'static str| {
         if has != wanted && claimed.contains(wanted) {
             conflict = Some((reason, in_use(wanted)));
         } else {
@@ -93,7 +94,7 @@ pub fn accept(definition: &mut CustomResourceDefinition, claimed: &Claimed, now:
         several => Some(format!("[{}]", several.join(", "))),
     };
     let mut later = None;
-    let mut take = |has: &mut String, wanted: &String, reason: &'static str| {
+    let mut take = |has: &mut Text, wanted: &Text, reason: &'static str| {
         if has != wanted && claimed.kinds.contains(wanted) {
             later = Some((reason, in_use(wanted)));
         } else {
@@ -135,7 +136,7 @@ pub fn is_being_emptied(definition: &CustomResourceDefinition) -> bool {
     definition.metadata.is_deleting() && definition.metadata.finalizers.iter().any(|one| one == CLEANUP)
 }
 
-fn in_use(name: &String) -> String {
+fn in_use(name: &Text) -> String {
     format!("{name:?} is already in use")
 }
 

@@ -6,6 +6,7 @@ use crate::api::int_or_string::{IntOrString, Round};
 use crate::api::meta::{ObjectMeta, Time};
 use crate::api::pod::PodTemplateSpec;
 use crate::api::selector::LabelSelector;
+use crate::api::text::Text;
 use crate::{api_enum, api_struct};
 
 api_struct! {
@@ -96,17 +97,17 @@ api_struct! {
     /// One aspect of a deployment, and since when it is so.
     pub struct DeploymentCondition {
         /// `Available`, `Progressing` or `ReplicaFailure`.
-        kind "type" always: String,
+        kind "type" always: Text,
         /// `True`, `False` or `Unknown`.
-        status "status" always: String,
+        status "status" always: Text,
         /// When it was last confirmed.
         last_update_time "lastUpdateTime": Option<Time>,
         /// When `status` last changed.
         last_transition_time "lastTransitionTime": Option<Time>,
         /// Why, in one word.
-        reason "reason": String,
+        reason "reason": Text,
         /// Why, for people.
-        message "message": String,
+        message "message": Text,
     }
 }
 

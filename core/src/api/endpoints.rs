@@ -4,13 +4,14 @@
 //! "Well-Known Labels, Annotations and Taints".
 
 use crate::api::event::ObjectReference;
+use crate::api::text::Text;
 use crate::api_struct;
 
 api_struct! {
     /// Some of the addresses behind a service; but for its metadata.
     pub struct EndpointSlice {
         /// `IPv4`. Fixed after creation.
-        address_type "addressType" always: String,
+        address_type "addressType" always: Text,
         /// At most 1000; controllers take at most 100.
         endpoints "endpoints" always: Vec<Endpoint>,
         /// The ports of each of them.
@@ -22,13 +23,13 @@ api_struct! {
     /// What is behind a service in one place.
     pub struct Endpoint {
         /// Where it is reached; they are all the same place.
-        addresses "addresses" always: Vec<String>,
+        addresses "addresses" always: Vec<Text>,
         /// How it is.
         conditions "conditions" always: EndpointConditions,
         /// Its host name within the service, if it has one.
-        hostname "hostname": String,
+        hostname "hostname": Text,
         /// The node it is on.
-        node_name "nodeName": String,
+        node_name "nodeName": Text,
         /// What it is: a pod.
         target_ref "targetRef": Option<ObjectReference>,
     }
@@ -50,13 +51,13 @@ api_struct! {
     /// A port of endpoints.
     pub struct EndpointPort {
         /// As the service names it.
-        name "name": String,
+        name "name": Text,
         /// Its number there.
         port "port": i32,
         /// `TCP`, `UDP` or `SCTP`.
-        protocol "protocol": String,
+        protocol "protocol": Text,
         /// What is spoken there.
-        app_protocol "appProtocol": String,
+        app_protocol "appProtocol": Text,
     }
 }
 
@@ -84,11 +85,11 @@ api_struct! {
     /// One address.
     pub struct EndpointAddress {
         /// Where it is reached.
-        ip "ip" always: String,
+        ip "ip" always: Text,
         /// Its host name within the service, if it has one.
-        hostname "hostname": String,
+        hostname "hostname": Text,
         /// The node it is on.
-        node_name "nodeName": String,
+        node_name "nodeName": Text,
         /// What it is: a pod.
         target_ref "targetRef": Option<ObjectReference>,
     }

@@ -5,6 +5,7 @@
 use crate::api::kinds::{Also, Column};
 use crate::api::meta::{MicroTime, ObjectMeta, Time};
 use crate::api::object::Object;
+use crate::api::text::Text;
 use crate::api_struct;
 use crate::time::{Duration, Human};
 use serde_json::Value;
@@ -22,9 +23,9 @@ api_struct! {
         /// What it happened to.
         involved_object "involvedObject" always: ObjectReference,
         /// Why, in one word.
-        reason "reason": String,
+        reason "reason": Text,
         /// What happened, for people.
-        message "message": String,
+        message "message": Text,
         /// Who tells it.
         source "source" always: EventSource,
         /// When it happened first.
@@ -34,15 +35,15 @@ api_struct! {
         /// How often it happened.
         count "count": Option<i32>,
         /// `Normal` or `Warning`.
-        kind "type": String,
+        kind "type": Text,
         /// When it happened first, exactly.
         event_time "eventTime": Option<MicroTime>,
         /// Who tells it: the controller's name.
-        reporting_component "reportingComponent" always: String,
+        reporting_component "reportingComponent" always: Text,
         /// Who tells it: the instance's name.
-        reporting_instance "reportingInstance" always: String,
+        reporting_instance "reportingInstance" always: Text,
         /// What was done about it.
-        action "action": String,
+        action "action": Text,
     }
 }
 
@@ -50,19 +51,19 @@ api_struct! {
     /// The object an event is about.
     pub struct ObjectReference {
         /// Its kind.
-        kind "kind": String,
+        kind "kind": Text,
         /// Its namespace.
-        namespace "namespace": String,
+        namespace "namespace": Text,
         /// Its name.
-        name "name": String,
+        name "name": Text,
         /// Its uid.
-        uid "uid": String,
+        uid "uid": Text,
         /// Group and version of its kind.
-        api_version "apiVersion": String,
+        api_version "apiVersion": Text,
         /// Its revision then.
-        resource_version "resourceVersion": String,
+        resource_version "resourceVersion": Text,
         /// The part of it that is meant, for example `spec.containers{web}`.
-        field_path "fieldPath": String,
+        field_path "fieldPath": Text,
     }
 }
 
@@ -70,9 +71,9 @@ api_struct! {
     /// Who tells an event.
     pub struct EventSource {
         /// The program.
-        component "component": String,
+        component "component": Text,
         /// The node it ran on.
-        host "host": String,
+        host "host": Text,
     }
 }
 
@@ -114,13 +115,13 @@ pub const COLUMNS: &[Column] = &[
         let seen = event.last_timestamp.map(Time::wall).or(event.event_time.map(MicroTime::wall));
         seen.map_or("<unknown>".into(), |seen| Human(now.wall.since(seen)).to_string())
     }),
-    Column::new("Type", 0, |object, _| event(object).kind.clone()),
-    Column::new("Reason", 0, |object, _| event(object).reason.clone()),
+    Column::new("Type", 0, |object, _| event(object).kind.to_string()),
+    Column::new("Reason", 0, |object, _| event(object).reason.to_string()),
     Column::new("Object", 0, |object, _| {
         let about = &event(object).involved_object;
         format!("{}/{}", about.kind.to_lowercase(), about.name)
     }),
-    Column::new("Subobject", 1, |object, _| event(object).involved_object.field_path.clone()),
+    Column::new("Subobject", 1, |object, _| event(object).involved_object.field_path.to_string()),
     Column::new("Source", 1, |object, _| {
         let source = &event(object).source;
         let both = [source.component.as_str(), source.host.as_str()];

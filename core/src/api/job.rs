@@ -5,6 +5,7 @@
 use crate::api::meta::Time;
 use crate::api::pod::PodTemplateSpec;
 use crate::api::selector::LabelSelector;
+use crate::api::text::Text;
 use crate::{api_enum, api_struct};
 
 api_struct! {
@@ -49,7 +50,7 @@ api_struct! {
         /// When a pod that ends is replaced.
         pod_replacement_policy "podReplacementPolicy": PodReplacementPolicy,
         /// Who acts on it, if not the job controller.
-        managed_by "managedBy": String,
+        managed_by "managedBy": Text,
     }
 }
 
@@ -111,9 +112,9 @@ api_struct! {
     /// Exit codes of containers.
     pub struct OnExitCodes {
         /// Of this container; of any if absent.
-        container_name "containerName": Option<String>,
+        container_name "containerName": Option<Text>,
         /// `In` or `NotIn`.
-        operator "operator": String,
+        operator "operator": Text,
         /// The codes.
         values "values": Vec<i64>,
     }
@@ -123,9 +124,9 @@ api_struct! {
     /// A condition of a pod.
     pub struct OnPodCondition {
         /// Its type.
-        kind "type": String,
+        kind "type": Text,
         /// Its status; `True` if empty.
-        status "status": String,
+        status "status": Text,
     }
 }
 
@@ -141,7 +142,7 @@ api_struct! {
     /// One rule of a success policy.
     pub struct SuccessPolicyRule {
         /// These indexes have succeeded; any if absent.
-        succeeded_indexes "succeededIndexes": Option<String>,
+        succeeded_indexes "succeededIndexes": Option<Text>,
         /// So many of them; all if absent.
         succeeded_count "succeededCount": Option<i32>,
     }
@@ -163,9 +164,9 @@ api_struct! {
         /// Pods that failed.
         failed "failed": Option<i32>,
         /// Numbers that succeeded: `0,3-5`.
-        completed_indexes "completedIndexes": String,
+        completed_indexes "completedIndexes": Text,
         /// Numbers that failed.
-        failed_indexes "failedIndexes": Option<String>,
+        failed_indexes "failedIndexes": Option<Text>,
         /// Pods that have ended and are held until they are counted.
         uncounted_terminated_pods "uncountedTerminatedPods": Option<Uncounted>,
         /// Pods that are ready.
@@ -179,9 +180,9 @@ api_struct! {
     /// Pods by uid that have ended and are not in the numbers yet.
     pub struct Uncounted {
         /// Those that succeeded.
-        succeeded "succeeded": Vec<String>,
+        succeeded "succeeded": Vec<Text>,
         /// Those that failed.
-        failed "failed": Vec<String>,
+        failed "failed": Vec<Text>,
     }
 }
 
@@ -189,17 +190,17 @@ api_struct! {
     /// One aspect of a job, and since when it is so.
     pub struct JobCondition {
         /// Which aspect.
-        kind "type" always: String,
+        kind "type" always: Text,
         /// `True`, `False` or `Unknown`.
-        status "status" always: String,
+        status "status" always: Text,
         /// When it was last looked at.
         last_probe_time "lastProbeTime": Option<Time>,
         /// When `status` last changed.
         last_transition_time "lastTransitionTime": Option<Time>,
         /// Why, in one word.
-        reason "reason": String,
+        reason "reason": Text,
         /// Why, for people.
-        message "message": String,
+        message "message": Text,
     }
 }
 

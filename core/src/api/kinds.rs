@@ -165,7 +165,7 @@ impl Column {
 
     /// The object's name, shown only with `-o wide` if `priority` is more than 0.
     pub const fn name_with_priority(header: &'static str, priority: u8) -> Self {
-        Column::new(header, priority, |object, _| object.meta().name.clone())
+        Column::new(header, priority, |object, _| object.meta().name.to_string())
     }
 
     /// How long ago the object was created.

@@ -5,6 +5,7 @@
 use crate::api::kinds::{Column, Kind};
 use crate::api::meta::{MicroTime, ObjectMeta};
 use crate::api::object::Key;
+use crate::api::text::Text;
 use crate::api_struct;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -24,7 +25,7 @@ api_struct! {
     /// Who holds a lease.
     pub struct LeaseSpec {
         /// The holder.
-        holder_identity "holderIdentity": Option<String>,
+        holder_identity "holderIdentity": Option<Text>,
         /// How long it is valid after a renewal, in seconds.
         lease_duration_seconds "leaseDurationSeconds": Option<i32>,
         /// When the holder took it.
@@ -41,7 +42,7 @@ pub const COLUMNS: &[Column] = &[
     Column::name("Name"),
     Column::new("Holder", 0, |object, _| {
         let lease: &Lease = object.get().expect("the table of kinds hands these columns leases only");
-        lease.spec.holder_identity.clone().unwrap_or_default()
+        lease.spec.holder_identity.clone().unwrap_or_default().to_string()
     }),
     Column::age(),
 ];
@@ -67,7 +68,12 @@ impl Fence {
     pub fn of(lease: &Lease) -> Option<Self> {
         let holder = lease.spec.holder_identity.clone().filter(|holder| !holder.is_empty())?;
         let (meta, term) = (&lease.metadata, lease.spec.lease_transitions.unwrap_or(0));
-        Some(Fence { lease: Key::new(Kind::Lease, &meta.namespace, &meta.name), uid: meta.uid.clone(), holder, term })
+        Some(Fence {
+            lease: Key::new(Kind::Lease, &meta.namespace, &meta.name),
+            uid: meta.uid.to_string(),
+            holder: holder.to_string(),
+            term,
+        })
     }
 }
 

@@ -2,33 +2,34 @@
 //!
 //! Source: Kubernetes API conventions, "Metadata"; `meta/v1.ObjectMeta`.
 
+use crate::api::by_name::ByName;
 use crate::api::structs::{Field, Key};
+use crate::api::text::Text;
 use crate::api_struct;
 use crate::time::Wall;
 use jiff::Timestamp;
 use jiff::fmt::temporal::DateTimePrinter;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 /// Labels or annotations.
-pub type Labels = BTreeMap<String, String>;
+pub type Labels = ByName<Text>;
 
 api_struct! {
     /// Identity and bookkeeping of an object.
     pub struct ObjectMeta {
         /// Unique among the objects of its kind and namespace.
-        name "name": String,
+        name "name": Text,
         /// On create, a prefix the server completes to a free name.
-        generate_name "generateName": String,
+        generate_name "generateName": Text,
         /// Empty for kinds without namespaces.
-        namespace "namespace": String,
+        namespace "namespace": Text,
         /// Given by the server at creation; never used twice.
-        uid "uid": String,
+        uid "uid": Text,
         /// The store's revision of the last write, as decimal digits; opaque to clients.
-        resource_version "resourceVersion": String,
+        resource_version "resourceVersion": Text,
         /// Counts changes of the wish (`spec`), from 1. Kinds without a spec have none.
         generation "generation": Option<i64>,
         /// When the server stored it first.
@@ -44,7 +45,7 @@ api_struct! {
         /// Objects it depends on; with all of them gone it is collected.
         owner_references "ownerReferences": Vec<OwnerReference>,
         /// Who must act before it may vanish; it stays while one is left.
-        finalizers "finalizers": Vec<String>,
+        finalizers "finalizers": Vec<Text>,
         /// Who wants which of its fields: see [`crate::patch::managed`].
         managed_fields "managedFields": Option<Arc<Value>>,
     }
@@ -54,7 +55,7 @@ impl ObjectMeta {
     /// `namespace/name`, or the name alone where there is no namespace.
     pub fn full_name(&self) -> String {
         match self.namespace.as_str() {
-            "" => self.name.clone(),
+            "" => self.name.to_string(),
             namespace => format!("{namespace}/{}", self.name),
         }
     }
@@ -74,13 +75,13 @@ api_struct! {
     /// A reference from an object to one it depends on, in its own namespace or without one.
     pub struct OwnerReference {
         /// Group and version of the owner's kind.
-        api_version "apiVersion" always: String,
+        api_version "apiVersion" always: Text,
         /// The owner's kind.
-        kind "kind" always: String,
+        kind "kind" always: Text,
         /// The owner's name.
-        name "name" always: String,
+        name "name" always: Text,
         /// The owner's uid: an owner of the same name and another uid is another owner.
-        uid "uid" always: String,
+        uid "uid" always: Text,
         /// Whether this owner manages the object; true for at most one.
         controller "controller": Option<bool>,
         /// Whether a foreground deletion of the owner waits for this object.

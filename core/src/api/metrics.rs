@@ -130,7 +130,11 @@ impl Metrics {
         let used = self.containers.as_ref()?.iter().map(|one| (one.name.clone(), Usage::from(&one.usage))).collect();
         let window = durations::parse(&self.window).ok()?;
         let (namespace, name) = (self.metadata.namespace.clone(), self.metadata.name.clone());
-        Some(PodUsage { namespace, name, measured: Measured { at: self.timestamp.wall(), window, used } })
+        Some(PodUsage {
+            namespace: namespace.to_string(),
+            name: name.to_string(),
+            measured: Measured { at: self.timestamp.wall(), window, used },
+        })
     }
 
     /// As an object of the API.

@@ -4,6 +4,7 @@
 
 use crate::api::kinds::Column;
 use crate::api::meta::ObjectMeta;
+use crate::api::text::Text;
 use crate::{api_enum, api_struct};
 
 /// Where objects go whose request names no namespace.
@@ -33,7 +34,7 @@ api_struct! {
     /// What must happen before a namespace may vanish.
     pub struct NamespaceSpec {
         /// Who must act first: `kubernetes`, until it is empty.
-        finalizers "finalizers": Vec<String>,
+        finalizers "finalizers": Vec<Text>,
     }
 }
 

@@ -7,6 +7,7 @@ use crate::api::meta::{ObjectMeta, Time};
 use crate::api::object::Object;
 use crate::api::quantity::Amounts;
 use crate::api::taint::Taint;
+use crate::api::text::Text;
 use crate::api_struct;
 
 api_struct! {
@@ -29,9 +30,9 @@ api_struct! {
         /// What keeps pods away that do not tolerate it.
         taints "taints": Vec<Taint>,
         /// Its name for whoever provides the machine.
-        provider_id "providerID": String,
+        provider_id "providerID": Text,
         /// The address range of its pods.
-        pod_cidr "podCIDR": String,
+        pod_cidr "podCIDR": Text,
     }
 }
 
@@ -59,17 +60,17 @@ api_struct! {
     /// One aspect of a node, and since when it is so.
     pub struct NodeCondition {
         /// `Ready`.
-        kind "type" always: String,
+        kind "type" always: Text,
         /// `True`, `False` or `Unknown`.
-        status "status" always: String,
+        status "status" always: Text,
         /// When it was last confirmed.
         last_heartbeat_time "lastHeartbeatTime": Option<Time>,
         /// When `status` last changed.
         last_transition_time "lastTransitionTime": Option<Time>,
         /// Why, in one word.
-        reason "reason": String,
+        reason "reason": Text,
         /// Why, for people.
-        message "message": String,
+        message "message": Text,
     }
 }
 
@@ -77,9 +78,9 @@ api_struct! {
     /// One address of a node.
     pub struct NodeAddress {
         /// `Hostname` or `InternalIP`.
-        kind "type" always: String,
+        kind "type" always: Text,
         /// The address.
-        address "address" always: String,
+        address "address" always: Text,
     }
 }
 
@@ -87,7 +88,7 @@ api_struct! {
     /// An image that a node has.
     pub struct ContainerImage {
         /// What it is called there: `docker.io/library/busybox:latest`.
-        names "names": Vec<String>,
+        names "names": Vec<Text>,
         /// How large it is.
         size_bytes "sizeBytes": Option<i64>,
     }
@@ -113,25 +114,25 @@ api_struct! {
     /// What runs on a node.
     pub struct NodeInfo {
         /// `/etc/machine-id`.
-        machine_id "machineID" always: String,
+        machine_id "machineID" always: Text,
         /// The machine's own id.
-        system_uuid "systemUUID" always: String,
+        system_uuid "systemUUID" always: Text,
         /// Changes with each boot.
-        boot_id "bootID" always: String,
+        boot_id "bootID" always: Text,
         /// `uname -r`.
-        kernel_version "kernelVersion" always: String,
+        kernel_version "kernelVersion" always: Text,
         /// From `/etc/os-release`.
-        os_image "osImage" always: String,
+        os_image "osImage" always: Text,
         /// The runtime's name and version.
-        container_runtime_version "containerRuntimeVersion" always: String,
+        container_runtime_version "containerRuntimeVersion" always: Text,
         /// The kubelet's version.
-        kubelet_version "kubeletVersion" always: String,
+        kubelet_version "kubeletVersion" always: Text,
         /// Deprecated in Kubernetes; its printers still read it.
-        kube_proxy_version "kubeProxyVersion" always: String,
+        kube_proxy_version "kubeProxyVersion" always: Text,
         /// `linux`.
-        operating_system "operatingSystem" always: String,
+        operating_system "operatingSystem" always: Text,
         /// `amd64`, `arm64`.
-        architecture "architecture" always: String,
+        architecture "architecture" always: Text,
     }
 }
 
@@ -171,7 +172,7 @@ pub const COLUMNS: &[Column] = &[
         if roles.is_empty() { "<none>".into() } else { roles.join(",") }
     }),
     Column::age(),
-    Column::new("Version", 0, |object, _| node(object).status.node_info.kubelet_version.clone()),
+    Column::new("Version", 0, |object, _| node(object).status.node_info.kubelet_version.to_string()),
     Column::new("Internal-IP", 1, |object, _| node(object).address("InternalIP").unwrap_or("<none>").into()),
     Column::new("External-IP", 1, |object, _| node(object).address("ExternalIP").unwrap_or("<none>").into()),
     Column::new("OS-Image", 1, |object, _| or_unknown(&node(object).status.node_info.os_image)),

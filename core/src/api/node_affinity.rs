@@ -5,6 +5,7 @@
 
 use crate::api::meta::Labels;
 use crate::api::pod::PodSpec;
+use crate::api::text::Text;
 use crate::api_struct;
 
 api_struct! {
@@ -39,11 +40,11 @@ api_struct! {
     /// One requirement of a term.
     pub struct NodeSelectorRequirement {
         /// The label or the field.
-        key "key" always: String,
+        key "key" always: Text,
         /// `In`, `NotIn`, `Exists`, `DoesNotExist`, `Gt` or `Lt`.
-        operator "operator" always: String,
+        operator "operator" always: Text,
         /// At least one for `In` and `NotIn`, one number for `Gt` and `Lt`, none otherwise.
-        values "values": Vec<String>,
+        values "values": Vec<Text>,
     }
 }
 
@@ -93,7 +94,7 @@ impl NodeSelectorTerm {
     /// Whether it selects the node of this name and with these labels.
     pub fn selects(&self, name: &str, labels: &Labels) -> bool {
         !self.is_empty()
-            && self.match_expressions.iter().all(|one| one.holds(labels.get(&one.key).map(String::as_str)))
+            && self.match_expressions.iter().all(|one| one.holds(labels.get(&one.key).map(Text::as_str)))
             && self.match_fields.iter().all(|one| one.key == "metadata.name" && one.holds(Some(name)))
     }
 }
@@ -126,7 +127,7 @@ mod tests {
 
     #[test]
     fn pods_are_allowed_on_the_nodes_they_want() {
-        let labels = Labels::from([("disk", "ssd"), ("cores", "8")].map(|(key, value)| (key.into(), value.into())));
+        let labels = Labels::from([("disk", "ssd"), ("cores", "8")].map(|(key, value)| (key, value.into())));
         let check = |spec: Value, want: bool| {
             let read: PodSpec = serde_json::from_value(spec.clone()).unwrap();
             assert_eq!(read.allows_node("n1", &labels), want, "{spec}");

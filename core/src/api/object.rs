@@ -11,7 +11,6 @@ use crate::api::event::Event;
 use crate::api::job::Job;
 use crate::api::lease::Lease;
 use crate::api::meta::ObjectMeta;
-use crate::api::name::Name;
 use crate::api::namespace::{self, Namespace};
 use crate::api::node::Node;
 use crate::api::pod::Pod;
@@ -19,6 +18,7 @@ use crate::api::replicaset::ReplicaSet;
 use crate::api::replication::ReplicationController;
 use crate::api::statefulset::StatefulSet;
 use crate::api::structs::{Field, Rest, VisitRest};
+use crate::api::text::Text;
 use crate::api_struct;
 use crate::program::Revision;
 use crate::schema::{MessageId, Schema, Type};
@@ -401,7 +401,7 @@ impl Object {
     /// Its fields beside metadata as `T` knows them, if nothing in the API server acts on them by name: what a
     /// controller reads an object as. `None` if they are otherwise, which the schema does not let through.
     pub fn read<'a, T: Deserialize<'a>>(&'a self) -> Option<T> {
-        let fields = self.plain()?.iter();
+        let fields = self.plain()?.iter().map(|(name, value)| (name.as_str(), value));
         T::deserialize(MapDeserializer::<_, serde_json::Error>::new(fields)).ok()
     }
 
@@ -653,9 +653,9 @@ pub struct Key {
     /// Its kind.
     pub kind: Kind,
     /// Its namespace; empty for kinds without.
-    pub namespace: Name,
+    pub namespace: Text,
     /// Its name.
-    pub name: Name,
+    pub name: Text,
 }
 
 impl Key {

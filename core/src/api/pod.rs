@@ -2,16 +2,16 @@
 //!
 //! Source: Kubernetes API reference v1.32, "Pod"; documentation, "Pod Lifecycle".
 
+use crate::api::by_name::ByName;
 use crate::api::kinds::Column;
 use crate::api::meta::{ObjectMeta, Time};
-use crate::api::name::Name;
 use crate::api::object::Object;
 use crate::api::pod_affinity::{Affinity, TopologySpreadConstraint};
 use crate::api::quantity::{Amounts, Quantity};
+use crate::api::text::Text;
 use crate::api::toleration::Tolerations;
 use crate::time::{Human, Now};
 use crate::{api_enum, api_struct};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// On a pod or a pod template: after so many failed starts of a container the pod is Failed.
@@ -41,17 +41,17 @@ api_struct! {
         /// Seconds between SIGTERM and SIGKILL; 30 if absent.
         termination_grace_period_seconds "terminationGracePeriodSeconds": Option<i64>,
         /// The node it runs on. Empty until the scheduler binds it; set by the user, the scheduler is left out.
-        node_name "nodeName": String,
+        node_name "nodeName": Text,
         /// Labels a node must have.
-        node_selector "nodeSelector": BTreeMap<String, String>,
+        node_selector "nodeSelector": ByName<Text>,
         /// As what it speaks to the API server: a service account of its namespace. Given at creation if empty.
-        service_account_name "serviceAccountName": Name,
+        service_account_name "serviceAccountName": Text,
         /// The same by its old name.
-        service_account "serviceAccount": Name,
+        service_account "serviceAccount": Text,
         /// The host name inside; the pod's name if empty.
-        hostname "hostname": String,
+        hostname "hostname": Text,
         /// What its priority is called: a PriorityClass. Given at creation if empty and one is for all.
-        priority_class_name "priorityClassName": Name,
+        priority_class_name "priorityClassName": Text,
         /// Higher ones are scheduled first. Given at creation, by its class.
         priority "priority": Option<i32>,
         /// Whether others may have to go for it. Given at creation, by its class.
@@ -67,7 +67,7 @@ api_struct! {
         /// What running it takes beside its containers' requests.
         overhead "overhead": Amounts,
         /// Which scheduler is responsible; `default-scheduler` if empty.
-        scheduler_name "schedulerName": String,
+        scheduler_name "schedulerName": Text,
     }
 }
 
@@ -78,7 +78,7 @@ api_struct! {
     /// What keeps the scheduler from a pod, until somebody removes it.
     pub struct SchedulingGate {
         /// Whose it is.
-        name "name" always: String,
+        name "name" always: Text,
     }
 }
 
@@ -96,22 +96,22 @@ api_struct! {
     /// One container of a pod.
     pub struct Container {
         /// A DNS label, unique within the pod.
-        name "name" always: String,
+        name "name" always: Text,
         /// What it runs from.
-        image "image": String,
+        image "image": Text,
         /// Replaces the image's entrypoint if not empty. `$(NAME)` is replaced from `env`.
-        command "command": Vec<String>,
+        command "command": Vec<Text>,
         /// Replaces the image's arguments if not empty. `$(NAME)` is replaced from `env`.
-        args "args": Vec<String>,
+        args "args": Vec<Text>,
         /// Absolute; the image's if empty.
-        working_dir "workingDir": String,
+        working_dir "workingDir": Text,
         /// Environment on top of the image's, in order; later values may use earlier ones as `$(NAME)`.
         env "env": Vec<EnvVar>,
         /// Limits and requests.
         resources "resources" always: ResourceRequirements,
         /// When the image is fetched. Images are built in so far, so this decides nothing but is understood; another
         /// than [`Container::usual_pull_policy`] is said to be without effect.
-        image_pull_policy "imagePullPolicy": String,
+        image_pull_policy "imagePullPolicy": Text,
         /// Whether its standard input is kept open for who attaches; else reading gives an end at once.
         stdin "stdin": bool,
         /// Whether that input ends with the first who attaches to it and leaves.
@@ -141,9 +141,9 @@ api_struct! {
     /// One environment variable.
     pub struct EnvVar {
         /// Its name.
-        name "name" always: String,
+        name "name" always: Text,
         /// Its value; empty if absent.
-        value "value": String,
+        value "value": Text,
     }
 }
 
@@ -177,21 +177,21 @@ api_struct! {
         /// Scheduled, initialized, ready and the like.
         conditions "conditions": Vec<PodCondition>,
         /// Why it is in this phase, for people.
-        message "message": String,
+        message "message": Text,
         /// Why it is in this phase, in one word.
-        reason "reason": String,
+        reason "reason": Text,
         /// For which node others have to go, so that it finds room there.
-        nominated_node_name "nominatedNodeName": String,
+        nominated_node_name "nominatedNodeName": Text,
         /// The node's address.
-        host_ip "hostIP": String,
+        host_ip "hostIP": Text,
         /// The pod's own address.
-        pod_ip "podIP": String,
+        pod_ip "podIP": Text,
         /// When the kubelet took it on.
         start_time "startTime": Option<Time>,
         /// One a container, in the order of the spec.
         container_statuses "containerStatuses": Vec<ContainerStatus>,
         /// How its resources are guaranteed: `Guaranteed`, `Burstable` or `BestEffort`.
-        qos_class "qosClass": String,
+        qos_class "qosClass": Text,
         /// Failed starts in a row, where they are limited by [`START_RETRIES`]. Miniku's own field.
         retry_count "retryCount": Option<i32>,
         /// When the next start is due, where they are limited. Miniku's own field.
@@ -224,15 +224,15 @@ api_struct! {
     /// One aspect of a pod, and since when it is so.
     pub struct PodCondition {
         /// `PodScheduled`, `Initialized`, `ContainersReady` or `Ready`.
-        kind "type" always: String,
+        kind "type" always: Text,
         /// `True`, `False` or `Unknown`.
-        status "status" always: String,
+        status "status" always: Text,
         /// When `status` last changed.
         last_transition_time "lastTransitionTime": Option<Time>,
         /// Why, in one word.
-        reason "reason": String,
+        reason "reason": Text,
         /// Why, for people.
-        message "message": String,
+        message "message": Text,
     }
 }
 
@@ -240,7 +240,7 @@ api_struct! {
     /// What the kubelet saw of a container.
     pub struct ContainerStatus {
         /// The container's name.
-        name "name" always: String,
+        name "name" always: Text,
         /// What it is in now.
         state "state" always: ContainerState,
         /// How the attempt before ended.
@@ -250,11 +250,11 @@ api_struct! {
         /// How often it was started again.
         restart_count "restartCount" always: i32,
         /// The image as the pod names it.
-        image "image" always: String,
+        image "image" always: Text,
         /// What it really runs.
-        image_id "imageID" always: String,
+        image_id "imageID" always: Text,
         /// The latest attempt's id.
-        container_id "containerID": String,
+        container_id "containerID": Text,
         /// Whether the latest attempt has been started.
         started "started": Option<bool>,
     }
@@ -276,9 +276,9 @@ api_struct! {
     /// Why a container does not run yet.
     pub struct StateWaiting {
         /// In one word: `ContainerCreating`, `CrashLoopBackOff`, `ErrImagePull`.
-        reason "reason": String,
+        reason "reason": Text,
         /// For people.
-        message "message": String,
+        message "message": Text,
     }
 }
 
@@ -298,15 +298,15 @@ api_struct! {
         /// The signal that ended it.
         signal "signal": Option<i32>,
         /// In one word: `Completed`, `Error`, `OOMKilled`, `ContainerStatusUnknown`.
-        reason "reason": String,
+        reason "reason": Text,
         /// For people.
-        message "message": String,
+        message "message": Text,
         /// When its program was executed.
         started_at "startedAt": Option<Time>,
         /// When it ended.
         finished_at "finishedAt": Option<Time>,
         /// The attempt's id.
-        container_id "containerID": String,
+        container_id "containerID": Text,
     }
 }
 
@@ -452,7 +452,8 @@ pub fn shown_status(pod: &Pod) -> String {
     if pod.metadata.is_deleting() {
         return "Terminating".into();
     }
-    let mut shown = if pod.status.reason.is_empty() { pod.status.phase.to_string() } else { pod.status.reason.clone() };
+    let mut shown =
+        if pod.status.reason.is_empty() { pod.status.phase.to_string() } else { pod.status.reason.to_string() };
     let gated = |one: &PodCondition| one.kind == "PodScheduled" && one.reason == SCHEDULING_GATED;
     if pod.status.conditions.iter().any(gated) {
         shown = SCHEDULING_GATED.into();
@@ -461,7 +462,7 @@ pub fn shown_status(pod: &Pod) -> String {
         if let Some(waiting) = &status.state.waiting
             && !waiting.reason.is_empty()
         {
-            shown = waiting.reason.clone();
+            shown = waiting.reason.to_string();
         } else if let Some(ended) = &status.state.terminated {
             shown = match (ended.reason.as_str(), ended.signal) {
                 ("", Some(signal)) => format!("Signal:{signal}"),

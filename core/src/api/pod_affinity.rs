@@ -5,6 +5,7 @@
 
 use crate::api::node_affinity::NodeAffinity;
 use crate::api::selector::LabelSelector;
+use crate::api::text::Text;
 use crate::{api_enum, api_struct};
 
 api_struct! {
@@ -35,15 +36,15 @@ api_struct! {
         /// Which pods; none if absent.
         label_selector "labelSelector": Option<LabelSelector>,
         /// In these namespaces. The pod's own if nothing is said of namespaces.
-        namespaces "namespaces": Vec<String>,
+        namespaces "namespaces": Vec<Text>,
         /// And in namespaces with such labels; in all if empty.
         namespace_selector "namespaceSelector": Option<LabelSelector>,
         /// Nodes with the same value of this label are one place.
-        topology_key "topologyKey" always: String,
+        topology_key "topologyKey" always: Text,
         /// Labels whose values must be the pod's own.
-        match_label_keys "matchLabelKeys": Vec<String>,
+        match_label_keys "matchLabelKeys": Vec<Text>,
         /// Labels whose values must not be the pod's own.
-        mismatch_label_keys "mismatchLabelKeys": Vec<String>,
+        mismatch_label_keys "mismatchLabelKeys": Vec<Text>,
     }
 }
 
@@ -63,7 +64,7 @@ api_struct! {
         /// By how many pods places may differ; at least 1.
         max_skew "maxSkew" always: i32,
         /// Nodes with the same value of this label are one place.
-        topology_key "topologyKey" always: String,
+        topology_key "topologyKey" always: Text,
         /// Whether the pod waits, or goes where it differs least.
         when_unsatisfiable "whenUnsatisfiable": WhenUnsatisfiable,
         /// Which pods of the namespace are counted; none if absent.
@@ -75,7 +76,7 @@ api_struct! {
         /// Whether only nodes count whose taints the pod tolerates; `Ignore` if absent.
         node_taints_policy "nodeTaintsPolicy": Option<NodeInclusion>,
         /// Labels whose values must be the pod's own.
-        match_label_keys "matchLabelKeys": Vec<String>,
+        match_label_keys "matchLabelKeys": Vec<Text>,
     }
 }
 

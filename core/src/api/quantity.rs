@@ -2,8 +2,9 @@
 //!
 //! Source: Kubernetes, `resource.Quantity` ("Quantity is a fixed-point representation of a number").
 
-use crate::api::name::Name;
-use crate::api::structs::{Field, Key};
+use crate::api::by_name::ByName;
+use crate::api::structs::Field;
+use crate::api::text::Text;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::cmp::Ordering;
 use std::fmt;
@@ -14,7 +15,7 @@ use std::fmt;
 #[derive(Clone, Debug, Default)]
 pub struct Quantity {
     nanos: i128,
-    text: Name,
+    text: Text,
 }
 
 impl Quantity {
@@ -246,123 +247,7 @@ impl Field for Quantity {
 }
 
 /// Amounts by the resource they are of, in the order of its name: `cpu`, `memory`, `pods`.
-///
-/// There are three, or a few more. Side by side they take a fraction of what a tree takes, and every node has them twice.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Amounts(Vec<(Name, Quantity)>);
-
-impl Amounts {
-    /// In the order of their names; of two for one resource the later counts. However many a user sends and in whatever
-    /// order, this takes O(n log n).
-    fn ordered(mut amounts: Vec<(Name, Quantity)>) -> Self {
-        if !amounts.is_sorted_by(|(a, _), (b, _)| a < b) {
-            amounts.reverse();
-            amounts.sort_by(|(a, _), (b, _)| a.cmp(b));
-            amounts.dedup_by(|(name, _), (kept, _)| name == kept);
-        }
-        Amounts(amounts)
-    }
-
-    /// The amount of a resource.
-    pub fn get(&self, resource: &str) -> Option<&Quantity> {
-        let at = self.0.binary_search_by(|(name, _)| name.as_str().cmp(resource)).ok()?;
-        Some(&self.0[at].1)
-    }
-
-    /// Whether there is an amount of it.
-    pub fn contains_key(&self, resource: &str) -> bool {
-        self.get(resource).is_some()
-    }
-
-    /// Sets the amount of a resource.
-    pub fn insert(&mut self, resource: Name, amount: Quantity) {
-        match self.0.binary_search_by(|(name, _)| name.cmp(&resource)) {
-            Ok(at) => self.0[at].1 = amount,
-            Err(at) => self.0.insert(at, (resource, amount)),
-        }
-    }
-
-    /// Takes over the amounts of resources that there is none of here.
-    pub fn complete(&mut self, from: &Amounts) {
-        let own = std::mem::take(&mut self.0);
-        *self = Amounts::ordered(from.0.iter().cloned().chain(own).collect());
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Each resource with its amount.
-    pub fn iter(&self) -> AmountsIter<'_> {
-        self.0.iter().map(|(name, amount)| (name.as_str(), amount))
-    }
-}
-
-/// Resources with their amounts.
-pub type AmountsIter<'a> =
-    std::iter::Map<std::slice::Iter<'a, (Name, Quantity)>, fn(&(Name, Quantity)) -> (&str, &Quantity)>;
-
-impl<'a> IntoIterator for &'a Amounts {
-    type Item = (&'a str, &'a Quantity);
-    type IntoIter = AmountsIter<'a>;
-
-    fn into_iter(self) -> AmountsIter<'a> {
-        self.iter()
-    }
-}
-
-impl<N: Into<Name>> FromIterator<(N, Quantity)> for Amounts {
-    fn from_iter<I: IntoIterator<Item = (N, Quantity)>>(from: I) -> Self {
-        Amounts::ordered(from.into_iter().map(|(resource, amount)| (resource.into(), amount)).collect())
-    }
-}
-
-impl<N: Into<Name>, const COUNT: usize> From<[(N, Quantity); COUNT]> for Amounts {
-    fn from(amounts: [(N, Quantity); COUNT]) -> Self {
-        amounts.into_iter().collect()
-    }
-}
-
-impl std::ops::Index<&str> for Amounts {
-    type Output = Quantity;
-
-    fn index(&self, resource: &str) -> &Quantity {
-        self.get(resource).expect("there is an amount of it")
-    }
-}
-
-impl Serialize for Amounts {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_map(self.iter())
-    }
-}
-
-impl<'de> Deserialize<'de> for Amounts {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct ByResource;
-        impl<'de> de::Visitor<'de> for ByResource {
-            type Value = Amounts;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a map")
-            }
-            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Amounts, A::Error> {
-                let mut amounts = Vec::new();
-                while let Some(Key(resource)) = map.next_key()? {
-                    amounts.push(((&*resource).into(), map.next_value()?));
-                }
-                Ok(Amounts::ordered(amounts))
-            }
-        }
-        from.deserialize_map(ByResource)
-    }
-}
-
-impl Field for Amounts {
-    fn is_absent(&self) -> bool {
-        self.is_empty()
-    }
-}
+pub type Amounts = ByName<Quantity>;
 
 #[cfg(test)]
 mod tests {

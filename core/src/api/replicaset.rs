@@ -7,6 +7,7 @@ use crate::api::meta::{ObjectMeta, Time};
 use crate::api::object::Object;
 use crate::api::pod::PodTemplateSpec;
 use crate::api::selector::LabelSelector;
+use crate::api::text::Text;
 use crate::api_struct;
 
 api_struct! {
@@ -57,15 +58,15 @@ api_struct! {
     /// One aspect of a replica set, and since when it is so.
     pub struct ReplicaSetCondition {
         /// `ReplicaFailure`.
-        kind "type" always: String,
+        kind "type" always: Text,
         /// `True`, `False` or `Unknown`.
-        status "status" always: String,
+        status "status" always: Text,
         /// When `status` last changed.
         last_transition_time "lastTransitionTime": Option<Time>,
         /// Why, in one word.
-        reason "reason": String,
+        reason "reason": Text,
         /// Why, for people.
-        message "message": String,
+        message "message": Text,
     }
 }
 
@@ -92,7 +93,7 @@ fn set(object: &Object) -> &ReplicaSet {
     object.get().expect("the table of kinds hands these columns replica sets only")
 }
 
-fn join(object: &Object, of: fn(&crate::api::pod::Container) -> &String) -> String {
+fn join(object: &Object, of: fn(&crate::api::pod::Container) -> &Text) -> String {
     let containers = &set(object).spec.template.spec.containers;
     containers.iter().map(|container| of(container).as_str()).collect::<Vec<_>>().join(",")
 }

@@ -5,6 +5,7 @@
 
 use crate::api::pod::PodSpec;
 use crate::api::quantity::{Amounts, Quantity};
+use crate::api::text::Text;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -42,7 +43,7 @@ enum Runs {
 /// Those of all containers, in their order; those that run before the others come after them.
 pub fn of_containers(spec: &PodSpec) -> Vec<OfContainer> {
     let main = spec.containers.iter().map(|container| OfContainer {
-        name: container.name.clone(),
+        name: container.name.to_string(),
         resources: Resources {
             requests: container.resources.requests.clone(),
             limits: container.resources.limits.clone(),
@@ -68,9 +69,9 @@ pub fn of_containers(spec: &PodSpec) -> Vec<OfContainer> {
 pub fn of_pod(spec: &PodSpec) -> Resources {
     let containers = of_containers(spec);
     let total = |of: fn(&Resources) -> &Amounts| {
-        let mut all: BTreeMap<&str, Quantity> = BTreeMap::new();
-        let mut most: BTreeMap<&str, Quantity> = BTreeMap::new();
-        let mut before: BTreeMap<&str, Quantity> = BTreeMap::new();
+        let mut all: BTreeMap<&Text, Quantity> = BTreeMap::new();
+        let mut most: BTreeMap<&Text, Quantity> = BTreeMap::new();
+        let mut before: BTreeMap<&Text, Quantity> = BTreeMap::new();
         for container in &containers {
             for (name, amount) in of(&container.resources) {
                 let sum = |has: Option<&Quantity>| has.map_or_else(|| amount.clone(), |has| has.plus(amount));
@@ -93,23 +94,18 @@ pub fn of_pod(spec: &PodSpec) -> Resources {
             let has = all.entry(name).or_default();
             *has = amount.max(std::mem::take(has));
         }
-        all.into_iter().map(|(name, amount)| (name.to_owned(), amount)).collect::<BTreeMap<String, Quantity>>()
+        all.into_iter().map(|(name, amount)| (name.clone(), amount)).collect::<BTreeMap<Text, Quantity>>()
     };
     let (mut requests, mut limits) = (total(|one| &one.requests), total(|one| &one.limits));
     for (name, more) in &spec.overhead {
-        let has = requests.entry(name.to_owned()).or_default();
+        let has = requests.entry(name.clone()).or_default();
         *has = has.plus(more);
         // What is not limited is not limited by it either.
         if let Some(has) = limits.get_mut(name) {
             *has = has.plus(more);
         }
     }
-    let amounts = |all: BTreeMap<String, Quantity>| {
-        all.into_iter()
-            .map(|(name, amount)| (name.as_str().into(), amount))
-            .collect::<Vec<(crate::api::name::Name, _)>>()
-    };
-    Resources { requests: amounts(requests).into_iter().collect(), limits: amounts(limits).into_iter().collect() }
+    Resources { requests: requests.into_iter().collect(), limits: limits.into_iter().collect() }
 }
 
 #[cfg(test)]

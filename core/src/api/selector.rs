@@ -5,6 +5,7 @@
 pub use crate::api::selector_text::{parse_field_selector, parse_label_selector};
 
 use crate::api::meta::Labels;
+use crate::api::text::Text;
 use crate::{api_enum, api_struct};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
@@ -24,11 +25,11 @@ api_struct! {
     /// One requirement of a [`LabelSelector`].
     pub struct LabelSelectorRequirement {
         /// The label.
-        key "key" always: String,
+        key "key" always: Text,
         /// How it relates to the values.
         operator "operator": LabelSelectorOperator,
         /// Non-empty for `In` and `NotIn`, empty otherwise.
-        values "values": Vec<String>,
+        values "values": Vec<Text>,
     }
 }
 
@@ -77,7 +78,7 @@ impl LabelSelectorRequirement {
     }
 
     /// A label's value against the only one here, if both are numbers.
-    fn compared(&self, value: Option<&String>) -> Option<Ordering> {
+    fn compared(&self, value: Option<&Text>) -> Option<Ordering> {
         let (value, bound) = (value?.parse::<i64>().ok()?, self.values.first()?.parse::<i64>().ok()?);
         Some(value.cmp(&bound))
     }
@@ -95,7 +96,7 @@ impl fmt::Display for LabelSelector {
             match requirement.operator {
                 LabelSelectorOperator::In => format!("{key} in ({values})"),
                 LabelSelectorOperator::NotIn => format!("{key} notin ({values})"),
-                LabelSelectorOperator::Exists => key.clone(),
+                LabelSelectorOperator::Exists => key.to_string(),
                 LabelSelectorOperator::DoesNotExist => format!("!{key}"),
                 LabelSelectorOperator::Gt => format!("{key}>{values}"),
                 LabelSelectorOperator::Lt => format!("{key}<{values}"),

@@ -9,6 +9,7 @@ use super::selector::{
     FieldRequirement, FieldSelector, LabelSelector, LabelSelectorOperator, LabelSelectorRequirement,
 };
 use super::validation::text;
+use crate::api::text::Text;
 use std::collections::BTreeSet;
 
 /// Reads the `labelSelector` of a request: `a=b,c!=d,e in (f,g),h notin (i),j,!k`.
@@ -138,9 +139,9 @@ fn requirement(tokens: &mut Tokens) -> Result<LabelSelectorRequirement, String> 
         // Kubernetes has no path to say here, and says so.
         return Err(format!("<nil>: Invalid value: {key:?}: {}", wrong.join("; ")));
     }
-    let make = |operator, values: BTreeSet<String>| {
+    let make = |operator, values: BTreeSet<Text>| {
         let values = values.into_iter().collect();
-        LabelSelectorRequirement { key: key.to_owned(), operator, values, ..Default::default() }
+        LabelSelectorRequirement { key: key.into(), operator, values, ..Default::default() }
     };
     if negated {
         return Ok(make(DoesNotExist, BTreeSet::new()));
@@ -176,7 +177,7 @@ fn requirement(tokens: &mut Tokens) -> Result<LabelSelectorRequirement, String> 
 }
 
 /// `(a, b)`. Nothing between commas is the empty value.
-fn several(tokens: &mut Tokens) -> Result<BTreeSet<String>, String> {
+fn several(tokens: &mut Tokens) -> Result<BTreeSet<Text>, String> {
     let mut values = BTreeSet::new();
     match tokens.next() {
         (Token::Open, _) => {}
@@ -186,14 +187,14 @@ fn several(tokens: &mut Tokens) -> Result<BTreeSet<String>, String> {
         (Token::Word | Token::Comma, _) => {}
         (Token::Close, _) => {
             tokens.next();
-            return Ok([String::new()].into());
+            return Ok([Text::default()].into());
         }
         (_, found) => return Err(format!("found '{found}', expected: ',', ')' or identifier")),
     }
     loop {
         match tokens.next() {
             (Token::Word, value) => {
-                values.insert(value.to_owned());
+                values.insert(value.into());
                 match tokens.peek() {
                     (Token::Comma, _) => {}
                     (Token::Close, _) => break,
@@ -202,16 +203,16 @@ fn several(tokens: &mut Tokens) -> Result<BTreeSet<String>, String> {
             }
             (Token::Comma, _) => {
                 if values.is_empty() {
-                    values.insert(String::new());
+                    values.insert(Text::default());
                 }
                 match tokens.peek().0 {
                     Token::Close => {
-                        values.insert(String::new());
+                        values.insert(Text::default());
                         break;
                     }
                     Token::Comma => {
                         tokens.next();
-                        values.insert(String::new());
+                        values.insert(Text::default());
                     }
                     _ => {}
                 }
@@ -225,12 +226,12 @@ fn several(tokens: &mut Tokens) -> Result<BTreeSet<String>, String> {
 }
 
 /// One value, which may be empty.
-fn exactly_one(tokens: &mut Tokens) -> Result<BTreeSet<String>, String> {
+fn exactly_one(tokens: &mut Tokens) -> Result<BTreeSet<Text>, String> {
     if matches!(tokens.peek().0, Token::End | Token::Comma) {
-        return Ok([String::new()].into());
+        return Ok([Text::default()].into());
     }
     match tokens.next() {
-        (Token::Word, value) => Ok([value.to_owned()].into()),
+        (Token::Word, value) => Ok([value.into()].into()),
         (_, found) => Err(format!("found '{found}', expected: identifier")),
     }
 }
@@ -299,7 +300,7 @@ mod tests {
     #[test]
     fn selects_by_labels() {
         let labels: Labels =
-            [("app", "web"), ("tier", "front"), ("in", ""), ("gen", "7")].map(|(k, v)| (k.into(), v.into())).into();
+            [("app", "web"), ("tier", "front"), ("in", ""), ("gen", "7")].map(|(k, v)| (k, v.into())).into();
         let check = |text, want| assert_eq!(parse_label_selector(text).unwrap().matches(&labels), want, "{text}");
         check("", true);
         check("app=web", true);

@@ -10,6 +10,7 @@ use crate::api::int_or_string::IntOrString;
 use crate::api::meta::Labels;
 use crate::api::object::Object;
 use crate::api::plain::text;
+use crate::api::text::Text;
 use crate::api_struct;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,11 +27,11 @@ api_struct! {
     /// What is wished of a service, as far as it is about the pods behind it.
     pub struct ServiceSpec {
         /// `ClusterIP` if empty.
-        kind "type": String,
+        kind "type": Text,
         /// The labels of the pods behind it; if empty, its author says what is behind it.
         selector "selector": Labels,
         /// Its address; `None` if it is to have none.
-        cluster_ip "clusterIP": String,
+        cluster_ip "clusterIP": Text,
         /// Whether pods are shown that are not ready.
         publish_not_ready_addresses "publishNotReadyAddresses": bool,
         /// Its ports.
@@ -42,15 +43,15 @@ api_struct! {
     /// One port of a service.
     pub struct ServicePort {
         /// Its name; may be empty if it is the only one.
-        name "name": String,
+        name "name": Text,
         /// `TCP` if empty.
-        protocol "protocol": String,
+        protocol "protocol": Text,
         /// Its number.
         port "port": i32,
         /// Which port of the pods is meant, by number or by name; the same number if absent.
         target_port "targetPort": Option<IntOrString>,
         /// What is spoken there.
-        app_protocol "appProtocol": String,
+        app_protocol "appProtocol": Text,
     }
 }
 

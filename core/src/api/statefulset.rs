@@ -6,6 +6,7 @@ use crate::api::int_or_string::{IntOrString, Round};
 use crate::api::meta::ObjectMeta;
 use crate::api::pod::PodTemplateSpec;
 use crate::api::selector::LabelSelector;
+use crate::api::text::Text;
 use crate::{api_enum, api_struct};
 use serde_json::Value;
 
@@ -31,7 +32,7 @@ api_struct! {
         /// Claims that each pod gets, one of each.
         volume_claim_templates "volumeClaimTemplates": Vec<ClaimTemplate>,
         /// The service under which its pods have names.
-        service_name "serviceName": String,
+        service_name "serviceName": Text,
         /// Whether pods wait for one another.
         pod_management_policy "podManagementPolicy": PodManagementPolicy,
         /// How old pods are replaced by new ones.
@@ -101,9 +102,9 @@ api_struct! {
     /// What becomes of claims: `Retain` or `Delete`.
     pub struct Retention {
         /// When the set is deleted.
-        when_deleted "whenDeleted": String,
+        when_deleted "whenDeleted": Text,
         /// When their pod is not wanted any more.
-        when_scaled "whenScaled": String,
+        when_scaled "whenScaled": Text,
     }
 }
 
@@ -129,9 +130,9 @@ api_struct! {
         /// Those of them that are of the newest revision.
         updated_replicas "updatedReplicas": Option<i32>,
         /// The revision from which an update began.
-        current_revision "currentRevision": String,
+        current_revision "currentRevision": Text,
         /// The newest revision.
-        update_revision "updateRevision": String,
+        update_revision "updateRevision": Text,
         /// How often the name for a new revision was taken.
         collision_count "collisionCount": Option<i32>,
         /// Nothing is said here so far.

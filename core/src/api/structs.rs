@@ -5,60 +5,48 @@
 //! Every such struct keeps the fields it does not name in [`Rest`], where they stood, so that nothing a
 //! user wrote is lost on the way through, not even inside a list or a pod template.
 
-use crate::api::name::Name;
+use crate::api::by_name::ByName;
+use crate::api::text::Text;
 use crate::schema::{MessageId, Schema, Type};
 use serde::de::{Deserialize, Deserializer, Visitor};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// Fields that miniku does not act on, by JSON name, as they came. Every struct has one, and nearly all are empty or
-/// have two or three: side by side these take a fourth of what a tree takes, and every pod has two such structs.
+/// Fields that miniku does not act on, by JSON name, as they came. Every struct has one, and nearly all are empty.
 #[derive(Clone, Debug, Default, PartialEq)]
-#[expect(clippy::box_collection, reason = "a box takes 8 bytes where there are none, a vector 24")]
-pub struct Rest(Option<Box<Vec<(Name, Value)>>>);
+pub struct Rest(Option<Box<ByName<Value>>>);
 
 impl Rest {
     /// Keeps a field. `null` means absent and is not kept.
     pub fn insert(&mut self, name: &str, value: Value) {
-        if value.is_null() {
-            return;
-        }
-        let fields = self.0.get_or_insert_default();
-        match fields.binary_search_by(|(one, _)| one.as_str().cmp(name)) {
-            Ok(at) => fields[at].1 = value,
-            Err(at) => {
-                fields.reserve_exact(1);
-                fields.insert(at, (name.into(), value));
-            }
+        if !value.is_null() {
+            self.0.get_or_insert_default().insert(name, value);
         }
     }
 
     /// Takes a field out.
     pub fn remove(&mut self, name: &str) -> Option<Value> {
-        let at = self.find(name)?;
-        let value = self.0.as_mut()?.remove(at).1;
+        let value = self.0.as_mut()?.remove(name);
         self.forget_if_empty();
-        Some(value)
+        value
     }
 
     /// A field.
     pub fn get(&self, name: &str) -> Option<&Value> {
-        Some(&self.0.as_ref()?[self.find(name)?].1)
+        self.0.as_ref()?.get(name)
     }
 
     /// A field, to be changed.
     pub fn get_mut(&mut self, name: &str) -> Option<&mut Value> {
-        let at = self.find(name)?;
-        Some(&mut self.0.as_mut()?[at].1)
+        self.0.as_mut()?.get_mut(name)
     }
 
     /// Keeps those fields of which this is true, which may change them.
     pub fn retain(&mut self, mut keep: impl FnMut(&str, &mut Value) -> bool) {
         if let Some(fields) = &mut self.0 {
-            fields.retain_mut(|(name, value)| keep(name, value));
+            fields.retain(|name, value| keep(name, value));
         }
         self.forget_if_empty();
     }
@@ -66,18 +54,14 @@ impl Rest {
     /// The fields, to be changed as a JSON object.
     pub fn edit(&mut self, change: impl FnOnce(&mut Map<String, Value>)) {
         let fields = self.0.take().into_iter().flat_map(|fields| *fields);
-        let mut map: Map<String, Value> = fields.map(|(name, value)| (name.to_string(), value)).collect();
+        let mut map: Map<String, Value> = fields.map(|(name, value)| (name.into(), value)).collect();
         change(&mut map);
         *self = map.into_iter().map(|(name, value)| (name.into(), value)).collect();
     }
 
     /// The fields, sorted by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.0.iter().flat_map(|fields| fields.iter()).map(|(name, value)| (name.as_str(), value))
-    }
-
-    fn find(&self, name: &str) -> Option<usize> {
-        self.0.as_ref()?.binary_search_by(|(one, _)| one.as_str().cmp(name)).ok()
+    pub fn iter(&self) -> impl Iterator<Item = (&Text, &Value)> {
+        self.0.iter().flat_map(|fields| fields.iter())
     }
 
     fn forget_if_empty(&mut self) {
@@ -87,16 +71,9 @@ impl Rest {
     }
 }
 
-impl FromIterator<(Name, Value)> for Rest {
-    /// Of two of one name the later counts. However many a user sends and in whatever order, this takes O(n log n).
-    fn from_iter<I: IntoIterator<Item = (Name, Value)>>(fields: I) -> Self {
-        let mut fields: Vec<_> = fields.into_iter().filter(|(_, value)| !value.is_null()).collect();
-        if !fields.is_sorted_by(|(a, _), (b, _)| a < b) {
-            fields.reverse();
-            fields.sort_by(|(a, _), (b, _)| a.cmp(b));
-            fields.dedup_by(|(name, _), (kept, _)| name == kept);
-        }
-        fields.shrink_to_fit();
+impl FromIterator<(Text, Value)> for Rest {
+    fn from_iter<I: IntoIterator<Item = (Text, Value)>>(fields: I) -> Self {
+        let fields: ByName<Value> = fields.into_iter().filter(|(_, value)| !value.is_null()).collect();
         Rest((!fields.is_empty()).then(|| Box::new(fields)))
     }
 }
@@ -142,8 +119,7 @@ macro_rules! plain_field {
 }
 
 plain_field! {
-    String: |text| text.is_empty();
-    Name: |text| text.is_empty();
+    Text: |text| text.is_empty();
     bool: |set| !set;
     i32: |_n| false;
     i64: |_n| false;
@@ -207,12 +183,6 @@ impl<T: Field> Field for Vec<T> {
             item.each_rest(schema, &list.items, path, visit);
             path.truncate(end);
         }
-    }
-}
-
-impl<T> Field for BTreeMap<String, T> {
-    fn is_absent(&self) -> bool {
-        self.is_empty()
     }
 }
 
@@ -395,42 +365,14 @@ macro_rules! api_enum {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quickcheck::quickcheck;
 
     #[test]
-    fn of_two_fields_of_one_name_the_later_counts() {
-        let fields = [("b", 1), ("a", 2), ("b", 3)].map(|(name, value)| (name.into(), Value::from(value)));
-        let rest: Rest = fields.into_iter().chain([("b".into(), Value::Null)]).collect();
-        assert_eq!(rest.iter().collect::<Vec<_>>(), [("a", &Value::from(2)), ("b", &Value::from(3))]);
-    }
-
-    quickcheck! {
-        /// Whatever is done to them, fields are kept as a tree would keep them.
-        fn fields_are_kept_as_in_a_map(first: Vec<(u8, u8)>, then: Vec<(u8, Option<u8>)>) -> bool {
-            let name = |nth: u8| format!("field-{}", nth % 20);
-            let mut rest: Rest = first.iter().map(|(nth, value)| (name(*nth).into(), (*value).into())).collect();
-            let mut map: Map<String, Value> = first.iter().map(|(nth, value)| (name(*nth), (*value).into())).collect();
-            for (nth, value) in then {
-                let same = match value {
-                    Some(value) => {
-                        rest.insert(&name(nth), value.into());
-                        map.insert(name(nth), value.into());
-                        true
-                    }
-                    None => rest.remove(&name(nth)) == map.remove(&name(nth)),
-                };
-                if !same || rest.get(&name(nth)) != map.get(&name(nth)) {
-                    return false;
-                }
-            }
-            let mut kept = rest.clone();
-            kept.retain(|name, _| name.ends_with('1'));
-            let expected = map.iter().filter(|(name, _)| name.ends_with('1')).map(|(name, value)| (name.as_str(), value));
-            let mut edited = rest.clone();
-            edited.edit(Map::clear);
-            rest.iter().eq(map.iter().map(|(name, value)| (name.as_str(), value)))
-                && kept.iter().eq(expected)
-                && edited == Rest::default()
-        }
+    fn what_is_null_is_no_field() {
+        let fields = [("b", 1.into()), ("a", Value::Null)].map(|(name, value)| (Text::from(name), value));
+        let mut rest: Rest = fields.into_iter().collect();
+        rest.insert("c", Value::Null);
+        assert!(rest.iter().eq([(&Text::from("b"), &Value::from(1))]));
+        rest.remove("b");
+        assert_eq!(rest, Rest::default());
     }
 }

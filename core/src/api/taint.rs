@@ -3,6 +3,7 @@
 //! Source: Kubernetes API reference v1.32, "Taint"; documentation, "Taints and Tolerations".
 
 use crate::api::meta::Time;
+use crate::api::text::Text;
 use crate::api::toleration::Toleration;
 use crate::api_struct;
 use std::fmt;
@@ -11,11 +12,11 @@ api_struct! {
     /// What keeps pods away from a node.
     pub struct Taint {
         /// Its name; a node may have one of each key and effect.
-        key "key" always: String,
+        key "key" always: Text,
         /// Its value.
-        value "value": String,
+        value "value": Text,
         /// [`NO_SCHEDULE`], [`PREFER_NO_SCHEDULE`] or [`NO_EXECUTE`].
-        effect "effect" always: String,
+        effect "effect" always: Text,
         /// When it was put on; for `NoExecute` only.
         time_added "timeAdded": Option<Time>,
     }

@@ -3,6 +3,7 @@
 //! Source: Kubernetes API reference v1.32, "Toleration"; documentation, "Taints and Tolerations".
 
 use crate::api::structs::{Field, VisitRest};
+use crate::api::text::Text;
 use crate::api_struct;
 use crate::schema::{Schema, Type};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -13,13 +14,13 @@ api_struct! {
     /// A taint that a pod puts up with.
     pub struct Toleration {
         /// The taint's key; empty means any.
-        key "key": String,
+        key "key": Text,
         /// `Exists`, or `Equal` if empty.
-        operator "operator": String,
+        operator "operator": Text,
         /// The taint's value, for `Equal`.
-        value "value": String,
+        value "value": Text,
         /// The taint's effect; empty means any.
-        effect "effect": String,
+        effect "effect": Text,
         /// For how long, where the effect is `NoExecute`; for ever if absent.
         toleration_seconds "tolerationSeconds": Option<i64>,
     }

@@ -10,6 +10,7 @@ use crate::api::namespace::Namespace;
 use crate::api::object::{DecodeError, Key, Object};
 use crate::api::pod::{Pod, PodCondition};
 use crate::api::status::{FieldError, Reason, Status};
+use crate::api::text::Text;
 use crate::api::validation::{self, creation_is_kept, validate, validate_status};
 use crate::apiserver::definitions::Definition;
 use crate::apiserver::{Author, fields};
@@ -37,7 +38,7 @@ pub fn created(
         object = object.with_status_of(&Object::empty(kind));
     }
     object.edit_meta(|meta| {
-        meta.uid = uid;
+        meta.uid = uid.into();
         meta.creation_timestamp = Some(Time::of(now.wall));
         meta.generation = row.has_generation.then_some(1);
         meta.deletion_timestamp = None;
@@ -106,7 +107,7 @@ pub fn patched(
     };
     let object = taken(by, kind, value, schema)?;
     same_names(object.meta(), stored.meta())?;
-    Ok(if named { object } else { object.with_meta(|meta| meta.resource_version.clear()) })
+    Ok(if named { object } else { object.with_meta(|meta| meta.resource_version = Text::default()) })
 }
 
 /// A patch cannot make another object of it.
@@ -150,7 +151,7 @@ pub fn applied(
     let value = managed::apply(schema, message, live.as_ref(), configuration, &author, force)?;
     let named = configuration.pointer("/metadata/resourceVersion").is_some();
     let object = taken(by, kind, value, Some((schema, message)))?;
-    Ok(if named { object } else { object.with_meta(|meta| meta.resource_version.clear()) })
+    Ok(if named { object } else { object.with_meta(|meta| meta.resource_version = Text::default()) })
 }
 
 /// Refuses a configuration that is not of its kind.
@@ -305,7 +306,7 @@ pub fn merged(stored: &Object, patch: &Value) -> Result<Object, Status> {
     // Only a revision that the patch itself names is a condition.
     let named = patch.pointer("/metadata/resourceVersion").is_some();
     let object = read(stored.kind(), value)?;
-    Ok(if named { object } else { object.with_meta(|meta| meta.resource_version.clear()) })
+    Ok(if named { object } else { object.with_meta(|meta| meta.resource_version = Text::default()) })
 }
 
 /// A value as an object of its kind.
@@ -371,7 +372,7 @@ pub fn bound(now: Now, stored: &Object, uid: &str, node: &str) -> Result<Object,
         return conflict(format!("pod {name} has non-empty .spec.schedulingGates"));
     }
     Ok(stored.with(|pod: &mut Pod| {
-        Arc::make_mut(&mut pod.spec).node_name = node.to_owned();
+        Arc::make_mut(&mut pod.spec).node_name = node.into();
         let condition = PodCondition {
             kind: "PodScheduled".into(),
             status: "True".into(),

@@ -33,7 +33,7 @@ impl Definitions {
             && definition.is_established()
         {
             let kind = definition.kind();
-            let schema = |version: &Version| Some((version.name.clone(), custom::of(version.open_api()?).ok()?));
+            let schema = |version: &Version| Some((version.name.to_string(), custom::of(version.open_api()?).ok()?));
             let schemas = definition.spec.versions.iter().filter_map(schema).collect();
             self.0.insert(kind, Arc::new(Definition { kind, object: object.clone(), schemas }));
         }

@@ -11,6 +11,7 @@ use crate::api::namespace::{self, Namespace, NamespacePhase};
 use crate::api::object::Object;
 use crate::api::pod::Pod;
 use crate::api::status::{Reason, Status};
+use crate::api::text::Text;
 use crate::api::validation::SYSTEM_CLASSES;
 use crate::program::{DeleteOptions, Propagation};
 use crate::time::{Duration, Now};
@@ -167,7 +168,7 @@ pub fn delete(now: Now, stored: &Object, options: &DeleteOptions) -> Result<Outc
     })
 }
 
-fn finalizers(stored: &Object, propagation: Option<Propagation>) -> Vec<String> {
+fn finalizers(stored: &Object, propagation: Option<Propagation>) -> Vec<Text> {
     let mut finalizers = stored.meta().finalizers.clone();
     let wanted = match propagation {
         Some(Propagation::Foreground) => Some(FOREGROUND),
@@ -177,11 +178,11 @@ fn finalizers(stored: &Object, propagation: Option<Propagation>) -> Vec<String> 
     };
     if propagation.is_some() && !stored.meta().is_deleting() {
         finalizers.retain(|finalizer| finalizer != FOREGROUND && finalizer != ORPHAN);
-        finalizers.extend(wanted.map(str::to_owned));
+        finalizers.extend(wanted.map(Text::from));
     }
     let is_definition = stored.kind() == Kind::CustomResourceDefinition;
     if is_definition && !stored.meta().is_deleting() && !finalizers.iter().any(|one| one == CLEANUP) {
-        finalizers.push(CLEANUP.to_owned());
+        finalizers.push(CLEANUP.into());
     }
     finalizers
 }

@@ -10,11 +10,11 @@ use crate::api::budget::{BudgetStatus, DISRUPTION_ALLOWED, INSUFFICIENT_PODS};
 use crate::api::condition::Condition;
 use crate::api::kinds::Kind;
 use crate::api::meta::{Time, parse_rfc3339};
-use crate::api::name::Name;
 use crate::api::object::Object;
 use crate::api::plain::{count, label_selector, number, text};
 use crate::api::pod::{Pod, PodPhase};
 use crate::api::status::{Reason, Status};
+use crate::api::text::Text;
 use crate::decision::Because;
 use crate::store::Store;
 use crate::time::Now;
@@ -147,7 +147,7 @@ pub fn told(now: Now, pod: Object) -> Object {
 
 /// The budgets that select a pod.
 pub fn budgets<'a>(store: &'a Store, pod: &Object) -> Vec<&'a Object> {
-    let namespace = Name::from(&*pod.meta().namespace);
+    let namespace = Text::from(&*pod.meta().namespace);
     let selects = |budget: &&Object| {
         // A budget without a selector has no pods; one with an empty selector has all.
         label_selector(budget.at(&["spec", "selector"])).is_some_and(|selector| selector.matches(&pod.meta().labels))
@@ -205,7 +205,7 @@ fn charged(now: Now, budget: &Object, pod: &str) -> Object {
         return budget.clone();
     };
     status.disruptions_allowed -= 1;
-    status.disrupted_pods.insert(pod.into(), Time::of(now.wall));
+    status.disrupted_pods.insert(pod, Time::of(now.wall));
     if status.disruptions_allowed == 0 {
         let condition = Condition {
             kind: DISRUPTION_ALLOWED.into(),

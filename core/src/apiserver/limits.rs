@@ -3,13 +3,13 @@
 //! Source: Kubernetes documentation, "Limit Ranges"; `plugin/pkg/admission/limitranger`.
 
 use crate::api::kinds::Kind;
-use crate::api::name::Name;
 use crate::api::object::Object;
 use crate::api::plain::items;
 use crate::api::pod::Pod;
 use crate::api::quantity::{Amounts, Quantity};
 use crate::api::resources::{Resources, of_containers, of_pod};
 use crate::api::status::Status;
+use crate::api::text::Text;
 use crate::store::Store;
 use serde::Deserialize;
 use serde_json::Value;
@@ -32,7 +32,7 @@ struct Rule {
 }
 
 /// The rules of a namespace, in the order of their limit ranges.
-fn rules(store: &Store, namespace: &Name) -> Vec<Rule> {
+fn rules(store: &Store, namespace: &Text) -> Vec<Rule> {
     let ranges = store.of_namespace(Kind::LimitRange, namespace);
     let rule = |item: &Value| {
         let amounts = |name: &str| Amounts::deserialize(item.get(name).unwrap_or(&Value::Null)).unwrap_or_default();
@@ -49,7 +49,7 @@ fn rules(store: &Store, namespace: &Name) -> Vec<Rule> {
 }
 
 /// Fills in the requests and limits that a new pod's containers do not say.
-pub fn complete(store: &Store, namespace: &Name, object: &mut Object) {
+pub fn complete(store: &Store, namespace: &Text, object: &mut Object) {
     if object.kind() != Kind::Pod || planted!(LimitsNotFilled) {
         return;
     }
@@ -65,9 +65,9 @@ fn fill(pod: &mut Pod, rule: &Rule) {
             told.push(format!("{} {what} for {container}", names.join(", ")));
         }
     };
-    let missing = |from: &Amounts, has: &[&Amounts]| -> Vec<(String, Quantity)> {
+    let missing = |from: &Amounts, has: &[&Amounts]| -> Vec<(Text, Quantity)> {
         let lacks = |name: &str| !has.iter().any(|has| has.contains_key(name));
-        from.iter().filter(|(name, _)| lacks(name)).map(|(name, amount)| (name.to_owned(), amount.clone())).collect()
+        from.iter().filter(|(name, _)| lacks(name)).map(|(name, amount)| (name.clone(), amount.clone())).collect()
     };
     let spec = Arc::make_mut(&mut pod.spec);
     for container in &mut spec.containers {
@@ -78,15 +78,15 @@ fn fill(pod: &mut Pod, rule: &Rule) {
         let called = format!("container {}", container.name);
         tell(requests.iter().map(|(name, _)| name.as_str()).collect(), "request", &called);
         tell(limits.iter().map(|(name, _)| name.as_str()).collect(), "limit", &called);
-        requests.into_iter().for_each(|(name, amount)| has.requests.insert(name.as_str().into(), amount));
-        limits.into_iter().for_each(|(name, amount)| has.limits.insert(name.as_str().into(), amount));
+        requests.into_iter().for_each(|(name, amount)| has.requests.insert(name.as_str(), amount));
+        limits.into_iter().for_each(|(name, amount)| has.limits.insert(name.as_str(), amount));
     }
     let init = spec.rest.get_mut("initContainers").and_then(Value::as_array_mut);
     for container in init.into_iter().flatten().filter_map(Value::as_object_mut) {
         let name = container.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let mut has: BTreeMap<String, Amounts> =
+        let mut has: BTreeMap<Text, Amounts> =
             container.get("resources").and_then(|has| BTreeMap::deserialize(has).ok()).unwrap_or_default();
-        let of = |has: &BTreeMap<String, Amounts>, what: &str| has.get(what).cloned().unwrap_or_default();
+        let of = |has: &BTreeMap<Text, Amounts>, what: &str| has.get(what).cloned().unwrap_or_default();
         let (has_requests, has_limits) = (of(&has, "requests"), of(&has, "limits"));
         let requests = missing(&rule.default_request, &[&has_requests, &has_limits]);
         let limits = missing(&rule.default, &[&has_limits]);
@@ -95,8 +95,8 @@ fn fill(pod: &mut Pod, rule: &Rule) {
         tell(limits.iter().map(|(name, _)| name.as_str()).collect(), "limit", &called);
         for (what, more) in [("requests", requests), ("limits", limits)] {
             if !more.is_empty() {
-                let all = has.entry(what.to_owned()).or_default();
-                more.into_iter().for_each(|(name, amount)| all.insert(name.as_str().into(), amount));
+                let all = has.entry(what.into()).or_default();
+                more.into_iter().for_each(|(name, amount)| all.insert(name, amount));
             }
         }
         if !has.is_empty() {
@@ -105,12 +105,12 @@ fn fill(pod: &mut Pod, rule: &Rule) {
         }
     }
     if !told.is_empty() {
-        pod.metadata.annotations.insert(ANNOTATION.into(), format!("LimitRanger plugin set: {}", told.join("; ")));
+        pod.metadata.annotations.insert(ANNOTATION, format!("LimitRanger plugin set: {}", told.join("; ")).into());
     }
 }
 
 /// Refuses a new pod, or a claim, that is out of bounds. `called` is its name, as far as that is known.
-pub fn check(store: &Store, namespace: &Name, called: &str, object: &Object) -> Result<(), Status> {
+pub fn check(store: &Store, namespace: &Text, called: &str, object: &Object) -> Result<(), Status> {
     if !matches!(object.kind(), Kind::Pod | Kind::PersistentVolumeClaim) {
         return Ok(());
     }
@@ -141,26 +141,28 @@ pub fn check(store: &Store, namespace: &Name, called: &str, object: &Object) -> 
     }
 }
 
-fn bounds(rule: &Rule, has: &Resources, wrong: &mut Vec<String>) {
+fn bounds(rule: &Rule, has: &Resources, wrong: &mut Vec<Text>) {
     let about = &rule.about;
     let claim = about == "PersistentVolumeClaim";
     for (name, least) in &rule.min {
         let head = format!("minimum {name} usage per {about} is {least}");
         match (has.requests.get(name), has.limits.get(name)) {
-            (None, _) => wrong.push(format!("{head}.  No request is specified")),
-            (Some(request), _) if request < least => wrong.push(format!("{head}, but request is {request}")),
-            (Some(_), Some(limit)) if limit < least => wrong.push(format!("{head}, but limit is {limit}")),
+            (None, _) => wrong.push(format!("{head}.  No request is specified").into()),
+            (Some(request), _) if request < least => wrong.push(format!("{head}, but request is {request}").into()),
+            (Some(_), Some(limit)) if limit < least => wrong.push(format!("{head}, but limit is {limit}").into()),
             (Some(_), _) => {}
         }
     }
     for (name, most) in &rule.max {
         let head = format!("maximum {name} usage per {about} is {most}");
         match (has.requests.get(name), has.limits.get(name)) {
-            (_, None) if claim => wrong.push(format!("{head}.  No request is specified")),
-            (_, None) => wrong.push(format!("{head}.  No limit is specified")),
-            (Some(request), _) if claim && request > most => wrong.push(format!("{head}, but request is {request}")),
-            (_, Some(limit)) if limit > most => wrong.push(format!("{head}, but limit is {limit}")),
-            (Some(request), _) if request > most => wrong.push(format!("{head}, but request is {request}")),
+            (_, None) if claim => wrong.push(format!("{head}.  No request is specified").into()),
+            (_, None) => wrong.push(format!("{head}.  No limit is specified").into()),
+            (Some(request), _) if claim && request > most => {
+                wrong.push(format!("{head}, but request is {request}").into())
+            }
+            (_, Some(limit)) if limit > most => wrong.push(format!("{head}, but limit is {limit}").into()),
+            (Some(request), _) if request > most => wrong.push(format!("{head}, but request is {request}").into()),
             (_, Some(_)) => {}
         }
     }
@@ -168,10 +170,10 @@ fn bounds(rule: &Rule, has: &Resources, wrong: &mut Vec<String>) {
         let head = format!("{name} max limit to request ratio per {about} is {most}");
         let some = |amount: Option<&Quantity>| amount.map(Quantity::units).filter(|units| *units != 0.0);
         match (some(has.requests.get(name)), some(has.limits.get(name))) {
-            (None, _) => wrong.push(format!("{head}, but no request is specified or request is 0")),
-            (_, None) => wrong.push(format!("{head}, but no limit is specified or limit is 0")),
+            (None, _) => wrong.push(format!("{head}, but no request is specified or request is 0").into()),
+            (_, None) => wrong.push(format!("{head}, but no limit is specified or limit is 0").into()),
             (Some(request), Some(limit)) if limit / request > most.units() => {
-                wrong.push(format!("{head}, but provided ratio is {:.6}", limit / request));
+                wrong.push(format!("{head}, but provided ratio is {:.6}", limit / request).into());
             }
             _ => {}
         }
@@ -206,7 +208,7 @@ mod tests {
             let mut pod = pod(resources.clone());
             complete(&store(range.clone()), &"n".into(), &mut pod);
             assert_eq!(pod.to_value()["spec"]["containers"][0]["resources"], want, "{resources}");
-            assert_eq!(pod.meta().annotations.get(ANNOTATION).map(String::as_str), told, "{resources}");
+            assert_eq!(pod.meta().annotations.get(ANNOTATION).map(Text::as_str), told, "{resources}");
         };
         let all = json!({"limits": {"cpu": "2", "memory": "1Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}});
         let told = "LimitRanger plugin set: cpu, memory request for container c; cpu, memory limit for container c";

@@ -5,12 +5,12 @@
 //! Source: Kubernetes, `plugin/pkg/admission/serviceaccount`, `priority` and `defaulttolerationseconds`.
 
 use crate::api::kinds::Kind;
-use crate::api::name::Name;
 use crate::api::namespace::DEFAULT_ACCOUNT;
 use crate::api::object::{Key, Object};
 use crate::api::plain::{count, items, text};
 use crate::api::pod::{Pod, PodSpec, PreemptionPolicy};
 use crate::api::status::Status;
+use crate::api::text::Text;
 use crate::api::validation::SYSTEM_CLASSES;
 use crate::patch::Patch;
 use crate::program::Verb;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 /// What a pod is given.
 #[derive(Debug)]
 pub struct Grant {
-    account: Name,
+    account: Text,
     pull_secrets: Vec<Value>,
     priority: Priority,
 }
@@ -29,13 +29,13 @@ pub struct Grant {
 /// What a priority class says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Priority {
-    class: Name,
+    class: Text,
     value: i32,
     preemption: Option<PreemptionPolicy>,
 }
 
 /// Decides what a pod that is to be made is given. `called` is its name, as far as that is known.
-pub fn grant(store: &Store, namespace: &Name, called: &str, pod: &Pod) -> Result<Grant, Status> {
+pub fn grant(store: &Store, namespace: &Text, called: &str, pod: &Pod) -> Result<Grant, Status> {
     let spec = &*pod.spec;
     let forbidden = |why: &str| Status::forbidden(Kind::Pod, called, why);
     let account = account(&spec.service_account_name, &spec.service_account);
@@ -55,7 +55,7 @@ pub fn grant(store: &Store, namespace: &Name, called: &str, pod: &Pod) -> Result
 }
 
 /// The service account that is meant by the field's new and old name.
-fn account(new: &str, old: &str) -> Name {
+fn account(new: &str, old: &str) -> Text {
     let said = [new, old].into_iter().find(|name| !name.is_empty());
     said.unwrap_or(DEFAULT_ACCOUNT).into()
 }
@@ -89,7 +89,7 @@ fn priority(store: &Store, spec: &PodSpec) -> Result<Priority, String> {
 
 /// The class of pods that name none: of several that say they are it, the least important.
 fn default_class(store: &Store) -> Option<&Object> {
-    let nowhere = Name::default();
+    let nowhere = Text::default();
     let all = store.of_namespace(Kind::PriorityClass, &nowhere);
     all.filter(|class| is_default(class)).min_by_key(|class| count(class, &["value"]))
 }
@@ -128,7 +128,7 @@ impl Priority {
     ///
     /// Source: `pkg/apis/scheduling`, `DefaultPriorityWhenNoDefaultClassExists`.
     fn none() -> Self {
-        Priority { class: Name::default(), value: 0, preemption: Some(PreemptionPolicy::PreemptLowerPriority) }
+        Priority { class: Text::default(), value: 0, preemption: Some(PreemptionPolicy::PreemptLowerPriority) }
     }
 
     fn of(class: &Object) -> Self {
@@ -171,12 +171,12 @@ pub fn decided_by(verb: &Verb) -> Vec<Key> {
             Some(pod) => {
                 let spec = &pod.spec;
                 let names = [&spec.service_account_name, &spec.service_account, &spec.priority_class_name];
-                (Name::from(pod.metadata.namespace.as_str()), names.map(Name::clone))
+                (Text::from(pod.metadata.namespace.as_str()), names.map(Text::clone))
             }
             None => return Vec::new(),
         },
         Verb::Patch { key, patch: Patch::Apply { configuration, .. }, .. } if key.kind == Kind::Pod => {
-            let text = |at: &str| Name::from(configuration.pointer(at).and_then(Value::as_str).unwrap_or(""));
+            let text = |at: &str| Text::from(configuration.pointer(at).and_then(Value::as_str).unwrap_or(""));
             let names = ["/spec/serviceAccountName", "/spec/serviceAccount", "/spec/priorityClassName"].map(text);
             (key.namespace.clone(), names)
         }

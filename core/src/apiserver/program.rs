@@ -6,11 +6,11 @@ use crate::api::definition::{self, Claimed, accept};
 use crate::api::event;
 use crate::api::kinds::Kind;
 use crate::api::meta::Time;
-use crate::api::name::Name;
 use crate::api::names::generated;
 use crate::api::namespace::{self, Namespace};
 use crate::api::object::{Key, Object, Resource};
 use crate::api::status::{Reason, Status};
+use crate::api::text::Text;
 use crate::apiserver::admission;
 use crate::apiserver::definitions::Definitions;
 use crate::apiserver::deletion::{self, Outcome};
@@ -219,7 +219,7 @@ impl ApiServer {
     /// Makes the namespaces and priority classes that every cluster has, and the service account that every namespace has.
     fn complete(&mut self, now: Now, out: &mut Effects) {
         self.incomplete_until = None;
-        let there: Vec<Name> =
+        let there: Vec<Text> =
             self.store.list(&Query::all(Kind::Namespace)).map(|namespace| (*namespace.meta().name).into()).collect();
         for namespace in there {
             self.complete_namespace(now, &namespace, out);
@@ -260,7 +260,7 @@ impl ApiServer {
     /// server itself.
     ///
     /// Source: Kubernetes documentation, "Service Accounts", default service accounts.
-    fn complete_namespace(&mut self, now: Now, namespace: &Name, out: &mut Effects) {
+    fn complete_namespace(&mut self, now: Now, namespace: &Text, out: &mut Effects) {
         let lives = |object: &Object| !object.meta().is_deleting();
         let needed = self.store.get(&Key::new(Kind::Namespace, "", namespace)).is_some_and(lives);
         if !needed {
@@ -408,7 +408,7 @@ impl ApiServer {
         &self,
         query: &Query,
         revision: Option<Revision>,
-        after: Option<&(Name, Name)>,
+        after: Option<&(Text, Text)>,
         limit: Option<usize>,
     ) -> Result<Page, Status> {
         if let Some(status) = unknown_field(query).or_else(|| self.unknown_revision(query)) {
@@ -773,7 +773,7 @@ impl ApiServer {
             Then::Created | Then::Changed => (object, None),
         };
         if let Some(object) = &mut object {
-            object.edit_meta(|meta| meta.resource_version.clear());
+            object.edit_meta(|meta| meta.resource_version = Text::default());
             if key.kind == Kind::Service {
                 self.given.take(object);
             }
@@ -785,7 +785,7 @@ impl ApiServer {
             && let (Some(to), Some(object)) = (from, &object)
         {
             let early = Revision(self.store.revision().0 + self.on_their_way.len() as u64 + 1);
-            let answered = object.with_meta(|meta| meta.resource_version = early.to_string());
+            let answered = object.with_meta(|meta| meta.resource_version = early.to_string().into());
             out.push(Effect::Answer { to, answer: said(answer, answered) });
         }
         self.on_their_way.entry(commit).or_insert(Pending { from, key, object, last, answer, next: None, by: None })
@@ -802,7 +802,7 @@ impl ApiServer {
         let told = match outcome {
             Committed::At(revision) => {
                 if let Some(object) = &mut object {
-                    object.edit_meta(|meta| meta.resource_version = revision.to_string());
+                    object.edit_meta(|meta| meta.resource_version = revision.to_string().into());
                 }
                 if let Some(told) = history::told(&key, self.store.get(&key), object.as_ref(), by.as_deref()) {
                     out.decided(Level::Debug, told);
@@ -998,7 +998,7 @@ mod tests {
         requests: u64,
         hold: bool,
         held: Vec<CommitId>,
-        log: Vec<String>,
+        log: Vec<Text>,
     }
 
     impl World {
@@ -1029,9 +1029,9 @@ mod tests {
                             self.flush();
                         }
                     }
-                    Effect::Answer { to, answer } => self.log.push(format!("{}: {}", to.0, tell(&answer))),
-                    Effect::Event { to, event } => self.log.push(format!("{}: {}", to.0, tell_event(&event))),
-                    Effect::End { to } => self.log.push(format!("{}: end", to.0)),
+                    Effect::Answer { to, answer } => self.log.push(format!("{}: {}", to.0, tell(&answer)).into()),
+                    Effect::Event { to, event } => self.log.push(format!("{}: {}", to.0, tell_event(&event)).into()),
+                    Effect::End { to } => self.log.push(format!("{}: end", to.0).into()),
                     Effect::Log { .. } | Effect::Decided { .. } => {}
                     other => panic!("an API server does not ask for {other:?}"),
                 }
@@ -1045,7 +1045,7 @@ mod tests {
             }
         }
 
-        fn ask(&mut self, verb: Verb) -> Vec<String> {
+        fn ask(&mut self, verb: Verb) -> Vec<Text> {
             self.requests += 1;
             self.step(Input::Request { from: RequestId(self.requests), request: verb.into() });
             std::mem::take(&mut self.log)

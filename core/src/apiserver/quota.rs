@@ -8,12 +8,12 @@
 //! `apiserver/pkg/admission/plugin/resourcequota`.
 
 use crate::api::kinds::Kind;
-use crate::api::name::Name;
 use crate::api::object::{Key, Object};
 use crate::api::pod::Pod;
 use crate::api::quantity::Quantity;
 use crate::api::resources::{of_containers, of_pod};
 use crate::api::status::Status;
+use crate::api::text::Text;
 use crate::pages::Page;
 use crate::store::Store;
 use serde::Deserialize;
@@ -266,9 +266,9 @@ fn listed<'a>(names: &[&'a String], amount: impl Fn(&'a str) -> String) -> Strin
 #[derive(Debug, Default)]
 pub struct Quotas {
     /// By namespace and name.
-    accounts: BTreeMap<Name, BTreeMap<Name, Account>>,
+    accounts: BTreeMap<Text, BTreeMap<Text, Account>>,
     /// What writes on their way will use more, by their object and the quota's name.
-    reserved: BTreeMap<Key, BTreeMap<Name, Use>>,
+    reserved: BTreeMap<Key, BTreeMap<Text, Use>>,
     /// Quotas whose status may be another now.
     changed: BTreeSet<Key>,
 }
@@ -303,7 +303,7 @@ impl Quotas {
         self.changed.insert(key);
     }
 
-    fn in_namespace(&self, namespace: &Name) -> impl Iterator<Item = (&Name, &Account)> {
+    fn in_namespace(&self, namespace: &Text) -> impl Iterator<Item = (&Text, &Account)> {
         self.accounts.get(namespace).into_iter().flatten()
     }
 

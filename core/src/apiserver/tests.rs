@@ -5,6 +5,7 @@ use crate::api::kinds::Kind;
 use crate::api::meta::Time;
 use crate::api::object::{Key, Object};
 use crate::api::pod::Pod;
+use crate::api::text::Text;
 use crate::apiserver::{ApiServer, Options};
 use crate::controllers::testing::property;
 use crate::program::{
@@ -100,7 +101,7 @@ impl Desk {
             self.revision += 1;
             let object = write.object.map(|object| {
                 assert_eq!(object.meta().resource_version, "");
-                object.with_meta(|meta| meta.resource_version = self.revision.to_string())
+                object.with_meta(|meta| meta.resource_version = self.revision.to_string().into())
             });
             match &object {
                 Some(object) => self.durable.insert(write.key.clone(), object.clone()),
@@ -235,7 +236,7 @@ fn a_write_says_on_what_it_is_based() {
     let of_another = json!({"metadata": {"uid": "another", "labels": {"x": "2"}}});
     assert_eq!(desk.merge(key("a"), of_another, Part::Main), "Conflict");
     assert_eq!(desk.merge(key("a"), json!({"metadata": {"resourceVersion": "11"}}), Part::Main), "Conflict");
-    let any = old.with_meta(|meta| meta.resource_version.clear());
+    let any = old.with_meta(|meta| meta.resource_version = Text::default());
     assert_eq!(desk.ask(Verb::Update { object: any, part: Part::Main }), "is a@13");
     assert_eq!(desk.pod("b", json!({"metadata": {"resourceVersion": "11"}})), "BadRequest");
     for options in [
@@ -475,7 +476,7 @@ fn what_update_makes_is_made_once() {
     // A write that means an object which is gone makes no new one.
     desk.hold = false;
     let key = Key::new(Kind::Lease, "default", "l");
-    let old = desk.stored(&key).with_meta(|meta| meta.resource_version.clear());
+    let old = desk.stored(&key).with_meta(|meta| meta.resource_version = Text::default());
     desk.delete(key.clone(), DeleteOptions::default());
     assert_eq!(desk.ask(Verb::Update { object: old, part: Part::Main }), "Conflict");
     assert_eq!(
@@ -797,7 +798,7 @@ fn whatever_is_asked_the_history_is_sound_and_every_watch_hears_it() {
                         options: DeleteOptions {
                             grace_seconds,
                             propagation,
-                            resource_version,
+                            resource_version: resource_version.map(Into::into),
                             ..DeleteOptions::default()
                         },
                     }
@@ -915,7 +916,7 @@ fn a_disruption_is_spent_once() {
             let why = |desk: &Desk, name: &str| {
                 let pod = desk.stored(&key(name)).get::<Pod>().unwrap().clone();
                 let said = pod.status.conditions.into_iter().find(|one| one.kind == "DisruptionTarget");
-                said.map_or(String::new(), |one| one.reason)
+                said.map_or(String::new(), |one| one.reason.to_string())
             };
             assert_eq!((why(&desk, "a").as_str(), why(&desk, "b").as_str()), ("EvictionByEvictionAPI", ""));
             assert_eq!(desk.answer(b), "TooManyRequests");

@@ -117,23 +117,27 @@ impl EventRecorder {
                     namespace: meta.namespace.clone(),
                     name: meta.name.clone(),
                     uid: meta.uid.clone(),
-                    api_version: row.api_version(),
+                    api_version: row.api_version().into(),
                     resource_version: meta.resource_version.clone(),
                     ..Default::default()
                 },
                 reason: reason.into(),
-                message,
-                source: EventSource { component: self.component.into(), host: self.host.clone(), ..Default::default() },
+                message: message.into(),
+                source: EventSource {
+                    component: self.component.into(),
+                    host: self.host.as_str().into(),
+                    ..Default::default()
+                },
                 first_timestamp: Some(at),
                 last_timestamp: Some(at),
                 count: Some(1),
                 kind: if tone == Tone::Normal { "Normal" } else { "Warning" }.into(),
                 event_time: Some(MicroTime::of(now.wall)),
                 reporting_component: self.component.into(),
-                reporting_instance: self.host.clone(),
+                reporting_instance: self.host.as_str().into(),
                 ..Default::default()
             };
-            event.metadata.name = self.name(now, &meta.name);
+            event.metadata.name = self.name(now, &meta.name).into();
             event.metadata.namespace =
                 if meta.namespace.is_empty() { "default".into() } else { meta.namespace.clone() };
             self.told.insert(id, event);
@@ -185,10 +189,11 @@ impl EventRecorder {
 mod tests {
     use super::*;
     use crate::api::kinds::Kind;
+    use crate::api::text::Text;
     use crate::time::Wall;
 
     /// The names under which events are written that say this, each some nanoseconds after the one before.
-    fn names(recorder: &mut EventRecorder, said: &[(u64, &str)]) -> Vec<String> {
+    fn names(recorder: &mut EventRecorder, said: &[(u64, &str)]) -> Vec<Text> {
         let about = Object::empty(Kind::Pod).with_meta(|meta| meta.name = "web".into());
         let (mut now, mut out) = (Now { wall: Wall::from_secs(1_790_000_000), ..Now::default() }, Effects::default());
         for (later, message) in said {

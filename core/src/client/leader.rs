@@ -16,6 +16,7 @@ use crate::api::lease::{Fence, Lease, LeaseSpec};
 use crate::api::meta::MicroTime;
 use crate::api::object::{Key, Object, Resource};
 use crate::api::status::Reason;
+use crate::api::text::Text;
 use crate::client::Ids;
 use crate::client::events::{EventRecorder, Tone};
 use crate::pages::Page;
@@ -403,7 +404,7 @@ impl Elector {
             if !holder.is_empty() {
                 out.log(Level::Info, format!("{}: new leader elected: {holder}", self.options.name));
             }
-            self.told = holder;
+            self.told = holder.to_string();
         }
         (self.seen, self.blind) = (lease, false);
     }
@@ -442,10 +443,10 @@ impl Elector {
     fn write(&mut self, now: Now, what: Move, out: &mut Effects) {
         let at = Some(MicroTime::of(now.wall));
         let secs = i32::try_from(self.options.duration.as_secs()).unwrap_or(i32::MAX);
-        let identity = self.options.identity.clone();
+        let identity = Text::from(&self.options.identity);
         let mut object = self.seen.clone().unwrap_or_else(|| {
             let mut lease = Lease::default();
-            (lease.metadata.namespace, lease.metadata.name) = (NAMESPACE.into(), self.options.lease.clone());
+            (lease.metadata.namespace, lease.metadata.name) = (NAMESPACE.into(), self.options.lease.as_str().into());
             lease.into_object()
         });
         object.edit_as(|lease: &mut Lease| {
@@ -583,9 +584,9 @@ mod tests {
                 Verb::Create { object } | Verb::Update { object, .. } => {
                     self.revision += 1;
                     let stored = object.with_meta(|meta| {
-                        meta.resource_version = self.revision.to_string();
+                        meta.resource_version = self.revision.to_string().into();
                         if meta.uid.is_empty() {
-                            meta.uid = format!("uid-{}", self.revision);
+                            meta.uid = format!("uid-{}", self.revision).into();
                         }
                     });
                     self.lease = Some(stored.clone());
@@ -612,7 +613,7 @@ mod tests {
         fence: Option<Arc<Fence>>,
         calls: Vec<(CallId, Verb)>,
         wake_at: Option<Instant>,
-        heard: Vec<String>,
+        heard: Vec<Text>,
         /// What it asks does not arrive.
         cut_off: bool,
         /// It does nothing at all.
@@ -648,7 +649,7 @@ mod tests {
                         Verb::Update { object, .. } if object.kind() == Kind::Event => {}
                         _ => one.calls.push((call, request.verb)),
                     },
-                    Effect::Log { line, .. } => one.heard.push(line),
+                    Effect::Log { line, .. } => one.heard.push(line.into()),
                     other => panic!("{other:?}"),
                 }
             }

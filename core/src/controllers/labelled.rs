@@ -4,6 +4,7 @@
 use crate::api::meta::ObjectMeta;
 use crate::api::object::{Key, Object};
 use crate::api::selector::LabelSelector;
+use crate::api::text::Text;
 use crate::client::Change;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +15,7 @@ pub struct Labelled {
 }
 
 /// A namespace, and a label; no label for all that is in the namespace.
-type Label = (String, Option<(String, String)>);
+type Label = (Text, Option<(Text, Text)>);
 
 impl Labelled {
     /// Takes in a change of an object.
@@ -53,8 +54,11 @@ impl Labelled {
 
     /// The objects of a namespace that may be selected, in the order of their keys: all that are are among them.
     pub fn candidates(&self, namespace: &str, selector: &LabelSelector) -> impl Iterator<Item = &Key> {
-        let of = |label: Option<(String, String)>| self.by_label.get(&(namespace.to_owned(), label));
-        let demanded = selector.match_labels.iter().map(|(name, value)| of(Some((name.clone(), value.clone()))));
+        let of = |label: Option<(Text, Text)>| self.by_label.get(&(namespace.into(), label));
+        let demanded = selector
+            .match_labels
+            .iter()
+            .map(|(name, value)| of(Some((name.to_string().into(), value.to_string().into()))));
         let fewest = demanded.min_by_key(|objects| objects.map_or(0, BTreeSet::len));
         fewest.unwrap_or_else(|| of(None)).into_iter().flatten()
     }
@@ -93,7 +97,7 @@ mod tests {
         assert_eq!(found(&labelled, json!({"matchLabels": {"app": "web", "tier": "1"}})), "a", "the rarer label");
         assert_eq!(found(&labelled, json!({"matchLabels": {"app": "none", "tier": "1"}})), "");
         assert_eq!(found(&labelled, json!({"matchExpressions": [{"key": "app", "operator": "Exists"}]})), "a b c");
-        let moved = pods[1].with_meta(|meta| drop(meta.labels.insert("app".into(), "db".into())));
+        let moved = pods[1].with_meta(|meta| meta.labels.insert("app", "db".into()));
         labelled.changed(&Change::Modified { old: pods[1].clone(), new: moved.clone() });
         assert_eq!(found(&labelled, json!({"matchLabels": {"app": "web"}})), "a");
         for pod in [&pods[0], &moved, &pods[2], &pods[3]] {

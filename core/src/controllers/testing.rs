@@ -7,6 +7,7 @@ use crate::api::kinds::Kind;
 use crate::api::namespace::NODE_LEASES;
 use crate::api::object::{Key, Object};
 use crate::api::pod::Pod;
+use crate::api::text::Text;
 use crate::apiserver::{self, ApiServer};
 use crate::program::{
     Answer, CallId, Committed, DeleteOptions, Effect, Effects, Input, Part, Program, Propagation, Query, Request,
@@ -44,7 +45,7 @@ const BEAT: Duration = Duration::from_secs(5);
 pub struct World {
     pub now: Now,
     /// Nodes whose kubelet lives: it renews its lease, and says that it is ready when the server does not know.
-    pub alive: BTreeSet<String>,
+    pub alive: BTreeSet<Text>,
     /// News of these kinds are held back, though their watches stay open.
     pub deaf_to: BTreeSet<Kind>,
     /// Answers to lists and to reads of one object, or a write, are held back.
@@ -52,7 +53,7 @@ pub struct World {
     /// So many of a hundred calls are lost, before or after they were carried out.
     pub lost_percent: u64,
     /// What the program asked for that was a write, but for events: `delete pods/default/a`.
-    pub writes: Vec<String>,
+    pub writes: Vec<Text>,
     /// Writes wait before they reach the server, until [`World::release`].
     pub hold_writes: bool,
     /// How many live reads the program made.
@@ -60,7 +61,7 @@ pub struct World {
     /// How many lists the program asked for.
     pub lists: usize,
     /// What pods are measured to use, by name, and whether nobody can say.
-    pub usage: BTreeMap<String, PodUsage>,
+    pub usage: BTreeMap<Text, PodUsage>,
     pub usage_fails: bool,
     server: ApiServer,
     seed: u64,
@@ -300,10 +301,11 @@ impl World {
             }
             Effect::Measure { call, query } => {
                 let pods = self.server.store().list(&query).filter_map(Object::get::<Pod>);
-                let used = pods.filter_map(|pod| self.usage.get(&pod.metadata.name)).cloned().map(|mut used| {
-                    used.measured.at = self.now.wall;
-                    used
-                });
+                let used =
+                    pods.filter_map(|pod| self.usage.get(pod.metadata.name.as_str())).cloned().map(|mut used| {
+                        used.measured.at = self.now.wall;
+                        used
+                    });
                 let answer = if self.usage_fails { Err("away".into()) } else { Ok(used.collect()) };
                 self.inbox.entry(call).or_default().push_back(Input::Measured { call, answer });
             }
@@ -387,7 +389,7 @@ impl World {
             Verb::Merge { key, .. } => format!("merge {key}"),
             other => panic!("controllers do not ask for {other:?}"),
         };
-        self.writes.push(line);
+        self.writes.push(line.into());
     }
 
     fn next_input(&mut self) -> Option<Input> {
@@ -469,7 +471,7 @@ impl World {
     }
 
     /// What the writes were since the last time this was asked.
-    pub fn take_writes(&mut self) -> Vec<String> {
+    pub fn take_writes(&mut self) -> Vec<Text> {
         std::mem::take(&mut self.writes)
     }
 

@@ -3,6 +3,7 @@
 //! A pod of this dialect is one container that is never restarted: when it ends the pod is Failed (or Succeeded), and its
 //! set makes another. A start that fails is tried again three times. All objects are in the namespace `default`.
 
+use crate::api::by_name::ByName;
 use crate::api::kinds::Kind;
 use crate::api::meta::{Labels, Time};
 use crate::api::namespace::DEFAULT;
@@ -11,6 +12,7 @@ use crate::api::object::{Object, Resource};
 use crate::api::pod::{Container, EnvVar, Pod, PodSpec, RestartPolicy, START_RETRIES};
 use crate::api::replicaset::ReplicaSet;
 use crate::api::status::Reason;
+use crate::api::text::Text;
 use crate::program::{Answer, Part, Verb};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -33,15 +35,15 @@ pub struct FlatSpec {
     pub image: String,
     /// The node it is bound to; empty before.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub node_name: Option<String>,
+    pub node_name: Option<Text>,
     /// The program and its arguments; the image's if empty.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "or_default")]
-    pub command: Vec<String>,
+    pub command: Vec<Text>,
     /// Environment variables.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "or_default")]
-    pub env: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "ByName::is_empty", deserialize_with = "or_default")]
+    pub env: ByName<Text>,
     /// What it can be selected by.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "or_default")]
+    #[serde(skip_serializing_if = "ByName::is_empty", deserialize_with = "or_default")]
     pub labels: Labels,
     /// Fields that this dialect does not have.
     #[serde(flatten, skip_serializing)]
@@ -249,7 +251,7 @@ impl Put {
 
 fn pod(flat: &FlatPod) -> Pod {
     let mut pod = Pod::default();
-    pod.metadata.name = flat.spec.name.clone();
+    pod.metadata.name = flat.spec.name.as_str().into();
     pod.metadata.namespace = DEFAULT.into();
     pod.metadata.labels = flat.spec.labels.clone();
     pod.metadata.annotations = annotations();
@@ -258,7 +260,7 @@ fn pod(flat: &FlatPod) -> Pod {
 }
 
 fn annotations() -> Labels {
-    [(START_RETRIES.to_owned(), RETRIES.to_owned())].into()
+    [(START_RETRIES, RETRIES.into())].into()
 }
 
 fn spec(flat: &FlatSpec, container: &str) -> PodSpec {
@@ -267,7 +269,7 @@ fn spec(flat: &FlatSpec, container: &str) -> PodSpec {
     PodSpec {
         containers: vec![Container {
             name: container.into(),
-            image: flat.image.clone(),
+            image: flat.image.as_str().into(),
             command: flat.command.clone(),
             env: env.collect(),
             ..Default::default()
@@ -284,7 +286,7 @@ const GRACE_SECONDS: i64 = 10;
 
 fn replica_set(flat: &FlatReplicaSet) -> ReplicaSet {
     let mut set = ReplicaSet::default();
-    set.metadata.name = flat.name.clone();
+    set.metadata.name = flat.name.as_str().into();
     set.metadata.namespace = DEFAULT.into();
     set.spec.replicas = Some(flat.desired_count);
     set.spec.selector.match_labels = flat.selector.clone();
@@ -298,7 +300,7 @@ fn replica_set(flat: &FlatReplicaSet) -> ReplicaSet {
 
 fn node(flat: &FlatNode) -> Node {
     let mut node = Node::default();
-    node.metadata.name = flat.name.clone();
+    node.metadata.name = flat.name.as_str().into();
     let ready = if flat.status == "Ready" { "True" } else { "False" };
     node.status.conditions.push(NodeCondition {
         kind: "Ready".into(),
@@ -315,7 +317,7 @@ fn flat_spec(name: &str, labels: &Labels, spec: &PodSpec, in_template: bool) -> 
     command.extend(container.args);
     FlatSpec {
         name: name.into(),
-        image: container.image,
+        image: container.image.to_string(),
         node_name: (!in_template).then(|| spec.node_name.clone()),
         command,
         env: container.env.into_iter().map(|variable| (variable.name, variable.value)).collect(),
@@ -336,7 +338,7 @@ fn flat_pod(pod: &Pod) -> FlatPod {
     FlatPod {
         spec: flat_spec(&pod.metadata.name, &pod.metadata.labels, &pod.spec, false),
         status: if pod.metadata.is_deleting() { "Terminating".into() } else { pod.status.phase.to_string() },
-        container_id: status.map(|status| status.container_id.clone()).unwrap_or_default(),
+        container_id: status.map(|status| status.container_id.clone()).unwrap_or_default().to_string(),
         message: message.into_iter().find(|message| !message.is_empty()).unwrap_or_default().into(),
         retry_count: pod.status.retry_count.unwrap_or(0),
         next_retry_at: shown(pod.status.next_retry_at),
@@ -350,7 +352,7 @@ fn flat_replica_set(set: &ReplicaSet) -> FlatReplicaSet {
     let mut labels = set.spec.template.metadata.labels.clone();
     labels.retain(|key, value| selector.get(key) != Some(value));
     FlatReplicaSet {
-        name: set.metadata.name.clone(),
+        name: set.metadata.name.to_string(),
         desired_count: set.spec.replicas.unwrap_or(1),
         current_count: set.status.replicas,
         selector: selector.clone(),
@@ -362,7 +364,7 @@ fn flat_replica_set(set: &ReplicaSet) -> FlatReplicaSet {
 fn flat_node(node: &Node) -> FlatNode {
     let ready = node.ready();
     FlatNode {
-        name: node.metadata.name.clone(),
+        name: node.metadata.name.to_string(),
         status: if node.is_ready() { "Ready" } else { "NotReady" }.into(),
         time: shown(ready.and_then(|ready| ready.last_heartbeat_time.or(ready.last_transition_time))),
         unknown: BTreeMap::new(),

@@ -2,6 +2,7 @@
 //!
 //! Source: Kubernetes documentation, "Nodes", heartbeats.
 
+use crate::api::by_name::ByName;
 use crate::api::kinds::Kind;
 use crate::api::lease::{Lease, LeaseSpec};
 use crate::api::meta::{MicroTime, Time};
@@ -9,11 +10,11 @@ use crate::api::namespace::NODE_LEASES;
 use crate::api::node::{ContainerImage, Node, NodeAddress, NodeCondition, NodeInfo, NodeStatus};
 use crate::api::object::{Key, Object, Resource};
 use crate::api::quantity::{Amounts, Quantity};
+use crate::api::text::Text;
 use crate::client::{Calls, Informer, informer};
 use crate::program::{Answer, Effects, Input, Level, Part, Query, Verb};
 use crate::time::{Duration, Instant, Now, Wall};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// How often a node says that it lives. Source: MiniKu's heartbeat; Kubernetes renews every 10 s.
 pub const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -37,7 +38,7 @@ pub struct Facts {
     /// Kernel, operating system, runtime.
     pub info: NodeInfo,
     /// Labels it is registered with.
-    pub labels: BTreeMap<String, String>,
+    pub labels: ByName<Text>,
     /// Images that it has.
     #[serde(default)]
     pub images: Vec<ContainerImage>,
@@ -46,7 +47,7 @@ pub struct Facts {
 /// Registers a node and keeps it alive in the eyes of the cluster.
 #[derive(Debug)]
 pub struct NodeAgent {
-    name: String,
+    name: Text,
     facts: Facts,
     view: Informer,
     calls: Calls<Asked>,
@@ -194,15 +195,15 @@ impl NodeAgent {
     /// What pods select nodes by everywhere.
     ///
     /// Source: Kubernetes documentation, "Well-Known Labels, Annotations and Taints".
-    fn well_known_labels(&self) -> BTreeMap<String, String> {
+    fn well_known_labels(&self) -> ByName<Text> {
         let info = &self.facts.info;
-        let all = [
+        let all: [(&str, &Text); 3] = [
             ("kubernetes.io/hostname", &self.name),
             ("kubernetes.io/os", &info.operating_system),
             ("kubernetes.io/arch", &info.architecture),
         ];
         let known = all.into_iter().filter(|(_, value)| !value.is_empty());
-        known.map(|(label, value)| (label.to_owned(), value.clone())).collect()
+        known.map(|(label, value)| (label, value.clone())).collect()
     }
 
     fn wanted(&self, now: Now, stored: Option<&Node>) -> Node {
@@ -222,7 +223,7 @@ impl NodeAgent {
         let status: &mut NodeStatus = &mut node.status;
         // What somebody else says that the node has, such as `example.com/gpu`, stays.
         let others = status.capacity.iter().filter(|(name, _)| name.contains('/'));
-        for (name, amount) in others.map(|(name, amount)| (name.into(), amount.clone())).collect::<Vec<_>>() {
+        for (name, amount) in others.map(|(name, amount)| (name, amount.clone())).collect::<Vec<_>>() {
             amounts.insert(name, amount);
         }
         status.capacity.clone_from(&amounts);
@@ -230,7 +231,11 @@ impl NodeAgent {
         status.addresses = facts
             .addresses
             .iter()
-            .map(|(kind, address)| NodeAddress { kind: kind.clone(), address: address.clone(), ..Default::default() })
+            .map(|(kind, address)| NodeAddress {
+                kind: kind.as_str().into(),
+                address: address.as_str().into(),
+                ..Default::default()
+            })
             .collect();
         status.daemon_endpoints.kubelet_endpoint = facts
             .kubelet_port

@@ -4,6 +4,7 @@ use crate::api::kinds::Kind;
 use crate::api::object::{Key, Object, Resource};
 use crate::api::pod::{Pod, PodPhase, PodStatus, RestartPolicy, StateTerminated};
 use crate::api::status::Reason;
+use crate::api::text::Text;
 use crate::client::events::{EventRecorder, Tone};
 use crate::client::{Calls, Change, Deadlines, Informer, RETRY, Tries, informer};
 use crate::decision::{Because, Decision};
@@ -50,9 +51,9 @@ pub struct Kubelet {
     pods: Informer,
     calls: Calls<Asked>,
     recorder: EventRecorder,
-    workers: BTreeMap<String, Worker>,
+    workers: BTreeMap<Text, Worker>,
     /// When to look at which pod. What the API server refuses keeps none from being looked at.
-    queue: Deadlines<String>,
+    queue: Deadlines<Text>,
     /// What runs is known: the runtime has answered the first [`Command::List`].
     found: bool,
     ask_again_at: Option<Instant>,
@@ -61,8 +62,8 @@ pub struct Kubelet {
 /// What an open call is for; each names the pod's uid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Asked {
-    Status(String),
-    Delete(String),
+    Status(Text),
+    Delete(Text),
 }
 
 /// What the kubelet knows of one pod.
@@ -74,7 +75,7 @@ struct Worker {
     /// Its phase by our own account; never behind the stored one.
     phase: PodPhase,
     /// Boxed: most pods have one container, and a map makes room for eleven.
-    containers: BTreeMap<String, Box<Track>>,
+    containers: BTreeMap<Text, Box<Track>>,
     /// Something of it exists on the node, or may.
     on_node: bool,
     /// Its init process is gone; what is left must be removed before anything can start.
@@ -243,7 +244,7 @@ impl Kubelet {
                     worker.phase = pod.status.phase;
                 }
                 worker.see(&object, true);
-                self.queue.set(uid, now.mono);
+                self.queue.set(uid.clone(), now.mono);
             }
             Change::Deleted(object) => {
                 let uid = object.meta().uid.clone();
@@ -254,7 +255,7 @@ impl Kubelet {
                     // Removed while something runs: by force.
                     worker.last_grace = GRACE_MIN;
                     worker.object = None;
-                    self.queue.set(uid, now.mono);
+                    self.queue.set(uid.clone(), now.mono);
                 }
             }
             Change::Synced => {
@@ -300,7 +301,7 @@ impl Kubelet {
             Report::Container { container, attempt, state, .. } => {
                 worker.on_node |= state != ContainerState::Absent;
                 let missing = state == ContainerState::Absent;
-                let track = worker.containers.entry(container.clone()).or_default();
+                let track = worker.containers.entry(container.as_str().into()).or_default();
                 let before = track.seen();
                 if !track.take_in(now, attempt, state) {
                     return;
@@ -349,7 +350,7 @@ impl Kubelet {
             (true, None) => {}
         }
         for one in &found.containers {
-            let track = worker.containers.entry(one.name.clone()).or_default();
+            let track = worker.containers.entry(one.name.as_str().into()).or_default();
             let attempt = if planted!(RestartsForgotten) { 0 } else { one.attempt };
             track.take_in(now, attempt, one.state.clone());
         }
@@ -430,7 +431,7 @@ impl Kubelet {
         }
         self.clean_up(now, uid, wish, &mut wake, out);
         if let Some(at) = wake.next() {
-            self.queue.set_if_earlier(uid.to_owned(), at);
+            self.queue.set_if_earlier(uid.into(), at);
         }
     }
 
@@ -483,7 +484,7 @@ impl Kubelet {
         match &worker.object {
             None => {
                 self.workers.remove(uid);
-                self.queue.remove(&uid.to_owned());
+                self.queue.remove(&uid.into());
             }
             Some(_) if worker.asked || worker.let_go => {}
             // How it ended is told before it goes, unless nobody wants to hear it.
@@ -704,7 +705,7 @@ impl Worker {
             if let Some(turn) = self.sandbox.waits_until(now.mono) {
                 return wake.set_if_earlier((), turn);
             }
-            let (names, why): (Vec<String>, Vec<Because>) = start.into_iter().unzip();
+            let (names, why): (Vec<Text>, Vec<Because>) = start.into_iter().unzip();
             let told = why.into_iter().map(|because| Decision::about(key_of(&self.pod), because));
             told.for_each(|one| out.decided(Level::Debug, one));
             self.start(now, pod, &names, recorder, out);
@@ -712,13 +713,13 @@ impl Worker {
         }
     }
 
-    fn start(&mut self, now: Now, pod: &Pod, names: &[String], recorder: &mut EventRecorder, out: &mut Effects) {
-        let attempts: BTreeMap<String, u32> =
+    fn start(&mut self, now: Now, pod: &Pod, names: &[Text], recorder: &mut EventRecorder, out: &mut Effects) {
+        let attempts: BTreeMap<Text, u32> =
             self.containers.iter().map(|(name, track)| (name.clone(), track.attempt)).collect();
         let attempt = |name: &str| attempts.get(name).copied().unwrap_or(0);
         let alive = self.containers.values().any(|track| track.seen() == Seen::Alive);
         let mut whole = spec::pod_spec(pod, attempt);
-        whole.containers.retain(|container| names.contains(&container.name));
+        whole.containers.retain(|container| names.iter().any(|name| *name == container.name));
         for name in names {
             let track = self.containers.entry(name.clone()).or_default();
             track.starting_until = Some(now.mono + REPORT_TIMEOUT);
@@ -806,14 +807,14 @@ fn key_of(pod: &PodRef) -> Key {
 }
 
 /// How it stands with a container, for people; nothing if it has not begun.
-fn told_of(track: &Track) -> Option<String> {
+fn told_of(track: &Track) -> Option<Text> {
     match &track.state {
         ContainerState::Absent => None,
-        ContainerState::Running { pid, .. } => Some(format!("it runs as process {pid}")),
+        ContainerState::Running { pid, .. } => Some(format!("it runs as process {pid}").into()),
         ContainerState::Exited { oom: true, .. } => Some("it was killed for lack of memory".into()),
-        ContainerState::Exited { signal: Some(signal), .. } => Some(format!("it ended by signal {signal}")),
-        ContainerState::Exited { code, .. } => Some(format!("it ended with code {code}")),
-        ContainerState::NotStarted { reason, message, .. } => Some(format!("{reason:?}: {message}")),
+        ContainerState::Exited { signal: Some(signal), .. } => Some(format!("it ended by signal {signal}").into()),
+        ContainerState::Exited { code, .. } => Some(format!("it ended with code {code}").into()),
+        ContainerState::NotStarted { reason, message, .. } => Some(format!("{reason:?}: {message}").into()),
         ContainerState::Unknown => Some("how it ended is not known".into()),
     }
 }

@@ -8,6 +8,7 @@
 //! Commands are idempotent. A runtime that has already done what a command asks reports the state it
 //! finds; a runtime that knows nothing of the pod reports [`ContainerState::Absent`].
 
+use crate::api::text::Text;
 use crate::time::{Duration, Wall};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -51,11 +52,11 @@ pub enum Report {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PodRef {
     /// `metadata.uid`.
-    pub uid: String,
+    pub uid: Text,
     /// `metadata.namespace`.
-    pub namespace: String,
+    pub namespace: Text,
     /// `metadata.name`.
-    pub name: String,
+    pub name: Text,
 }
 
 /// All that a runtime needs to make a pod. Written to disk, so that a restarted node finds it again.

@@ -1,6 +1,7 @@
 //! From a pod to what the runtime is told: the second of the two conversions on a pod's road.
 
 use crate::api::pod::{Container, EnvVar, Pod, PodSpec};
+use crate::api::text::Text;
 use crate::kubelet::runtime;
 use std::collections::BTreeMap;
 
@@ -24,14 +25,14 @@ pub fn pod_ref(pod: &Pod) -> runtime::PodRef {
 /// One container, at this attempt.
 pub fn container_spec(container: &Container, attempt: u32) -> runtime::ContainerSpec {
     let env = environment(&container.env);
-    let expanded = |texts: &[String]| texts.iter().map(|text| expand(text, &env)).collect();
+    let expanded = |texts: &[Text]| texts.iter().map(|text| expand(text, &env)).collect();
     runtime::ContainerSpec {
-        name: container.name.clone(),
+        name: container.name.to_string(),
         attempt,
-        image: container.image.clone(),
+        image: container.image.to_string(),
         command: expanded(&container.command),
         args: expanded(&container.args),
-        working_dir: Some(container.working_dir.clone()).filter(|dir| !dir.is_empty()),
+        working_dir: Some(container.working_dir.to_string()).filter(|dir| !dir.is_empty()),
         limits: limits(container),
         stdio: runtime::Stdio { stdin: container.stdin, stdin_once: container.stdin_once, tty: container.tty },
         env,
@@ -73,7 +74,7 @@ fn environment(variables: &[EnvVar]) -> BTreeMap<String, String> {
     let mut env = BTreeMap::new();
     for variable in variables {
         let value = expand(&variable.value, &env);
-        env.insert(variable.name.clone(), value);
+        env.insert(variable.name.to_string(), value);
     }
     env
 }

@@ -5,6 +5,7 @@ use crate::api::pod::{
     Container, ContainerState, ContainerStatus, Pod, PodCondition, PodPhase, PodStatus, StateRunning, StateTerminated,
     StateWaiting,
 };
+use crate::api::text::Text;
 use crate::kubelet::container_action::Report;
 use crate::kubelet::restart::waiting_reason;
 use crate::kubelet::runtime;
@@ -77,8 +78,8 @@ pub fn pod_status(
         phase,
         conditions: ours.chain(others).collect(),
         // Somebody else's words, if it had them before: an eviction's reason outlives the containers.
-        reason: if finished && !before.reason.is_empty() { before.reason.clone() } else { reason },
-        message: if finished && !before.message.is_empty() { before.message.clone() } else { message },
+        reason: if finished && !before.reason.is_empty() { before.reason.clone() } else { reason.into() },
+        message: if finished && !before.message.is_empty() { before.message.clone() } else { message.into() },
         host_ip: host_ip.into(),
         pod_ip: before.pod_ip.clone(),
         nominated_node_name: before.nominated_node_name.clone(),
@@ -112,7 +113,7 @@ fn condition(now: Now, before: &PodStatus, kind: &str, holds: bool, why_not: &st
         kind: kind.into(),
         status: status.into(),
         last_transition_time: since.or(Some(Time::of(now.wall))),
-        reason: if holds { String::new() } else { why_not.into() },
+        reason: if holds { Text::default() } else { why_not.into() },
         ..Default::default()
     }
 }
@@ -141,14 +142,14 @@ fn container_status(one: &Seen<'_>) -> ContainerStatus {
     let (id, image_id) = match one.state {
         runtime::ContainerState::Running { id, image_id, .. }
         | runtime::ContainerState::Exited { id, image_id, .. } => (id.clone(), image_id.clone()),
-        _ => (one.last.map(|last| last.container_id.clone()).unwrap_or_default(), String::new()),
+        _ => (one.last.map(|last| last.container_id.to_string()).unwrap_or_default(), String::new()),
     };
     let ended = terminated(one.state);
     let (state, last) = match (one.state, ended) {
         (_, Some(ended)) if one.backing_off => {
             let waiting = StateWaiting {
                 reason: "CrashLoopBackOff".into(),
-                message: format!("back-off restarting failed container {}", one.spec.name),
+                message: format!("back-off restarting failed container {}", one.spec.name).into(),
                 ..Default::default()
             };
             (ContainerState { waiting: Some(waiting), ..Default::default() }, Some(ended))
@@ -160,7 +161,7 @@ fn container_status(one: &Seen<'_>) -> ContainerStatus {
         }
         (runtime::ContainerState::NotStarted { reason, message, .. }, None) => {
             let reason = waiting_reason(*reason, one.failed_starts).into();
-            let waiting = StateWaiting { reason, message: message.clone(), ..Default::default() };
+            let waiting = StateWaiting { reason, message: message.as_str().into(), ..Default::default() };
             (ContainerState { waiting: Some(waiting), ..Default::default() }, one.last.cloned())
         }
         (_, None) => {
@@ -175,8 +176,8 @@ fn container_status(one: &Seen<'_>) -> ContainerStatus {
         ready: running || planted!(ReadyTooEarly),
         restart_count: i32::try_from(one.attempt).unwrap_or(i32::MAX),
         image: one.spec.image.clone(),
-        image_id,
-        container_id: id,
+        image_id: image_id.into(),
+        container_id: id.into(),
         started: Some(running),
         state,
         ..Default::default()
@@ -199,7 +200,7 @@ pub fn terminated(state: &runtime::ContainerState) -> Option<StateTerminated> {
             .into(),
             started_at: Some(Time::of(*started)),
             finished_at: Some(Time::of(*finished)),
-            container_id: id.clone(),
+            container_id: id.as_str().into(),
             ..Default::default()
         }),
         runtime::ContainerState::Unknown => Some(StateTerminated {

@@ -7,6 +7,7 @@
 use crate::api::kinds::Kind;
 use crate::api::object::{Key, Object};
 use crate::api::pod::{Pod, PodPhase};
+use crate::api::text::Text;
 use crate::apiserver::{self, ApiServer};
 use crate::kubelet::node::Facts;
 use crate::kubelet::runtime::{
@@ -26,7 +27,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// `exit CODE SECONDS`. The image `none` is never found, `flaky-2` only at the third try.
 #[derive(Default)]
 pub struct Runtime {
-    pods: BTreeMap<String, Sandbox>,
+    pods: BTreeMap<Text, Sandbox>,
     /// How often each container could not be started.
     failed: BTreeMap<(String, String), u32>,
     /// How long each start takes.
@@ -38,9 +39,9 @@ pub struct Runtime {
     later: BTreeMap<(Instant, u64), Deed>,
     deeds: u64,
     /// All that was started, with the seconds since the beginning: `3 a/c.0`.
-    pub started: Vec<String>,
+    pub started: Vec<Text>,
     /// Processes that were ended by SIGKILL, as in `started`.
-    pub killed: Vec<String>,
+    pub killed: Vec<Text>,
 }
 
 struct Sandbox {
@@ -56,8 +57,8 @@ struct Container {
 }
 
 enum Deed {
-    Start(String, ContainerSpec),
-    End(String, String, u32, i32),
+    Start(Text, ContainerSpec),
+    End(Text, String, u32, i32),
 }
 
 impl Runtime {
@@ -127,7 +128,7 @@ impl Runtime {
         self.pods[uid].containers[0].state.clone()
     }
 
-    fn uids(&self) -> BTreeSet<String> {
+    fn uids(&self) -> BTreeSet<Text> {
         self.pods.keys().cloned().collect()
     }
 
@@ -211,7 +212,7 @@ impl Runtime {
         }
         let what = one.spec.command.first().map(String::as_str);
         if code == 137 {
-            self.killed.push(format!("{}/{name}.{attempt}", pod.name));
+            self.killed.push(format!("{}/{name}.{attempt}", pod.name).into());
         } else if what == Some("deaf") {
             return Vec::new();
         }
@@ -228,7 +229,7 @@ impl Runtime {
                     return Vec::new();
                 };
                 one.starting = false;
-                let failures = self.failed.entry((uid.clone(), spec.name.clone())).or_default();
+                let failures = self.failed.entry((uid.to_string(), spec.name.clone())).or_default();
                 let fails = match spec.image.strip_prefix("flaky-") {
                     Some(times) => *failures < times.parse().unwrap(),
                     None => spec.image == "none",
@@ -253,7 +254,7 @@ impl Runtime {
                     started: now.wall,
                 };
                 let told = vec![told(one.state.clone())];
-                self.started.push(format!("{seconds} {}/{}.{}", pod.name, spec.name, spec.attempt));
+                self.started.push(format!("{seconds} {}/{}.{}", pod.name, spec.name, spec.attempt).into());
                 if let [what, code, after] = &spec.command[..]
                     && what == "exit"
                 {
@@ -373,7 +374,7 @@ pub struct World {
     own: BTreeMap<RequestId, Answer>,
     wake_at: Option<Instant>,
     server_wake_at: Option<Instant>,
-    told: BTreeMap<String, (PodPhase, BTreeMap<String, i32>)>,
+    told: BTreeMap<Text, (PodPhase, BTreeMap<Text, i32>)>,
     lives: u64,
 }
 
@@ -449,7 +450,7 @@ impl World {
 
     /// The machine loses power, and comes back.
     pub fn reboot(&mut self) {
-        let names: Vec<String> = self.runtime.pods.values().map(|pod| pod.pod.name.clone()).collect();
+        let names: Vec<Text> = self.runtime.pods.values().map(|pod| pod.pod.name.clone()).collect();
         for name in names {
             self.runtime.lose(self.now, &name, false);
         }
@@ -491,7 +492,9 @@ impl World {
             let state = match (&one.state.running, &one.state.terminated, &one.state.waiting) {
                 (Some(_), _, _) => "running".to_owned(),
                 (_, Some(ended), _) => format!("ended({})", ended.exit_code),
-                (_, _, waiting) => waiting.as_ref().map_or("waiting".into(), |waiting| waiting.reason.clone()),
+                (_, _, waiting) => {
+                    waiting.as_ref().map_or("waiting".into(), |waiting| waiting.reason.clone()).to_string()
+                }
             };
             words.push(format!("{}={state}.{}", one.name, one.restart_count));
         }
@@ -545,7 +548,7 @@ impl World {
             "spec": {"nodeName": "n1", "restartPolicy": policy, "containers": containers}});
         crate::patch::merge::merge(&mut pod, &merge);
         let object = Object::from_value(Kind::Pod, pod).expect("a pod");
-        self.ask(Verb::Create { object }).expect("creation returns the object").meta().uid.clone()
+        self.ask(Verb::Create { object }).expect("creation returns the object").meta().uid.to_string()
     }
 
     /// A pod of one container, `c`.
@@ -588,7 +591,7 @@ impl World {
                 Report::Container { pod, .. }
                 | Report::SandboxGone { pod }
                 | Report::Removed { pod }
-                | Report::RemoveFailed { pod, .. } => Source::Pod(pod.uid.clone()),
+                | Report::RemoveFailed { pod, .. } => Source::Pod(pod.uid.to_string()),
             };
             self.inbox.entry(source).or_default().push_back(Input::Runtime(report));
         }
@@ -641,7 +644,7 @@ impl World {
         let mut told = std::mem::take(&mut self.told);
         for pod in self.pods() {
             let restarts = pod.status.container_statuses.iter().map(|one| (one.name.clone(), one.restart_count));
-            let restarts: BTreeMap<String, i32> = restarts.collect();
+            let restarts: BTreeMap<Text, i32> = restarts.collect();
             if let Some((phase, before)) = told.get(&pod.metadata.uid) {
                 let name = &pod.metadata.name;
                 assert!(!phase.is_final() || pod.status.phase == *phase, "{name}: {phase} -> {}", pod.status.phase);
@@ -830,7 +833,7 @@ impl World {
 
     /// Nothing runs or is left but what the API server's pods account for, and each of them says what is true.
     pub fn check_truth(&self) {
-        let uids: BTreeSet<String> = self.pods().iter().map(|pod| pod.metadata.uid.clone()).collect();
+        let uids: BTreeSet<Text> = self.pods().iter().map(|pod| pod.metadata.uid.clone()).collect();
         assert!(self.runtime.uids().is_subset(&uids), "remains of {}, pods {}", self.runtime.remains(), self.all());
         for pod in self.pods() {
             let told = pod.status.container_statuses.iter().filter(|one| one.state.running.is_some());
@@ -850,7 +853,7 @@ fn options() -> Options {
         cpu_milli: 2000,
         memory_bytes: 1 << 30,
         pods: 110,
-        labels: [("zone".to_owned(), "a".to_owned())].into(),
+        labels: [("zone", "a".into())].into(),
         ..Facts::default()
     };
     Options { node: "n1".into(), facts, seed: 1, ..Options::default() }

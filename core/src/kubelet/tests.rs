@@ -191,7 +191,7 @@ fn a_doubled_report_of_a_failure_is_one_failure() {
         message: "no image \"none\"".into(),
         at: world.now.wall,
     };
-    let pod = PodRef { uid, namespace: "default".into(), name: "a".into() };
+    let pod = PodRef { uid: uid.into(), namespace: "default".into(), name: "a".into() };
     for _ in 0..2 {
         world.hear(vec![Report::Container {
             pod: pod.clone(),
@@ -604,7 +604,7 @@ fn how_it_ended_may_turn_up_late() {
     let mut world = World::running(0);
     let uid = world.one("a", "OnFailure", "run");
     world.run(2);
-    let pod = PodRef { uid, namespace: "default".into(), name: "a".into() };
+    let pod = PodRef { uid: uid.into(), namespace: "default".into(), name: "a".into() };
     world.runtime.kill_in_silence("a");
     let state = world.runtime.ended_well(&pod.uid);
     world.hear(vec![
@@ -628,7 +628,7 @@ fn an_unasked_start_is_stopped() {
     assert_eq!(world.runtime.remains(), "");
     // A command of a former life of the kubelet is carried out late.
     world.runtime.resurrect(&uid, "a");
-    let pod = PodRef { uid: uid.clone(), namespace: "default".into(), name: "a".into() };
+    let pod = PodRef { uid: uid.as_str().into(), namespace: "default".into(), name: "a".into() };
     let state = world.runtime.state(&uid);
     world.hear(vec![Report::Container { pod, container: "c".into(), attempt: 0, state }]);
     world.run(15);
@@ -646,7 +646,7 @@ fn a_late_word_of_what_is_removed_is_not_fought_for_ever() {
     assert_eq!(world.runtime.remains(), "");
     world.take_commands();
     // A runtime that is to end what is not there says so.
-    let pod = PodRef { uid, namespace: "default".into(), name: "a".into() };
+    let pod = PodRef { uid: uid.into(), namespace: "default".into(), name: "a".into() };
     world.hear(vec![Report::Container { pod, container: "c".into(), attempt: 0, state }]);
     world.run(90);
     assert_eq!(world.take_commands(), "6 terminate a/c.0, 6 remove a");

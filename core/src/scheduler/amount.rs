@@ -1,8 +1,8 @@
 //! What pods request, and what a node's pods request together.
 
-use crate::api::name::Name;
 use crate::api::pod::{Pod, PodSpec, ResourceRequirements};
 use crate::api::quantity::Quantity;
+use crate::api::text::Text;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,7 +28,7 @@ pub struct Amount {
     /// As `memory`, but a container that requests none counts as [`RANKED_MEMORY`]. For ranking only.
     pub ranked_memory: u64,
     /// Any other resource, such as `example.com/gpu`. Never 0.
-    pub more: BTreeMap<Name, u64>,
+    pub more: BTreeMap<Text, u64>,
 }
 
 /// What a container without a request for processors weighs when nodes are ranked.
@@ -58,7 +58,7 @@ impl Amount {
         }
         let all = || spec.containers.iter().map(|one| &one.resources).chain(inits.iter().map(|(one, _)| one));
         let named = all().flat_map(|one| one.requests.iter().chain(one.limits.iter()));
-        let names: BTreeSet<&str> = named.chain(spec.overhead.iter()).map(|(name, _)| name).collect();
+        let names: BTreeSet<&Text> = named.chain(spec.overhead.iter()).map(|(name, _)| name).collect();
         let mut amount = Amount::default();
         for name in names {
             let sum = |unit: fn(&Quantity) -> u64| {
@@ -225,7 +225,7 @@ mod tests {
             let spec = json!({"containers": containers, "initContainers": inits, "overhead": overhead});
             let pod = Pod { spec: Arc::new(serde_json::from_value(spec).unwrap()), ..Pod::default() };
             assert_eq!(
-                Amount::of(&pod).more.get(&Name::from("example.com/gpu")).copied().unwrap_or(0),
+                Amount::of(&pod).more.get(&Text::from("example.com/gpu")).copied().unwrap_or(0),
                 want,
                 "{mains:?} {inits}"
             );

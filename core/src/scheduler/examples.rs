@@ -13,17 +13,17 @@ pub struct PodExample(pub Pod);
 pub fn node(name: &str) -> NodeExample {
     let mut node = Node::default();
     node.metadata.name = name.into();
-    node.metadata.uid = format!("uid-{name}");
+    node.metadata.uid = format!("uid-{name}").into();
     NodeExample(node).ready("True").offers("cpu", "4").offers("memory", "8Gi").offers("pods", "110")
 }
 
 impl NodeExample {
     pub fn offers(mut self, resource: &str, amount: &str) -> Self {
-        self.0.status.allocatable.insert(resource.into(), amount.parse().unwrap());
+        self.0.status.allocatable.insert(resource, amount.parse().unwrap());
         self
     }
     pub fn label(mut self, name: &str, value: &str) -> Self {
-        self.0.metadata.labels.insert(name.into(), value.into());
+        self.0.metadata.labels.insert(name, value.into());
         self
     }
     pub fn ready(mut self, status: &str) -> Self {
@@ -54,7 +54,7 @@ pub fn pod(name: &str) -> PodExample {
     let mut pod = Pod::default();
     pod.metadata.name = name.into();
     pod.metadata.namespace = "default".into();
-    pod.metadata.uid = format!("uid-{name}");
+    pod.metadata.uid = format!("uid-{name}").into();
     pod.metadata.creation_timestamp = Some(Default::default());
     Arc::make_mut(&mut pod.spec).containers =
         vec![Container { name: "c".into(), image: "i".into(), ..Default::default() }];
@@ -64,15 +64,15 @@ pub fn pod(name: &str) -> PodExample {
 impl PodExample {
     pub fn requests(mut self, resource: &str, amount: &str) -> Self {
         let requests = &mut Arc::make_mut(&mut self.0.spec).containers[0].resources.requests;
-        requests.insert(resource.into(), amount.parse().unwrap());
+        requests.insert(resource, amount.parse().unwrap());
         self
     }
     pub fn selects(mut self, name: &str, value: &str) -> Self {
-        Arc::make_mut(&mut self.0.spec).node_selector.insert(name.into(), value.into());
+        Arc::make_mut(&mut self.0.spec).node_selector.insert(name, value.into());
         self
     }
     pub fn label(mut self, name: &str, value: &str) -> Self {
-        self.0.metadata.labels.insert(name.into(), value.into());
+        self.0.metadata.labels.insert(name, value.into());
         self
     }
     /// With these fields in its spec.

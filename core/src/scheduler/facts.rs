@@ -2,9 +2,9 @@
 
 use super::amount::Amount;
 use super::neighbours::{GroupId, KeyId, OwnedId, TallyId};
-use crate::api::name::Name;
 use crate::api::node_affinity::NodeSelector;
 use crate::api::pod::{Pod, PodSpec, PreemptionPolicy};
+use crate::api::text::Text;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub struct PodFacts {
     /// A number of its own, never used twice.
     pub class: u64,
     /// Its namespace.
-    pub namespace: Name,
+    pub namespace: Text,
     /// The spec of one of them, for what is read in full: selectors, tolerations, affinity.
     pub spec: Arc<PodSpec>,
     /// What it requests.
@@ -27,7 +27,7 @@ pub struct PodFacts {
     /// The ports of its node that it takes.
     pub ports: Vec<HostPort>,
     /// The images that it runs, one for each container, by their [full names](full_name).
-    pub images: Vec<Name>,
+    pub images: Vec<Text>,
     /// From which nodes its volumes can be reached: all of these must hold.
     pub volumes: Vec<Arc<NodeSelector>>,
     /// Its namespace and labels, as others count it.
@@ -82,9 +82,9 @@ pub struct HostPort {
     /// The number.
     pub port: u16,
     /// `TCP`, `UDP` or `SCTP`.
-    pub protocol: Name,
+    pub protocol: Text,
     /// On this address; on all if empty.
-    pub ip: Name,
+    pub ip: Text,
 }
 
 impl HostPort {
@@ -116,7 +116,7 @@ impl HostPort {
 /// An image's name with its tag: `busybox:latest` for `busybox`. A digest is one.
 ///
 /// Source: Kubernetes, `plugins/imagelocality`, `normalizedImageName`.
-pub fn full_name(image: &str) -> Name {
+pub fn full_name(image: &str) -> Text {
     // A colon before the last slash belongs to a port.
     match image.rsplit('/').next().is_some_and(|last| last.contains(':')) {
         true => image.into(),
@@ -125,7 +125,7 @@ pub fn full_name(image: &str) -> Name {
 }
 
 /// The images that a pod runs.
-pub fn images(spec: &PodSpec) -> Vec<Name> {
+pub fn images(spec: &PodSpec) -> Vec<Text> {
     let first = spec.rest.get("initContainers").and_then(Value::as_array).into_iter().flatten();
     let first = first.filter_map(|container| container.get("image")?.as_str());
     first.chain(spec.containers.iter().map(|container| container.image.as_str())).map(full_name).collect()

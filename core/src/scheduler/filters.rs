@@ -7,8 +7,8 @@ use super::facts::{HostPort, PodFacts};
 use super::nodes::{NodeFacts, NodeIndex, Nodes};
 use super::standing::{self, Standing};
 use super::wake_ups::{Obstacle, Obstacles};
-use crate::api::name::Name;
 use crate::api::taint::{self, KEEP_AWAY, Taint, untolerated};
+use crate::api::text::Text;
 use crate::pages::Page;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -142,7 +142,7 @@ pub enum Refusal {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shortage {
     /// Of what; `pods` among them. Processors are counted in thousandths.
-    pub resource: Name,
+    pub resource: Text,
     /// What the pod asks for; more than `free`.
     pub requested: u64,
     /// What the node has left.
@@ -195,7 +195,7 @@ fn resources(pod: &PodFacts, node: &NodeFacts) -> Option<Refusal> {
     look("memory", wanted.memory, free_memory, node.allocatable_memory);
     look("ephemeral-storage", wanted.ephemeral, free_ephemeral, node.allocatable_ephemeral);
     for (name, requested) in &wanted.more {
-        let of = |amounts: &BTreeMap<Name, u64>| amounts.get(name).copied().unwrap_or(0);
+        let of = |amounts: &BTreeMap<Text, u64>| amounts.get(name).copied().unwrap_or(0);
         let more = expected().map(|one| of(&one.more)).fold(0, u64::saturating_add);
         let offered = of(&node.allocatable_more);
         look(name, *requested, free(offered, of(&used.more), more), offered);

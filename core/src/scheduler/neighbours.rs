@@ -10,12 +10,12 @@
 use super::facts::{Near, PodFacts, Spread};
 use super::nodes::NodeFacts;
 use crate::api::meta::Labels;
-use crate::api::name::Name;
 use crate::api::pod::Pod;
 use crate::api::pod_affinity::{
     NodeInclusion, PodAffinity, PodAffinityTerm, TopologySpreadConstraint, WhenUnsatisfiable,
 };
 use crate::api::selector::{LabelSelector, LabelSelectorOperator, LabelSelectorRequirement};
+use crate::api::text::Text;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
@@ -45,7 +45,7 @@ pub const NOWHERE: u32 = u32::MAX;
 /// Pods of some namespaces with some labels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PodSelector {
-    namespaces: BTreeSet<String>,
+    namespaces: BTreeSet<Text>,
     /// And namespaces with such labels.
     namespace_labels: Option<LabelSelector>,
     /// None if absent.
@@ -55,7 +55,7 @@ pub struct PodSelector {
 /// Pods of one namespace with the same labels.
 #[derive(Clone, Debug)]
 struct Group {
-    namespace: Name,
+    namespace: Text,
     labels: Labels,
     /// Where they are: by node, how many, and how many of them are being deleted.
     on: BTreeMap<u32, [u32; 2]>,
@@ -98,7 +98,7 @@ pub struct Owned {
 #[derive(Clone, Debug)]
 struct TopologyKey {
     label: String,
-    values: BTreeMap<String, u32>,
+    values: BTreeMap<Text, u32>,
     /// The place of each node.
     domains: Vec<u32>,
 }
@@ -107,14 +107,14 @@ struct TopologyKey {
 #[derive(Clone, Debug, Default)]
 pub struct Neighbours {
     groups: BTreeMap<GroupId, Group>,
-    by_labels: BTreeMap<Name, BTreeMap<Labels, GroupId>>,
+    by_labels: BTreeMap<Text, BTreeMap<Labels, GroupId>>,
     tallies: BTreeMap<TallyId, Tally>,
-    by_selectors: BTreeMap<String, TallyId>,
+    by_selectors: BTreeMap<Text, TallyId>,
     owned: BTreeMap<OwnedId, Owned>,
     by_term: BTreeMap<(String, KeyId, Stance), OwnedId>,
     keys: BTreeMap<KeyId, TopologyKey>,
-    by_label: BTreeMap<String, KeyId>,
-    namespaces: BTreeMap<String, Labels>,
+    by_label: BTreeMap<Text, KeyId>,
+    namespaces: BTreeMap<Text, Labels>,
     /// The number of the next of any of these.
     next: u32,
     /// How many things were kept when those out of use were last forgotten.
@@ -129,9 +129,9 @@ const REQUIRED_WEIGHT: i64 = 1;
 impl PodSelector {
     /// The pods of a term of this pod.
     fn of_term(term: &PodAffinityTerm, pod: &Pod) -> Self {
-        let mut namespaces: BTreeSet<String> = term.namespaces.iter().cloned().collect();
+        let mut namespaces: BTreeSet<Text> = term.namespaces.iter().cloned().collect();
         if namespaces.is_empty() && term.namespace_selector.is_none() {
-            namespaces.insert(pod.metadata.namespace.to_string());
+            namespaces.insert(pod.metadata.namespace.clone());
         }
         let labels = own_values(term.label_selector.as_ref(), &term.match_label_keys, pod, LabelSelectorOperator::In);
         let labels = own_values(labels.as_ref(), &term.mismatch_label_keys, pod, LabelSelectorOperator::NotIn);
@@ -142,10 +142,10 @@ impl PodSelector {
     fn of_constraint(constraint: &TopologySpreadConstraint, pod: &Pod) -> Self {
         let keys = &constraint.match_label_keys;
         let labels = own_values(constraint.label_selector.as_ref(), keys, pod, LabelSelectorOperator::In);
-        PodSelector { namespaces: [pod.metadata.namespace.to_string()].into(), namespace_labels: None, labels }
+        PodSelector { namespaces: [pod.metadata.namespace.clone()].into(), namespace_labels: None, labels }
     }
 
-    fn selects(&self, namespace: &str, labels: &Labels, namespaces: &BTreeMap<String, Labels>) -> bool {
+    fn selects(&self, namespace: &str, labels: &Labels, namespaces: &BTreeMap<Text, Labels>) -> bool {
         let inside = self.namespaces.contains(namespace)
             || self.namespace_labels.as_ref().is_some_and(|wanted| {
                 wanted.is_empty() || namespaces.get(namespace).is_some_and(|labels| wanted.matches(labels))
@@ -164,7 +164,7 @@ impl PodSelector {
 /// the pod does not have require nothing.
 fn own_values(
     selector: Option<&LabelSelector>,
-    keys: &[String],
+    keys: &[Text],
     pod: &Pod,
     operator: LabelSelectorOperator,
 ) -> Option<LabelSelector> {
@@ -195,7 +195,7 @@ pub struct Terms {
 /// What is known of pods.
 impl Neighbours {
     /// The group of a pod.
-    pub fn group(&mut self, namespace: &Name, labels: &Labels) -> GroupId {
+    pub fn group(&mut self, namespace: &Text, labels: &Labels) -> GroupId {
         if let Some(id) = self.by_labels.get(namespace).and_then(|all| all.get(labels)) {
             return *id;
         }
@@ -359,11 +359,11 @@ impl Neighbours {
     fn tally(&mut self, selectors: Vec<PodSelector>, staying: bool) -> TallyId {
         let texts: Vec<String> = selectors.iter().map(PodSelector::text).collect();
         let text = format!("{staying} {}", texts.join(" & "));
-        if let Some(id) = self.by_selectors.get(&text) {
+        if let Some(id) = self.by_selectors.get(text.as_str()) {
             return *id;
         }
         let id = TallyId(self.draw());
-        self.by_selectors.insert(text, id);
+        self.by_selectors.insert(text.into(), id);
         self.tallies.insert(id, Tally { selectors, staying, on: BTreeMap::new() });
         self.recount(id);
         id
@@ -433,7 +433,7 @@ impl Neighbours {
 }
 
 impl Tally {
-    fn counts(&self, namespace: &str, labels: &Labels, namespaces: &BTreeMap<String, Labels>) -> bool {
+    fn counts(&self, namespace: &str, labels: &Labels, namespaces: &BTreeMap<Text, Labels>) -> bool {
         self.selectors.iter().all(|one| one.selects(namespace, labels, namespaces))
     }
 }
@@ -484,7 +484,7 @@ impl TopologyKey {
                 Some(domain) => *domain,
                 None => {
                     let domain = self.values.len() as u32;
-                    self.values.insert(value.clone(), domain);
+                    self.values.insert(value.to_string().into(), domain);
                     domain
                 }
             },

@@ -9,13 +9,13 @@ use super::amount::{AMOUNT_MAX, Amount, Usage};
 use super::facts::{self, HostPort, PodFacts, alike};
 use super::neighbours::{Neighbours, Terms};
 use crate::api::meta::Labels;
-use crate::api::name::Name;
 use crate::api::node::Node;
 use crate::api::node_affinity::NodeSelector;
 use crate::api::object::Key;
 use crate::api::pod::Pod;
 use crate::api::quantity::Quantity;
 use crate::api::taint::{self, Taint};
+use crate::api::text::Text;
 use crate::rng::Draw;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub struct NodeFacts {
     /// How many pods it takes.
     pub allocatable_pods: u32,
     /// Any other resource.
-    pub allocatable_more: BTreeMap<Name, u64>,
+    pub allocatable_more: BTreeMap<Text, u64>,
     /// Its pods: bound and not finished, terminating ones included until they are gone; and those being bound.
     pub usage: Usage,
     /// The ports that they take, and how many take each.
@@ -54,7 +54,7 @@ pub struct NodeFacts {
     /// What keeps pods away. A node that is not ready has such a taint whether it was put on it or not.
     pub taints: Vec<Taint>,
     /// The images that it has, by each of their names, and how many bytes they are.
-    pub images: BTreeMap<Name, u64>,
+    pub images: BTreeMap<Text, u64>,
     /// A number made of its name, for draws.
     pub draw: u64,
 }
@@ -65,7 +65,7 @@ pub struct Nominated {
     /// Which.
     pub key: Key,
     /// Its identity.
-    pub uid: Arc<str>,
+    pub uid: Text,
     /// What it will take.
     pub facts: Arc<PodFacts>,
 }
@@ -88,7 +88,7 @@ pub struct Nodes {
     forgotten: u64,
     neighbours: Neighbours,
     /// How many nodes have an image.
-    images: BTreeMap<Name, usize>,
+    images: BTreeMap<Text, usize>,
     /// The facts of pods, by a number that pods that are alike have in common.
     known: BTreeMap<u64, Vec<Arc<PodFacts>>>,
     known_count: usize,
@@ -219,7 +219,7 @@ impl Nodes {
     pub fn remove(&mut self, name: &str) {
         let Some(at) = self.find(name) else { return };
         self.order.retain(|one| *one != at);
-        self.neighbours.place(at.0, &Labels::new());
+        self.neighbours.place(at.0, &Labels::default());
         let old = std::mem::take(&mut self.facts[at.0 as usize]);
         if !self.images.is_empty() {
             self.count_images(&old.images, &BTreeMap::new());
@@ -240,12 +240,12 @@ impl Nodes {
     }
 
     /// How many nodes have an image.
-    pub fn with_image(&self, name: &Name) -> usize {
+    pub fn with_image(&self, name: &Text) -> usize {
         self.images.get(name).copied().unwrap_or(0)
     }
 
     /// Counts images anew, or nodes: then what an image counts is another on every node.
-    fn count_images(&mut self, old: &BTreeMap<Name, u64>, new: &BTreeMap<Name, u64>) {
+    fn count_images(&mut self, old: &BTreeMap<Text, u64>, new: &BTreeMap<Text, u64>) {
         for name in old.keys() {
             if let Some(count) = self.images.get_mut(name) {
                 *count -= 1;
@@ -301,7 +301,7 @@ impl Nodes {
     }
 
     /// Others go from a node for a pod, which is kept in mind there until it comes or gives up.
-    pub fn nominate(&mut self, node: &str, key: &Key, uid: &Arc<str>, pod: &Arc<PodFacts>) {
+    pub fn nominate(&mut self, node: &str, key: &Key, uid: &Text, pod: &Arc<PodFacts>) {
         let at = self.place(node);
         let new = Nominated { key: key.clone(), uid: uid.clone(), facts: pod.clone() };
         self.facts[at as usize].nominated.push(new);
@@ -327,7 +327,7 @@ impl Nodes {
 
     /// The facts of a pod, to be compared with these nodes. The same ones for all pods that are alike.
     pub fn pod_facts(&mut self, pod: &Pod, volumes: &[Arc<NodeSelector>]) -> Arc<PodFacts> {
-        let (namespace, labels) = (Name::from(pod.metadata.namespace.as_str()), &pod.metadata.labels);
+        let (namespace, labels) = (Text::from(pod.metadata.namespace.as_str()), &pod.metadata.labels);
         let group = self.neighbours.group(&namespace, labels);
         let priority = pod.spec.priority.unwrap_or(0);
         let mark = Draw::new(0).count(u64::from(group.number())).count(priority.unsigned_abs().into()).u64();
@@ -401,7 +401,7 @@ fn facts(node: &Node) -> NodeFacts {
         node.status.allocatable.get(name).map_or(0, amount).min(AMOUNT_MAX - 1)
     };
     let more = node.status.allocatable.iter();
-    let more = more.filter(|(name, _)| !matches!(*name, "cpu" | "memory" | "ephemeral-storage" | "pods"));
+    let more = more.filter(|(name, _)| !matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage" | "pods"));
     let mut taints = node.spec.taints.clone();
     let state = node.ready().map(|ready| ready.status.as_str());
     let unwell = match state {
@@ -420,7 +420,7 @@ fn facts(node: &Node) -> NodeFacts {
         allocatable_memory: offers("memory", Quantity::value),
         allocatable_ephemeral: offers("ephemeral-storage", Quantity::value),
         allocatable_pods: u32::try_from(offers("pods", Quantity::value)).unwrap_or(u32::MAX),
-        allocatable_more: more.map(|(name, amount)| (Name::from(name), amount.value().min(AMOUNT_MAX - 1))).collect(),
+        allocatable_more: more.map(|(name, amount)| (Text::from(name), amount.value().min(AMOUNT_MAX - 1))).collect(),
         unschedulable: node.spec.unschedulable,
         deleting: node.metadata.is_deleting(),
         labels: node.metadata.labels.clone(),
@@ -431,10 +431,10 @@ fn facts(node: &Node) -> NodeFacts {
     }
 }
 
-fn images(node: &Node) -> BTreeMap<Name, u64> {
+fn images(node: &Node) -> BTreeMap<Text, u64> {
     let each = node.status.images.iter().flat_map(|image| {
         let size = image.size_bytes.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
-        image.names.iter().map(move |name| (Name::from(name.as_str()), size))
+        image.names.iter().map(move |name| (Text::from(name.as_str()), size))
     });
     each.collect()
 }

@@ -17,6 +17,7 @@ use crate::api::meta::{Labels, Time};
 use crate::api::object::{Key, Object};
 use crate::api::pod::Pod;
 use crate::api::selector::LabelSelector;
+use crate::api::text::Text;
 use crate::pages::Page;
 use crate::time::Wall;
 use std::borrow::Cow;
@@ -30,7 +31,7 @@ pub struct Victim {
     /// Which.
     pub key: Key,
     /// Its identity.
-    pub uid: Arc<str>,
+    pub uid: Text,
     /// Its labels, by which budgets know it.
     pub labels: Labels,
     /// Since when it runs; absent if it does not yet.
@@ -49,7 +50,7 @@ pub struct Budget {
     /// So many more.
     pub allowed: i32,
     /// These are counted as missing already.
-    pub missing: BTreeSet<String>,
+    pub missing: BTreeSet<Text>,
 }
 
 /// Who goes for a pod.
@@ -141,7 +142,7 @@ pub fn preempt(
     standing: &mut Standing,
     nodes: &Nodes,
     pods: &dyn Fn(NodeIndex) -> Vec<Victim>,
-    budgets: &BTreeMap<String, Vec<Budget>>,
+    budgets: &BTreeMap<Text, Vec<Budget>>,
 ) -> Result<Preemption, String> {
     let facts = standing.facts.clone();
     let most = if planted!(PreemptsEquals) { facts.priority.saturating_add(1) } else { facts.priority };
@@ -203,7 +204,7 @@ fn victims(
     nodes: &Nodes,
     at: NodeIndex,
     pods: Vec<Victim>,
-    budgets: &BTreeMap<String, Vec<Budget>>,
+    budgets: &BTreeMap<Text, Vec<Budget>>,
 ) -> Option<(Vec<Victim>, usize)> {
     let priority = standing.facts.priority;
     let mut node = nodes.facts(at).clone();
@@ -267,7 +268,7 @@ fn move_pod(standing: &mut Standing, nodes: &Nodes, at: NodeIndex, node: &mut No
 }
 
 /// Those of the pods that cannot go within their budgets, if they go in this order.
-fn against_budgets(pods: &[Victim], budgets: &BTreeMap<String, Vec<Budget>>) -> BTreeSet<usize> {
+fn against_budgets(pods: &[Victim], budgets: &BTreeMap<Text, Vec<Budget>>) -> BTreeSet<usize> {
     let mut left: BTreeMap<(&str, usize), i32> = BTreeMap::new();
     let mut against = BTreeSet::new();
     for (nth, pod) in pods.iter().enumerate().filter(|(_, pod)| !pod.leaving) {
@@ -319,7 +320,7 @@ mod tests {
     struct Cluster {
         nodes: Nodes,
         on: BTreeMap<NodeIndex, Vec<Victim>>,
-        budgets: BTreeMap<String, Vec<Budget>>,
+        budgets: BTreeMap<Text, Vec<Budget>>,
     }
 
     impl Cluster {

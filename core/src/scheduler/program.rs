@@ -27,6 +27,7 @@ use crate::api::namespace::Namespace;
 use crate::api::node::Node;
 use crate::api::object::{Key, Object};
 use crate::api::pod::{Pod, PodCondition};
+use crate::api::text::Text;
 use crate::client::events::{EventRecorder, Tone};
 use crate::client::{Backoff, Calls, Change, Deadlines, Informer, informer};
 use crate::decision::{Because, Decision};
@@ -47,7 +48,7 @@ pub struct SchedulerOptions {
     pub name: String,
     /// And those with these, each with a strategy of its own.
     #[serde(default)]
-    pub profiles: BTreeMap<String, Strategy>,
+    pub profiles: BTreeMap<Text, Strategy>,
     /// Decides what [`Strategy::Random`] draws, and the jitter of reconnecting.
     pub seed: u64,
     /// How its views are kept.
@@ -97,7 +98,7 @@ pub struct Scheduler {
     nodes: Nodes,
     /// Who counts on each node, as the view shows it.
     on: BTreeMap<Arc<str>, BTreeMap<Key, Counted>>,
-    budgets: BTreeMap<String, Vec<Budget>>,
+    budgets: BTreeMap<Text, Vec<Budget>>,
     /// The node chosen last.
     last: Option<Arc<str>>,
     /// All pods of the view that want a node from this scheduler, and those that are being bound.
@@ -151,7 +152,7 @@ struct Kin {
 /// A pod that is not bound, as far as the view shows.
 #[derive(Debug)]
 struct Pending {
-    uid: Arc<str>,
+    uid: Text,
     facts: Arc<PodFacts>,
     strategy: Strategy,
     place: Place,
@@ -164,9 +165,9 @@ struct Pending {
     /// For which node others had to go.
     nominated: Option<Arc<str>>,
     /// Those whose going was asked for and not seen.
-    victims: BTreeMap<Key, Arc<str>>,
+    victims: BTreeMap<Key, Text>,
     /// What was written of it and the view does not show yet: the message of its condition, and for which node others go.
-    reported: Option<(String, String)>,
+    reported: Option<(Text, Text)>,
 }
 
 impl Pending {
@@ -232,22 +233,22 @@ enum Bind {
 enum Ask {
     Bind {
         key: Key,
-        uid: Arc<str>,
+        uid: Text,
         node: Arc<str>,
     },
     Look {
         key: Key,
-        uid: Arc<str>,
+        uid: Text,
     },
     Report {
         key: Key,
-        uid: Arc<str>,
+        uid: Text,
     },
     /// Told a pod that it has to go for another.
     Condemn {
         key: Key,
         victim: Key,
-        uid: Arc<str>,
+        uid: Text,
     },
     /// Asked a pod to go.
     Evict {
@@ -395,7 +396,7 @@ impl Scheduler {
         self.budgets.clear();
         for object in self.budgets_seen.objects() {
             let Some(budget) = Budget::of(object) else { continue };
-            self.budgets.entry(object.meta().namespace.to_string()).or_default().push(budget);
+            self.budgets.entry(object.meta().namespace.clone()).or_default().push(budget);
         }
     }
 
@@ -496,7 +497,7 @@ impl Scheduler {
             match self.pending.get_mut(&key) {
                 None => {
                     self.queue.insert(place.clone());
-                    let (uid, nominated): (Arc<str>, _) = (pod.metadata.uid.as_str().into(), nominated(pod));
+                    let (uid, nominated) = (pod.metadata.uid.clone(), nominated(pod));
                     if let Some(node) = &nominated {
                         self.nodes.nominate(node, &key, &uid, &facts);
                     }
@@ -707,7 +708,7 @@ impl Scheduler {
 
     fn ask_bind(&mut self, now: Now, key: &Key, node: &Arc<str>, out: &mut Effects) {
         let uid = self.pending.get(key).expect("only pending pods are bound").uid.clone();
-        let bind = Verb::Bind { key: key.clone(), uid: uid.clone(), node: node.to_string() };
+        let bind = Verb::Bind { key: key.clone(), uid: uid.clone(), node: node.to_string().into() };
         self.open += 1;
         self.calls.call(now, Ask::Bind { key: key.clone(), uid, node: node.clone() }, bind, out);
     }
@@ -716,7 +717,7 @@ impl Scheduler {
     fn report(&mut self, now: Now, key: &Key, why: &Unschedulable, out: &mut Effects) {
         let Some(object) = self.pods.object(key) else { return };
         let pod = self.pending.get_mut(key).expect("only pending pods are decided");
-        let new = (why.to_string(), pod.nominated.as_deref().unwrap_or_default().to_owned());
+        let new = (Text::from(why.to_string()), Text::from(pod.nominated.as_deref().unwrap_or_default()));
         let shown = object.get::<Pod>().and_then(reported);
         let known = pod.reported.as_ref().or(shown.as_ref());
         if known == Some(&new) {
@@ -727,7 +728,7 @@ impl Scheduler {
             let standing = self.kin.get(&pod.kin()).and_then(|kin| kin.standing.as_ref());
             let because = explain::nowhere(standing, &self.nodes, &new.0);
             out.decided(Level::Debug, Decision::about(key.clone(), because));
-            self.recorder.tell(now, object, Tone::Warning, "FailedScheduling", new.0.clone(), out);
+            self.recorder.tell(now, object, Tone::Warning, "FailedScheduling", new.0.to_string(), out);
         }
         let object = object.with(|pod: &mut Pod| {
             set_unschedulable(pod, &new.0, Time::of(now.wall));
@@ -1009,7 +1010,7 @@ fn place(key: &Key, pod: &Pod) -> Place {
 }
 
 /// What its status says about why it has no node, and for which one others go.
-fn reported(pod: &Pod) -> Option<(String, String)> {
+fn reported(pod: &Pod) -> Option<(Text, Text)> {
     let condition = pod.status.conditions.iter().find(|condition| condition.kind == "PodScheduled")?;
     (condition.status == "False" && condition.reason == "Unschedulable")
         .then(|| (condition.message.clone(), pod.status.nominated_node_name.clone()))

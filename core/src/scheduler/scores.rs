@@ -7,8 +7,8 @@ use super::facts::PodFacts;
 use super::nodes::{NodeFacts, NodeIndex, Nodes};
 use super::standing::Standing;
 use super::strategy::Strategy;
-use crate::api::name::Name;
 use crate::api::taint::{PREFER_NO_SCHEDULE, untolerated};
+use crate::api::text::Text;
 use crate::pages::Page;
 
 /// All that a row can give, and all of a resource, where shares of it are counted.
@@ -177,7 +177,7 @@ pub fn images(pod: &PodFacts, node: &NodeFacts, nodes: &Nodes) -> i32 {
         return 0;
     }
     let (least, most) = (23 * MIB, 1000 * MIB * pod.images.len() as u128);
-    let there = |image: &Name| {
+    let there = |image: &Text| {
         let size = node.images.get(image).copied().unwrap_or(0);
         u128::from(size) * nodes.with_image(image) as u128 / (nodes.len() as u128).max(1)
     };

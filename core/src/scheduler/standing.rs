@@ -532,7 +532,7 @@ mod tests {
         };
         let check = |there: PodExample, more: Value, refused: bool| {
             let mut cluster = Cluster::of([node("n").label("host", "n")]);
-            let team = [("team".to_owned(), "x".to_owned())].into();
+            let team = [("team", "x".into())].into();
             cluster.nodes.set_namespace("other", Some(&team));
             let says = cluster.on("n", there).says(&away(more.clone()));
             assert_eq!(says, if refused { TOO_NEAR } else { "takes" }, "{more}");
@@ -572,7 +572,7 @@ mod tests {
         // Where the pod cannot go, places do not count, unless it says that they do.
         let only_a = |more: Value| {
             let mut pod = spread(more);
-            std::sync::Arc::make_mut(&mut pod.0.spec).node_selector.insert("zone".into(), "a".into());
+            std::sync::Arc::make_mut(&mut pod.0.spec).node_selector.insert("zone", "a".into());
             pod
         };
         let other = "node(s) didn't match Pod's node affinity/selector";

@@ -15,6 +15,7 @@ use crate::api::object::{Key, Object};
 use crate::api::plain::label_selector;
 use crate::api::pod::{Pod, PodTemplateSpec};
 use crate::api::selector::LabelSelector;
+use crate::api::text::Text;
 use crate::controllers::daemonset::plan as daemonset;
 use serde::Deserialize;
 use serde_json::Value;
@@ -41,7 +42,7 @@ pub struct WhatIf {
     objects: BTreeMap<Key, Object>,
     /// What is bound to each node.
     on: BTreeMap<Arc<str>, Vec<Victim>>,
-    budgets: BTreeMap<String, Vec<Budget>>,
+    budgets: BTreeMap<Text, Vec<Budget>>,
     /// The node chosen last.
     last: Option<Arc<str>>,
     placed: u64,
@@ -77,7 +78,7 @@ impl WhatIf {
                 on.entry(node.into()).or_default().push(Victim::of(pod, facts));
             }
         }
-        let mut budgets: BTreeMap<String, Vec<Budget>> = BTreeMap::new();
+        let mut budgets: BTreeMap<Text, Vec<Budget>> = BTreeMap::new();
         for (namespace, budget) in objects.values().filter_map(|one| Some((&one.meta().namespace, Budget::of(one)?))) {
             budgets.entry(namespace.clone()).or_default().push(budget);
         }
@@ -111,7 +112,7 @@ impl WhatIf {
         let missing = usize::try_from(count).unwrap_or(MOST).saturating_sub(there).min(MOST);
         let pod = |nth: usize| {
             let mut pod = template.pod();
-            pod.metadata.name = format!("{}-{}", object.meta().name, there + nth);
+            pod.metadata.name = format!("{}-{}", object.meta().name, there + nth).into();
             pod.metadata.namespace.clone_from(&object.meta().namespace);
             pod
         };
@@ -201,8 +202,7 @@ mod tests {
         let metadata = json!({"name": "web", "namespace": "default"});
         let set = |kind| Object::from_value(kind, json!({"metadata": metadata, "spec": spec})).unwrap();
         let mut running = (*pod("r").on("a")).clone();
-        (running.metadata.namespace, running.metadata.labels) =
-            ("default".into(), [("app".into(), "web".into())].into());
+        (running.metadata.namespace, running.metadata.labels) = ("default".into(), [("app", "web".into())].into());
         let objects = [(*node("a")).clone().into_object(), (*node("b")).clone().into_object(), running.into_object()];
         let what_if = WhatIf::of(objects, Strategy::default());
         let names = |kind| what_if.pods_of(&set(kind)).into_iter().map(|pod| pod.metadata.name).collect::<Vec<_>>();

@@ -8,8 +8,8 @@ mod watchers;
 pub use watchers::Watchers;
 
 use crate::api::kinds::Kind;
-use crate::api::name::Name;
 use crate::api::object::{Key, Object};
+use crate::api::text::Text;
 use crate::program::{Query, Revision, WatchEvent, WatchFrom};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -32,7 +32,7 @@ pub struct Store {
 }
 
 /// The objects of a kind: by namespace, then by name. No namespace is empty.
-type Namespaces = BTreeMap<Name, BTreeMap<Name, Object>>;
+type Namespaces = BTreeMap<Text, BTreeMap<Text, Object>>;
 
 /// One write.
 #[derive(Clone, Debug)]
@@ -68,7 +68,9 @@ impl Change {
                 }
                 // The object as it left: the new one if it still exists, else its last state.
                 let last = self.new.as_ref().unwrap_or(old);
-                Some(WatchEvent::Deleted(last.with_meta(|meta| meta.resource_version = self.revision.to_string())))
+                Some(WatchEvent::Deleted(
+                    last.with_meta(|meta| meta.resource_version = self.revision.to_string().into()),
+                ))
             }
             (None, None) => None,
         }
@@ -172,7 +174,7 @@ impl Store {
     }
 
     /// The objects of a kind: those of one namespace, or namespace by namespace.
-    fn within(&self, kind: Kind, namespace: Option<&Name>) -> impl Iterator<Item = &BTreeMap<Name, Object>> {
+    fn within(&self, kind: Kind, namespace: Option<&Text>) -> impl Iterator<Item = &BTreeMap<Text, Object>> {
         let namespaces = self.objects.get(&kind).into_iter();
         let one = namespaces.clone().filter_map(move |all| all.get(namespace?));
         let all = namespaces.filter(move |_| namespace.is_none()).flat_map(BTreeMap::values);
@@ -185,7 +187,7 @@ impl Store {
     }
 
     /// The objects of a kind in one namespace, in the order of their names.
-    pub fn of_namespace(&self, kind: Kind, namespace: &Name) -> impl Iterator<Item = &Object> {
+    pub fn of_namespace(&self, kind: Kind, namespace: &Text) -> impl Iterator<Item = &Object> {
         self.objects.get(&kind).and_then(|all| all.get(namespace)).into_iter().flat_map(BTreeMap::values)
     }
 
@@ -267,8 +269,8 @@ mod tests {
     fn node(name: &str, zone: &str, revision: u64) -> Object {
         let mut node = Node::default();
         node.metadata.name = name.into();
-        node.metadata.resource_version = revision.to_string();
-        node.metadata.labels.insert("zone".into(), zone.into());
+        node.metadata.resource_version = revision.to_string().into();
+        node.metadata.labels.insert("zone", zone.into());
         node.into_object()
     }
 
@@ -332,7 +334,7 @@ mod tests {
             for (nth, (name, x, remove)) in writes.iter().enumerate() {
                 let (name, revision) = (format!("n{}", name % 8), nth as u64 + 1);
                 if nth == start {
-                    mirror = store.list(&in_zone("x")).map(|one| (one.meta().name.clone(), one.clone())).collect();
+                    mirror = store.list(&in_zone("x")).map(|one| (one.meta().name.to_string(), one.clone())).collect();
                 }
                 let zone = if *x { "x" } else { "y" };
                 let object = (!remove).then(|| node(&name, zone, revision));
@@ -340,9 +342,9 @@ mod tests {
             }
             for event in store.backlog(&in_zone("x"), WatchFrom::After(Revision(start as u64))).unwrap() {
                 match event {
-                    WatchEvent::Added(one) => assert!(mirror.insert(one.meta().name.clone(), one).is_none()),
-                    WatchEvent::Modified(one) => assert!(mirror.insert(one.meta().name.clone(), one).is_some()),
-                    WatchEvent::Deleted(one) => assert!(mirror.remove(&one.meta().name).is_some()),
+                    WatchEvent::Added(one) => assert!(mirror.insert(one.meta().name.to_string(), one).is_none()),
+                    WatchEvent::Modified(one) => assert!(mirror.insert(one.meta().name.to_string(), one).is_some()),
+                    WatchEvent::Deleted(one) => assert!(mirror.remove(one.meta().name.as_str()).is_some()),
                     WatchEvent::Bookmark(_) | WatchEvent::Expired(_) => unreachable!("a backlog has changes only"),
                 }
             }

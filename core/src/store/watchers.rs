@@ -1,9 +1,9 @@
 //! Who watches what: an event costs what it reaches, not who listens.
 
 use crate::api::kinds::Kind;
-use crate::api::name::Name;
 use crate::api::object::{Key, Object};
 use crate::api::pod::Pod;
+use crate::api::text::Text;
 use crate::program::{Query, RequestId};
 use crate::store::Change;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,10 +25,10 @@ struct Watcher {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Scope {
     Kind(Kind),
-    Namespace(Kind, Name),
-    Name(Kind, Name),
+    Namespace(Kind, Text),
+    Name(Kind, Text),
     /// Pods bound to a node; the empty name means those bound to none.
-    Node(Name),
+    Node(Text),
 }
 
 impl Scope {
@@ -45,7 +45,7 @@ impl Scope {
 
     /// The scopes that an object was in or is in; each once.
     fn reached_by(key: &Key, old: Option<&Object>, new: Option<&Object>) -> impl Iterator<Item = Scope> {
-        let node = |object: Option<&Object>| object?.get::<Pod>().map(|pod| Name::from(pod.spec.node_name.as_str()));
+        let node = |object: Option<&Object>| object?.get::<Pod>().map(|pod| Text::from(pod.spec.node_name.as_str()));
         let (before, after) = (node(old), node(new));
         let after = after.filter(|after| before.as_ref() != Some(after));
         let nodes = [before, after].map(|node| node.map(Scope::Node));

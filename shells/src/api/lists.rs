@@ -5,8 +5,8 @@ use crate::api::route::Resource;
 use crate::api::shown::Shown;
 use crate::api::{Api, reply};
 use crate::http::{Asked, Reply, Respond};
-use miniku_core::api::name::Name;
 use miniku_core::api::status::{Reason, Status};
+use miniku_core::api::text::Text;
 use miniku_core::program::Revision;
 
 /// The same as [`serve`], but for what is to be packed: that takes too long for whoever answers at once, and is given back.
@@ -66,8 +66,8 @@ fn list(api: &Api, resource: &Resource, params: &Params, shown: &Shown) -> Resul
 /// Where a part of a list ended, which the client carries to the next request.
 struct Place {
     revision: Revision,
-    namespace: Name,
-    name: Name,
+    namespace: Text,
+    name: Text,
 }
 
 impl Place {

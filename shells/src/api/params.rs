@@ -251,7 +251,7 @@ pub fn delete_options(body: &[u8], params: &Params) -> Result<(DeleteOptions, bo
         dry = dry_run(value)?;
     }
     let only = body.preconditions.unwrap_or_default();
-    (options.uid, options.resource_version) = (only.uid, only.resource_version);
+    (options.uid, options.resource_version) = (only.uid.map(Into::into), only.resource_version.map(Into::into));
     Ok((options, dry))
 }
 

@@ -402,7 +402,7 @@ fn placed(mut object: Object, namespace: Option<&str>) -> Result<Object, Status>
     let within = namespace.unwrap_or(namespace::DEFAULT);
     match object.meta().namespace.as_str() {
         "" => {
-            object.edit_meta(|meta| within.clone_into(&mut meta.namespace));
+            object.edit_meta(|meta| meta.namespace = within.into());
             Ok(object)
         }
         own if own == within || namespace.is_none() => Ok(object),
@@ -433,7 +433,7 @@ fn complete_names(configuration: &mut Value, name: &str, namespace: Option<&str>
 fn named(mut object: Object, name: &str) -> Result<Object, Status> {
     match object.meta().name.as_str() {
         "" => {
-            object.edit_meta(|meta| name.clone_into(&mut meta.name));
+            object.edit_meta(|meta| meta.name = name.into());
             Ok(object)
         }
         own if own == name => Ok(object),

@@ -53,7 +53,8 @@ fn issued(api: &Api, request: Result<Value, Status>, account: &Key) -> Result<Va
         let found = api.host.look(|server| server.store().get(key).cloned());
         found.ok_or_else(|| Status::not_found(key.kind, &key.name))
     };
-    let reference = |object: &Object| Reference { name: object.meta().name.clone(), uid: object.meta().uid.clone() };
+    let reference =
+        |object: &Object| Reference { name: object.meta().name.to_string(), uid: object.meta().uid.to_string() };
     let mut bearer = Bearer {
         namespace: (*account.namespace).into(),
         serviceaccount: reference(&stored(account)?),

@@ -143,7 +143,7 @@ fn nodes(api: &Api, query: &Query) -> Vec<Metrics> {
     let found: Vec<Object> = api.host.look(|server| server.store().list(query).cloned().collect());
     let pairs = read(api, &found);
     let of = |node: &Object| {
-        let (before, after) = pairs.get(&node.meta().name)?;
+        let (before, after) = pairs.get(node.meta().name.as_str())?;
         Some(Metrics::of_node(node, now(), &usage::of_node(before, after)?))
     };
     found.iter().filter_map(of).collect()
@@ -172,7 +172,7 @@ fn measured(api: &Api, query: &Query) -> Vec<(Object, PodUsage)> {
         used.extend(usage::between(before, after));
     }
     let of = |pod: Object| {
-        let used = used.remove(&pod.meta().uid)?;
+        let used = used.remove(pod.meta().uid.as_str())?;
         Some((pod, used))
     };
     pods.into_iter().filter_map(of).collect()
@@ -185,7 +185,7 @@ fn read(api: &Api, nodes: &[Object]) -> BTreeMap<String, Pair> {
         // Nodes that are gone are forgotten.
         readings
             .retain(|name, _| api.host.look(|server| server.store().get(&Key::new(Kind::Node, "", name)).is_some()));
-        nodes.iter().map(|node| readings.entry(node.meta().name.clone()).or_default().clone()).collect()
+        nodes.iter().map(|node| readings.entry(node.meta().name.to_string()).or_default().clone()).collect()
     };
     let both: Vec<(&Object, Arc<Mutex<Slot>>)> = nodes.iter().zip(slots).collect();
     let mut pairs = BTreeMap::new();
@@ -205,7 +205,7 @@ fn read(api: &Api, nodes: &[Object]) -> BTreeMap<String, Pair> {
             }
         });
         for ((node, _), pair) in some.iter().zip(found) {
-            pairs.extend(pair.map(|pair| (node.meta().name.clone(), pair)));
+            pairs.extend(pair.map(|pair| (node.meta().name.to_string(), pair)));
         }
     }
     pairs
@@ -213,7 +213,7 @@ fn read(api: &Api, nodes: &[Object]) -> BTreeMap<String, Pair> {
 
 fn pair(api: &Api, node: &Object, slot: &mut Slot) -> Option<Pair> {
     if slot.uid != node.meta().uid {
-        *slot = Slot { uid: node.meta().uid.clone(), ..Slot::default() };
+        *slot = Slot { uid: node.meta().uid.to_string(), ..Slot::default() };
     }
     let age = slot.last.as_ref().map(|(at, _)| at.elapsed());
     if age.is_some_and(|age| age < FRESH)

@@ -72,13 +72,21 @@ fn row(pod: &Pod, container: &ContainerStatus, id: String, now: Now) -> Vec<Stri
     // Most pods are in `default`; the others say where they are.
     let name = match pod.metadata.namespace.as_str() {
         "default" => pod.metadata.name.clone(),
-        _ => pod.metadata.full_name(),
+        _ => pod.metadata.full_name().into(),
     };
     let or_none = |text: &str| if text.is_empty() { "<none>".to_owned() } else { text.to_owned() };
     let (state, since) = state(pod, container);
     let age = since.map_or("<unknown>".into(), |since| Human(now.wall.since(since.wall())).to_string());
     let node = or_none(&pod.spec.node_name);
-    vec![name, container.name.clone(), state, node, or_none(&id), container.restart_count.to_string(), age]
+    vec![
+        name.to_string(),
+        container.name.to_string(),
+        state,
+        node,
+        or_none(&id),
+        container.restart_count.to_string(),
+        age,
+    ]
 }
 
 /// What a container is in, and since when.

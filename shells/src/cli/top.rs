@@ -135,7 +135,7 @@ fn nodes(of: &TopOf, session: &mut Session) -> Result<(), CliError> {
         };
         let of_cpu = percent(used.cpu_nanos, has("cpu"));
         let of_memory = percent(used.memory_bytes, has("memory") / 1_000_000_000);
-        vec![one.metadata.name.clone(), cpu(used), of_cpu, memory(used), of_memory]
+        vec![one.metadata.name.to_string(), cpu(used), of_cpu, memory(used), of_memory]
     };
     let headers = ["NAME", "CPU(cores)", "CPU(%)", "MEMORY(bytes)", "MEMORY(%)"];
     print(&headers, all.iter().map(row).collect(), of.no_headers, session)
@@ -152,9 +152,9 @@ fn pods(args: &TopPods, session: &mut Session) -> Result<(), CliError> {
     }
     let mut rows = Vec::new();
     for one in sorted(all, args.of.sort_by.as_deref()) {
-        let place = args.all_namespaces.then(|| one.metadata.namespace.clone());
+        let place = args.all_namespaces.then(|| one.metadata.namespace.to_string());
         let head =
-            |rest: Vec<String>| place.clone().into_iter().chain([one.metadata.name.clone()]).chain(rest).collect();
+            |rest: Vec<String>| place.clone().into_iter().chain([one.metadata.name.to_string()]).chain(rest).collect();
         if args.containers {
             for container in one.containers.iter().flatten() {
                 let used = Usage::from(&container.usage);

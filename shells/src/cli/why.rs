@@ -216,7 +216,7 @@ fn pods_of(manifest: &Manifest, would: &WhatIf, cluster: &Cluster) -> Result<Vec
     let object = typed(kind, tried)?;
     let mut pods = Vec::new();
     for pod in would.pods_of(&object) {
-        let name = pod.metadata.name.clone();
+        let name = pod.metadata.name.to_string();
         let pod = match kind {
             Kind::Pod => pod,
             _ => admitted(pod, &key, cluster)?,
@@ -229,9 +229,9 @@ fn pods_of(manifest: &Manifest, would: &WhatIf, cluster: &Cluster) -> Result<Vec
 /// A pod with what the server would give it: its priority, its limits, its tolerations.
 fn admitted(mut pod: Pod, owner: &Key, cluster: &Cluster) -> Result<Pod, CliError> {
     // Its real name may be taken, and is drawn anyway.
-    pod.metadata.name.clear();
-    pod.metadata.generate_name = format!("{}-", owner.name);
-    pod.metadata.namespace = owner.namespace.to_string();
+    pod.metadata.name = Default::default();
+    pod.metadata.generate_name = format!("{}-", owner.name).into();
+    pod.metadata.namespace = owner.namespace.clone();
     let object = pod.into_object();
     let mut value: Value = serde_json::from_slice(object.json()).map_err(|error| CliError::Plain(error.to_string()))?;
     (value["kind"], value["apiVersion"]) = ("Pod".into(), "v1".into());

@@ -210,7 +210,7 @@ mod tests {
         let mut names = Vec::new();
         let ended = remote.watch(&Query::all(Kind::Node), WatchFrom::After(Revision(3)), true, stop, |event| {
             let WatchEvent::Added(object) = event else { panic!("{event:?}") };
-            names.push(object.meta().name.clone());
+            names.push(object.meta().name.to_string());
         });
         (names, ended)
     }

@@ -119,7 +119,7 @@ pub fn informer_options(watch: Option<&WatchArgs>, resync: Option<Duration>) -> 
 
 /// The scheduler.
 pub fn scheduler(strategy: Strategy, profiles: &[(String, Strategy)], informer: informer::Options) -> Birth {
-    let (profiles, seed) = (profiles.iter().cloned().collect(), clock::seed());
+    let (profiles, seed) = (profiles.iter().map(|(name, strategy)| (name.into(), *strategy)).collect(), clock::seed());
     Birth::Scheduler(SchedulerOptions { strategy, profiles, seed, informer, ..SchedulerOptions::default() })
 }
 

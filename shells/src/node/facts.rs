@@ -34,12 +34,12 @@ pub fn facts(name: &str, runtime: &str, address: &str, kubelet_port: Option<u16>
         other => other,
     };
     let info = NodeInfo {
-        machine_id: text("/etc/machine-id"),
-        boot_id: text("/proc/sys/kernel/random/boot_id"),
-        kernel_version: kernel,
-        os_image: field(&text("/etc/os-release"), "PRETTY_NAME"),
-        container_runtime_version: format!("{runtime}://{}", env!("CARGO_PKG_VERSION")),
-        kubelet_version: format!("{}+miniku-{}", crate::api::VERSION, env!("CARGO_PKG_VERSION")),
+        machine_id: text("/etc/machine-id").into(),
+        boot_id: text("/proc/sys/kernel/random/boot_id").into(),
+        kernel_version: kernel.into(),
+        os_image: field(&text("/etc/os-release"), "PRETTY_NAME").into(),
+        container_runtime_version: format!("{runtime}://{}", env!("CARGO_PKG_VERSION")).into(),
+        kubelet_version: format!("{}+miniku-{}", crate::api::VERSION, env!("CARGO_PKG_VERSION")).into(),
         operating_system: std::env::consts::OS.into(),
         architecture: architecture.into(),
         ..Default::default()
@@ -56,10 +56,10 @@ pub fn facts(name: &str, runtime: &str, address: &str, kubelet_port: Option<u16>
             ("kubernetes.io/os", std::env::consts::OS),
             ("kubernetes.io/arch", architecture),
         ]
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .map(|(key, value)| (key, value.into()))
         .into(),
         images: vec![ContainerImage {
-            names: miniku_runtime::images::NAMES.map(str::to_owned).into(),
+            names: miniku_runtime::images::NAMES.map(Into::into).into(),
             size_bytes: i64::try_from(miniku_runtime::images::size()).ok(),
             ..Default::default()
         }],

@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::driver::{Hands, Inbox};
+use miniku_core::api::text::Text;
 use miniku_core::kubelet::runtime::{Command, ContainerSpec, ContainerState, PodRef, PodReport, Report};
 use miniku_core::program::Input;
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ use std::collections::BTreeMap;
 pub struct Fake {
     inbox: Inbox,
     node: String,
-    running: BTreeMap<(String, String), (u32, ContainerState)>,
+    running: BTreeMap<(Text, String), (u32, ContainerState)>,
     next_pid: u32,
 }
 

@@ -61,7 +61,8 @@ impl Meter {
             });
             let (cpu, memory) = stats(&pod.usage);
             let miniku_core::kubelet::runtime::PodRef { uid, namespace, name } = pod.pod;
-            let pod_ref = PodReference { name, namespace, uid };
+            let pod_ref =
+                PodReference { name: name.to_string(), namespace: namespace.to_string(), uid: uid.to_string() };
             PodStats { pod_ref, containers: containers.collect(), cpu, memory }
         });
         let pods: Vec<PodStats> = pods.collect();
@@ -87,21 +88,25 @@ impl Meter {
             let containers = statuses.filter_map(|status| {
                 let started = status.state.running.as_ref()?.started_at?.wall();
                 let Usage { cpu_nanos, memory_bytes } = pretended(pod, &status.name);
-                let key = (uid.clone(), status.name.clone());
+                let key = (uid.to_string(), status.name.to_string());
                 let (since, total) = totals.get(&key).copied().filter(|(at, _)| *at >= started).unwrap_or((started, 0));
                 let used = u128::from(cpu_nanos) * now.since(since).as_nanos() / 1_000_000_000;
                 let total = total.saturating_add(u64::try_from(used).unwrap_or(u64::MAX));
                 kept.pretended.insert(key, (now, total));
                 let cpu = CpuStats { time, usage_nano_cores: None, usage_core_nano_seconds: total };
                 let memory = MemoryStats { time, usage_bytes: memory_bytes, working_set_bytes: memory_bytes };
-                Some(ContainerStats { name: status.name.clone(), start_time: MicroTime::of(started), cpu, memory })
+                Some(ContainerStats { name: status.name.to_string(), start_time: MicroTime::of(started), cpu, memory })
             });
             let containers: Vec<ContainerStats> = containers.collect();
             let cpu = containers.iter().map(|one| one.cpu.usage_core_nano_seconds).sum();
             let bytes = containers.iter().map(|one| one.memory.working_set_bytes).sum();
             let (namespace, name) = (pod.metadata.namespace.clone(), pod.metadata.name.clone());
             PodStats {
-                pod_ref: PodReference { name, namespace, uid: uid.clone() },
+                pod_ref: PodReference {
+                    name: name.to_string(),
+                    namespace: namespace.to_string(),
+                    uid: uid.to_string(),
+                },
                 containers,
                 cpu: CpuStats { time, usage_nano_cores: None, usage_core_nano_seconds: cpu },
                 memory: MemoryStats { time, usage_bytes: bytes, working_set_bytes: bytes },

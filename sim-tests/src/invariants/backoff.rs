@@ -3,6 +3,7 @@
 //! Ends are counted since its kubelet started, which keeps no count over a restart; a run of ten minutes is forgiven. A
 //! good end is one that is stored. Catches: a back-off that is not kept; a restart policy that is not looked at.
 
+use miniku_core::api::text::Text;
 use super::{Broken, Checker};
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::pod::{Pod, RestartPolicy};
@@ -21,7 +22,7 @@ fn by_its_clock(time: Duration) -> Duration {
 /// Each container's ends.
 #[derive(Default)]
 pub struct Backoff {
-    runs: BTreeMap<(String, String), Runs>,
+    runs: BTreeMap<(Text, String), Runs>,
 }
 
 #[derive(Default)]
@@ -109,7 +110,7 @@ mod tests {
     use miniku_core::kubelet::runtime::PodRef;
 
     fn run(story: &mut Story<Backoff>, name: &str) -> Result<(), Broken> {
-        let pod = PodRef { uid: format!("{name}-uid"), namespace: "default".into(), name: name.into() };
+        let pod = PodRef { uid: format!("{name}-uid").into(), namespace: "default".into(), name: name.into() };
         let process = Process { pod, container: "c".into(), attempt: 0, pid: 7 };
         story.see(Fact::Started { node: "n", process: &process })?;
         story.see(Fact::Ended { node: "n", process: &process, code: None })

@@ -7,7 +7,7 @@ use super::told::Told;
 use super::{Broken, Checker};
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
-use miniku_core::api::name::Name;
+use miniku_core::api::text::Text;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
@@ -30,11 +30,11 @@ pub struct Brake {
 struct Observer {
     told: Told,
     /// When each node's lease was asked for last, and whether further nodes were to be left alone then.
-    asked: BTreeMap<Name, (Instant, bool)>,
+    asked: BTreeMap<Text, (Instant, bool)>,
     /// When the node was chosen that was tainted last.
-    chosen: Option<(Name, Instant)>,
+    chosen: Option<(Text, Instant)>,
     /// When each node was chosen that was tainted.
-    tainted: BTreeMap<Name, Instant>,
+    tainted: BTreeMap<Text, Instant>,
 }
 
 /// Whether more than two nodes, and 55 % of all, are not ready, of up to 50. Source: Kubernetes, `ComputeZoneState`.
@@ -48,7 +48,7 @@ fn holds<'a>(nodes: impl Iterator<Item = &'a Node>) -> bool {
 }
 
 impl Observer {
-    fn asks(&mut self, truth: &Truth, name: Name) {
+    fn asks(&mut self, truth: &Truth, name: Text) {
         // A node that has gone unseen may be one that it does not count; so both have to say the same.
         let told = || self.told.objects().filter_map(Object::get::<Node>);
         let hold = holds(told()) && holds(told().filter(|node| truth.node(&node.metadata.name).is_some()));

@@ -4,6 +4,7 @@
 
 use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
+use miniku_core::api::text::Text;
 use miniku_core::api::pod::Pod;
 use miniku_core::patch::Patch;
 use miniku_core::program::{Answer, Request, RequestId, Revision, Verb};
@@ -21,13 +22,13 @@ const REMEMBERED: usize = 65_536;
 #[derive(Debug, Default, PartialEq)]
 struct Condition {
     revision: Option<Revision>,
-    uid: Option<String>,
+    uid: Option<Text>,
     unbound: bool,
 }
 
 fn condition(request: &Request) -> Condition {
     let revision = |text: &str| text.parse().ok().map(Revision);
-    let uid = |uid: &str| (!uid.is_empty()).then(|| uid.to_owned());
+    let uid = |uid: &str| (!uid.is_empty()).then(|| uid.into());
     match &request.verb {
         Verb::Update { object, .. } => {
             let meta = object.meta();

@@ -65,7 +65,7 @@ impl Count {
     fn knows(&mut self, who: &Who, object: &Object) {
         match object.kind() {
             Kind::ReplicaSet => {
-                self.known.insert((who.name.clone(), object.meta().uid.clone()), object.revision());
+                self.known.insert((who.name.clone(), object.meta().uid.to_string()), object.revision());
             }
             Kind::Pod => self.heard_until(who, object.revision()),
             _ => {}
@@ -125,7 +125,7 @@ impl Checker for Count {
             }
             Fact::Durable { change } => {
                 if let Some(set) = change.new.as_ref().and_then(Object::get::<ReplicaSet>) {
-                    let versions = self.wanted.entry(set.metadata.uid.clone()).or_default();
+                    let versions = self.wanted.entry(set.metadata.uid.to_string()).or_default();
                     if versions.last().is_none_or(|(_, wanted)| *wanted != set.wanted()) {
                         versions.push((change.revision, set.wanted()));
                     }

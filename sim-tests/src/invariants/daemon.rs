@@ -2,6 +2,7 @@
 //!
 //! Catches: two pods that want the same port; a node without its agent for longer than need be, or all of them at once.
 
+use miniku_core::api::text::Text;
 use super::told::Told;
 use super::{Broken, Checker};
 use crate::truth::{Fact, Role, Sight, Truth};
@@ -21,14 +22,14 @@ use std::sync::Arc;
 pub struct Daemon {
     by: BTreeMap<Arc<str>, Observer>,
     /// Uids of daemon sets that may have surged: a controller may act on an older wish.
-    surges: BTreeSet<String>,
+    surges: BTreeSet<Text>,
 }
 
 #[derive(Default)]
 struct Observer {
     told: Told,
     /// Uids of pods whose end it asked for.
-    ended: BTreeSet<String>,
+    ended: BTreeSet<Text>,
 }
 
 /// The uid of the daemon set that controls an object.
@@ -82,7 +83,7 @@ impl Observer {
         let revisions = self.told.objects().filter(|one| one.kind() == Kind::ControllerRevision && set_of(one) == Some(uid));
         let newest = revisions.filter_map(|one| Some((one.read::<ControllerRevision>()?.revision, one.meta().name.clone())));
         let newest = newest.max().map(|(_, name)| name).unwrap_or_default();
-        let hash = pod.metadata.labels.get(REVISION_HASH).map_or("", String::as_str);
+        let hash = pod.metadata.labels.get(REVISION_HASH).map_or("", Text::as_str);
         let takes = |node: &Node, pod: &Pod| {
             set.spec.template.spec.allows_node(&node.metadata.name, &node.metadata.labels)
                 && untolerated(&node.spec.taints, &pod.spec.tolerations, KEEP_AWAY).next().is_none()

@@ -16,15 +16,18 @@ use std::sync::Arc;
 /// Who is judged, each by a checker of its own.
 #[derive(Default)]
 pub struct Each<C> {
-    by: BTreeMap<Arc<str>, (Who, C)>,
+    by: BTreeMap<Arc<str>, (Who, i32, C)>,
 }
 
 /// The schedulers' lease.
 const LEASE: &str = "kube-scheduler";
 
-fn leads(truth: &Truth, who: &Who) -> bool {
+/// The term in which somebody leads. Who takes the lease again has forgotten what it knew, though it is held as before.
+fn term(truth: &Truth, who: &Who) -> Option<i32> {
     let lease = truth.object(&Key::new(Kind::Lease, leader::NAMESPACE, LEASE)).and_then(Object::get::<Lease>);
-    lease.is_none_or(|lease| lease.spec.holder_identity.as_deref() == Some(&*format!("{}_{}", who.name, who.life)))
+    let Some(lease) = lease else { return Some(0) };
+    let holds = lease.spec.holder_identity.as_deref() == Some(&*format!("{}_{}", who.name, who.life));
+    holds.then(|| lease.spec.lease_transitions.unwrap_or(0))
 }
 
 impl<C: Checker + Default> Checker for Each<C> {
@@ -38,24 +41,27 @@ impl<C: Checker + Default> Checker for Each<C> {
                 if who.role != Role::Scheduler {
                     return Ok(());
                 }
-                if !leads(truth, who) {
+                let Some(term) = term(truth, who) else {
                     self.by.remove(&who.name);
                     return Ok(());
+                };
+                let new = || ((*who).clone(), term, C::default());
+                let (known, of, checker) = self.by.entry(who.name.clone()).or_insert_with(new);
+                if *of != term {
+                    (*of, *checker) = (term, C::default());
                 }
-                let (known, checker) =
-                    self.by.entry(who.name.clone()).or_insert_with(|| ((*who).clone(), C::default()));
                 known.clone_from(who);
                 checker.see(truth, fact)
             }
             _ => {
-                self.by.retain(|_, (who, _)| leads(truth, who));
-                self.by.values_mut().try_for_each(|(_, checker)| checker.see(truth, fact))
+                self.by.retain(|_, (who, ..)| term(truth, who).is_some());
+                self.by.values_mut().try_for_each(|(.., checker)| checker.see(truth, fact))
             }
         }
     }
 
     fn due(&self) -> Option<Instant> {
-        self.by.values().filter_map(|(_, checker)| checker.due()).min()
+        self.by.values().filter_map(|(.., checker)| checker.due()).min()
     }
 }
 
@@ -82,17 +88,20 @@ mod tests {
         let (first, second) = (who(Role::Scheduler, "scheduler"), who(Role::Scheduler, "scheduler-2"));
         let hears = |story: &mut Story<Each<Counts>>, who: &Who| {
             story.see(Fact::Heard { who, input: &miniku_core::program::Input::Wake }).unwrap();
-            story.checker.by.iter().map(|(name, (_, seen))| format!("{name}:{}", seen.0)).collect::<Vec<_>>().join(" ")
+            story.checker.by.iter().map(|(name, (.., seen))| format!("{name}:{}", seen.0)).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(hears(&mut story, &first), "scheduler:1");
         assert_eq!(hears(&mut story, &second), "scheduler:1 scheduler-2:1");
-        let lease = |holder: &str| {
+        let lease = |holder: &str, term: i32| {
             json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
-                "metadata": {"name": "kube-scheduler", "namespace": "kube-system"}, "spec": {"holderIdentity": holder}})
+                "metadata": {"name": "kube-scheduler", "namespace": "kube-system"},
+                "spec": {"holderIdentity": holder, "leaseTransitions": term}})
         };
-        story.put(lease("scheduler_1")).unwrap();
+        story.put(lease("scheduler_1", 0)).unwrap();
         assert_eq!(hears(&mut story, &second), "scheduler:2");
-        story.put(lease("scheduler-2_1")).unwrap();
+        story.put(lease("scheduler-2_1", 1)).unwrap();
+        assert_eq!(hears(&mut story, &second), "scheduler-2:1");
+        story.put(lease("scheduler-2_1", 2)).unwrap();
         assert_eq!(hears(&mut story, &second), "scheduler-2:1");
     }
 }

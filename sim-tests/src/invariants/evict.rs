@@ -6,7 +6,7 @@
 use super::{Broken, Checker};
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
-use miniku_core::api::name::Name;
+use miniku_core::api::text::Text;
 use miniku_core::api::object::Object;
 use miniku_core::api::node::Node;
 use miniku_core::api::pod::Pod;
@@ -46,13 +46,13 @@ pub struct Evict {
 struct Observer {
     life: u32,
     since: Instant,
-    heard: BTreeMap<Name, (Revision, Instant)>,
+    heard: BTreeMap<Text, (Revision, Instant)>,
     /// When the API server said last that it knows of no newer renewal.
-    confirmed: BTreeMap<Name, Instant>,
+    confirmed: BTreeMap<Text, Instant>,
     /// The taints that send pods away, by node, and since when it knows of them.
-    taints: BTreeMap<Name, (Revision, Vec<(Taint, Instant)>)>,
+    taints: BTreeMap<Text, (Revision, Vec<(Taint, Instant)>)>,
     /// Since when it knows of pods on their nodes, by uid.
-    pods: BTreeMap<String, Instant>,
+    pods: BTreeMap<Text, Instant>,
 }
 
 impl Observer {
@@ -79,7 +79,7 @@ impl Observer {
     }
 
     /// Whether nothing was heard of a node for so long, and the API server has confirmed that.
-    fn is_silent(&self, now: Instant, node: &Name, least: Duration) -> Result<(), String> {
+    fn is_silent(&self, now: Instant, node: &Text, least: Duration) -> Result<(), String> {
         let last = self.heard.get(node).map_or(self.since, |(_, at)| *at);
         let silent = now.since(last);
         match self.confirmed.get(node).filter(|confirmed| confirmed.since(last) >= least) {
@@ -90,7 +90,7 @@ impl Observer {
     }
 
     /// Whether a pod may be deleted for a taint of its node.
-    fn may_go(&self, now: Instant, node: &Name, pod: &Pod) -> Result<(), String> {
+    fn may_go(&self, now: Instant, node: &Text, pod: &Pod) -> Result<(), String> {
         let mut why = "has no taint that it has not tolerated for long enough".to_owned();
         let Some((_, taints)) = self.taints.get(node) else { return Err(why) };
         let arrived = self.pods.get(&pod.metadata.uid).copied().unwrap_or(self.since);
@@ -152,11 +152,11 @@ impl Checker for Evict {
                         let Some(object) = truth.object(key).filter(|_| key.kind == Kind::Pod) else { return Ok(()) };
                         let Some(pod) = object.get::<Pod>() else { return Ok(()) };
                         let Some(node) = pod.node() else { return Ok(()) };
-                        (node, object, observer.may_go(truth.now, &Name::from(node), pod))
+                        (node, object, observer.may_go(truth.now, &Text::from(node), pod))
                     }
                     Verb::Update { object, part: Part::Status } if object.kind() == Kind::Node => {
                         let node = object.meta().name.as_str();
-                        (node, object, observer.is_silent(truth.now, &Name::from(node), GRACE))
+                        (node, object, observer.is_silent(truth.now, &Text::from(node), GRACE))
                     }
                     _ => return Ok(()),
                 };

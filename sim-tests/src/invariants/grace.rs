@@ -4,6 +4,7 @@
 //! also what is left to a pod whose record is gone. Catches: a kubelet that kills at once; one that does not
 //! look at what a deletion says.
 
+use miniku_core::api::text::Text;
 use super::{Broken, Checker};
 use crate::truth::{Fact, PodFacts, Sight, Truth};
 use miniku_core::api::kinds::Kind;
@@ -26,7 +27,7 @@ const SLACK: Duration = Duration::from_secs(15);
 const NEWS: Duration = Duration::from_secs(75);
 
 /// A container of a pod, by uid, name and attempt.
-type Attempt = (String, String, u32);
+type Attempt = (Text, String, u32);
 
 /// When each attempt of a container was asked to end.
 #[derive(Default)]

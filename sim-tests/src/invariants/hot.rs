@@ -4,6 +4,7 @@
 //! their own rhythm.
 //! Catches: two programs that undo each other's writes; a start that is tried again without a pause.
 
+use miniku_core::api::text::Text;
 use super::{Broken, Checker};
 use crate::link::subject;
 use crate::truth::{Fact, Sight, Truth};
@@ -33,7 +34,7 @@ pub struct Hot {
     since: Instant,
     /// With the most pods that a workload had or wanted meanwhile.
     writes: BTreeMap<Key, (u64, u64)>,
-    starts: BTreeMap<(String, String), u64>,
+    starts: BTreeMap<(Text, String), u64>,
     requests: BTreeMap<(Arc<str>, Key), u64>,
 }
 

@@ -3,6 +3,7 @@
 //! Catches: a pod that is noted again after it was counted, a number for which two pods count, an end that is declared on
 //! a stale view.
 
+use miniku_core::api::text::Text;
 use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::job::{INDEX, Job};
@@ -14,16 +15,16 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What became of each job's pods, by the job's uid.
 #[derive(Default)]
 pub struct JobsCount {
-    of: BTreeMap<String, Pods>,
+    of: BTreeMap<Text, Pods>,
 }
 
 #[derive(Default)]
 struct Pods {
-    made: BTreeSet<String>,
-    succeeded: BTreeSet<String>,
+    made: BTreeSet<Text>,
+    succeeded: BTreeSet<Text>,
     /// Those that had done so before anybody deleted them: they cannot count as failed, too.
-    surely: BTreeSet<String>,
-    numbers: BTreeSet<String>,
+    surely: BTreeSet<Text>,
+    numbers: BTreeSet<Text>,
 }
 
 impl Checker for JobsCount {

@@ -2,6 +2,7 @@
 //!
 //! Catches: an API server that takes from a client what only it may set.
 
+use miniku_core::api::text::Text;
 use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::replicaset::ReplicaSet;
@@ -10,7 +11,7 @@ use std::collections::BTreeSet;
 /// The uids of objects that are gone.
 #[derive(Default)]
 pub struct Meta {
-    gone: BTreeSet<String>,
+    gone: BTreeSet<Text>,
 }
 
 impl Checker for Meta {

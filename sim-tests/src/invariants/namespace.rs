@@ -4,14 +4,14 @@
 
 use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
-use miniku_core::api::name::Name;
+use miniku_core::api::text::Text;
 use miniku_core::api::kinds::Kind;
 use std::collections::BTreeSet;
 
 /// The namespaces that are being deleted.
 #[derive(Default)]
 pub struct Namespace {
-    ending: BTreeSet<Name>,
+    ending: BTreeSet<Text>,
 }
 
 impl Checker for Namespace {

@@ -2,6 +2,7 @@
 //!
 //! Catches: anti-affinity that is not looked at, or in one direction only; ports and constraints that are not looked at.
 
+use miniku_core::api::text::Text;
 use super::each::Each;
 use super::told::Told;
 use super::{Broken, Checker};
@@ -19,14 +20,37 @@ use std::collections::{BTreeMap, BTreeSet};
 /// One for each scheduler.
 pub type Nears = Each<Near>;
 
-/// What the scheduler was told, and the binds that its present life has asked for: by pod, its uid and the node.
+/// What the scheduler was told, and the binds that its present life has asked for, by pod.
 #[derive(Default)]
 pub struct Near {
     told: Told,
     life: u32,
-    asked: BTreeMap<Key, (String, String)>,
-    /// Those of them that are bound and [mind](minds) others: with whom else a pod is, nobody need look at.
+    asks: u64,
+    asked: BTreeMap<Key, Ask>,
+    /// Those of them that [mind](minds) others: with whom else a pod is, nobody need look at.
     minding: BTreeSet<Key>,
+}
+
+/// A bind that was asked for.
+struct Ask {
+    /// Which of all.
+    nth: u64,
+    uid: Text,
+    node: String,
+    clashes: Vec<Clash>,
+}
+
+/// With which other a pod may not be, as far as the scheduler was told when it asked for the later of the two. What
+/// nodes and pods are by the time that both are bound, it could not know.
+struct Clash {
+    with: Key,
+    nth: u64,
+    why: &'static str,
+}
+
+/// Whether it is there still. What vanished in a gap of the scheduler's view stays in [`Told`] for ever.
+fn exists(truth: &Truth, told: &Object) -> bool {
+    truth.object(&told.key()).is_some_and(|stored| stored.meta().uid == told.meta().uid)
 }
 
 /// Whether a pod has a say in which pods are near it.
@@ -70,39 +94,69 @@ fn host_ports(pod: &Pod) -> Vec<u64> {
 }
 
 impl Near {
-    /// A bind of this life is durable: the pod against all others that this life has bound.
-    fn bound(&mut self, truth: &Truth, key: &Key, pod: &Pod) -> Result<(), Broken> {
-        let Some((_, name)) = self.asked.get(key).filter(|(uid, node)| *pod.metadata.uid == **uid && pod.node() == Some(node)) else {
-            return Ok(());
-        };
-        let Some(here) = truth.node(name) else { return Ok(()) };
-        let others: Vec<&Key> = if minds(pod) {
-            self.minding.insert(key.clone());
-            self.asked.keys().collect()
-        } else {
-            self.minding.iter().collect()
-        };
+    fn told_pod(&self, key: &Key, uid: &str) -> Option<&Pod> {
+        self.told.object(key).filter(|told| *told.meta().uid == *uid)?.get()
+    }
+
+    fn told_node(&self, truth: &Truth, name: &str) -> Option<&Node> {
+        self.told.object(&Key::new(Kind::Node, "", name)).filter(|told| exists(truth, told))?.get()
+    }
+
+    /// With which of the others that this life has asked for a pod may not be.
+    fn clashes(&self, truth: &Truth, key: &Key, uid: &str, node: &str) -> Vec<(Key, &'static str)> {
+        let (Some(pod), Some(here)) = (self.told_pod(key, uid), self.told_node(truth, node)) else { return Vec::new() };
+        let (ports, mut found) = (host_ports(pod), Vec::new());
+        let others: Vec<&Key> = if minds(pod) { self.asked.keys().collect() } else { self.minding.iter().collect() };
         for other in others.into_iter().filter(|other| *other != key) {
-            let Some((uid, node)) = self.asked.get(other) else { continue };
-            let stored = truth.object(other).filter(|object| *object.meta().uid == **uid).and_then(Object::get::<Pod>);
-            let stored = stored.filter(|pod| pod.node() == Some(node) && pod.is_active());
-            let (Some(stored), Some(there)) = (stored, truth.node(node)) else { continue };
-            if forbids(pod, stored, here, there) || forbids(stored, pod, there, here) {
-                let what = format!("{key} on {name} and {other} on {node} are too near each other");
-                return Err(Broken::by(what).with(truth.object(key)).with(truth.object(other)));
+            let Some(ask) = self.asked.get(other) else { continue };
+            let Some(known) = self.told_pod(other, &ask.uid) else { continue };
+            let Some(there) = self.told_node(truth, &ask.node) else { continue };
+            if forbids(pod, known, here, there) || forbids(known, pod, there, here) {
+                found.push((other.clone(), "are too near each other"));
+            } else if ask.node == node && host_ports(known).iter().any(|port| ports.contains(port)) {
+                found.push((other.clone(), "share a port"));
             }
-            let ports = host_ports(stored);
-            if name == node && host_ports(pod).iter().any(|port| ports.contains(port)) {
-                let what = format!("{key} and {other} share a port of {name}");
-                return Err(Broken::by(what).with(truth.object(key)).with(truth.object(other)));
+        }
+        found
+    }
+
+    /// A bind is asked for.
+    fn ask(&mut self, truth: &Truth, key: &Key, uid: &str, node: &str) {
+        self.asks += 1;
+        let mut ask = Ask { nth: self.asks, uid: uid.into(), node: node.into(), clashes: Vec::new() };
+        for (other, why) in self.clashes(truth, key, uid, node) {
+            // Which of the two is bound first is not known.
+            if let Some(theirs) = self.asked.get_mut(&other) {
+                theirs.clashes.push(Clash { with: key.clone(), nth: ask.nth, why });
+                ask.clashes.push(Clash { with: other, nth: theirs.nth, why });
+            }
+        }
+        if self.told_pod(key, uid).is_some_and(minds) {
+            self.minding.insert(key.clone());
+        }
+        self.asked.insert(key.clone(), ask);
+    }
+
+    /// A bind of this life is durable: the pod against all others that this life has bound.
+    fn bound(&self, truth: &Truth, key: &Key, pod: &Pod) -> Result<(), Broken> {
+        let asked = self.asked.get(key);
+        let asked = asked.filter(|ask| pod.metadata.uid == ask.uid && pod.node() == Some(ask.node.as_str()));
+        let Some(ask) = asked else { return Ok(()) };
+        for Clash { with, nth, why } in &ask.clashes {
+            let Some(other) = self.asked.get(with).filter(|other| other.nth == *nth) else { continue };
+            let stored = truth.object(with).filter(|stored| stored.meta().uid == other.uid);
+            let stored = stored.and_then(Object::get::<Pod>);
+            if stored.is_some_and(|stored| stored.node() == Some(other.node.as_str()) && stored.is_active()) {
+                let what = format!("{key} on {} and {with} on {} {why}", ask.node, other.node);
+                return Err(Broken::by(what).with(truth.object(key)).with(truth.object(with)));
             }
         }
         Ok(())
     }
 
-    /// A bind is asked for: how the places differ then, by what the scheduler was told. What it has asked for counts
-    /// where that makes them differ less.
-    fn spreads(&self, key: &Key, node: &str) -> Result<(), Broken> {
+    /// A bind is asked for: how the places differ then, by what the scheduler was told. What it has asked for, and pods
+    /// that are gone, count where that makes them differ less.
+    fn spreads(&self, truth: &Truth, key: &Key, node: &str) -> Result<(), Broken> {
         let Some(pod) = self.told.object(key).and_then(Object::get::<Pod>) else { return Ok(()) };
         for one in &pod.spec.topology_spread_constraints {
             if one.when_unsatisfiable != WhenUnsatisfiable::DoNotSchedule || !one.match_label_keys.is_empty() {
@@ -113,32 +167,34 @@ impl Near {
                     && other.is_active()
                     && one.label_selector.as_ref().is_some_and(|labels| labels.matches(&other.metadata.labels))
             };
-            let nodes = self.told.objects().filter_map(Object::get::<Node>);
-            let nodes = nodes.filter(|node| {
+            let nodes = self.told.objects().filter(|object| object.kind() == Kind::Node && exists(truth, object));
+            let nodes = nodes.filter_map(Object::get::<Node>).filter(|node| {
                 let selected = one.node_affinity_policy == Some(NodeInclusion::Ignore)
                     || pod.spec.allows_node(&node.metadata.name, &node.metadata.labels);
                 let tainted = || untolerated(&node.spec.taints, &pod.spec.tolerations, KEEP_AWAY).next().is_some();
                 selected && !(one.node_taints_policy == Some(NodeInclusion::Honor) && tainted())
             });
-            let places: BTreeMap<&str, &String> =
+            let places: BTreeMap<&str, &Text> =
                 nodes.filter_map(|node| Some((node.metadata.name.as_str(), node.metadata.labels.get(&one.topology_key)?))).collect();
-            let (mut least, mut most): (BTreeMap<&String, i32>, BTreeMap<&String, i32>) = Default::default();
-            for place in places.values() {
+            let (mut least, mut most): (BTreeMap<&Text, i32>, BTreeMap<&Text, i32>) = Default::default();
+            for place in places.values().copied() {
                 least.entry(place).or_default();
                 most.entry(place).or_default();
             }
             for object in self.told.objects().filter(|object| object.kind() == Kind::Pod) {
                 let Some(other) = object.get::<Pod>().filter(|other| counted(other)) else { continue };
-                let asked = self.asked.get(&object.key()).map(|(_, node)| node.as_str());
-                if let Some(place) = other.node().and_then(|node| places.get(node)) {
+                let asked = self.asked.get(&object.key()).map(|ask| ask.node.as_str());
+                if let Some(place) = other.node().and_then(|node| places.get(node).copied())
+                    && exists(truth, object)
+                {
                     *least.entry(place).or_default() += 1;
                 }
-                if let Some(place) = other.node().or(asked).and_then(|node| places.get(node)) {
+                if let Some(place) = other.node().or(asked).and_then(|node| places.get(node).copied()) {
                     *most.entry(place).or_default() += 1;
                 }
             }
-            let Some(place) = places.get(node) else { continue };
-            let with_it = least[*place] + i32::from(counted(pod));
+            let Some(place) = places.get(node).copied() else { continue };
+            let with_it = least[place] + i32::from(counted(pod));
             let emptiest = most.values().min().copied().unwrap_or(0);
             if with_it - emptiest > one.max_skew {
                 let what = format!("{key} makes {with_it} in {place}, and elsewhere there are {emptiest}");
@@ -162,8 +218,8 @@ impl Checker for Near {
                     (self.life, self.asked, self.minding) = (who.life, BTreeMap::new(), BTreeSet::new());
                 }
                 if let Verb::Bind { key, uid, node } = &request.verb {
-                    let judged = self.spreads(key, node);
-                    self.asked.insert(key.clone(), (uid.to_string(), node.clone()));
+                    let judged = self.spreads(truth, key, node);
+                    self.ask(truth, key, uid, node);
                     return judged;
                 }
             }
@@ -192,37 +248,50 @@ mod tests {
     use miniku_core::program::{CallId, Input, RequestId, WatchEvent};
     use serde_json::json;
 
+    fn labelled(name: &str, label: &str, value: &str) -> Value {
+        let mut node = node(name);
+        node["metadata"]["labels"][label] = value.into();
+        node
+    }
+
+    fn web(name: &str, node: &str, spec: &Value) -> Value {
+        let mut pod = pod(name, node, "Pending");
+        pod["metadata"]["labels"] = json!({"app": "web"});
+        for (field, value) in spec.as_object().unwrap() {
+            pod["spec"][field] = value.clone();
+        }
+        pod
+    }
+
+    fn put(story: &mut Story<Near>, manifest: Value) -> Object {
+        story.put(manifest).unwrap().new.unwrap()
+    }
+
+    fn tell(story: &mut Story<Near>, object: &Object) {
+        let input = Input::Event { call: CallId(1), event: WatchEvent::Added(object.clone()) };
+        story.see(Fact::Heard { who: &who(Role::Scheduler, "scheduler"), input: &input }).unwrap();
+    }
+
+    fn ask(story: &mut Story<Near>, pod: &Object, node: &str) -> Result<(), Broken> {
+        let request = Verb::Bind { key: pod.key(), uid: pod.meta().uid.as_str().into(), node: node.into() }.into();
+        story.see(Fact::Sent { who: &who(Role::Scheduler, "scheduler"), id: RequestId(1), request: &request })
+    }
+
     /// Two pods are bound, to these nodes: whether that breaks it.
     fn breaks(spec: [Value; 2], nodes: [&str; 2]) -> bool {
         let mut story = Story::<Near>::new();
-        let scheduler = who(Role::Scheduler, "scheduler");
         for name in ["n", "m"] {
-            let mut node = node(name);
-            node["metadata"]["labels"] = json!({"host": name});
-            let object = story.put(node).unwrap().new.unwrap();
-            let input = Input::Event { call: CallId(1), event: WatchEvent::Added(object) };
-            story.see(Fact::Heard { who: &scheduler, input: &input }).unwrap();
+            let node = put(&mut story, labelled(name, "host", name));
+            tell(&mut story, &node);
         }
         for ((name, on), spec) in ["a", "b"].into_iter().zip(nodes).zip(spec) {
-            let with = |node: &str| {
-                let mut pod = pod(name, node, "Pending");
-                pod["metadata"]["labels"] = json!({"app": "web"});
-                for (field, value) in spec.as_object().unwrap() {
-                    pod["spec"][field] = value.clone();
-                }
-                pod
-            };
-            let created = story.put(with("")).unwrap();
-            let uid = created.new.as_ref().unwrap().meta().uid.as_str().into();
-            let input = Input::Event { call: CallId(1), event: WatchEvent::Added(created.new.unwrap()) };
-            story.see(Fact::Heard { who: &scheduler, input: &input }).unwrap();
-            let request = Verb::Bind { key: created.key, uid, node: on.into() }.into();
-            if story.see(Fact::Sent { who: &scheduler, id: RequestId(1), request: &request }).is_err() {
+            let pod = put(&mut story, web(name, "", &spec));
+            tell(&mut story, &pod);
+            if ask(&mut story, &pod, on).is_err() {
                 return true;
             }
-            let Ok(bound) = story.put(with(on)) else { return true };
-            let input = Input::Event { call: CallId(1), event: WatchEvent::Modified(bound.new.unwrap()) };
-            story.see(Fact::Heard { who: &scheduler, input: &input }).unwrap();
+            let Ok(bound) = story.put(web(name, on, &spec)) else { return true };
+            tell(&mut story, &bound.new.unwrap());
         }
         false
     }
@@ -241,5 +310,47 @@ mod tests {
         let port = json!({"containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 1, "hostPort": 80}]}]});
         assert!(breaks([port.clone(), port.clone()], ["n", "n"]));
         assert!(!breaks([port.clone(), port], ["n", "m"]));
+    }
+
+    #[test]
+    fn judges_by_what_was_told_when_the_bind_was_asked_for() {
+        let away = json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
+            [{"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": "zone"}]}}});
+        let breaks = |told: bool| {
+            let mut story = Story::<Near>::new();
+            let objects = [node("n"), web("a", "", &away), web("b", "", &away)].map(|one| put(&mut story, one));
+            objects.iter().for_each(|one| tell(&mut story, one));
+            ask(&mut story, &objects[1], "n").unwrap();
+            put(&mut story, web("a", "n", &away));
+            let zoned = put(&mut story, labelled("n", "zone", "z"));
+            if told {
+                tell(&mut story, &zoned);
+            }
+            ask(&mut story, &objects[2], "n").unwrap();
+            story.put(web("b", "n", &away)).is_err()
+        };
+        assert!(breaks(true));
+        assert!(!breaks(false));
+    }
+
+    #[test]
+    fn what_vanished_in_a_gap_is_not_held_against_anybody() {
+        let spread = json!({"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "host",
+            "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {"matchLabels": {"app": "web"}}}]});
+        let breaks = |gone: Option<usize>| {
+            let mut story = Story::<Near>::new();
+            let nodes = ["n", "m"].map(|name| labelled(name, "host", name));
+            let pods = [web("old", "n", &spread), web("new", "", &spread)];
+            let objects: Vec<Object> = nodes.into_iter().chain(pods).map(|one| put(&mut story, one)).collect();
+            objects.iter().for_each(|one| tell(&mut story, one));
+            if let Some(gone) = gone {
+                story.write(&objects[gone], true).unwrap();
+            }
+            ask(&mut story, &objects[3], "n").is_err()
+        };
+        assert!(breaks(None));
+        // The other node, or the other pod.
+        assert!(!breaks(Some(1)));
+        assert!(!breaks(Some(2)));
     }
 }

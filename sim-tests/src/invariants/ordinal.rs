@@ -3,6 +3,7 @@
 //! Given up by hand is what an operator removes without a grace period, as Kubernetes' documentation warns of ("Force Delete
 //! StatefulSet Pods"). Catches: a successor for a pod that is only out of reach; one that does not wait for its turn.
 
+use miniku_core::api::text::Text;
 use super::told::Told;
 use super::{Broken, Checker};
 use crate::truth::{Fact, Role, Sight, Truth};
@@ -20,7 +21,7 @@ use std::sync::Arc;
 pub struct Ordinal {
     by: BTreeMap<Arc<str>, Told>,
     /// Uids of pods that were removed whether or not they still run.
-    given_up: BTreeSet<String>,
+    given_up: BTreeSet<Text>,
 }
 
 /// The name and uid of the stateful set that controls an object.
@@ -74,7 +75,7 @@ impl Checker for Ordinal {
             Fact::Started { node, process } => {
                 let new = truth.pods.get(&process.pod.uid).map(|facts| &facts.last).filter(|new| set_of(new).is_some());
                 let Some(new) = new else { return Ok(()) };
-                let twin = |(uid, _): &&(String, String)| {
+                let twin = |(uid, _): &&(Text, String)| {
                     let other = truth.pods.get(uid).map(|facts| &facts.last);
                     *uid != process.pod.uid
                         && !self.given_up.contains(uid)

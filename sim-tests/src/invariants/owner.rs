@@ -5,6 +5,7 @@
 //! of owners.
 //! Catches: an owner that is absent from a cache taken for gone; adoption by force; an orphan that is collected.
 
+use miniku_core::api::text::Text;
 use super::told::Told;
 use super::{Broken, Checker};
 use crate::truth::{Fact, Role, Sight, Truth};
@@ -23,9 +24,9 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Owner {
     told: Told,
     letting_go: BTreeMap<RequestId, String>,
-    let_go: BTreeSet<String>,
+    let_go: BTreeSet<Text>,
     /// By uid: made when their owner was gone already, which had let others go.
-    late: BTreeSet<String>,
+    late: BTreeSet<Text>,
 }
 
 fn holds(truth: &Truth, child: &Key, owner: &OwnerReference) -> bool {
@@ -82,7 +83,7 @@ impl Owner {
         }
     }
 
-    fn scales_down(&self, truth: &Truth, key: &Key, uid: Option<&String>) -> Result<(), Broken> {
+    fn scales_down(&self, truth: &Truth, key: &Key, uid: Option<&Text>) -> Result<(), Broken> {
         let Some(object) = truth.object(key).filter(|object| Some(&object.meta().uid) == uid) else { return Ok(()) };
         let Some(owner) = object.meta().controller() else { return Ok(()) };
         let set = self.told.object(&Key::new(Kind::ReplicaSet, &key.namespace, &owner.name));
@@ -143,7 +144,7 @@ impl Checker for Owner {
                     (Role::Workloads, _) => return self.scales_down(truth, key, options.uid.as_ref()),
                     (_, Some(Propagation::Orphan)) => {
                         if let Some(owner) = truth.object(key).filter(|owner| !owner.meta().is_deleting()) {
-                            self.letting_go.insert(*id, owner.meta().uid.clone());
+                            self.letting_go.insert(*id, owner.meta().uid.to_string());
                         }
                     }
                     _ => {}
@@ -153,7 +154,7 @@ impl Checker for Owner {
                 if let Some(uid) = self.letting_go.remove(id)
                     && matches!(answer, Answer::Object { .. } | Answer::Removed(_))
                 {
-                    self.let_go.insert(uid);
+                    self.let_go.insert(uid.into());
                 }
             }
             Fact::Durable { change } => {
@@ -207,7 +208,7 @@ mod tests {
     }
 
     fn ask(story: &mut Story<Owner>, role: Role, name: &str, propagation: Option<Propagation>) -> Result<(), Broken> {
-        let options = DeleteOptions { uid: Some(format!("{name}-uid")), propagation, ..Default::default() };
+        let options = DeleteOptions { uid: Some(format!("{name}-uid").into()), propagation, ..Default::default() };
         let request = Verb::Delete { key: Key::new(Kind::Pod, "default", name), options }.into();
         story.see(Fact::Sent { who: &who(role, "x"), id: RequestId(1), request: &request })
     }

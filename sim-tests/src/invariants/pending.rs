@@ -5,6 +5,7 @@
 //! Catches: room that is not given back; a pod that hears of it only when everything is looked at again; priorities
 //! upside down.
 
+use miniku_core::api::text::Text;
 use super::each::Each;
 use super::near::repels;
 use super::told::Told;
@@ -128,12 +129,12 @@ impl Pending {
     }
 
     /// What the pods of each node request as far as the scheduler was told, those that it has asked to bind included.
-    fn used(&mut self, truth: &Truth) -> BTreeMap<String, Amounts> {
+    fn used(&mut self, truth: &Truth) -> BTreeMap<Text, Amounts> {
         self.asked.retain(|_, at| truth.now.since(*at) < RESERVED);
         self.binds.retain(|(pod, _), _| self.asked.contains_key(pod));
-        let mut used: BTreeMap<String, Amounts> = BTreeMap::new();
+        let mut used: BTreeMap<Text, Amounts> = BTreeMap::new();
         let mut add = |node: &str, amount: &Amounts| {
-            let sum = used.entry(node.to_owned()).or_default();
+            let sum = used.entry(node.into()).or_default();
             *sum = plus(*sum, *amount);
         };
         for pod in self.told.objects().filter_map(Object::get::<Pod>).filter(|pod| !pod.status.phase.is_final()) {
@@ -178,7 +179,7 @@ impl Pending {
                 let (secs, node) = (truth.now.since(began).as_secs(), &node.metadata.name);
                 return Err(Broken::by(format!("{key} waits for {secs} s, and {node} takes it")).with(truth.object(&key)));
             }
-            self.since.insert(key, (uid.clone(), began));
+            self.since.insert(key, (uid.to_string(), began));
         }
         Ok(())
     }
@@ -231,7 +232,7 @@ impl Checker for Pending {
                 Verb::Bind { key, node, .. } => {
                     let judged = self.binds(truth, key, node);
                     let amount = self.told.object(key).and_then(Object::get).map_or([0, 0, 1], amounts);
-                    self.binds.insert((key.clone(), node.clone()), amount);
+                    self.binds.insert((key.clone(), node.to_string()), amount);
                     self.asked.insert(key.clone(), truth.now);
                     return judged;
                 }

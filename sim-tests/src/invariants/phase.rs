@@ -2,6 +2,7 @@
 //!
 //! Catches: a kubelet that forgets over a restart; a late status that overwrites a newer one.
 
+use miniku_core::api::text::Text;
 use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::object::Object;
@@ -11,7 +12,7 @@ use std::collections::BTreeSet;
 /// Pods of which a process has started.
 #[derive(Default)]
 pub struct Phase {
-    started: BTreeSet<String>,
+    started: BTreeSet<Text>,
 }
 
 impl Checker for Phase {

@@ -2,6 +2,7 @@
 //!
 //! Catches: victims that are as important; `preemptionPolicy: Never` that is not looked at; pods that are cut off.
 
+use miniku_core::api::text::Text;
 use super::each::Each;
 use super::told::Told;
 use super::{Broken, Checker};
@@ -20,7 +21,7 @@ pub type Preempts = Each<Preempt>;
 pub struct Preempt {
     told: Told,
     /// By pod: its node, how important it is, and whether others may have to go for it.
-    promised: BTreeMap<Key, (String, i32, bool)>,
+    promised: BTreeMap<Key, (Text, i32, bool)>,
 }
 
 impl Preempt {

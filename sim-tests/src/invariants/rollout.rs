@@ -2,6 +2,7 @@
 //!
 //! Catches: a new set that grows before old ones shrink, two controllers that both add, a share that is rounded up twice.
 
+use miniku_core::api::text::Text;
 use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::deployment::Deployment;
@@ -13,7 +14,7 @@ use std::collections::BTreeMap;
 /// How many pods each deployment ever allowed, by uid: a controller may act on an older wish.
 #[derive(Default)]
 pub struct Rollout {
-    allowed: BTreeMap<String, i64>,
+    allowed: BTreeMap<Text, i64>,
 }
 
 fn wanted(set: &Object) -> i64 {

@@ -51,11 +51,11 @@ const WORKLOADS: [Kind; 3] = [Kind::ReplicaSet, Kind::StatefulSet, Kind::Job];
 pub fn lasts(spec: &PodSpec, any_image: bool) -> bool {
     spec.containers.iter().all(|container| {
         let spec = ContainerSpec {
-            name: container.name.clone(),
+            name: container.name.to_string(),
             attempt: 0,
-            image: container.image.clone(),
-            command: container.command.clone(),
-            args: container.args.clone(),
+            image: container.image.to_string(),
+            command: container.command.iter().map(String::from).collect(),
+            args: container.args.iter().map(String::from).collect(),
             env: Default::default(),
             working_dir: None,
             stdio: Default::default(),

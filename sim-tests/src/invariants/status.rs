@@ -2,6 +2,7 @@
 //!
 //! Catches: a status that is written to a successor of the same name; a container that is called ready too early.
 
+use miniku_core::api::text::Text;
 use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::object::Object;
@@ -15,7 +16,7 @@ const NEWS: Duration = Duration::from_secs(75);
 /// Of each container, its latest attempt that ran.
 #[derive(Default)]
 pub struct Status {
-    ran: BTreeMap<(String, String), Ran>,
+    ran: BTreeMap<(Text, String), Ran>,
 }
 
 #[derive(Clone, Copy)]

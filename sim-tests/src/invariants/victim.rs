@@ -6,6 +6,7 @@
 use super::told::Told;
 use super::{Broken, Checker};
 use crate::truth::{Fact, Role, Sight, Truth};
+use miniku_core::api::text::Text;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
@@ -25,7 +26,7 @@ struct Observer {
 }
 
 /// The uids of a pod that was to be deleted, and of the set it was of then, if any. Refused ones are no longer asked for.
-type Ask = (String, Option<String>);
+type Ask = (Text, Option<Text>);
 type Asks = BTreeSet<Ask>;
 
 fn owner(pod: &Pod) -> Option<&str> {
@@ -33,7 +34,7 @@ fn owner(pod: &Pod) -> Option<&str> {
 }
 
 fn ask_for(pod: &Pod) -> Ask {
-    (pod.metadata.uid.clone(), owner(pod).map(str::to_owned))
+    (pod.metadata.uid.clone(), owner(pod).map(Into::into))
 }
 
 /// The active pods of a set, as this source shows them, whose deletion was not asked for.
@@ -189,7 +190,7 @@ mod tests {
     }
 
     fn delete(story: &mut Story<Victim>, who: &crate::truth::Who, name: &str) -> Result<(), Broken> {
-        let options = DeleteOptions { uid: Some(format!("{name}-uid")), ..Default::default() };
+        let options = DeleteOptions { uid: Some(format!("{name}-uid").into()), ..Default::default() };
         let request = Verb::Delete { key: Key::new(Kind::Pod, "default", name), options }.into();
         story.see(Fact::Sent { who, id: RequestId(1), request: &request })
     }

@@ -7,7 +7,7 @@
 use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::kinds::Kind;
-use miniku_core::api::name::Name;
+use miniku_core::api::text::Text;
 use miniku_core::api::object::Object;
 use miniku_core::api::pod::Pod;
 use miniku_core::program::{Query, RequestId, Revision, WatchEvent, WatchFrom};
@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 pub struct Watch {
     open: BTreeMap<RequestId, Stream>,
     /// By kind, and for pods by the node they are selected by.
-    listening: BTreeMap<(Kind, Option<Name>), BTreeSet<RequestId>>,
+    listening: BTreeMap<(Kind, Option<Text>), BTreeSet<RequestId>>,
     owing: BTreeSet<RequestId>,
     /// What the API server was told last.
     told: Revision,
@@ -51,9 +51,9 @@ fn news(change: &Change, query: &Query) -> Option<News> {
     }
 }
 
-fn place(query: &Query) -> (Kind, Option<Name>) {
+fn place(query: &Query) -> (Kind, Option<Text>) {
     let node = query.fields.required("spec.nodeName").filter(|_| query.kind == Kind::Pod);
-    (query.kind, node.map(Name::from))
+    (query.kind, node.map(Text::from))
 }
 
 impl Watch {
@@ -69,7 +69,7 @@ impl Watch {
     fn owe(&mut self, change: &Change) {
         let node = |object: &Option<Object>| object.as_ref()?.get::<Pod>().map(|pod| pod.spec.node_name.as_str().into());
         let (before, after) = (node(&change.old), node(&change.new));
-        let after = after.filter(|after: &Name| before.as_ref() != Some(after));
+        let after = after.filter(|after: &Text| before.as_ref() != Some(after));
         let nodes = [before, after].into_iter().flatten().map(|node| (Kind::Pod, Some(node)));
         let places = std::iter::once((change.key.kind, None)).chain(nodes);
         for id in places.filter_map(|place| self.listening.get(&place)).flatten() {
@@ -222,7 +222,7 @@ mod tests {
         let (mut story_d, _) = story();
         assert!(tell(&mut story_d, WatchEvent::Bookmark(Revision(2))).is_err(), "ahead of its events");
         let (mut story_e, _) = story();
-        let other = object.with_meta(|meta| meta.labels.clear());
+        let other = object.with_meta(|meta| meta.labels = Default::default());
         let other = other.with(|node: &mut miniku_core::api::node::Node| node.spec.unschedulable = false);
         assert!(tell(&mut story_e, WatchEvent::Modified(other)).is_err(), "not what was stored");
     }

@@ -6,6 +6,7 @@
 
 use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
+use miniku_core::api::text::Text;
 use miniku_core::kubelet::runtime::Command;
 
 /// Needs no memory: the truth has it all.
@@ -26,7 +27,7 @@ impl Checker for Why {
         let wished = !facts.pod().metadata.is_deleting() && !facts.pod().status.phase.is_final();
         // One that is given up takes the others with it, which its pod's phase tells a moment later.
         let limited = facts.pod().start_retries().is_some();
-        let idle = |name: &String| truth.processes_of(&pod.uid).all(|(_, process)| process.container != *name);
+        let idle = |name: &Text| truth.processes_of(&pod.uid).all(|(_, process)| process.container != *name);
         if limited && facts.pod().spec.containers.iter().any(|container| idle(&container.name)) {
             return Ok(());
         }

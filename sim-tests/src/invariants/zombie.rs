@@ -4,6 +4,7 @@
 
 use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
+use miniku_core::api::text::Text;
 use miniku_core::api::kinds::Kind;
 use miniku_core::client::Deadlines;
 use miniku_core::time::{Duration, Instant};
@@ -15,7 +16,7 @@ const BOUND: Duration = Duration::from_secs(75);
 /// Pods that must have no processes at a time.
 #[derive(Default)]
 pub struct Zombie {
-    due: Deadlines<String>,
+    due: Deadlines<Text>,
 }
 
 fn allowed(truth: &Truth, uid: &str) -> Duration {
@@ -37,13 +38,13 @@ impl Checker for Zombie {
                     && truth.pods.get(&old.meta().uid).is_some_and(|facts| facts.removed.is_some())
                 {
                     let uid = &old.meta().uid;
-                    self.due.set(uid.clone(), truth.now + allowed(truth, uid));
+                    self.due.set(uid.into(), truth.now + allowed(truth, uid));
                 }
             }
             Fact::Started { process, .. } => {
                 let uid = &process.pod.uid;
                 if truth.pods.get(uid).is_some_and(|facts| facts.removed.is_some()) {
-                    self.due.set_if_absent(uid.clone(), truth.now + allowed(truth, uid));
+                    self.due.set_if_absent(uid.into(), truth.now + allowed(truth, uid));
                 }
             }
             Fact::Time => {

@@ -389,7 +389,7 @@ mod tests {
                 ),
             ],
         );
-        let meta = |name: String| ObjectMeta { name, namespace: "x".into(), ..ObjectMeta::default() };
+        let meta = |name: String| ObjectMeta { name: name.into(), namespace: "x".into(), ..ObjectMeta::default() };
         assert_eq!(meta::all(&meta("a".repeat(52)), Kind::CronJob.row()), []);
         let told = meta::all(&meta("a".repeat(53)), Kind::CronJob.row());
         assert!(told[0].to_string().ends_with("must be no more than 52 characters"), "{told:?}");

@@ -7,6 +7,7 @@ use super::text;
 use crate::api::kinds::KindRow;
 use crate::api::meta::{Labels, ObjectMeta};
 use crate::api::status::{FieldError, FieldErrorKind};
+use crate::api::text::Text;
 use std::collections::BTreeSet;
 
 /// All annotations of an object together are no longer, keys and values.
@@ -21,7 +22,7 @@ pub fn all(meta: &ObjectMeta, row: &KindRow) -> Vec<FieldError> {
         // A name follows: an ending that only a last part must not have is fine.
         let prefix = match meta.generate_name.strip_suffix('-') {
             Some(prefix) => format!("{prefix}a"),
-            None => meta.generate_name.clone(),
+            None => meta.generate_name.to_string(),
         };
         tell("metadata.generateName", &meta.generate_name, (row.rules.name)(&prefix), &mut errors);
     }
@@ -126,8 +127,8 @@ pub fn change(new: &ObjectMeta, old: &ObjectMeta, errors: &mut Vec<FieldError>) 
         }
     }
     if old.is_deleting() {
-        let before: BTreeSet<&String> = old.finalizers.iter().collect();
-        let added: Vec<&String> = new.finalizers.iter().filter(|one| !before.contains(one)).collect();
+        let before: BTreeSet<&Text> = old.finalizers.iter().collect();
+        let added: Vec<&Text> = new.finalizers.iter().filter(|one| !before.contains(one)).collect();
         if !added.is_empty() {
             let shown: Vec<String> = added.iter().map(|one| format!("{one:?}")).collect();
             let rule = format!(

@@ -136,7 +136,7 @@ fn job_for(scene: &Scene<'_>, cron: &CronJob, at: Wall, because: Because) -> Opt
     }
     let template = &cron.spec.job_template;
     let mut annotations = template.metadata.annotations.clone();
-    annotations.insert(SCHEDULED_AT.into(), Time::of(at).to_string());
+    annotations.insert(SCHEDULED_AT, Time::of(at).to_string().into());
     let metadata = json!({"name": name, "labels": template.metadata.labels, "annotations": annotations});
     let job = json!({"metadata": metadata, "spec": template.spec});
     let object = Object::from_value(Kind::Job, job).ok()?;

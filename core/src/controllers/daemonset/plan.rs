@@ -10,6 +10,7 @@ use crate::api::pod::{Pod, PodPhase};
 use crate::api::pod_affinity::Affinity;
 use crate::api::statefulset::{REVISION_HASH, UpdateStrategyType};
 use crate::api::taint::{NO_EXECUTE, NO_SCHEDULE, NOT_READY, UNREACHABLE, UNSCHEDULABLE};
+use crate::api::text::Text;
 use crate::api::toleration::{Toleration, Tolerations};
 use crate::controllers::daemonset::renewal::{self, RENEWAL, State, renewal};
 use crate::controllers::daemonset::staffing::{Action, Fit, Here, STAFFING, Surge, fit, staffing};
@@ -95,7 +96,7 @@ fn hash_of<'a>(set: &str, revision: &'a str) -> &'a str {
 }
 
 fn revision(pod: &Pod) -> &str {
-    pod.metadata.labels.get(REVISION_HASH).map_or("", String::as_str)
+    pod.metadata.labels.get(REVISION_HASH).map_or("", Text::as_str)
 }
 
 /// The nodes by name, with their pods; and the pods that wait for a node that does not exist.
@@ -259,7 +260,7 @@ fn bury(scene: &Scene<'_>, node: &str, ended: &[&Pod], plan: &mut Plan) {
 /// What the set's pods are like, before they are meant for a node.
 fn pattern(set: &DaemonSet, hash: &str) -> Pod {
     let mut pod = set.spec.template.pod();
-    pod.metadata.labels.insert(REVISION_HASH.into(), hash.to_owned());
+    pod.metadata.labels.insert(REVISION_HASH, hash.into());
     let spec = Arc::make_mut(&mut pod.spec);
     let on_host = spec.rest.get("hostNetwork") == Some(&Value::Bool(true));
     let mut tolerations: Vec<Toleration> = spec.tolerations.to_vec();

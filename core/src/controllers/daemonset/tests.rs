@@ -101,7 +101,7 @@ impl Desk {
 
     fn on(&self, node: &str) -> String {
         let is = |object: &&Object| object.get::<Pod>().unwrap().target_node() == Some(node);
-        self.pods().iter().find(is).unwrap().meta().name.clone()
+        self.pods().iter().find(is).unwrap().meta().name.to_string()
     }
 
     fn status(&self) -> DaemonSetStatus {

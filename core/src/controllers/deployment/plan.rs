@@ -6,6 +6,7 @@ use crate::api::meta::{Labels, ObjectMeta};
 use crate::api::object::{Key, Object, Resource};
 use crate::api::pod::{Pod, PodTemplateSpec};
 use crate::api::replicaset::{ReplicaSet, ReplicaSetSpec};
+use crate::api::text::Text;
 use crate::controllers::deployment::course::{self, Action};
 use crate::controllers::deployment::progress::{self, PROGRESSING};
 use crate::controllers::deployment::rollout::{Size, View, recreate, resize, roll, room_for_new};
@@ -103,13 +104,13 @@ fn make(
     }
     let replicas = if is_rolling(deployment) { room_for_new(view, 0) } else { view.wanted };
     let mut template: PodTemplateSpec = deployment.spec.template.clone();
-    template.metadata.labels.insert(POD_TEMPLATE_HASH.into(), hash.clone());
+    template.metadata.labels.insert(POD_TEMPLATE_HASH, hash.as_str().into());
     let mut selector = deployment.spec.selector.clone();
-    selector.match_labels.insert(POD_TEMPLATE_HASH.into(), hash);
-    let annotations = sets::annotations(&meta.annotations, &Labels::new(), sets::next_revision(&view.old));
+    selector.match_labels.insert(POD_TEMPLATE_HASH, hash.into());
+    let annotations = sets::annotations(&meta.annotations, &Labels::default(), sets::next_revision(&view.old));
     let mut set = ReplicaSet {
         metadata: ObjectMeta {
-            name: name.clone(),
+            name: name.as_str().into(),
             labels: template.metadata.labels.clone(),
             annotations,
             ..Default::default()
@@ -136,7 +137,7 @@ fn size(set: &mut ReplicaSet, replicas: i64, deployment: &Deployment) {
     set.spec.replicas = Some(count(replicas));
     let notes = [(DESIRED_REPLICAS, deployment.wanted()), (MAX_REPLICAS, deployment.max_total())];
     for (name, number) in notes {
-        set.metadata.annotations.insert(name.into(), number.to_string());
+        set.metadata.annotations.insert(name, number.to_string().into());
     }
 }
 
@@ -144,8 +145,8 @@ fn size(set: &mut ReplicaSet, replicas: i64, deployment: &Deployment) {
 fn settle_revision(owner: &Object, new: &Set<'_>, view: &View<'_>, plan: &mut Plan) {
     let next = sets::next_revision(&view.old).max(revision(&new.set.metadata));
     let said = owner.meta().annotations.get(REVISION);
-    if said.map(String::as_str) != Some(next.to_string().as_str()) {
-        let object = owner.with_meta(|meta| drop(meta.annotations.insert(REVISION.into(), next.to_string())));
+    if said.map(Text::as_str) != Some(next.to_string().as_str()) {
+        let object = owner.with_meta(|meta| meta.annotations.insert(REVISION, next.to_string().into()));
         plan.change.push(Changed { object, told: None, because: None });
     }
 }
@@ -245,7 +246,9 @@ fn tell_progress(
     // The newest set's failure first.
     let failure = |one: &Set<'_>| one.set.status.conditions.iter().find(|one| one.kind == "ReplicaFailure").cloned();
     match view.new.iter().chain(&view.old).find_map(failure) {
-        Some(why) => progress::set(scene.now, status, "ReplicaFailure", &why.status, &why.reason, why.message),
+        Some(why) => {
+            progress::set(scene.now, status, "ReplicaFailure", &why.status, &why.reason, why.message.to_string())
+        }
         None => status.conditions.retain(|one| one.kind != "ReplicaFailure"),
     }
 }

@@ -173,7 +173,7 @@ pub fn set(now: Now, status: &mut DeploymentStatus, kind: &str, state: &str, rea
         last_update_time: at,
         last_transition_time: since.or(at),
         reason: reason.into(),
-        message,
+        message: message.into(),
         ..Default::default()
     });
 }

@@ -254,7 +254,7 @@ mod tests {
     }
 
     fn named(sizes: Vec<Size<'_>>) -> Vec<(String, i64)> {
-        sizes.iter().map(|size| (size.set.set.metadata.name.clone(), size.to)).collect()
+        sizes.iter().map(|size| (size.set.set.metadata.name.to_string(), size.to)).collect()
     }
 
     fn check(got: Vec<(String, i64)>, want: &[(&str, i64)]) {

@@ -127,7 +127,7 @@ pub fn annotations(of_deployment: &Labels, of_set: &Labels, next: i64) -> Labels
     if was >= next {
         return all;
     }
-    all.insert(REVISION.into(), next.to_string());
+    all.insert(REVISION, next.to_string().into());
     if let Some(before) = before.filter(|text| !text.is_empty()) {
         let history = all.get(REVISION_HISTORY).cloned().unwrap_or_default();
         let mut revisions: Vec<&str> = history.split(',').filter(|text| !text.is_empty() && *text != before).collect();
@@ -136,7 +136,7 @@ pub fn annotations(of_deployment: &Labels, of_set: &Labels, next: i64) -> Labels
             revisions.remove(0);
         }
         let history = revisions.join(",");
-        all.insert(REVISION_HISTORY.into(), history);
+        all.insert(REVISION_HISTORY, history.into());
     }
     all
 }
@@ -210,12 +210,11 @@ mod tests {
 
     #[test]
     fn a_set_that_comes_back_remembers_what_it_was() {
-        let labels = |pairs: &[(&str, &str)]| -> Labels {
-            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-        };
+        let labels =
+            |pairs: &[(&str, &str)]| -> Labels { pairs.iter().map(|(name, value)| (*name, (*value).into())).collect() };
         let of_deployment =
             labels(&[("a", "1"), (REVISION, "3"), ("kubectl.kubernetes.io/last-applied-configuration", "{}")]);
-        let new = annotations(&of_deployment, &Labels::new(), 4);
+        let new = annotations(&of_deployment, &Labels::default(), 4);
         assert_eq!(new, labels(&[("a", "1"), (REVISION, "4")]));
         assert_eq!(annotations(&of_deployment, &new, 4), new, "nothing is changed twice");
         let back = annotations(&of_deployment, &labels(&[(REVISION, "2"), (REVISION_HISTORY, "1")]), 5);

@@ -11,6 +11,7 @@ use crate::api::plain::label_selector;
 use crate::api::pod::Pod;
 use crate::api::replicaset::ReplicaSet;
 use crate::api::selector::LabelSelector;
+use crate::api::text::Text;
 use crate::client::events::{EventRecorder, Tone};
 use crate::client::{Calls, Change, Informer, informer};
 use crate::controllers::attempts::Attempts;
@@ -47,7 +48,7 @@ pub struct DisruptionController {
     selecting: Selecting,
     labelled: Labelled,
     /// Evictions that were granted, by budget and name of the pod.
-    granted: BTreeMap<Key, BTreeMap<String, Granted>>,
+    granted: BTreeMap<Key, BTreeMap<Text, Granted>>,
 }
 
 /// An eviction that was granted.
@@ -178,7 +179,7 @@ impl DisruptionController {
         }
         let mut update = object.with_status(&counted.status);
         if planted!(BudgetOverwritten) {
-            update.edit_meta(|meta| meta.resource_version.clear());
+            update.edit_meta(|meta| meta.resource_version = Text::default());
         }
         self.attempts.begun(key.clone(), object.revision());
         self.calls.call(now, key, Verb::Update { object: update, part: Part::Status }, out);
@@ -187,11 +188,11 @@ impl DisruptionController {
     /// Remembers since when each grant is known.
     fn note_grants(&mut self, now: Now, key: &Key, object: &Object, status: &BudgetStatus) {
         let known = self.granted.remove(key).unwrap_or_default();
-        let noted = |(pod, time): (&String, &Time)| {
+        let noted = |(pod, time): (&Text, &Time)| {
             let new = Granted { time: *time, seen: now.mono, revision: object.revision() };
             (pod.clone(), known.get(pod).filter(|known| known.time == *time).copied().unwrap_or(new))
         };
-        let granted: BTreeMap<String, Granted> = status.disrupted_pods.iter().map(noted).collect();
+        let granted: BTreeMap<Text, Granted> = status.disrupted_pods.iter().map(noted).collect();
         if !granted.is_empty() {
             self.granted.insert(key.clone(), granted);
         }
@@ -267,7 +268,7 @@ fn say(now: Now, status: &mut BudgetStatus, is: &str, reason: &str, message: Str
         status: is.into(),
         observed_generation: status.observed_generation,
         reason: reason.into(),
-        message,
+        message: message.into(),
         ..Default::default()
     };
     Condition::put(now, &mut status.conditions, condition);

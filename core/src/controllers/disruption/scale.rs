@@ -38,7 +38,7 @@ pub fn scale<'a>(pods: &[&Pod], object: impl Fn(&Key) -> Option<&'a Object>) -> 
         // A replica set of a deployment has the size that the rollout gives it.
         let above = set.meta().controller().filter(|by| by.kind == Kind::Deployment.row().name).and_then(find);
         let found = above.unwrap_or(set);
-        wanted.insert(found.meta().uid.clone(), replicas(found));
+        wanted.insert(found.meta().uid.to_string(), replicas(found));
     }
     Ok(wanted.into_values().fold(0, i64::saturating_add))
 }

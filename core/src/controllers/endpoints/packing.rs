@@ -4,6 +4,7 @@
 //! `k8s.io/endpointslice`.
 
 use crate::api::endpoints::Endpoint;
+use crate::api::text::Text;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
@@ -27,7 +28,7 @@ pub struct Packed {
     /// These slices get these endpoints.
     pub change: Vec<Slice>,
     /// These slices are needed no more.
-    pub remove: Vec<String>,
+    pub remove: Vec<Text>,
     /// New slices with these endpoints.
     pub create: Vec<Vec<Endpoint>>,
 }
@@ -35,7 +36,7 @@ pub struct Packed {
 /// What tells endpoints apart: the pod, and its address.
 pub fn identity(endpoint: &Endpoint) -> (&str, &str) {
     let pod = endpoint.target_ref.as_ref().map_or("", |target| target.uid.as_str());
-    (pod, endpoint.addresses.first().map_or("", String::as_str))
+    (pod, endpoint.addresses.first().map_or("", Text::as_str))
 }
 
 /// Distributes endpoints that have their ports in common over slices. An endpoint stays in its slice. New ones fill the
@@ -64,7 +65,7 @@ pub fn pack(slices: &[Slice], wanted: Vec<Endpoint>, max: usize) -> Packed {
             .collect();
         match () {
             () if keep == slice.endpoints && !keep.is_empty() => unchanged.push(slice),
-            () if keep.is_empty() => packed.remove.push(slice.name.clone()),
+            () if keep.is_empty() => packed.remove.push(slice.name.as_str().into()),
             () => packed.change.push(Slice { name: slice.name.clone(), endpoints: keep }),
         }
     }
@@ -108,7 +109,7 @@ mod tests {
     }
 
     fn shown(endpoints: &[Endpoint]) -> String {
-        endpoints.iter().map(|one| identity(one).0.to_owned()).collect::<Vec<_>>().join(" ")
+        endpoints.iter().map(|one| identity(one).0.to_string()).collect::<Vec<_>>().join(" ")
     }
 
     /// `s0: a b | s1: - | +: c`.
@@ -142,7 +143,8 @@ mod tests {
     }
 
     fn apply(held: &[Slice], packed: &Packed) -> Vec<Slice> {
-        let mut next: Vec<Slice> = held.iter().filter(|slice| !packed.remove.contains(&slice.name)).cloned().collect();
+        let mut next: Vec<Slice> =
+            held.iter().filter(|slice| !packed.remove.contains(&Text::from(&slice.name))).cloned().collect();
         for changed in &packed.change {
             let slice = next.iter_mut().find(|slice| slice.name == changed.name).expect("what is changed is there");
             *slice = changed.clone();
@@ -164,7 +166,7 @@ mod tests {
                 .map(|(nth, all): (u32, _)| Slice { name: format!("s{nth}"), endpoints: names(all) }).collect();
             let want = |wanted: &std::collections::BTreeSet<u8>| names(&wanted.iter().copied().collect::<Vec<_>>());
             let next = apply(&held, &pack(&held, want(&wanted), 5));
-            let mut found: Vec<String> = next.iter().flat_map(|slice| &slice.endpoints).map(|one| identity(one).0.to_owned()).collect();
+            let mut found: Vec<String> = next.iter().flat_map(|slice| &slice.endpoints).map(|one| identity(one).0.to_string()).collect();
             found.sort();
             let mut expected: Vec<String> = wanted.iter().map(u8::to_string).collect();
             expected.sort();

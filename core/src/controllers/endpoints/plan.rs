@@ -10,6 +10,7 @@ use crate::api::meta::Labels;
 use crate::api::object::Object;
 use crate::api::pod::Pod;
 use crate::api::service::Service;
+use crate::api::text::Text;
 use crate::controllers::endpoints::membership::{Action, Shows, standing};
 use crate::controllers::endpoints::packing::{SLICE_MAX, Slice, pack};
 use crate::controllers::endpoints::ports::{Port, ports};
@@ -129,10 +130,10 @@ fn owned(service: &Object, object: &Object) -> Option<EndpointSlice> {
 
 fn ports_of(slice: &EndpointSlice) -> Vec<Port> {
     let port = |port: &crate::api::endpoints::EndpointPort| Port {
-        name: port.name.clone(),
-        protocol: port.protocol.clone(),
+        name: port.name.to_string(),
+        protocol: port.protocol.to_string(),
         number: port.port,
-        app_protocol: port.app_protocol.clone(),
+        app_protocol: port.app_protocol.to_string(),
     };
     let mut ports: Vec<Port> = slice.ports.iter().map(port).collect();
     ports.sort();
@@ -140,7 +141,7 @@ fn ports_of(slice: &EndpointSlice) -> Vec<Port> {
 }
 
 fn named(object: &Object, slice: EndpointSlice) -> Slice {
-    Slice { name: object.meta().name.clone(), endpoints: slice.endpoints }
+    Slice { name: object.meta().name.to_string(), endpoints: slice.endpoints }
 }
 
 fn new_slice(service: &Object) -> Object {
@@ -166,8 +167,8 @@ fn relabel(object: &Object, labels: &Labels, plan: &mut Plan) {
 /// A service's own labels, and those by which its slices are found.
 fn slice_labels(object: &Object, service: &Service) -> Labels {
     let mut labels = common_labels(object, service);
-    labels.insert(SERVICE_NAME.into(), object.meta().name.clone());
-    labels.insert(MANAGED_BY.into(), SLICE_CONTROLLER.into());
+    labels.insert(SERVICE_NAME, object.meta().name.clone());
+    labels.insert(MANAGED_BY, SLICE_CONTROLLER.into());
     labels
 }
 
@@ -175,7 +176,7 @@ fn common_labels(object: &Object, service: &Service) -> Labels {
     let mut labels = object.meta().labels.clone();
     labels.remove(HEADLESS);
     if service.spec.is_headless() {
-        labels.insert(HEADLESS.into(), String::new());
+        labels.insert(HEADLESS, Text::default());
     }
     labels
 }
@@ -205,7 +206,7 @@ fn address(service: &Object, pod: &Pod) -> EndpointAddress {
     let is_named = subdomain == service.meta().name;
     EndpointAddress {
         ip: pod.status.pod_ip.clone(),
-        hostname: if is_named { pod.spec.hostname.clone() } else { String::new() },
+        hostname: if is_named { pod.spec.hostname.clone() } else { Text::default() },
         node_name: pod.spec.node_name.clone(),
         target_ref: Some(ObjectReference {
             kind: "Pod".into(),
@@ -233,7 +234,7 @@ fn endpoints(view: &View<'_>, service: &Service, plan: &mut Plan) {
     let is_cut = truncate(&mut subsets, ADDRESSES_MAX);
     let wanted = Endpoints { subsets, ..Default::default() };
     let mut labels = common_labels(view.service, service);
-    labels.insert(ENDPOINTS_MANAGED_BY.into(), ENDPOINTS_CONTROLLER.into());
+    labels.insert(ENDPOINTS_MANAGED_BY, ENDPOINTS_CONTROLLER.into());
     let meta = view.service.meta();
     let new = || {
         Object::empty(Kind::Endpoints)
@@ -243,7 +244,7 @@ fn endpoints(view: &View<'_>, service: &Service, plan: &mut Plan) {
         meta.labels = labels;
         meta.annotations.remove(OVER_CAPACITY);
         if is_cut {
-            meta.annotations.insert(OVER_CAPACITY.into(), "truncated".into());
+            meta.annotations.insert(OVER_CAPACITY, "truncated".into());
         }
     });
     match view.endpoints {

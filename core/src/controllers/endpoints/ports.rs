@@ -23,10 +23,10 @@ impl Port {
     /// As endpoints show it.
     pub fn shown(&self) -> EndpointPort {
         EndpointPort {
-            name: self.name.clone(),
+            name: self.name.as_str().into(),
             port: self.number,
-            protocol: self.protocol.clone(),
-            app_protocol: self.app_protocol.clone(),
+            protocol: self.protocol.as_str().into(),
+            app_protocol: self.app_protocol.as_str().into(),
             ..Default::default()
         }
     }
@@ -46,7 +46,7 @@ pub fn ports(service: &ServiceSpec, pod: &Pod) -> Vec<Port> {
             Some(IntOrString::String(name)) => named(pod, name, protocol)?,
         };
         let (name, app_protocol) = (port.name.clone(), port.app_protocol.clone());
-        Some(Port { name, protocol: protocol.into(), number, app_protocol })
+        Some(Port { name: name.to_string(), protocol: protocol.into(), number, app_protocol: app_protocol.to_string() })
     };
     service.ports.iter().filter_map(on_pod).collect()
 }

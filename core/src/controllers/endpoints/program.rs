@@ -9,6 +9,7 @@ use crate::api::pod::Pod;
 use crate::api::selector::LabelSelector;
 use crate::api::service::Service;
 use crate::api::status::Reason;
+use crate::api::text::Text;
 use crate::client::{Calls, Change, Deadlines, Informer, RETRY, Tries, informer};
 use crate::controllers::endpoints::plan::{Plan, View, plan};
 use crate::controllers::endpoints::upkeep::{Action, Found, Kept, UPKEEP, upkeep};
@@ -244,7 +245,7 @@ impl EndpointsController {
         for mut object in plan.create {
             if object.meta().name.is_empty() {
                 let key = self.free_name(&object, service, &taken);
-                object.edit_meta(|meta| meta.name = key.name.to_string());
+                object.edit_meta(|meta| meta.name = key.name.clone());
                 taken.insert(key);
             }
             writes.push((object.key(), write(object.key()), Verb::Create { object }));
@@ -373,7 +374,7 @@ fn selector(service: &Object) -> Option<LabelSelector> {
 
 /// The service that a slice names.
 fn service_of(slice: &ObjectMeta) -> Key {
-    let name = slice.labels.get(SERVICE_NAME).map_or("", String::as_str);
+    let name = slice.labels.get(SERVICE_NAME).map_or("", Text::as_str);
     Key::new(Kind::Service, &slice.namespace, name)
 }
 

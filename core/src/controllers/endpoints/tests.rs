@@ -72,7 +72,11 @@ impl Desk {
                 let words = [is(one.conditions.serving, "serving"), is(one.conditions.terminating, "terminating")];
                 let name = &one.target_ref.as_ref().unwrap().name;
                 let words: Vec<&str> = words.into_iter().flatten().collect();
-                if one.conditions.ready == Some(true) { name.clone() } else { format!("{name}({})", words.join(",")) }
+                if one.conditions.ready == Some(true) {
+                    name.to_string()
+                } else {
+                    format!("{name}({})", words.join(","))
+                }
             };
             let mut all: Vec<String> = slice.endpoints.iter().map(one).collect();
             all.sort();
@@ -117,7 +121,7 @@ fn pods_are_shown_as_they_become_ready_and_go() {
         let owner = object.meta().controller().unwrap();
         assert_eq!((owner.kind.as_str(), owner.name.as_str()), ("Service", "web"));
         let one = &desk.slices()[0].endpoints[0];
-        assert_eq!((one.node_name.as_str(), one.addresses.as_slice()), ("n1", &["10.0.0.1".to_owned()][..]));
+        assert_eq!((one.node_name.as_str(), one.addresses.as_slice()), ("n1", &["10.0.0.1".into()][..]));
         desk.ready(&b, true);
         desk.run(1);
         assert_eq!(desk.old_form(), "10.0.0.1 10.0.0.2 /  : 8080");

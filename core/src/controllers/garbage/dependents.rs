@@ -83,10 +83,8 @@ mod tests {
     #[test]
     fn an_owner_goes_when_nothing_holds_it() {
         let check = |finalizers: &[&str], children, want| {
-            let meta = ObjectMeta {
-                finalizers: finalizers.iter().map(|name| (*name).to_owned()).collect(),
-                ..Default::default()
-            };
+            let meta =
+                ObjectMeta { finalizers: finalizers.iter().map(|name| (*name).into()).collect(), ..Default::default() };
             assert_eq!(dependents(Life::Deleting, Finalizer::of(&meta), children).then, want, "{finalizers:?}");
         };
         check(&["x/y"], Dependents::NoneLeft, Action::Keep);

@@ -184,8 +184,9 @@ mod tests {
     fn stripping_comes_to_an_end() {
         property("what is left after stripping is not stripped again, and the living stay", |any| {
             let standings = some_standings(any);
-            let references: Vec<OwnerReference> =
-                (0..standings.len()).map(|nth| OwnerReference { uid: nth.to_string(), ..Default::default() }).collect();
+            let references: Vec<OwnerReference> = (0..standings.len())
+                .map(|nth| OwnerReference { uid: nth.to_string().into(), ..Default::default() })
+                .collect();
             let left = kept(&references, &standings);
             let of = |reference: &OwnerReference| standings[reference.uid.parse::<usize>().unwrap()];
             let after: Vec<Standing> = left.iter().map(of).collect();

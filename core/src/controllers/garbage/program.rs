@@ -12,6 +12,7 @@ use crate::api::object::{Key, Object};
 use crate::api::pod::{Pod, PodPhase};
 use crate::api::selector::FieldSelector;
 use crate::api::status::Reason;
+use crate::api::text::Text;
 use crate::client::informer;
 use crate::client::{Calls, Change, Informer};
 use crate::controllers::attempts::Attempts;
@@ -84,7 +85,7 @@ pub struct GarbageCollector {
     seed: u64,
     views: BTreeMap<Kind, Informer>,
     /// The custom kinds that were defined since the beginning, by name and group, as owners are named.
-    custom: BTreeMap<String, Kind>,
+    custom: BTreeMap<Text, Kind>,
     calls: Calls<Asked>,
     relations: Relations,
     /// Objects to look at: as a child, as an owner, and as a pod.
@@ -92,26 +93,26 @@ pub struct GarbageCollector {
     /// Owners that no view shows, to be asked for.
     owners: Attempts<Owner>,
     /// Owners that the API server knows nothing of, by uid, as long as somebody names them. A uid never comes back.
-    gone: BTreeMap<String, BTreeSet<Key>>,
+    gone: BTreeMap<Text, BTreeSet<Key>>,
     /// Nodes that the view does not show, to be asked for.
-    nodes: Attempts<String>,
+    nodes: Attempts<Text>,
     /// Uids of pods that were bound to a node when the API server knew nothing of it.
-    lost: BTreeSet<String>,
+    lost: BTreeSet<Text>,
     /// Pods that have ended and are kept, the oldest first.
     finished: BTreeSet<(Option<Time>, Key)>,
     /// Pods that have ended before these, and go.
     surplus: BTreeSet<Key>,
     /// What owners that cannot be found were called, once each.
-    unknown: BTreeSet<String>,
+    unknown: BTreeSet<Text>,
     /// Kinds in which an owner that lets its children go may still have some, by its uid.
-    uncounted: BTreeMap<String, Vec<Kind>>,
+    uncounted: BTreeMap<Text, Vec<Kind>>,
 }
 
 /// An owner as a child names it: there may be another of that name, or none of that uid.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Owner {
     key: Key,
-    uid: String,
+    uid: Text,
 }
 
 impl fmt::Display for Owner {
@@ -126,7 +127,7 @@ enum Asked {
     /// Whether there is such an owner.
     Owner(Owner),
     /// Whether there is such a node; the pods that were bound to it then, by uid.
-    Node { name: String, pods: Vec<(Key, String)> },
+    Node { name: Text, pods: Vec<(Key, Text)> },
     /// Whether there are children of the last of these kinds that the view does not show; then those of the others.
     Children { owner: Owner, of: Vec<Kind> },
     /// A change of this object.
@@ -205,7 +206,7 @@ impl GarbageCollector {
                 view.reopen(looked_at(kind));
             }
             changes.extend(view.step(now, &Input::Wake, out));
-            self.custom.insert(named(kind.row().group, kind.row().name), kind);
+            self.custom.insert(named(kind.row().group, kind.row().name).into(), kind);
         }
         changes.into_iter().for_each(|change| self.changed(now, change, out));
     }
@@ -367,7 +368,7 @@ impl GarbageCollector {
             bound_pods::Action::Ask if planted!(LostPodsKept) => false,
             bound_pods::Action::Ask => {
                 sometimes!(NodeQuarantined);
-                self.nodes.add_at(name.to_owned(), now.mono + self.options.node_quarantine);
+                self.nodes.add_at(name.into(), now.mono + self.options.node_quarantine);
                 false
             }
             bound_pods::Action::Fail if !planted!(LostPodsNotFailed) => {
@@ -445,7 +446,7 @@ impl GarbageCollector {
     }
 
     fn release(&mut self, now: Now, object: &Object, finalizer: Finalizer, out: &mut Effects) {
-        let left: Vec<&String> = object.meta().finalizers.iter().filter(|one| *one != finalizer.name()).collect();
+        let left: Vec<&Text> = object.meta().finalizers.iter().filter(|one| *one != finalizer.name()).collect();
         self.write(now, object, patch(object, "finalizers", json!(left)), out);
     }
 
@@ -512,9 +513,9 @@ impl GarbageCollector {
         let owner = match self.owner(reference, child) {
             Ok(owner) => owner,
             Err(what) => {
-                if self.unknown.len() < UNKNOWN_MAX && !self.unknown.contains(&what) {
+                if self.unknown.len() < UNKNOWN_MAX && !self.unknown.contains(what.as_str()) {
                     out.log(Level::Warn, format!("{}: {what} are taken to exist for ever", child.key()));
-                    self.unknown.insert(what);
+                    self.unknown.insert(what.into());
                 }
                 return Standing::Live;
             }
@@ -561,7 +562,7 @@ impl GarbageCollector {
             row.name == owner.kind && (row.group == group && row.version == version || also())
         };
         let built_in = Kind::rows().find(|(_, row)| served(row)).map(|(kind, _)| kind);
-        built_in.or_else(|| self.custom.get(&named(group, &owner.kind)).copied())
+        built_in.or_else(|| self.custom.get(named(group, &owner.kind).as_str()).copied())
     }
 
     /// Whether nobody defines the kind any more.
@@ -586,10 +587,10 @@ impl GarbageCollector {
         self.calls.call(now, Asked::Owner(owner), Verb::Get { key }, out);
     }
 
-    fn ask_for_node(&mut self, now: Now, name: String, out: &mut Effects) {
+    fn ask_for_node(&mut self, now: Now, name: Text, out: &mut Effects) {
         let key = Key::new(Kind::Node, "", &name);
         let with_uid = |key: &Key| Some((key.clone(), self.object(key)?.meta().uid.clone()));
-        let pods: Vec<(Key, String)> = self.relations.pods_on(&name).filter_map(with_uid).collect();
+        let pods: Vec<(Key, Text)> = self.relations.pods_on(&name).filter_map(with_uid).collect();
         if pods.is_empty() || self.object(&key).is_some() {
             sometimes!(NodeCameBack);
             return self.nodes.settled(&name);
@@ -670,7 +671,7 @@ enum Found {
 impl Found {
     fn of(answer: &Answer) -> Found {
         match answer {
-            Answer::Object { object, .. } => Found::Object(object.meta().uid.clone()),
+            Answer::Object { object, .. } => Found::Object(object.meta().uid.to_string()),
             Answer::Refused(status) if status.reason == Some(Reason::NotFound) => {
                 let named = status.details.as_ref().is_some_and(|details| !details.name.is_empty());
                 if named { Found::Nothing } else { Found::NoSuchKind }

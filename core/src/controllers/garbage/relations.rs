@@ -2,14 +2,15 @@
 
 use crate::api::object::{Key, Object};
 use crate::api::pod::Pod;
+use crate::api::text::Text;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An index over all objects of the views. Every operation costs O(log objects) for each reference.
 #[derive(Debug, Default)]
 pub struct Relations {
-    by_uid: BTreeMap<String, Key>,
-    children: BTreeMap<String, BTreeSet<Key>>,
-    pods_on: BTreeMap<String, BTreeSet<Key>>,
+    by_uid: BTreeMap<Text, Key>,
+    children: BTreeMap<Text, BTreeSet<Key>>,
+    pods_on: BTreeMap<Text, BTreeSet<Key>>,
 }
 
 impl Relations {
@@ -20,7 +21,7 @@ impl Relations {
             self.children.entry(owner.uid.clone()).or_default().insert(key.clone());
         }
         if let Some(node) = node_of(object) {
-            self.pods_on.entry(node.to_owned()).or_default().insert(key.clone());
+            self.pods_on.entry(node.into()).or_default().insert(key.clone());
         }
         self.by_uid.insert(meta.uid.clone(), key);
     }
@@ -63,7 +64,7 @@ pub fn node_of(object: &Object) -> Option<&str> {
     object.get::<Pod>()?.node()
 }
 
-fn take(index: &mut BTreeMap<String, BTreeSet<Key>>, by: &str, key: &Key) {
+fn take(index: &mut BTreeMap<Text, BTreeSet<Key>>, by: &str, key: &Key) {
     if let Some(keys) = index.get_mut(by) {
         keys.remove(key);
         if keys.is_empty() {

@@ -60,7 +60,8 @@ pub fn measures(spec: &AutoscalerSpec, wished: i32) -> bool {
 pub fn say(now: Now, status: &mut AutoscalerStatus, kind: &str, is: bool, reason: &str, message: impl Into<String>) {
     let is = if is { "True" } else { "False" };
     let (reason, message) = (reason.into(), message.into());
-    let condition = Condition { kind: kind.into(), status: is.into(), reason, message, ..Default::default() };
+    let condition =
+        Condition { kind: kind.into(), status: is.into(), reason, message: message.into(), ..Default::default() };
     Condition::put(now, &mut status.conditions, condition);
 }
 

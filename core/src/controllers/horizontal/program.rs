@@ -16,6 +16,7 @@ use crate::api::pod::{Pod, PodStatus};
 use crate::api::scale::{Paths, Scale, patch, scale};
 use crate::api::selector::LabelSelector;
 use crate::api::status::{Reason, Status};
+use crate::api::text::Text;
 use crate::client::calls::CALL_TIMEOUT;
 use crate::client::events::{EventRecorder, Tone};
 use crate::client::{Calls, Change, Deadlines, Ids, Informer, informer};
@@ -282,7 +283,7 @@ impl HorizontalController {
                 return self.measure(now, (key, run), out);
             }
             let (name, api_version) = (reference.name().to_owned(), reference.api_version.clone());
-            let of = TargetReference { kind: reference.kind, name, api_version, ..Default::default() };
+            let of = TargetReference { kind: reference.kind, name: name.into(), api_version, ..Default::default() };
             return match self.kind(&of) {
                 Ok(kind) => {
                     self.known.get_mut(&key).expect("it was just there").look =
@@ -633,7 +634,7 @@ fn copy(hpa: &Object, pods: &[&Pod], named: &str, seen: Revision) -> Option<Verb
     let like = pods.iter().find(|pod| pod.metadata.name == named).or(pods.first())?;
     let draw = Draw::new(0).key("copy").key(&hpa.meta().uid).count(seen.0);
     let metadata = ObjectMeta {
-        name: generated(&format!("{}-", like.metadata.name), draw),
+        name: generated(&format!("{}-", like.metadata.name), draw).into(),
         namespace: like.metadata.namespace.clone(),
         labels: like.metadata.labels.clone(),
         annotations: like.metadata.annotations.clone(),
@@ -641,7 +642,7 @@ fn copy(hpa: &Object, pods: &[&Pod], named: &str, seen: Revision) -> Option<Verb
         ..Default::default()
     };
     let mut pod = Pod { metadata, spec: like.spec.clone(), status: PodStatus::default(), ..Default::default() };
-    std::sync::Arc::make_mut(&mut pod.spec).node_name.clear();
+    std::sync::Arc::make_mut(&mut pod.spec).node_name = Text::default();
     Some(Verb::Create { object: pod.into_object() })
 }
 

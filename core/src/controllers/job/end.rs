@@ -41,7 +41,7 @@ pub const ENDS: &[End] = &[
         success: false,
         holds: |view| view.tally.policy.is_some(),
         when: "a pod failed for which a rule of `podFailurePolicy` says `FailJob`",
-        message: |view| view.tally.policy.clone().unwrap_or_default(),
+        message: |view| view.tally.policy.clone().unwrap_or_default().to_string(),
     },
     End {
         reason: "BackoffLimitExceeded",

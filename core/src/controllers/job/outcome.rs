@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(of(&job(json!({})), &pod(json!({"phase": "Succeeded"}), true)), Outcome::Success);
         assert_eq!(of(&job(json!({})), &pod(json!({"phase": "Pending"}), false)), Outcome::Active);
         let mut unbound = pod(json!({"phase": "Pending"}), true);
-        Arc::make_mut(&mut unbound.spec).node_name.clear();
+        Arc::make_mut(&mut unbound.spec).node_name = Default::default();
         assert_eq!(of(&job(json!({"podReplacementPolicy": "Failed"})), &unbound), Outcome::Failure);
     }
 

@@ -94,8 +94,8 @@ fn counted(now: Now, job: &Job, tally: &Tally<'_>) -> JobStatus {
         active: some(tally.active.len() as i64),
         succeeded: some(tally.succeeded),
         failed: some(tally.failed),
-        completed_indexes: indexes::text(&tally.completed),
-        failed_indexes: job.spec.backoff_limit_per_index.map(|_| indexes::text(&tally.failed_indexes)),
+        completed_indexes: indexes::text(&tally.completed).into(),
+        failed_indexes: job.spec.backoff_limit_per_index.map(|_| indexes::text(&tally.failed_indexes).into()),
         uncounted_terminated_pods: Some(tally.uncounted.clone()).filter(|_| !empty),
         ready: Some(number(ready as i64)),
         terminating: Some(number(tally.terminating as i64)),
@@ -148,7 +148,7 @@ fn finish(scene: &Scene<'_>, success: bool, tally: &Tally<'_>, status: &mut JobS
     } else {
         sometimes!(JobFailed);
     }
-    set(now, status, kind, "True", &why.reason, why.message);
+    set(now, status, kind, "True", &why.reason, why.message.to_string());
 }
 
 fn hold(now: Now, status: &mut JobStatus, plan: &mut Plan) {
@@ -251,19 +251,19 @@ fn pod_of(job: &Job) -> Pod {
 fn numbered(job: &Job, owner: &str, index: i64, tally: &Tally<'_>) -> Pod {
     let mut pod = pod_of(job);
     let number = index.to_string();
-    pod.metadata.annotations.insert(INDEX.into(), number.clone());
-    pod.metadata.labels.insert(INDEX.into(), number.clone());
+    pod.metadata.annotations.insert(INDEX, number.as_str().into());
+    pod.metadata.labels.insert(INDEX, number.as_str().into());
     if job.spec.backoff_limit_per_index.is_some() {
         let failures = tally.failures_of.get(&index).copied().unwrap_or(0);
-        pod.metadata.annotations.insert(FAILURE_COUNT.into(), failures.to_string());
+        pod.metadata.annotations.insert(FAILURE_COUNT, failures.to_string().into());
     }
     let spec = Arc::make_mut(&mut pod.spec);
     if spec.hostname.is_empty() {
-        spec.hostname = format!("{owner}-{number}");
+        spec.hostname = format!("{owner}-{number}").into();
     }
     for container in &mut spec.containers {
         if !container.env.iter().any(|one| one.name == INDEX_VARIABLE) {
-            let variable = EnvVar { name: INDEX_VARIABLE.into(), value: number.clone(), ..Default::default() };
+            let variable = EnvVar { name: INDEX_VARIABLE.into(), value: number.as_str().into(), ..Default::default() };
             container.env.push(variable);
         }
     }
@@ -283,7 +283,7 @@ fn set(now: Now, status: &mut JobStatus, kind: &str, state: &str, reason: &str, 
         last_probe_time: at,
         last_transition_time: at,
         reason: reason.into(),
-        message,
+        message: message.into(),
         ..Default::default()
     });
     true

@@ -10,6 +10,7 @@ use crate::api::job::{FailureAction, INDEX, Job, TRACKING, Uncounted};
 use crate::api::meta::ObjectMeta;
 use crate::api::object::{Key, Object};
 use crate::api::pod::Pod;
+use crate::api::text::Text;
 use crate::controllers::job::indexes;
 use crate::controllers::job::outcome::{self, Outcome};
 use crate::time::Wall;
@@ -51,7 +52,7 @@ pub struct Tally<'a> {
     /// Pods that are noted for the first time. A number needs no care: it is counted once, whoever sees it.
     pub noted: Vec<Key>,
     /// Why the job has failed by its failure policy.
-    pub policy: Option<String>,
+    pub policy: Option<Text>,
     /// How often containers were started again in pods that have not ended.
     pub restarts: i64,
     /// When pods ended badly after the last success: how many, and the last of them.
@@ -129,7 +130,7 @@ pub fn tally<'a>(job: &Job, pods: &[&'a Object], all_shown: bool) -> Tally<'a> {
                     }
                 }
                 if let (FailureAction::FailJob, Some((nth, rule))) = (meaning, rule) {
-                    tally.policy.get_or_insert_with(|| outcome::told(pod, nth, rule));
+                    tally.policy.get_or_insert_with(|| outcome::told(pod, nth, rule).into());
                 }
                 if is_held
                     && !over
@@ -150,8 +151,8 @@ pub fn tally<'a>(job: &Job, pods: &[&'a Object], all_shown: bool) -> Tally<'a> {
     }
     tally.failed_indexes.retain(|index| !tally.completed.contains(index));
     // What was noted and is held no longer becomes a number.
-    let is_gone = |uid: &&String| all_shown && (planted!(CountedWhileHeld) || !held.contains(uid.as_str()));
-    let gone = |noted: &[String]| noted.iter().filter(is_gone).count() as i64;
+    let is_gone = |uid: &&Text| all_shown && (planted!(CountedWhileHeld) || !held.contains(uid.as_str()));
+    let gone = |noted: &[Text]| noted.iter().filter(is_gone).count() as i64;
     tally.succeeded += gone(&shown.succeeded);
     tally.failed += gone(&shown.failed);
     for (left, noted) in
@@ -168,10 +169,10 @@ pub fn tally<'a>(job: &Job, pods: &[&'a Object], all_shown: bool) -> Tally<'a> {
 }
 
 /// Notes a pod, if it is not noted already. Whether it was.
-fn note(list: &mut Vec<String>, shown: &[String], uid: &str) -> bool {
+fn note(list: &mut Vec<Text>, shown: &[Text], uid: &str) -> bool {
     let is_new = list.len() < UNCOUNTED_MAX && !shown.iter().any(|one| one == uid);
     if is_new {
-        list.push(uid.to_owned());
+        list.push(uid.into());
     }
     is_new
 }
@@ -272,7 +273,7 @@ mod tests {
         let first = pod("a", "Failed", true, Some(0));
         let second = first.with_meta(|meta| {
             meta.uid = "b".into();
-            meta.annotations.insert(FAILURE_COUNT.into(), "1".into());
+            meta.annotations.insert(FAILURE_COUNT, "1".into());
         });
         let once = tally(&job, &[&first], true);
         assert_eq!((once.failures_of[&0], once.failed_indexes.len()), (1, 0));

@@ -4,6 +4,7 @@ use crate::api::job::{INDEX, Job, TRACKING};
 use crate::api::kinds::Kind;
 use crate::api::object::{Key, Object};
 use crate::api::pod::{Pod, PodPhase};
+use crate::api::text::Text;
 use crate::controllers::job::Jobs;
 use crate::controllers::testing::World;
 use crate::controllers::workload::{Options, WorkloadController};
@@ -72,7 +73,7 @@ impl Desk {
     }
 
     /// The numbers of the pods that have not ended.
-    fn indexes(&self) -> Vec<String> {
+    fn indexes(&self) -> Vec<Text> {
         self.going().iter().map(|pod| pod.meta().annotations[INDEX].clone()).collect()
     }
 

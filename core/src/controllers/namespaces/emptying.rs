@@ -117,7 +117,7 @@ mod tests {
         let check = |deleting: bool, finalizers: &[&str], want| {
             let mut namespace = Namespace::default();
             namespace.metadata.deletion_timestamp = deleting.then(Default::default);
-            namespace.spec.finalizers = finalizers.iter().map(|name| (*name).to_owned()).collect();
+            namespace.spec.finalizers = finalizers.iter().map(|name| (*name).into()).collect();
             assert_eq!(Stage::of(&namespace), want);
         };
         check(false, &["kubernetes"], Stage::Active);

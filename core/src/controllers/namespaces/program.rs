@@ -156,7 +156,7 @@ impl NamespaceController {
 
     fn start_round(&mut self, now: Now, namespace: &Object, asked: Asked, verbs: Vec<Verb>, out: &mut Effects) {
         let uid = namespace.meta().uid.clone();
-        let round = Round { uid, awaited: verbs.len(), failed: false, found: Vec::new() };
+        let round = Round { uid: uid.to_string(), awaited: verbs.len(), failed: false, found: Vec::new() };
         assert!(round.awaited > 0, "a round that asks nothing would never end");
         let before = self.rounds.insert(namespace.key(), round);
         assert!(before.is_none(), "a namespace has one round at a time");

@@ -4,13 +4,13 @@
 use crate::api::kinds::Kind;
 use crate::api::lease::Lease;
 use crate::api::meta::Time;
-use crate::api::name::Name;
 use crate::api::namespace::NODE_LEASES;
 use crate::api::node::Node;
 use crate::api::object::{Key, Object};
 use crate::api::pod::Pod;
 use crate::api::status::Status;
 use crate::api::taint::{NO_EXECUTE, Taint};
+use crate::api::text::Text;
 use crate::client::events::{EventRecorder, Tone};
 use crate::client::informer;
 use crate::client::{Calls, Change, Deadlines, Informer};
@@ -89,13 +89,13 @@ pub struct NodeLifecycle {
     recorder: EventRecorder,
     evictor: EventRecorder,
     calls: Calls<Asked>,
-    members: BTreeMap<Name, Member>,
+    members: BTreeMap<Text, Member>,
     /// How many members are counted as ready.
     ready: usize,
     /// When a node that is heard would be silent. Empty while we could not hear anybody.
-    due: Deadlines<Name>,
+    due: Deadlines<Text>,
     /// Unwell, but not their turn to be emptied: they wait for the brake, longest first.
-    waiting: BTreeSet<(Instant, Name)>,
+    waiting: BTreeSet<(Instant, Text)>,
     /// When the last node's turn came.
     last_turn: Option<Instant>,
     zone: Zone,
@@ -103,11 +103,11 @@ pub struct NodeLifecycle {
     hearing: bool,
     questions: u64,
     /// By node, and when each was first seen there.
-    pods_on: BTreeMap<Name, BTreeMap<Key, Instant>>,
+    pods_on: BTreeMap<Text, BTreeMap<Key, Instant>>,
     /// Until when pods put up with a taint of their node.
     stays: Deadlines<Key>,
     /// Pods by node that have stayed as long as they put up with its being unwell. Before they go it is asked for once more.
-    overdue: BTreeMap<Name, BTreeSet<Key>>,
+    overdue: BTreeMap<Text, BTreeSet<Key>>,
     /// Pods that go because their node is unwell.
     condemned: BTreeSet<Key>,
     node_writes: Attempts<Key>,
@@ -137,7 +137,7 @@ struct Member {
 /// What a call is for.
 #[derive(Debug)]
 enum Asked {
-    Lease { node: Name, number: u64, question: Question },
+    Lease { node: Text, number: u64, question: Question },
     Node(Key),
     Pod(Key),
 }
@@ -238,7 +238,7 @@ impl NodeLifecycle {
     }
 
     /// Takes note of the taints of a node that send pods away. What was seen before goes on counting.
-    fn taints_changed(&mut self, now: Now, name: &Name) {
+    fn taints_changed(&mut self, now: Now, name: &Text) {
         let Some(node) = self.nodes.get::<Node>(&node_key(name)) else { return };
         let Some(member) = self.members.get_mut(name) else { return };
         let since = |taint: &Taint| {
@@ -278,7 +278,7 @@ impl NodeLifecycle {
         self.pod_writes.seen(&key, new.as_ref().map(Object::revision), now.mono);
         let node_of = |object: &Option<Object>| {
             let pod = object.as_ref()?.get::<Pod>()?;
-            pod.node().map(Name::from)
+            pod.node().map(Text::from)
         };
         let (before, after) = (node_of(&old), node_of(&new));
         if before != after
@@ -314,7 +314,7 @@ impl NodeLifecycle {
     }
 
     /// News of the lease of a node.
-    fn renewed(&mut self, now: Now, name: &Name, revision: Revision, out: &mut Effects) {
+    fn renewed(&mut self, now: Now, name: &Text, revision: Revision, out: &mut Effects) {
         let Some(member) = self.members.get_mut(name) else { return };
         if revision > member.renewed {
             member.renewed = revision;
@@ -323,7 +323,7 @@ impl NodeLifecycle {
     }
 
     /// The node lives: its next deadline is counted from now, on our own clock.
-    fn hear(&mut self, now: Now, name: &Name, out: &mut Effects) {
+    fn hear(&mut self, now: Now, name: &Text, out: &mut Effects) {
         if self.members.get(name).is_some_and(|member| member.hearing != Hearing::Heard) {
             sometimes!(NodeHeardAgain);
             out.log(Level::Info, format!("node {name} is heard again"));
@@ -332,7 +332,7 @@ impl NodeLifecycle {
     }
 
     /// The whole grace period begins anew. Whatever was meant to happen to its pods is off.
-    fn start_over(&mut self, now: Now, name: &Name) {
+    fn start_over(&mut self, now: Now, name: &Text) {
         let Some(member) = self.members.get_mut(name) else { return };
         member.question = None;
         let before = member.hearing;
@@ -357,7 +357,7 @@ impl NodeLifecycle {
 
     /// What was silence may have been ours.
     fn all_start_over(&mut self, now: Now) {
-        let names: Vec<Name> = self.members.keys().cloned().collect();
+        let names: Vec<Text> = self.members.keys().cloned().collect();
         for name in names {
             self.start_over(now, &name);
             self.spare(now, &name);
@@ -366,7 +366,7 @@ impl NodeLifecycle {
     }
 
     /// It is not the node's turn to be emptied, and no pod goes for its being unwell. A taint that says so counts from now.
-    fn spare(&mut self, now: Now, name: &Name) {
+    fn spare(&mut self, now: Now, name: &Text) {
         self.wait_no_longer(name);
         let Some(member) = self.members.get_mut(name) else { return };
         member.turn = false;
@@ -389,7 +389,7 @@ impl NodeLifecycle {
     }
 
     /// An unwell node waits for its turn to be emptied.
-    fn wait(&mut self, now: Now, name: &Name) {
+    fn wait(&mut self, now: Now, name: &Text) {
         let Some(member) = self.members.get_mut(name) else { return };
         if member.waits.is_none() && !member.turn {
             member.waits = Some(now.mono);
@@ -401,7 +401,7 @@ impl NodeLifecycle {
     ///
     /// At once it would not do: of many, all pods would go in one moment, also while no further node may be emptied.
     /// Source: Kubernetes, `markNodeForTainting`.
-    fn wait_again(&mut self, now: Now, name: &Name) {
+    fn wait_again(&mut self, now: Now, name: &Text) {
         let Some(member) = self.members.get_mut(name).filter(|member| member.turn) else { return };
         if member.hearing == Hearing::Silent {
             // Asked because pods had stayed for long enough, which they have not any more; its answer would be a turn.
@@ -411,19 +411,19 @@ impl NodeLifecycle {
         self.wait(now, name);
     }
 
-    fn wait_if_not_ready(&mut self, now: Now, name: &Name) {
+    fn wait_if_not_ready(&mut self, now: Now, name: &Text) {
         if self.nodes.get::<Node>(&node_key(name)).map(Word::by) == Some(Word::NotReady) {
             self.wait(now, name);
         }
     }
 
-    fn wait_no_longer(&mut self, name: &Name) {
+    fn wait_no_longer(&mut self, name: &Text) {
         if let Some(since) = self.members.get_mut(name).and_then(|member| member.waits.take()) {
             self.waiting.remove(&(since, name.clone()));
         }
     }
 
-    fn forget(&mut self, name: &Name) {
+    fn forget(&mut self, name: &Text) {
         self.wait_no_longer(name);
         if self.members.remove(name).is_some_and(|member| member.ready) {
             self.ready -= 1;
@@ -436,7 +436,7 @@ impl NodeLifecycle {
     }
 
     /// The pod does not go.
-    fn acquit(&mut self, node: &Name, pod: &Key) {
+    fn acquit(&mut self, node: &Text, pod: &Key) {
         if planted!(TimeGoesOn) {
             return;
         }
@@ -452,7 +452,7 @@ impl NodeLifecycle {
 
     /// Until when a pod puts up with the taints that somebody put on its node, and with its being unwell.
     fn stays_until(&self, key: &Key, pod: &Pod) -> [Option<Instant>; 2] {
-        let node = Name::from(pod.node().unwrap_or_default());
+        let node = Text::from(pod.node().unwrap_or_default());
         let Some(member) = self.members.get(&node).filter(|member| !member.taints.is_empty()) else { return [None; 2] };
         let arrived = self.pods_on.get(&node).and_then(|pods| pods.get(key)).copied().unwrap_or_default();
         [false, true].map(|unwell| {
@@ -465,7 +465,7 @@ impl NodeLifecycle {
     /// Sets the deadline of a pod, or says that it has come.
     fn look_at_stay(&mut self, now: Now, key: &Key) {
         let Some(pod) = self.pods.get::<Pod>(key) else { return };
-        let Some(node) = pod.node().map(Name::from) else { return };
+        let Some(node) = pod.node().map(Text::from) else { return };
         let until = if pod.is_active() { self.stays_until(key, pod) } else { [None; 2] };
         let [over, outstayed] = until.map(|until| until.is_some_and(|at| at <= now.mono));
         match until.into_iter().flatten().filter(|at| *at > now.mono).min() {
@@ -487,7 +487,7 @@ impl NodeLifecycle {
         }
     }
 
-    fn look_at_stays_on(&mut self, now: Now, name: &Name) {
+    fn look_at_stays_on(&mut self, now: Now, name: &Text) {
         let pods: Vec<Key> = self.pods_on.get(name).into_iter().flat_map(BTreeMap::keys).cloned().collect();
         for pod in pods {
             self.look_at_stay(now, &pod);
@@ -495,7 +495,7 @@ impl NodeLifecycle {
     }
 
     /// Brings the number of ready nodes up to date with one of them.
-    fn count(&mut self, name: &Name) {
+    fn count(&mut self, name: &Text) {
         let is_ready = self.nodes.get::<Node>(&node_key(name)).is_some_and(Node::is_ready);
         let Some(member) = self.members.get_mut(name) else { return };
         let ready = is_ready && member.hearing == Hearing::Heard;
@@ -529,7 +529,7 @@ impl NodeLifecycle {
         }
     }
 
-    fn judge(&mut self, now: Now, name: &Name, question: Question, answer: &Answer, out: &mut Effects) {
+    fn judge(&mut self, now: Now, name: &Text, question: Question, answer: &Answer, out: &mut Effects) {
         let Some(member) = self.members.get_mut(name) else { return };
         let row = silence(question, LeaseNow::of(answer, member.renewed));
         out.decided(Level::Info, Decision::about(node_key(name), Because::of(&SILENCE, row)));
@@ -561,14 +561,14 @@ impl NodeLifecycle {
         }
     }
 
-    fn look_at_pods_on(&mut self, name: &Name, now: Now) {
+    fn look_at_pods_on(&mut self, name: &Text, now: Now) {
         for pod in self.pods_on.get(name).into_iter().flat_map(BTreeMap::keys) {
             self.pod_writes.add(pod.clone(), now.mono);
         }
     }
 
     /// The node is tainted, so that the pods that do not put up with it have to go.
-    fn turn_comes(&mut self, now: Now, name: &Name) {
+    fn turn_comes(&mut self, now: Now, name: &Text) {
         if let Some(member) = self.members.get_mut(name) {
             sometimes!(NodeTainted);
             member.turn = true;
@@ -577,14 +577,14 @@ impl NodeLifecycle {
     }
 
     /// The pods of a node that have stayed for long enough go.
-    fn condemn(&mut self, now: Now, name: &Name) {
+    fn condemn(&mut self, now: Now, name: &Text) {
         for pod in self.overdue.remove(name).unwrap_or_default() {
             self.pod_writes.add(pod.clone(), now.mono);
             self.condemned.insert(pod);
         }
     }
 
-    fn ask(&mut self, now: Now, name: Name, question: Question, out: &mut Effects) {
+    fn ask(&mut self, now: Now, name: Text, question: Question, out: &mut Effects) {
         let Some(member) = self.members.get_mut(&name) else { return };
         self.questions += 1;
         member.question = Some(self.questions);
@@ -633,7 +633,7 @@ impl NodeLifecycle {
         }
         if zone == Zone::FullDisruption && !planted!(BrakeOff) {
             // Nobody's turn is it any more, and the taints that said so are taken away.
-            let names: Vec<Name> = self.members.keys().cloned().collect();
+            let names: Vec<Text> = self.members.keys().cloned().collect();
             for name in names {
                 self.spare(now, &name);
                 if self.members[&name].hearing == Hearing::Silent {
@@ -656,7 +656,7 @@ impl NodeLifecycle {
         if !self.hearing {
             return;
         }
-        let outstayed: Vec<Name> = self.overdue.keys().cloned().collect();
+        let outstayed: Vec<Text> = self.overdue.keys().cloned().collect();
         for name in outstayed {
             let Some(member) = self.members.get(&name).filter(|member| member.turn) else { continue };
             match (member.hearing, self.nodes.get::<Node>(&node_key(&name)).map(Word::by)) {
@@ -713,7 +713,7 @@ impl NodeLifecycle {
     }
 
     /// The node with the taints that it is to have, if those are others than it has.
-    fn tainted(&self, now: Now, name: &Name, object: &Object, out: &mut Effects) -> Option<Object> {
+    fn tainted(&self, now: Now, name: &Text, object: &Object, out: &mut Effects) -> Option<Object> {
         let (node, member) = (object.get::<Node>()?, self.members.get(name)?);
         let turn = match member.turn {
             _ if self.zone == Zone::FullDisruption && !planted!(BrakeOff) => Turn::Nobodys,
@@ -733,7 +733,7 @@ impl NodeLifecycle {
                 self.pod_writes.settled(&key);
                 continue;
             };
-            let member = pod.node().and_then(|node| self.members.get(&Name::from(node)));
+            let member = pod.node().and_then(|node| self.members.get(&Text::from(node)));
             let (standing, serving) = classify(pod);
             let [until, _] = self.stays_until(&key, pod);
             let over = until.is_some_and(|at| at <= now.mono) || self.condemned.contains(&key);
@@ -762,7 +762,7 @@ impl NodeLifecycle {
                 }
                 silent_pods::Action::Evict => {
                     sometimes!(PodEvicted);
-                    self.evicted.insert(key.clone(), object.meta().uid.clone());
+                    self.evicted.insert(key.clone(), object.meta().uid.to_string());
                     let options = DeleteOptions {
                         uid: Some(object.meta().uid.clone()),
                         // Carried out late, it must not meet a pod whose kubelet is back.
@@ -775,7 +775,7 @@ impl NodeLifecycle {
                 }
             };
             let decision = Decision::about(key.clone(), Because::of(&SILENT_POD, row));
-            let node = pod.node().map(|node| node_key(&Name::from(node)));
+            let node = pod.node().map(|node| node_key(&Text::from(node)));
             out.decided(Level::Info, Decision { sake: node, ..decision });
             self.pod_writes.begun(key.clone(), object.revision());
             self.calls.call(now, Asked::Pod(key), verb, out);

@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn a_lease_is_judged_by_its_revision() {
         let lease = |revision: u64| Answer::Object {
-            object: Object::empty(Kind::Lease).with_meta(|meta| meta.resource_version = revision.to_string()),
+            object: Object::empty(Kind::Lease).with_meta(|meta| meta.resource_version = revision.to_string().into()),
             created: false,
         };
         let check = |answer: Answer, want| assert_eq!(LeaseNow::of(&answer, Revision(7)), want, "{answer:?}");

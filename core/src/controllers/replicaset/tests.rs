@@ -521,12 +521,12 @@ fn whatever_happens_in_the_end_there_are_as_many_as_wanted() {
                     desk.world.delete_at_once(Key::new(Kind::Pod, "default", &pod.metadata.name));
                 }
                 (4, _) => {
-                    adopted.insert(desk.bare_pod(&format!("bare-{nth}"), "web").meta().uid.clone());
+                    adopted.insert(desk.bare_pod(&format!("bare-{nth}"), "web").meta().uid.to_string());
                 }
                 (5, Some(pod)) => {
                     let app = if draw.key("out").chance(1, 2) { "web" } else { "none" };
                     let patch = json!({"metadata": {"labels": {"app": app}}});
-                    adopted.insert(pod.metadata.uid.clone());
+                    adopted.insert(pod.metadata.uid.to_string());
                     desk.world.merge(Key::new(Kind::Pod, "default", &pod.metadata.name), patch, Part::Main);
                 }
                 (6, _) => desk.start_pods(),
@@ -546,7 +546,7 @@ fn whatever_happens_in_the_end_there_are_as_many_as_wanted() {
             let own = desk.pods().into_iter().filter(|pod| {
                 pod.is_active()
                     && pod.metadata.controller().is_some_and(|owner| owner.uid == *uid)
-                    && !adopted.contains(&pod.metadata.uid)
+                    && !adopted.contains(pod.metadata.uid.as_str())
             });
             let own = own.count();
             assert!(own <= most, "{own} > {most}");

@@ -8,6 +8,7 @@ use crate::api::statefulset::{
     ClaimTemplate, POD_INDEX, POD_NAME, PodManagementPolicy, REVISION_HASH, StatefulSet, StatefulSetStatus,
     UpdateStrategyType,
 };
+use crate::api::text::Text;
 use crate::controllers::statefulset::ordinal::{Action, ORDINAL, Wish, ordinal, state};
 use crate::controllers::workload::revisions::Revisions;
 use crate::controllers::workload::{New, Plan, Scene, Told, Victim};
@@ -27,7 +28,7 @@ struct Member<'a> {
 
 impl Member<'_> {
     fn revision(&self) -> &str {
-        self.pod.metadata.labels.get(REVISION_HASH).map_or("", String::as_str)
+        self.pod.metadata.labels.get(REVISION_HASH).map_or("", Text::as_str)
     }
 }
 
@@ -40,7 +41,7 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
     let current = match &*set.status.current_revision {
         "" => revisions.newest.clone(),
         name if revisions.template(name).is_none() => revisions.newest.clone(),
-        name => name.to_owned(),
+        name => name.into(),
     };
     let status = counted(&set, scene.owner.meta(), &members, &revisions, &current);
     // Before the newest revision is there, nothing is made of it.
@@ -169,7 +170,7 @@ fn counted(
         ready_replicas: some(ready),
         current_replicas: some(of(current)),
         updated_replicas: some(updated),
-        current_revision: current.to_owned(),
+        current_revision: current.into(),
         update_revision: revisions.newest.clone(),
         collision_count: revisions.collisions,
         available_replicas: number(there().filter(|one| one.available).count()),
@@ -198,11 +199,11 @@ fn pod_of(
 ) -> New {
     let owner = &scene.owner.meta().name;
     let mut pod = template.pod();
-    let name = format!("{owner}-{number}");
+    let name = Text::from(format!("{owner}-{number}"));
     let labels = &mut pod.metadata.labels;
-    labels.insert(REVISION_HASH.into(), revision.to_owned());
-    labels.insert(POD_NAME.into(), name.clone());
-    labels.insert(POD_INDEX.into(), number.to_string());
+    labels.insert(REVISION_HASH, revision.into());
+    labels.insert(POD_NAME, name.clone());
+    labels.insert(POD_INDEX, number.to_string().into());
     pod.metadata.name.clone_from(&name);
     let spec = Arc::make_mut(&mut pod.spec);
     spec.hostname.clone_from(&name);

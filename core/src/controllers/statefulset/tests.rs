@@ -212,7 +212,7 @@ fn there_is_one_pod_of_a_number_at_a_time() {
             }
             for pod in desk.pods() {
                 let (name, uid) = (pod.meta().name.clone(), pod.meta().uid.clone());
-                if let Some(before) = seen.insert(name.clone(), uid.clone()) {
+                if let Some(before) = seen.insert(name.to_string(), uid.to_string()) {
                     let still = desk.pods().iter().any(|other| other.meta().uid == before && other.meta().uid != uid);
                     assert!(!still, "{name} twice, seed {seed}");
                 }

@@ -96,7 +96,7 @@ fn is_alive(object: &Object) -> bool {
 pub fn reference(owner: &Object) -> OwnerReference {
     let (row, meta) = (owner.kind().row(), owner.meta());
     OwnerReference {
-        api_version: row.api_version(),
+        api_version: row.api_version().into(),
         kind: row.name.into(),
         name: meta.name.clone(),
         uid: meta.uid.clone(),

@@ -19,6 +19,7 @@ use crate::api::meta::ObjectMeta;
 use crate::api::object::{Key, Object};
 use crate::api::plain::label_selector;
 use crate::api::selector::LabelSelector;
+use crate::api::text::Text;
 use crate::client::Informer;
 use crate::client::events::Tone;
 use crate::controllers::cronjob::CronJobs;
@@ -152,7 +153,7 @@ pub struct Scene<'a> {
     /// For how long pods have been ready.
     pub readiness: &'a Readiness,
     /// The same by place, where that is counted.
-    pub places: &'a BTreeMap<String, Failures>,
+    pub places: &'a BTreeMap<Text, Failures>,
     /// Its children were compared with the API server's, and shown as they were at this revision.
     pub compared: Revision,
     /// Objects were asked for that no view shows yet: there may be more children than are shown.
@@ -246,7 +247,7 @@ pub struct Victim {
     /// Which.
     pub key: Key,
     /// Which of that name.
-    pub uid: String,
+    pub uid: Text,
     /// What is told once that is under way.
     pub told: Option<Told>,
     /// Why.

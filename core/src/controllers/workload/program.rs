@@ -5,6 +5,7 @@ use crate::api::meta::{ObjectMeta, OwnerReference};
 use crate::api::names;
 use crate::api::object::{Key, Object};
 use crate::api::status::Reason;
+use crate::api::text::Text;
 use crate::client::events::{EventRecorder, Tone};
 use crate::client::{Calls, Change, Deadlines, Expectations, Informer, Queue, RETRY, Tries, informer};
 use crate::controllers::workload::claim::{self, Action};
@@ -66,7 +67,7 @@ pub struct WorkloadController {
     orphans: BTreeSet<Key>,
     creations: Expectations<Key, Key>,
     /// By the children's uids.
-    deletions: Expectations<Key, String>,
+    deletions: Expectations<Key, Text>,
     claims: Expectations<Key, Key>,
     /// Which owners wait to see a changed object; an owner may be that object itself.
     changes: Expectations<Key, Key>,
@@ -80,14 +81,14 @@ pub struct WorkloadController {
 /// What is remembered of an owner beside what the views show.
 #[derive(Clone, Debug, Default)]
 struct Care {
-    uid: String,
+    uid: Text,
     /// Objects whose controllers or labels were not looked at since they changed.
     unclaimed: BTreeSet<Key>,
     /// Objects that were asked for and that no view shows yet, each with how its name came about. Of those that are not
     /// expected any more it is not known whether they were made.
     made: BTreeMap<Key, Naming>,
     /// Objects by uid whose deletion was asked for; whether they were is not known, and no view shows it.
-    undeleted: BTreeMap<String, Victim>,
+    undeleted: BTreeMap<Text, Victim>,
     /// Objects that were changed, and the revision at which they were: older views do not show it.
     changed_at: BTreeMap<Key, Revision>,
     /// Children that the API server was asked for, because the view of them is older than the owner; and what came of it.
@@ -99,7 +100,7 @@ struct Care {
     /// The children were as the API server had them at this revision.
     compared: Revision,
     /// Why the last creation was refused.
-    refused: Option<String>,
+    refused: Option<Text>,
     creation: Tries,
     deletion: Tries,
     claiming: Tries,
@@ -112,7 +113,7 @@ struct Care {
     status_at: Revision,
     failures: Failures,
     /// The same by place, where that is counted.
-    places: BTreeMap<String, Failures>,
+    places: BTreeMap<Text, Failures>,
     /// Children that somebody else took away lately, and how often; pods are among the failures.
     taken: BTreeMap<Key, Failures>,
     /// Before this it is not looked at again, see [`pause`]; but at once when what it waits for has come.
@@ -384,7 +385,7 @@ impl WorkloadController {
                 let mut failures = before;
                 failures.notice(now.mono, old, new, asked_for);
                 if failures != before {
-                    care.places.insert(place.to_owned(), failures);
+                    care.places.insert(place.into(), failures);
                 }
             }
         }
@@ -570,7 +571,7 @@ impl WorkloadController {
                 recorder.tell(now, &object, Tone::Warning, "FailedCreate", message, out);
                 let refused = reasons::REFUSED.because().as_seen(&*status.message);
                 out.decided(Level::Debug, Decision::about(owner.clone(), refused));
-                care.refused = Some(status.message.clone());
+                care.refused = Some(status.message.as_str().into());
                 fail(&mut care.creation);
             }
             (Asked::Create { owner, child, .. }, _) => {
@@ -906,7 +907,7 @@ impl WorkloadController {
                         free_name(now, owner, object.kind(), &name, purpose, nth, taken)
                     }
                 };
-                object.edit_meta(|meta| meta.name = child.name.to_string());
+                object.edit_meta(|meta| meta.name = child.name.clone());
                 told = told.or_else(|| {
                     let message = format!("Created {}: {}", child.kind.row().singular, child.name);
                     Some(Told::normal("SuccessfulCreate", message))
@@ -930,7 +931,7 @@ impl WorkloadController {
             chosen.insert(child.clone());
             care.made.insert(child.clone(), name);
             self.creations.expect(key, child.clone());
-            let asked = Asked::Create { owner: key.clone(), owner_uid: owner.meta().uid.clone(), child, told };
+            let asked = Asked::Create { owner: key.clone(), owner_uid: owner.meta().uid.to_string(), child, told };
             self.calls.call(now, asked, Verb::Create { object }, out);
         }
         decided.tell(key, out);
@@ -947,7 +948,8 @@ impl WorkloadController {
             because.into_iter().for_each(|because| decided.add(because, object.key()));
             self.changes.expect(key, object.key());
             let owner_uid = care.uid.clone();
-            let asked = Asked::Change { owner: key.clone(), owner_uid, object: object.key(), told };
+            let asked =
+                Asked::Change { owner: key.clone(), owner_uid: owner_uid.to_string(), object: object.key(), told };
             self.calls.call(now, asked, Verb::Update { object, part: Part::Main }, out);
         }
         decided.tell(key, out);
@@ -1035,7 +1037,7 @@ fn free_name(
     let meta = owner.meta();
     let with = |of: &str, mark: &str| if purpose.is_empty() { of.to_owned() } else { format!("{of}{mark}{purpose}") };
     let is_said = matches!(naming, Naming::Drawn(_));
-    let name = if is_said { with(&meta.name, "-") } else { meta.name.clone() };
+    let name = if is_said { with(&meta.name, "-") } else { meta.name.to_string() };
     let seed = with(&meta.uid, "/");
     let first = if planted!(RandomNames) { now.mono.nanos() } else { 0 };
     loop {
@@ -1166,7 +1168,7 @@ mod tests {
 
         fn created(&mut self) -> Option<(CallId, String)> {
             match self.take(Kind::Pod, |verb| matches!(verb, Verb::Create { .. }))? {
-                (call, Verb::Create { object }) => Some((call, object.meta().name.clone())),
+                (call, Verb::Create { object }) => Some((call, object.meta().name.to_string())),
                 _ => None,
             }
         }
@@ -1240,9 +1242,9 @@ mod tests {
             let mut desk = desk();
             let pod = |nth: u64, revision: u64| {
                 first_pod(&set(replicas)).with_meta(|meta| {
-                    meta.name = names::child("web", "u", nth);
-                    meta.uid = format!("p{nth}");
-                    meta.resource_version = revision.to_string();
+                    meta.name = names::child("web", "u", nth).into();
+                    meta.uid = format!("p{nth}").into();
+                    meta.resource_version = revision.to_string().into();
                 })
             };
             desk.list(Kind::ReplicaSet, vec![set(replicas)]);
@@ -1256,7 +1258,7 @@ mod tests {
                 assert_eq!(created.is_some(), seen_at_once, "{replicas}");
                 if !together {
                     let (call, name) = created.unwrap();
-                    let made = pod(nth, 20 + nth).with_meta(|meta| meta.name = name);
+                    let made = pod(nth, 20 + nth).with_meta(|meta| meta.name = name.into());
                     desk.answer(call, Answer::Object { object: made.clone(), created: true });
                     desk.step(Input::Event { call: watch, event: WatchEvent::Added(made) });
                 }
@@ -1298,9 +1300,9 @@ mod tests {
                 made += 1;
                 let at = |revision: u64| {
                     first_pod(&set(1)).with_meta(|meta| {
-                        meta.name = name.clone();
-                        meta.uid = format!("p{revision}");
-                        meta.resource_version = revision.to_string();
+                        meta.name = name.as_str().into();
+                        meta.uid = format!("p{revision}").into();
+                        meta.resource_version = revision.to_string().into();
                     })
                 };
                 desk.answer(call, Answer::Object { object: at(revision), created: true });

@@ -7,6 +7,7 @@ use crate::api::names::hash_word;
 use crate::api::object::{Key, Object};
 use crate::api::pod::PodTemplateSpec;
 use crate::api::statefulset::ControllerRevision;
+use crate::api::text::Text;
 use crate::controllers::workload::{Changed, New, Plan, Scene, Victim};
 use crate::reasons::{HISTORY, TEMPLATE};
 use serde_json::{Value, json};
@@ -20,7 +21,7 @@ pub struct Revisions<'a> {
     /// Oldest first.
     all: Vec<(&'a Object, ControllerRevision)>,
     /// The name of the one of the template now, and whether it is there.
-    pub newest: String,
+    pub newest: Text,
     /// Whether the newest is there.
     pub is_settled: bool,
     /// How often the name for a new one was taken.
@@ -36,7 +37,7 @@ impl<'a> Revisions<'a> {
         all.sort_by_key(|(object, one)| (one.revision, object.meta().creation_timestamp, object.key()));
         let data = data_of(template);
         let next = all.last().map_or(0, |(_, one)| one.revision) + 1;
-        let mut revisions = Revisions { newest: String::new(), is_settled: true, collisions, all };
+        let mut revisions = Revisions { newest: Text::default(), is_settled: true, collisions, all };
         if let Some(at) = revisions.all.iter().rposition(|(_, one)| one.data == data) {
             let (object, one) = &revisions.all[at];
             revisions.newest.clone_from(&object.meta().name);
@@ -53,7 +54,7 @@ impl<'a> Revisions<'a> {
         let mut bytes = data.to_string().into_bytes();
         bytes.extend(collisions.unwrap_or(0).to_le_bytes());
         let hash = hash_word(&bytes);
-        revisions.newest = format!("{}-{hash}", scene.owner.meta().name);
+        revisions.newest = format!("{}-{hash}", scene.owner.meta().name).into();
         revisions.is_settled = false;
         let key = Key::new(Kind::ControllerRevision, &scene.owner.meta().namespace, &revisions.newest);
         if scene.views.object(&key).is_some() {
@@ -61,7 +62,7 @@ impl<'a> Revisions<'a> {
             return revisions;
         }
         let mut labels = template.metadata.labels.clone();
-        labels.insert(HASH.into(), hash);
+        labels.insert(HASH, hash.into());
         let object = json!({"metadata": {"name": revisions.newest, "labels": labels}, "data": data, "revision": next});
         if let Ok(object) = Object::from_value(Kind::ControllerRevision, object) {
             plan.create.push(New::given(object, TEMPLATE.because()));

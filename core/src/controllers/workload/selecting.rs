@@ -3,6 +3,7 @@
 use crate::api::meta::ObjectMeta;
 use crate::api::object::Key;
 use crate::api::selector::LabelSelector;
+use crate::api::text::Text;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Owners by one of the labels that what is theirs must have; finding costs what has that label in the object's
@@ -13,7 +14,7 @@ pub struct Selecting {
 }
 
 /// A namespace, and a label that is demanded in it; no label where a selector demands none by its value.
-type Label = (String, Option<(String, String)>);
+type Label = (Text, Option<(Text, Text)>);
 
 impl Selecting {
     /// An owner is there. If its selector may change, it is removed with the old one and added with the new.
@@ -41,8 +42,8 @@ impl Selecting {
 }
 
 fn demanded(key: &Key, selector: &LabelSelector) -> Label {
-    let label = selector.match_labels.first_key_value();
-    (key.namespace.to_string(), label.map(|(name, value)| (name.clone(), value.clone())))
+    let label = selector.match_labels.iter().next();
+    (key.namespace.clone(), label.map(|(name, value)| (name.clone(), value.clone())))
 }
 
 #[cfg(test)]
@@ -67,7 +68,7 @@ mod tests {
             selecting.add(key, selector);
         }
         let candidates = |selecting: &Selecting, app: &str| {
-            let labels = [("app".to_owned(), app.to_owned()), ("tier".to_owned(), "1".to_owned())].into();
+            let labels = [("app", app.into()), ("tier", "1".into())].into();
             let pod = ObjectMeta { namespace: "x".into(), labels, ..Default::default() };
             let keys = selecting.candidates(&pod);
             for (key, selector) in &owners {

@@ -220,7 +220,7 @@ impl World {
         let stored = self.server.store().get(&Key::new(Kind::Node, "", name)).unwrap().clone();
         let mut new = node.0;
         new.metadata = crate::api::meta::ObjectMeta { labels: new.metadata.labels, ..stored.meta().clone() };
-        new.metadata.resource_version.clear();
+        new.metadata.resource_version = Text::default();
         let object = new.into_object();
         self.ask(Verb::Update { object: object.clone(), part: Part::Main });
         self.ask(Verb::Update { object, part: Part::Status });
@@ -543,7 +543,7 @@ fn preemption_gets_there_whatever_call_is_lost() {
 
 #[test]
 fn gates_profiles_and_volumes() {
-    let profiles = [("mine".to_owned(), Strategy::MostAllocated)].into();
+    let profiles = [("mine".into(), Strategy::MostAllocated)].into();
     let mut world = World::with(SchedulerOptions { profiles, ..Default::default() });
     for name in ["n1", "n2"] {
         world.add(node(name).label("host", name));

@@ -7,6 +7,7 @@ use super::{Ask, Counted, RETRY, Scheduler, Stage, counts};
 use crate::api::meta::Time;
 use crate::api::object::Key;
 use crate::api::pod::{Pod, PodCondition};
+use crate::api::text::Text;
 use crate::client::events::Tone;
 use crate::decision::Decision;
 use crate::program::{Answer, DeleteOptions, Effects, Level, Part, Verb};
@@ -15,7 +16,6 @@ use crate::scheduler::filters::Unschedulable;
 use crate::scheduler::nodes::NodeIndex;
 use crate::scheduler::preemption::{Preemption, Victim, preempt};
 use crate::time::Now;
-use std::sync::Arc;
 
 impl Scheduler {
     /// Looks for pods that could go for one that no node takes, asks them to, and keeps their room for it.
@@ -29,7 +29,7 @@ impl Scheduler {
         let (kin, nominated, uid) = (pod.kin(), pod.nominated.clone(), pod.uid.clone());
         // Some are on their way out already, or were asked to go. Who has ended gave its room back, perhaps to somebody
         // else: nothing comes of waiting for it.
-        let there = |(victim, uid): (&Key, &Arc<str>)| {
+        let there = |(victim, uid): (&Key, &Text)| {
             self.pods.object(victim).is_some_and(|one| *one.meta().uid == **uid && counts(one).is_some())
         };
         let waits = nominated.as_ref().is_some_and(|node| {
@@ -95,7 +95,7 @@ impl Scheduler {
             kind: "DisruptionTarget".into(),
             status: "True".into(),
             reason: "PreemptionByScheduler".into(),
-            message: format!("{}: preempting to accommodate a higher priority pod", self.options.name),
+            message: format!("{}: preempting to accommodate a higher priority pod", self.options.name).into(),
             last_transition_time: Some(Time::of(now.wall)),
             ..PodCondition::default()
         };
@@ -117,7 +117,7 @@ impl Scheduler {
         now: Now,
         key: &Key,
         victim: Key,
-        uid: &Arc<str>,
+        uid: &Text,
         answer: &Answer,
         out: &mut Effects,
     ) {
@@ -137,7 +137,7 @@ impl Scheduler {
         }
         // The pod's own grace period: it may end in order.
         let grace_seconds = if planted!(PreemptsAtOnce) { Some(0) } else { None };
-        let options = DeleteOptions { uid: Some(uid.to_string()), grace_seconds, ..DeleteOptions::default() };
+        let options = DeleteOptions { uid: Some(uid.to_string().into()), grace_seconds, ..DeleteOptions::default() };
         self.open += 1;
         let ask = Ask::Evict { key: key.clone(), victim: victim.clone() };
         self.calls.call(now, ask, Verb::Delete { key: victim, options }, out);

@@ -69,7 +69,7 @@ fn tolerations(text: &mut String, name: &str, tolerations: &[Toleration]) {
 }
 
 fn toleration(one: &Toleration) -> String {
-    let mut text = one.key.clone();
+    let mut text = one.key.to_string();
     for (before, part) in [("=", &one.value), (":", &one.effect)] {
         if !part.is_empty() {
             text.push_str(before);
@@ -207,10 +207,10 @@ mod tests {
         let mut text = String::new();
         describe(&mut text, &Object::from_value(Kind::Pod, pod).unwrap());
         let want = "\
-Name:                 a
+Text:                 a
 Namespace:            x
 Priority:             7
-Priority Class Name:  high
+Priority Class Text:  high
 Service Account:      default
 Node:                 node-1/10.0.0.1
 Start Time:           Wed, 04 Feb 2026 13:27:54 +0000

@@ -109,8 +109,11 @@ fn would(args: &WhyArgs, file: &Path, world: &World, out: &mut impl Write) -> Re
         makes_pods |= WhatIf::makes_pods(object.kind());
         for pod in cluster.pods_of(&object) {
             let placed = cluster.place(&pod);
-            let name =
-                if namespace.is_empty() { pod.metadata.name } else { format!("{namespace}/{}", pod.metadata.name) };
+            let name = if namespace.is_empty() {
+                pod.metadata.name.to_string()
+            } else {
+                format!("{namespace}/{}", pod.metadata.name)
+            };
             would.push(Would { name, placed });
         }
     }

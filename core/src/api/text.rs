@@ -1,18 +1,22 @@
-//! A name as part of a key: compared far more often than it is read.
+//! The texts of objects and keys: compared and handed on far more often than they are made.
 
+use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+use std::borrow::{Borrow, Cow};
 use std::cmp::Ordering;
 use std::fmt;
 use std::num::NonZeroU8;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// A text that does not change. A short one, as nearly all names are, lies where it is used.
+/// A text that does not change. A short one, as nearly all names are, lies where it is used; a longer one is shared by
+/// all that have it, such as the versions of an object.
 ///
 /// Finding a key among ten thousand takes some thirty comparisons. Behind a pointer each of them waits for memory; in
 /// place it is one of two numbers. Ordered like `str`, by bytes.
 #[derive(Clone)]
-pub struct Name(Repr);
+pub struct Text(Repr);
 
 #[derive(Clone)]
 enum Repr {
@@ -31,7 +35,7 @@ struct Short {
     end: NonZeroU8,
 }
 
-const _: () = assert!(size_of::<Name>() == 24);
+const _: () = assert!(size_of::<Text>() == 24);
 
 impl Short {
     fn of(text: &str) -> Option<Self> {
@@ -55,7 +59,7 @@ impl Short {
     }
 }
 
-impl Name {
+impl Text {
     /// The text.
     pub fn as_str(&self) -> &str {
         match &self.0 {
@@ -72,32 +76,86 @@ impl Name {
     }
 }
 
-impl Deref for Name {
+impl Deref for Text {
     type Target = str;
     fn deref(&self) -> &str {
         self.as_str()
     }
 }
 
-impl From<&str> for Name {
+impl Borrow<str> for Text {
+    fn borrow(&self) -> &str {
+        self
+    }
+}
+
+impl AsRef<str> for Text {
+    fn as_ref(&self) -> &str {
+        self
+    }
+}
+
+impl From<&str> for Text {
     fn from(text: &str) -> Self {
-        Name(Short::of(text).map_or_else(|| Repr::Long(text.into()), Repr::Short))
+        Text(Short::of(text).map_or_else(|| Repr::Long(text.into()), Repr::Short))
     }
 }
 
-impl From<String> for Name {
+impl From<&Text> for Text {
+    fn from(text: &Text) -> Self {
+        text.clone()
+    }
+}
+
+impl From<String> for Text {
     fn from(text: String) -> Self {
-        Name(Short::of(&text).map_or_else(|| Repr::Long(text.into()), Repr::Short))
+        Text::from(text.as_str())
     }
 }
 
-impl Default for Name {
+impl From<&String> for Text {
+    fn from(text: &String) -> Self {
+        Text::from(text.as_str())
+    }
+}
+
+impl From<Cow<'_, str>> for Text {
+    fn from(text: Cow<'_, str>) -> Self {
+        Text::from(&*text)
+    }
+}
+
+impl From<Text> for String {
+    fn from(text: Text) -> Self {
+        text.as_str().to_owned()
+    }
+}
+
+impl From<&Text> for String {
+    fn from(text: &Text) -> Self {
+        text.as_str().to_owned()
+    }
+}
+
+impl From<Text> for Value {
+    fn from(text: Text) -> Self {
+        Value::from(text.as_str())
+    }
+}
+
+impl From<&Text> for Value {
+    fn from(text: &Text) -> Self {
+        Value::from(text.as_str())
+    }
+}
+
+impl Default for Text {
     fn default() -> Self {
-        Name::from("")
+        Text::from("")
     }
 }
 
-impl PartialEq for Name {
+impl PartialEq for Text {
     fn eq(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
             (Repr::Short(one), Repr::Short(other)) => one == other,
@@ -108,15 +166,28 @@ impl PartialEq for Name {
     }
 }
 
-impl Eq for Name {}
+impl Eq for Text {}
 
-impl PartialEq<str> for Name {
-    fn eq(&self, other: &str) -> bool {
-        self.as_str() == other
-    }
+macro_rules! equal_to {
+    ($($other:ty),+) => {
+        $(impl PartialEq<$other> for Text {
+            fn eq(&self, other: &$other) -> bool {
+                let other: &str = other;
+                self.as_bytes() == other.as_bytes()
+            }
+        }
+
+        impl PartialEq<Text> for $other {
+            fn eq(&self, other: &Text) -> bool {
+                other == self
+            }
+        })+
+    };
 }
 
-impl Ord for Name {
+equal_to!(str, &str, String);
+
+impl Ord for Text {
     fn cmp(&self, other: &Self) -> Ordering {
         match (&self.0, &other.0) {
             (Repr::Short(one), Repr::Short(other)) => one.numbers().cmp(&other.numbers()),
@@ -125,55 +196,71 @@ impl Ord for Name {
     }
 }
 
-impl PartialOrd for Name {
+impl PartialOrd for Text {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl fmt::Display for Name {
+impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self)
     }
 }
 
-impl fmt::Debug for Name {
+impl fmt::Debug for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self.as_str(), f)
     }
 }
 
-impl Serialize for Name {
+impl Serialize for Text {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(self)
     }
 }
 
-impl<'de> Deserialize<'de> for Name {
+impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        String::deserialize(from).map(Name::from)
+        struct Any;
+        impl Visitor<'_> for Any {
+            type Value = Text;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Text, E> {
+                Ok(Text::from(text))
+            }
+        }
+        from.deserialize_str(Any)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quickcheck::quickcheck;
+    use quickcheck::{Arbitrary, Gen, quickcheck};
+
+    impl Arbitrary for Text {
+        fn arbitrary(g: &mut Gen) -> Self {
+            String::arbitrary(g).into()
+        }
+    }
 
     #[test]
     fn long_and_short_ones_are_texts() {
         for text in
             ["", "a", "default", "12345678901234567890123", "123456789012345678901234", "größer als man denkt …"]
         {
-            assert_eq!(Name::from(text).as_str(), text);
-            assert_eq!(Name::from(text.to_owned()), Name::from(text));
+            assert_eq!(Text::from(text).as_str(), text);
+            assert_eq!(Text::from(text.to_owned()), Text::from(text));
         }
-        assert_eq!(format!("{:>3}|{:?}", Name::from("a"), Name::from("b")), "  a|\"b\"");
+        assert_eq!(format!("{:>3}|{:?}", Text::from("a"), Text::from("b")), "  a|\"b\"");
     }
 
     quickcheck! {
         fn ordered_like_texts(one: String, other: String, shared: String) -> bool {
-            let ordered = |one: &str, other: &str| Name::from(one).cmp(&Name::from(other)) == one.cmp(other);
+            let ordered = |one: &str, other: &str| Text::from(one).cmp(&Text::from(other)) == one.cmp(other);
             ordered(&one, &other)
                 && ordered(&format!("{shared}{one}"), &format!("{shared}{other}"))
                 && ordered(&shared, &format!("{shared}{one}"))
