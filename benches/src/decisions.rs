@@ -2,12 +2,14 @@
 
 use crate::Chosen;
 use crate::measure::measure;
-use crate::objects::{at, node, pod};
+use crate::objects::{at, node, pod, replica_set};
 use crate::table::Row;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::Object;
 use miniku_core::api::pod::Pod;
 use miniku_core::apiserver::{ApiServer, Author, Options, admission};
+use miniku_core::client::informer;
+use miniku_core::controllers::workload::{self, WORKLOADS, WorkloadController};
 use miniku_core::patch::Patch;
 use miniku_core::program::{
     Answer, CallId, Committed, Effect, Effects, Input, Part, Program, Query, RequestId, Revision, Verb, WatchEvent,
@@ -17,6 +19,7 @@ use miniku_core::scheduler::{Scheduler, SchedulerOptions};
 use miniku_core::store::Store;
 use miniku_core::time::{Instant as Mono, Now, Wall};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Runs those that were chosen.
@@ -25,7 +28,7 @@ pub fn run(chosen: &Chosen, rows: &mut Vec<Row>) {
         let name = format!("scheduler, event to bind/nodes={count}");
         if chosen.has(&name) {
             let nodes = (0..count).map(|nth| at(&node(&format!("node-{nth:04}"), true), 1)).collect();
-            rows.push(scheduling(&name, nodes, Vec::new(), &pod("pod", "test")));
+            rows.push(scheduling(&name, None, nodes, Vec::new(), &pod("pod", "test")));
         }
     }
     for load in LOADS {
@@ -71,37 +74,40 @@ fn patching(name: &str) -> Row {
 
 const NOW: Now = Now { mono: Mono::from_nanos(1), wall: Wall::from_secs(1_800_000_000) };
 
-/// A scheduler that sees a new pod, asks to bind it, hears that it is done and sees it bound. In a cluster without load:
-/// pods go once they are bound.
-fn scheduling(name: &str, nodes: Vec<Object>, bound: Vec<Object>, template: &Object) -> Row {
-    let (mut scheduler, mut out) = (Scheduler::new(SchedulerOptions::default()), Effects::default());
-    let mut watch = CallId(0);
-    scheduler.step(NOW, Input::Wake, &mut out);
+/// A program whose views have listed what there is and watch from then on, with the watch of each kind.
+fn watching<P: Program>(mut program: P, there: &[Object], out: &mut Effects) -> (P, BTreeMap<Kind, CallId>) {
+    let mut watches = BTreeMap::new();
+    program.step(NOW, Input::Wake, out);
     // All views list, then watch.
     for _ in 0..2 {
         for effect in std::mem::take(&mut out.list) {
             let Effect::Call { call, request } = effect else { continue };
             let answer = match request.verb {
-                Verb::List(query) if query.kind == Kind::Node => {
-                    Answer::List { revision: Revision(1), items: nodes.clone() }
+                Verb::List(query) => {
+                    let items = there.iter().filter(|one| one.kind() == query.kind).cloned().collect();
+                    Answer::List { revision: Revision(1), items }
                 }
-                Verb::List(query) if query.kind == Kind::Pod => {
-                    Answer::List { revision: Revision(1), items: bound.clone() }
-                }
-                Verb::List(_) => Answer::List { revision: Revision(1), items: Vec::new() },
                 Verb::Watch { query, .. } => {
-                    if query.kind == Kind::Pod {
-                        watch = call;
-                    }
+                    watches.insert(query.kind, call);
                     Answer::Watching
                 }
-                other => unreachable!("a scheduler begins with lists and watches, not with {other:?}"),
+                other => unreachable!("a program begins with lists and watches, not with {other:?}"),
             };
-            scheduler.step(NOW, Input::Reply { call, answer }, &mut out);
+            program.step(NOW, Input::Reply { call, answer }, out);
         }
     }
+    (program, watches)
+}
+
+/// A scheduler that sees a new pod, asks to bind it, hears that it is done and sees it bound. In a cluster without load:
+/// pods go once they are bound.
+pub fn scheduling(name: &str, go: Option<f64>, nodes: Vec<Object>, bound: Vec<Object>, template: &Object) -> Row {
+    let mut out = Effects::default();
+    let there = [nodes, bound].concat();
+    let (mut scheduler, watches) = watching(Scheduler::new(SchedulerOptions::default()), &there, &mut out);
+    let watch = watches[&Kind::Pod];
     let (mut nth, mut revision) = (0_u64, 1);
-    measure(name, None, |count| {
+    measure(name, go, |count| {
         let mut took = Duration::ZERO;
         for _ in 0..count {
             nth += 1;
@@ -135,6 +141,49 @@ fn scheduling(name: &str, nodes: Vec<Object>, bound: Vec<Object>, template: &Obj
             scheduler.step(NOW, event(WatchEvent::Modified(bound.clone())), &mut out);
             scheduler.step(NOW, event(WatchEvent::Deleted(at(&bound, revision))), &mut out);
             took += began.elapsed();
+            out.list.clear();
+        }
+        took
+    })
+}
+
+/// A controller that sees a ReplicaSet which wants three pods and has none, asks for them, hears that they are made and
+/// sees them. Then all of it goes.
+pub fn reconciling(name: &str, go: Option<f64>) -> Row {
+    let options = workload::Options { seed: 1, informer: informer::Options::default() };
+    let mut out = Effects::default();
+    let (mut controller, watches) = watching(WorkloadController::new(WORKLOADS, options), &[], &mut out);
+    let event = |kind: Kind, event| Input::Event { call: watches[&kind], event };
+    let (mut nth, mut revision) = (0_u64, 1);
+    measure(name, go, |count| {
+        let mut took = Duration::ZERO;
+        for _ in 0..count {
+            (nth, revision) = (nth + 1, revision + 1);
+            let set = at(&replica_set(&format!("set-{nth}"), 3), revision);
+            let set = set.with_meta(|meta| meta.uid = format!("uid-{nth}").into());
+            let mut all = vec![set.clone()];
+            let began = Instant::now();
+            controller.step(NOW, event(Kind::ReplicaSet, WatchEvent::Added(set)), &mut out);
+            took += began.elapsed();
+            while !out.list.is_empty() {
+                for effect in std::mem::take(&mut out.list) {
+                    let Effect::Call { call, request } = effect else { continue };
+                    let Verb::Create { object } = request.verb else { continue };
+                    revision += 1;
+                    let pod = at(&object, revision).with_meta(|meta| meta.uid = format!("uid-pod-{revision}").into());
+                    all.push(pod.clone());
+                    let answer = Answer::Object { object: pod.clone(), created: true };
+                    let began = Instant::now();
+                    controller.step(NOW, event(Kind::Pod, WatchEvent::Added(pod)), &mut out);
+                    controller.step(NOW, Input::Reply { call, answer }, &mut out);
+                    took += began.elapsed();
+                }
+            }
+            assert_eq!(all.len(), 4, "the set has its three pods");
+            for object in all {
+                revision += 1;
+                controller.step(NOW, event(object.kind(), WatchEvent::Deleted(at(&object, revision))), &mut out);
+            }
             out.list.clear();
         }
         took
@@ -216,7 +265,7 @@ fn scheduling_under(load: &Load) -> Row {
         let object = template(&format!("bound-{nth}"), Some(format!("node-{:04}", nth % load.nodes)));
         object.with_meta(|meta| meta.uid = format!("uid-bound-{nth}").into())
     });
-    scheduling(load.name, nodes.collect(), bound.collect(), &template("pod", None))
+    scheduling(load.name, None, nodes.collect(), bound.collect(), &template("pod", None))
 }
 
 /// A kubelet's write of a status, with so many watching all pods: admitted, committed at once, told to all of them.

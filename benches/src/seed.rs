@@ -6,6 +6,7 @@
 //! The Go figures are medians of `go test -bench` on a machine of this kind, 2 processors.
 
 use crate::Chosen;
+use crate::decisions;
 use crate::measure::{measure, measure_each, measure_parallel};
 use crate::objects::{at, node, pod, replica_set};
 use crate::server::{Served, put};
@@ -36,30 +37,43 @@ pub fn run(chosen: &Chosen, rows: &mut Vec<Row>) {
         let name = format!("GetMatchingPods/pods={count}");
         if chosen.has(&name) {
             rows.push(get_matching_pods(&name, count, go));
+            rows.push(get_matching_pods_from_view(&from_view(&name), count, go));
         }
     }
     if chosen.has("Reconcile") {
         rows.push(reconcile());
+        rows.push(decisions::reconciling(&from_view("Reconcile"), Some(RECONCILE)));
     }
     for (count, go) in [(3, 65.7e3), (10, 85e3), (100, 326e3)] {
         let name = format!("PickNode/nodes={count}");
         if chosen.has(&name) {
             rows.push(pick_node(&name, count, go));
-            rows.push(pick_node_from_view(&format!("{name} (from the view)"), count, go));
+            rows.push(pick_node_from_view(&from_view(&name), count, go));
         }
     }
     if chosen.has("ScheduleOne") {
         rows.push(schedule_one());
+        let nodes = nodes(3, |_| true).iter().map(|node| at(node, 1)).collect();
+        let name = from_view("ScheduleOne");
+        rows.push(decisions::scheduling(&name, Some(SCHEDULE_ONE), nodes, Vec::new(), &pod("pod", "test")));
     }
     for (count, go) in [(10, 85e3), (100, 307e3), (1000, 2.75e6)] {
         let name = format!("GetAvailableNodes/nodes={count}");
         if chosen.has(&name) {
             rows.push(get_available_nodes(&name, count, go));
+            rows.push(get_available_nodes_from_view(&from_view(&name), count, go));
         }
     }
     store(chosen, rows);
     shared_store(chosen, rows);
 }
+
+fn from_view(name: &str) -> String {
+    format!("{name} (from the view)")
+}
+
+const RECONCILE: f64 = 993e3;
+const SCHEDULE_ONE: f64 = 299e3;
 
 fn matches_selector() -> Row {
     let labels = [("app", "web"), ("env", "prod"), ("tier", "front")].map(|(name, value)| (name, value.into())).into();
@@ -80,6 +94,21 @@ fn get_matching_pods(name: &str, count: usize, go: f64) -> Row {
     measure_each(name, Some(go), || assert_eq!(served.list(query.clone()).len(), count / 2))
 }
 
+fn get_matching_pods_from_view(name: &str, count: usize, go: f64) -> Row {
+    let app = |nth| if nth % 2 == 0 { "test" } else { "other" };
+    let mut view = Store::default();
+    for (nth, revision) in (0..count).zip(1..) {
+        let pod = at(&pod(&format!("pod-{nth}"), app(nth)), revision);
+        view.apply(&pod.key(), Some(pod), Revision(revision));
+    }
+    let labels = parse_label_selector("app=test").expect("it is one");
+    let query = Query { namespace: Some("default".into()), labels, ..Query::all(Kind::Pod) };
+    measure_each(name, Some(go), || {
+        let found: Vec<Object> = view.list(std::hint::black_box(&query)).cloned().collect();
+        assert_eq!(found.len(), count / 2);
+    })
+}
+
 /// From a ReplicaSet that wants three pods and has none, to three pods, by a controller that works over HTTP.
 fn reconcile() -> Row {
     let served = Served::with([]);
@@ -97,7 +126,7 @@ fn reconcile() -> Row {
     served.host.submit(watch.into(), Box::new(route));
     let now = DeleteOptions { grace_seconds: Some(0), ..DeleteOptions::default() };
     let mut nth = 0;
-    measure("Reconcile", Some(993e3), |count| {
+    measure("Reconcile", Some(RECONCILE), |count| {
         let mut took = Duration::ZERO;
         for _ in 0..count {
             nth += 1;
@@ -152,7 +181,7 @@ fn schedule_one() -> Row {
     let served = Served::with(nodes(3, |_| true));
     let unbound = Query { fields: FieldSelector::equal("spec.nodeName", ""), ..Query::all(Kind::Pod) };
     let now = DeleteOptions { grace_seconds: Some(0), ..DeleteOptions::default() };
-    measure("ScheduleOne", Some(299e3), |count| {
+    measure("ScheduleOne", Some(SCHEDULE_ONE), |count| {
         let mut took = Duration::ZERO;
         for _ in 0..count {
             put(&served.host, pod("pod", "test"));
@@ -178,6 +207,15 @@ fn get_available_nodes(name: &str, count: usize, go: f64) -> Row {
         let nodes = served.list(Query::all(Kind::Node));
         let ready = nodes.iter().filter(|node| node.get::<Node>().is_some_and(Node::is_ready)).count();
         assert_eq!(ready, count / 2);
+    })
+}
+
+fn get_available_nodes_from_view(name: &str, count: usize, go: f64) -> Row {
+    let nodes = nodes(count, |nth| nth % 2 == 0);
+    measure_each(name, Some(go), || {
+        let is_ready = |node: &&Object| node.get::<Node>().is_some_and(Node::is_ready);
+        let ready: Vec<Object> = std::hint::black_box(&nodes).iter().filter(is_ready).cloned().collect();
+        assert_eq!(ready.len(), count / 2);
     })
 }
 

@@ -34,8 +34,9 @@ dpkg-deb --fsys-tarfile "$work"/kernel/*.deb | tar -xf - -C "$work/kernel" --wil
 
 # The tests, as built for this machine. They are static, so nothing else is needed.
 cd "$here"
-cargo test -q -p miniku-runtime --test pods --no-run
-tests=$(cargo test -p miniku-runtime --test pods --no-run --message-format=json 2>/dev/null |
+# Of the whole workspace, so that what its tests were built from is not built again.
+cargo test -q --workspace --locked --test pods --no-run
+tests=$(cargo test --workspace --locked --test pods --no-run --message-format=json 2>/dev/null |
     sed -n 's/.*"executable":"\([^"]*\/pods-[^"]*\)".*/\1/p' | tail -n 1)
 [ -x "$tests" ] || fail "the test binary was not found"
 pod_init=$(dirname "$tests")/../miniku-pod-init
