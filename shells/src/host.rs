@@ -277,7 +277,7 @@ impl ApiHost {
         let entry = engine::Write {
             key: write.key.to_string(),
             expect: write.expect.0,
-            value: write.object.map(|object| Arc::from(object.json())),
+            value: write.object.map(|object| object.json().into()),
         };
         if let Err(rejected) = self.committer.submit(entry, commit) {
             let why = match rejected {

@@ -1,7 +1,7 @@
 //! Any object: one type for the store, for requests and answers, and for caches.
 //!
-//! An [`Object`] is cheap to clone and never changes; a changed one is a new one. Its JSON form is made once, when
-//! it is first asked for, and shared by every list and watcher.
+//! An [`Object`] is cheap to clone and never changes; a changed one is a new one. Its JSON form is made when it is first
+//! asked for, and shared by every list and watcher as long as the object is news: see [`Object::is_no_news`].
 
 use crate::api::cronjob::CronJob;
 use crate::api::custom::{CustomKind, CustomResourceDefinition};
@@ -29,7 +29,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::{Arc, OnceLock};
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, PoisonError};
 
 /// An object of some kind.
 #[derive(Clone)]
@@ -39,8 +40,80 @@ pub struct Object(Body);
 struct Inner<T> {
     key: Key,
     revision: Revision,
-    json: OnceLock<Box<[u8]>>,
+    json: Kept,
     body: T,
+}
+
+/// What is kept of an object's JSON form.
+#[derive(Default)]
+#[expect(clippy::disallowed_types, reason = "an object is shared by threads; what it shows does not depend on this")]
+struct Kept(std::sync::Mutex<News>);
+
+/// Whether many will ask for the same text.
+#[derive(Default)]
+enum News {
+    /// Yes, and nobody has yet.
+    #[default]
+    Unasked,
+    /// Yes, and this is it.
+    Asked(Arc<[u8]>),
+    /// No: it is made anew for each.
+    Old,
+}
+
+impl Kept {
+    fn news(&self) -> impl DerefMut<Target = News> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get_or_make(&self, make: impl FnOnce() -> Vec<u8>) -> Arc<[u8]> {
+        if let News::Asked(text) = &*self.news() {
+            return text.clone();
+        }
+        // Two who ask at once both make it, and nobody waits.
+        let text: Arc<[u8]> = make().into();
+        let mut news = self.news();
+        if let News::Unasked = *news {
+            *news = News::Asked(text.clone());
+        }
+        text
+    }
+}
+
+/// An object's JSON text, or its end.
+#[derive(Clone, Debug)]
+pub struct Json {
+    text: Arc<[u8]>,
+    from: usize,
+}
+
+impl Json {
+    /// A text that nobody else has.
+    pub fn of(text: Vec<u8>) -> Self {
+        Json { text: text.into(), from: 0 }
+    }
+
+    /// Without its first bytes.
+    pub fn without(self, bytes: usize) -> Self {
+        Json { from: self.from + bytes, ..self }
+    }
+}
+
+impl Deref for Json {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.text[self.from..]
+    }
+}
+
+impl From<Json> for Arc<[u8]> {
+    fn from(json: Json) -> Self {
+        match json.from {
+            0 => json.text,
+            _ => (*json).into(),
+        }
+    }
 }
 
 api_struct! {
@@ -503,18 +576,22 @@ impl Object {
         each_body!(&self.0, one => one.revision)
     }
 
-    /// Its JSON text, compact, `kind` and `apiVersion` first. Made at the first call.
-    pub fn json(&self) -> &[u8] {
-        each_body!(&self.0, one => &one.json).get_or_init(|| {
-            serde_json::to_vec(self).expect("API structs have string keys and finite numbers").into_boxed_slice()
-        })
+    /// Its JSON text, compact, `kind` and `apiVersion` first.
+    pub fn json(&self) -> Json {
+        let make = || serde_json::to_vec(self).expect("API structs have string keys and finite numbers");
+        Json { text: each_body!(&self.0, one => &one.json).get_or_make(make), from: 0 }
+    }
+
+    /// From now on its JSON text is made anew for each who asks: those who watch have seen it. Of a hundred thousand
+    /// objects the texts would take half as much again as the objects.
+    pub fn is_no_news(&self) {
+        *each_body!(&self.0, one => &one.json).news() = News::Old;
     }
 
     /// Its JSON text without `kind` and `apiVersion`, as items of a list are written, but for the opening brace.
-    pub fn json_as_item(&self) -> &[u8] {
+    pub fn json_as_item(&self) -> Json {
         let row = self.kind().row();
-        let head = r#"{"kind":"","apiVersion":"","#.len() + row.name.len() + row.api_version().len();
-        &self.json()[head..]
+        self.json().without(r#"{"kind":"","apiVersion":"","#.len() + row.name.len() + row.api_version().len())
     }
 
     /// As a JSON value.
@@ -572,7 +649,7 @@ impl<T: Content> Inner<T> {
     fn of(kind: Kind, body: T) -> Self {
         let meta = body.metadata();
         let key = Key::new(kind, &meta.namespace, &meta.name);
-        Inner { key, revision: revision_of(meta), json: OnceLock::new(), body }
+        Inner { key, revision: revision_of(meta), json: Kept::default(), body }
     }
 }
 
@@ -582,7 +659,7 @@ fn edit<T: Content>(one: &mut Arc<Inner<T>>, change: impl FnOnce(&mut T)) {
     match Arc::get_mut(one) {
         Some(inner) => {
             change(&mut inner.body);
-            inner.json.take();
+            inner.json = Kept::default();
             let meta = inner.body.metadata();
             (inner.key, inner.revision) = (Key::new(kind, &meta.namespace, &meta.name), revision_of(meta));
         }
@@ -643,7 +720,7 @@ impl PartialEq for Object {
 
 impl fmt::Debug for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(self.json()))
+        f.write_str(&String::from_utf8_lossy(&self.json()))
     }
 }
 
@@ -701,10 +778,21 @@ mod tests {
     #[test]
     fn what_is_read_is_written() {
         let pod = Object::decode(Kind::Pod, POD.as_bytes()).unwrap();
-        assert_eq!(String::from_utf8_lossy(pod.json()), POD);
+        assert_eq!(String::from_utf8_lossy(&pod.json()), POD);
         assert_eq!(pod.fields_without_effect(), ["spec.containers[0].lifecycle", "spec.affinity.x"]);
         assert!(pod.json_as_item().starts_with(b"\"metadata\""));
         assert_eq!(Object::from_value(Kind::Pod, pod.to_value()).unwrap(), pod);
+    }
+
+    #[test]
+    fn a_text_is_shared_while_it_is_news() {
+        let pod = Object::decode(Kind::Pod, POD.as_bytes()).unwrap();
+        let (one, two) = (pod.json(), pod.clone().json());
+        assert_eq!(one.as_ptr(), two.as_ptr());
+        pod.is_no_news();
+        let (three, four) = (pod.json(), pod.json());
+        assert!(three.as_ptr() != four.as_ptr() && three.as_ptr() != one.as_ptr());
+        assert!(*one == *three && *one == *four);
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! A kind as it is served in one group and version: what stands at its paths, and what its objects look like there.
 
 use crate::api::kinds::{Also, Kind};
-use crate::api::object::Object;
+use crate::api::object::{Json, Object};
 use serde_json::Value;
-use std::borrow::Cow;
 use std::sync::Arc;
 
 /// A kind in one of the groups and versions in which it is served.
@@ -85,13 +84,13 @@ impl Served {
     }
 
     /// A kept object's JSON text here.
-    pub fn json<'a>(&self, object: &'a Object) -> Cow<'a, [u8]> {
+    pub fn json(&self, object: &Object) -> Json {
         if let Form::Kept = &self.form {
-            return Cow::Borrowed(object.json());
+            return object.json();
         }
         let mut text = self.head().into_bytes();
         text.extend_from_slice(&self.json_as_item(object));
-        Cow::Owned(text)
+        Json::of(text)
     }
 
     /// How the JSON text of each of its objects begins here, which its items in a list leave out but for the brace.
@@ -100,8 +99,8 @@ impl Served {
     }
 
     /// A kept object's JSON text here without `kind` and `apiVersion`, but for the opening brace.
-    pub fn json_as_item<'a>(&self, object: &'a Object) -> Cow<'a, [u8]> {
-        let Form::Also(also) = &self.form else { return Cow::Borrowed(object.json_as_item()) };
+    pub fn json_as_item(&self, object: &Object) -> Json {
+        let Form::Also(also) = &self.form else { return object.json_as_item() };
         let mut value = object.to_value();
         (also.from_kept)(&mut value);
         if let Value::Object(fields) = &mut value {
@@ -109,7 +108,7 @@ impl Served {
             fields.remove("apiVersion");
         }
         let text = serde_json::to_vec(&value).expect("JSON values have string keys and finite numbers");
-        Cow::Owned(text[1..].to_vec())
+        Json::of(text).without(1)
     }
 }
 

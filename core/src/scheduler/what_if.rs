@@ -91,7 +91,7 @@ impl WhatIf {
         if let Some(pod) = object.get::<Pod>() {
             return vec![pod.clone()];
         }
-        let value: Value = serde_json::from_slice(object.json()).unwrap_or_default();
+        let value: Value = serde_json::from_slice(&object.json()).unwrap_or_default();
         let spec = match object.kind() {
             Kind::CronJob => &value["spec"]["jobTemplate"]["spec"],
             _ => &value["spec"],

@@ -100,6 +100,7 @@ impl Store {
     pub fn load(objects: impl IntoIterator<Item = Object>, revision: Revision) -> Self {
         let mut store = Store { revision, forgotten: revision, ..Store::default() };
         for object in objects {
+            object.is_no_news();
             store.put(&object.key(), Some(object));
         }
         if planted!(RevisionFromObjects) {
@@ -228,6 +229,7 @@ impl Store {
             && let Some(oldest) = self.history.pop_front()
         {
             self.forgotten = oldest.revision;
+            oldest.new.inspect(Object::is_no_news);
         }
         self.history.push_back(Change { revision, key: key.clone(), old, new: object });
         self.history.back().expect("one was just added")
@@ -323,6 +325,20 @@ mod tests {
         }
         assert!(store.backlog(&in_zone("x"), WatchFrom::After(Revision(2))).is_none());
         assert_eq!(told(store.backlog(&in_zone("x"), WatchFrom::After(Revision(3))).unwrap()), "~a@4 ~a@5");
+    }
+
+    #[test]
+    fn what_is_loaded_or_forgotten_is_no_news() {
+        let is_news = |store: &Store, name: &str| {
+            let object = store.get(&Key::new(Kind::Node, "", name)).unwrap();
+            let (one, two) = (object.json(), object.json());
+            one.as_ptr() == two.as_ptr()
+        };
+        let mut store = Store::load([node("old", "x", 1)], Revision(1)).remembering(2);
+        for (name, revision) in [("a", 2), ("b", 3), ("c", 4)] {
+            store.apply(&Key::new(Kind::Node, "", name), Some(node(name, "x", revision)), Revision(revision));
+        }
+        assert_eq!(["old", "a", "b", "c"].map(|name| is_news(&store, name)), [false, false, true, true]);
     }
 
     quickcheck! {

@@ -1,12 +1,11 @@
 //! Answers as bytes.
 
-use crate::api::shown::{Shape, Shown};
+use crate::api::shown::Shown;
 use crate::http::Respond;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use miniku_core::api::kinds::Effect;
 use miniku_core::api::object::Object;
-use miniku_core::api::served::Form;
 use miniku_core::api::status::{Reason, Status};
 use miniku_core::api::structs::RestOf;
 use miniku_core::program::Answer;
@@ -32,11 +31,7 @@ pub fn answer(to: impl Respond, shown: &Shown, answer: Answer, warnings: &[Strin
     match answer {
         Answer::Object { object, created } => {
             let code = if created { 201 } else { 200 };
-            match (&shown.served.form, shown.shape) {
-                // Its text is there already.
-                (Form::Kept, Shape::Whole) => send(to, code, JSON, warnings, object.json()),
-                _ => send(to, code, JSON, warnings, &shown.one(&object)),
-            }
+            send(to, code, JSON, warnings, &shown.one(&object));
         }
         Answer::List { revision, items } => send(to, 200, JSON, warnings, &shown.list(revision, &[], &items)),
         Answer::Removed(removed) => status(to, &removed),

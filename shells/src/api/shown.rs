@@ -3,7 +3,7 @@
 //! Source: Kubernetes API concepts, "Resource representations"; the first form in `Accept` that is served counts.
 
 use crate::clock;
-use miniku_core::api::object::Object;
+use miniku_core::api::object::{Json, Object};
 use miniku_core::api::served::Served;
 use miniku_core::api::status::{Reason, Status};
 use miniku_core::api::tabular::Columns;
@@ -108,22 +108,26 @@ impl Shown {
     }
 
     /// One object's JSON text.
-    pub fn one(&self, object: &Object) -> Vec<u8> {
+    pub fn one(&self, object: &Object) -> Json {
         match self.shape {
-            Shape::Whole => self.served.json(object).into_owned(),
-            Shape::Row(include) => self.table(object.revision(), &[], std::slice::from_ref(object), include, true),
+            Shape::Whole => self.served.json(object),
+            Shape::Row(include) => {
+                Json::of(self.table(object.revision(), &[], std::slice::from_ref(object), include, true))
+            }
             Shape::Metadata => {
                 let mut out = Vec::with_capacity(512);
                 partial(&mut out, object);
-                out
+                Json::of(out)
             }
         }
     }
 
     /// The JSON text of an object in a watch. The columns are named in its first event only.
-    pub fn event(&self, object: &Object, first: bool) -> Vec<u8> {
+    pub fn event(&self, object: &Object, first: bool) -> Json {
         match self.shape {
-            Shape::Row(include) => self.table(object.revision(), &[], std::slice::from_ref(object), include, first),
+            Shape::Row(include) => {
+                Json::of(self.table(object.revision(), &[], std::slice::from_ref(object), include, first))
+            }
             Shape::Whole | Shape::Metadata => self.one(object),
         }
     }
@@ -152,8 +156,9 @@ impl Shown {
             Shape::Row(include) => self.table(revision, further, items, include, true),
             Shape::Whole => {
                 let kind = format!("{}List", self.served.kind.row().name);
-                let size: usize = items.iter().map(|item| self.served.json_as_item(item).len() + 2).sum();
-                let mut out = Vec::with_capacity(size + 256);
+                // They are of about one size, and a text that nobody keeps is made only once.
+                let size = items.first().map_or(0, |item| self.served.json_as_item(item).len() + 2);
+                let mut out = Vec::with_capacity(size * items.len() + 256);
                 list_head(&mut out, &kind, &self.served.api_version(), revision, further);
                 out.extend_from_slice(b"\"items\":[");
                 for (nth, item) in items.iter().enumerate() {

@@ -206,13 +206,8 @@ impl Lines {
             Some(FromServer::Answer(_)) => return true,
             Some(FromServer::End) | None => return false,
         };
-        match (&self.shown.served.form, self.shown.shape) {
-            (Form::Kept, Shape::Whole) => self.line(what, object.json()),
-            _ => {
-                let event = self.shown.event(object, std::mem::take(&mut self.first));
-                self.line(what, &event);
-            }
-        }
+        let event = self.shown.event(object, std::mem::take(&mut self.first));
+        self.line(what, &event);
         true
     }
 

@@ -233,7 +233,8 @@ fn admitted(mut pod: Pod, owner: &Key, cluster: &Cluster) -> Result<Pod, CliErro
     pod.metadata.generate_name = format!("{}-", owner.name).into();
     pod.metadata.namespace = owner.namespace.clone();
     let object = pod.into_object();
-    let mut value: Value = serde_json::from_slice(object.json()).map_err(|error| CliError::Plain(error.to_string()))?;
+    let mut value: Value =
+        serde_json::from_slice(&object.json()).map_err(|error| CliError::Plain(error.to_string()))?;
     (value["kind"], value["apiVersion"]) = ("Pod".into(), "v1".into());
     let tried = typed(Kind::Pod, cluster.create(Kind::Pod, &owner.namespace, &value, true)?)?;
     tried.get::<Pod>().cloned().ok_or_else(|| CliError::Plain("error: the server's answer is no pod".into()))
