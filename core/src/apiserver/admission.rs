@@ -94,13 +94,16 @@ pub fn patched(
     patch: &Patch,
     definition: Option<&Arc<Definition>>,
 ) -> Result<Object, Status> {
-    let (kind, before) = (stored.kind(), stored.to_value());
+    let kind = stored.kind();
     let schema = schema_of(kind, definition);
     // Custom kinds have a table, too, but no strategic patches.
-    let value = patch::patched(schema.filter(|_| definition.is_none()), &before, patch)?;
+    let value = patch::patched(schema.filter(|_| definition.is_none()), stored.to_value(), patch)?;
     let revision = "/metadata/resourceVersion";
     let named = match patch {
-        Patch::Json(_) => value.pointer(revision) != before.pointer(revision),
+        Patch::Json(_) => {
+            let before = stored.meta().resource_version.as_str();
+            value.pointer(revision).and_then(Value::as_str).unwrap_or_default() != before
+        }
         Patch::Merge(changes) | Patch::Strategic(changes) | Patch::Apply { configuration: changes, .. } => {
             changes.pointer(revision).is_some()
         }
@@ -212,9 +215,7 @@ pub fn noted(
     let Some((schema, message)) = schema_of(kind, definition) else { return object };
     let (api_version, time) = (kind.row().api_version(), Time::of(now.wall).to_string());
     let by = managed::Author { manager, api_version: &api_version, subresource: subresource(part), time: &time };
-    let (old, mut new) = (stored.map(Object::to_value), object.to_value());
-    managed::update(schema, message, old.as_ref(), &mut new, &by);
-    let managers = new.pointer_mut("/metadata/managedFields").map(Value::take);
+    let managers = managed::update(schema, message, stored.map(Object::to_value), object.to_value(), &by);
     // A field's name stands deeper there than the field: of what is nested nearly as deep as can be, nothing is noted.
     let managers = managers.filter(|managers| schema::depth(managers) + 2 <= schema::DEPTH_MAX);
     object.with_meta(|meta| meta.managed_fields = managers.map(Arc::new))
@@ -274,8 +275,8 @@ pub fn updated(
         Part::Finalize => {}
     }
     let spec_changed =
-        matches!(part, Part::Main | Part::Scale) && spec(&object) != spec(stored) || planted!(GenerationOnStatus);
-    if row.has_generation && spec_changed {
+        || matches!(part, Part::Main | Part::Scale) && spec(&object) != spec(stored) || planted!(GenerationOnStatus);
+    if row.has_generation && spec_changed() {
         object.edit_meta(|meta| meta.generation = Some(meta.generation.unwrap_or(0) + 1));
     }
     Ok(object)

@@ -94,23 +94,28 @@ impl Entry {
 }
 
 fn entries(object: &Value) -> Vec<Entry> {
-    let list = object.pointer("/metadata/managedFields").and_then(Value::as_array);
-    list.map_or(Vec::new(), |list| list.iter().filter_map(Entry::read).collect())
+    object.pointer("/metadata/managedFields").map_or(Vec::new(), read)
 }
 
-fn set_entries(object: &mut Value, mut entries: Vec<Entry>) {
-    entries.retain(|entry| !entry.fields.is_empty());
+fn read(managed: &Value) -> Vec<Entry> {
+    managed.as_array().map_or(Vec::new(), |list| list.iter().filter_map(Entry::read).collect())
+}
+
+fn set(object: &mut Value, managed: Option<Value>) {
     let Some(Value::Object(metadata)) = object.get_mut("metadata") else { return };
-    if entries.is_empty() {
-        metadata.remove("managedFields");
-    } else {
-        metadata.insert("managedFields".into(), entries.iter().map(Entry::write).collect());
+    match managed {
+        Some(managed) => drop(metadata.insert("managedFields".into(), managed)),
+        None => drop(metadata.remove("managedFields")),
     }
 }
 
+fn write(mut entries: Vec<Entry>) -> Option<Value> {
+    entries.retain(|entry| !entry.fields.is_empty());
+    (!entries.is_empty()).then(|| entries.iter().map(Entry::write).collect())
+}
+
 /// An object without what nobody is said to want: identity, and what the server sets.
-fn wanted(object: &Value) -> Value {
-    let mut value = object.clone();
+fn wanted(mut value: Value) -> Value {
     if let Value::Object(fields) = &mut value {
         fields.remove("apiVersion");
         fields.remove("kind");
@@ -140,24 +145,23 @@ const NOBODYS: &[&str] = &[
     "generateName",
 ];
 
-/// What an ordinary write does to the managed fields of what it writes.
-pub fn update(schema: &Schema, message: MessageId, old: Option<&Value>, new: &mut Value, by: &Author) {
+/// The managed fields of what an ordinary write makes of `old`, or of nothing.
+pub fn update(schema: &Schema, message: MessageId, old: Option<Value>, new: Value, by: &Author) -> Option<Value> {
     let kind = Type::Message(message);
-    let said = new.pointer("/metadata/managedFields").cloned();
+    let said = new.pointer("/metadata/managedFields");
     let clears = said
-        .as_ref()
         .and_then(Value::as_array)
         .is_some_and(|list| list.is_empty() || list.iter().all(|entry| entry.as_object().is_some_and(Map::is_empty)));
-    let mut managers = match (&said, old) {
-        _ if clears => return set_entries(new, Vec::new()),
-        (Some(_), _) => entries(new),
+    let mut managers = match (said, &old) {
+        _ if clears => return None,
+        (Some(said), _) => read(said),
         (None, Some(old)) => entries(old),
         (None, None) => Vec::new(),
     };
-    let empty = Value::Object(Map::new());
-    let changes = difference(schema, Some(&kind), &old.map_or(empty, wanted), &wanted(new));
+    let old = old.unwrap_or_else(|| Value::Object(Map::new()));
+    let changes = difference(schema, Some(&kind), &wanted(old), &wanted(new));
     if changes.changed.is_empty() && changes.removed.is_empty() {
-        return set_entries(new, managers);
+        return write(managers);
     }
     let at = managers.iter().position(|entry| entry.is(by, "Update"));
     for (nth, entry) in managers.iter_mut().enumerate() {
@@ -177,7 +181,7 @@ pub fn update(schema: &Schema, message: MessageId, old: Option<&Value>, new: &mu
     }
     own.fields = fields;
     forget_the_oldest(&mut managers);
-    set_entries(new, managers);
+    write(managers)
 }
 
 fn forget_the_oldest(managers: &mut Vec<Entry>) {
@@ -213,10 +217,10 @@ pub fn apply(
     let kind = Type::Message(message);
     let empty = Value::Object(Map::new());
     let mut managers = live.map_or(Vec::new(), entries);
-    let applied = of(schema, Some(&kind), &wanted(configuration));
+    let applied = of(schema, Some(&kind), &wanted(configuration.clone()));
     let mut merged = live.map_or_else(|| empty.clone(), Value::clone);
     merge(schema, Some(&kind), &mut merged, configuration);
-    let changes = difference(schema, Some(&kind), &live.map_or(empty, wanted), &wanted(&merged));
+    let changes = difference(schema, Some(&kind), &wanted(live.cloned().unwrap_or(empty)), &wanted(merged.clone()));
     let mine = managers.iter().position(|entry| entry.is(by, "Apply"));
     let mut conflicts = Vec::new();
     for (nth, entry) in managers.iter_mut().enumerate().filter(|(nth, _)| Some(*nth) != mine) {
@@ -253,7 +257,7 @@ pub fn apply(
     if !merged.get("metadata").is_some_and(Value::is_object) {
         merged["metadata"] = Value::Object(Map::new());
     }
-    set_entries(&mut merged, managers);
+    set(&mut merged, write(managers));
     Ok(merged)
 }
 
@@ -362,6 +366,12 @@ mod tests {
         apply(schema, id, live, &configuration, &by(manager), force)
     }
 
+    /// The same object, with a note of who wrote it.
+    fn written(schema: &Schema, id: MessageId, old: Option<&Value>, new: &mut Value, by: &Author) {
+        let managed = update(schema, id, old.cloned(), new.clone(), by);
+        set(new, managed);
+    }
+
     #[test]
     fn what_is_left_out_goes_unless_somebody_else_wants_it() {
         let one = applied(None, json!({"a": "1", "b": "2"}), "one", false).unwrap();
@@ -400,17 +410,17 @@ mod tests {
         let one = applied(None, json!({"a": "1", "b": "1"}), "one", false).unwrap();
         let mut new = one.clone();
         new["data"]["a"] = "2".into();
-        update(schema, id, Some(&one), &mut new, &by("edit"));
+        written(schema, id, Some(&one), &mut new, &by("edit"));
         assert_eq!(owned(&new, "one"), json!({"f:data": {"f:b": {}}}));
         assert_eq!(owned(&new, "edit"), json!({"f:data": {"f:a": {}}}));
         let refused = applied(Some(&new), json!({"a": "1", "b": "1"}), "one", false).unwrap_err();
         assert_eq!(refused.message, "Apply failed with 1 conflict: conflict with \"edit\" using v1: .data.a");
         let mut same = new.clone();
         let later = Author { time: "2027-01-01T00:00:00Z", ..by("edit") };
-        update(schema, id, Some(&new), &mut same, &later);
+        written(schema, id, Some(&new), &mut same, &later);
         assert_eq!(same, new, "nothing changed, not even a time");
         same["metadata"]["managedFields"] = json!([]);
-        update(schema, id, Some(&new), &mut same, &later);
+        written(schema, id, Some(&new), &mut same, &later);
         assert!(same["metadata"].get("managedFields").is_none());
     }
 
@@ -452,7 +462,7 @@ mod tests {
         for nth in 0..15 {
             let old = object.clone();
             object["data"][format!("k{nth}")] = "x".into();
-            update(schema, id, Some(&old), &mut object, &by(&format!("m{nth}")));
+            written(schema, id, Some(&old), &mut object, &by(&format!("m{nth}")));
         }
         assert_eq!(entries(&object).len(), UPDATERS_MAX);
         assert!(entries(&object).iter().any(|entry| entry.manager == "ancient-changes"));

@@ -47,8 +47,7 @@ const PATCHED_BYTES_MAX: usize = 3 << 20;
 const WORK_MAX: usize = 20_000_000;
 
 /// What a patch other than an apply makes of a stored object. Kinds without a table have no strategic patches.
-pub fn patched(schema: Option<(&Schema, MessageId)>, stored: &Value, patch: &Patch) -> Result<Value, Status> {
-    let mut value = stored.clone();
+pub fn patched(schema: Option<(&Schema, MessageId)>, mut value: Value, patch: &Patch) -> Result<Value, Status> {
     match patch {
         Patch::Json(operations) => json(&mut value, operations)?,
         Patch::Merge(changes) | Patch::Apply { configuration: changes, .. } => merge::merge(&mut value, changes),
@@ -137,7 +136,7 @@ mod tests {
     fn operations_are_done_one_after_the_other_or_not_at_all() {
         let stored = json!({"a": {"b": 1}, "l": [1, 2]});
         let check = |operations: Value, want: Result<Value, u16>| {
-            let got = patched(None, &stored, &Patch::Json(operations.clone()));
+            let got = patched(None, stored.clone(), &Patch::Json(operations.clone()));
             assert_eq!(got.map_err(|status| status.http_code()), want, "{operations}");
         };
         check(json!([{"op": "add", "path": "/l/-", "value": 3}]), Ok(json!({"a": {"b": 1}, "l": [1, 2, 3]})));
@@ -168,12 +167,12 @@ mod tests {
         ];
         let rounds = |count: usize| Patch::Json(round.iter().cycle().take(3 * count).cloned().collect());
         let stored = json!({"a": {}});
-        assert!(patched(None, &stored, &rounds(40)).is_ok());
-        assert_eq!(patched(None, &stored, &rounds(50)).unwrap_err().http_code(), 422);
+        assert!(patched(None, stored.clone(), &rounds(40)).is_ok());
+        assert_eq!(patched(None, stored.clone(), &rounds(50)).unwrap_err().http_code(), 422);
     }
 
     #[test]
     fn a_kind_without_a_table_has_no_strategic_patches() {
-        assert_eq!(patched(None, &json!({}), &Patch::Strategic(json!({}))).unwrap_err().http_code(), 415);
+        assert_eq!(patched(None, json!({}), &Patch::Strategic(json!({}))).unwrap_err().http_code(), 415);
     }
 }

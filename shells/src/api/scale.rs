@@ -60,9 +60,9 @@ fn answer(
                 matches!(&change, Patch::Merge(change) if change.pointer("/metadata/resourceVersion").is_some());
             let mut tries = 0;
             loop {
-                let mut said =
-                    serde_json::to_value(scale(&stored()?, paths)).expect("a Scale has string keys and whole numbers");
-                said = miniku_core::patch::patched(None, &said, &change)?;
+                let scale = scale(&stored()?, paths);
+                let said = serde_json::to_value(scale).expect("a Scale has string keys and whole numbers");
+                let said = miniku_core::patch::patched(None, said, &change)?;
                 match write(&checked(said)?) {
                     Err(status) if status.reason == Some(Reason::Conflict) && !named && tries < TRIES => tries += 1,
                     done => return done,
