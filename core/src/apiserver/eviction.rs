@@ -14,7 +14,6 @@ use crate::api::object::Object;
 use crate::api::plain::{count, label_selector, number, text};
 use crate::api::pod::{Pod, PodPhase};
 use crate::api::status::{Reason, Status};
-use crate::api::text::Text;
 use crate::decision::Because;
 use crate::store::Store;
 use crate::time::Now;
@@ -147,7 +146,7 @@ pub fn told(now: Now, pod: Object) -> Object {
 
 /// The budgets that select a pod.
 pub fn budgets<'a>(store: &'a Store, pod: &Object) -> Vec<&'a Object> {
-    let namespace = Text::from(&*pod.meta().namespace);
+    let namespace = pod.meta().namespace.clone();
     let selects = |budget: &&Object| {
         // A budget without a selector has no pods; one with an empty selector has all.
         label_selector(budget.at(&["spec", "selector"])).is_some_and(|selector| selector.matches(&pod.meta().labels))

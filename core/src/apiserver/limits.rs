@@ -78,8 +78,8 @@ fn fill(pod: &mut Pod, rule: &Rule) {
         let called = format!("container {}", container.name);
         tell(requests.iter().map(|(name, _)| name.as_str()).collect(), "request", &called);
         tell(limits.iter().map(|(name, _)| name.as_str()).collect(), "limit", &called);
-        requests.into_iter().for_each(|(name, amount)| has.requests.insert(name.as_str(), amount));
-        limits.into_iter().for_each(|(name, amount)| has.limits.insert(name.as_str(), amount));
+        requests.into_iter().for_each(|(name, amount)| has.requests.insert(name, amount));
+        limits.into_iter().for_each(|(name, amount)| has.limits.insert(name, amount));
     }
     let init = spec.rest.get_mut("initContainers").and_then(Value::as_array_mut);
     for container in init.into_iter().flatten().filter_map(Value::as_object_mut) {
@@ -141,28 +141,26 @@ pub fn check(store: &Store, namespace: &Text, called: &str, object: &Object) -> 
     }
 }
 
-fn bounds(rule: &Rule, has: &Resources, wrong: &mut Vec<Text>) {
+fn bounds(rule: &Rule, has: &Resources, wrong: &mut Vec<String>) {
     let about = &rule.about;
     let claim = about == "PersistentVolumeClaim";
     for (name, least) in &rule.min {
         let head = format!("minimum {name} usage per {about} is {least}");
         match (has.requests.get(name), has.limits.get(name)) {
-            (None, _) => wrong.push(format!("{head}.  No request is specified").into()),
-            (Some(request), _) if request < least => wrong.push(format!("{head}, but request is {request}").into()),
-            (Some(_), Some(limit)) if limit < least => wrong.push(format!("{head}, but limit is {limit}").into()),
+            (None, _) => wrong.push(format!("{head}.  No request is specified")),
+            (Some(request), _) if request < least => wrong.push(format!("{head}, but request is {request}")),
+            (Some(_), Some(limit)) if limit < least => wrong.push(format!("{head}, but limit is {limit}")),
             (Some(_), _) => {}
         }
     }
     for (name, most) in &rule.max {
         let head = format!("maximum {name} usage per {about} is {most}");
         match (has.requests.get(name), has.limits.get(name)) {
-            (_, None) if claim => wrong.push(format!("{head}.  No request is specified").into()),
-            (_, None) => wrong.push(format!("{head}.  No limit is specified").into()),
-            (Some(request), _) if claim && request > most => {
-                wrong.push(format!("{head}, but request is {request}").into())
-            }
-            (_, Some(limit)) if limit > most => wrong.push(format!("{head}, but limit is {limit}").into()),
-            (Some(request), _) if request > most => wrong.push(format!("{head}, but request is {request}").into()),
+            (_, None) if claim => wrong.push(format!("{head}.  No request is specified")),
+            (_, None) => wrong.push(format!("{head}.  No limit is specified")),
+            (Some(request), _) if claim && request > most => wrong.push(format!("{head}, but request is {request}")),
+            (_, Some(limit)) if limit > most => wrong.push(format!("{head}, but limit is {limit}")),
+            (Some(request), _) if request > most => wrong.push(format!("{head}, but request is {request}")),
             (_, Some(_)) => {}
         }
     }
@@ -170,10 +168,10 @@ fn bounds(rule: &Rule, has: &Resources, wrong: &mut Vec<Text>) {
         let head = format!("{name} max limit to request ratio per {about} is {most}");
         let some = |amount: Option<&Quantity>| amount.map(Quantity::units).filter(|units| *units != 0.0);
         match (some(has.requests.get(name)), some(has.limits.get(name))) {
-            (None, _) => wrong.push(format!("{head}, but no request is specified or request is 0").into()),
-            (_, None) => wrong.push(format!("{head}, but no limit is specified or limit is 0").into()),
+            (None, _) => wrong.push(format!("{head}, but no request is specified or request is 0")),
+            (_, None) => wrong.push(format!("{head}, but no limit is specified or limit is 0")),
             (Some(request), Some(limit)) if limit / request > most.units() => {
-                wrong.push(format!("{head}, but provided ratio is {:.6}", limit / request).into());
+                wrong.push(format!("{head}, but provided ratio is {:.6}", limit / request));
             }
             _ => {}
         }

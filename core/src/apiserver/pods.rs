@@ -134,7 +134,7 @@ impl Priority {
     fn of(class: &Object) -> Self {
         let word = text(class, &["preemptionPolicy"]);
         Priority {
-            class: class.meta().name.as_str().into(),
+            class: class.meta().name.clone(),
             // The schema has it of 32 bits.
             value: count(class, &["value"]).clamp(i32::MIN.into(), i32::MAX.into()) as i32,
             preemption: PreemptionPolicy::ALL.iter().copied().find(|policy| policy.as_str() == word),
@@ -171,7 +171,7 @@ pub fn decided_by(verb: &Verb) -> Vec<Key> {
             Some(pod) => {
                 let spec = &pod.spec;
                 let names = [&spec.service_account_name, &spec.service_account, &spec.priority_class_name];
-                (Text::from(pod.metadata.namespace.as_str()), names.map(Text::clone))
+                (pod.metadata.namespace.clone(), names.map(Text::clone))
             }
             None => return Vec::new(),
         },

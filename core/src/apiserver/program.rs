@@ -998,7 +998,7 @@ mod tests {
         requests: u64,
         hold: bool,
         held: Vec<CommitId>,
-        log: Vec<Text>,
+        log: Vec<String>,
     }
 
     impl World {
@@ -1029,9 +1029,9 @@ mod tests {
                             self.flush();
                         }
                     }
-                    Effect::Answer { to, answer } => self.log.push(format!("{}: {}", to.0, tell(&answer)).into()),
-                    Effect::Event { to, event } => self.log.push(format!("{}: {}", to.0, tell_event(&event)).into()),
-                    Effect::End { to } => self.log.push(format!("{}: end", to.0).into()),
+                    Effect::Answer { to, answer } => self.log.push(format!("{}: {}", to.0, tell(&answer))),
+                    Effect::Event { to, event } => self.log.push(format!("{}: {}", to.0, tell_event(&event))),
+                    Effect::End { to } => self.log.push(format!("{}: end", to.0)),
                     Effect::Log { .. } | Effect::Decided { .. } => {}
                     other => panic!("an API server does not ask for {other:?}"),
                 }
@@ -1045,7 +1045,7 @@ mod tests {
             }
         }
 
-        fn ask(&mut self, verb: Verb) -> Vec<Text> {
+        fn ask(&mut self, verb: Verb) -> Vec<String> {
             self.requests += 1;
             self.step(Input::Request { from: RequestId(self.requests), request: verb.into() });
             std::mem::take(&mut self.log)

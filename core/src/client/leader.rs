@@ -613,7 +613,7 @@ mod tests {
         fence: Option<Arc<Fence>>,
         calls: Vec<(CallId, Verb)>,
         wake_at: Option<Instant>,
-        heard: Vec<Text>,
+        heard: Vec<String>,
         /// What it asks does not arrive.
         cut_off: bool,
         /// It does nothing at all.
@@ -649,7 +649,7 @@ mod tests {
                         Verb::Update { object, .. } if object.kind() == Kind::Event => {}
                         _ => one.calls.push((call, request.verb)),
                     },
-                    Effect::Log { line, .. } => one.heard.push(line.into()),
+                    Effect::Log { line, .. } => one.heard.push(line),
                     other => panic!("{other:?}"),
                 }
             }

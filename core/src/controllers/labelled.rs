@@ -55,10 +55,7 @@ impl Labelled {
     /// The objects of a namespace that may be selected, in the order of their keys: all that are are among them.
     pub fn candidates(&self, namespace: &str, selector: &LabelSelector) -> impl Iterator<Item = &Key> {
         let of = |label: Option<(Text, Text)>| self.by_label.get(&(namespace.into(), label));
-        let demanded = selector
-            .match_labels
-            .iter()
-            .map(|(name, value)| of(Some((name.to_string().into(), value.to_string().into()))));
+        let demanded = selector.match_labels.iter().map(|(name, value)| of(Some((name.clone(), value.clone()))));
         let fewest = demanded.min_by_key(|objects| objects.map_or(0, BTreeSet::len));
         fewest.unwrap_or_else(|| of(None)).into_iter().flatten()
     }

@@ -484,7 +484,7 @@ impl TopologyKey {
                 Some(domain) => *domain,
                 None => {
                     let domain = self.values.len() as u32;
-                    self.values.insert(value.to_string().into(), domain);
+                    self.values.insert(value.into(), domain);
                     domain
                 }
             },

@@ -327,7 +327,7 @@ impl Nodes {
 
     /// The facts of a pod, to be compared with these nodes. The same ones for all pods that are alike.
     pub fn pod_facts(&mut self, pod: &Pod, volumes: &[Arc<NodeSelector>]) -> Arc<PodFacts> {
-        let (namespace, labels) = (Text::from(pod.metadata.namespace.as_str()), &pod.metadata.labels);
+        let (namespace, labels) = (pod.metadata.namespace.clone(), &pod.metadata.labels);
         let group = self.neighbours.group(&namespace, labels);
         let priority = pod.spec.priority.unwrap_or(0);
         let mark = Draw::new(0).count(u64::from(group.number())).count(priority.unsigned_abs().into()).u64();
@@ -434,7 +434,7 @@ fn facts(node: &Node) -> NodeFacts {
 fn images(node: &Node) -> BTreeMap<Text, u64> {
     let each = node.status.images.iter().flat_map(|image| {
         let size = image.size_bytes.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
-        image.names.iter().map(move |name| (Text::from(name.as_str()), size))
+        image.names.iter().map(move |name| (name.clone(), size))
     });
     each.collect()
 }

@@ -335,7 +335,7 @@ mod tests {
                 let at = cluster.nodes.charge(place, &facts, leaving);
                 cluster.on.entry(at).or_default().push(Victim {
                     key: Key::new(crate::api::kinds::Kind::Pod, "default", &pod.metadata.name),
-                    uid: pod.metadata.uid.as_str().into(),
+                    uid: pod.metadata.uid.clone(),
                     labels: pod.metadata.labels.clone(),
                     started: Some(Time::of(Wall::from_secs(nth as i64))),
                     leaving,

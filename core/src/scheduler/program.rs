@@ -708,7 +708,7 @@ impl Scheduler {
 
     fn ask_bind(&mut self, now: Now, key: &Key, node: &Arc<str>, out: &mut Effects) {
         let uid = self.pending.get(key).expect("only pending pods are bound").uid.clone();
-        let bind = Verb::Bind { key: key.clone(), uid: uid.clone(), node: node.to_string().into() };
+        let bind = Verb::Bind { key: key.clone(), uid: uid.clone(), node: node.as_ref().into() };
         self.open += 1;
         self.calls.call(now, Ask::Bind { key: key.clone(), uid, node: node.clone() }, bind, out);
     }

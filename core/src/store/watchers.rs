@@ -45,7 +45,7 @@ impl Scope {
 
     /// The scopes that an object was in or is in; each once.
     fn reached_by(key: &Key, old: Option<&Object>, new: Option<&Object>) -> impl Iterator<Item = Scope> {
-        let node = |object: Option<&Object>| object?.get::<Pod>().map(|pod| Text::from(pod.spec.node_name.as_str()));
+        let node = |object: Option<&Object>| object?.get::<Pod>().map(|pod| pod.spec.node_name.clone());
         let (before, after) = (node(old), node(new));
         let after = after.filter(|after| before.as_ref() != Some(after));
         let nodes = [before, after].map(|node| node.map(Scope::Node));

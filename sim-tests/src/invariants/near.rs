@@ -273,7 +273,7 @@ mod tests {
     }
 
     fn ask(story: &mut Story<Near>, pod: &Object, node: &str) -> Result<(), Broken> {
-        let request = Verb::Bind { key: pod.key(), uid: pod.meta().uid.as_str().into(), node: node.into() }.into();
+        let request = Verb::Bind { key: pod.key(), uid: pod.meta().uid.clone(), node: node.into() }.into();
         story.see(Fact::Sent { who: &who(Role::Scheduler, "scheduler"), id: RequestId(1), request: &request })
     }
 

@@ -67,7 +67,7 @@ impl Watch {
     }
 
     fn owe(&mut self, change: &Change) {
-        let node = |object: &Option<Object>| object.as_ref()?.get::<Pod>().map(|pod| pod.spec.node_name.as_str().into());
+        let node = |object: &Option<Object>| object.as_ref()?.get::<Pod>().map(|pod| pod.spec.node_name.clone());
         let (before, after) = (node(&change.old), node(&change.new));
         let after = after.filter(|after: &Text| before.as_ref() != Some(after));
         let nodes = [before, after].into_iter().flatten().map(|node| (Kind::Pod, Some(node)));

@@ -201,7 +201,7 @@ fn pods_that_end_because_they_are_deleted_have_not_failed() {
     desk.set("web", 20);
     desk.run(1);
     for pod in desk.pods() {
-        let (key, uid) = (Key::new(Kind::Pod, "default", &pod.metadata.name), pod.metadata.uid.as_str().into());
+        let (key, uid) = (Key::new(Kind::Pod, "default", &pod.metadata.name), pod.metadata.uid.clone());
         desk.world.ask(Verb::Bind { key, uid, node: "n".into() });
     }
     desk.scale("web", 1);

@@ -633,7 +633,7 @@ fn a_bind_that_is_refused_frees_the_node() {
     world.held = Some(Vec::new());
     world.create(pod("a").requests("cpu", "4"));
     world.pass(0);
-    let uid = world.pod("a").unwrap().metadata.uid.as_str().into();
+    let uid = world.pod("a").unwrap().metadata.uid.clone();
     world.ask(Verb::Bind { key: key("a"), uid, node: "n2".into() });
     world.release();
     world.create(pod("b").requests("cpu", "4"));

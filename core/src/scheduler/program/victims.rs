@@ -72,7 +72,7 @@ impl Scheduler {
             let pod = self.pods.get::<Pod>(key)?;
             Some(Victim {
                 key: key.clone(),
-                uid: pod.metadata.uid.as_str().into(),
+                uid: pod.metadata.uid.clone(),
                 labels: pod.metadata.labels.clone(),
                 started: pod.status.start_time,
                 leaving: *leaving,
@@ -137,7 +137,7 @@ impl Scheduler {
         }
         // The pod's own grace period: it may end in order.
         let grace_seconds = if planted!(PreemptsAtOnce) { Some(0) } else { None };
-        let options = DeleteOptions { uid: Some(uid.to_string().into()), grace_seconds, ..DeleteOptions::default() };
+        let options = DeleteOptions { uid: Some(uid.clone()), grace_seconds, ..DeleteOptions::default() };
         self.open += 1;
         let ask = Ask::Evict { key: key.clone(), victim: victim.clone() };
         self.calls.call(now, ask, Verb::Delete { key: victim, options }, out);
