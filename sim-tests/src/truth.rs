@@ -156,7 +156,7 @@ pub struct NodeFacts {
 }
 
 /// Processes, each with its node, by pod uid and container.
-pub type Processes = BTreeMap<(Text, String), Vec<(Arc<str>, Process)>>;
+pub type Processes = BTreeMap<(Text, Text), Vec<(Arc<str>, Process)>>;
 
 /// What is really so.
 #[derive(Debug, Default)]
@@ -231,7 +231,7 @@ impl Truth {
 
     /// The processes of a pod, each with its node.
     pub fn processes_of<'a>(&'a self, uid: &'a str) -> impl Iterator<Item = &'a (Arc<str>, Process)> {
-        let start = (Text::from(uid), String::new());
+        let start = (Text::from(uid), Text::default());
         self.processes.range(start..).take_while(move |((of, _), _)| of == uid).flat_map(|(_, all)| all)
     }
 
@@ -245,7 +245,7 @@ impl Truth {
     pub fn really_runs(&self, pod: &Pod) -> bool {
         pod.is_ready()
             && pod.spec.containers.iter().all(|container| {
-                let living = self.processes.get(&(pod.metadata.uid.clone(), container.name.to_string()));
+                let living = self.processes.get(&(pod.metadata.uid.clone(), container.name.clone()));
                 living.is_some_and(|living| living.len() == 1 && pod.node() == Some(&*living[0].0))
             })
     }

@@ -2,7 +2,7 @@
 //!
 //! Catches: a deletion that does not look at finalizers; a foreground deletion that does not wait.
 
-use super::{Broken, Checker};
+use super::{Broken, Checker, number};
 use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::namespace::Namespace;
@@ -15,7 +15,8 @@ use std::collections::BTreeSet;
 /// Objects of which somebody asked to take finalizers away.
 #[derive(Default)]
 pub struct Final {
-    released: BTreeSet<Key>,
+    /// By their [`number`].
+    released: BTreeSet<u64>,
 }
 
 fn held(object: &Object) -> bool {
@@ -54,13 +55,13 @@ impl Checker for Final {
         match fact {
             Fact::Sent { who, request, .. } => match &request.verb {
                 Verb::Update { object, .. } if !held(object) => {
-                    self.released.insert(object.key());
+                    self.released.insert(number(&object.key()));
                 }
                 Verb::Merge { key, patch, .. } => {
                     let Some(left) = patch.pointer("/metadata/finalizers") else { return Ok(()) };
                     let left = left.as_array().map_or(&[][..], Vec::as_slice);
                     if left.is_empty() {
-                        self.released.insert(key.clone());
+                        self.released.insert(number(key));
                     }
                     if who.role == Role::Garbage {
                         return Final::releases(truth, truth.told(who), key, patch, left);
@@ -70,7 +71,7 @@ impl Checker for Final {
             },
             Fact::Durable { change } if change.new.is_none() => {
                 let Some(old) = change.old.as_ref().filter(|old| held(old)) else { return Ok(()) };
-                if !self.released.contains(&change.key) {
+                if !self.released.contains(&number(&change.key)) {
                     return Err(Broken::by(format!("{} is gone, and nobody let it go", change.key)).with([old]));
                 }
             }

@@ -5,7 +5,8 @@
 
 use crate::trace::Seq;
 use crate::truth::{Fact, Sight, Truth};
-use miniku_core::api::object::Object;
+use miniku_core::api::object::{Key, Object};
+use miniku_core::rng::Draw;
 use miniku_core::time::Instant;
 
 /// Says what is wrong, as soon as it is.
@@ -121,6 +122,13 @@ checkers! {
 
 mod each;
 pub mod stable;
+
+/// A number that stands for an object where very many are looked at and keys would take much room. Of a million objects no
+/// two have the same one, but for one run in many millions; and that run is the same each time.
+fn number(key: &Key) -> u64 {
+    let row = key.kind.row();
+    Draw::new(0).key(row.group).key(row.plural).key(&key.namespace).key(&key.name).u64()
+}
 
 /// A statement that was broken, where and when.
 #[derive(Clone, Debug, PartialEq)]

@@ -70,7 +70,7 @@ impl Checker for Ordinal {
             Fact::Started { node, process } => {
                 let new = truth.pods.get(&process.pod.uid).map(|facts| &facts.last).filter(|new| set_of(new).is_some());
                 let Some(new) = new else { return Ok(()) };
-                let twin = |(uid, _): &&(Text, String)| {
+                let twin = |(uid, _): &&(Text, Text)| {
                     let other = truth.pods.get(uid).map(|facts| &facts.last);
                     *uid != process.pod.uid
                         && !self.given_up.contains(uid)
