@@ -18,7 +18,7 @@
 //!
 //! Where to look: [`world`] is the event loop, [`cluster`] puts programs together, [`plan`] says what is done to them
 //! and [`noise`] how long things take, [`runtime`] and [`disk`] are the machines, [`truth`] is what is really so,
-//! [`invariants`] what must always be so, [`trace`] what is told, [`report`] the page of it, [`scenario`] stories as
+//! [`told`] what clients could know of it, [`invariants`] what must always be so, [`trace`] what is told, [`report`] the page of it, [`scenario`] stories as
 //! files, [`library`] those that come with the simulator, [`swarm`] those that are drawn, [`sweep`] those that change
 //! one thing everywhere, [`run`](mod@run) the rest.
 #![forbid(unsafe_code)]
@@ -43,6 +43,7 @@ pub mod snapshot;
 pub mod story;
 pub mod swarm;
 pub mod sweep;
+pub mod told;
 pub mod trace;
 pub mod truth;
 pub mod units;

@@ -162,7 +162,7 @@ impl Teller {
             let key = (kubelet.clone(), pod.uid.clone(), container.to_owned(), attempt);
             match state {
                 ContainerState::Running { pid, .. } => {
-                    let process = Process { pod: pod.clone(), container: container.to_owned(), attempt, pid: *pid };
+                    let process = Process { pod: pod.clone(), container: container.into(), attempt, pid: *pid };
                     if self.processes.insert(key, process.clone()).is_none() {
                         lives.push((true, process));
                     }

@@ -162,7 +162,7 @@ pub struct Process {
     /// Of which pod.
     pub pod: PodRef,
     /// In which container of it.
-    pub container: String,
+    pub container: Text,
     /// Which start of that container.
     pub attempt: u32,
     /// Its number on the node. May be given again once it has ended.
@@ -540,7 +540,8 @@ impl Runtime {
                 pid,
                 started: wall,
             };
-            let process = Process { pod: pod.clone(), container: spec.name.clone(), attempt: spec.attempt, pid };
+            let process =
+                Process { pod: pod.clone(), container: spec.name.as_str().into(), attempt: spec.attempt, pid };
             if let Some((after, code)) = Behaviour::of(&spec).ends {
                 out.later.push((after, Deed::End { process: process.clone(), code, end: End::Exit }));
             }
@@ -556,7 +557,7 @@ impl Runtime {
     fn ended(&mut self, wall: Wall, process: &Process, code: i32, end: End, out: &mut Results) {
         let Process { pod, container, attempt, pid } = process;
         let Some(sandbox) = self.sandboxes.get_mut(&pod.uid) else { return };
-        let found = sandbox.containers.iter_mut().find(|one| one.spec.name == *container);
+        let found = sandbox.containers.iter_mut().find(|one| *container == one.spec.name);
         let Some(one) = found.filter(|one| one.spec.attempt == *attempt) else { return };
         let ContainerState::Running { id, image_id, pid: running, started } = &one.state else { return };
         if running != pid {
@@ -572,7 +573,7 @@ impl Runtime {
         let state = one.state.clone();
         self.pids.remove(pid);
         out.lives.push(Life::Ended(process.clone(), Some(code)));
-        let report = Report::Container { pod: pod.clone(), container: container.clone(), attempt: *attempt, state };
+        let report = Report::Container { pod: pod.clone(), container: container.to_string(), attempt: *attempt, state };
         self.tell(&pod.uid.clone(), report, out);
     }
 
@@ -589,7 +590,7 @@ impl Runtime {
         let sandbox = self.sandboxes.get(&pod.uid)?;
         let one = sandbox.containers.iter().find(|one| one.spec.name == container && one.spec.attempt == attempt)?;
         let ContainerState::Running { pid, .. } = one.state else { return None };
-        let process = Process { pod: pod.clone(), container: container.to_owned(), attempt, pid };
+        let process = Process { pod: pod.clone(), container: container.into(), attempt, pid };
         Some((process, Behaviour::of(&one.spec)))
     }
 
@@ -604,7 +605,7 @@ impl Sandbox {
         self.containers.iter().filter_map(|container| match container.state {
             ContainerState::Running { pid, .. } => Some(Process {
                 pod: self.pod.clone(),
-                container: container.spec.name.clone(),
+                container: container.spec.name.as_str().into(),
                 attempt: container.spec.attempt,
                 pid,
             }),

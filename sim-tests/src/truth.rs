@@ -1,9 +1,11 @@
-//! What is really so, whatever any program believes: durable objects, their history, and living processes.
+//! What is really so, whatever any program believes: durable objects, their history, living processes,
+//! and what clients were told.
 //!
 //! Checkers look at nothing else, and at each [`Fact`] as it happens.
 
 use crate::disk::Disk;
 use crate::runtime::Process;
+use crate::told::{self, Told};
 use crate::world::WALL_START;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::node::Node;
@@ -154,7 +156,7 @@ pub struct NodeFacts {
 }
 
 /// Processes, each with its node, by pod uid and container.
-pub type Processes = BTreeMap<(Text, String), Vec<(Arc<str>, Process)>>;
+pub type Processes = BTreeMap<(Text, Text), Vec<(Arc<str>, Process)>>;
 
 /// What is really so.
 #[derive(Debug, Default)]
@@ -183,6 +185,8 @@ pub struct Truth {
     pub scheduler: Option<Instant>,
     /// How many nanoseconds the wall clocks of programs are off; those that are right are left out.
     pub clocks: BTreeMap<Arc<str>, i64>,
+    /// What clients were told, by name; those that checkers ask for.
+    told: BTreeMap<Arc<str>, Told>,
 }
 
 /// How many changes are kept.
@@ -227,7 +231,7 @@ impl Truth {
 
     /// The processes of a pod, each with its node.
     pub fn processes_of<'a>(&'a self, uid: &'a str) -> impl Iterator<Item = &'a (Arc<str>, Process)> {
-        let start = (Text::from(uid), String::new());
+        let start = (Text::from(uid), Text::default());
         self.processes.range(start..).take_while(move |((of, _), _)| of == uid).flat_map(|(_, all)| all)
     }
 
@@ -241,7 +245,7 @@ impl Truth {
     pub fn really_runs(&self, pod: &Pod) -> bool {
         pod.is_ready()
             && pod.spec.containers.iter().all(|container| {
-                let living = self.processes.get(&(pod.metadata.uid.clone(), container.name.to_string()));
+                let living = self.processes.get(&(pod.metadata.uid.clone(), container.name.clone()));
                 living.is_some_and(|living| living.len() == 1 && pod.node() == Some(&*living[0].0))
             })
     }
@@ -257,6 +261,26 @@ impl Truth {
         let right = WALL_START + self.now.since(Instant::default());
         let off = self.clocks.get(program).copied().unwrap_or(0);
         Wall::from_nanos(right.nanos().saturating_add(off))
+    }
+
+    /// What this life of a client was told; nothing, if no checker asks for what clients of its role are.
+    pub fn told(&self, who: &Who) -> &Told {
+        let known = self.told.get(&who.name).zip(told::term(self, who));
+        known.filter(|(told, term)| told.is_of(who.life, *term)).map_or(&told::NOTHING, |(told, _)| told)
+    }
+
+    /// Takes in what a client is about to be stepped with.
+    pub(crate) fn hear(&mut self, who: &Who, input: &Input) {
+        let Some(asked_for) = told::asked_for(who.role) else { return };
+        let Some(term) = told::term(self, who) else {
+            self.told.remove(&who.name);
+            return;
+        };
+        let told = self.told.entry(who.name.clone()).or_insert_with(|| Told::begin(who.life, term));
+        if !told.is_of(who.life, term) {
+            *told = Told::begin(who.life, term);
+        }
+        told.hear(asked_for, input);
     }
 
     /// Takes in a durable change.

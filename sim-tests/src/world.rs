@@ -867,6 +867,9 @@ impl World {
         if one.program.is_none() {
             return;
         }
+        if self.judge.judges() {
+            self.truth.hear(&one.who, &input);
+        }
         self.judge.see(&self.truth, Fact::Heard { who: &one.who, input: &input });
         let now = one.clock.now(self.truth.now);
         let mut out = std::mem::take(&mut self.out);

@@ -3,10 +3,11 @@
 use crate::api::event::{Event, EventSource, ObjectReference};
 use crate::api::meta::{MicroTime, Time};
 use crate::api::object::{Object, Resource};
+use crate::api::text::Text;
 use crate::client::Ids;
 use crate::program::{Effect, Effects, Part, Verb};
 use crate::rng::Draw;
-use crate::time::{Duration, Instant, Now};
+use crate::time::{Duration, Instant, Now, Wall};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Writes events for one program. What it writes is never waited for: a lost event is lost.
@@ -18,11 +19,23 @@ pub struct EventRecorder {
     /// The time in the newest name, in nanoseconds since 1970.
     named_at: i64,
     /// Events told before, by what they say; the oldest are forgotten.
-    told: BTreeMap<u64, Event>,
+    told: BTreeMap<u64, Told>,
     order: VecDeque<u64>,
     /// How many more events about an object are written, by its uid; the oldest are forgotten.
-    allowances: BTreeMap<String, Allowance>,
-    allowed: VecDeque<String>,
+    allowances: BTreeMap<Text, Allowance>,
+    allowed: VecDeque<Text>,
+}
+
+/// What an event says as it did when it was told first, and how often that was told. All else in it follows from what is
+/// told again, and an event is large.
+#[derive(Debug)]
+struct Told {
+    name: Text,
+    tone: Tone,
+    /// The revision of what it is about.
+    revision: Text,
+    at: Wall,
+    count: i32,
 }
 
 /// How many different events are remembered, so that a repetition is counted; and how many objects.
@@ -105,42 +118,10 @@ impl EventRecorder {
     ) {
         let (meta, row, message) = (about.meta(), about.kind().row(), message.into());
         let draw = Draw::new(0).key(self.component).key(&self.host).key(&meta.uid).key(reason).key(&message);
-        let at = Time::of(now.wall);
         let id = draw.u64();
-        if let Some(event) = self.told.get_mut(&id) {
-            event.count = Some(event.count.unwrap_or(1).saturating_add(1));
-            event.last_timestamp = Some(at);
-        } else {
-            let mut event = Event {
-                involved_object: ObjectReference {
-                    kind: row.name.into(),
-                    namespace: meta.namespace.clone(),
-                    name: meta.name.clone(),
-                    uid: meta.uid.clone(),
-                    api_version: row.api_version().into(),
-                    resource_version: meta.resource_version.clone(),
-                    ..Default::default()
-                },
-                reason: reason.into(),
-                message: message.into(),
-                source: EventSource {
-                    component: self.component.into(),
-                    host: self.host.as_str().into(),
-                    ..Default::default()
-                },
-                first_timestamp: Some(at),
-                last_timestamp: Some(at),
-                count: Some(1),
-                kind: if tone == Tone::Normal { "Normal" } else { "Warning" }.into(),
-                event_time: Some(MicroTime::of(now.wall)),
-                reporting_component: self.component.into(),
-                reporting_instance: self.host.as_str().into(),
-                ..Default::default()
-            };
-            event.metadata.name = self.name(now, &meta.name).into();
-            event.metadata.namespace =
-                if meta.namespace.is_empty() { "default".into() } else { meta.namespace.clone() };
-            self.told.insert(id, event);
+        if !self.told.contains_key(&id) {
+            let (name, revision) = (self.name(now, &meta.name).into(), meta.resource_version.clone());
+            self.told.insert(id, Told { name, tone, revision, at: now.wall, count: 0 });
             self.order.push_back(id);
             if self.order.len() > REMEMBERED
                 && let Some(oldest) = self.order.pop_front()
@@ -148,22 +129,53 @@ impl EventRecorder {
                 self.told.remove(&oldest);
             }
         }
-        if !self.allows(now, &meta.uid) {
+        let allowed = self.allows(now, &meta.uid);
+        let Some(told) = self.told.get_mut(&id) else { return };
+        told.count = told.count.saturating_add(1);
+        if !allowed {
             return;
         }
-        let object = self.told[&id].clone().into_object();
-        out.push(Effect::Call { call: self.ids.draw(), request: Verb::Update { object, part: Part::Main }.into() });
+        let mut event = Event {
+            involved_object: ObjectReference {
+                kind: row.name.into(),
+                namespace: meta.namespace.clone(),
+                name: meta.name.clone(),
+                uid: meta.uid.clone(),
+                api_version: row.api_version().into(),
+                resource_version: told.revision.clone(),
+                ..Default::default()
+            },
+            reason: reason.into(),
+            message: message.into(),
+            source: EventSource {
+                component: self.component.into(),
+                host: self.host.as_str().into(),
+                ..Default::default()
+            },
+            first_timestamp: Some(Time::of(told.at)),
+            last_timestamp: Some(Time::of(now.wall)),
+            count: Some(told.count),
+            kind: if told.tone == Tone::Normal { "Normal" } else { "Warning" }.into(),
+            event_time: Some(MicroTime::of(told.at)),
+            reporting_component: self.component.into(),
+            reporting_instance: self.host.as_str().into(),
+            ..Default::default()
+        };
+        event.metadata.name = told.name.clone();
+        event.metadata.namespace = if meta.namespace.is_empty() { "default".into() } else { meta.namespace.clone() };
+        let request = Verb::Update { object: event.into_object(), part: Part::Main }.into();
+        out.push(Effect::Call { call: self.ids.draw(), request });
     }
 
     /// Whether one more event about the object of this uid is written.
-    fn allows(&mut self, now: Now, uid: &str) -> bool {
+    fn allows(&mut self, now: Now, uid: &Text) -> bool {
         if let Some(allowance) = self.allowances.get_mut(uid) {
             return allowance.take(now.mono);
         }
         let mut allowance = Allowance::full(now.mono);
         let allows = allowance.take(now.mono);
-        self.allowances.insert(uid.into(), allowance);
-        self.allowed.push_back(uid.into());
+        self.allowances.insert(uid.clone(), allowance);
+        self.allowed.push_back(uid.clone());
         if self.allowed.len() > REMEMBERED
             && let Some(oldest) = self.allowed.pop_front()
         {
@@ -189,8 +201,6 @@ impl EventRecorder {
 mod tests {
     use super::*;
     use crate::api::kinds::Kind;
-    use crate::api::text::Text;
-    use crate::time::Wall;
 
     /// The names under which events are written that say this, each some nanoseconds after the one before.
     fn names(recorder: &mut EventRecorder, said: &[(u64, &str)]) -> Vec<Text> {

@@ -22,12 +22,12 @@ fn by_its_clock(time: Duration) -> Duration {
 /// Each container's ends.
 #[derive(Default)]
 pub struct Backoff {
-    runs: BTreeMap<(Text, String), Runs>,
+    runs: BTreeMap<(Text, Text), Runs>,
 }
 
 #[derive(Default)]
 struct Runs {
-    node: String,
+    node: Text,
     starts: u32,
     started: Instant,
     /// In a row, as its kubelet could count them.
@@ -58,7 +58,7 @@ impl Checker for Backoff {
             Fact::Started { node, process } => {
                 let key = (process.pod.uid.clone(), process.container.clone());
                 let runs = self.runs.entry(key).or_default();
-                runs.node = (*node).to_owned();
+                runs.node = (*node).into();
                 runs.starts += 1;
                 runs.started = truth.now;
                 let Some(facts) = truth.pods.get(&process.pod.uid) else { return Ok(()) };

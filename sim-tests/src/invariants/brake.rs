@@ -3,8 +3,8 @@
 //! With nobody heard the fault is most likely its own. A node is chosen when its lease is asked for the last time before
 //! it is tainted with the effect `NoExecute`. Catches: mass eviction after everything was cut off.
 
-use super::told::Told;
 use super::{Broken, Checker};
+use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::text::Text;
@@ -26,9 +26,10 @@ pub struct Brake {
     by: BTreeMap<Arc<str>, Observer>,
 }
 
+/// What one life of a controller has done.
 #[derive(Default)]
 struct Observer {
-    told: Told,
+    life: u32,
     /// When each node's lease was asked for last, and whether further nodes were to be left alone then.
     asked: BTreeMap<Text, (Instant, bool)>,
     /// When the node was chosen that was tainted last.
@@ -48,36 +49,36 @@ fn holds<'a>(nodes: impl Iterator<Item = &'a Node>) -> bool {
 }
 
 impl Observer {
-    fn asks(&mut self, truth: &Truth, name: Text) {
+    fn asks(&mut self, truth: &Truth, told: &Told, name: Text) {
         // A node that has gone unseen may be one that it does not count; so both have to say the same.
-        let told = || self.told.objects().filter_map(Object::get::<Node>);
-        let hold = holds(told()) && holds(told().filter(|node| truth.node(&node.metadata.name).is_some()));
+        let nodes = || told.objects().filter_map(Object::get::<Node>);
+        let hold = holds(nodes()) && holds(nodes().filter(|node| truth.node(&node.metadata.name).is_some()));
         self.asked.insert(name, (truth.now, hold));
     }
 
-    fn evicts(&mut self, truth: &Truth, key: &Key) -> Result<(), Broken> {
+    fn evicts(truth: &Truth, told: &Told, key: &Key) -> Result<(), Broken> {
         let Some(node) = truth.object(key).and_then(Object::get::<Pod>).and_then(Pod::node) else { return Ok(()) };
         // Who sends pods away by another taint need not be asked.
         let by_others = |taint: &Taint| taint.effect == NO_EXECUTE && !matches!(&*taint.key, NOT_READY | UNREACHABLE);
-        let told = self.told.object(&Key::new(Kind::Node, "", node)).and_then(Object::get::<Node>);
-        if told.is_some_and(|node| node.spec.taints.iter().any(by_others)) {
+        let node = told.object(&Key::new(Kind::Node, "", node)).and_then(Object::get::<Node>);
+        if node.is_some_and(|node| node.spec.taints.iter().any(by_others)) {
             return Ok(());
         }
-        let mut nodes = self.told.objects().filter_map(Object::get::<Node>).peekable();
+        let mut nodes = told.objects().filter_map(Object::get::<Node>).peekable();
         if nodes.peek().is_some() && !nodes.any(Node::is_ready) {
-            let nodes = self.told.objects().filter(|object| object.kind() == Kind::Node).count();
+            let nodes = told.objects().filter(|object| object.kind() == Kind::Node).count();
             return Err(Broken::by(format!("{key} is evicted, and none of {nodes} nodes is ready")));
         }
         Ok(())
     }
 
-    fn taints(&mut self, new: &Object) -> Result<(), Broken> {
+    fn taints(&mut self, told: &Told, new: &Object) -> Result<(), Broken> {
         let is_silent = |object: &Object| {
             let is = |taint: &Taint| taint.effect == NO_EXECUTE && taint.key == UNREACHABLE;
             object.get::<Node>().is_some_and(|node| node.spec.taints.iter().any(is))
         };
         let name = new.key().name;
-        if !is_silent(new) || self.told.object(&new.key()).is_some_and(is_silent) {
+        if !is_silent(new) || told.object(&new.key()).is_some_and(is_silent) {
             return Ok(());
         }
         let Some((asked, hold)) = self.asked.get(&name).copied() else { return Ok(()) };
@@ -99,27 +100,23 @@ impl Observer {
 
 impl Checker for Brake {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Sent, Sight::Heard]
+        &[Sight::Sent]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
-        match fact {
-            Fact::Heard { who, input } if who.role == Role::NodeLifecycle => {
-                let observer = self.by.entry(who.name.clone()).or_default();
-                if observer.told.hear(who, input) {
-                    (observer.asked, observer.chosen, observer.tainted) = Default::default();
-                }
-            }
-            Fact::Sent { who, request, .. } if who.role == Role::NodeLifecycle => {
-                let observer = self.by.entry(who.name.clone()).or_default();
-                match &request.verb {
-                    Verb::Get { key } if key.kind == Kind::Lease => observer.asks(truth, key.name.clone()),
-                    Verb::Delete { key, .. } if key.kind == Kind::Pod => return observer.evicts(truth, key),
-                    Verb::Update { object, part: Part::Main } if object.kind() == Kind::Node => {
-                        return observer.taints(object);
-                    }
-                    _ => {}
-                }
+        let Fact::Sent { who, request, .. } = fact else { return Ok(()) };
+        if who.role != Role::NodeLifecycle {
+            return Ok(());
+        }
+        let (told, observer) = (truth.told(who), self.by.entry(who.name.clone()).or_default());
+        if observer.life != who.life {
+            *observer = Observer { life: who.life, ..Observer::default() };
+        }
+        match &request.verb {
+            Verb::Get { key } if key.kind == Kind::Lease => observer.asks(truth, told, key.name.clone()),
+            Verb::Delete { key, .. } if key.kind == Kind::Pod => return Observer::evicts(truth, told, key),
+            Verb::Update { object, part: Part::Main } if object.kind() == Kind::Node => {
+                return observer.taints(told, object);
             }
             _ => {}
         }

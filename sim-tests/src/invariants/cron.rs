@@ -4,8 +4,8 @@
 //! then, as in Kubernetes, two may meet: judged is what is asked for.
 //! Catches: a time that is made up for again and again, or once for each that was missed; jobs that meet.
 
-use super::told::Told;
 use super::{Broken, Checker};
+use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::cronjob::{ConcurrencyPolicy, CronJob, SCHEDULED_AT};
 use miniku_core::api::job::Job;
@@ -15,14 +15,10 @@ use miniku_core::api::object::{Key, Object};
 use miniku_core::api::schedule::{Schedule, zone};
 use miniku_core::program::Verb;
 use miniku_core::time::{Duration, Wall};
-use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// Each controller, of which there may be two, by what it was told itself.
 #[derive(Default)]
-pub struct Cron {
-    by: BTreeMap<Arc<str>, Told>,
-}
+pub struct Cron;
 
 /// From a decision to its request, and what a clock that is looked at twice may differ.
 const SLACK: Duration = Duration::from_secs(1);
@@ -74,21 +70,15 @@ fn wrong(truth: &Truth, told: &Told, wall: Wall, new: &Object) -> Option<String>
 
 impl Checker for Cron {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Sent, Sight::Heard]
+        &[Sight::Sent]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
-        match fact {
-            Fact::Heard { who, input } if who.role == Role::Workloads => {
-                self.by.entry(who.name.clone()).or_default().hear(who, input);
-            }
-            Fact::Sent { who, request, .. } if who.role == Role::Workloads => {
-                let (Verb::Create { object }, Some(told)) = (&request.verb, self.by.get(&who.name)) else { return Ok(()) };
-                if let Some(wrong) = wrong(truth, told, truth.wall(&who.name), object) {
-                    return Err(Broken::by(format!("{} {wrong}", object.key())).with([object]));
-                }
-            }
-            _ => {}
+        if let Fact::Sent { who, request, .. } = fact
+            && let (Role::Workloads, Verb::Create { object }) = (who.role, &request.verb)
+            && let Some(wrong) = wrong(truth, truth.told(who), truth.wall(&who.name), object)
+        {
+            return Err(Broken::by(format!("{} {wrong}", object.key())).with([object]));
         }
         Ok(())
     }

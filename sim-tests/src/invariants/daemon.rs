@@ -3,8 +3,8 @@
 //! Catches: two pods that want the same port; a node without its agent for longer than need be, or all of them at once.
 
 use miniku_core::api::text::Text;
-use super::told::Told;
 use super::{Broken, Checker};
+use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::daemonset::DaemonSet;
 use miniku_core::api::kinds::Kind;
@@ -25,9 +25,10 @@ pub struct Daemon {
     surges: BTreeSet<Text>,
 }
 
+/// What one life of a controller has done.
 #[derive(Default)]
 struct Observer {
-    told: Told,
+    life: u32,
     /// Uids of pods whose end it asked for.
     ended: BTreeSet<Text>,
 }
@@ -37,21 +38,21 @@ fn set_of(object: &Object) -> Option<&str> {
     object.meta().controller().filter(|by| by.kind == "DaemonSet").map(|by| by.uid.as_str())
 }
 
+fn node_of<'a>(told: &'a Told, name: &str) -> Option<&'a Node> {
+    told.object(&Key::new(Kind::Node, "", name))?.get()
+}
+
+/// The pods of a set that a controller was told of.
+fn pods_of<'a>(told: &'a Told, set: &'a str) -> impl Iterator<Item = &'a Pod> {
+    let own = told.objects().filter(move |one| one.kind() == Kind::Pod && set_of(one) == Some(set));
+    own.filter_map(|one| one.get::<Pod>())
+}
+
 impl Observer {
-    fn node(&self, name: &str) -> Option<&Node> {
-        self.told.object(&Key::new(Kind::Node, "", name))?.get()
-    }
-
-    /// The pods of a set that it knows of.
-    fn pods<'a>(&'a self, set: &'a str) -> impl Iterator<Item = &'a Pod> {
-        let own = self.told.objects().filter(move |one| one.kind() == Kind::Pod && set_of(one) == Some(set));
-        own.filter_map(|one| one.get::<Pod>())
-    }
-
-    fn makes(&self, truth: &Truth, new: &Object, surges: bool) -> Result<(), Broken> {
+    fn makes(truth: &Truth, told: &Told, new: &Object, surges: bool) -> Result<(), Broken> {
         let (Some(set), Some(pod)) = (set_of(new), new.get::<Pod>()) else { return Ok(()) };
         let Some(name) = pod.target_node() else { return Ok(()) };
-        if let Some(node) = self.node(name)
+        if let Some(node) = node_of(told, name)
             && let Some(taint) = untolerated(&node.spec.taints, &pod.spec.tolerations, KEEP_AWAY).next()
         {
             return Err(Broken::by(format!("{} is made for {name} with the taint {taint}", new.key())).with([new]));
@@ -60,7 +61,7 @@ impl Observer {
             let stored = truth.pods.get(&other.metadata.uid).is_some_and(|facts| facts.removed.is_none());
             stored && other.target_node() == Some(name) && !other.status.phase.is_final()
         };
-        match self.pods(set).find(lives) {
+        match pods_of(told, set).find(lives) {
             Some(other) if !surges => {
                 let what = format!("{} is made for {name}, and {} is there", new.key(), other.metadata.name);
                 Err(Broken::by(what).with([new]))
@@ -70,17 +71,17 @@ impl Observer {
     }
 
     /// Whether the end of this pod leaves too few that serve, if it is one that is to be replaced.
-    fn ends(&mut self, truth: &Truth, key: &Key) -> Result<(), Broken> {
-        let Some(object) = self.told.object(key).cloned() else { return Ok(()) };
-        let (Some(uid), Some(pod)) = (set_of(&object), object.get::<Pod>()) else { return Ok(()) };
+    fn ends(&mut self, truth: &Truth, told: &Told, key: &Key) -> Result<(), Broken> {
+        let Some(object) = told.object(key) else { return Ok(()) };
+        let (Some(uid), Some(pod)) = (set_of(object), object.get::<Pod>()) else { return Ok(()) };
         self.ended.insert(pod.metadata.uid.clone());
         let by = object.meta().controller().map_or("", |by| by.name.as_str());
-        let set = self.told.object(&Key::new(Kind::DaemonSet, &key.namespace, by));
-        let Some((set, node)) = set.and_then(Object::read::<DaemonSet>).zip(pod.target_node().and_then(|one| self.node(one)))
+        let set = told.object(&Key::new(Kind::DaemonSet, &key.namespace, by));
+        let Some((set, node)) = set.and_then(Object::read::<DaemonSet>).zip(pod.target_node().and_then(|one| node_of(told, one)))
         else {
             return Ok(());
         };
-        let revisions = self.told.objects().filter(|one| one.kind() == Kind::ControllerRevision && set_of(one) == Some(uid));
+        let revisions = told.objects().filter(|one| one.kind() == Kind::ControllerRevision && set_of(one) == Some(uid));
         let newest = revisions.filter_map(|one| Some((one.read::<ControllerRevision>()?.revision, one.meta().name.clone())));
         let newest = newest.max().map(|(_, name)| name).unwrap_or_default();
         let hash = pod.metadata.labels.get(REVISION_HASH).map_or("", Text::as_str);
@@ -96,8 +97,8 @@ impl Observer {
             return Ok(());
         }
         let (mut all, mut served) = (BTreeSet::new(), BTreeSet::new());
-        for one in self.pods(uid) {
-            let Some(node) = one.target_node().and_then(|node| self.node(node)) else { continue };
+        for one in pods_of(told, uid) {
+            let Some(node) = one.target_node().and_then(|node| node_of(told, node)) else { continue };
             // Where nothing new may come, nobody waits for it: neither for a taint nor for the node's labels. A node that
             // vanished in a gap may be known here for longer than to the controller.
             if !takes(node, one) || truth.node(&node.metadata.name).is_none() {
@@ -108,11 +109,11 @@ impl Observer {
                 served.insert(&node.metadata.name);
             }
         }
-        let nodes = self.told.objects().filter(|one| one.kind() == Kind::Node).count();
+        let nodes = told.objects().filter(|one| one.kind() == Kind::Node).count();
         let (away, most) = (all.len() - served.len(), set.max_unavailable(nodes as i64));
         if away > most {
             let what = format!("{key} is ended, and on {away} nodes the pod of {by} is away; {most} are allowed");
-            return Err(Broken::by(what).with([&object]));
+            return Err(Broken::by(what).with([object]));
         }
         Ok(())
     }
@@ -132,20 +133,17 @@ impl Checker for Daemon {
                     }
                 }
             }
-            Fact::Heard { who, input } if who.role == Role::Workloads => {
-                let observer = self.by.entry(who.name.clone()).or_default();
-                if observer.told.hear(who, input) {
-                    observer.ended.clear();
-                }
-            }
             Fact::Sent { who, request, .. } if who.role == Role::Workloads => {
-                let Some(observer) = self.by.get_mut(&who.name) else { return Ok(()) };
+                let (told, observer) = (truth.told(who), self.by.entry(who.name.clone()).or_default());
+                if observer.life != who.life {
+                    *observer = Observer { life: who.life, ..Observer::default() };
+                }
                 match &request.verb {
                     Verb::Create { object } if object.kind() == Kind::Pod => {
                         let surges = set_of(object).is_some_and(|set| self.surges.contains(set));
-                        return observer.makes(truth, object, surges);
+                        return Observer::makes(truth, told, object, surges);
                     }
-                    Verb::Delete { key, .. } if key.kind == Kind::Pod => return observer.ends(truth, key),
+                    Verb::Delete { key, .. } if key.kind == Kind::Pod => return observer.ends(truth, told, key),
                     _ => {}
                 }
             }

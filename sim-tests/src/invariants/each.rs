@@ -4,11 +4,8 @@
 //! judged by what it was told since it leads; one that nobody elects leads always.
 
 use super::{Broken, Checker};
+use crate::told::term;
 use crate::truth::{Fact, Role, Sight, Truth, Who};
-use miniku_core::api::kinds::Kind;
-use miniku_core::api::lease::Lease;
-use miniku_core::api::object::{Key, Object};
-use miniku_core::client::leader;
 use miniku_core::time::Instant;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,17 +14,6 @@ use std::sync::Arc;
 #[derive(Default)]
 pub struct Each<C> {
     by: BTreeMap<Arc<str>, (Who, i32, C)>,
-}
-
-/// The schedulers' lease.
-const LEASE: &str = "kube-scheduler";
-
-/// The term in which somebody leads. Who takes the lease again has forgotten what it knew, though it is held as before.
-fn term(truth: &Truth, who: &Who) -> Option<i32> {
-    let lease = truth.object(&Key::new(Kind::Lease, leader::NAMESPACE, LEASE)).and_then(Object::get::<Lease>);
-    let Some(lease) = lease else { return Some(0) };
-    let holds = lease.spec.holder_identity.as_deref() == Some(&*format!("{}_{}", who.name, who.life));
-    holds.then(|| lease.spec.lease_transitions.unwrap_or(0))
 }
 
 impl<C: Checker + Default> Checker for Each<C> {
@@ -54,7 +40,7 @@ impl<C: Checker + Default> Checker for Each<C> {
                 checker.see(truth, fact)
             }
             _ => {
-                self.by.retain(|_, (who, ..)| term(truth, who).is_some());
+                self.by.retain(|_, (who, of, _)| term(truth, who) == Some(*of));
                 self.by.values_mut().try_for_each(|(.., checker)| checker.see(truth, fact))
             }
         }

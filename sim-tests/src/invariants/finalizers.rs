@@ -2,8 +2,8 @@
 //!
 //! Catches: a deletion that does not look at finalizers; a foreground deletion that does not wait.
 
-use super::told::Told;
-use super::{Broken, Checker};
+use super::{Broken, Checker, number};
+use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::namespace::Namespace;
 use miniku_core::api::object::{Key, Object};
@@ -12,11 +12,11 @@ use miniku_core::program::Verb;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// Objects of which somebody asked to take finalizers away, and what the collector was told.
+/// Objects of which somebody asked to take finalizers away.
 #[derive(Default)]
 pub struct Final {
-    released: BTreeSet<Key>,
-    collector: Told,
+    /// By their [`number`].
+    released: BTreeSet<u64>,
 }
 
 fn held(object: &Object) -> bool {
@@ -26,10 +26,10 @@ fn held(object: &Object) -> bool {
 
 impl Final {
     /// The collector writes the finalizers of an object that it knows.
-    fn releases(&self, truth: &Truth, key: &Key, patch: &Value, left: &[Value]) -> Result<(), Broken> {
+    fn releases(truth: &Truth, told: &Told, key: &Key, patch: &Value, left: &[Value]) -> Result<(), Broken> {
         let waits = |known: &&Object| known.meta().finalizers.iter().any(|one| one == FOREGROUND);
         let meant = |known: &&Object| patch["metadata"]["uid"] == *known.meta().uid;
-        let Some(known) = self.collector.object(key).filter(waits).filter(meant) else { return Ok(()) };
+        let Some(known) = told.object(key).filter(waits).filter(meant) else { return Ok(()) };
         if left.iter().any(|one| one == FOREGROUND) {
             return Ok(());
         }
@@ -39,7 +39,7 @@ impl Final {
             owners.any(|owner| owner.uid == *uid && owner.block_owner_deletion == Some(true))
         };
         let still = |child: &&Object| truth.object(&child.key()).is_some_and(|now| now.meta().uid == child.meta().uid);
-        match self.collector.objects().filter(blocks).find(still) {
+        match told.objects().filter(blocks).find(still) {
             Some(child) => Err(Broken::by(format!("{key} is let go, {} is still there", child.key())).with([child])),
             None => Ok(()),
         }
@@ -48,33 +48,30 @@ impl Final {
 
 impl Checker for Final {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Sent, Sight::Heard, Sight::Durable]
+        &[Sight::Sent, Sight::Durable]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
-            Fact::Heard { who, input } if who.role == Role::Garbage => {
-                self.collector.hear(who, input);
-            }
             Fact::Sent { who, request, .. } => match &request.verb {
                 Verb::Update { object, .. } if !held(object) => {
-                    self.released.insert(object.key());
+                    self.released.insert(number(&object.key()));
                 }
                 Verb::Merge { key, patch, .. } => {
                     let Some(left) = patch.pointer("/metadata/finalizers") else { return Ok(()) };
                     let left = left.as_array().map_or(&[][..], Vec::as_slice);
                     if left.is_empty() {
-                        self.released.insert(key.clone());
+                        self.released.insert(number(key));
                     }
                     if who.role == Role::Garbage {
-                        return self.releases(truth, key, patch, left);
+                        return Final::releases(truth, truth.told(who), key, patch, left);
                     }
                 }
                 _ => {}
             },
             Fact::Durable { change } if change.new.is_none() => {
                 let Some(old) = change.old.as_ref().filter(|old| held(old)) else { return Ok(()) };
-                if !self.released.contains(&change.key) {
+                if !self.released.contains(&number(&change.key)) {
                     return Err(Broken::by(format!("{} is gone, and nobody let it go", change.key)).with([old]));
                 }
             }

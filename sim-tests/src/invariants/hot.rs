@@ -4,18 +4,17 @@
 //! their own rhythm.
 //! Catches: two programs that undo each other's writes; a start that is tried again without a pause.
 
-use miniku_core::api::text::Text;
-use super::{Broken, Checker};
+use super::{Broken, Checker, number};
 use crate::link::subject;
 use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::kinds::Kind;
-use miniku_core::api::object::{Key, Object};
+use miniku_core::api::object::Object;
 use miniku_core::api::quantity::Quantity;
 use miniku_core::api::replicaset::ReplicaSet;
+use miniku_core::rng::Draw;
 use miniku_core::time::{Duration, Instant};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 const WINDOW: Duration = Duration::from_secs(60);
 /// Writes of one object.
@@ -28,14 +27,16 @@ const STARTS: u64 = 12;
 /// Requests of one client about one object.
 const REQUESTS: u64 = 600;
 
-/// Counts since the current minute began.
+/// Counts since the current minute began. By numbers that stand for what is counted: it is very much, and hardly any of it
+/// comes twice.
 #[derive(Default)]
 pub struct Hot {
     since: Instant,
-    /// With the most pods that a workload had or wanted meanwhile.
-    writes: BTreeMap<Key, (u64, u64)>,
-    starts: BTreeMap<(Text, String), u64>,
-    requests: BTreeMap<(Arc<str>, Key), u64>,
+    writes: BTreeMap<u64, u32>,
+    /// The most pods that a workload had or wanted meanwhile.
+    pods: BTreeMap<u64, u64>,
+    starts: BTreeMap<u64, u32>,
+    requests: BTreeMap<u64, u32>,
 }
 
 /// How many pods a workload has or wants, whichever is more.
@@ -61,10 +62,10 @@ fn most_pods(object: &Object) -> u64 {
     numbers.iter().filter_map(|path| object.at(path)?.as_u64()).max().unwrap_or(0)
 }
 
-fn count<K: Ord>(map: &mut BTreeMap<K, u64>, key: K) -> u64 {
-    let times = map.entry(key).or_insert(0);
+fn count(map: &mut BTreeMap<u64, u32>, number: u64) -> u64 {
+    let times = map.entry(number).or_insert(0);
     *times += 1;
-    *times
+    u64::from(*times)
 }
 
 impl Checker for Hot {
@@ -78,25 +79,28 @@ impl Checker for Hot {
         }
         match fact {
             Fact::Durable { change } if change.key.kind != Kind::Lease => {
-                let (times, pods) = self.writes.entry(change.key.clone()).or_default();
-                *times += 1;
-                let states = change.old.iter().chain(&change.new);
-                *pods = (*pods).max(states.map(most_pods).max().unwrap_or(0));
-                if *times > WRITES + *pods * WRITES_A_POD {
+                let number = number(&change.key);
+                let times = count(&mut self.writes, number);
+                let pods = change.old.iter().chain(&change.new).map(most_pods).max().unwrap_or(0);
+                if pods > 0 {
+                    let most = self.pods.entry(number).or_default();
+                    *most = pods.max(*most);
+                }
+                if times > WRITES && times > WRITES + self.pods.get(&number).map_or(0, |most| most * WRITES_A_POD) {
                     let what = format!("{} is written {times} times in a minute", change.key);
                     return Err(Broken::by(what).with(change.old.iter().chain(&change.new)));
                 }
             }
             Fact::Sent { who, request, .. } => {
                 let key = subject(request);
-                let times = count(&mut self.requests, (who.name.clone(), key.clone()));
+                let times = count(&mut self.requests, Draw::new(number(&key)).key(&who.name).u64());
                 if times > REQUESTS {
                     return Err(Broken::by(format!("{who} asks {times} times in a minute about {key}")));
                 }
             }
             Fact::Started { process, .. } => {
-                let key = (process.pod.uid.clone(), process.container.clone());
-                let times = count(&mut self.starts, key);
+                let number = Draw::new(0).key(&process.pod.uid).key(&process.container).u64();
+                let times = count(&mut self.starts, number);
                 if times > STARTS {
                     let (pod, name) = (&process.pod.name, &process.container);
                     return Err(Broken::by(format!("{pod}/{name} is started {times} times in a minute")));
@@ -113,6 +117,7 @@ mod tests {
     use super::super::forged::{Story, node, who};
     use super::*;
     use crate::truth::Role;
+    use miniku_core::api::object::Key;
     use miniku_core::program::{RequestId, Verb};
     use serde_json::json;
 

@@ -5,7 +5,8 @@
 
 use crate::trace::Seq;
 use crate::truth::{Fact, Sight, Truth};
-use miniku_core::api::object::Object;
+use miniku_core::api::object::{Key, Object};
+use miniku_core::rng::Draw;
 use miniku_core::time::Instant;
 
 /// Says what is wrong, as soon as it is.
@@ -98,7 +99,7 @@ checkers! {
     grace      "S-grace"     Grace;
     backoff    "S-backoff"   Backoff;
     status     "S-status"    Status;
-    place      "S-where"     Places;
+    place      "S-where"     Place;
     brake      "S-brake"     Brake;
     namespace  "S-namespace" Namespace;
     lost       "S-lost"      Lost;
@@ -121,7 +122,13 @@ checkers! {
 
 mod each;
 pub mod stable;
-mod told;
+
+/// A number that stands for an object where very many are looked at and keys would take much room. Of a million objects no
+/// two have the same one, but for one run in many millions; and that run is the same each time.
+fn number(key: &Key) -> u64 {
+    let row = key.kind.row();
+    Draw::new(0).key(row.group).key(row.plural).key(&key.namespace).key(&key.name).u64()
+}
 
 /// A statement that was broken, where and when.
 #[derive(Clone, Debug, PartialEq)]
@@ -156,6 +163,11 @@ impl Judge {
         let looks = |at: &usize, sight| checkers[*at].sights().contains(&sight);
         let lookers = Sight::ALL.iter().map(|sight| (0..checkers.len()).filter(|at| looks(at, *sight)).collect());
         Judge { lookers: lookers.collect(), checkers, violation: None, due: None }
+    }
+
+    /// Whether there are checkers.
+    pub fn judges(&self) -> bool {
+        !self.checkers.is_empty()
     }
 
     /// Shows a fact to all who look at its kind.
@@ -235,6 +247,9 @@ pub(crate) mod forged {
 
         /// As [`Judge::see`] does it: a checker that does not say what it looks at is blind here, too.
         pub fn see(&mut self, fact: Fact<'_>) -> Result<(), Broken> {
+            if let Fact::Heard { who, input } = fact {
+                self.truth.hear(who, input);
+            }
             match self.checker.sights().contains(&fact.sight()) {
                 true => self.checker.see(&self.truth, &fact),
                 false => Ok(()),

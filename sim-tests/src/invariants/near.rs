@@ -4,8 +4,8 @@
 
 use miniku_core::api::text::Text;
 use super::each::Each;
-use super::told::Told;
 use super::{Broken, Checker};
+use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::node::Node;
@@ -20,10 +20,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// One for each scheduler.
 pub type Nears = Each<Near>;
 
-/// What the scheduler was told, and the binds that its present life has asked for, by pod.
+/// The binds that the scheduler's present life has asked for, by pod.
 #[derive(Default)]
 pub struct Near {
-    told: Told,
     life: u32,
     asks: u64,
     asked: BTreeMap<Key, Ask>,
@@ -93,24 +92,24 @@ fn host_ports(pod: &Pod) -> Vec<u64> {
     ports.filter_map(|port| port.get("hostPort").and_then(Value::as_u64)).collect()
 }
 
+fn told_pod<'a>(told: &'a Told, key: &Key, uid: &str) -> Option<&'a Pod> {
+    told.object(key).filter(|told| *told.meta().uid == *uid)?.get()
+}
+
+fn told_node<'a>(truth: &Truth, told: &'a Told, name: &str) -> Option<&'a Node> {
+    told.object(&Key::new(Kind::Node, "", name)).filter(|told| exists(truth, told))?.get()
+}
+
 impl Near {
-    fn told_pod(&self, key: &Key, uid: &str) -> Option<&Pod> {
-        self.told.object(key).filter(|told| *told.meta().uid == *uid)?.get()
-    }
-
-    fn told_node(&self, truth: &Truth, name: &str) -> Option<&Node> {
-        self.told.object(&Key::new(Kind::Node, "", name)).filter(|told| exists(truth, told))?.get()
-    }
-
     /// With which of the others that this life has asked for a pod may not be.
-    fn clashes(&self, truth: &Truth, key: &Key, uid: &str, node: &str) -> Vec<(Key, &'static str)> {
-        let (Some(pod), Some(here)) = (self.told_pod(key, uid), self.told_node(truth, node)) else { return Vec::new() };
+    fn clashes(&self, truth: &Truth, told: &Told, key: &Key, uid: &str, node: &str) -> Vec<(Key, &'static str)> {
+        let (Some(pod), Some(here)) = (told_pod(told, key, uid), told_node(truth, told, node)) else { return Vec::new() };
         let (ports, mut found) = (host_ports(pod), Vec::new());
         let others: Vec<&Key> = if minds(pod) { self.asked.keys().collect() } else { self.minding.iter().collect() };
         for other in others.into_iter().filter(|other| *other != key) {
             let Some(ask) = self.asked.get(other) else { continue };
-            let Some(known) = self.told_pod(other, &ask.uid) else { continue };
-            let Some(there) = self.told_node(truth, &ask.node) else { continue };
+            let Some(known) = told_pod(told, other, &ask.uid) else { continue };
+            let Some(there) = told_node(truth, told, &ask.node) else { continue };
             if forbids(pod, known, here, there) || forbids(known, pod, there, here) {
                 found.push((other.clone(), "are too near each other"));
             } else if ask.node == node && host_ports(known).iter().any(|port| ports.contains(port)) {
@@ -121,17 +120,17 @@ impl Near {
     }
 
     /// A bind is asked for.
-    fn ask(&mut self, truth: &Truth, key: &Key, uid: &str, node: &str) {
+    fn ask(&mut self, truth: &Truth, told: &Told, key: &Key, uid: &str, node: &str) {
         self.asks += 1;
         let mut ask = Ask { nth: self.asks, uid: uid.into(), node: node.into(), clashes: Vec::new() };
-        for (other, why) in self.clashes(truth, key, uid, node) {
+        for (other, why) in self.clashes(truth, told, key, uid, node) {
             // Which of the two is bound first is not known.
             if let Some(theirs) = self.asked.get_mut(&other) {
                 theirs.clashes.push(Clash { with: key.clone(), nth: ask.nth, why });
                 ask.clashes.push(Clash { with: other, nth: theirs.nth, why });
             }
         }
-        if self.told_pod(key, uid).is_some_and(minds) {
+        if told_pod(told, key, uid).is_some_and(minds) {
             self.minding.insert(key.clone());
         }
         self.asked.insert(key.clone(), ask);
@@ -156,8 +155,8 @@ impl Near {
 
     /// A bind is asked for: how the places differ then, by what the scheduler was told. What it has asked for, and pods
     /// that are gone, count where that makes them differ less.
-    fn spreads(&self, truth: &Truth, key: &Key, node: &str) -> Result<(), Broken> {
-        let Some(pod) = self.told.object(key).and_then(Object::get::<Pod>) else { return Ok(()) };
+    fn spreads(&self, truth: &Truth, told: &Told, key: &Key, node: &str) -> Result<(), Broken> {
+        let Some(pod) = told.object(key).and_then(Object::get::<Pod>) else { return Ok(()) };
         for one in &pod.spec.topology_spread_constraints {
             if one.when_unsatisfiable != WhenUnsatisfiable::DoNotSchedule || !one.match_label_keys.is_empty() {
                 continue;
@@ -167,7 +166,7 @@ impl Near {
                     && other.is_active()
                     && one.label_selector.as_ref().is_some_and(|labels| labels.matches(&other.metadata.labels))
             };
-            let nodes = self.told.objects().filter(|object| object.kind() == Kind::Node && exists(truth, object));
+            let nodes = told.objects().filter(|object| object.kind() == Kind::Node && exists(truth, object));
             let nodes = nodes.filter_map(Object::get::<Node>).filter(|node| {
                 let selected = one.node_affinity_policy == Some(NodeInclusion::Ignore)
                     || pod.spec.allows_node(&node.metadata.name, &node.metadata.labels);
@@ -181,7 +180,7 @@ impl Near {
                 least.entry(place).or_default();
                 most.entry(place).or_default();
             }
-            for object in self.told.objects().filter(|object| object.kind() == Kind::Pod) {
+            for object in told.objects().filter(|object| object.kind() == Kind::Pod) {
                 let Some(other) = object.get::<Pod>().filter(|other| counted(other)) else { continue };
                 let asked = self.asked.get(&object.key()).map(|ask| ask.node.as_str());
                 if let Some(place) = other.node().and_then(|node| places.get(node).copied())
@@ -198,7 +197,7 @@ impl Near {
             let emptiest = most.values().min().copied().unwrap_or(0);
             if with_it - emptiest > one.max_skew {
                 let what = format!("{key} makes {with_it} in {place}, and elsewhere there are {emptiest}");
-                return Err(Broken::by(what).with(self.told.object(key)));
+                return Err(Broken::by(what).with(told.object(key)));
             }
         }
         Ok(())
@@ -207,19 +206,19 @@ impl Near {
 
 impl Checker for Near {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Heard, Sight::Sent, Sight::Durable]
+        &[Sight::Sent, Sight::Durable]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
-            Fact::Heard { who, input } if who.role == Role::Scheduler => drop(self.told.hear(who, input)),
             Fact::Sent { who, request, .. } if who.role == Role::Scheduler => {
                 if self.life != who.life {
                     (self.life, self.asked, self.minding) = (who.life, BTreeMap::new(), BTreeSet::new());
                 }
                 if let Verb::Bind { key, uid, node } = &request.verb {
-                    let judged = self.spreads(truth, key, node);
-                    self.ask(truth, key, uid, node);
+                    let told = truth.told(who);
+                    let judged = self.spreads(truth, told, key, node);
+                    self.ask(truth, told, key, uid, node);
                     return judged;
                 }
             }

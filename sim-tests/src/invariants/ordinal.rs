@@ -4,8 +4,8 @@
 //! StatefulSet Pods"). Catches: a successor for a pod that is only out of reach; one that does not wait for its turn.
 
 use miniku_core::api::text::Text;
-use super::told::Told;
 use super::{Broken, Checker};
+use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
@@ -13,13 +13,11 @@ use miniku_core::api::pod::Pod;
 use miniku_core::api::statefulset::{PodManagementPolicy, StatefulSet};
 use miniku_core::controllers::statefulset::plan::number_of;
 use miniku_core::program::Verb;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
-/// Each controller, by what it was told, and whom somebody gave up.
+/// Each controller by what it was told, and whom somebody gave up.
 #[derive(Default)]
 pub struct Ordinal {
-    by: BTreeMap<Arc<str>, Told>,
     /// Uids of pods that were removed whether or not they still run.
     given_up: BTreeSet<Text>,
 }
@@ -50,17 +48,14 @@ fn early(told: &Told, new: &Object) -> Option<String> {
 
 impl Checker for Ordinal {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Sent, Sight::Heard, Sight::Started]
+        &[Sight::Sent, Sight::Started]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
-            Fact::Heard { who, input } if who.role == Role::Workloads => {
-                self.by.entry(who.name.clone()).or_default().hear(who, input);
-            }
             Fact::Sent { who, request, .. } => match &request.verb {
                 Verb::Create { object } if who.role == Role::Workloads && object.kind() == Kind::Pod => {
-                    if let Some(early) = self.by.get(&who.name).and_then(|told| early(told, object)) {
+                    if let Some(early) = early(truth.told(who), object) {
                         return Err(Broken::by(format!("{} {early}", object.key())).with([object]));
                     }
                 }
@@ -75,7 +70,7 @@ impl Checker for Ordinal {
             Fact::Started { node, process } => {
                 let new = truth.pods.get(&process.pod.uid).map(|facts| &facts.last).filter(|new| set_of(new).is_some());
                 let Some(new) = new else { return Ok(()) };
-                let twin = |(uid, _): &&(Text, String)| {
+                let twin = |(uid, _): &&(Text, Text)| {
                     let other = truth.pods.get(uid).map(|facts| &facts.last);
                     *uid != process.pod.uid
                         && !self.given_up.contains(uid)

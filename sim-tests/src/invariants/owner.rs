@@ -6,8 +6,8 @@
 //! Catches: an owner that is absent from a cache taken for gone; adoption by force; an orphan that is collected.
 
 use miniku_core::api::text::Text;
-use super::told::Told;
 use super::{Broken, Checker};
+use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::meta::OwnerReference;
@@ -19,10 +19,9 @@ use miniku_core::program::{Answer, DeleteOptions, Propagation, RequestId, Verb};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Owners that let their children go, and what the ReplicaSet controller was told.
+/// Owners that let their children go.
 #[derive(Default)]
 pub struct Owner {
-    told: Told,
     letting_go: BTreeMap<RequestId, String>,
     let_go: BTreeSet<Text>,
     /// By uid: made when their owner was gone already, which had let others go.
@@ -83,10 +82,10 @@ impl Owner {
         }
     }
 
-    fn scales_down(&self, truth: &Truth, key: &Key, uid: Option<&Text>) -> Result<(), Broken> {
+    fn scales_down(truth: &Truth, told: &Told, key: &Key, uid: Option<&Text>) -> Result<(), Broken> {
         let Some(object) = truth.object(key).filter(|object| Some(&object.meta().uid) == uid) else { return Ok(()) };
         let Some(owner) = object.meta().controller() else { return Ok(()) };
-        let set = self.told.object(&Key::new(Kind::ReplicaSet, &key.namespace, &owner.name));
+        let set = told.object(&Key::new(Kind::ReplicaSet, &key.namespace, &owner.name));
         match set.filter(|set| set.meta().uid != owner.uid) {
             Some(set) => {
                 let what = format!("{key} belongs to {}, and is deleted for {}", owner.uid, set.meta().uid);
@@ -106,8 +105,8 @@ fn is_elsewhere(truth: &Truth, child: &Key, owner: &OwnerReference) -> bool {
 
 impl Owner {
     /// A replica set's controller changes the owners of a pod.
-    fn claims(&self, key: &Key, patch: &Value) -> Result<(), Broken> {
-        let Some(known) = self.told.object(key) else { return Ok(()) };
+    fn claims(told: &Told, key: &Key, patch: &Value) -> Result<(), Broken> {
+        let Some(known) = told.object(key) else { return Ok(()) };
         let Some(pod) = known.get::<Pod>() else { return Ok(()) };
         let named = |path: &str| patch.pointer(path).and_then(Value::as_str).unwrap_or_default();
         let as_known = named("/metadata/resourceVersion") == known.meta().resource_version;
@@ -123,17 +122,14 @@ impl Owner {
 
 impl Checker for Owner {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Sent, Sight::Heard, Sight::Durable, Sight::Answered]
+        &[Sight::Sent, Sight::Durable, Sight::Answered]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
-            Fact::Heard { who, input } if who.role == Role::Workloads => {
-                self.told.hear(who, input);
-            }
             Fact::Sent { who, id, request } => {
                 if let (Role::Workloads, Verb::Merge { key, patch, .. }) = (who.role, &request.verb) {
-                    return self.claims(key, patch);
+                    return Owner::claims(truth.told(who), key, patch);
                 }
                 if let (Role::Garbage, Verb::Merge { key, patch, .. }) = (who.role, &request.verb) {
                     return self.strips(truth, key, patch);
@@ -141,7 +137,7 @@ impl Checker for Owner {
                 let Verb::Delete { key, options } = &request.verb else { return Ok(()) };
                 match (who.role, options.propagation) {
                     (Role::Garbage, _) => return self.collects(truth, key, options),
-                    (Role::Workloads, _) => return self.scales_down(truth, key, options.uid.as_ref()),
+                    (Role::Workloads, _) => return Owner::scales_down(truth, truth.told(who), key, options.uid.as_ref()),
                     (_, Some(Propagation::Orphan)) => {
                         if let Some(owner) = truth.object(key).filter(|owner| !owner.meta().is_deleting()) {
                             self.letting_go.insert(*id, owner.meta().uid.to_string());

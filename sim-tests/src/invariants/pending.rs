@@ -8,9 +8,9 @@
 use miniku_core::api::text::Text;
 use super::each::Each;
 use super::near::repels;
-use super::told::Told;
 use super::{Broken, Checker};
-use crate::truth::{Fact, Role, Sight, Truth};
+use crate::told::{NOTHING, Told};
+use crate::truth::{Fact, Role, Sight, Truth, Who};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
@@ -35,11 +35,12 @@ const SCHEDULER: &str = "default-scheduler";
 /// One for each scheduler.
 pub type Pendings = Each<Pending>;
 
-/// What the scheduler was told, and what it has asked for.
+/// Who of the pods that a scheduler was told of waits, and what it has asked for.
 #[derive(Default)]
 pub struct Pending {
-    told: Told,
-    /// Those of them that wait, the least important first, and how important each is.
+    /// The scheduler, since it has heard something.
+    who: Option<Who>,
+    /// The pods that wait, the least important first, and how important each is.
     waiting: BTreeSet<(i32, Key)>,
     importance: BTreeMap<Key, i32>,
     /// The binds that were asked for, by pod and node, and that the view does not show: for how much.
@@ -95,8 +96,13 @@ fn takes(node: &Node, used: Amounts, pod: &Pod) -> bool {
     node.is_ready() && !node.spec.unschedulable && !node.metadata.is_deleting() && selected && fits && !looks_around(pod)
 }
 
+/// Whether others may keep a pod away, as far as the scheduler was told. That is judged elsewhere, too.
+fn is_repelled(told: &Told, pod: &Pod) -> bool {
+    told.objects().filter_map(Object::get::<Pod>).any(|other| repels(other, pod))
+}
+
 impl Pending {
-    fn hear(&mut self, input: &Input) {
+    fn hear(&mut self, told: &Told, input: &Input) {
         let news: &[Object] = match input {
             Input::Reply { answer: Answer::List { items, .. }, .. } => items,
             Input::Event { event: WatchEvent::Added(one) | WatchEvent::Modified(one) | WatchEvent::Deleted(one), .. } => {
@@ -108,7 +114,7 @@ impl Pending {
             if let Some(before) = self.importance.remove(&key) {
                 self.waiting.remove(&(before, key.clone()));
             }
-            let pod = self.told.object(&key).and_then(Object::get::<Pod>);
+            let pod = told.object(&key).and_then(Object::get::<Pod>);
             if pod.is_none_or(|pod| pod.node().is_some()) {
                 // It counts where it is, and nowhere else.
                 let of = (key.clone(), String::new());
@@ -129,7 +135,7 @@ impl Pending {
     }
 
     /// What the pods of each node request as far as the scheduler was told, those that it has asked to bind included.
-    fn used(&mut self, truth: &Truth) -> BTreeMap<Text, Amounts> {
+    fn used(&mut self, truth: &Truth, told: &Told) -> BTreeMap<Text, Amounts> {
         self.asked.retain(|_, at| truth.now.since(*at) < RESERVED);
         self.binds.retain(|(pod, _), _| self.asked.contains_key(pod));
         let mut used: BTreeMap<Text, Amounts> = BTreeMap::new();
@@ -137,7 +143,7 @@ impl Pending {
             let sum = used.entry(node.into()).or_default();
             *sum = plus(*sum, *amount);
         };
-        for pod in self.told.objects().filter_map(Object::get::<Pod>).filter(|pod| !pod.status.phase.is_final()) {
+        for pod in told.objects().filter_map(Object::get::<Pod>).filter(|pod| !pod.status.phase.is_final()) {
             pod.node().into_iter().for_each(|node| add(node, &amounts(pod)));
         }
         self.binds.iter().for_each(|((_, node), amount)| add(node, amount));
@@ -145,30 +151,25 @@ impl Pending {
     }
 
     /// A pod that waits without anything being done about it, as the scheduler was told and as it is.
-    fn idle<'a>(&self, truth: &'a Truth, key: &Key) -> Option<&'a Pod> {
-        let uid = &self.told.object(key)?.meta().uid;
+    fn idle<'a>(&self, truth: &'a Truth, told: &Told, key: &Key) -> Option<&'a Pod> {
+        let uid = &told.object(key)?.meta().uid;
         let stored = truth.object(key).filter(|stored| stored.meta().uid == *uid).and_then(Object::get::<Pod>);
         let lately = self.asked.get(key).is_some_and(|at| truth.now.since(*at) < BOUND);
         stored.filter(|pod| waits(pod) && !lately)
     }
 
-    /// Whether others may keep it away, as far as the scheduler was told. That is judged elsewhere, too.
-    fn is_repelled(&self, pod: &Pod) -> bool {
-        self.told.objects().filter_map(Object::get::<Pod>).any(|other| repels(other, pod))
-    }
-
-    fn look(&mut self, truth: &Truth) -> Result<(), Broken> {
+    fn look(&mut self, truth: &Truth, told: &Told) -> Result<(), Broken> {
         let since = std::mem::take(&mut self.since);
         let well = truth.scheduler.is_some_and(|since| truth.now.since(since) >= BOUND);
         if !well || self.waiting.is_empty() {
             return Ok(());
         }
-        let used = self.used(truth);
+        let used = self.used(truth, told);
         let waiting: Vec<Key> = self.waiting.iter().rev().take(LOOKED_AT).map(|(_, key)| key.clone()).collect();
         for key in waiting {
-            let Some(pod) = self.idle(truth, &key).filter(|pod| !self.is_repelled(pod)) else { continue };
+            let Some(pod) = self.idle(truth, told, &key).filter(|pod| !is_repelled(told, pod)) else { continue };
             let uid = &pod.metadata.uid;
-            let taker = self.told.objects().filter_map(Object::get::<Node>).find(|node| {
+            let taker = told.objects().filter_map(Object::get::<Node>).find(|node| {
                 let name = &node.metadata.name;
                 let used = used.get(name).copied().unwrap_or_default();
                 takes(node, used, pod) && truth.node(name).is_some_and(|stored| takes(stored, used, pod))
@@ -185,27 +186,27 @@ impl Pending {
     }
 
     /// What is kept on a node for others that are as important, since pods have gone for them.
-    fn kept_from(&self, key: &Key, priority: i32, node: &str) -> Amounts {
+    fn kept_from(&self, told: &Told, key: &Key, priority: i32, node: &str) -> Amounts {
         let others = self.expected.iter().filter(|(other, on)| *on == node && *other != key);
         let others = others.filter(|(other, _)| self.importance.get(*other).is_some_and(|other| *other >= priority));
-        let pods = others.filter_map(|(other, _)| self.told.object(other)?.get::<Pod>());
+        let pods = others.filter_map(|(other, _)| told.object(other)?.get::<Pod>());
         pods.map(amounts).fold([0; 3], plus)
     }
 
     /// A node is about to be given to a pod.
-    fn binds(&mut self, truth: &Truth, key: &Key, node: &str) -> Result<(), Broken> {
+    fn binds(&mut self, truth: &Truth, told: &Told, key: &Key, node: &str) -> Result<(), Broken> {
         let priority = self.importance.get(key).copied().unwrap_or(i32::MAX);
         if self.waiting.last().is_none_or(|(most, _)| *most <= priority) {
             return Ok(());
         }
-        let used = self.used(truth).get(node).copied().unwrap_or_default();
-        let Some(facts) = self.told.object(&Key::new(Kind::Node, "", node)).and_then(Object::get::<Node>) else {
+        let used = self.used(truth, told).get(node).copied().unwrap_or_default();
+        let Some(facts) = told.object(&Key::new(Kind::Node, "", node)).and_then(Object::get::<Node>) else {
             return Ok(());
         };
         let more = self.waiting.iter().rev().take_while(|(more, _)| *more > priority).take(LOOKED_AT);
         for (more, other) in more.filter(|(_, other)| other != key) {
-            let used = plus(used, self.kept_from(other, *more, node));
-            if self.idle(truth, other).is_some_and(|pod| takes(facts, used, pod) && !self.is_repelled(pod)) {
+            let used = plus(used, self.kept_from(told, other, *more, node));
+            if self.idle(truth, told, other).is_some_and(|pod| takes(facts, used, pod) && !is_repelled(told, pod)) {
                 let what = format!("{node} is given to {key} of priority {priority}, and {other} of {more} waits");
                 return Err(Broken::by(what).with(truth.object(other)));
             }
@@ -222,16 +223,18 @@ impl Checker for Pending {
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
             Fact::Heard { who, input } if who.role == Role::Scheduler => {
-                if self.told.hear(who, input) {
+                if self.who.as_ref() != Some(who) {
                     (self.since, self.waiting, self.importance, self.expected) = Default::default();
+                    self.who = Some((*who).clone());
                 }
-                self.hear(input);
+                self.hear(truth.told(who), input);
                 self.look_at.get_or_insert(truth.now + EVERY);
             }
             Fact::Sent { who, request, .. } if who.role == Role::Scheduler => match &request.verb {
                 Verb::Bind { key, node, .. } => {
-                    let judged = self.binds(truth, key, node);
-                    let amount = self.told.object(key).and_then(Object::get).map_or([0, 0, 1], amounts);
+                    let told = truth.told(who);
+                    let judged = self.binds(truth, told, key, node);
+                    let amount = told.object(key).and_then(Object::get).map_or([0, 0, 1], amounts);
                     self.binds.insert((key.clone(), node.to_string()), amount);
                     self.asked.insert(key.clone(), truth.now);
                     return judged;
@@ -248,7 +251,8 @@ impl Checker for Pending {
             },
             Fact::Time if self.look_at.is_some_and(|at| at <= truth.now) => {
                 self.look_at = Some(truth.now + EVERY);
-                return self.look(truth);
+                let told = self.who.as_ref().map_or(&NOTHING, |who| truth.told(who));
+                return self.look(truth, told);
             }
             _ => {}
         }

@@ -2,8 +2,6 @@
 //!
 //! Catches: a filter that is left out; a decision on a node's former state.
 
-use super::each::Each;
-use super::told::Told;
 use super::{Broken, Checker};
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
@@ -13,40 +11,33 @@ use miniku_core::api::pod::Pod;
 use miniku_core::api::taint::{KEEP_AWAY, NO_SCHEDULE, NOT_READY, Taint, UNREACHABLE, UNSCHEDULABLE, untolerated};
 use miniku_core::program::Verb;
 
-/// One for each scheduler.
-pub type Places = Each<Place>;
-
-/// What the scheduler was told.
+/// Each scheduler by what it was told itself.
 #[derive(Default)]
-pub struct Place {
-    told: Told,
-}
+pub struct Place;
 
 impl Checker for Place {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Sent, Sight::Heard]
+        &[Sight::Sent]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
-            Fact::Heard { who, input } if who.role == Role::Scheduler => {
-                self.told.hear(who, input);
-            }
             Fact::Sent { who, request, .. } if who.role == Role::Scheduler => {
                 let Verb::Bind { key, uid, node } = &request.verb else { return Ok(()) };
-                let Some(known) = self.told.object(&Key::new(Kind::Node, "", node)) else { return Ok(()) };
+                let told = truth.told(who);
+                let Some(known) = told.object(&Key::new(Kind::Node, "", node)) else { return Ok(()) };
                 let Some(facts) = known.get::<Node>() else { return Ok(()) };
                 // One that is gone is judged by what it was.
                 let meant = |object: &&Object| *object.meta().uid == **uid;
-                let pod = truth.object(key).filter(meant).or_else(|| self.told.object(key).filter(meant));
+                let pod = truth.object(key).filter(meant).or_else(|| told.object(key).filter(meant));
                 let pod = pod.and_then(Object::get::<Pod>);
                 let selected = pod.is_none_or(|pod| pod.spec.allows_node(node, &facts.metadata.labels));
                 let tolerations = pod.map_or(&[][..], |pod| &pod.spec.tolerations);
                 let tolerates = |key: &str| tolerations.iter().any(|one| one.tolerates(&Taint::new(key, NO_SCHEDULE)));
                 let tainted = untolerated(&facts.spec.taints, tolerations, KEEP_AWAY).next().is_some();
                 // Whether there are gates may have been told since.
-                let told = self.told.object(key).and_then(Object::get::<Pod>);
-                let gated = told.is_some_and(|pod| !pod.spec.scheduling_gates.is_empty());
+                let known_pod = told.object(key).and_then(Object::get::<Pod>);
+                let gated = known_pod.is_some_and(|pod| !pod.spec.scheduling_gates.is_empty());
                 let wrong = match () {
                     () if facts.spec.unschedulable && !tolerates(UNSCHEDULABLE) => "is cordoned",
                     () if !facts.is_ready() && !tolerates(NOT_READY) && !tolerates(UNREACHABLE) => "is not ready",

@@ -4,8 +4,8 @@
 
 use miniku_core::api::text::Text;
 use super::each::Each;
-use super::told::Told;
 use super::{Broken, Checker};
+use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::Key;
@@ -16,17 +16,17 @@ use std::collections::BTreeMap;
 /// One for each scheduler.
 pub type Preempts = Each<Preempt>;
 
-/// What the scheduler was told, and which nodes it has promised.
+/// Which nodes one life of the scheduler has promised.
 #[derive(Default)]
 pub struct Preempt {
-    told: Told,
+    life: u32,
     /// By pod: its node, how important it is, and whether others may have to go for it.
     promised: BTreeMap<Key, (Text, i32, bool)>,
 }
 
 impl Preempt {
-    fn goes(&self, key: &Key, grace: Option<i64>) -> Result<(), Broken> {
-        let Some(object) = self.told.object(key) else { return Ok(()) };
+    fn goes(&self, told: &Told, key: &Key, grace: Option<i64>) -> Result<(), Broken> {
+        let Some(object) = told.object(key) else { return Ok(()) };
         let Some(pod) = object.get::<Pod>() else { return Ok(()) };
         let node = pod.node().unwrap_or_default();
         let priority = pod.spec.priority.unwrap_or(0);
@@ -45,25 +45,28 @@ impl Preempt {
 
 impl Checker for Preempt {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Heard, Sight::Sent]
+        &[Sight::Sent]
     }
 
-    fn see(&mut self, _: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
-        match fact {
-            Fact::Heard { who, input } if who.role == Role::Scheduler && self.told.hear(who, input) => {
-                self.promised.clear();
-            }
-            Fact::Sent { who, request, .. } if who.role == Role::Scheduler => match &request.verb {
-                Verb::Update { object, part: Part::Status } => {
-                    if let Some(pod) = object.get::<Pod>().filter(|pod| pod.node().is_none()) {
-                        let may = pod.spec.preemption_policy != Some(PreemptionPolicy::Never);
-                        let promise = (pod.status.nominated_node_name.clone(), pod.spec.priority.unwrap_or(0), may);
-                        self.promised.insert(object.key(), promise);
-                    }
+    fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
+        let Fact::Sent { who, request, .. } = fact else { return Ok(()) };
+        if who.role != Role::Scheduler {
+            return Ok(());
+        }
+        if self.life != who.life {
+            *self = Preempt { life: who.life, ..Preempt::default() };
+        }
+        match &request.verb {
+            Verb::Update { object, part: Part::Status } => {
+                if let Some(pod) = object.get::<Pod>().filter(|pod| pod.node().is_none()) {
+                    let may = pod.spec.preemption_policy != Some(PreemptionPolicy::Never);
+                    let promise = (pod.status.nominated_node_name.clone(), pod.spec.priority.unwrap_or(0), may);
+                    self.promised.insert(object.key(), promise);
                 }
-                Verb::Delete { key, options } if key.kind == Kind::Pod => return self.goes(key, options.grace_seconds),
-                _ => {}
-            },
+            }
+            Verb::Delete { key, options } if key.kind == Kind::Pod => {
+                return self.goes(truth.told(who), key, options.grace_seconds);
+            }
             _ => {}
         }
         Ok(())

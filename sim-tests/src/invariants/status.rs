@@ -16,7 +16,7 @@ const NEWS: Duration = Duration::from_secs(75);
 /// Of each container, its latest attempt that ran.
 #[derive(Default)]
 pub struct Status {
-    ran: BTreeMap<(Text, String), Ran>,
+    ran: BTreeMap<(Text, Text), Ran>,
 }
 
 #[derive(Clone, Copy)]
@@ -53,7 +53,7 @@ impl Checker for Status {
                 if old.is_none_or(|old| old.status == pod.status) {
                     return Ok(());
                 }
-                let ran = |name: &str| self.ran.get(&(pod.metadata.uid.clone(), name.to_owned()));
+                let ran = |name: &Text| self.ran.get(&(pod.metadata.uid.clone(), name.clone()));
                 let broken = |what: String| Err(Broken::by(what).with(change.old.iter().chain([new])));
                 for one in pod.status.container_statuses.iter().filter(|one| seen(one)) {
                     let attempt = u32::try_from(one.restart_count).unwrap_or(0);
@@ -71,13 +71,13 @@ impl Checker for Status {
                 }
                 let succeeded = |pod: &Pod| pod.status.phase == PodPhase::Succeeded;
                 if succeeded(pod) && !old.is_some_and(succeeded) {
-                    let well = |name: &str| ran(name).is_some_and(|ran| ran.code == Some(0));
+                    let well = |name: &Text| ran(name).is_some_and(|ran| ran.code == Some(0));
                     if let Some(container) = pod.spec.containers.iter().find(|container| !well(&container.name)) {
                         return broken(format!("{} has Succeeded, {} has not", pod.metadata.name, container.name));
                     }
                 }
                 if pod.is_ready() && !old.is_some_and(Pod::is_ready) {
-                    let runs = |name: &str| match ran(name).map(|ran| ran.ended) {
+                    let runs = |name: &Text| match ran(name).map(|ran| ran.ended) {
                         Some(None) => true,
                         Some(Some(ended)) => truth.now.since(ended) < NEWS,
                         None => false,

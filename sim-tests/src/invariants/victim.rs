@@ -3,8 +3,8 @@
 //! Pods whose deletion it has asked for already, for the same set, do not count, and may be asked for again: the answer may have been lost. Blamed is only what the store shows as well.
 //! Catches: a ranking upside down; a controller that forgets what it has asked for and chooses again.
 
-use super::told::Told;
 use super::{Broken, Checker};
+use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::text::Text;
 use miniku_core::api::kinds::Kind;
@@ -15,10 +15,10 @@ use miniku_core::program::{Answer, RequestId, Verb};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// What the controller was told, and which deletions it has asked for.
+/// Which deletions one life of a controller has asked for.
 #[derive(Default)]
 struct Observer {
-    told: Told,
+    life: u32,
     asked: Asks,
     /// What was asked for at some time in this life.
     before: Asks,
@@ -52,14 +52,14 @@ fn finished<'a>(objects: impl Iterator<Item = &'a Object>, set: &str, asked: &As
 
 impl Observer {
     /// A finished pod is deleted: more than are wanted were kept, and none older stays.
-    fn clears(&self, truth: &Truth, key: &Key, uid: &str) -> Result<(), Broken> {
+    fn clears(&self, truth: &Truth, told: &Told, key: &Key, uid: &str) -> Result<(), Broken> {
         let same = |object: &&Object| object.meta().uid == uid;
-        let known = self.told.object(key).filter(same).and_then(Object::get::<Pod>);
+        let known = told.object(key).filter(same).and_then(Object::get::<Pod>);
         let Some(known) = known.filter(|pod| pod.status.phase.is_final()) else { return Ok(()) };
         let (Some(set), Some(stored)) = (owner(known), truth.object(key).filter(same)) else { return Ok(()) };
         let of = |object: &Object| object.get::<ReplicaSet>().filter(|one| one.metadata.uid == set).map(ReplicaSet::wanted);
-        let Some(wanted) = self.told.objects().find_map(of) else { return Ok(()) };
-        let as_told = finished(self.told.objects(), set, &self.asked);
+        let Some(wanted) = told.objects().find_map(of) else { return Ok(()) };
+        let as_told = finished(told.objects(), set, &self.asked);
         if as_told.len() <= wanted {
             let what = format!("{} has finished and is deleted, though {wanted} are wanted and {} kept", key.name, as_told.len());
             return Err(Broken::by(what).with([stored]));
@@ -78,15 +78,15 @@ impl Observer {
         Ok(())
     }
 
-    fn deletes(&self, truth: &Truth, key: &Key, uid: &str) -> Result<(), Broken> {
+    fn deletes(&self, truth: &Truth, told: &Told, key: &Key, uid: &str) -> Result<(), Broken> {
         let same = |object: &&Object| object.meta().uid == uid;
-        let known = self.told.object(key).filter(same).and_then(Object::get::<Pod>).filter(|pod| pod.is_active());
+        let known = told.object(key).filter(same).and_then(Object::get::<Pod>).filter(|pod| pod.is_active());
         let (Some(known), Some(stored)) = (known, truth.object(key).filter(same)) else { return Ok(()) };
         let Some(set) = owner(known) else { return Ok(()) };
         let wanted = |set: &ReplicaSet| set.wanted();
         let of = |object: &Object| object.get::<ReplicaSet>().filter(|one| one.metadata.uid == set).map(wanted);
-        let Some(wanted) = self.told.objects().find_map(of) else { return Ok(()) };
-        let as_told = left(self.told.objects(), set, &self.asked);
+        let Some(wanted) = told.objects().find_map(of) else { return Ok(()) };
+        let as_told = left(told.objects(), set, &self.asked);
         let start = Key::new(Kind::Pod, &key.namespace, "");
         let pods = truth.disk.objects().range(start..).take_while(|(key, _)| key.kind == Kind::Pod);
         let really = left(pods.map(|(_, object)| object), set, &self.asked);
@@ -116,12 +116,12 @@ pub struct Victim {
 
 impl Checker for Victim {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Sent, Sight::Heard, Sight::Answered]
+        &[Sight::Sent, Sight::Answered]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
-            Fact::Heard { who, .. } | Fact::Sent { who, .. } if who.role == Role::Workloads => {
+            Fact::Sent { who, .. } if who.role == Role::Workloads => {
                 self.by.entry(who.name.clone()).or_default().see(truth, fact)
             }
             Fact::Answered { .. } => self.by.values_mut().try_for_each(|one| one.see(truth, fact)),
@@ -133,18 +133,19 @@ impl Checker for Victim {
 impl Observer {
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
-            Fact::Heard { who, input } if self.told.hear(who, input) => {
-                (self.asked, self.before, self.open) = Default::default();
-            }
-            Fact::Sent { id, request, .. } => {
+            Fact::Sent { who, id, request } => {
+                if self.life != who.life {
+                    *self = Observer { life: who.life, ..Observer::default() };
+                }
                 if let Verb::Delete { key, options } = &request.verb
                     && let Some(uid) = options.uid.as_ref().filter(|_| key.kind == Kind::Pod)
                 {
-                    let known = self.told.object(key).and_then(Object::get::<Pod>).filter(|pod| pod.metadata.uid == *uid);
+                    let told = truth.told(who);
+                    let known = told.object(key).and_then(Object::get::<Pod>).filter(|pod| pod.metadata.uid == *uid);
                     let ask = known.map_or((uid.clone(), None), ask_for);
                     if self.before.insert(ask.clone()) {
-                        self.deletes(truth, key, uid)?;
-                        self.clears(truth, key, uid)?;
+                        self.deletes(truth, told, key, uid)?;
+                        self.clears(truth, told, key, uid)?;
                     }
                     self.asked.insert(ask.clone());
                     self.open.insert(*id, ask);
