@@ -207,10 +207,10 @@ mod tests {
         let mut text = String::new();
         describe(&mut text, &Object::from_value(Kind::Pod, pod).unwrap());
         let want = "\
-Text:                 a
+Name:                 a
 Namespace:            x
 Priority:             7
-Priority Class Text:  high
+Priority Class Name:  high
 Service Account:      default
 Node:                 node-1/10.0.0.1
 Start Time:           Wed, 04 Feb 2026 13:27:54 +0000
