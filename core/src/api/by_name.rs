@@ -24,7 +24,7 @@ impl<V> ByName<V> {
     }
 
     fn find(&self, name: &str) -> Result<usize, usize> {
-        self.0.binary_search_by(|(one, _)| one.as_str().cmp(name))
+        self.0.binary_search_by(|(one, _)| one.as_bytes().cmp(name.as_bytes()))
     }
 
     /// How many there are.

@@ -68,7 +68,8 @@ impl Text {
         }
     }
 
-    fn as_bytes(&self) -> &[u8] {
+    /// The text's bytes, by which it is ordered.
+    pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
             Repr::Short(short) => short.text(),
             Repr::Long(text) => text.as_bytes(),
