@@ -146,7 +146,7 @@ fn created(kind: Kind, value: Value) -> Option<Object> {
 fn kept(object: &Object) {
     let kind = object.kind();
     assert!(depth(&object.to_value()) <= DEPTH_MAX, "text of this depth is not read again");
-    assert_eq!(Object::decode(kind, object.json()).as_ref(), Ok(object));
+    assert_eq!(Object::decode(kind, &object.json()).as_ref(), Ok(object));
     let columns = Columns::of(kind, &[]);
     let rows = columns.definitions();
     assert_eq!(columns.cells(object, NOW).len(), rows.as_array().map_or(0, Vec::len));

@@ -221,7 +221,7 @@ fn apart(all: BTreeMap<Key, Object>) -> BTreeMap<Key, Revision> {
 /// A server that is started on what is stored finds it as it is.
 fn check_store(host: &ApiHost) {
     for (key, object) in all(host) {
-        assert_eq!(Object::decode(key.kind, object.json()).as_ref(), Ok(&object), "{key}");
+        assert_eq!(Object::decode(key.kind, &object.json()).as_ref(), Ok(&object), "{key}");
         assert_eq!(key.to_string().parse().as_ref(), Ok(&key));
     }
 }
