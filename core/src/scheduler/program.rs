@@ -584,7 +584,8 @@ impl Scheduler {
             && let Some(place) = self.queue.pop_first()
         {
             self.decide(now, &place.key, out);
-            if self.queue.is_empty() {
+            // Also if no more may be asked now: who is woken waits for an answer, not for a time.
+            if self.queue.is_empty() || self.open >= self.options.calls_max {
                 self.wake_parked();
             }
         }

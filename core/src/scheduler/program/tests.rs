@@ -863,6 +863,17 @@ fn live(strategy: u8, seed: u64, lost_percent: u64, story: &[Happens]) {
     assert_eq!(world.writes.len(), before, "a settled scheduler writes nothing");
 }
 
+#[test]
+fn who_is_woken_while_as_many_are_asked_as_may_be_waits_for_no_time() {
+    use Happens::{Node, NodeGone, Pass};
+    let pod = |name, cpu, priority| Happens::Pod { name, cpu, label: false, priority };
+    let before =
+        [pod(9, 7, 2), Pass(4), pod(7, 3, 0), Node { name: 1, cpu: 15 }, pod(8, 4, 0), Node { name: 3, cpu: 11 }];
+    let after =
+        [NodeGone(3), pod(10, 7, 1), Pass(20), pod(2, 3, 1), pod(6, 3, 1), Node { name: 3, cpu: 6 }, pod(5, 0, 1)];
+    live(0, 0, 0, &[before.as_slice(), &after].concat());
+}
+
 quickcheck! {
     fn whatever_happens_no_pod_waits_that_a_node_would_take(strategy: u8, seed: u64, story: Vec<Happens>) -> bool {
         live(strategy, seed, 0, &story);
