@@ -4,11 +4,11 @@
 //! given when a sync is done, in the order of arrival.
 
 use crate::trace::Seq;
+use miniku_core::api::by_key::ByKey;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::program::{CommitId, Committed, Revision, Write};
 use miniku_core::sometimes;
 use miniku_core::store::{Change, Store};
-use std::collections::BTreeMap;
 
 /// What becomes of the batch that is being synced when the API server crashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -35,7 +35,7 @@ impl std::fmt::Display for Unsynced {
 /// A disk with an engine on it.
 #[derive(Debug, Default)]
 pub struct Disk {
-    objects: BTreeMap<Key, Object>,
+    objects: ByKey<Object>,
     revision: Revision,
     waiting: Vec<Submitted>,
     syncing: Vec<Submitted>,
@@ -66,7 +66,7 @@ pub struct Outcome {
 
 impl Disk {
     /// All durable objects.
-    pub fn objects(&self) -> &BTreeMap<Key, Object> {
+    pub fn objects(&self) -> &ByKey<Object> {
         &self.objects
     }
 

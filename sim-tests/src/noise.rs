@@ -85,37 +85,41 @@ const REMEMBERED: usize = 1 << 16;
 /// Nobody walks over it, so it has no order that a run could depend on.
 #[derive(Clone, Debug, Default)]
 struct Times {
-    /// A power of two of them, or none. A place that is free has 0 times.
-    places: Vec<(u64, u32)>,
+    /// A power of two of them, or none.
+    keys: Vec<u64>,
+    /// By place; 0 where it is free.
+    times: Vec<u32>,
     used: usize,
 }
 
 impl Times {
     /// The place of a key, or the free one where it would go. There must be one.
     fn place(&self, key: u64, random: u64) -> usize {
-        let mask = self.places.len() - 1;
+        let mask = self.keys.len() - 1;
         let mut at = random as usize & mask;
-        while self.places[at].1 > 0 && self.places[at].0 != key {
+        while self.times[at] > 0 && self.keys[at] != key {
             at = (at + 1) & mask;
         }
         at
     }
 
     fn get(&self, key: u64, random: u64) -> u32 {
-        if self.places.is_empty() { 0 } else { self.places[self.place(key, random)].1 }
+        if self.keys.is_empty() { 0 } else { self.times[self.place(key, random)] }
     }
 
     fn set(&mut self, key: u64, random: u64, times: u32, random_of: impl Fn(u64) -> u64) {
-        if self.used * 4 >= self.places.len() * 3 {
-            let larger = vec![(0, 0); (self.places.len() * 2).max(4)];
-            for (key, times) in std::mem::replace(&mut self.places, larger).into_iter().filter(|one| one.1 > 0) {
+        if self.used * 4 >= self.keys.len() * 3 {
+            let larger = (self.keys.len() * 2).max(4);
+            let keys = std::mem::replace(&mut self.keys, vec![0; larger]);
+            let times = std::mem::replace(&mut self.times, vec![0; larger]);
+            for (key, times) in keys.into_iter().zip(times).filter(|one| one.1 > 0) {
                 let at = self.place(key, random_of(key));
-                self.places[at] = (key, times);
+                (self.keys[at], self.times[at]) = (key, times);
             }
         }
         let at = self.place(key, random);
-        self.used += usize::from(self.places[at].1 == 0);
-        self.places[at] = (key, times);
+        self.used += usize::from(self.times[at] == 0);
+        (self.keys[at], self.times[at]) = (key, times);
     }
 }
 

@@ -235,7 +235,8 @@ pub struct Runtime {
     speeds: Speeds,
     any_image: bool,
     draws: Counted,
-    sandboxes: BTreeMap<Text, Sandbox>,
+    /// Boxed: of a tree's room a third stays free.
+    sandboxes: BTreeMap<Text, Box<Sandbox>>,
     next_pid: u32,
     pids: std::collections::BTreeSet<u32>,
     troubles: Vec<(usize, Trouble)>,
@@ -292,7 +293,7 @@ impl Runtime {
     }
 
     fn listed(&self) -> Vec<PodReport> {
-        self.sandboxes.values().map(Sandbox::report).collect()
+        self.sandboxes.values().map(|sandbox| sandbox.report()).collect()
     }
 
     /// How long something takes.
@@ -331,7 +332,7 @@ impl Runtime {
 
     /// The processes that live.
     pub fn processes(&self) -> impl Iterator<Item = Process> + '_ {
-        self.sandboxes.values().flat_map(Sandbox::processes)
+        self.sandboxes.values().flat_map(|sandbox| sandbox.processes())
     }
 
     /// How many pods have a sandbox or remains of one.
@@ -400,7 +401,7 @@ impl Runtime {
             Deed::Make { pod, containers } => {
                 let places = Vec::with_capacity(containers.len());
                 let sandbox = Sandbox { pod: pod.clone(), alive: true, removing: false, containers: places };
-                self.sandboxes.entry(pod.uid.clone()).or_insert(sandbox);
+                self.sandboxes.entry(pod.uid.clone()).or_insert_with(|| Box::new(sandbox));
                 for container in containers {
                     self.start(&pod, container, out);
                 }
@@ -408,7 +409,7 @@ impl Runtime {
             Deed::Start { pod, container } => self.started(wall, &pod, container, out),
             Deed::End { process, code, end } => self.ended(wall, &process, code, end, out),
             Deed::Remove { pod } => {
-                for process in self.sandboxes.remove(&pod.uid).iter().flat_map(Sandbox::processes) {
+                for process in self.sandboxes.remove(&pod.uid).iter().flat_map(|sandbox| sandbox.processes()) {
                     self.pids.remove(&process.pid);
                     out.lives.push(Life::Ended(process, None));
                 }
@@ -502,7 +503,7 @@ impl Runtime {
             removing: false,
             containers: containers.iter().map(waiting).collect(),
         };
-        self.sandboxes.insert(name.uid.clone(), sandbox);
+        self.sandboxes.insert(name.uid.clone(), Box::new(sandbox));
         for spec in containers {
             self.started(wall, &name, spec, out);
         }

@@ -430,15 +430,13 @@ impl PodsAre {
 
 impl JobsAre {
     fn so(&self, truth: &Truth) -> bool {
-        let start = Key::new(Kind::Job, "", "");
-        let all = truth.disk.objects().range(start..).take_while(|(key, _)| key.kind == Kind::Job);
+        let all = truth.disk.objects().of_kind(Kind::Job);
         let chosen = |meta: &ObjectMeta| match (&self.of, &self.name) {
             (Some(cron), _) => meta.controller().is_some_and(|by| by.kind == "CronJob" && by.name == *cron),
             (None, Some(name)) => meta.name == *name,
             (None, None) => true,
         };
-        let jobs: Vec<Job> =
-            all.filter(|(_, object)| chosen(object.meta())).filter_map(|(_, object)| object.read()).collect();
+        let jobs: Vec<Job> = all.filter(|object| chosen(object.meta())).filter_map(Object::read).collect();
         let succeeded = || jobs.iter().map(|job| i64::from(job.status.succeeded.unwrap_or(0))).sum::<i64>();
         let is = |wanted: Option<usize>, so: fn(&Job) -> bool| {
             wanted.is_none_or(|wanted| jobs.iter().filter(|job| so(job)).count() == wanted)

@@ -4,19 +4,19 @@
 //! than in the client's own view; so a checker that blames somebody for it looks at the truth as well.
 
 use crate::truth::{Role, Truth, Who};
+use miniku_core::api::by_key::ByKey;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::lease::Lease;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::client::leader;
 use miniku_core::program::{Answer, Input, WatchEvent};
-use std::collections::BTreeMap;
 
 /// What one life of a client was told; of a scheduler that is elected, since it leads.
 #[derive(Debug)]
 pub struct Told {
     life: u32,
     term: i32,
-    objects: BTreeMap<Key, Object>,
+    objects: ByKey<Object>,
 }
 
 /// What somebody was told who was told nothing.
@@ -50,7 +50,7 @@ pub fn asked_for(role: Role) -> Option<fn(Kind) -> bool> {
 impl Told {
     /// A life or a term begins, and nothing was told in it.
     pub const fn begin(life: u32, term: i32) -> Self {
-        Told { life, term, objects: BTreeMap::new() }
+        Told { life, term, objects: ByKey::new() }
     }
 
     /// Whether it was told in this life and term.

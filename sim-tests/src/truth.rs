@@ -7,6 +7,7 @@ use crate::disk::Disk;
 use crate::runtime::Process;
 use crate::told::{self, Told};
 use crate::world::WALL_START;
+use miniku_core::api::by_key::ByKey;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object, Resource};
@@ -91,7 +92,7 @@ pub enum Fact<'a> {
     /// The API server's step is over.
     Served,
     /// An API server starts on what the disk has.
-    Recovered { objects: &'a BTreeMap<Key, Object>, revision: Revision },
+    Recovered { objects: &'a ByKey<Object>, revision: Revision },
     /// A command of a kubelet has reached the runtime of its node.
     Commanded { node: &'a str, command: &'a Command },
     /// A process runs.
@@ -202,8 +203,7 @@ impl Truth {
 
     /// The durable objects of a kind.
     pub fn all<T: Resource>(&self) -> impl Iterator<Item = &T> {
-        let start = Key::new(T::KIND, "", "");
-        self.disk.objects().range(start..).take_while(|(key, _)| key.kind == T::KIND).filter_map(|(_, one)| one.get())
+        self.disk.objects().of_kind(T::KIND).filter_map(Object::get)
     }
 
     /// The node of this name, as stored.

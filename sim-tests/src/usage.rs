@@ -5,6 +5,7 @@
 //! [`START`] on a pod is what it takes to start.
 
 use crate::truth::Truth;
+use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::{Pod, PodPhase};
 use miniku_core::api::quantity::Quantity;
@@ -30,14 +31,8 @@ pub fn measured(truth: &Truth, query: &Query) -> Vec<PodUsage> {
     let runs = |pod: &&Pod| pod.status.phase == PodPhase::Running;
     let is_reached =
         |pod: &&Pod| pod.node().and_then(|node| truth.nodes.get(node)).is_some_and(|node| node.in_touch.is_some());
-    let pods: Vec<&Pod> = truth
-        .disk
-        .objects()
-        .values()
-        .filter(|one| query.matches(one))
-        .filter_map(Object::get::<Pod>)
-        .filter(runs)
-        .collect();
+    let all = truth.disk.objects().of_kind(Kind::Pod);
+    let pods: Vec<&Pod> = all.filter(|one| query.matches(one)).filter_map(Object::get::<Pod>).filter(runs).collect();
     // Load is shared by all pods of a workload, whether they match or can be reached.
     let mut sharing: BTreeMap<Key, u64> = BTreeMap::new();
     for pod in truth.all::<Pod>().filter(runs) {

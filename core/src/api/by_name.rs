@@ -57,11 +57,15 @@ impl<V> ByName<V> {
         let name = name.into();
         match self.find(&name) {
             Ok(at) => self.0[at].1 = value,
-            Err(at) => self.change(|all| {
-                all.reserve_exact(1);
-                all.insert(at, (name, value));
-            }),
+            Err(at) => self.put(at, name, value),
         }
+    }
+
+    fn put(&mut self, at: usize, name: Text, value: V) {
+        self.change(|all| {
+            all.reserve_exact(1);
+            all.insert(at, (name, value));
+        });
     }
 
     /// Takes the value of a name out.
@@ -95,9 +99,31 @@ impl<V> ByName<V> {
         self.0.iter().map(|(name, value)| (name, value))
     }
 
+    /// Each name with its value, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&Text, &mut V)> {
+        self.0.iter_mut().map(|(name, value)| (&*name, value))
+    }
+
     /// The names.
     pub fn keys(&self) -> impl Iterator<Item = &Text> {
         self.0.iter().map(|(name, _)| name)
+    }
+
+    /// The values.
+    pub fn values(&self) -> impl Iterator<Item = &V> {
+        self.0.iter().map(|(_, value)| value)
+    }
+
+    /// The value of a name, to be changed; a new one if it had none.
+    pub fn of(&mut self, name: &Text) -> &mut V
+    where
+        V: Default,
+    {
+        let at = self.find(name).unwrap_or_else(|at| {
+            self.put(at, name.clone(), V::default());
+            at
+        });
+        &mut self.0[at].1
     }
 
     /// The values, to be changed.

@@ -102,7 +102,7 @@ fn requests(spec: &mut Arc<PodSpec>) {
     if !spec.containers.iter().any(lacks) {
         return;
     }
-    for container in &mut Arc::make_mut(spec).containers {
+    for container in Arc::make_mut(&mut Arc::make_mut(spec).containers) {
         let resources = &mut container.resources;
         resources.requests.complete(&resources.limits);
     }
@@ -113,7 +113,7 @@ fn host_ports(spec: &mut Arc<PodSpec>) {
     let on_host = spec.rest.get("hostNetwork") == Some(&Value::Bool(true));
     if on_host {
         let spec = Arc::make_mut(spec);
-        for container in &mut spec.containers {
+        for container in Arc::make_mut(&mut spec.containers) {
             container.rest.edit(conditional::host_ports_of);
         }
         spec.rest.edit(conditional::host_ports_in_spec);
@@ -175,9 +175,11 @@ fn pod_spec(spec: &mut Arc<PodSpec>) {
         spec.service_account_name = spec.service_account.clone();
     }
     spec.service_account = spec.service_account_name.clone();
-    for container in &mut spec.containers {
-        if container.image_pull_policy.is_empty() {
-            container.image_pull_policy = container.usual_pull_policy().into();
+    if spec.containers.iter().any(|container| container.image_pull_policy.is_empty()) {
+        for container in Arc::make_mut(&mut spec.containers) {
+            if container.image_pull_policy.is_empty() {
+                container.image_pull_policy = container.usual_pull_policy().into();
+            }
         }
     }
 }

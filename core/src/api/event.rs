@@ -42,8 +42,6 @@ api_struct! {
         reporting_component "reportingComponent" always: Text,
         /// Who tells it: the instance's name.
         reporting_instance "reportingInstance" always: Text,
-        /// What was done about it.
-        action "action": Text,
     }
 }
 

@@ -12,6 +12,7 @@ use jiff::fmt::temporal::DateTimePrinter;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 use std::fmt;
+use std::num::NonZeroI64;
 use std::sync::Arc;
 
 /// Labels or annotations.
@@ -91,45 +92,68 @@ api_struct! {
 
 /// A time in an object, of one second's resolution, as RFC 3339 in UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Time(i64);
+pub struct Time(Dense);
 
 /// A time in an object, of one microsecond's resolution, as RFC 3339 in UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct MicroTime(i64);
+pub struct MicroTime(Dense);
+
+/// A number that leaves room for absence: an object has a dozen times, and most are absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Dense(NonZeroI64);
+
+impl Dense {
+    /// The greatest of all is as the one before it.
+    fn of(number: i64) -> Self {
+        let above = if number < 0 { number } else { number.saturating_add(1) };
+        Dense(NonZeroI64::new(above).expect("what is not below zero was raised by one"))
+    }
+
+    fn number(self) -> i64 {
+        let above = self.0.get();
+        if above < 0 { above } else { above - 1 }
+    }
+}
+
+impl Default for Dense {
+    fn default() -> Self {
+        Dense::of(0)
+    }
+}
 
 impl Time {
     /// The second that `wall` falls into.
     pub fn of(wall: Wall) -> Self {
-        Time(wall.secs())
+        Time(Dense::of(wall.secs()))
     }
 
     /// As wall-clock time.
     pub fn wall(self) -> Wall {
-        Wall::from_secs(self.0)
+        Wall::from_secs(self.0.number())
     }
 }
 
 impl MicroTime {
     /// The microsecond that `wall` falls into.
     pub fn of(wall: Wall) -> Self {
-        MicroTime(wall.nanos().div_euclid(1_000))
+        MicroTime(Dense::of(wall.nanos().div_euclid(1_000)))
     }
 
     /// As wall-clock time.
     pub fn wall(self) -> Wall {
-        Wall::from_nanos(self.0.saturating_mul(1_000))
+        Wall::from_nanos(self.0.number().saturating_mul(1_000))
     }
 }
 
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_rfc3339(f, self.0, 0, None)
+        write_rfc3339(f, self.0.number(), 0, None)
     }
 }
 
 impl fmt::Display for MicroTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (secs, micros) = (self.0.div_euclid(1_000_000), self.0.rem_euclid(1_000_000));
+        let (secs, micros) = (self.0.number().div_euclid(1_000_000), self.0.number().rem_euclid(1_000_000));
         write_rfc3339(f, secs, i32::try_from(micros * 1_000).expect("less than a second"), Some(6))
     }
 }
@@ -185,6 +209,14 @@ mod tests {
         let micro: MicroTime = serde_json::from_str("\"2026-02-04T15:27:54.25Z\"").unwrap();
         assert_eq!(micro.to_string(), "2026-02-04T15:27:54.250000Z");
         assert!(serde_json::from_str::<Time>("\"yesterday\"").is_err());
+    }
+
+    #[test]
+    fn every_time_is_kept_in_its_order_beside_absence() {
+        let numbers = [i64::MIN, -2, -1, 0, 1, 2, i64::MAX - 1];
+        assert_eq!(numbers.map(|number| Dense::of(number).number()), numbers);
+        assert!(numbers.map(Dense::of).is_sorted());
+        assert_eq!(size_of::<Option<Time>>(), size_of::<Time>());
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod access;
 pub mod autoscaler;
 pub mod base64;
 pub mod budget;
+pub mod by_key;
 pub mod by_name;
 pub mod condition;
 pub mod core_v1;

@@ -38,7 +38,7 @@ pub struct Object(Body);
 
 /// What is asked of every object again and again stands beside the body.
 struct Inner<T> {
-    key: Key,
+    kind: Kind,
     revision: Revision,
     json: Kept,
     body: T,
@@ -442,7 +442,7 @@ impl Object {
 
     /// Its kind.
     pub fn kind(&self) -> Kind {
-        each_body!(&self.0, one => one.key.kind)
+        each_body!(&self.0, one => one.kind)
     }
 
     /// Its metadata.
@@ -523,7 +523,10 @@ impl Object {
 
     /// Which object this is.
     pub fn key(&self) -> Key {
-        each_body!(&self.0, one => one.key.clone())
+        each_body!(&self.0, one => {
+            let meta = one.body.metadata();
+            Key { kind: one.kind, namespace: meta.namespace.clone(), name: meta.name.clone() }
+        })
     }
 
     /// The same object with other metadata.
@@ -647,21 +650,19 @@ impl Object {
 
 impl<T: Content> Inner<T> {
     fn of(kind: Kind, body: T) -> Self {
-        let meta = body.metadata();
-        let key = Key::new(kind, &meta.namespace, &meta.name);
-        Inner { key, revision: revision_of(meta), json: Kept::default(), body }
+        let revision = revision_of(body.metadata());
+        Inner { kind, revision, json: Kept::default(), body }
     }
 }
 
 /// Changes a body: in place, if nobody else has it.
 fn edit<T: Content>(one: &mut Arc<Inner<T>>, change: impl FnOnce(&mut T)) {
-    let kind = one.key.kind;
+    let kind = one.kind;
     match Arc::get_mut(one) {
         Some(inner) => {
             change(&mut inner.body);
             inner.json = Kept::default();
-            let meta = inner.body.metadata();
-            (inner.key, inner.revision) = (Key::new(kind, &meta.namespace, &meta.name), revision_of(meta));
+            inner.revision = revision_of(inner.body.metadata());
         }
         None => {
             let mut body = one.body.clone();
@@ -713,7 +714,7 @@ impl<'de> Deserialize<'de> for Object {
 impl PartialEq for Object {
     fn eq(&self, other: &Self) -> bool {
         both_bodies!(&self.0, &other.0, (one, two) => {
-            Arc::ptr_eq(one, two) || one.key.kind == two.key.kind && one.body == two.body
+            Arc::ptr_eq(one, two) || one.kind == two.kind && one.body == two.body
         }, else false)
     }
 }

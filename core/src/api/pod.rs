@@ -35,7 +35,7 @@ api_struct! {
     /// What is wished of a pod. Fixed after creation, but for images, `nodeName` (once) and the deadline.
     pub struct PodSpec {
         /// At least one; names are unique.
-        containers "containers" always: Vec<Container>,
+        containers "containers" always: Arc<Vec<Container>>,
         /// When ended containers are started again.
         restart_policy "restartPolicy": RestartPolicy,
         /// Seconds between SIGTERM and SIGKILL; 30 if absent.
@@ -264,11 +264,11 @@ api_struct! {
     /// One of three; all absent means waiting.
     pub struct ContainerState {
         /// It is not started yet, or waits to be started again.
-        waiting "waiting": Option<StateWaiting>,
+        waiting "waiting": Option<Arc<StateWaiting>>,
         /// It runs.
         running "running": Option<StateRunning>,
         /// It ended.
-        terminated "terminated": Option<StateTerminated>,
+        terminated "terminated": Option<Arc<StateTerminated>>,
     }
 }
 

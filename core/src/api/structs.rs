@@ -14,21 +14,23 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-/// Fields that miniku does not act on, by JSON name, as they came. Every struct has one, and nearly all are empty.
+/// Fields that miniku does not act on, by JSON name, as they came. Every struct has one, and nearly all are empty;
+/// the versions of an object share it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Rest(Option<Box<ByName<Value>>>);
+pub struct Rest(Option<Arc<ByName<Value>>>);
 
 impl Rest {
     /// Keeps a field. `null` means absent and is not kept.
     pub fn insert(&mut self, name: &str, value: Value) {
         if !value.is_null() {
-            self.0.get_or_insert_default().insert(name, value);
+            Arc::make_mut(self.0.get_or_insert_default()).insert(name, value);
         }
     }
 
     /// Takes a field out.
     pub fn remove(&mut self, name: &str) -> Option<Value> {
-        let value = self.0.as_mut()?.remove(name);
+        self.get(name)?;
+        let value = Arc::make_mut(self.0.as_mut()?).remove(name);
         self.forget_if_empty();
         value
     }
@@ -40,20 +42,21 @@ impl Rest {
 
     /// A field, to be changed.
     pub fn get_mut(&mut self, name: &str) -> Option<&mut Value> {
-        self.0.as_mut()?.get_mut(name)
+        self.get(name)?;
+        Arc::make_mut(self.0.as_mut()?).get_mut(name)
     }
 
     /// Keeps those fields of which this is true, which may change them.
     pub fn retain(&mut self, mut keep: impl FnMut(&str, &mut Value) -> bool) {
         if let Some(fields) = &mut self.0 {
-            fields.retain(|name, value| keep(name, value));
+            Arc::make_mut(fields).retain(|name, value| keep(name, value));
         }
         self.forget_if_empty();
     }
 
     /// The fields, to be changed as a JSON object.
     pub fn edit(&mut self, change: impl FnOnce(&mut Map<String, Value>)) {
-        let fields = self.0.take().into_iter().flat_map(|fields| *fields);
+        let fields = self.0.take().into_iter().flat_map(Arc::unwrap_or_clone);
         let mut map: Map<String, Value> = fields.map(|(name, value)| (name.into(), value)).collect();
         change(&mut map);
         *self = map.into_iter().map(|(name, value)| (name.into(), value)).collect();
@@ -74,7 +77,7 @@ impl Rest {
 impl FromIterator<(Text, Value)> for Rest {
     fn from_iter<I: IntoIterator<Item = (Text, Value)>>(fields: I) -> Self {
         let fields: ByName<Value> = fields.into_iter().filter(|(_, value)| !value.is_null()).collect();
-        Rest((!fields.is_empty()).then(|| Box::new(fields)))
+        Rest((!fields.is_empty()).then(|| Arc::new(fields)))
     }
 }
 

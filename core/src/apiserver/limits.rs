@@ -70,7 +70,7 @@ fn fill(pod: &mut Pod, rule: &Rule) {
         from.iter().filter(|(name, _)| lacks(name)).map(|(name, amount)| (name.clone(), amount.clone())).collect()
     };
     let spec = Arc::make_mut(&mut pod.spec);
-    for container in &mut spec.containers {
+    for container in Arc::make_mut(&mut spec.containers) {
         let has = &mut container.resources;
         // What is limited and does not say what it requests will request its limit.
         let requests = missing(&rule.default_request, &[&has.requests, &has.limits]);

@@ -82,7 +82,7 @@ pub struct ApiServer {
     on_their_way: BTreeMap<CommitId, Pending>,
     busy: BTreeMap<Key, VecDeque<(RequestId, Request)>>,
     bookmark_at: Option<Instant>,
-    expiring: Deadlines<Key>,
+    expiring: Deadlines<EventName>,
     /// Not all namespaces that every cluster has could be stored.
     incomplete_until: Option<Instant>,
     /// Whether the objects that every cluster has were looked after.
@@ -91,6 +91,13 @@ pub struct ApiServer {
 
 /// After this time the server tries again what it writes for itself.
 const OWN_RETRY: Duration = Duration::from_secs(10);
+
+/// Which event: its namespace and name. There may be more events than all else.
+type EventName = (Text, Text);
+
+fn event_name(key: &Key) -> EventName {
+    (key.namespace.clone(), key.name.clone())
+}
 
 /// A write on its way.
 #[derive(Debug)]
@@ -842,7 +849,7 @@ impl ApiServer {
     fn try_again_later(&mut self, now: Now, key: &Key, from: Option<RequestId>) {
         let later = now.mono + OWN_RETRY;
         match key.kind {
-            Kind::Event if self.store.get(key).is_some() => self.expiring.set_if_absent(key.clone(), later),
+            Kind::Event if self.store.get(key).is_some() => self.expiring.set_if_absent(event_name(key), later),
             _ if from.is_none() => self.incomplete_until = Some(later),
             _ => {}
         }
@@ -852,8 +859,8 @@ impl ApiServer {
         if key.kind == Kind::Event {
             match object {
                 // From now on, whatever its author's clock says.
-                Some(_) => self.expiring.set(key.clone(), now.mono + event::TTL),
-                None => drop(self.expiring.remove(key)),
+                Some(_) => self.expiring.set(event_name(key), now.mono + event::TTL),
+                None => drop(self.expiring.remove(&event_name(key))),
             }
         }
         let change = self.store.apply(key, object, revision);
@@ -900,11 +907,12 @@ impl ApiServer {
         let Some(event) = object.get::<event::Event>() else { return };
         let last = event.last_timestamp.or(event.metadata.creation_timestamp).map_or(now.wall, Time::wall);
         let left = event::TTL.saturating_sub(now.wall.since(last));
-        self.expiring.set(object.key(), now.mono + left);
+        self.expiring.set(event_name(&object.key()), now.mono + left);
     }
 
     fn expire(&mut self, now: Now, out: &mut Effects) {
-        while let Some(key) = self.expiring.pop_due(now.mono) {
+        while let Some((namespace, name)) = self.expiring.pop_due(now.mono) {
+            let key = Key { kind: Kind::Event, namespace, name };
             let Some(stored) = self.store.get(&key) else { continue };
             if self.busy.contains_key(&key) {
                 // Whatever becomes of what is being written now, it sets a new deadline.

@@ -7,6 +7,7 @@
 //! The view never goes back: the first list is the most recent there is, a later one is asked to be no older than what
 //! was seen. Only a server that itself knows less (its store was lost) is followed back, after it has said so.
 
+use crate::api::by_key::{ByKey, Keys};
 use crate::api::kinds::Kind;
 use crate::api::object::{Key, Object, Resource};
 use crate::client::{Backoff, Ids};
@@ -14,7 +15,6 @@ use crate::program::{Answer, CallId, Effect, Effects, Input, Level, Query, Revis
 use crate::rng::Draw;
 use crate::time::{Duration, Instant, Now};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// How a list-watch behaves when the API server goes away. The defaults are GoKube's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,7 +105,7 @@ pub struct Informer {
     revision: Revision,
     synced: bool,
     counts: Counts,
-    objects: BTreeMap<Key, Object>,
+    objects: ByKey<Object>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,7 +155,7 @@ impl Informer {
             revision: Revision(0),
             synced: false,
             counts: Counts::default(),
-            objects: BTreeMap::new(),
+            objects: ByKey::new(),
         }
     }
 
@@ -423,9 +423,9 @@ impl Informer {
     }
 
     fn replace_all(&mut self, items: &[Object], changes: &mut Vec<Change>) {
-        let listed: std::collections::BTreeSet<Key> = items.iter().map(Object::key).collect();
+        let listed: Keys = items.iter().map(Object::key).collect();
         let gone: Vec<Key> =
-            self.objects.keys().filter(|key| !listed.contains(key) && !planted!(RelistKeepsDeleted)).cloned().collect();
+            self.objects.keys().filter(|key| !listed.contains_key(key) && !planted!(RelistKeepsDeleted)).collect();
         for key in gone {
             sometimes!(RelistFoundDeletion);
             self.counts.deleted += 1;

@@ -1,17 +1,18 @@
 //! Which objects a selector selects, found without asking each of them. The other way round:
 //! [`selecting`](super::workload::selecting).
 
+use crate::api::by_key::Keys;
 use crate::api::meta::ObjectMeta;
 use crate::api::object::{Key, Object};
 use crate::api::selector::LabelSelector;
 use crate::api::text::Text;
 use crate::client::Change;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Objects by each of their labels; finding costs what has one of the labels that are demanded.
 #[derive(Clone, Debug, Default)]
 pub struct Labelled {
-    by_label: BTreeMap<Label, BTreeSet<Key>>,
+    by_label: BTreeMap<Label, Keys>,
 }
 
 /// A namespace, and a label; no label for all that is in the namespace.
@@ -36,7 +37,7 @@ impl Labelled {
 
     fn add(&mut self, object: &Object) {
         for label in labels(object.meta()) {
-            self.by_label.entry(label).or_default().insert(object.key());
+            self.by_label.entry(label).or_default().add(object.key());
         }
     }
 
@@ -53,11 +54,11 @@ impl Labelled {
     }
 
     /// The objects of a namespace that may be selected, in the order of their keys: all that are are among them.
-    pub fn candidates(&self, namespace: &str, selector: &LabelSelector) -> impl Iterator<Item = &Key> {
+    pub fn candidates(&self, namespace: &str, selector: &LabelSelector) -> impl Iterator<Item = Key> {
         let of = |label: Option<(Text, Text)>| self.by_label.get(&(namespace.into(), label));
         let demanded = selector.match_labels.iter().map(|(name, value)| of(Some((name.clone(), value.clone()))));
-        let fewest = demanded.min_by_key(|objects| objects.map_or(0, BTreeSet::len));
-        fewest.unwrap_or_else(|| of(None)).into_iter().flatten()
+        let fewest = demanded.min_by_key(|objects| objects.map_or(0, Keys::len));
+        fewest.unwrap_or_else(|| of(None)).into_iter().flat_map(Keys::keys)
     }
 }
 

@@ -167,7 +167,7 @@ pub fn updated(stored: &Object, new: &Object) -> Object {
         let Some(new) = new.get::<Pod>() else { return };
         pod.metadata.labels.clone_from(&new.metadata.labels);
         let spec = Arc::make_mut(&mut pod.spec);
-        for (container, new) in spec.containers.iter_mut().zip(&new.spec.containers) {
+        for (container, new) in Arc::make_mut(&mut spec.containers).iter_mut().zip(&*new.spec.containers) {
             container.image.clone_from(&new.image);
             container.command.clone_from(&new.command);
             container.env.clone_from(&new.env);
@@ -267,13 +267,13 @@ fn spec(flat: &FlatSpec, container: &str) -> PodSpec {
     let env =
         flat.env.iter().map(|(name, value)| EnvVar { name: name.clone(), value: value.clone(), ..Default::default() });
     PodSpec {
-        containers: vec![Container {
+        containers: Arc::new(vec![Container {
             name: container.into(),
             image: flat.image.as_str().into(),
             command: flat.command.clone(),
             env: env.collect(),
             ..Default::default()
-        }],
+        }]),
         restart_policy: RestartPolicy::Never,
         termination_grace_period_seconds: Some(GRACE_SECONDS),
         node_name: flat.node_name.clone().unwrap_or_default(),

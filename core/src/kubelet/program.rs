@@ -1,5 +1,6 @@
 //! The kubelet's state: its view of the node's pods, and a worker for each pod uid it knows of.
 
+use crate::api::by_name::ByName;
 use crate::api::kinds::Kind;
 use crate::api::object::{Key, Object, Resource};
 use crate::api::pod::{Pod, PodPhase, PodStatus, RestartPolicy, StateTerminated};
@@ -19,6 +20,7 @@ use crate::table::Row;
 use crate::time::{Duration, Instant, Now, Wall};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How a kubelet behaves.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -51,7 +53,8 @@ pub struct Kubelet {
     pods: Informer,
     calls: Calls<Asked>,
     recorder: EventRecorder,
-    workers: BTreeMap<Text, Worker>,
+    /// Boxed: of a tree's room a third stays free.
+    workers: BTreeMap<Text, Box<Worker>>,
     /// When to look at which pod. What the API server refuses keeps none from being looked at.
     queue: Deadlines<Text>,
     /// What runs is known: the runtime has answered the first [`Command::List`].
@@ -74,8 +77,7 @@ struct Worker {
     object: Option<Object>,
     /// Its phase by our own account; never behind the stored one.
     phase: PodPhase,
-    /// Boxed: most pods have one container, and a map makes room for eleven.
-    containers: BTreeMap<Text, Box<Track>>,
+    containers: ByName<Track>,
     /// Something of it exists on the node, or may.
     on_node: bool,
     /// Its init process is gone; what is left must be removed before anything can start.
@@ -119,7 +121,7 @@ struct Track {
     failed_at: Now,
     not_before: Instant,
     given_up: bool,
-    last: Option<StateTerminated>,
+    last: Option<Arc<StateTerminated>>,
 }
 
 impl Default for Track {
@@ -231,13 +233,14 @@ impl Kubelet {
                 let uid = pod.metadata.uid.clone();
                 let twin =
                     |other: &Worker| other.pod.name == pod.metadata.name && other.pod.uid != uid && other.is_alive();
-                if cfg!(feature = "coverage") && self.workers.values().any(twin) {
+                if cfg!(feature = "coverage") && self.workers.values().any(|other| twin(other)) {
                     sometimes!(TwinSeen);
                 }
                 if !self.workers.contains_key(&uid) && pod.status.phase.is_final() {
                     sometimes!(FinishedPodSeen);
                 }
-                let worker = self.workers.entry(uid.clone()).or_insert_with(|| Worker::new(now, spec::pod_ref(pod)));
+                let worker =
+                    self.workers.entry(uid.clone()).or_insert_with(|| Box::new(Worker::new(now, spec::pod_ref(pod))));
                 // A phase is final once, though a late view may still show the one before.
                 let newer = pod.status.phase.is_final() || pod.status.phase > worker.phase;
                 if !worker.phase.is_final() && newer && !planted!(ForgetsFinished) {
@@ -293,7 +296,7 @@ impl Kubelet {
         };
         if let Report::Container { pod, state: ContainerState::Running { .. }, .. } = &report {
             // Whatever runs has a worker: one that nobody asked for is stopped.
-            self.workers.entry(uid.clone()).or_insert_with(|| Worker::new(now, pod.clone()));
+            self.workers.entry(uid.clone()).or_insert_with(|| Box::new(Worker::new(now, pod.clone())));
         }
         let Some(worker) = self.workers.get_mut(&uid) else { return };
         match report {
@@ -301,7 +304,7 @@ impl Kubelet {
             Report::Container { container, attempt, state, .. } => {
                 worker.on_node |= state != ContainerState::Absent;
                 let missing = state == ContainerState::Absent;
-                let track = worker.containers.entry(container.as_str().into()).or_default();
+                let track = worker.containers.of(&container.as_str().into());
                 let before = track.seen();
                 if !track.take_in(now, attempt, state) {
                     return;
@@ -340,7 +343,8 @@ impl Kubelet {
 
     /// Takes in a pod that was found on the node.
     fn find(&mut self, now: Now, found: &PodReport) {
-        let worker = self.workers.entry(found.pod.uid.clone()).or_insert_with(|| Worker::new(now, found.pod.clone()));
+        let worker =
+            self.workers.entry(found.pod.uid.clone()).or_insert_with(|| Box::new(Worker::new(now, found.pod.clone())));
         worker.on_node = true;
         worker.dead = !found.alive;
         match (found.alive, &worker.object) {
@@ -350,7 +354,7 @@ impl Kubelet {
             (true, None) => {}
         }
         for one in &found.containers {
-            let track = worker.containers.entry(one.name.as_str().into()).or_default();
+            let track = worker.containers.of(&one.name.as_str().into());
             let attempt = if planted!(RestartsForgotten) { 0 } else { one.attempt };
             track.take_in(now, attempt, one.state.clone());
         }
@@ -517,7 +521,7 @@ impl Worker {
             pod,
             object: None,
             phase: PodPhase::Pending,
-            containers: BTreeMap::new(),
+            containers: ByName::default(),
             on_node: false,
             dead: false,
             removing_until: None,
@@ -557,7 +561,7 @@ impl Worker {
         }
         let failed_starts = u32::try_from(pod.status.retry_count.unwrap_or(0)).unwrap_or(0);
         for one in &pod.status.container_statuses {
-            let track = self.containers.entry(one.name.clone()).or_default();
+            let track = self.containers.of(&one.name);
             let attempt = u32::try_from(one.restart_count).unwrap_or(0);
             let earlier = if track.attempt > attempt { &one.state } else { &one.last_state };
             track.last = track.last.take().or_else(|| earlier.terminated.clone().filter(|_| !again));
@@ -625,8 +629,8 @@ impl Worker {
         let mut start = Vec::new();
         self.next_retry = None;
         let policy = if planted!(IgnoresPolicy) { RestartPolicy::Always } else { pod.spec.restart_policy };
-        for container in &pod.spec.containers {
-            let track = self.containers.entry(container.name.clone()).or_default();
+        for container in &*pod.spec.containers {
+            let track = self.containers.of(&container.name);
             if track.starting_until.is_some_and(|until| until <= now.mono) {
                 sometimes!(StartReportLost);
                 // The report is lost, or the runtime hangs. Asking again finds out: commands are idempotent.
@@ -721,7 +725,7 @@ impl Worker {
         let mut whole = spec::pod_spec(pod, attempt);
         whole.containers.retain(|container| names.iter().any(|name| *name == container.name));
         for name in names {
-            let track = self.containers.entry(name.clone()).or_default();
+            let track = self.containers.of(name);
             track.starting_until = Some(now.mono + REPORT_TIMEOUT);
             if track.ends > 1
                 && let Some(object) = &self.object
@@ -756,7 +760,7 @@ impl Worker {
     /// Stops whatever runs, without a wish to go by.
     fn stop_all(&mut self, now: Now, wake: &mut Deadlines<()>, out: &mut Effects) {
         let grace = self.last_grace;
-        for (name, track) in &mut self.containers {
+        for (name, track) in self.containers.iter_mut() {
             if track.starting_until.is_some_and(|until| until <= now.mono) {
                 track.starting_until = None;
             }
@@ -769,7 +773,7 @@ impl Worker {
 
     fn status(&self, now: Now, pod: &Pod, host_ip: &str) -> PodStatus {
         let unknown = Track::default();
-        let track = |name: &str| self.containers.get(name).map_or(&unknown, |track| &**track);
+        let track = |name: &str| self.containers.get(name).unwrap_or(&unknown);
         let will_restart = |track: &Track| {
             let again =
                 container_action(self.phase, Wish::Run, track.seen(), pod.spec.restart_policy).then == Action::Restart;

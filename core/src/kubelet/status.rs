@@ -10,6 +10,7 @@ use crate::kubelet::container_action::Report;
 use crate::kubelet::restart::waiting_reason;
 use crate::kubelet::runtime;
 use crate::time::{Now, Wall};
+use std::sync::Arc;
 
 /// What the kubelet knows of one container.
 #[derive(Clone, Debug)]
@@ -21,7 +22,7 @@ pub struct Seen<'a> {
     /// The latest attempt.
     pub attempt: u32,
     /// How the attempt before ended.
-    pub last: Option<&'a StateTerminated>,
+    pub last: Option<&'a Arc<StateTerminated>>,
     /// It waits to be started again.
     pub backing_off: bool,
     /// How often its start failed in a row.
@@ -152,7 +153,7 @@ fn container_status(one: &Seen<'_>) -> ContainerStatus {
                 message: format!("back-off restarting failed container {}", one.spec.name).into(),
                 ..Default::default()
             };
-            (ContainerState { waiting: Some(waiting), ..Default::default() }, Some(ended))
+            (ContainerState { waiting: Some(Arc::new(waiting)), ..Default::default() }, Some(ended))
         }
         (_, Some(ended)) => (ContainerState { terminated: Some(ended), ..Default::default() }, one.last.cloned()),
         (runtime::ContainerState::Running { started, .. }, None) => {
@@ -162,11 +163,11 @@ fn container_status(one: &Seen<'_>) -> ContainerStatus {
         (runtime::ContainerState::NotStarted { reason, message, .. }, None) => {
             let reason = waiting_reason(*reason, one.failed_starts).into();
             let waiting = StateWaiting { reason, message: message.as_str().into(), ..Default::default() };
-            (ContainerState { waiting: Some(waiting), ..Default::default() }, one.last.cloned())
+            (ContainerState { waiting: Some(Arc::new(waiting)), ..Default::default() }, one.last.cloned())
         }
         (_, None) => {
             let waiting = StateWaiting { reason: "ContainerCreating".into(), ..Default::default() };
-            (ContainerState { waiting: Some(waiting), ..Default::default() }, one.last.cloned())
+            (ContainerState { waiting: Some(Arc::new(waiting)), ..Default::default() }, one.last.cloned())
         }
     };
     let running = state.running.is_some();
@@ -187,9 +188,9 @@ fn container_status(one: &Seen<'_>) -> ContainerStatus {
 /// How an attempt ended, if it did.
 ///
 /// Source: exit code 137 and reason `ContainerStatusUnknown`: Kubernetes, `pkg/kubelet/kubelet_pods.go`.
-pub fn terminated(state: &runtime::ContainerState) -> Option<StateTerminated> {
-    match state {
-        runtime::ContainerState::Exited { id, code, signal, oom, started, finished, .. } => Some(StateTerminated {
+pub fn terminated(state: &runtime::ContainerState) -> Option<Arc<StateTerminated>> {
+    let ended = match state {
+        runtime::ContainerState::Exited { id, code, signal, oom, started, finished, .. } => StateTerminated {
             exit_code: *code,
             signal: *signal,
             reason: match (oom, code) {
@@ -202,15 +203,16 @@ pub fn terminated(state: &runtime::ContainerState) -> Option<StateTerminated> {
             finished_at: Some(Time::of(*finished)),
             container_id: id.as_str().into(),
             ..Default::default()
-        }),
-        runtime::ContainerState::Unknown => Some(StateTerminated {
+        },
+        runtime::ContainerState::Unknown => StateTerminated {
             exit_code: 137,
             reason: "ContainerStatusUnknown".into(),
             message: "The container could not be located when the pod was terminated".into(),
             ..Default::default()
-        }),
+        },
         runtime::ContainerState::Absent
         | runtime::ContainerState::Running { .. }
-        | runtime::ContainerState::NotStarted { .. } => None,
-    }
+        | runtime::ContainerState::NotStarted { .. } => return None,
+    };
+    Some(Arc::new(ended))
 }

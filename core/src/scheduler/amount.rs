@@ -84,7 +84,7 @@ impl Amount {
 
     fn of_containers(spec: &PodSpec) -> Self {
         let mut amount = Amount::default();
-        for container in &spec.containers {
+        for container in &*spec.containers {
             let resources = &container.resources;
             for (name, wish) in &resources.requests {
                 amount.add_to(name, wish);

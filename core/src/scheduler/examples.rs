@@ -57,13 +57,13 @@ pub fn pod(name: &str) -> PodExample {
     pod.metadata.uid = format!("uid-{name}").into();
     pod.metadata.creation_timestamp = Some(Default::default());
     Arc::make_mut(&mut pod.spec).containers =
-        vec![Container { name: "c".into(), image: "i".into(), ..Default::default() }];
+        Arc::new(vec![Container { name: "c".into(), image: "i".into(), ..Default::default() }]);
     PodExample(pod)
 }
 
 impl PodExample {
     pub fn requests(mut self, resource: &str, amount: &str) -> Self {
-        let requests = &mut Arc::make_mut(&mut self.0.spec).containers[0].resources.requests;
+        let requests = &mut Arc::make_mut(&mut Arc::make_mut(&mut self.0.spec).containers)[0].resources.requests;
         requests.insert(resource, amount.parse().unwrap());
         self
     }

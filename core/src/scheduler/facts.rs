@@ -143,7 +143,7 @@ pub fn alike(one: &PodSpec, other: &PodSpec) -> bool {
             && one.topology_spread_constraints == other.topology_spread_constraints
             && one.overhead == other.overhead
             && one.containers.len() == other.containers.len()
-            && one.containers.iter().zip(&other.containers).all(|(one, other)| {
+            && one.containers.iter().zip(&*other.containers).all(|(one, other)| {
                 one.resources == other.resources
                     && one.image == other.image
                     && one.rest.get("ports") == other.rest.get("ports")

@@ -21,6 +21,7 @@ use super::standing::{self, Standing};
 use super::strategy::{Strategy, Turn, pick};
 use super::volumes::reach;
 use super::wake_ups::{FLUSH, Gain, Obstacle, Obstacles, removed};
+use crate::api::by_key::ByKey;
 use crate::api::kinds::Kind;
 use crate::api::meta::Time;
 use crate::api::namespace::Namespace;
@@ -97,7 +98,7 @@ pub struct Scheduler {
     recorder: EventRecorder,
     nodes: Nodes,
     /// Who counts on each node, as the view shows it.
-    on: BTreeMap<Arc<str>, BTreeMap<Key, Counted>>,
+    on: BTreeMap<Arc<str>, ByKey<Counted>>,
     budgets: BTreeMap<Text, Vec<Budget>>,
     /// The node chosen last.
     last: Option<Arc<str>>,

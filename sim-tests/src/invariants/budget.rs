@@ -33,10 +33,8 @@ fn is_healthy(object: Option<&Object>) -> bool {
 
 /// The budgets of a namespace, as stored.
 pub(super) fn budgets<'a>(truth: &'a Truth, namespace: &'a str) -> impl Iterator<Item = (&'a Object, PodDisruptionBudget)> {
-    let first = Key::new(Kind::PodDisruptionBudget, namespace, "");
-    let all = truth.disk.objects().range(first..);
-    let all = all.take_while(move |(key, _)| key.kind == Kind::PodDisruptionBudget && &*key.namespace == namespace);
-    all.filter_map(|(_, object)| Some((object, object.read()?)))
+    let all = truth.disk.objects().within(Kind::PodDisruptionBudget, namespace);
+    all.filter_map(|object| Some((object, object.read()?)))
 }
 
 /// Whether a budget is about a pod.
@@ -46,9 +44,8 @@ pub(super) fn selects(budget: &PodDisruptionBudget, pod: &Object) -> bool {
 
 /// How many of a budget's pods are healthy.
 pub(super) fn healthy(truth: &Truth, namespace: &str, budget: &PodDisruptionBudget) -> i32 {
-    let pods = truth.disk.objects().range(Key::new(Kind::Pod, namespace, "")..);
-    let pods = pods.take_while(|(key, _)| key.kind == Kind::Pod && &*key.namespace == namespace);
-    let count = pods.filter(|(_, pod)| selects(budget, pod) && is_healthy(Some(pod))).count();
+    let pods = truth.disk.objects().within(Kind::Pod, namespace);
+    let count = pods.filter(|pod| selects(budget, pod) && is_healthy(Some(pod))).count();
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 

@@ -9,6 +9,7 @@
 
 use super::{Broken, Checker};
 use crate::truth::{Fact, Role, Sight, Truth, Who};
+use miniku_core::api::by_key::Keys;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
@@ -48,7 +49,7 @@ pub struct Count {
     /// The newest revision of a pod that each controller has heard of.
     heard: BTreeMap<Arc<str>, Revision>,
     /// By uid of the set.
-    pods: BTreeMap<String, BTreeSet<Key>>,
+    pods: BTreeMap<String, Keys>,
     /// Pods that were not made for the set that has them, or not by the life that counts now.
     adopted: BTreeSet<Key>,
 }
@@ -157,7 +158,7 @@ impl Checker for Count {
                     Some(_) => {}
                 }
                 if !self.adopted.contains(&change.key) {
-                    pods.insert(change.key.clone());
+                    pods.add(change.key.clone());
                 }
                 let have = pods.len();
                 if change.old.is_some() {
@@ -168,7 +169,7 @@ impl Checker for Count {
                 // What is made for a set that is gone is collected.
                 let lives = |set: &ReplicaSet| set.metadata.uid == uid;
                 if have > most && truth.all::<ReplicaSet>().any(lives) {
-                    let pods: Vec<String> = self.pods[uid].iter().map(|pod| pod.name.to_string()).collect();
+                    let pods: Vec<String> = self.pods[uid].keys().map(|pod| pod.name.to_string()).collect();
                     let what = format!("{have} pods where at most {most} were wanted since @{from}: {}", pods.join(", "));
                     return Err(Broken::by(what).with(&change.new));
                 }

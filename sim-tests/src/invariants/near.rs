@@ -2,6 +2,7 @@
 //!
 //! Catches: anti-affinity that is not looked at, or in one direction only; ports and constraints that are not looked at.
 
+use miniku_core::api::by_key::{ByKey, Keys};
 use miniku_core::api::text::Text;
 use super::each::Each;
 use super::{Broken, Checker};
@@ -15,7 +16,7 @@ use miniku_core::api::pod_affinity::{NodeInclusion, PodAffinityTerm, WhenUnsatis
 use miniku_core::api::taint::{KEEP_AWAY, untolerated};
 use miniku_core::program::Verb;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// One for each scheduler.
 pub type Nears = Each<Near>;
@@ -25,9 +26,9 @@ pub type Nears = Each<Near>;
 pub struct Near {
     life: u32,
     asks: u64,
-    asked: BTreeMap<Key, Ask>,
+    asked: ByKey<Ask>,
     /// Those of them that [mind](minds) others: with whom else a pod is, nobody need look at.
-    minding: BTreeSet<Key>,
+    minding: Keys,
 }
 
 /// A bind that was asked for.
@@ -105,15 +106,15 @@ impl Near {
     fn clashes(&self, truth: &Truth, told: &Told, key: &Key, uid: &str, node: &str) -> Vec<(Key, &'static str)> {
         let (Some(pod), Some(here)) = (told_pod(told, key, uid), told_node(truth, told, node)) else { return Vec::new() };
         let (ports, mut found) = (host_ports(pod), Vec::new());
-        let others: Vec<&Key> = if minds(pod) { self.asked.keys().collect() } else { self.minding.iter().collect() };
-        for other in others.into_iter().filter(|other| *other != key) {
-            let Some(ask) = self.asked.get(other) else { continue };
-            let Some(known) = told_pod(told, other, &ask.uid) else { continue };
+        let others: Vec<Key> = if minds(pod) { self.asked.keys().collect() } else { self.minding.keys().collect() };
+        for other in others.into_iter().filter(|other| other != key) {
+            let Some(ask) = self.asked.get(&other) else { continue };
+            let Some(known) = told_pod(told, &other, &ask.uid) else { continue };
             let Some(there) = told_node(truth, told, &ask.node) else { continue };
             if forbids(pod, known, here, there) || forbids(known, pod, there, here) {
-                found.push((other.clone(), "are too near each other"));
+                found.push((other, "are too near each other"));
             } else if ask.node == node && host_ports(known).iter().any(|port| ports.contains(port)) {
-                found.push((other.clone(), "share a port"));
+                found.push((other, "share a port"));
             }
         }
         found
@@ -131,7 +132,7 @@ impl Near {
             }
         }
         if told_pod(told, key, uid).is_some_and(minds) {
-            self.minding.insert(key.clone());
+            self.minding.add(key.clone());
         }
         self.asked.insert(key.clone(), ask);
     }
@@ -213,7 +214,7 @@ impl Checker for Near {
         match fact {
             Fact::Sent { who, request, .. } if who.role == Role::Scheduler => {
                 if self.life != who.life {
-                    (self.life, self.asked, self.minding) = (who.life, BTreeMap::new(), BTreeSet::new());
+                    (self.life, self.asked, self.minding) = (who.life, ByKey::new(), Keys::new());
                 }
                 if let Verb::Bind { key, uid, node } = &request.verb {
                     let told = truth.told(who);

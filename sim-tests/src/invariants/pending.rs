@@ -5,6 +5,7 @@
 //! Catches: room that is not given back; a pod that hears of it only when everything is looked at again; priorities
 //! upside down.
 
+use miniku_core::api::by_key::ByKey;
 use miniku_core::api::text::Text;
 use super::each::Each;
 use super::near::repels;
@@ -48,7 +49,7 @@ pub struct Pending {
     /// For which node others go, or have gone, as the scheduler has said of each pod.
     expected: BTreeMap<Key, String>,
     /// When something was asked about a pod last.
-    asked: BTreeMap<Key, Instant>,
+    asked: ByKey<Instant>,
     /// Since when each pod waits though a node takes it.
     since: BTreeMap<Key, (String, Instant)>,
     look_at: Option<Instant>,

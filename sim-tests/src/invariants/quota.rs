@@ -29,9 +29,8 @@ fn spec(object: Option<&Object>) -> Option<&Value> {
 
 /// What the pods of a namespace use that have not ended.
 pub(super) fn used(truth: &Truth, namespace: &str, resource: &str) -> u64 {
-    let pods = truth.disk.objects().range(Key::new(Kind::Pod, namespace, "")..);
-    let pods = pods.take_while(|(key, _)| key.kind == Kind::Pod && &*key.namespace == namespace);
-    let living = pods.filter_map(|(_, pod)| pod.get::<Pod>()).filter(|pod| !pod.status.phase.is_final());
+    let pods = truth.disk.objects().within(Kind::Pod, namespace);
+    let living = pods.filter_map(Object::get::<Pod>).filter(|pod| !pod.status.phase.is_final());
     match resource {
         "pods" => living.count() as u64 * 1_000,
         _ => living.map(|pod| pod.spec.requests().0).sum(),

@@ -21,12 +21,8 @@ pub struct Scale {
 
 /// Who scales a target, and between which bounds. A bound that was changed a moment ago may not be known yet.
 fn autoscalers<'a>(truth: &'a Truth, target: &'a Key) -> Vec<(&'a Object, HorizontalPodAutoscaler)> {
-    let first = Key::new(Kind::HorizontalPodAutoscaler, &target.namespace, "");
-    let all = truth.disk.objects().range(first..);
-    let all = all.take_while(|(key, _)| {
-        key.kind == Kind::HorizontalPodAutoscaler && key.namespace == target.namespace
-    });
-    let bodies = all.filter_map(|(_, object)| Some((object, object.read::<HorizontalPodAutoscaler>()?)));
+    let all = truth.disk.objects().within(Kind::HorizontalPodAutoscaler, &target.namespace);
+    let bodies = all.filter_map(|object| Some((object, object.read::<HorizontalPodAutoscaler>()?)));
     let of = |(_, body): &(&Object, HorizontalPodAutoscaler)| {
         let of = &body.spec.scale_target_ref;
         of.kind == target.kind.row().name && of.name == *target.name

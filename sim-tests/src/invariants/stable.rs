@@ -266,12 +266,7 @@ fn sets(truth: &Truth) -> Option<String> {
 }
 
 fn of_kind(truth: &Truth, kind: Kind) -> impl Iterator<Item = &Object> {
-    truth
-        .disk
-        .objects()
-        .range(Key::new(kind, "", "")..)
-        .take_while(move |(key, _)| key.kind == kind)
-        .map(|(_, one)| one)
+    truth.disk.objects().of_kind(kind)
 }
 
 fn budgets(truth: &Truth) -> Option<String> {

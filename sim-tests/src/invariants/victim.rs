@@ -87,9 +87,8 @@ impl Observer {
         let of = |object: &Object| object.get::<ReplicaSet>().filter(|one| one.metadata.uid == set).map(wanted);
         let Some(wanted) = told.objects().find_map(of) else { return Ok(()) };
         let as_told = left(told.objects(), set, &self.asked);
-        let start = Key::new(Kind::Pod, &key.namespace, "");
-        let pods = truth.disk.objects().range(start..).take_while(|(key, _)| key.kind == Kind::Pod);
-        let really = left(pods.map(|(_, object)| object), set, &self.asked);
+        let pods = truth.disk.objects().within(Kind::Pod, &key.namespace);
+        let really = left(pods, set, &self.asked);
         if as_told.len() <= wanted && really.len() <= wanted {
             let what = format!("{} is deleted, though {wanted} are wanted and {} are left", key.name, as_told.len());
             return Err(Broken::by(what).with([stored]));

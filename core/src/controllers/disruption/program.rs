@@ -202,7 +202,7 @@ impl DisruptionController {
         let selector = budget.spec.selector.clone();
         let candidates = selector.iter().flat_map(|selector| self.labelled.candidates(&key.namespace, selector));
         let selects = |pod: &&Pod| selector.as_ref().is_some_and(|selector| selector.matches(&pod.metadata.labels));
-        let pods: Vec<&Pod> = candidates.filter_map(|pod| self.pods.get::<Pod>(pod)).filter(selects).collect();
+        let pods: Vec<&Pod> = candidates.filter_map(|pod| self.pods.get::<Pod>(&pod)).filter(selects).collect();
         let mut counted = Counted { status: budget.status.clone(), look_again: None, tell: Vec::new() };
         let (status, tell) = (&mut counted.status, &mut counted.tell);
         if pods.is_empty() {

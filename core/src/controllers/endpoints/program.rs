@@ -217,7 +217,7 @@ impl EndpointsController {
             (Action::Keep, Some(object), _) => {
                 let selector = selector(object).unwrap_or_default();
                 let pods =
-                    self.labelled.candidates(&key.namespace, &selector).filter_map(|pod| self.pods.get::<Pod>(pod));
+                    self.labelled.candidates(&key.namespace, &selector).filter_map(|pod| self.pods.get::<Pod>(&pod));
                 let slices = self.of_service.get(key).into_iter().flatten();
                 plan(&View {
                     service: object,

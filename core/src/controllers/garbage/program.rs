@@ -286,7 +286,7 @@ impl GarbageCollector {
         if new.kind() == Kind::Node {
             self.nodes.forget(&new.meta().name);
             for pod in self.relations.pods_on(&new.meta().name) {
-                let pod = self.views.get(&Kind::Pod).and_then(|pods| pods.object(pod));
+                let pod = self.views.get(&Kind::Pod).and_then(|pods| pods.object(&pod));
                 pod.map(|pod| self.lost.remove(&pod.meta().uid));
             }
         }
@@ -430,7 +430,7 @@ impl GarbageCollector {
     fn dependents_of(&self, owner: &Object) -> Dependents {
         let (key, uid) = (owner.key(), &owner.meta().uid);
         let mut found = Dependents::NoneLeft;
-        for child in self.relations.children(uid).filter_map(|child| self.object(child)) {
+        for child in self.relations.children(uid).filter_map(|child| self.object(&child)) {
             // Who means one of that uid elsewhere means another.
             let means = |reference: &&OwnerReference| {
                 reference.uid == *uid && self.owner(reference, child).is_ok_and(|owner| owner.key == key)
@@ -589,7 +589,10 @@ impl GarbageCollector {
 
     fn ask_for_node(&mut self, now: Now, name: Text, out: &mut Effects) {
         let key = Key::new(Kind::Node, "", &name);
-        let with_uid = |key: &Key| Some((key.clone(), self.object(key)?.meta().uid.clone()));
+        let with_uid = |key: Key| {
+            let uid = self.object(&key)?.meta().uid.clone();
+            Some((key, uid))
+        };
         let pods: Vec<(Key, Text)> = self.relations.pods_on(&name).filter_map(with_uid).collect();
         if pods.is_empty() || self.object(&key).is_some() {
             sometimes!(NodeCameBack);

@@ -1,16 +1,17 @@
 //! Who names whom: children by their owners' uid, objects by uid, pods by node.
 
+use crate::api::by_key::Keys;
 use crate::api::object::{Key, Object};
 use crate::api::pod::Pod;
 use crate::api::text::Text;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// An index over all objects of the views. Every operation costs O(log objects) for each reference.
 #[derive(Debug, Default)]
 pub struct Relations {
     by_uid: BTreeMap<Text, Key>,
-    children: BTreeMap<Text, BTreeSet<Key>>,
-    pods_on: BTreeMap<Text, BTreeSet<Key>>,
+    children: BTreeMap<Text, Keys>,
+    pods_on: BTreeMap<Text, Keys>,
 }
 
 impl Relations {
@@ -18,10 +19,10 @@ impl Relations {
     pub fn add(&mut self, object: &Object) {
         let (key, meta) = (object.key(), object.meta());
         for owner in &meta.owner_references {
-            self.children.entry(owner.uid.clone()).or_default().insert(key.clone());
+            self.children.entry(owner.uid.clone()).or_default().add(key.clone());
         }
         if let Some(node) = node_of(object) {
-            self.pods_on.entry(node.into()).or_default().insert(key.clone());
+            self.pods_on.entry(node.into()).or_default().add(key.clone());
         }
         self.by_uid.insert(meta.uid.clone(), key);
     }
@@ -44,8 +45,8 @@ impl Relations {
     }
 
     /// All that name an owner of this uid.
-    pub fn children(&self, uid: &str) -> impl Iterator<Item = &Key> {
-        self.children.get(uid).into_iter().flatten()
+    pub fn children(&self, uid: &str) -> impl Iterator<Item = Key> {
+        self.children.get(uid).into_iter().flat_map(Keys::keys)
     }
 
     /// Whether any object names an owner of this uid.
@@ -54,8 +55,8 @@ impl Relations {
     }
 
     /// All pods that are bound to the node.
-    pub fn pods_on(&self, node: &str) -> impl Iterator<Item = &Key> {
-        self.pods_on.get(node).into_iter().flatten()
+    pub fn pods_on(&self, node: &str) -> impl Iterator<Item = Key> {
+        self.pods_on.get(node).into_iter().flat_map(Keys::keys)
     }
 }
 
@@ -64,7 +65,7 @@ pub fn node_of(object: &Object) -> Option<&str> {
     object.get::<Pod>()?.node()
 }
 
-fn take(index: &mut BTreeMap<Text, BTreeSet<Key>>, by: &str, key: &Key) {
+fn take(index: &mut BTreeMap<Text, Keys>, by: &str, key: &Key) {
     if let Some(keys) = index.get_mut(by) {
         keys.remove(key);
         if keys.is_empty() {

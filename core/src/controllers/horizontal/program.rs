@@ -493,7 +493,7 @@ impl HorizontalController {
 
     /// The pods of a namespace that a selector selects, in the order of their names.
     fn selected(&self, namespace: &str, selector: &LabelSelector) -> Vec<&Pod> {
-        let pods = self.labelled.candidates(namespace, selector).filter_map(|key| self.pods.get::<Pod>(key));
+        let pods = self.labelled.candidates(namespace, selector).filter_map(|key| self.pods.get::<Pod>(&key));
         pods.filter(|pod| selector.matches(&pod.metadata.labels)).collect()
     }
 

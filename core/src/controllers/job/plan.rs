@@ -261,7 +261,7 @@ fn numbered(job: &Job, owner: &str, index: i64, tally: &Tally<'_>) -> Pod {
     if spec.hostname.is_empty() {
         spec.hostname = format!("{owner}-{number}").into();
     }
-    for container in &mut spec.containers {
+    for container in Arc::make_mut(&mut spec.containers) {
         if !container.env.iter().any(|one| one.name == INDEX_VARIABLE) {
             let variable = EnvVar { name: INDEX_VARIABLE.into(), value: number.as_str().into(), ..Default::default() };
             container.env.push(variable);

@@ -1,6 +1,7 @@
 //! The node lifecycle controller: one deadline a node, taints for nodes that are unwell, and one deadline for each pod
 //! that puts up with a taint for a while.
 
+use crate::api::by_key::ByKey;
 use crate::api::kinds::Kind;
 use crate::api::lease::Lease;
 use crate::api::meta::Time;
@@ -103,7 +104,7 @@ pub struct NodeLifecycle {
     hearing: bool,
     questions: u64,
     /// By node, and when each was first seen there.
-    pods_on: BTreeMap<Text, BTreeMap<Key, Instant>>,
+    pods_on: BTreeMap<Text, ByKey<Instant>>,
     /// Until when pods put up with a taint of their node.
     stays: Deadlines<Key>,
     /// Pods by node that have stayed as long as they put up with its being unwell. Before they go it is asked for once more.
@@ -300,7 +301,10 @@ impl NodeLifecycle {
             if self.members.get(&node).is_some_and(|member| member.hearing != Hearing::Heard) {
                 self.pod_writes.add(key.clone(), now.mono);
             }
-            self.pods_on.entry(node).or_default().entry(key.clone()).or_insert(now.mono);
+            let pods = self.pods_on.entry(node).or_default();
+            if !pods.contains_key(&key) {
+                pods.insert(key.clone(), now.mono);
+            }
         }
         self.look_at_stay(now, &key);
         let gone = new.as_ref().is_none_or(|pod| pod.meta().is_deleting());
@@ -379,8 +383,8 @@ impl NodeLifecycle {
             counted |= !pods.is_empty();
         }
         if !self.condemned.is_empty() {
-            for pod in self.pods_on.get(name).into_iter().flatten() {
-                self.condemned.remove(pod.0);
+            for pod in self.pods_on.get(name).into_iter().flat_map(ByKey::keys) {
+                self.condemned.remove(&pod);
             }
         }
         if counted {
@@ -429,7 +433,7 @@ impl NodeLifecycle {
             self.ready -= 1;
         }
         self.due.remove(name);
-        let pods: Vec<Key> = self.pods_on.get(name).into_iter().flat_map(BTreeMap::keys).cloned().collect();
+        let pods: Vec<Key> = self.pods_on.get(name).into_iter().flat_map(ByKey::keys).collect();
         for pod in pods {
             self.acquit(name, &pod);
         }
@@ -488,7 +492,7 @@ impl NodeLifecycle {
     }
 
     fn look_at_stays_on(&mut self, now: Now, name: &Text) {
-        let pods: Vec<Key> = self.pods_on.get(name).into_iter().flat_map(BTreeMap::keys).cloned().collect();
+        let pods: Vec<Key> = self.pods_on.get(name).into_iter().flat_map(ByKey::keys).collect();
         for pod in pods {
             self.look_at_stay(now, &pod);
         }
@@ -562,8 +566,8 @@ impl NodeLifecycle {
     }
 
     fn look_at_pods_on(&mut self, name: &Text, now: Now) {
-        for pod in self.pods_on.get(name).into_iter().flat_map(BTreeMap::keys) {
-            self.pod_writes.add(pod.clone(), now.mono);
+        for pod in self.pods_on.get(name).into_iter().flat_map(ByKey::keys) {
+            self.pod_writes.add(pod, now.mono);
         }
     }
 

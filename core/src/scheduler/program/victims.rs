@@ -4,6 +4,7 @@
 //! that they are gone, the pod that they go for waits.
 
 use super::{Ask, Counted, RETRY, Scheduler, Stage, counts};
+use crate::api::by_key::ByKey;
 use crate::api::meta::Time;
 use crate::api::object::Key;
 use crate::api::pod::{Pod, PodCondition};
@@ -67,11 +68,11 @@ impl Scheduler {
     }
     /// Who is on a node, as the view shows it.
     fn on_node(&self, node: &str) -> Vec<Victim> {
-        let all = self.on.get(node).into_iter().flatten();
-        let victim = |(key, (facts, leaving)): (&Key, &Counted)| {
-            let pod = self.pods.get::<Pod>(key)?;
+        let all = self.on.get(node).into_iter().flat_map(ByKey::iter);
+        let victim = |(key, (facts, leaving)): (Key, &Counted)| {
+            let pod = self.pods.get::<Pod>(&key)?;
             Some(Victim {
-                key: key.clone(),
+                key,
                 uid: pod.metadata.uid.clone(),
                 labels: pod.metadata.labels.clone(),
                 started: pod.status.start_time,

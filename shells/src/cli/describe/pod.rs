@@ -46,7 +46,7 @@ pub fn describe(text: &mut String, object: &Object) {
     field(text, "IP", &status.pod_ip);
     controlled_by(text, meta);
     text.push_str("Containers:\n");
-    for container in &spec.containers {
+    for container in &*spec.containers {
         let seen = status.container_statuses.iter().find(|status| status.name == container.name);
         describe_container(text, "  ", container, Some(seen));
     }
@@ -90,7 +90,7 @@ pub fn describe_template(text: &mut String, template: &PodTemplateSpec) {
     text.push_str("Pod Template:\n");
     labels(text, "  Labels", &template.metadata.labels);
     text.push_str("  Containers:\n");
-    for container in &template.spec.containers {
+    for container in &*template.spec.containers {
         describe_container(text, "   ", container, None);
     }
     labels(text, "  Node-Selectors", &template.spec.node_selector);
