@@ -26,6 +26,7 @@ library! {
     "job-under-node-loss"
     "cron-clock-jumps"
     "statefulset-under-partition"
+    "statefulset-without-node"
     "exits"
     "no-image"
     "crowded"

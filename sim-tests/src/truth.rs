@@ -15,7 +15,7 @@ use miniku_core::api::pod::Pod;
 use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::api::text::Text;
 use miniku_core::kubelet::runtime::Command;
-use miniku_core::program::{Answer, Input, Query, Request, RequestId, Revision, WatchEvent, WatchFrom};
+use miniku_core::program::{Answer, DeleteOptions, Input, Query, Request, RequestId, Revision, WatchEvent, WatchFrom};
 use miniku_core::store::Change;
 use miniku_core::time::{Instant, Wall};
 use std::collections::{BTreeMap, VecDeque};
@@ -199,6 +199,11 @@ impl Truth {
     /// The durable object under a key.
     pub fn object(&self, key: &Key) -> Option<&Object> {
         self.disk.objects().get(key)
+    }
+
+    /// The durable object that a deletion means; none if another has its name by now.
+    pub fn meant(&self, key: &Key, options: &DeleteOptions) -> Option<&Object> {
+        self.object(key).filter(|object| options.uid.as_ref().is_none_or(|uid| object.meta().uid == *uid))
     }
 
     /// The durable objects of a kind.

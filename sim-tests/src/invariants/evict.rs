@@ -148,8 +148,9 @@ impl Checker for Evict {
             Fact::Sent { who, request, .. } if who.role == Role::NodeLifecycle => {
                 let Some(observer) = self.by.get(&who.name) else { return Ok(()) };
                 let (node, object, wrong) = match &request.verb {
-                    Verb::Delete { key, .. } => {
-                        let Some(object) = truth.object(key).filter(|_| key.kind == Kind::Pod) else { return Ok(()) };
+                    Verb::Delete { key, options } => {
+                        let meant = truth.meant(key, options).filter(|_| key.kind == Kind::Pod);
+                        let Some(object) = meant else { return Ok(()) };
                         let Some(pod) = object.get::<Pod>() else { return Ok(()) };
                         let Some(node) = pod.node() else { return Ok(()) };
                         (node, object, observer.may_go(truth.now, &Text::from(node), pod))

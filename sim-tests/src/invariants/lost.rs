@@ -1,13 +1,15 @@
-//! S-lost: The collector removes a pod for want of its node only if that node has not been there for the whole quarantine.
+//! S-lost: The collector calls a pod failed, or removes it, for want of its node only if that node has not been there for the whole quarantine.
 //!
-//! A kubelet whose node object was deleted registers again, and its pods have done nothing wrong.
+//! A kubelet whose node object was deleted registers again, and its pods have done nothing wrong. One that is called failed
+//! is lost already: who controls it may remove it before the collector does.
 //! Catches: a collector that takes absence from its view for absence.
 
 use super::{Broken, Checker};
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
+use miniku_core::api::object::Object;
 use miniku_core::api::pod::Pod;
-use miniku_core::program::Verb;
+use miniku_core::program::{Part, Verb};
 use miniku_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
 
@@ -21,6 +23,21 @@ const NEWS: Duration = Duration::from_secs(75);
 pub struct Lost {
     removed: BTreeMap<String, Instant>,
     made: BTreeMap<String, Instant>,
+}
+
+/// The pod, as stored, that this would give up.
+fn given_up<'a>(truth: &'a Truth, verb: &Verb) -> Option<&'a Object> {
+    match verb {
+        Verb::Delete { key, options } if key.kind == Kind::Pod && options.grace_seconds == Some(0) => {
+            truth.meant(key, options)
+        }
+        Verb::Update { object, part: Part::Status } if object.kind() == Kind::Pod => {
+            // One that has ended is called nothing else any more; and what was written to an older state is refused.
+            let goes_on = |stored: &&Object| stored.get::<Pod>().is_some_and(|pod| !pod.status.phase.is_final());
+            truth.object(&object.key()).filter(|stored| stored.revision() == object.revision()).filter(goes_on)
+        }
+        _ => None,
+    }
 }
 
 impl Checker for Lost {
@@ -39,11 +56,7 @@ impl Checker for Lost {
                 }
             }
             Fact::Sent { who, request, .. } if who.role == Role::Garbage => {
-                let Verb::Delete { key, options } = &request.verb else { return Ok(()) };
-                if key.kind != Kind::Pod || options.grace_seconds != Some(0) {
-                    return Ok(());
-                }
-                let Some(object) = truth.object(key) else { return Ok(()) };
+                let Some(object) = given_up(truth, &request.verb) else { return Ok(()) };
                 let Some(node) = object.get::<Pod>().and_then(Pod::node) else { return Ok(()) };
                 let since = |times: &BTreeMap<String, Instant>| times.get(node).map(|at| truth.now.since(*at));
                 let wrong = match truth.node(node).is_some() {
@@ -51,7 +64,7 @@ impl Checker for Lost {
                     false => since(&self.removed).is_some_and(|gone| gone < QUARANTINE),
                 };
                 if wrong {
-                    return Err(Broken::by(format!("{key} is removed for want of {node}")).with([object]));
+                    return Err(Broken::by(format!("{} is given up for want of {node}", object.key())).with([object]));
                 }
             }
             _ => {}
@@ -64,23 +77,52 @@ impl Checker for Lost {
 mod tests {
     use super::super::forged::{Story, node, pod, who};
     use super::*;
+    use miniku_core::api::pod::PodPhase;
     use miniku_core::program::{DeleteOptions, RequestId};
 
     #[test]
     fn fires_on_haste() {
+        for calls_it_failed in [false, true] {
+            let mut story = Story::<Lost>::new();
+            let change = story.put(node("n")).unwrap();
+            let pod = story.put(pod("a", "n", "Running")).unwrap();
+            let options = DeleteOptions { grace_seconds: Some(0), uid: Some("a-uid".into()), ..Default::default() };
+            let object = pod.new.unwrap().with(|pod: &mut Pod| pod.status.phase = PodPhase::Failed);
+            let request = match calls_it_failed {
+                false => Verb::Delete { key: pod.key, options }.into(),
+                true => Verb::Update { object: object.clone(), part: Part::Status }.into(),
+            };
+            let garbage = who(Role::Garbage, "garbage");
+            let give_up = Fact::Sent { who: &garbage, id: RequestId(1), request: &request };
+            story.pass(100).unwrap();
+            assert!(story.see(give_up).is_err(), "the node is there");
+            story.write(&change.new.unwrap(), true).unwrap();
+            story.pass(10).unwrap();
+            assert!(story.see(give_up).is_err());
+            story.pass(30).unwrap();
+            story.see(give_up).unwrap();
+            if calls_it_failed {
+                story.put(node("n")).unwrap();
+                story.pass(100).unwrap();
+                assert!(story.see(give_up).is_err(), "the node is back");
+                story.write(&object, false).unwrap();
+                story.see(give_up).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn one_of_the_same_name_is_another() {
         let mut story = Story::<Lost>::new();
-        let change = story.put(node("n")).unwrap();
+        story.put(node("n")).unwrap();
         let key = story.put(pod("a", "n", "Running")).unwrap().key;
-        let options = DeleteOptions { grace_seconds: Some(0), ..Default::default() };
-        let request = Verb::Delete { key, options }.into();
-        let garbage = who(Role::Garbage, "garbage");
-        let remove = Fact::Sent { who: &garbage, id: RequestId(1), request: &request };
         story.pass(100).unwrap();
-        assert!(story.see(remove).is_err(), "the node is there");
-        story.write(&change.new.unwrap(), true).unwrap();
-        story.pass(10).unwrap();
-        assert!(story.see(remove).is_err());
-        story.pass(30).unwrap();
-        story.see(remove).unwrap();
+        let mut remove = |uid: &str| {
+            let options = DeleteOptions { grace_seconds: Some(0), uid: Some(uid.into()), ..Default::default() };
+            let request = Verb::Delete { key: key.clone(), options }.into();
+            story.see(Fact::Sent { who: &who(Role::Garbage, "garbage"), id: RequestId(1), request: &request })
+        };
+        assert!(remove("a-uid").is_err());
+        remove("one-before").unwrap();
     }
 }

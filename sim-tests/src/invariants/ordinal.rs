@@ -1,7 +1,11 @@
-//! S-ordinal: Two pods of one number of a stateful set never run at once, unless the first was given up with its node or by hand; and where pods wait for one another, one is made only when those before it serve, as far as its controller was told.
+//! S-ordinal: Two pods of one number of a stateful set never run at once, unless the first was given up, by hand or, when its node is gone, by the collector; and where pods wait for one another, one is made only when those before it serve, as far as its controller was told.
 //!
 //! Given up by hand is what an operator removes without a grace period, as Kubernetes' documentation warns of ("Force Delete
-//! StatefulSet Pods"). Catches: a successor for a pod that is only out of reach; one that does not wait for its turn.
+//! StatefulSet Pods"). The collector gives a pod up when it removes it, or before that with the write that calls it failed:
+//! from then on it counts as ended, and its set's controller may be the first to see that, and remove it. Whether its node
+//! is gone, S-lost judges. Source: `pkg/controller/podgc`, `markFailedAndDeletePodWithCondition`;
+//! `pkg/controller/statefulset`, `processReplica`.
+//! Catches: a successor for a pod that is only out of reach; one that does not wait for its turn.
 
 use miniku_core::api::text::Text;
 use super::{Broken, Checker};
@@ -9,22 +13,30 @@ use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
-use miniku_core::api::pod::Pod;
+use miniku_core::api::pod::{Pod, PodPhase};
 use miniku_core::api::statefulset::{PodManagementPolicy, StatefulSet};
 use miniku_core::controllers::statefulset::plan::number_of;
-use miniku_core::program::Verb;
-use std::collections::BTreeSet;
+use miniku_core::program::{Part, Revision, Verb};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Each controller by what it was told, and whom somebody gave up.
 #[derive(Default)]
 pub struct Ordinal {
-    /// Uids of pods that were removed whether or not they still run.
+    /// Uids of pods that were removed, or called failed, whether or not they still run.
     given_up: BTreeSet<Text>,
+    /// The newest state of each pod, by uid, that the collector has asked to be called failed. What is refused gives up
+    /// nobody.
+    writing_off: BTreeMap<Text, Revision>,
 }
 
 /// The name and uid of the stateful set that controls an object.
 fn set_of(object: &Object) -> Option<(&str, &str)> {
     object.meta().controller().filter(|by| by.kind == "StatefulSet").map(|by| (by.name.as_str(), by.uid.as_str()))
+}
+
+/// A pod that is stored, or is to be, as failed.
+fn is_failed(object: &Object) -> bool {
+    object.get::<Pod>().is_some_and(|pod| pod.status.phase == PodPhase::Failed)
 }
 
 /// Why a pod should not be made yet.
@@ -48,7 +60,7 @@ fn early(told: &Told, new: &Object) -> Option<String> {
 
 impl Checker for Ordinal {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Sent, Sight::Started]
+        &[Sight::Sent, Sight::Durable, Sight::Started]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
@@ -62,11 +74,25 @@ impl Checker for Ordinal {
                 Verb::Delete { key, options }
                     if options.grace_seconds == Some(0) && matches!(who.role, Role::Operator | Role::Garbage) =>
                 {
-                    let known = truth.object(key).filter(|object| object.kind() == Kind::Pod);
+                    let known = truth.meant(key, options).filter(|object| object.kind() == Kind::Pod);
                     self.given_up.extend(known.map(|object| object.meta().uid.clone()));
+                }
+                Verb::Update { object, part: Part::Status } if who.role == Role::Garbage && is_failed(object) => {
+                    let newest = self.writing_off.entry(object.meta().uid.clone()).or_insert(object.revision());
+                    *newest = object.revision().max(*newest);
                 }
                 _ => {}
             },
+            Fact::Durable { change } => {
+                // Of two writes to one state the API server takes one.
+                let failed =
+                    change.old.as_ref().zip(change.new.as_ref()).filter(|(old, new)| !is_failed(old) && is_failed(new));
+                if let Some((old, new)) = failed
+                    && self.writing_off.remove(&new.meta().uid) == Some(old.revision())
+                {
+                    self.given_up.insert(new.meta().uid.clone());
+                }
+            }
             Fact::Started { node, process } => {
                 let new = truth.pods.get(&process.pod.uid).map(|facts| &facts.last).filter(|new| set_of(new).is_some());
                 let Some(new) = new else { return Ok(()) };
@@ -105,9 +131,25 @@ mod tests {
             "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}]}})
     }
 
+    /// What becomes of the first before a second of its number runs.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum First {
+        OutOfReach,
+        ForcedByHand,
+        /// Somebody has forced one that had the second's number before it.
+        OtherForced,
+        /// The collector has asked that it be called failed, and it is.
+        WrittenOff,
+        /// It has asked, and was refused: somebody else has written first.
+        NotWrittenOff,
+        /// It is called failed, and not by the collector.
+        SaidToHaveFailed,
+    }
+
     #[test]
     fn fires_on_two_of_one_number() {
-        for given_up in [false, true] {
+        use First::{ForcedByHand, NotWrittenOff, OtherForced, OutOfReach, SaidToHaveFailed, WrittenOff};
+        for what in [OutOfReach, ForcedByHand, OtherForced, WrittenOff, NotWrittenOff, SaidToHaveFailed] {
             let mut story = Story::<Ordinal>::new();
             let start = |story: &mut Story<Ordinal>, node: &str, uid: &str| {
                 let pod = PodRef { uid: uid.into(), namespace: "default".into(), name: "db-0".into() };
@@ -115,17 +157,30 @@ mod tests {
                 story.truth.started(&node.into(), &process);
                 story.see(Fact::Started { node, process: &process })
             };
-            let first = story.put(pod("db-0", "one", "True")).unwrap();
+            let ask = |story: &mut Story<Ordinal>, role: Role, verb: Verb| {
+                story.see(Fact::Sent { who: &who(role, "x"), id: RequestId(1), request: &verb.into() }).unwrap();
+            };
+            let mut first = story.put(pod("db-0", "one", "True")).unwrap().new.unwrap();
             start(&mut story, "n", "one").unwrap();
-            if given_up {
-                let options = DeleteOptions { grace_seconds: Some(0), ..DeleteOptions::default() };
-                let request = Verb::Delete { key: first.key.clone(), options }.into();
-                let sent = Fact::Sent { who: &who(Role::Operator, "operator"), id: RequestId(1), request: &request };
-                story.see(sent).unwrap();
+            let failed = first.with(|pod: &mut Pod| pod.status.phase = PodPhase::Failed);
+            if matches!(what, ForcedByHand | OtherForced) {
+                let uid = (what == OtherForced).then(|| "zero".into());
+                let options = DeleteOptions { grace_seconds: Some(0), uid, ..DeleteOptions::default() };
+                ask(&mut story, Role::Operator, Verb::Delete { key: first.key(), options });
             }
-            story.write(first.new.as_ref().unwrap(), true).unwrap();
+            if matches!(what, WrittenOff | NotWrittenOff) {
+                ask(&mut story, Role::Garbage, Verb::Update { object: failed.clone(), part: Part::Status });
+            }
+            if what == NotWrittenOff {
+                story.put(pod("db-0", "one", "False")).unwrap();
+            }
+            if matches!(what, WrittenOff | NotWrittenOff | SaidToHaveFailed) {
+                first = story.write(&failed, false).unwrap().new.unwrap();
+            }
+            story.write(&first, true).unwrap();
             story.put(pod("db-0", "two", "False")).unwrap();
-            assert_eq!(start(&mut story, "m", "two").is_err(), !given_up);
+            let fires = !matches!(what, ForcedByHand | WrittenOff);
+            assert_eq!(start(&mut story, "m", "two").is_err(), fires, "{what:?}");
         }
     }
 
