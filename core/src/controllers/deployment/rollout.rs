@@ -79,7 +79,8 @@ pub fn roll<'a>(view: &View<'a>) -> Vec<Size<'a>> {
         size.to -= take;
         removable -= take;
     }
-    let mut spare = view.available() - min_available;
+    let available = if planted!(RollsByWishes) { view.asked_for() } else { view.available() };
+    let mut spare = available - min_available;
     for size in &mut sizes {
         let take = size.to.min(spare).max(0);
         size.to -= take;
