@@ -278,7 +278,7 @@ mod tests {
         check(roll_of(4, 1, 1, (1, 0), &[(4, 1)]), &[("old-0", 3)]);
         check(roll_of(4, 1, 1, (1, 1), &[(2, 0), (2, 2)]), &[("old-0", 0)]);
         // It has shrunk, and does not say so yet.
-        check(roll_of(4, 1, 1, (2, 2), &[(2, 4)]), &[("old-0", 1)]);
+        check(roll_of(4, 0, 1, (2, 2), &[(2, 4)]), &[("old-0", 1)]);
         check(roll_of(2, 1, 1, (3, 3), &[]), &[("new", 2)]);
         check(roll_of(0, 1, 1, (0, 0), &[(2, 2)]), &[("old-0", 0)]);
     }
