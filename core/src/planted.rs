@@ -36,6 +36,8 @@ mod table {
         Scheduler,
         /// The ReplicaSet controller.
         ReplicaSet,
+        /// The Deployment controller.
+        Deployment,
         /// The DaemonSet controller.
         DaemonSet,
         /// The StatefulSet controller.
@@ -115,6 +117,7 @@ mod table {
             TermIgnored "term-ignored" by "S-lease", "a lease that its holder took again counts as the one it had";
             TakingNotAwaited "taking-not-awaited" by "S-lease", "a write is admitted while another's taking of the lease is on its way to the disk";
             OrphanIgnored "orphan-ignored" by "S-owner", "an owner deleted with Orphan is removed at once, and its children after it";
+            UnreadyGoFreely "unready-go-freely" by "S-budget", "pods that are not ready are evicted though too few are";
         }
         Client: {
             SkipsAfterReconnect "skips-after-reconnect" by "S-mono", "a watch that is opened again starts one revision too late";
@@ -157,6 +160,9 @@ mod table {
             PreemptsEquals "preempts-equals" by "S-preempt", "pods of the same priority have to go";
             PreemptsAtOnce "preempts-at-once" by "S-preempt", "pods that have to go get no time to end";
             NeverPreempts "never-preempts" by "S-preempt", "preemptionPolicy Never is not looked at";
+            PreemptsDearest "preempts-dearest" by "L-sched", "the node where most is lost is chosen";
+            PreemptsAll "preempts-all" by "L-sched", "all less important pods of a node go";
+            PodAffinityIgnored "pod-affinity-ignored" by "S-near", "required pod affinity is not looked at";
         }
         ReplicaSet: {
             RandomNames "random-names" by "S-count", "child names differ in each life, so that a creation asked for twice makes twins";
@@ -176,6 +182,12 @@ mod table {
             AvailableTooEarly "available-too-early" by "L-stable" "L-hot", "pods that are not ready are told to be available";
             AdoptsUnread "adopts-unread" by "S-named", "a pod is adopted whatever became of it since it was looked at";
         }
+        Deployment: {
+            RollsByWishes "rolls-by-wishes" by "S-rollout", "old pods go by how many are wished, not by how many are available";
+            AbsenceRoundedUp "absence-rounded-up" by "S-rollout", "maxUnavailable is rounded up";
+            RollbackKeepsRevision "rollback-keeps-revision" by "L-stable", "a set that is the newest again keeps its number";
+            RecreateAtOnce "recreate-at-once" by "S-rollout", "Recreate does not wait for the old pods to end";
+        }
         DaemonSet: {
             DaemonsIgnoreTaints "daemons-ignore-taints" by "S-daemon", "pods are made for nodes with taints that they do not tolerate";
             DaemonsAllAtOnce "daemons-all-at-once" by "S-daemon", "old pods are replaced on all nodes at once";
@@ -184,9 +196,13 @@ mod table {
         }
         StatefulSet: {
             OrdinalsAtOnce "ordinals-at-once" by "S-ordinal", "pods that wait for one another are made without waiting";
+            PartitionIgnored "partition-ignored" by "S-ordinal", "an update does not stop at the partition";
+            ReplacesTogether "replaces-together" by "S-ordinal", "an update takes all old pods at once";
         }
         Job: {
             CountedWhileHeld "counted-while-held" by "S-job", "a pod that was noted becomes a number though it is held still";
+            BackoffLimitEarly "backoff-limit-early" by "S-job", "a job fails one failure too early";
+            IndexTwice "index-twice" by "S-job", "a number is given out while a pod has it";
         }
         CronJob: {
             CronForgetsLast "cron-forgets-last" by "S-cron", "the last time is told by the jobs that are left alone";
@@ -208,6 +224,7 @@ mod table {
             TimeGoesOn "time-goes-on" by "S-evict", "a pod leaves when its time is up, though the taint is gone";
             TaintsStay "taints-stay" by "L-stable", "a node that is well again keeps its taints";
             SilentStayReady "silent-stay-ready" by "L-stable", "pods of silent nodes go on being called ready";
+            ForATimeIsForEver "for-a-time-is-for-ever" by "L-evict", "tolerationSeconds are not looked at";
         }
         Garbage: {
             NotSeenIsGone "not-seen-is-gone" by "S-owner", "an owner that the view does not show is taken to be gone";
@@ -251,6 +268,7 @@ mod table {
             GraceOfSpec "grace-of-spec" by "S-grace", "the grace period of a deletion is not looked at";
             SignalIsSuccess "signal-is-success" by "S-status", "a container that was killed counts as one that has done its work";
             AnyDoneIsDone "any-done-is-done" by "S-status", "a pod has succeeded when its first container has";
+            OthersWordsDropped "others-words-dropped" by "S-status", "conditions that others have set are dropped";
         }
     }
 

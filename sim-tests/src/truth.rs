@@ -184,6 +184,8 @@ pub struct Truth {
     pub nodes: BTreeMap<Arc<str>, NodeFacts>,
     /// Since when the scheduler has been running at its pace with a good way to a running API server; absent if not.
     pub scheduler: Option<Instant>,
+    /// The same of the node lifecycle controller.
+    pub lifecycle: Option<Instant>,
     /// How many nanoseconds the wall clocks of programs are off; those that are right are left out.
     pub clocks: BTreeMap<Arc<str>, i64>,
     /// What clients were told, by name; those that checkers ask for.

@@ -1485,7 +1485,7 @@ impl World {
         for machine in 0..self.machines.len() {
             self.look_at_touch(machine);
         }
-        self.look_at_scheduler();
+        self.look_at_deciders();
         self.judge.see(&self.truth, Fact::Weather);
     }
 
@@ -1494,19 +1494,22 @@ impl World {
         if let Some(machine) = self.actors[actor].node {
             self.look_at_touch(machine);
         }
-        if self.actors[actor].who.role == Role::Scheduler {
-            self.look_at_scheduler();
+        if matches!(self.actors[actor].who.role, Role::Scheduler | Role::NodeLifecycle) {
+            self.look_at_deciders();
         }
         self.judge.see(&self.truth, Fact::Weather);
     }
 
-    fn look_at_scheduler(&mut self) {
+    /// Those of whom it is judged whether they do in time what they should.
+    fn look_at_deciders(&mut self) {
         let (now, server) = (self.truth.now, &self.server);
         let serving = server.program.is_some() && server.frozen <= now && server.trouble.is_none();
         let well =
             |one: &Actor| one.program.is_some() && one.frozen <= now && one.link.is_fair() && one.slow.is_empty();
-        let good = serving && self.actors.iter().filter(|one| one.who.role == Role::Scheduler).all(well);
-        self.truth.scheduler = if good { self.truth.scheduler.or(Some(now)) } else { None };
+        let good = |role: Role| serving && self.actors.iter().filter(|one| one.who.role == role).all(well);
+        let since = |role: Role, before: Option<Instant>| if good(role) { before.or(Some(now)) } else { None };
+        (self.truth.scheduler, self.truth.lifecycle) =
+            (since(Role::Scheduler, self.truth.scheduler), since(Role::NodeLifecycle, self.truth.lifecycle));
     }
 
     fn look_at_touch(&mut self, machine: usize) {

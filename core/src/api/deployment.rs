@@ -140,7 +140,8 @@ impl Deployment {
         let rolling = &self.spec.strategy.rolling_update;
         let wanted = self.wanted();
         let surge = rolling.max_surge.clone().unwrap_or_else(quarter).of(wanted, Round::Up);
-        let unavailable = rolling.max_unavailable.clone().unwrap_or_else(quarter).of(wanted, Round::Down);
+        let down = if planted!(AbsenceRoundedUp) { Round::Up } else { Round::Down };
+        let unavailable = rolling.max_unavailable.clone().unwrap_or_else(quarter).of(wanted, down);
         match (surge, unavailable) {
             (0, 0) => (0, 1),
             both => both,

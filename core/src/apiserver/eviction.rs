@@ -175,7 +175,9 @@ fn is_granted(budget: &Object, pod: &Pod) -> bool {
 /// Source: `spec.unhealthyPodEvictionPolicy`, by default `IfHealthyBudget`.
 fn lets_unready_go(budget: &Object) -> bool {
     let (needs, has) = (status(budget, "desiredHealthy"), status(budget, "currentHealthy"));
-    text(budget, &["spec", "unhealthyPodEvictionPolicy"]) == "AlwaysAllow" || (has >= needs && needs > 0)
+    text(budget, &["spec", "unhealthyPodEvictionPolicy"]) == "AlwaysAllow"
+        || planted!(UnreadyGoFreely)
+        || (has >= needs && needs > 0)
 }
 
 fn allowed(budgets: &[&Object]) -> Budgets {

@@ -77,7 +77,7 @@ pub fn pod_status(
     let (reason, message) = if phase == PodPhase::Failed { why_failed(containers) } else { Default::default() };
     PodStatus {
         phase,
-        conditions: ours.chain(others).collect(),
+        conditions: ours.chain(others.filter(|_| !planted!(OthersWordsDropped))).collect(),
         // Somebody else's words, if it had them before: an eviction's reason outlives the containers.
         reason: if finished && !before.reason.is_empty() { before.reason.clone() } else { reason.into() },
         message: if finished && !before.message.is_empty() { before.message.clone() } else { message.into() },

@@ -171,7 +171,8 @@ pub fn preempt(
         };
         let lost: Vec<i64> = LOSSES.iter().map(|row| (row.of)(&victims, violating)).collect();
         let loss = (lost, place);
-        if best.as_ref().is_none_or(|(least, _)| loss < *least) {
+        let better = |least: &(Vec<i64>, usize)| if planted!(PreemptsDearest) { loss > *least } else { loss < *least };
+        if best.as_ref().is_none_or(|(least, _)| better(least)) {
             best = Some((loss, Preemption { node: at, victims }));
         }
     }
@@ -230,7 +231,7 @@ fn victims(
         let order: Vec<usize> = first.into_iter().chain(then).collect();
         for nth in order {
             move_pod(standing, nodes, at, &mut node, &gone[nth], true);
-            if takes(standing, &node) {
+            if takes(standing, &node) && !planted!(PreemptsAll) {
                 back.push(nth);
             } else {
                 move_pod(standing, nodes, at, &mut node, &gone[nth], false);

@@ -416,7 +416,7 @@ pub fn affinity_beside(standing: &Standing, nodes: &Nodes, at: NodeIndex, expect
         // The first of those that want to be near each other may go anywhere.
         let nowhere =
             || watches().filter(|watch| watch.role == Role::Near).all(|watch| watch.places().all(|sum| sum == 0));
-        if missing && !(near.first && nowhere()) {
+        if missing && !(near.first && nowhere()) && !planted!(PodAffinityIgnored) {
             return Some(Refusal::NotNear);
         }
     }

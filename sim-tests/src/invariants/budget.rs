@@ -1,16 +1,18 @@
-//! S-budget: No eviction leaves fewer healthy pods than their disruption budget demands, unless pods were lost otherwise since it was counted; and none is granted by what was counted for another wish.
+//! S-budget: No eviction leaves fewer healthy pods than their disruption budget demands, unless pods were lost otherwise since it was counted; none is granted by what was counted for another wish; and a running pod that is not ready is evicted without being charged only while enough others are healthy, or its budget says always.
 //!
 //! Healthy is what is stored as ready and nobody has begun to delete. Between a loss that nobody could refuse (a crash, a
 //! deletion) and the next count that takes it in a budget allows more than there is: that is excused. Catches: two
-//! evictions on one disruption; a count that overlooks what was granted.
+//! evictions on one disruption; a count that overlooks what was granted; a pod that is about to serve and is evicted though
+//! too few do.
 
 use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::budget::PodDisruptionBudget;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
-use miniku_core::api::pod::Pod;
+use miniku_core::api::pod::{Pod, PodPhase};
 use miniku_core::program::Verb;
+use miniku_core::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What was asked about pods, and which budgets allow too much for reasons that are none of the evictions' own.
@@ -18,7 +20,13 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Budget {
     asked: BTreeMap<Key, Asked>,
     excused: BTreeSet<Key>,
+    /// Since when each pod runs and is not ready, and since when each budget is said to lack healthy pods.
+    unready: BTreeMap<Key, Instant>,
+    short: BTreeMap<Key, Instant>,
 }
+
+/// A write may wait so long for the disk after it was decided: what is judged has to be so for longer.
+const DECIDED: Duration = Duration::from_secs(10);
 
 /// How the end of a pod was asked for.
 #[derive(Clone, Copy, Default)]
@@ -49,6 +57,40 @@ pub(super) fn healthy(truth: &Truth, namespace: &str, budget: &PodDisruptionBudg
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
+/// Whether a pod runs, and is neither ready nor told to end.
+fn is_unready(object: &Object) -> bool {
+    let unready = |pod: &Pod| pod.status.phase == PodPhase::Running && !pod.is_ready() && !pod.metadata.is_deleting();
+    object.get::<Pod>().is_some_and(unready)
+}
+
+/// Whether too few pods are said to be healthy for one that is not to be let go.
+///
+/// Source: Kubernetes documentation, "Specifying a Disruption Budget for your Application", `IfHealthyBudget`.
+fn is_short(budget: &PodDisruptionBudget, object: &Object) -> bool {
+    let always = object.at(&["spec", "unhealthyPodEvictionPolicy"]).is_some_and(|policy| policy == "AlwaysAllow");
+    let (has, needs) = (budget.status.current_healthy, budget.status.desired_healthy);
+    !always && budget.status.expected_pods > 0 && has < needs
+}
+
+impl Budget {
+    /// An unready pod is evicted: whether its budgets were short for long, and have not granted it.
+    fn goes_unready(&self, truth: &Truth, pod: &Object) -> Result<(), Broken> {
+        let long = |since: Option<&Instant>| since.is_some_and(|since| truth.now.since(*since) >= DECIDED);
+        if !long(self.unready.get(&pod.key())) {
+            return Ok(());
+        }
+        for (object, budget) in budgets(truth, &pod.meta().namespace).filter(|(_, budget)| selects(budget, pod)) {
+            let charged = budget.status.disrupted_pods.contains_key(&pod.meta().name);
+            if long(self.short.get(&object.key())) && !charged {
+                let (has, needs) = (budget.status.current_healthy, budget.status.desired_healthy);
+                let what = format!("{} is not ready and evicted, and {has} of {needs} are healthy", pod.key());
+                return Err(Broken::by(what).with([object, pod]));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Checker for Budget {
     fn sights(&self) -> &'static [Sight] {
         &[Sight::Sent, Sight::Durable]
@@ -68,8 +110,13 @@ impl Checker for Budget {
             Fact::Durable { change } if change.key.kind == Kind::PodDisruptionBudget => {
                 let Some(budget) = change.new.as_ref().and_then(|new| new.read::<PodDisruptionBudget>()) else {
                     self.excused.remove(&change.key);
+                    self.short.remove(&change.key);
                     return Ok(());
                 };
+                match change.new.as_ref().is_some_and(|new| is_short(&budget, new)) {
+                    true => drop(self.short.entry(change.key.clone()).or_insert(truth.now)),
+                    false => drop(self.short.remove(&change.key)),
+                }
                 let has = healthy(truth, &change.key.namespace, &budget);
                 let old = change.old.as_ref().and_then(|old| old.read::<PodDisruptionBudget>());
                 let grants = old.is_some_and(|old| budget.status.disrupted_pods.len() > old.status.disrupted_pods.len());
@@ -90,9 +137,16 @@ impl Checker for Budget {
                 if change.new.is_none() {
                     self.asked.remove(&change.key);
                 }
-                let Some(old) = change.old.as_ref().filter(|old| is_healthy(Some(old))) else { return Ok(()) };
                 let ends = change.new.as_ref().is_none_or(|new| new.meta().is_deleting());
                 let is_evicted = ends && asked.eviction && !asked.otherwise;
+                if let Some(old) = change.old.as_ref().filter(|old| is_evicted && is_unready(old)) {
+                    self.goes_unready(truth, old)?;
+                }
+                match change.new.as_ref().is_some_and(is_unready) {
+                    true => drop(self.unready.entry(change.key.clone()).or_insert(truth.now)),
+                    false => drop(self.unready.remove(&change.key)),
+                }
+                let Some(old) = change.old.as_ref().filter(|old| is_healthy(Some(old))) else { return Ok(()) };
                 for (object, budget) in budgets(truth, &change.key.namespace).filter(|(_, budget)| selects(budget, old)) {
                     let still = change.new.as_ref().is_some_and(|new| is_healthy(Some(new)) && selects(&budget, new));
                     if still {
@@ -204,5 +258,28 @@ mod tests {
         story.put(budget(3, 0)).unwrap();
         story.put(budget(3, 1)).unwrap();
         end(&mut story, "b", true).unwrap();
+    }
+
+    #[test]
+    fn fires_on_one_that_is_not_ready_while_too_few_are() {
+        let check = |policy: &str, has: i32, granted: bool, fires: bool| {
+            let mut story = Story::<Budget>::new();
+            for name in ["a", "b"] {
+                story.put(ready(name, false)).unwrap();
+            }
+            let mut budget = budget(has, 0);
+            budget["spec"]["unhealthyPodEvictionPolicy"] = policy.into();
+            if granted {
+                budget["status"]["disruptedPods"] = json!({"b": "2026-01-01T00:00:00Z"});
+            }
+            story.put(budget).unwrap();
+            story.pass(11).unwrap();
+            let ended = end(&mut story, "b", true);
+            assert_eq!(ended.is_err(), fires, "{policy} {has} {granted}: {ended:?}");
+        };
+        check("IfHealthyBudget", 1, false, true);
+        check("IfHealthyBudget", 2, false, false);
+        check("IfHealthyBudget", 1, true, false);
+        check("AlwaysAllow", 1, false, false);
     }
 }

@@ -28,7 +28,7 @@ fn by_its_clock(time: Duration) -> Duration {
 }
 
 /// For how long a pod puts up with a taint; for ever if absent.
-fn puts_up_with(pod: &Pod, taint: &Taint) -> Option<Duration> {
+pub(super) fn puts_up_with(pod: &Pod, taint: &Taint) -> Option<Duration> {
     match pod.spec.tolerations.iter().find(|one| one.tolerates(taint)) {
         None => Some(Duration::ZERO),
         Some(one) if one.is_usual() => Some(USUAL),

@@ -1,6 +1,6 @@
 //! S-lease: Of several that do the same one leads: its writes name its lease and are stored only while the lease is as it took it, a lease that is held is taken by another only after it has not changed for as long as it is good, and in a new term, and nobody asks for a write whose lease has run out.
 //!
-//! How long a lease is good counts from when a change of it was stored: nobody can have seen it earlier. Clocks may run 5 %
+//! How long a lease is good counts from when a change of its spec was stored: nobody can have seen it earlier. Clocks may run 5 %
 //! too fast. Leases of nodes have no terms, and are nobody else's.
 //! Catches: an API server that lets a former leader write; a stand-by without patience; a leader that does not notice.
 
@@ -49,8 +49,8 @@ fn subject(verb: &Verb) -> Option<Key> {
 impl Leases {
     fn changed(&mut self, now: Instant, change: &Change) -> Result<(), Broken> {
         let lease = |object: &Option<Object>| object.as_ref().and_then(Object::get::<Lease>).cloned();
-        let new = lease(&change.new);
-        let (was, is) = (lease(&change.old).as_ref().and_then(Fence::of), new.as_ref().and_then(Fence::of));
+        let (old, new) = (lease(&change.old), lease(&change.new));
+        let (was, is) = (old.as_ref().and_then(Fence::of), new.as_ref().and_then(Fence::of));
         if let (Some(was), Some(is)) = (&was, &is)
             && (&was.holder, &was.uid) != (&is.holder, &is.uid)
         {
@@ -65,7 +65,9 @@ impl Leases {
                 return Err(Broken::by(format!("{} takes {} {secs:.1} s after {} renewed it", is.holder, is.lease, was.holder)).with(objects));
             }
         }
-        if let (Some(is), Some(new)) = (&is, &new) {
+        // Whoever labels a lease has not renewed it.
+        let is_renewed = |new: &&Lease| old.as_ref().is_none_or(|old| old.spec != new.spec);
+        if let (Some(is), Some(new)) = (&is, new.as_ref().filter(is_renewed)) {
             let good = u64::try_from(new.spec.lease_duration_seconds.unwrap_or(0)).unwrap_or(0);
             self.renewed.insert(is.clone(), (now, Duration::from_secs(good)));
         }
@@ -177,6 +179,15 @@ mod tests {
         story.put(lease("a", 0, 10)).unwrap();
         story.pass(14).unwrap();
         assert!(story.put(lease("b", 1, 24)).unwrap_err().what.contains("14.0 s after a renewed it"));
+        // Nor does who writes on it without renewing it.
+        let mut story = Story::<Leases>::new();
+        story.put(lease("a", 0, 0)).unwrap();
+        story.pass(14).unwrap();
+        let mut labelled = lease("a", 0, 0);
+        labelled["metadata"]["annotations"] = json!({"by": "an intruder"});
+        story.put(labelled).unwrap();
+        story.pass(2).unwrap();
+        story.put(lease("b", 1, 16)).unwrap();
         let mut story = Story::<Leases>::new();
         story.put(lease("a", 0, 0)).unwrap();
         story.pass(16).unwrap();

@@ -118,6 +118,7 @@ checkers! {
     quota      "S-quota"     Quota;
     lease      "S-lease"     Leases;
     limit      "S-limit"     Limit;
+    stay       "L-evict"     Stay;
 }
 
 mod each;

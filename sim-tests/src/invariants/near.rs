@@ -1,6 +1,7 @@
-//! S-near: Of the pods that one life of the scheduler has bound, none is where its own required anti-affinity or that of another forbids it, or shares a host port; and none makes the places differ by more than its constraints allow, as far as the scheduler was told.
+//! S-near: Of the pods that one life of the scheduler has bound, none is where its own required anti-affinity or that of another forbids it, or shares a host port; and, as far as the scheduler was told, none makes the places differ by more than its constraints allow, or is away from the pods that its required affinity wants, unless it is the first of them.
 //!
-//! Catches: anti-affinity that is not looked at, or in one direction only; ports and constraints that are not looked at.
+//! Catches: anti-affinity that is not looked at, or in one direction only; ports, constraints and affinity that are not
+//! looked at; a pod that is taken for the first of those that want to be together, wherever the others are.
 
 use miniku_core::api::by_key::{ByKey, Keys};
 use miniku_core::api::text::Text;
@@ -205,6 +206,52 @@ impl Near {
     }
 }
 
+impl Near {
+    /// A bind is asked for: whether the pods are there that the pod wants. Those that were asked for count where they help.
+    fn joins(&self, truth: &Truth, told: &Told, key: &Key, node: &str) -> Result<(), Broken> {
+        let Some(pod) = told.object(key).and_then(Object::get::<Pod>) else { return Ok(()) };
+        let affinity = pod.spec.affinity.as_ref().and_then(|affinity| affinity.pod_affinity.as_ref());
+        let terms = affinity.map_or(&[][..], |affinity| &affinity.required);
+        let Some(here) = told.object(&Key::new(Kind::Node, "", node)).and_then(Object::get::<Node>) else { return Ok(()) };
+        // Others are wanted by all terms together; those whose namespaces or labels are said otherwise are left out.
+        let wanted = |other: &Pod| terms.iter().all(|term| selects(term, pod, other));
+        let plain = |term: &PodAffinityTerm| term.namespaces.is_empty() && selects(term, pod, pod);
+        if terms.is_empty() || !terms.iter().all(plain) {
+            return Ok(());
+        }
+        let others = told.objects().filter(|one| one.kind() == Kind::Pod && one.key() != *key);
+        let others: Vec<(&Object, &Pod)> = others.filter_map(|one| Some((one, one.get::<Pod>()?))).collect();
+        let on = |object: &Object, other: &Pod| {
+            let asked = || self.asked.get(&object.key()).map(|ask| ask.node.clone());
+            other.node().map(str::to_owned).or_else(asked)
+        };
+        for term in terms {
+            let place = |node: &Node| node.metadata.labels.get(&term.topology_key).cloned();
+            let place_of = |name: &str| place(told.object(&Key::new(Kind::Node, "", name))?.get::<Node>()?);
+            let near = |(object, other): &&(&Object, &Pod)| {
+                let there = on(object, other).and_then(|node| place_of(&node));
+                wanted(other) && there.is_some() && there == place(here)
+            };
+            if others.iter().any(|one| near(&one)) {
+                continue;
+            }
+            // Elsewhere: as surely as can be known, and still so.
+            let surely = |(object, other): &&(&Object, &Pod)| {
+                let is_there = |pod: &Pod| pod.is_active() && pod.node() == other.node() && wanted(pod);
+                let stored = truth.object(&object.key()).filter(|stored| stored.meta().uid == object.meta().uid);
+                let placed = other.node().is_some_and(|node| told_node(truth, told, node).and_then(place).is_some());
+                placed && is_there(other) && stored.and_then(Object::get::<Pod>).is_some_and(is_there)
+            };
+            if let Some((object, other)) = others.iter().find(surely) {
+                let (name, at) = (object.key(), other.node().unwrap_or_default());
+                let what = format!("{key} goes to {node}, away from those that it wants: {name} is on {at}");
+                return Err(Broken::by(what).with(told.object(key)).with([*object]));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Checker for Near {
     fn sights(&self) -> &'static [Sight] {
         &[Sight::Sent, Sight::Durable]
@@ -218,7 +265,7 @@ impl Checker for Near {
                 }
                 if let Verb::Bind { key, uid, node } = &request.verb {
                     let told = truth.told(who);
-                    let judged = self.spreads(truth, told, key, node);
+                    let judged = self.spreads(truth, told, key, node).and_then(|()| self.joins(truth, told, key, node));
                     self.ask(truth, told, key, uid, node);
                     return judged;
                 }
@@ -310,6 +357,10 @@ mod tests {
         let port = json!({"containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 1, "hostPort": 80}]}]});
         assert!(breaks([port.clone(), port.clone()], ["n", "n"]));
         assert!(!breaks([port.clone(), port], ["n", "m"]));
+        let near = json!({"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
+            [{"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": "host"}]}}});
+        assert!(breaks([near.clone(), near.clone()], ["n", "m"]));
+        assert!(!breaks([near.clone(), near], ["n", "n"]));
     }
 
     #[test]

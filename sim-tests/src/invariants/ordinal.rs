@@ -1,11 +1,12 @@
-//! S-ordinal: Two pods of one number of a stateful set never run at once, unless the first was given up, by hand or, when its node is gone, by the collector; and where pods wait for one another, one is made only when those before it serve, as far as its controller was told.
+//! S-ordinal: Two pods of one number of a stateful set never run at once, unless the first was given up, by hand or, when its node is gone, by the collector; and, as far as its controller was told: where pods wait for one another, one is made only when those before it serve, and of those that are too many the highest goes first, alone; an update replaces pods only from its partition on, and no more of those that serve than may be away; and each is made of the revision that its number is to have.
 //!
 //! Given up by hand is what an operator removes without a grace period, as Kubernetes' documentation warns of ("Force Delete
 //! StatefulSet Pods"). The collector gives a pod up when it removes it, or before that with the write that calls it failed:
 //! from then on it counts as ended, and its set's controller may be the first to see that, and remove it. Whether its node
 //! is gone, S-lost judges. Source: `pkg/controller/podgc`, `markFailedAndDeletePodWithCondition`;
 //! `pkg/controller/statefulset`, `processReplica`.
-//! Catches: a successor for a pod that is only out of reach; one that does not wait for its turn.
+//! Catches: a successor for a pod that is only out of reach; one that does not wait for its turn; a partition that is not
+//! looked at, or counted from 0 where numbers begin later; numbers that go in the wrong order.
 
 use miniku_core::api::text::Text;
 use super::{Broken, Checker};
@@ -14,10 +15,13 @@ use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::{Pod, PodPhase};
-use miniku_core::api::statefulset::{PodManagementPolicy, StatefulSet};
+use miniku_core::api::statefulset::{
+    ControllerRevision, PodManagementPolicy, REVISION_HASH, StatefulSet, UpdateStrategyType,
+};
 use miniku_core::controllers::statefulset::plan::number_of;
 use miniku_core::program::{Part, Revision, Verb};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Each controller by what it was told, and whom somebody gave up.
 #[derive(Default)]
@@ -27,6 +31,8 @@ pub struct Ordinal {
     /// The newest state of each pod, by uid, that the collector has asked to be called failed. What is refused gives up
     /// nobody.
     writing_off: BTreeMap<Text, Revision>,
+    /// By controller: its life, and the uids of pods whose end it asked for.
+    ended: BTreeMap<Arc<str>, (u32, BTreeSet<Text>)>,
 }
 
 /// The name and uid of the stateful set that controls an object.
@@ -39,23 +45,86 @@ fn is_failed(object: &Object) -> bool {
     object.get::<Pod>().is_some_and(|pod| pod.status.phase == PodPhase::Failed)
 }
 
-/// Why a pod should not be made yet.
+/// The set of a pod, its name, its uid, and the pod's number, as somebody was told of them.
+fn belongs<'a>(told: &Told, pod: &'a Object) -> Option<(StatefulSet, &'a str, &'a str, i64)> {
+    let (name, uid) = set_of(pod)?;
+    let object = told.object(&Key::new(Kind::StatefulSet, &pod.meta().namespace, name))?;
+    let set = object.read::<StatefulSet>().filter(|_| object.meta().uid == *uid)?;
+    Some((set, name, uid, number_of(name, &pod.meta().name)?))
+}
+
+/// The pod of a number, if it is of this very set.
+fn member<'a>(told: &'a Told, namespace: &str, (set, uid): (&str, &str), number: i64) -> Option<&'a Pod> {
+    let pod = told.object(&Key::new(Kind::Pod, namespace, &format!("{set}-{number}")))?;
+    pod.get::<Pod>().filter(|_| set_of(pod).is_some_and(|(_, of)| of == uid))
+}
+
+fn serves(pod: &Pod) -> bool {
+    pod.is_ready() && pod.is_active()
+}
+
+/// Why a pod should not be made yet, or not like this.
 fn early(told: &Told, new: &Object) -> Option<String> {
-    let (name, uid) = set_of(new)?;
+    let (set, name, uid, number) = belongs(told, new)?;
     let namespace = &new.meta().namespace;
-    let object = told.object(&Key::new(Kind::StatefulSet, namespace, name)).filter(|set| set.meta().uid == *uid)?;
-    let set = object.read::<StatefulSet>()?;
+    let revisions = told.objects().filter(|one| one.kind() == Kind::ControllerRevision);
+    let revisions = revisions.filter(|one| set_of(one).is_some_and(|(_, of)| of == uid));
+    let revisions: Vec<(i64, &Text)> =
+        revisions.filter_map(|one| Some((one.read::<ControllerRevision>()?.revision, &one.meta().name))).collect();
+    let newest = revisions.iter().max().map(|(_, name)| *name);
+    let current = Some(&set.status.current_revision).filter(|name| revisions.iter().any(|(_, one)| one == name));
+    let is_old = set.spec.update_strategy.kind == UpdateStrategyType::RollingUpdate
+        && number < set.wanted().start + set.partition();
+    let (of, should) = (new.meta().labels.get(REVISION_HASH), if is_old { current.or(newest) } else { newest });
+    if let (Some(of), Some(should)) = (of, should)
+        && of != should
+    {
+        return Some(format!("is made of {of}, and should be of {should}"));
+    }
     if set.spec.pod_management_policy != PodManagementPolicy::OrderedReady {
         return None;
     }
-    let number = number_of(name, &new.meta().name)?;
-    let serves = |before: &i64| {
-        let pod = told.object(&Key::new(Kind::Pod, namespace, &format!("{name}-{before}")));
-        let own = pod.filter(|pod| set_of(pod).is_some_and(|(_, of)| of == uid)).and_then(Object::get::<Pod>);
-        own.is_some_and(|pod| pod.is_ready() && pod.is_active())
-    };
-    let before = set.wanted().take_while(|before| *before < number).find(|before| !serves(before))?;
+    let lacks = |before: &i64| !member(told, namespace, (name, uid), *before).is_some_and(serves);
+    let before = set.wanted().take_while(|before| *before < number).find(lacks)?;
     Some(format!("is made, and {name}-{before} does not serve"))
+}
+
+/// Why a pod should not be made to end.
+fn wrong(truth: &Truth, told: &Told, object: &Object, ended: &BTreeSet<Text>) -> Option<String> {
+    let (set, name, uid, number) = belongs(told, object)?;
+    let (namespace, wanted, pod) = (&object.meta().namespace, set.wanted(), object.get::<Pod>()?);
+    if !wanted.contains(&number) {
+        // What vanished in a gap of the controller's view stays in what it was told.
+        let stays = |one: &&Object| {
+            truth.object(&one.key()).is_some_and(|stored| stored.meta().uid == one.meta().uid)
+                && set_of(one).is_some_and(|(_, of)| of == uid)
+        };
+        let others = told.objects().filter(|one| one.kind() == Kind::Pod && one.meta().namespace == *namespace);
+        let numbers = others.filter(stays).filter_map(|one| number_of(name, &one.meta().name));
+        let higher = numbers.filter(|other| *other > number && !wanted.contains(other)).max()?;
+        let in_order = set.spec.pod_management_policy == PodManagementPolicy::OrderedReady;
+        return in_order.then(|| format!("goes, and {name}-{higher} is there"));
+    }
+    if pod.status.phase.is_final() {
+        return None;
+    }
+    match set.spec.update_strategy.kind {
+        UpdateStrategyType::OnDelete => return Some("is replaced, and nobody has deleted it".into()),
+        UpdateStrategyType::RollingUpdate if number < wanted.start + set.partition() => {
+            return Some(format!("is replaced, and the update begins at {}", wanted.start + set.partition()));
+        }
+        UpdateStrategyType::RollingUpdate => {}
+    }
+    // Who has to be ready for a while serves or not by clocks, which may be wrong.
+    if set.spec.min_ready_seconds.is_some_and(|secs| secs > 0) || !serves(pod) {
+        return None;
+    }
+    let is_away = |other: &i64| {
+        let there = member(told, namespace, (name, uid), *other);
+        *other != number && !there.is_some_and(|pod| serves(pod) && !ended.contains(&pod.metadata.uid))
+    };
+    let (away, most) = (wanted.filter(is_away).count(), set.max_unavailable());
+    (away >= most).then(|| format!("is replaced, {away} others do not serve, and {most} may be away"))
 }
 
 impl Checker for Ordinal {
@@ -69,6 +138,19 @@ impl Checker for Ordinal {
                 Verb::Create { object } if who.role == Role::Workloads && object.kind() == Kind::Pod => {
                     if let Some(early) = early(truth.told(who), object) {
                         return Err(Broken::by(format!("{} {early}", object.key())).with([object]));
+                    }
+                }
+                Verb::Delete { key, options } if who.role == Role::Workloads && key.kind == Kind::Pod => {
+                    let told = truth.told(who);
+                    let known = told.object(key).filter(|known| options.uid.as_ref() == Some(&known.meta().uid));
+                    let (life, ended) = self.ended.entry(who.name.clone()).or_default();
+                    if *life != who.life {
+                        (*life, *ended) = (who.life, BTreeSet::new());
+                    }
+                    // What was asked for once is asked for again until it is answered.
+                    let Some(known) = known.filter(|known| ended.insert(known.meta().uid.clone())) else { return Ok(()) };
+                    if let Some(wrong) = wrong(truth, told, known, ended) {
+                        return Err(Broken::by(format!("{key} {wrong}")).with([known]));
                     }
                 }
                 Verb::Delete { key, options }
@@ -201,6 +283,73 @@ mod tests {
             let request = Verb::Create { object: crate::plan::object(pod("db-1", "two", "False")) }.into();
             let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
             assert_eq!(sent.is_err(), fires, "{policy} {ready}");
+        }
+    }
+
+    /// Tells a controller of a set with these fields and of its pods from 5 on, each with its revision.
+    fn told_of(spec: &Value, pods: &[(&str, &str)]) -> Story<Ordinal> {
+        let mut story = Story::<Ordinal>::new();
+        let mut set = json!({"apiVersion": "apps/v1", "kind": "StatefulSet",
+            "metadata": {"name": "db", "uid": "s", "namespace": "default"},
+            "spec": {"replicas": 2, "ordinals": {"start": 5}, "selector": {}, "template": {}},
+            "status": {"currentRevision": "db-old"}});
+        set["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        let revision = |name: &str, number: i64| {
+            let mut object = json!({"apiVersion": "apps/v1", "kind": "ControllerRevision", "data": {}, "revision": number});
+            object["metadata"] = pod(name, name, "True")["metadata"].clone();
+            object
+        };
+        let mut manifests = vec![set, revision("db-old", 1), revision("db-new", 2)];
+        manifests.extend(pods.iter().map(|(name, ready)| pod(name, name, ready)));
+        for object in manifests {
+            let event = WatchEvent::Modified(story.put(object).unwrap().new.unwrap());
+            let who = &who(Role::Workloads, "workloads");
+            story.see(Fact::Heard { who, input: &Input::Event { call: CallId(1), event } }).unwrap();
+        }
+        story
+    }
+
+    fn asks(story: &mut Story<Ordinal>, verb: Verb) -> Result<(), Broken> {
+        let request = verb.into();
+        story.see(Fact::Sent { who: &who(Role::Workloads, "workloads"), id: RequestId(1), request: &request })
+    }
+
+    #[test]
+    fn fires_on_the_wrong_end() {
+        let check = |spec: Value, ends: &[&str], fires: Option<&str>| {
+            let pods = [("db-5", "True"), ("db-6", "True"), ("db-7", "True"), ("db-8", "True")];
+            let mut story = told_of(&spec, &pods);
+            let end = |name: &&str| {
+                let options = DeleteOptions { uid: Some((*name).into()), ..Default::default() };
+                asks(&mut story, Verb::Delete { key: Key::new(Kind::Pod, "default", name), options })
+            };
+            let all: Result<Vec<()>, Broken> = ends.iter().map(end).collect();
+            let what = all.err().map(|broken| broken.what).unwrap_or_default();
+            assert!(fires.map_or(what.is_empty(), |fires| what.ends_with(fires)), "{spec} {ends:?}: {what}");
+        };
+        check(json!({}), &["db-8", "db-8"], None);
+        check(json!({}), &["db-7"], Some("db-7 goes, and db-8 is there"));
+        check(json!({}), &["db-8", "db-7"], Some("db-7 goes, and db-8 is there"));
+        check(json!({"podManagementPolicy": "Parallel"}), &["db-7", "db-8"], None);
+        check(json!({}), &["db-6"], None);
+        check(json!({}), &["db-6", "db-5"], Some("1 others do not serve, and 1 may be away"));
+        let from = |partition: i64| json!({"updateStrategy": {"rollingUpdate": {"partition": partition}}});
+        check(from(1), &["db-6"], None);
+        check(from(1), &["db-5"], Some("the update begins at 6"));
+        check(json!({"updateStrategy": {"type": "OnDelete"}}), &["db-5"], Some("nobody has deleted it"));
+    }
+
+    #[test]
+    fn fires_on_the_wrong_revision() {
+        for (partition, number, revision, fires) in
+            [(1, 5, "db-old", false), (1, 5, "db-new", true), (1, 6, "db-old", true), (1, 6, "db-new", false)]
+        {
+            let spec = json!({"podManagementPolicy": "Parallel",
+                "updateStrategy": {"rollingUpdate": {"partition": partition}}});
+            let mut new = pod(&format!("db-{number}"), "new", "False");
+            new["metadata"]["labels"] = json!({"controller-revision-hash": revision});
+            let made = asks(&mut told_of(&spec, &[]), Verb::Create { object: crate::plan::object(new) });
+            assert_eq!(made.is_err(), fires, "{number} of {revision}: {made:?}");
         }
     }
 }

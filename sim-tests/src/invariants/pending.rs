@@ -1,9 +1,9 @@
-//! L-sched: A pod that some node takes, as far as the scheduler was told, is bound or being bound within a minute, while the scheduler is well; and no node is given to a less important pod meanwhile.
+//! L-sched: A pod that some node takes, as far as the scheduler was told, is bound or being bound within a minute, while the scheduler is well; no node is given to a less important pod meanwhile; and nobody is made to go for it in vain, or where less important ones would do.
 //!
 //! Well is who runs at its pace, with a good way to a running API server. Room that a bind was asked for counts as taken
 //! as long as it may be reserved, whatever came of the bind. Blamed is only what the store shows as well.
 //! Catches: room that is not given back; a pod that hears of it only when everything is looked at again; priorities
-//! upside down.
+//! upside down; more victims than are needed, or others.
 
 use miniku_core::api::by_key::ByKey;
 use miniku_core::api::text::Text;
@@ -48,6 +48,8 @@ pub struct Pending {
     binds: BTreeMap<(Key, String), Amounts>,
     /// For which node others go, or have gone, as the scheduler has said of each pod.
     expected: BTreeMap<Key, String>,
+    /// Who is told in this step that it has to go for another, and from where.
+    condemned: Vec<(Key, String)>,
     /// When something was asked about a pod last.
     asked: ByKey<Instant>,
     /// Since when each pod waits though a node takes it.
@@ -83,9 +85,8 @@ fn looks_around(pod: &Pod) -> bool {
         || pod.spec.containers.iter().any(ports)
 }
 
-fn takes(node: &Node, used: Amounts, pod: &Pod) -> bool {
-    let selected = pod.spec.allows_node(&node.metadata.name, &node.metadata.labels)
-        && untolerated(&node.spec.taints, &pod.spec.tolerations, KEEP_AWAY).next().is_none();
+/// Whether there is room for a pod beside what is used.
+fn fits(node: &Node, used: Amounts, pod: &Pod) -> bool {
     let has = |name: &str| node.status.allocatable.get(name);
     let offered = [
         has("cpu").map_or(0, |cpu| cpu.milli_value()),
@@ -93,8 +94,18 @@ fn takes(node: &Node, used: Amounts, pod: &Pod) -> bool {
         has("pods").map_or(0, |pods| pods.value()),
     ];
     let wanted = amounts(pod);
-    let fits = (0..3).all(|at| used[at].saturating_add(wanted[at]) <= offered[at]);
-    node.is_ready() && !node.spec.unschedulable && !node.metadata.is_deleting() && selected && fits && !looks_around(pod)
+    (0..3).all(|at| used[at].saturating_add(wanted[at]) <= offered[at])
+}
+
+fn takes(node: &Node, used: Amounts, pod: &Pod) -> bool {
+    let selected = pod.spec.allows_node(&node.metadata.name, &node.metadata.labels)
+        && untolerated(&node.spec.taints, &pod.spec.tolerations, KEEP_AWAY).next().is_none();
+    let open = node.is_ready() && !node.spec.unschedulable && !node.metadata.is_deleting();
+    open && selected && fits(node, used, pod) && !looks_around(pod)
+}
+
+fn priority(pod: &Pod) -> i32 {
+    pod.spec.priority.unwrap_or(0)
 }
 
 /// Whether others may keep a pod away, as far as the scheduler was told. That is judged elsewhere, too.
@@ -216,6 +227,77 @@ impl Pending {
     }
 }
 
+impl Pending {
+    /// Others are made to go from a node for a pod, as all of them were told in this step.
+    fn preempts(&mut self, truth: &Truth, told: &Told, key: &Key, node: &str) -> Result<(), Broken> {
+        let victims: BTreeSet<Key> =
+            std::mem::take(&mut self.condemned).into_iter().filter(|(_, on)| on == node).map(|(victim, _)| victim).collect();
+        let Some(pod) = told.object(key).and_then(Object::get::<Pod>).filter(|pod| !looks_around(pod)) else { return Ok(()) };
+        if victims.is_empty() || is_repelled(told, pod) {
+            return Ok(());
+        }
+        let (more, used) = (priority(pod), self.used(truth, told));
+        let on = |node: &'_ str| {
+            let node = node.to_owned();
+            told.objects().filter_map(move |one| Some((one.key(), one.get::<Pod>()?))).filter(move |(_, one)| {
+                one.node() == Some(&node) && !one.status.phase.is_final()
+            })
+        };
+        // What is there but for these, and for those that are on their way out already.
+        let without = |node: &str, goes: &dyn Fn(&Key, &Pod) -> bool| {
+            let gone = on(node).filter(|(key, one)| one.metadata.is_deleting() && priority(one) < more || goes(key, one));
+            let gone = gone.map(|(_, one)| amounts(one)).fold([0; 3], plus);
+            // Also what a former life kept for others, as their status says.
+            let kept = told.objects().filter_map(|one| Some((one.key(), one.get::<Pod>()?))).filter(|(other, one)| {
+                let by_status = &*one.status.nominated_node_name == node;
+                let by_word = self.expected.get(other).is_some_and(|on| on == node);
+                other != key && waits(one) && priority(one) >= more && (by_status || by_word)
+            });
+            let kept = kept.map(|(_, one)| amounts(one)).fold([0; 3], plus);
+            let all = plus(used.get(node).copied().unwrap_or_default(), kept);
+            std::array::from_fn(|at| all[at].saturating_sub(gone[at]))
+        };
+        let facts = |name: &str| told.object(&Key::new(Kind::Node, "", name)).and_then(Object::get::<Node>);
+        let Some(here) = facts(node) else { return Ok(()) };
+        let broken = |what: String| Err(Broken::by(what).with(truth.object(key)));
+        let going: Vec<(Key, &Pod)> = on(node).filter(|(one, _)| victims.contains(one)).collect();
+        for (victim, _) in &going {
+            if fits(here, without(node, &|one, _| victims.contains(one) && one != victim), pod) {
+                return broken(format!("{victim} has to go from {node} for {key}, which has room without that"));
+            }
+        }
+        // With budgets more is asked than who is how important.
+        if truth.disk.objects().keys().any(|key| key.kind == Kind::PodDisruptionBudget) {
+            return Ok(());
+        }
+        for (victim, dear) in &going {
+            let cheaper = on(node).find(|(other, one)| {
+                let stays = !victims.contains(other) && !one.metadata.is_deleting() && priority(one) < priority(dear);
+                let instead = |at: &Key, _: &Pod| at == other || victims.contains(at) && at != victim;
+                stays && priority(one) < more && fits(here, without(node, &instead), pod)
+            });
+            if let Some((other, one)) = cheaper {
+                let (dear, cheap) = (priority(dear), priority(one));
+                return broken(format!("{victim} of {dear} has to go from {node} for {key}, and {other} of {cheap} would do"));
+            }
+        }
+        let Some(highest) = going.iter().map(|(_, one)| priority(one)).max() else { return Ok(()) };
+        let nodes = told.objects().filter_map(Object::get::<Node>).filter(|one| one.metadata.name != node);
+        let elsewhere = nodes.into_iter().find(|one| {
+            let name = &one.metadata.name;
+            let left = without(name, &|_, other| priority(other) < highest);
+            takes(one, left, pod) && truth.node(name).is_some_and(|stored| takes(stored, left, pod))
+        });
+        match elsewhere {
+            Some(other) => {
+                let other = &other.metadata.name;
+                broken(format!("one of {highest} has to go from {node} for {key}; on {other} less important ones would do"))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 impl Checker for Pending {
     fn sights(&self) -> &'static [Sight] {
         &[Sight::Heard, Sight::Sent, Sight::Time]
@@ -228,6 +310,7 @@ impl Checker for Pending {
                     (self.since, self.waiting, self.importance, self.expected) = Default::default();
                     self.who = Some((*who).clone());
                 }
+                self.condemned.clear();
                 self.hear(truth.told(who), input);
                 self.look_at.get_or_insert(truth.now + EVERY);
             }
@@ -241,10 +324,16 @@ impl Checker for Pending {
                     return judged;
                 }
                 Verb::Update { object, part: Part::Status } if object.kind() == Kind::Pod => {
-                    let on = object.get::<Pod>().map_or("", |pod| &pod.status.nominated_node_name);
+                    let Some(pod) = object.get::<Pod>() else { return Ok(()) };
+                    let on = &*pod.status.nominated_node_name;
                     match on {
                         "" => drop(self.expected.remove(&object.key())),
                         on => drop(self.expected.insert(object.key(), on.to_owned())),
+                    }
+                    if let Some(node) = pod.node() {
+                        self.condemned.push((object.key(), node.to_owned()));
+                    } else if !on.is_empty() {
+                        return self.preempts(truth, truth.told(who), &object.key(), on);
                     }
                 }
                 Verb::Get { key } if key.kind == Kind::Pod => drop(self.asked.insert(key.clone(), truth.now)),
@@ -339,5 +428,40 @@ mod tests {
         asked.see(Fact::Sent { who: &scheduler, id: RequestId(1), request: &request }).unwrap();
         // Its room is kept for it, so that the other waits as well.
         waits(&mut asked).unwrap();
+    }
+
+    #[test]
+    fn fires_on_victims_in_vain_and_on_the_wrong_ones() {
+        // On one node two pods of these priorities, each of half of it, and on the other one more.
+        let judge = |priorities: [i32; 3], victims: &[&str], cpu: &str| {
+            let mut story = story();
+            let mut other = json!({"kind": "Node", "metadata": {"name": "m", "uid": "m"}});
+            other["status"] = json!({"allocatable": {"cpu": "600m", "memory": "1Gi", "pods": "2"},
+                "conditions": [{"type": "Ready", "status": "True"}]});
+            told(&mut story, other);
+            let of = |name: &str, node: &str, priority: i32, cpu: &str| {
+                let mut pod = pod(name, node, if node.is_empty() { "Pending" } else { "Running" });
+                pod["spec"]["priority"] = priority.into();
+                pod["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": cpu}});
+                pod
+            };
+            for (name, node, priority) in [("a", "n", 0), ("b", "n", 1), ("c", "m", 2)] {
+                told(&mut story, of(name, node, priorities[priority], "500m"));
+            }
+            told(&mut story, of("waits", "", 7, cpu));
+            let mut says = |name: &str, change: &dyn Fn(&mut Pod)| {
+                let known = story.truth.object(&Key::new(Kind::Pod, "default", name)).unwrap();
+                let request = Verb::Update { object: known.with(|pod: &mut Pod| change(pod)), part: Part::Status }.into();
+                story.see(Fact::Sent { who: &who(Role::Scheduler, "scheduler"), id: RequestId(1), request: &request })
+            };
+            victims.iter().try_for_each(|victim| says(victim, &|_| {}))?;
+            says("waits", &|pod| pod.status.nominated_node_name = "n".into())
+        };
+        judge([0, 0, 0], &["a"], "500m").unwrap();
+        judge([0, 0, 0], &["a", "b"], "1").unwrap();
+        let fires = |judged: Result<(), Broken>, what: &str| assert!(judged.as_ref().unwrap_err().what.contains(what), "{judged:?}");
+        fires(judge([0, 0, 0], &["a", "b"], "500m"), "which has room without that");
+        fires(judge([3, 0, 3], &["a"], "500m"), "pods/default/b of 0 would do");
+        fires(judge([3, 3, 0], &["a"], "500m"), "on m less important ones would do");
     }
 }

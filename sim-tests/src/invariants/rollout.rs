@@ -1,32 +1,133 @@
-//! S-rollout: No deployment has its replica sets ask for more pods than its surge allows.
+//! S-rollout: No deployment has its replica sets ask for more pods than its surge allows; and, as far as its controller was told, a rolling update leaves as many available pods as it has to, and with Recreate none is asked for while one of another template is there.
 //!
-//! Catches: a new set that grows before old ones shrink, two controllers that both add, a share that is rounded up twice.
+//! A deployment that is paused, or has just been scaled, is resized without regard to who is available, as in Kubernetes.
+//! Catches: a new set that grows before old ones shrink, two controllers that both add, a share that is rounded up twice;
+//! an old set that is shrunk by what is wished, or by what was available before it shrank.
 
-use miniku_core::api::text::Text;
 use super::{Broken, Checker};
-use crate::truth::{Fact, Sight, Truth};
-use miniku_core::api::deployment::Deployment;
+use crate::told::Told;
+use crate::truth::{Fact, Role, Sight, Truth};
+use miniku_core::api::deployment::{DESIRED_REPLICAS, Deployment, StrategyType};
+use miniku_core::api::int_or_string::{IntOrString, Round};
 use miniku_core::api::kinds::Kind;
-use miniku_core::api::object::Object;
+use miniku_core::api::object::{Key, Object};
+use miniku_core::api::pod::Pod;
 use miniku_core::api::replicaset::ReplicaSet;
+use miniku_core::api::text::Text;
+use miniku_core::program::{Part, Verb};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How many pods each deployment ever allowed, by uid: a controller may act on an older wish.
 #[derive(Default)]
 pub struct Rollout {
     allowed: BTreeMap<Text, i64>,
+    by: BTreeMap<Arc<str>, Observer>,
+}
+
+/// What one life of a controller has asked of replica sets: by uid, of which version, and for how many pods.
+#[derive(Default)]
+struct Observer {
+    life: u32,
+    asked: BTreeMap<Text, (Text, i64)>,
 }
 
 fn wanted(set: &Object) -> i64 {
     set.get::<ReplicaSet>().map_or(0, |set| i64::from(set.spec.replicas.unwrap_or(1)))
 }
 
+fn available(set: &Object) -> i64 {
+    set.get::<ReplicaSet>().map_or(0, |set| i64::from(set.status.available_replicas.unwrap_or(0)))
+}
+
+/// The deployment that controls a set, as somebody was told of it.
+fn deployment(told: &Told, set: &Object) -> Option<(Deployment, Text)> {
+    let by = set.meta().controller().filter(|by| by.kind == "Deployment")?;
+    let object = told.object(&Key::new(Kind::Deployment, &set.meta().namespace, &by.name))?;
+    Some((object.read()?, by.uid.clone())).filter(|_| object.meta().uid == by.uid)
+}
+
+fn is_of(object: &Object, owner: &str) -> bool {
+    object.meta().controller().is_some_and(|by| by.uid == owner)
+}
+
+/// So many have to be available. Reckoned here, from the deployment alone.
+///
+/// Source: Kubernetes documentation, "Deployments", max unavailable: rounded down, and 1 if it and the surge are none.
+fn least(deployment: &Deployment) -> i64 {
+    let (wanted, rolling) = (deployment.wanted(), &deployment.spec.strategy.rolling_update);
+    let quarter = || IntOrString::String("25%".into());
+    let surge = rolling.max_surge.clone().unwrap_or_else(quarter).of(wanted, Round::Up);
+    let away = rolling.max_unavailable.clone().unwrap_or_else(quarter).of(wanted, Round::Down);
+    wanted - if surge == 0 && away == 0 { 1 } else { away }
+}
+
+impl Observer {
+    /// A set is to have fewer pods, or more.
+    fn sizes(&mut self, truth: &Truth, told: &Told, set: &Object) -> Result<(), Broken> {
+        let Some((deployment, uid)) = deployment(told, set).filter(|(one, _)| !one.spec.paused) else { return Ok(()) };
+        let known = told.object(&set.key()).filter(|known| known.meta().uid == set.meta().uid);
+        let (before, to) = (known.map_or(0, wanted), wanted(set));
+        if deployment.spec.strategy.kind == StrategyType::Recreate {
+            return if to > before { Self::recreates(truth, told, set, &uid) } else { Ok(()) };
+        }
+        let version = known.map(|known| known.meta().resource_version.clone()).unwrap_or_default();
+        self.asked.insert(set.meta().uid.clone(), (version, to));
+        let sets: Vec<&Object> =
+            told.objects().filter(|one| one.kind() == Kind::ReplicaSet && is_of(one, &uid)).collect();
+        let sized_for = |set: &&Object| set.meta().annotations.get(DESIRED_REPLICAS)?.parse::<i64>().ok();
+        let mut sizes = sets.iter().filter(|set| wanted(set) > 0).filter_map(sized_for);
+        let (Some(known), true) = (known, sizes.all(|size| size == deployment.wanted())) else { return Ok(()) };
+        // What was asked of this very version is on its way.
+        let will_want = |set: &Object| match self.asked.get(&set.meta().uid) {
+            Some((of, to)) if *of == set.meta().resource_version => *to,
+            _ => wanted(set),
+        };
+        let left: i64 = sets.iter().map(|set| available(set).min(will_want(set))).sum();
+        if to < available(known).min(before) && left < least(&deployment) {
+            let (name, least) = (&set.meta().name, least(&deployment));
+            let what = format!("{name} is shrunk from {before} to {to}, which leaves {left} available of {least}");
+            return Err(Broken::by(what).with(sets));
+        }
+        Ok(())
+    }
+
+    /// A set of a deployment that is made anew grows.
+    fn recreates(truth: &Truth, told: &Told, set: &Object, uid: &str) -> Result<(), Broken> {
+        let others = told.objects().filter(|one| one.kind() == Kind::ReplicaSet && is_of(one, uid));
+        let others: Vec<&Text> = others.map(|one| &one.meta().uid).filter(|one| **one != set.meta().uid).collect();
+        let lives = |pod: &&Object| {
+            let going = |one: &Object| one.get::<Pod>().is_some_and(|pod| !pod.status.phase.is_final());
+            let stored = truth.object(&pod.key()).filter(|stored| stored.meta().uid == pod.meta().uid);
+            others.iter().any(|other| is_of(pod, other)) && going(pod) && stored.is_some_and(going)
+        };
+        match told.objects().filter(|one| one.kind() == Kind::Pod).find(lives) {
+            Some(pod) => {
+                let what = format!("{} is to have {}, and {} is there", set.meta().name, wanted(set), pod.meta().name);
+                Err(Broken::by(what).with([set, pod]))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 impl Checker for Rollout {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Durable]
+        &[Sight::Durable, Sight::Sent]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
+        if let Fact::Sent { who, request, .. } = fact
+            && let Verb::Update { object: set, part: Part::Main } | Verb::Create { object: set } = &request.verb
+            && who.role == Role::Workloads
+            && set.kind() == Kind::ReplicaSet
+        {
+            let observer = self.by.entry(who.name.clone()).or_default();
+            if observer.life != who.life {
+                *observer = Observer { life: who.life, ..Observer::default() };
+            }
+            return observer.sizes(truth, truth.told(who), set);
+        }
         let Fact::Durable { change } = fact else { return Ok(()) };
         let Some(new) = &change.new else { return Ok(()) };
         if let (Kind::Deployment, Some(deployment)) = (change.key.kind, new.read::<Deployment>()) {
@@ -53,8 +154,9 @@ impl Checker for Rollout {
 
 #[cfg(test)]
 mod tests {
-    use super::super::forged::Story;
+    use super::super::forged::{Story, pod, who};
     use super::*;
+    use miniku_core::program::{CallId, Input, RequestId, WatchEvent};
     use serde_json::{Value, json};
 
     fn set(name: &str, replicas: i32) -> Value {
@@ -76,5 +178,50 @@ mod tests {
         story.put(set("b", 1)).unwrap();
         assert!(story.put(set("b", 2)).unwrap_err().what.contains("5 pods, 4 are allowed"));
         story.put(set("b", 1)).unwrap();
+    }
+
+    /// Tells the controller of a deployment, of its sets with these sizes and available pods, and asks for another size.
+    fn asks(strategy: Value, sets: [(&str, i32, i32); 2], to: (&str, i32)) -> Result<(), Broken> {
+        let (mut story, controller) = (Story::<Rollout>::new(), who(Role::Workloads, "workloads"));
+        let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "uid": "d"},
+            "spec": {"replicas": 4, "strategy": strategy, "selector": {}, "template": {}}});
+        let sized = |name: &str, replicas: i32, available: i32| {
+            let mut set = set(name, replicas);
+            set["metadata"]["annotations"] = json!({"deployment.kubernetes.io/desired-replicas": "4"});
+            set["status"] = json!({"replicas": available, "availableReplicas": available});
+            set
+        };
+        let mut pod = pod("old", "n", "Running");
+        pod["metadata"]["ownerReferences"] =
+            json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "a", "uid": "a", "controller": true}]);
+        let sets = sets.map(|(name, replicas, available)| sized(name, replicas, available));
+        for manifest in [deployment, pod].into_iter().chain(sets) {
+            let event = WatchEvent::Added(story.put(manifest).unwrap().new.unwrap());
+            story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+        }
+        let known = story.truth.object(&Key::new(Kind::ReplicaSet, "default", to.0)).unwrap();
+        let object = known.with(|set: &mut ReplicaSet| set.spec.replicas = Some(to.1));
+        let request = Verb::Update { object, part: Part::Main }.into();
+        story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request })
+    }
+
+    #[test]
+    fn fires_when_too_few_are_left() {
+        let one_away = json!({"rollingUpdate": {"maxSurge": 1, "maxUnavailable": "25%"}});
+        asks(one_away.clone(), [("a", 4, 4), ("b", 1, 0)], ("a", 3)).unwrap();
+        // Those that are not available serve nobody.
+        asks(one_away.clone(), [("a", 4, 2), ("b", 1, 0)], ("a", 2)).unwrap();
+        let broken = asks(one_away.clone(), [("a", 4, 4), ("b", 1, 0)], ("a", 2)).unwrap_err();
+        assert!(broken.what.contains("from 4 to 2, which leaves 2 available of 3"), "{broken:?}");
+        // It has been shrunk already, and its status does not show that yet.
+        assert!(asks(one_away, [("a", 3, 4), ("b", 1, 0)], ("a", 2)).is_err());
+    }
+
+    #[test]
+    fn fires_when_pods_of_two_templates_are_asked_for() {
+        let recreate = || json!({"type": "Recreate"});
+        assert!(asks(recreate(), [("a", 0, 1), ("b", 0, 0)], ("b", 4)).unwrap_err().what.contains("and old is there"));
+        asks(recreate(), [("a", 2, 2), ("b", 0, 0)], ("a", 4)).unwrap();
+        asks(json!({}), [("a", 0, 1), ("b", 0, 0)], ("b", 4)).unwrap();
     }
 }

@@ -1,6 +1,7 @@
-//! S-status: What a pod's status tells of a container was seen of a process of this very pod; with the exit code that it had; the pod is called ready only if its containers run, or did a moment ago, and has Succeeded only if all of them ended well.
+//! S-status: What a pod's status tells of a container was seen of a process of this very pod; with the exit code that it had; the pod is called ready only if its containers run, or did a moment ago, and has Succeeded only if all of them ended well; and that somebody made it go is told of it as long as it is there.
 //!
-//! Catches: a status that is written to a successor of the same name; a container that is called ready too early.
+//! Catches: a status that is written to a successor of the same name; a container that is called ready too early; one who
+//! writes his own words over those of others.
 
 use miniku_core::api::text::Text;
 use super::{Broken, Checker};
@@ -52,6 +53,13 @@ impl Checker for Status {
                 let old = change.old.as_ref().and_then(Object::get::<Pod>);
                 if old.is_none_or(|old| old.status == pod.status) {
                     return Ok(());
+                }
+                let disrupted = |pod: &Pod| {
+                    pod.status.conditions.iter().any(|one| one.kind == "DisruptionTarget" && one.status == "True")
+                };
+                if old.is_some_and(|old| old.metadata.uid == pod.metadata.uid && disrupted(old)) && !disrupted(pod) {
+                    let what = format!("{} was made to go, and that is told no more", pod.metadata.name);
+                    return Err(Broken::by(what).with(change.old.iter().chain([new])));
                 }
                 let ran = |name: &Text| self.ran.get(&(pod.metadata.uid.clone(), name.clone()));
                 let broken = |what: String| Err(Broken::by(what).with(change.old.iter().chain([new])));
@@ -145,5 +153,15 @@ mod tests {
         ended("Failed", 3, 3).unwrap();
         assert_eq!(ended("Failed", 1, 3).unwrap_err().what, "a/c ended with 3, and is told to have ended with 1");
         assert_eq!(ended("Succeeded", 3, 3).unwrap_err().what, "a has Succeeded, c has not");
+    }
+
+    #[test]
+    fn fires_on_words_of_others_that_are_lost() {
+        let going = |says: &str| with(json!({"phase": "Running", "conditions": [{"type": says, "status": "True"}]}));
+        let mut story = Story::<Status>::new();
+        story.put(going("Initialized")).unwrap();
+        story.put(going("DisruptionTarget")).unwrap();
+        story.put(going("DisruptionTarget")).unwrap();
+        assert!(story.put(going("Initialized")).unwrap_err().what.contains("that is told no more"));
     }
 }

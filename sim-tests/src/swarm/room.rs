@@ -84,7 +84,13 @@ fn taint(dice: &Dice, nth: u64, nodes: u64, plan: &mut Plan) {
     let kept_for = dice.one("kept for", nth, &KEPT_FOR);
     let effect = dice.one("effect", nth, &["NoSchedule", "NoExecute", "NoExecute", "PreferNoSchedule"]);
     let at = dice.millis("tainted at", nth, 4_000, ACTIVE);
-    plan.ask(at, merge(&key, json!({"spec": {"taints": [{"key": kept_for, "effect": effect}]}})));
+    let mut taints = vec![json!({"key": kept_for, "effect": effect})];
+    if dice.below("kept for both", nth, 3) == 0 {
+        // Who puts up with one of the two has to go for the other.
+        let other = KEPT_FOR.into_iter().find(|one| *one != kept_for);
+        taints.push(json!({"key": other, "effect": "NoExecute"}));
+    }
+    plan.ask(at, merge(&key, json!({"spec": {"taints": taints}})));
     let none = || merge(&key, json!({"spec": {"taints": null}}));
     if dice.below("untainted", nth, 3) > 0 {
         plan.ask(at + dice.millis("untainted at", nth, 500, 60_000), none());

@@ -31,7 +31,7 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
     let mut plan = Plan::default();
     let mut status = counted(scene.now, &deployment, scene.owner.meta(), &view);
     let course = course::standing(&deployment, view.new.as_ref(), &view.old);
-    let old_pods = has_old_pods(scene, &view);
+    let old_pods = has_old_pods(scene, &view) && !planted!(RecreateAtOnce);
     let because = Because::of(&course::COURSE, course);
     let course = course.then;
     let sizes = match course {

@@ -44,8 +44,9 @@ impl<'a> View<'a> {
         self.all().map(|one| one.wanted()).sum()
     }
 
+    /// Who serves and stays. What a set says is available may be of before it shrank: it is no more than the set wants.
     fn available(&self) -> i64 {
-        self.all().map(|one| one.available()).sum()
+        self.all().map(|one| one.available().min(one.wanted())).sum()
     }
 }
 
@@ -78,7 +79,8 @@ pub fn roll<'a>(view: &View<'a>) -> Vec<Size<'a>> {
         size.to -= take;
         removable -= take;
     }
-    let mut spare = view.available() - min_available;
+    let available = if planted!(RollsByWishes) { view.asked_for() } else { view.available() };
+    let mut spare = available - min_available;
     for size in &mut sizes {
         let take = size.to.min(spare).max(0);
         size.to -= take;
@@ -275,6 +277,8 @@ mod tests {
         // Broken old pods go whatever is available.
         check(roll_of(4, 1, 1, (1, 0), &[(4, 1)]), &[("old-0", 3)]);
         check(roll_of(4, 1, 1, (1, 1), &[(2, 0), (2, 2)]), &[("old-0", 0)]);
+        // It has shrunk, and does not say so yet.
+        check(roll_of(4, 0, 1, (2, 2), &[(2, 4)]), &[("old-0", 1)]);
         check(roll_of(2, 1, 1, (3, 3), &[]), &[("new", 2)]);
         check(roll_of(0, 1, 1, (0, 0), &[(2, 2)]), &[("old-0", 0)]);
     }

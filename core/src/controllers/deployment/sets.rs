@@ -124,7 +124,7 @@ pub fn annotations(of_deployment: &Labels, of_set: &Labels, next: i64) -> Labels
     all.extend(handed_on.map(|(name, value)| (name.clone(), value.clone())));
     let before = all.get(REVISION).cloned();
     let was: i64 = before.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0);
-    if was >= next {
+    if was >= next || was > 0 && planted!(RollbackKeepsRevision) {
         return all;
     }
     all.insert(REVISION, next.to_string().into());

@@ -51,7 +51,7 @@ pub const ENDS: &[End] = &[
             let in_place = view.job.spec.template.spec.restart_policy == RestartPolicy::OnFailure;
             let restarts = view.tally.restarts;
             let restarted = if limit == 0 { restarts > 0 } else { restarts >= limit };
-            view.tally.failures() > limit || in_place && restarted
+            view.tally.failures() + i64::from(planted!(BackoffLimitEarly)) > limit || in_place && restarted
         },
         when: "more pods failed than `backoffLimit`, or containers were restarted in place as often as it says",
         message: |_| "Job has reached the specified backoff limit".into(),

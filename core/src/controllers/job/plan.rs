@@ -214,7 +214,10 @@ pub fn wanted(job: &Job, tally: &Tally<'_>) -> i64 {
 fn free_indexes<'a>(job: &Job, tally: &'a Tally<'_>) -> impl Iterator<Item = i64> + 'a {
     let busy = |set: &'a BTreeSet<i64>| move |index: &i64| !set.contains(index);
     let all = job.completions().unwrap_or(0);
-    (0..all).filter(busy(&tally.completed)).filter(busy(&tally.failed_indexes)).filter(busy(&tally.taken))
+    (0..all)
+        .filter(busy(&tally.completed))
+        .filter(busy(&tally.failed_indexes))
+        .filter(move |index| planted!(IndexTwice) || !tally.taken.contains(index))
 }
 
 /// Deletes pods that are too many, the least useful first. They do not count as failures: first they are let go.

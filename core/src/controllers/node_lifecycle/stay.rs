@@ -26,7 +26,10 @@ pub fn seconds(taint: &Taint, tolerations: &[Toleration], usual: Duration) -> Op
         None => Some(Duration::ZERO),
         Some(_) if planted!(TolerationIgnored) => Some(Duration::ZERO),
         Some(one) if one.is_usual() => Some(usual),
-        Some(one) => one.toleration_seconds.map(|secs| Duration::from_secs(u64::try_from(secs).unwrap_or(0))),
+        Some(one) => one
+            .toleration_seconds
+            .filter(|_| !planted!(ForATimeIsForEver))
+            .map(|secs| Duration::from_secs(u64::try_from(secs).unwrap_or(0))),
     }
 }
 

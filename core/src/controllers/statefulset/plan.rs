@@ -136,7 +136,8 @@ fn replace(scene: &Scene<'_>, set: &StatefulSet, members: &BTreeMap<i64, Member<
         .clone()
         .filter(|number| members.get(number).is_none_or(|one| !one.available || one.pod.metadata.is_deleting()));
     let mut spare = set.max_unavailable().saturating_sub(away.count());
-    for number in (wanted.start + set.partition()..wanted.end).rev() {
+    let first = if planted!(PartitionIgnored) { wanted.start } else { wanted.start + set.partition() };
+    for number in (first..wanted.end).rev() {
         let Some(member) = members.get(&number) else { continue };
         if member.revision() == newest || member.pod.metadata.is_deleting() {
             continue;
@@ -146,7 +147,7 @@ fn replace(scene: &Scene<'_>, set: &StatefulSet, members: &BTreeMap<i64, Member<
             if spare == 0 {
                 return;
             }
-            spare -= 1;
+            spare -= usize::from(!planted!(ReplacesTogether));
         }
         plan.delete.push(leave(scene, member.pod, OUTDATED.because()));
     }

@@ -1081,6 +1081,11 @@ fn said(answer: &Answer) -> String {
 
 impl Program for WorkloadController {
     fn step(&mut self, now: Now, input: Input, out: &mut Effects) {
+        if self.readiness.is_set_back(now) {
+            for (_, view) in self.views.informers.iter().filter(|(kind, _)| *kind == Kind::Pod) {
+                view.objects().for_each(|pod| self.readiness.look(now, pod));
+            }
+        }
         for nth in 0..self.views.informers.len() {
             let (kind, view) = &mut self.views.informers[nth];
             let kind = *kind;

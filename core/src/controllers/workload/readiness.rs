@@ -10,11 +10,17 @@ use std::collections::BTreeMap;
 /// Since when pods are ready that say so by a clock which is ahead of ours. Lost with the program.
 ///
 /// A pod tells itself since when it is ready, by the clock of its node. If that is hours ahead, it would not count as
-/// available before our clock is there; so it counts from when it was seen.
+/// available before our clock is there; so it counts from when it was seen. Nor would it when our own clock was ahead, too,
+/// and has been set right since: then it counts from that moment.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness {
     seen: BTreeMap<Key, Instant>,
+    /// The clocks when they were looked at last.
+    last: Option<Now>,
 }
+
+/// A wall clock that goes back by less in one step has not been set.
+const SLACK: Duration = Duration::from_secs(1);
 
 impl Readiness {
     /// Takes in a change of an object.
@@ -28,10 +34,19 @@ impl Readiness {
         {
             self.seen.remove(&old.key());
         }
-        if let (Some(new), Some(after)) = (new, after)
-            && after > now.wall
-        {
-            self.seen.entry(new.key()).or_insert(now.mono);
+        new.into_iter().for_each(|new| self.look(now, new));
+    }
+
+    /// Whether the wall clock was set back since this was asked last: then all pods are to be [looked at](Self::look).
+    pub fn is_set_back(&mut self, now: Now) -> bool {
+        let last = self.last.replace(now);
+        last.is_some_and(|last| now.wall + SLACK < last.wall + now.mono.since(last.mono))
+    }
+
+    /// A pod that is ready since a time that is still to come counts from now on, if it does not yet.
+    pub fn look(&mut self, now: Now, object: &Object) {
+        if object.get::<Pod>().and_then(ready_since).is_some_and(|since| since > now.wall) {
+            self.seen.entry(object.key()).or_insert(now.mono);
         }
     }
 
@@ -87,5 +102,20 @@ mod tests {
         readiness.notice(now(30), &Change::Modified { old: next, new: over });
         readiness.notice(now(9_000), &Change::Added(pod("3", "True", "1970-01-01T02:00:00Z")));
         assert!(readiness.seen.is_empty());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_is_noticed() {
+        let at = |mono: u64, wall: u64| Now { wall: now(wall).wall, ..now(mono) };
+        let mut readiness = Readiness::default();
+        let pod = pod("1", "True", "1970-01-01T01:00:00Z");
+        assert!(!readiness.is_set_back(at(10, 3_610)));
+        readiness.notice(at(10, 3_610), &Change::Added(pod.clone()));
+        assert!(!readiness.is_set_back(at(20, 3_620)));
+        assert!(readiness.is_set_back(at(30, 30)), "an hour");
+        readiness.look(at(30, 30), &pod);
+        assert_eq!(readiness.ready_for(at(37, 37), pod.get().unwrap()), Some(Duration::from_secs(7)));
+        assert!(!readiness.is_set_back(at(40, 40)));
+        assert!(!readiness.is_set_back(at(41, 9_000)), "forward");
     }
 }

@@ -5,7 +5,7 @@
 use super::{is_held, of_kind};
 use crate::truth::Truth;
 use miniku_core::api::cronjob::CronJob;
-use miniku_core::api::deployment::{Deployment, POD_TEMPLATE_HASH};
+use miniku_core::api::deployment::{Deployment, POD_TEMPLATE_HASH, revision};
 use miniku_core::api::job::{Job, TRACKING};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::meta::ObjectMeta;
@@ -83,12 +83,26 @@ fn deployment(truth: &Truth, object: &Object) -> Result<(), String> {
     };
     same("updated pods", status.updated_replicas, usize::try_from(new.status.replicas).unwrap_or(0))?;
     let serve = i64::from(new.status.available_replicas.unwrap_or(0)) == new.spec.replicas.map_or(1, i64::from);
-    let old = sets.iter().filter(|set| set.metadata.uid != new.metadata.uid);
-    let old_pods: i64 = old.map(|set| i64::from(set.status.replicas)).sum();
+    let old = || sets.iter().filter(|set| set.metadata.uid != new.metadata.uid);
+    // Also one that was there before is the newest again by its number, which `rollout undo` goes by.
+    let (number, said) = (revision(&new.metadata), revision(object.meta()));
+    if let Some(one) = old().find(|one| revision(&one.metadata) >= number) {
+        let (name, other) = (&new.metadata.name, &one.metadata.name);
+        return Err(format!("is of {name}, its revision {number}, and {other} is a later one"));
+    }
+    if said != number {
+        return Err(format!("says that it is of revision {said}, and its replica set is of {number}"));
+    }
+    let old_pods: i64 = old().map(|set| i64::from(set.status.replicas)).sum();
     let has = i64::from(new.status.replicas);
     let held = is_held(truth, |pod| is_below(truth, pod, object));
     if serve && !held && (has, old_pods) != (deployment.wanted(), 0) {
         return Err(format!("has {has} of {} pods of its template, and {old_pods} of others", deployment.wanted()));
+    }
+    let limit = usize::try_from(deployment.spec.revision_history_limit.unwrap_or(10)).unwrap_or(0);
+    let (kept, empty) = (old().count(), old().all(|set| set.status.replicas == 0 && set.spec.replicas == Some(0)));
+    if serve && !held && empty && has == deployment.wanted() && kept > limit {
+        return Err(format!("keeps {kept} old replica sets, {limit} are asked for"));
     }
     Ok(())
 }
@@ -172,4 +186,55 @@ fn cron_job(truth: &Truth, object: &Object) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::forged::Story;
+    use super::super::super::{Broken, Checker};
+    use super::*;
+    use crate::truth::Fact;
+    use serde_json::{Value, json};
+
+    #[derive(Default)]
+    struct Nobody;
+
+    impl Checker for Nobody {
+        fn see(&mut self, _: &Truth, _: &Fact<'_>) -> Result<(), Broken> {
+            Ok(())
+        }
+    }
+
+    /// What is wrong with a deployment of revision 3 whose sets, the newest first, say to be of these revisions.
+    fn says(limit: i32, revisions: [i64; 3]) -> Option<String> {
+        let mut story = Story::<Nobody>::new();
+        let noted = |number: i64| json!({"deployment.kubernetes.io/revision": number.to_string()});
+        let template = |image: &str| json!({"spec": {"containers": [{"name": "c", "image": image}]}});
+        let set = |name: &str, image: &str, number: i64, replicas: i32| -> Value {
+            let owner =
+                json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "d", "controller": true}]);
+            json!({"apiVersion": "apps/v1", "kind": "ReplicaSet",
+                "metadata": {"name": name, "uid": name, "annotations": noted(number), "ownerReferences": owner},
+                "spec": {"replicas": replicas, "selector": {}, "template": template(image)},
+                "status": {"replicas": replicas, "readyReplicas": replicas, "availableReplicas": replicas}})
+        };
+        for (nth, number) in revisions.into_iter().enumerate() {
+            let (image, replicas) = if nth == 0 { ("new", 2) } else { ("old", 0) };
+            story.put(set(&format!("s{nth}"), image, number, replicas)).unwrap();
+        }
+        let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "web", "uid": "d", "annotations": noted(3)},
+            "spec": {"replicas": 2, "revisionHistoryLimit": limit, "selector": {}, "template": template("new")},
+            "status": {"replicas": 2, "readyReplicas": 2, "availableReplicas": 2, "updatedReplicas": 2}});
+        let object = story.put(deployment).unwrap().new.unwrap();
+        super::deployment(&story.truth, &object).err()
+    }
+
+    #[test]
+    fn says_which_old_sets_are_too_many_or_too_new() {
+        assert_eq!(says(2, [3, 1, 2]), None);
+        assert_eq!(says(1, [3, 1, 2]).unwrap(), "keeps 2 old replica sets, 1 are asked for");
+        assert_eq!(says(2, [3, 1, 4]).unwrap(), "is of s0, its revision 3, and s2 is a later one");
+        assert_eq!(says(2, [4, 1, 2]).unwrap(), "says that it is of revision 3, and its replica set is of 4");
+    }
 }
