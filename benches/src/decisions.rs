@@ -51,7 +51,7 @@ pub fn run(chosen: &Chosen, rows: &mut Vec<Row>) {
 /// A patch of one container's image as kubectl sends it, from its JSON text to the object that is stored, with the note of
 /// who wants which field.
 fn patching(name: &str) -> Row {
-    let by = Author { now: NOW, manager: Some("kubectl-patch"), strict: true, user: None };
+    let by = Author { now: NOW, manager: Some("kubectl-patch"), strict: true, version: None, user: None };
     let stored = admission::created(NOW, pod("web", "web"), "uid".into(), None).expect("it is a pod");
     let stored = at(&admission::noted(NOW, "kubectl-create", None, stored, Part::Main, None), 5);
     let patch = |nth: u64| {

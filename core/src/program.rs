@@ -168,6 +168,9 @@ pub struct Request {
     pub manager: Option<Arc<str>>,
     /// A patch that makes fields which Kubernetes does not have is refused; else these are dropped.
     pub strict: bool,
+    /// The version in which an object of a custom kind is written; absent: in the one in which it is kept.
+    #[serde(default)]
+    pub version: Option<Arc<str>>,
     /// Who asks, where that decides about what is written: nobody grants more than they have.
     #[serde(default)]
     pub user: Option<Arc<User>>,
@@ -178,7 +181,7 @@ pub struct Request {
 
 impl From<Verb> for Request {
     fn from(verb: Verb) -> Self {
-        Request { verb, dry_run: false, manager: None, strict: false, user: None, fence: None }
+        Request { verb, dry_run: false, manager: None, strict: false, version: None, user: None, fence: None }
     }
 }
 

@@ -66,6 +66,81 @@ pub const INGRESS_CLASS: &[Column] = &[
     Column::age(),
 ];
 
+/// What kubectl shows of policies of admission.
+pub const ADMISSION_POLICY: &[Column] = &[
+    Column::name("Name"),
+    Column::new("Validations", 0, |object, _| items(object, &["spec", "validations"]).len().to_string()),
+    Column::new("ParamKind", 0, |object, _| {
+        let part = |name| text(object, &["spec", "paramKind", name]);
+        match part("kind") {
+            "" => "<unset>".into(),
+            kind => format!("{}/{kind}", part("apiVersion")),
+        }
+    }),
+    Column::age(),
+];
+
+/// What kubectl shows of where such policies hold.
+pub const ADMISSION_POLICY_BINDING: &[Column] = &[
+    Column::name("Name"),
+    Column::new("PolicyName", 0, |object, _| text(object, &["spec", "policyName"]).into()),
+    Column::new("ParamRef", 0, |object, _| {
+        let part = |name| text(object, &["spec", "paramRef", name]);
+        match (part("namespace"), part("name")) {
+            (_, "") => "<unset>".into(),
+            ("", name) => name.into(),
+            (namespace, name) => format!("{namespace}/{name}"),
+        }
+    }),
+    Column::age(),
+];
+
+/// What kubectl shows of configurations of webhooks.
+pub const WEBHOOKS: &[Column] = &[
+    Column::name("Name"),
+    Column::new("Webhooks", 0, |object, _| items(object, &["webhooks"]).len().to_string()),
+    Column::age(),
+];
+
+/// What kubectl shows of ways to run pods.
+pub const RUNTIME_CLASS: &[Column] =
+    &[Column::name("Name"), Column::new("Handler", 0, |object, _| text(object, &["handler"]).into()), Column::age()];
+
+/// What kubectl shows of storage drivers.
+pub const CSI_DRIVER: &[Column] = &[
+    Column::name("Name"),
+    Column::new("AttachRequired", 0, |object, _| shown(object.at(&["spec", "attachRequired"]))),
+    Column::new("PodInfoOnMount", 0, |object, _| shown(object.at(&["spec", "podInfoOnMount"]))),
+    Column::new("StorageCapacity", 0, |object, _| shown(object.at(&["spec", "storageCapacity"]))),
+    Column::new("TokenRequests", 0, |object, _| {
+        let audiences = items(object, &["spec", "tokenRequests"]).iter().map(|one| shown(one.get("audience")));
+        or_unset(audiences.collect::<Vec<_>>().join(","))
+    }),
+    Column::new("RequiresRepublish", 0, |object, _| shown(object.at(&["spec", "requiresRepublish"]))),
+    Column::new("Modes", 0, |object, _| {
+        let modes = items(object, &["spec", "volumeLifecycleModes"]).iter().map(|mode| shown(Some(mode)));
+        modes.collect::<Vec<_>>().join(",")
+    }),
+    Column::age(),
+];
+
+/// What kubectl shows of the storage drivers of a node.
+pub const CSI_NODE: &[Column] = &[
+    Column::name("Name"),
+    Column::new("Drivers", 0, |object, _| items(object, &["spec", "drivers"]).len().to_string()),
+    Column::age(),
+];
+
+/// What kubectl shows of volumes that are attached to nodes.
+pub const VOLUME_ATTACHMENT: &[Column] = &[
+    Column::name("Name"),
+    Column::new("Attacher", 0, |object, _| text(object, &["spec", "attacher"]).into()),
+    Column::new("PV", 0, |object, _| text(object, &["spec", "source", "persistentVolumeName"]).into()),
+    Column::new("Node", 0, |object, _| text(object, &["spec", "nodeName"]).into()),
+    Column::new("Attached", 0, |object, _| shown(object.at(&["status", "attached"]))),
+    Column::age(),
+];
+
 /// What kubectl shows of network policies.
 pub const NETWORK_POLICY: &[Column] = &[
     Column::name("Name"),

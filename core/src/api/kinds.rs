@@ -284,8 +284,14 @@ pub const KINDS: &[KindRow] = &[
             ("spec.nodeName", |object| &get::<pod::Pod>(object).spec.node_name),
             ("spec.restartPolicy", |object| get::<pod::Pod>(object).spec.restart_policy.as_str()),
             ("spec.schedulerName", |object| &get::<pod::Pod>(object).spec.scheduler_name),
+            ("spec.serviceAccountName", |object| &get::<pod::Pod>(object).spec.service_account_name),
+            ("spec.hostNetwork", |object| {
+                let on_host = get::<pod::Pod>(object).spec.rest.get("hostNetwork");
+                if on_host == Some(&serde_json::Value::Bool(true)) { "true" } else { "false" }
+            }),
             ("status.phase", |object| get::<pod::Pod>(object).status.phase.as_str()),
             ("status.podIP", |object| &get::<pod::Pod>(object).status.pod_ip),
+            ("status.nominatedNodeName", |object| &get::<pod::Pod>(object).status.nominated_node_name),
         ],
         effect: Effect::Acts,
         set_defaults: defaults::pod,
@@ -336,6 +342,7 @@ pub const KINDS: &[KindRow] = &[
             ("involvedObject.namespace", |object| &get::<event::Event>(object).involved_object.namespace),
             ("involvedObject.name", |object| &get::<event::Event>(object).involved_object.name),
             ("involvedObject.uid", |object| &get::<event::Event>(object).involved_object.uid),
+            ("involvedObject.resourceVersion", |object| &get::<event::Event>(object).involved_object.resource_version),
             ("involvedObject.apiVersion", |object| &get::<event::Event>(object).involved_object.api_version),
             ("involvedObject.fieldPath", |object| &get::<event::Event>(object).involved_object.field_path),
             ("reason", |object| &get::<event::Event>(object).reason),
@@ -769,6 +776,93 @@ pub const KINDS: &[KindRow] = &[
         columns: access::DNS,
         effect: Effect::NotYet("no name is served by it"),
         ..KindRow::EMPTY
+    },
+    KindRow {
+        name: "ValidatingAdmissionPolicy",
+        group: "admissionregistration.k8s.io",
+        plural: "validatingadmissionpolicies",
+        singular: "validatingadmissionpolicy",
+        categories: &["api-extensions"],
+        has_status: true,
+        has_generation: true,
+        message: "admissionregistration/v1.ValidatingAdmissionPolicy",
+        columns: access::ADMISSION_POLICY,
+        effect: Effect::NotYet("no object is refused by it"),
+        ..KindRow::CLUSTER
+    },
+    KindRow {
+        name: "ValidatingAdmissionPolicyBinding",
+        group: "admissionregistration.k8s.io",
+        plural: "validatingadmissionpolicybindings",
+        singular: "validatingadmissionpolicybinding",
+        categories: &["api-extensions"],
+        has_generation: true,
+        message: "admissionregistration/v1.ValidatingAdmissionPolicyBinding",
+        columns: access::ADMISSION_POLICY_BINDING,
+        effect: Effect::NotYet("no object is refused by it"),
+        ..KindRow::CLUSTER
+    },
+    KindRow {
+        name: "ValidatingWebhookConfiguration",
+        group: "admissionregistration.k8s.io",
+        plural: "validatingwebhookconfigurations",
+        singular: "validatingwebhookconfiguration",
+        categories: &["api-extensions"],
+        has_generation: true,
+        message: "admissionregistration/v1.ValidatingWebhookConfiguration",
+        columns: access::WEBHOOKS,
+        effect: Effect::NotYet("no webhook is asked"),
+        ..KindRow::CLUSTER
+    },
+    KindRow {
+        name: "MutatingWebhookConfiguration",
+        group: "admissionregistration.k8s.io",
+        plural: "mutatingwebhookconfigurations",
+        singular: "mutatingwebhookconfiguration",
+        categories: &["api-extensions"],
+        has_generation: true,
+        message: "admissionregistration/v1.MutatingWebhookConfiguration",
+        columns: access::WEBHOOKS,
+        effect: Effect::NotYet("no webhook is asked"),
+        ..KindRow::CLUSTER
+    },
+    KindRow {
+        name: "RuntimeClass",
+        group: "node.k8s.io",
+        plural: "runtimeclasses",
+        singular: "runtimeclass",
+        message: "node/v1.RuntimeClass",
+        columns: access::RUNTIME_CLASS,
+        effect: Effect::NotYet("all pods are run in one way"),
+        ..KindRow::CLUSTER
+    },
+    KindRow {
+        name: "CSIDriver",
+        group: "storage.k8s.io",
+        plural: "csidrivers",
+        singular: "csidriver",
+        message: "storage/v1.CSIDriver",
+        columns: access::CSI_DRIVER,
+        ..KindRow::CLUSTER
+    },
+    KindRow {
+        name: "CSINode",
+        group: "storage.k8s.io",
+        plural: "csinodes",
+        singular: "csinode",
+        message: "storage/v1.CSINode",
+        columns: access::CSI_NODE,
+        ..KindRow::CLUSTER
+    },
+    KindRow {
+        name: "VolumeAttachment",
+        group: "storage.k8s.io",
+        plural: "volumeattachments",
+        singular: "volumeattachment",
+        has_status: true,
+        message: "storage/v1.VolumeAttachment",
+        columns: access::VOLUME_ATTACHMENT,
+        ..KindRow::CLUSTER
     },
 ];
 

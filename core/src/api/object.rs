@@ -274,7 +274,8 @@ resources! {
         LimitRange, PersistentVolume, PersistentVolumeClaim, EndpointSlice, Deployment, DaemonSet, StatefulSet,
         ControllerRevision, Job, CronJob, HorizontalPodAutoscaler, PodDisruptionBudget, PriorityClass, Ingress,
         IngressClass, NetworkPolicy, StorageClass, Role, RoleBinding, ClusterRole, ClusterRoleBinding, APIService,
-        Hpa, Dns,
+        Hpa, Dns, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding, ValidatingWebhookConfiguration,
+        MutatingWebhookConfiguration, RuntimeClass, CSIDriver, CSINode, VolumeAttachment,
     }
 }
 

@@ -162,6 +162,11 @@ impl FieldError {
         FieldError { field: field.into(), kind: FieldErrorKind::Invalid(format!("{value:?}"), rule.into()) }
     }
 
+    /// The value has more bytes than this.
+    pub fn too_long(field: impl Into<String>, most: u64) -> Self {
+        FieldError { field: field.into(), kind: FieldErrorKind::TooLong(most) }
+    }
+
     /// The value is none of those that can be.
     pub fn not_supported(
         field: impl Into<String>,
@@ -262,6 +267,11 @@ impl Status {
     /// The parameters of a request break rules; `kind` names them: `PatchOptions`.
     pub fn invalid_options(kind: &str, errors: &[FieldError]) -> Self {
         Status::breaks_rules(kind, "meta.k8s.io", "", errors)
+    }
+
+    /// A patch makes no object.
+    pub fn invalid_patch(error: &FieldError) -> Self {
+        Status::breaks_rules("", "", "", std::slice::from_ref(error))
     }
 
     /// An object was removed.

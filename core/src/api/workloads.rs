@@ -163,6 +163,12 @@ const IN_ANNOTATIONS: &[(&str, &str, &str)] = &[
 ];
 
 fn autoscaler_to_v1(object: &mut Value) {
+    // They are always told there, and clients miss them.
+    if let Some(status) = object.get_mut("status").and_then(Value::as_object_mut) {
+        for count in ["currentReplicas", "desiredReplicas"] {
+            status.entry(count).or_insert_with(|| 0.into());
+        }
+    }
     let parts = [
         ("spec", "metrics", "targetCPUUtilizationPercentage", "target"),
         ("status", "currentMetrics", "currentCPUUtilizationPercentage", "current"),

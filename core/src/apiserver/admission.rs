@@ -12,7 +12,7 @@ use crate::api::pod::{Pod, PodCondition};
 use crate::api::status::{FieldError, Reason, Status};
 use crate::api::text::Text;
 use crate::api::validation::{self, creation_is_kept, validate, validate_status};
-use crate::apiserver::definitions::Definition;
+use crate::apiserver::definitions::Within;
 use crate::apiserver::{Author, fields};
 use crate::patch::merge::merge;
 use crate::patch::{self, Patch, managed, typed};
@@ -23,12 +23,7 @@ use serde_json::Value;
 use std::sync::Arc;
 
 /// A new object as it will be stored. Its name is chosen already.
-pub fn created(
-    now: Now,
-    mut object: Object,
-    uid: String,
-    definition: Option<&Arc<Definition>>,
-) -> Result<Object, Status> {
+pub fn created(now: Now, mut object: Object, uid: String, within: Option<Within<'_>>) -> Result<Object, Status> {
     let (kind, row) = (object.kind(), object.kind().row());
     if !object.meta().resource_version.is_empty() {
         return Err(Status::failure(Reason::BadRequest, "resourceVersion should not be set on objects to be created"));
@@ -44,15 +39,18 @@ pub fn created(
         meta.deletion_timestamp = None;
         meta.deletion_grace_period_seconds = None;
     });
-    complete(&mut object, definition);
-    refuse(kind, &object.meta().name, &wrong(&object, None, definition))?;
-    Ok(object)
+    complete(&mut object, within);
+    refuse(kind, &object.meta().name, &wrong(&object, None, within))?;
+    Ok(match elsewhere(kind, within) {
+        Some(within) => within.kept(&object),
+        None => object,
+    })
 }
 
 /// What a kind's fields are, if that is known: its own table, or that of its definition.
-fn schema_of(kind: Kind, definition: Option<&Arc<Definition>>) -> Option<(&Schema, MessageId)> {
-    match definition {
-        Some(definition) => definition.schema(kind.row().version),
+fn schema_of(kind: Kind, within: Option<Within<'_>>) -> Option<(&Schema, MessageId)> {
+    match within {
+        Some(within) => within.schema(),
         None => Schema::kubernetes().named(kind.row().message).map(|message| (Schema::kubernetes(), message)),
     }
 }
@@ -63,21 +61,42 @@ pub fn completed(mut object: Object) -> Object {
     object
 }
 
+/// The version in which something is written: `example.com/v2`.
+fn api_version(kind: Kind, within: Option<Within<'_>>) -> String {
+    within.map_or_else(|| kind.row().api_version(), Within::api_version)
+}
+
+/// The version in which something is written, if it is not the one in which it is kept.
+fn elsewhere(kind: Kind, within: Option<Within<'_>>) -> Option<Within<'_>> {
+    within.filter(|within| within.version != kind.row().version)
+}
+
+/// A stored object as the client who writes sees it.
+fn seen(stored: &Object, within: Option<Within<'_>>) -> Value {
+    let Some(within) = within else { return stored.to_value() };
+    let mut value = within.seen(stored).to_value();
+    if let Value::Object(fields) = &mut value
+        && let Some(said) = fields.get_mut("apiVersion")
+    {
+        *said = within.api_version().into();
+    }
+    value
+}
+
 /// Fills in what the author left out.
-fn complete(object: &mut Object, definition: Option<&Arc<Definition>>) {
+fn complete(object: &mut Object, within: Option<Within<'_>>) {
     let row = object.kind().row();
-    if let Some((schema, message)) = schema_of(object.kind(), definition) {
+    if let Some((schema, message)) = schema_of(object.kind(), within) {
         fields::completed(object, schema, message);
     }
     (row.set_defaults)(object);
 }
 
 /// What is wrong with an object.
-fn wrong(object: &Object, stored: Option<&Object>, definition: Option<&Arc<Definition>>) -> Vec<FieldError> {
-    let kind = object.kind();
-    let mut errors = match definition {
-        Some(definition) => {
-            let open_api = definition.version(kind.row().version).and_then(Version::open_api);
+fn wrong(object: &Object, stored: Option<&Object>, within: Option<Within<'_>>) -> Vec<FieldError> {
+    let mut errors = match within {
+        Some(within) => {
+            let open_api = within.said().and_then(Version::open_api);
             open_api.map_or_else(Vec::new, |open_api| schema::validate::validate(open_api, &object.to_value()))
         }
         None => Vec::new(),
@@ -88,16 +107,17 @@ fn wrong(object: &Object, stored: Option<&Object>, definition: Option<&Arc<Defin
 
 /// The stored object as a patch makes it, to be handed to [`updated`]. Only a revision that the patch itself names is a
 /// condition.
-pub fn patched(
-    by: Author,
-    stored: &Object,
-    patch: &Patch,
-    definition: Option<&Arc<Definition>>,
-) -> Result<Object, Status> {
+pub fn patched(by: Author, stored: &Object, patch: &Patch, within: Option<Within<'_>>) -> Result<Object, Status> {
     let kind = stored.kind();
-    let schema = schema_of(kind, definition);
+    let schema = schema_of(kind, within);
     // Custom kinds have a table, too, but no strategic patches.
-    let value = patch::patched(schema.filter(|_| definition.is_none()), stored.to_value(), patch)?;
+    let made = || patch::patched(schema.filter(|_| within.is_none()), seen(stored, within), patch);
+    let mut value = made()?;
+    if let (Some(within), Some(said)) = (within, value.get_mut("apiVersion"))
+        && said.as_str() == Some(&within.api_version())
+    {
+        *said = kind.row().api_version().into();
+    }
     let revision = "/metadata/resourceVersion";
     let named = match patch {
         Patch::Json(_) => {
@@ -108,7 +128,10 @@ pub fn patched(
             changes.pointer(revision).is_some()
         }
     };
-    let object = taken(by, kind, value, schema)?;
+    let object = taken(by, kind, value, within).map_err(|status| match schema.filter(|_| within.is_none()) {
+        Some((schema, message)) => patch::mistyped(schema, message, patch, made()).unwrap_or(status),
+        None => status,
+    })?;
     same_names(object.meta(), stored.meta())?;
     Ok(if named { object } else { object.with_meta(|meta| meta.resource_version = Text::default()) })
 }
@@ -139,26 +162,30 @@ pub fn applied(
     configuration: &Value,
     force: bool,
     part: Part,
-    definition: Option<&Arc<Definition>>,
+    within: Option<Within<'_>>,
 ) -> Result<Object, Status> {
     let manager = by.manager.unwrap_or("");
     if manager.is_empty() {
         let missing = FieldError::required("fieldManager", "is required for apply patch");
         return Err(Status::invalid_options("PatchOptions", &[missing]));
     }
-    let Some((schema, message)) = schema_of(kind, definition) else { return Err(Status::not_found(kind, "")) };
-    let (api_version, time) = (kind.row().api_version(), Time::of(by.now.wall).to_string());
-    refuse_untyped(kind, configuration, &typed::wrong(schema, message, configuration))?;
+    let Some((schema, message)) = schema_of(kind, within) else { return Err(Status::not_found(kind, "")) };
+    let (api_version, time) = (api_version(kind, within), Time::of(by.now.wall).to_string());
+    refuse_untyped(kind, &api_version, configuration, &typed::wrong(schema, message, configuration))?;
     let author = managed::Author { manager, api_version: &api_version, subresource: subresource(part), time: &time };
-    let live = stored.map(Object::to_value);
+    let live = stored.map(|stored| seen(stored, within));
+    // A status that is applied together with the rest is not wanted either.
+    let without = Some(configuration).filter(|said| is_reset(kind, part) && said.get("status").is_some());
+    let without = without.map(|said| without_status(said.clone()));
+    let configuration = without.as_ref().unwrap_or(configuration);
     let value = managed::apply(schema, message, live.as_ref(), configuration, &author, force)?;
     let named = configuration.pointer("/metadata/resourceVersion").is_some();
-    let object = taken(by, kind, value, Some((schema, message)))?;
+    let object = taken(by, kind, value, within)?;
     Ok(if named { object } else { object.with_meta(|meta| meta.resource_version = Text::default()) })
 }
 
 /// Refuses a configuration that is not of its kind.
-fn refuse_untyped(kind: Kind, configuration: &Value, wrong: &[String]) -> Result<(), Status> {
+fn refuse_untyped(kind: Kind, api_version: &str, configuration: &Value, wrong: &[String]) -> Result<(), Status> {
     let told = match wrong {
         [] => return Ok(()),
         [one] => one.clone(),
@@ -166,16 +193,18 @@ fn refuse_untyped(kind: Kind, configuration: &Value, wrong: &[String]) -> Result
     };
     let text = |at: &str| configuration.pointer(at).and_then(Value::as_str).unwrap_or("");
     let (row, name, namespace) = (kind.row(), text("/metadata/name"), text("/metadata/namespace"));
+    let version = api_version.rsplit('/').next().unwrap_or_default();
     let message = format!(
-        "failed to create typed patch object ({namespace}/{name}; {}/{}, Kind={}): {told}",
-        row.group, row.version, row.name
+        "failed to create typed patch object ({namespace}/{name}; {}/{version}, Kind={}): {told}",
+        row.group, row.name
     );
     Err(Status::unexplained(message))
 }
 
 /// What a patch made, as an object: without the fields that Kubernetes does not have.
-fn taken(by: Author, kind: Kind, mut value: Value, schema: Option<(&Schema, MessageId)>) -> Result<Object, Status> {
-    let row = kind.row();
+fn taken(by: Author, kind: Kind, mut value: Value, within: Option<Within<'_>>) -> Result<Object, Status> {
+    let (row, schema) = (kind.row(), schema_of(kind, within));
+    let version = within.map_or(row.version, |within| within.version);
     if let (true, Some((schema, message))) = (by.strict, schema) {
         let mut unknown = Vec::new();
         strict::unknown(schema, message, &mut value, &mut |path| {
@@ -183,7 +212,7 @@ fn taken(by: Author, kind: Kind, mut value: Value, schema: Option<(&Schema, Mess
             strict::Then::Keep
         });
         if !unknown.is_empty() {
-            return Err(Status::failure(Reason::BadRequest, strict::message(row.name, row.version, &unknown)));
+            return Err(Status::failure(Reason::BadRequest, strict::message(row.name, version, &unknown)));
         }
     }
     let mut object = read(kind, value)?;
@@ -202,6 +231,20 @@ fn subresource(part: Part) -> &'static str {
     }
 }
 
+/// Whether a write of this part says nothing of the status, so that nobody comes to want what stands there.
+///
+/// Source: Kubernetes, `GetResetFields` of the strategies in `pkg/registry`.
+fn is_reset(kind: Kind, part: Part) -> bool {
+    part == Part::Main && kind.row().has_status
+}
+
+fn without_status(mut value: Value) -> Value {
+    if let Value::Object(fields) = &mut value {
+        fields.remove("status");
+    }
+    value
+}
+
 /// An object with a note of who wrote what of it.
 pub fn noted(
     now: Now,
@@ -209,13 +252,17 @@ pub fn noted(
     stored: Option<&Object>,
     object: Object,
     part: Part,
-    definition: Option<&Arc<Definition>>,
+    within: Option<Within<'_>>,
 ) -> Object {
     let kind = object.kind();
-    let Some((schema, message)) = schema_of(kind, definition) else { return object };
-    let (api_version, time) = (kind.row().api_version(), Time::of(now.wall).to_string());
+    let Some((schema, message)) = schema_of(kind, within) else { return object };
+    let (api_version, time) = (api_version(kind, within), Time::of(now.wall).to_string());
     let by = managed::Author { manager, api_version: &api_version, subresource: subresource(part), time: &time };
-    let managers = managed::update(schema, message, stored.map(Object::to_value), object.to_value(), &by);
+    let seen = |object: &Object| match is_reset(kind, part) {
+        true => without_status(object.to_value()),
+        false => object.to_value(),
+    };
+    let managers = managed::update(schema, message, stored.map(seen), seen(&object), &by);
     // A field's name stands deeper there than the field: of what is nested nearly as deep as can be, nothing is noted.
     let managers = managers.filter(|managers| schema::depth(managers) + 2 <= schema::DEPTH_MAX);
     object.with_meta(|meta| meta.managed_fields = managers.map(Arc::new))
@@ -226,15 +273,11 @@ fn refuse(kind: Kind, name: &str, errors: &[FieldError]) -> Result<(), Status> {
 }
 
 /// What `new` makes of the stored object, if it may: the part it is about is taken from it, all else stays.
-pub fn updated(
-    stored: &Object,
-    new: Object,
-    part: Part,
-    definition: Option<&Arc<Definition>>,
-) -> Result<Object, Status> {
+pub fn updated(stored: &Object, new: Object, part: Part, within: Option<Within<'_>>) -> Result<Object, Status> {
     let (kind, row, name) = (stored.kind(), stored.kind().row(), &stored.meta().name);
     let (wanted, is) = (&new.meta().resource_version, &stored.meta().resource_version);
-    if !wanted.is_empty() && wanted != is && !planted!(UpdateWithoutRevision) {
+    // 0 is any version, as where it is read.
+    if !wanted.is_empty() && *wanted != "0" && wanted != is && !planted!(UpdateWithoutRevision) {
         sometimes!(UpdateConflict);
         return Err(Status::stale(kind, name));
     }
@@ -263,14 +306,19 @@ pub fn updated(
         }
     };
     match part {
-        Part::Main | Part::Scale => complete(&mut object, definition),
+        Part::Main | Part::Scale => complete(&mut object, within),
         Part::Status | Part::Finalize => (row.set_defaults)(&mut object),
+    }
+    if let (Part::Main | Part::Scale, Some(within)) = (part, elsewhere(kind, within)) {
+        refuse(kind, name, &wrong(&object, Some(stored), Some(within)))?;
+        object = within.kept(&object);
     }
     if object == *stored {
         return Ok(object);
     }
     match part {
-        Part::Main | Part::Scale => refuse(kind, name, &wrong(&object, Some(stored), definition))?,
+        Part::Main | Part::Scale if elsewhere(kind, within).is_some() => {}
+        Part::Main | Part::Scale => refuse(kind, name, &wrong(&object, Some(stored), within))?,
         Part::Status => refuse(kind, name, &validate_status(&object))?,
         Part::Finalize => {}
     }

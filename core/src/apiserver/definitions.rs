@@ -4,6 +4,7 @@ use crate::api::custom::{CustomResourceDefinition, Version};
 use crate::api::kinds::Kind;
 use crate::api::object::{Key, Object};
 use crate::api::served::{Form, Served};
+use crate::apiserver::fields;
 use crate::schema::{MessageId, Schema, custom};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +21,47 @@ pub struct Definition {
     object: Object,
     /// The fields of each version, of which its schema says something that can be followed.
     schemas: BTreeMap<String, (Schema, MessageId)>,
+}
+
+/// A definition, and one of its versions: the one in which an object is written or shown.
+///
+/// Objects are kept in one version, and what a client reads and writes has the fields of its own: what only that one has
+/// is looked at and then dropped, since no conversion says what would become of it.
+///
+/// Source: Kubernetes documentation, "Versions in CustomResourceDefinitions", strategy `None`.
+#[derive(Clone, Copy)]
+pub struct Within<'a> {
+    /// What is said of the kind.
+    pub definition: &'a Definition,
+    /// The version's name.
+    pub version: &'a str,
+}
+
+impl<'a> Within<'a> {
+    /// The fields of the version.
+    pub fn schema(self) -> Option<(&'a Schema, MessageId)> {
+        self.definition.schema(self.version)
+    }
+
+    /// What is said of the version.
+    pub fn said(self) -> Option<&'a Version> {
+        self.definition.version(self.version)
+    }
+
+    /// `example.com/v2`.
+    pub fn api_version(self) -> String {
+        format!("{}/{}", self.definition.kind.row().group, self.version)
+    }
+
+    /// A kept object as it is in the version: without the fields of others, and with its defaults.
+    pub fn seen(self, object: &Object) -> Object {
+        self.definition.converted(object, self.version)
+    }
+
+    /// An object that was written in the version, as it is kept.
+    pub fn kept(self, object: &Object) -> Object {
+        self.definition.converted(object, self.definition.kind.row().version)
+    }
 }
 
 impl Definitions {
@@ -42,6 +84,11 @@ impl Definitions {
     /// The definition of a kind.
     pub fn of(&self, kind: Kind) -> Option<&Arc<Definition>> {
         self.0.get(&kind)
+    }
+
+    /// The definition of a kind, and the version in which it is written.
+    pub fn within<'a>(&'a self, kind: Kind, version: Option<&'a str>) -> Option<Within<'a>> {
+        Some(Within { definition: self.of(kind)?, version: version.unwrap_or(kind.row().version) })
     }
 
     /// All of them, in the order of group and plural.
@@ -88,6 +135,18 @@ impl Definition {
     /// The fields of one of its versions.
     pub fn schema(&self, version: &str) -> Option<(&Schema, MessageId)> {
         self.schemas.get(version).map(|(schema, message)| (schema, *message))
+    }
+
+    fn converted(&self, object: &Object, version: &str) -> Object {
+        let mut converted = object.clone();
+        if self.said().spec.versions.len() > 1
+            && let Some((schema, message)) = self.schema(version)
+        {
+            // What is of another type there stays as it is.
+            let _ = fields::known(&mut converted, schema, message);
+            fields::completed(&mut converted, schema, message);
+        }
+        converted
     }
 
     /// One of its versions.

@@ -136,6 +136,8 @@ pub struct Author<'a> {
     pub manager: Option<&'a str>,
     /// Fields that Kubernetes does not have are refused.
     pub strict: bool,
+    /// In which version of a custom kind; absent: in the one in which it is kept.
+    pub version: Option<&'a str>,
     /// As whom, if that decides about anything.
     pub user: Option<&'a User>,
 }
@@ -526,8 +528,13 @@ impl ApiServer {
         let dry_run = request.dry_run;
         let who = request.manager.clone().or_else(|| Some(request.user.as_ref()?.name.as_str().into()));
         let evicted = matches!(&request.verb, Verb::Delete { options, .. } if options.eviction).then(|| key.clone());
-        let author =
-            Author { now, manager: request.manager.as_deref(), strict: request.strict, user: request.user.as_deref() };
+        let author = Author {
+            now,
+            manager: request.manager.as_deref(),
+            strict: request.strict,
+            version: request.version.as_deref(),
+            user: request.user.as_deref(),
+        };
         match self.admit(author, key, request.verb) {
             Err(status) => {
                 let pod = evicted.and_then(|key| self.store.get(&key));
@@ -584,6 +591,7 @@ impl ApiServer {
         let now = by.now;
         let part = part_of(&verb);
         let stored = self.store.get(&key);
+        let within = self.definitions.within(key.kind, by.version);
         let found = || stored.ok_or_else(|| Status::not_found(key.kind, &key.name));
         let object = match verb {
             Verb::Create { object } => return self.create(by, key, object),
@@ -596,30 +604,22 @@ impl ApiServer {
                 }
                 return self.create(by, key, object);
             }
-            Verb::Update { object, part } => admission::updated(found()?, object, part, self.definitions.of(key.kind))?,
+            Verb::Update { object, part } => admission::updated(found()?, object, part, within)?,
             Verb::Patch { patch: Patch::Apply { configuration, force }, part, .. } => {
-                let object = admission::applied(
-                    by,
-                    key.kind,
-                    stored,
-                    &configuration,
-                    force,
-                    part,
-                    self.definitions.of(key.kind),
-                )?;
+                let object = admission::applied(by, key.kind, stored, &configuration, force, part, within)?;
                 match stored {
-                    Some(stored) => admission::updated(stored, object, part, self.definitions.of(key.kind))?,
+                    Some(stored) => admission::updated(stored, object, part, within)?,
                     None => return self.create(Author { manager: None, ..by }, key, object),
                 }
             }
             Verb::Patch { patch, part, .. } => {
                 let stored = found()?;
-                let object = admission::patched(by, stored, &patch, self.definitions.of(key.kind))?;
-                admission::updated(stored, object, part, self.definitions.of(key.kind))?
+                let object = admission::patched(by, stored, &patch, within)?;
+                admission::updated(stored, object, part, within)?
             }
             Verb::Merge { patch, part, .. } => {
                 let stored = found()?;
-                admission::updated(stored, admission::merged(stored, &patch)?, part, self.definitions.of(key.kind))?
+                admission::updated(stored, admission::merged(stored, &patch)?, part, within)?
             }
             Verb::Bind { uid, node, .. } => {
                 // Stricter than Kubernetes, which lets a pod wait for ever on a node that is not there.
@@ -667,7 +667,7 @@ impl ApiServer {
         }
         let object = match (part, by.manager) {
             (Some(part), Some(manager)) if object != *stored => {
-                admission::noted(by.now, manager, Some(stored), object, part, self.definitions.of(key.kind))
+                admission::noted(by.now, manager, Some(stored), object, part, within)
             }
             _ => object,
         };
@@ -690,8 +690,8 @@ impl ApiServer {
         if self.store.get(&key).is_some() {
             return Err(Status::already_exists(key.kind, &key.name));
         }
-        let definition = self.definitions.of(key.kind);
-        if definition.is_some_and(|definition| definition::is_being_emptied(definition.said())) {
+        let within = self.definitions.within(key.kind, by.version);
+        if within.is_some_and(|within| definition::is_being_emptied(within.definition.said())) {
             return Err(Status::definition_goes(key.kind));
         }
         // A name that the server chose is not told.
@@ -703,9 +703,9 @@ impl ApiServer {
             pods::only_one_default(&self.store, &object)?;
         }
         object.edit_meta(|meta| meta.name = (*key.name).into());
-        let mut object = admission::created(by.now, object, self.draw("uid", &key).uuid(), definition)?;
+        let mut object = admission::created(by.now, object, self.draw("uid", &key).uuid(), within)?;
         if let Some(manager) = by.manager {
-            object = admission::noted(by.now, manager, None, object, Part::Main, definition);
+            object = admission::noted(by.now, manager, None, object, Part::Main, within);
         }
         if key.kind == Kind::Service {
             object = self.given.allotted(object, self.draw("service", &key))?;

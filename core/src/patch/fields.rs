@@ -74,6 +74,17 @@ impl Fields {
         Fields { member: self.member && !other.member, below: below.filter(|(_, fields)| !fields.is_empty()).collect() }
     }
 
+    /// What goes of this set where the other stays: what it holds that is neither in the other nor has something of the
+    /// other below it. A map whose entry somebody wants cannot go.
+    pub fn unless(&self, kept: &Fields) -> Fields {
+        let below = self.below.iter().map(|(name, fields)| match kept.below.get(name) {
+            Some(kept) => (name.clone(), fields.unless(kept)),
+            None => (name.clone(), fields.clone()),
+        });
+        let member = self.member && kept.is_empty();
+        Fields { member, below: below.filter(|(_, fields)| !fields.is_empty()).collect() }
+    }
+
     /// What is in both.
     pub fn common(&self, other: &Fields) -> Fields {
         let both = |(name, fields): (&String, &Fields)| Some((name.clone(), fields.common(other.below.get(name)?)));
@@ -283,7 +294,7 @@ pub fn remove(schema: &Schema, kind: Option<&Type>, value: &mut Value, gone: &Fi
                 }
                 let emptied =
                     value.as_object().is_some_and(Map::is_empty) || value.as_array().is_some_and(Vec::is_empty);
-                if gone.below.is_empty() || emptied {
+                if gone.member || emptied {
                     fields.remove(&name);
                 }
             }
@@ -293,11 +304,22 @@ pub fn remove(schema: &Schema, kind: Option<&Type>, value: &mut Value, gone: &Fi
             if gone.member {
                 return false;
             }
+            let keys = keys_of(list, one);
             remove(schema, Some(&list.items), one, gone);
+            // Whoever wants something of an item wants what it is told apart by.
+            if let Value::Object(fields) = one {
+                fields.extend(keys);
+            }
             true
         }),
         _ => {}
     }
+}
+
+/// The keys of an item, with their values.
+fn keys_of(list: &ListType, one: &Value) -> Vec<(String, Value)> {
+    let Ownership::Map(keys) = &list.ownership else { return Vec::new() };
+    keys.iter().filter_map(|key| Some((key.to_string(), one.get(&**key)?.clone()))).collect()
 }
 
 #[cfg(test)]

@@ -239,11 +239,9 @@ pub fn apply(
         return Err(conflict(&managers, &conflicts));
     }
     let before = mine.map_or_else(Fields::default, |at| managers[at].fields.clone());
-    let mut gone = before.without(&applied);
-    for (_, entry) in managers.iter().enumerate().filter(|(nth, _)| Some(*nth) != mine) {
-        gone = gone.without(&entry.fields);
-    }
-    remove(schema, Some(&kind), &mut merged, &gone);
+    let others = managers.iter().enumerate().filter(|(nth, _)| Some(*nth) != mine);
+    let kept = others.fold(applied.clone(), |kept, (_, entry)| kept.union(&entry.fields));
+    remove(schema, Some(&kind), &mut merged, &before.unless(&kept));
     let at = mine.unwrap_or_else(|| {
         managers.push(Entry::new(by, "Apply"));
         managers.len() - 1
@@ -384,6 +382,18 @@ mod tests {
     }
 
     #[test]
+    fn a_map_stays_whose_entries_are_wanted() {
+        // As kubectl makes an apply of what it updated: of the map itself, too.
+        let mut live = applied(None, json!({"a": "1", "b": "2"}), "one", false).unwrap();
+        live["metadata"]["managedFields"][0]["fieldsV1"]["f:data"]["."] = json!({});
+        let again = applied(Some(&live), json!({"a": "1"}), "one", false).unwrap();
+        assert_eq!((&again["data"], owned(&again, "one")), (&json!({"a": "1"}), json!({"f:data": {"f:a": {}}})));
+        let shared = applied(Some(&live), json!({"b": "2"}), "two", false).unwrap();
+        let left = applied(Some(&shared), json!({}), "one", false).unwrap();
+        assert_eq!(left["data"], json!({"b": "2"}), "b is still wanted by two");
+    }
+
+    #[test]
     fn other_values_are_conflicts_unless_forced() {
         let one = applied(None, json!({"a": "1"}), "one", false).unwrap();
         let refused = applied(Some(&one), json!({"a": "2"}), "two", false).unwrap_err();
@@ -453,6 +463,13 @@ mod tests {
         )
         .unwrap();
         assert_eq!(turned["spec"]["containers"][0]["name"], "b");
+        // Of an item that another has changed, what that one wants stays.
+        let mut changed = one.clone();
+        changed["spec"]["containers"][0]["image"] = "z".into();
+        written(schema, id, Some(&one), &mut changed, &by("two"));
+        let only_b = pod(json!([{"name": "b", "image": "y"}]));
+        let left = apply(schema, id, Some(&changed), &only_b, &by("one"), false).unwrap();
+        assert_eq!(left["spec"]["containers"], json!([{"name": "a", "image": "z"}, {"name": "b", "image": "y"}]));
     }
 
     #[test]

@@ -16,8 +16,8 @@ pub mod merge;
 pub mod strategic;
 pub mod typed;
 
-use crate::api::status::{Reason, Status};
-use crate::schema::{DEPTH_MAX, MessageId, Schema, strict};
+use crate::api::status::{FieldError, Reason, Status};
+use crate::schema::{DEPTH_MAX, MessageId, Schema, Type, strict};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -61,6 +61,54 @@ pub fn patched(schema: Option<(&Schema, MessageId)>, mut value: Value, patch: &P
         }
     }
     Ok(value)
+}
+
+/// The refusal of a patch that makes a value of another type, if that is what is wrong.
+///
+/// Source: Kubernetes, `k8s.io/apiserver/pkg/endpoints/handlers/patch.go`; of a strategic patch in the words of
+/// `runtime.DefaultUnstructuredConverter`.
+pub fn mistyped(schema: &Schema, message: MessageId, patch: &Patch, made: Result<Value, Status>) -> Option<Status> {
+    let value = made.ok()?;
+    let (_, what) = strict::mistyped(schema, &Type::Message(message), &value)?;
+    let (said, what) = match patch {
+        Patch::Strategic(changes) => (in_go(changes), unrestorable(&what).unwrap_or(what)),
+        _ => (value.to_string(), what),
+    };
+    Some(Status::invalid_patch(&FieldError::invalid("patch", said, what)))
+}
+
+/// What Go's converter says where its decoder says `cannot unmarshal X into Go … of type Y`.
+fn unrestorable(what: &str) -> Option<String> {
+    let (is, rest) = what.strip_prefix("json: cannot unmarshal ")?.split_once(" into Go ")?;
+    let (_, wanted) = rest.rsplit_once(" of type ")?;
+    let is = match is.split(' ').next()? {
+        "number" => "int64",
+        "array" => "slice",
+        "object" => "map",
+        other => other,
+    };
+    Some(match wanted {
+        map if map.starts_with("map[") => format!("cannot restore map from {is}"),
+        list if list.starts_with("[]") => format!("cannot restore slice from {is}"),
+        "string" if is == "int64" => "cannot convert int64 to string".into(),
+        plain if !plain.contains('.') => format!("unrecognized type: {plain}"),
+        _ => format!("cannot restore struct from: {is}"),
+    })
+}
+
+/// A value as Go prints it: `map[a:1 b:[x y]]`.
+fn in_go(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".into(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => format!("[{}]", items.iter().map(in_go).collect::<Vec<_>>().join(" ")),
+        Value::Object(fields) => {
+            let sorted: std::collections::BTreeMap<_, _> = fields.iter().collect();
+            let told: Vec<String> = sorted.iter().map(|(name, value)| format!("{name}:{}", in_go(value))).collect();
+            format!("map[{}]", told.join(" "))
+        }
+        other => other.to_string(),
+    }
 }
 
 fn json(value: &mut Value, operations: &Value) -> Result<(), Status> {

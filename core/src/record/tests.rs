@@ -180,6 +180,7 @@ fn request(g: &mut Gen) -> Request {
         dry_run: any(g),
         manager: Some("kubectl".into()).filter(|_| any(g)),
         strict: any(g),
+        version: any::<bool>(g).then(|| "v2".into()),
         user: None,
         fence: None,
     }

@@ -91,8 +91,6 @@ pub const CONDITIONAL: &[Conditional] = &[
             port.insert("targetPort".into(), number);
         }
     }),
-    row("core/v1.PersistentVolume", "a volume is pending until somebody says more", has_status),
-    row("core/v1.PersistentVolumeClaim", "a claim is pending until a volume is bound to it", has_status),
     row("core/v1.Secret", "what is given as text is kept as bytes", |secret| {
         let Some(Value::Object(texts)) = secret.remove("stringData") else { return };
         let Value::Object(data) = or_insert(secret, "data", json!({})) else { return };
@@ -166,11 +164,6 @@ fn of_job(job: &mut Map<String, Value>, fill: impl FnOnce(&mut Map<String, Value
     if let Some(Value::Object(spec)) = job.get_mut("spec") {
         fill(spec);
     }
-}
-
-/// The status' own defaults say the rest.
-fn has_status(object: &mut Map<String, Value>) {
-    or_insert(object, "status", json!({}));
 }
 
 fn job_counts(job: &mut Map<String, Value>) {

@@ -79,7 +79,7 @@ pub fn patch(data: &[u8]) {
     let Ok(value) = serde_json::from_slice::<Value>(text) else { return };
     let stored = &STORED[usize::from(*nth) % STORED.len()];
     let part = if how & 8 == 0 { Part::Main } else { Part::Status };
-    let by = Author { now: NOW, manager: Some("fuzz"), strict: how & 16 != 0, user: None };
+    let by = Author { now: NOW, manager: Some("fuzz"), strict: how & 16 != 0, version: None, user: None };
     let patch = match how % 4 {
         0 => Patch::Json(value),
         1 => Patch::Merge(value),

@@ -15,6 +15,10 @@ pub fn serve(api: &Api, exchange: Exchange, page: &Discovery) {
     let groups = api.host.look(|server| catalog::groups(server.definitions()));
     let wanted = aggregated(exchange.asked().headers.accept);
     match page {
+        Discovery::Root => {
+            let value = serde_json::json!({"paths": paths(&groups)});
+            reply::value(exchange, 200, reply::JSON, &value);
+        }
         Discovery::Core => match wanted {
             Some(version) => {
                 let core = groups.iter().filter(|(name, _)| name.is_empty());
@@ -55,6 +59,21 @@ pub fn serve(api: &Api, exchange: Exchange, page: &Discovery) {
             }
         }
     }
+}
+
+/// What is served beside objects, in alphabetical order.
+fn paths(groups: &[Group]) -> Vec<String> {
+    let pages =
+        ["/healthz", "/healthz/ping", "/livez", "/livez/ping", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz"];
+    let mut paths: Vec<String> =
+        pages.into_iter().chain(["/readyz/ping", "/version", "/api", "/apis"]).map(Into::into).collect();
+    for (group, versions) in groups {
+        let root = if group.is_empty() { "/api".to_owned() } else { format!("/apis/{group}") };
+        paths.extend(versions.iter().map(|(version, _)| format!("{root}/{version}")));
+        paths.extend((!group.is_empty()).then_some(root));
+    }
+    paths.sort();
+    paths
 }
 
 fn find<'a>(groups: &'a [Group], name: &str) -> Option<&'a Group> {

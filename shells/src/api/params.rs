@@ -3,7 +3,7 @@
 use crate::http::Asked;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::selector::{parse_field_selector, parse_label_selector};
-use miniku_core::api::status::{Reason, Status};
+use miniku_core::api::status::{FieldError, Reason, Status};
 use miniku_core::program::{DeleteOptions, Propagation, Query, Revision, WatchFrom};
 use serde::Deserialize;
 use std::time::Duration;
@@ -38,8 +38,8 @@ pub struct Params {
     pub limit: Option<usize>,
     /// Where the page before ended.
     pub after: String,
-    /// A watch begins with every object there is, and says when these end.
-    pub initial_events: bool,
+    /// A watch begins with every object there is, and says when these end; or it begins with none of them.
+    pub initial_events: Option<bool>,
     /// Who writes.
     pub field_manager: String,
     /// What is said of fields that are none.
@@ -55,36 +55,106 @@ pub struct Params {
 impl Params {
     /// Reads a request's query.
     pub fn of(asked: Asked) -> Result<Params, Status> {
-        Params::read(asked.query_pairs())
+        Params::read(asked.method, asked.query_pairs())
     }
 
-    fn read<N: AsRef<str>, V: AsRef<str>>(pairs: impl Iterator<Item = (N, V)>) -> Result<Params, Status> {
+    fn read<N: AsRef<str>, V: AsRef<str>>(method: &str, pairs: impl Iterator<Item = (N, V)>) -> Result<Params, Status> {
         let mut params = Params::default();
+        let mut wrong = Vec::new();
         for (name, value) in pairs {
             let value = value.as_ref();
             match name.as_ref() {
                 "watch" => params.watch = truth("watch", value)?,
                 "allowWatchBookmarks" => params.bookmarks = truth("allowWatchBookmarks", value)?,
-                "dryRun" => params.dry_run = dry_run(value)?,
+                "dryRun" => dry_run(value).map_or_else(|error| wrong.push(error), |dry| params.dry_run = dry),
                 "labelSelector" => params.label_selector = value.into(),
                 "fieldSelector" => params.field_selector = value.into(),
                 "resourceVersion" => params.resource_version = value.into(),
                 "resourceVersionMatch" => params.resource_version_match = value.into(),
                 "limit" => params.limit = Some(count("limit", value)?).filter(|limit| *limit > 0),
                 "continue" => params.after = value.into(),
-                "sendInitialEvents" => params.initial_events = truth("sendInitialEvents", value)?,
-                "fieldManager" => params.field_manager = field_manager(value)?,
-                "fieldValidation" => params.field_validation = field_validation(value)?,
+                "sendInitialEvents" => params.initial_events = Some(truth("sendInitialEvents", value)?),
+                "fieldManager" => {
+                    wrong.extend(wrong_manager(value));
+                    params.field_manager = value.into();
+                }
+                "fieldValidation" => {
+                    field_validation(value).map_or_else(|error| wrong.push(error), |how| params.field_validation = how);
+                }
                 "force" => params.force = truth("force", value)?,
                 "includeObject" => params.include = value.into(),
                 "nodeName" => params.node_name = Some(value.into()),
                 "timeoutSeconds" => params.timeout = Some(Duration::from_secs(number(value)?)),
                 "gracePeriodSeconds" => params.delete.grace_seconds = Some(grace(value)?),
-                "propagationPolicy" => params.delete.propagation = Some(propagation(value)?),
+                "propagationPolicy" => {
+                    propagation(value)
+                        .map_or_else(|error| wrong.push(error), |how| params.delete.propagation = Some(how));
+                }
                 _ => {}
             }
         }
-        Ok(params)
+        let options = match method {
+            "POST" => "CreateOptions",
+            "PUT" => "UpdateOptions",
+            "PATCH" => "PatchOptions",
+            "DELETE" => "DeleteOptions",
+            // They are options of writes.
+            _ => return Ok(params),
+        };
+        if wrong.is_empty() { Ok(params) } else { Err(Status::invalid_options(options, &wrong)) }
+    }
+
+    /// Whether the options of a list or a watch go together.
+    ///
+    /// Source: Kubernetes, `apimachinery/pkg/apis/meta/internalversion/validation`, `ValidateListOptions`.
+    fn together(&self) -> Result<(), Status> {
+        let (how, version) = (self.resource_version_match.as_str(), self.resource_version.as_str());
+        let mut wrong = Vec::new();
+        let mut forbid = |field: &str, why: &str| wrong.push(FieldError::forbidden(field, why));
+        let continued = "resourceVersionMatch is forbidden when continue is provided";
+        match (self.watch, self.initial_events) {
+            (true, Some(_)) => {
+                if how != "NotOlderThan" {
+                    let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+                    forbid("resourceVersionMatch", why);
+                }
+                if !self.after.is_empty() {
+                    forbid("resourceVersionMatch", continued);
+                }
+            }
+            (true, None) if !how.is_empty() => {
+                forbid(
+                    "resourceVersionMatch",
+                    "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+                );
+            }
+            (true, None) => {}
+            (false, initial) => {
+                if !how.is_empty() && version.is_empty() {
+                    forbid(
+                        "resourceVersionMatch",
+                        "resourceVersionMatch is forbidden unless resourceVersion is provided",
+                    );
+                }
+                if !how.is_empty() && !self.after.is_empty() {
+                    forbid("resourceVersionMatch", continued);
+                }
+                if how == "Exact" && version == "0" {
+                    forbid(
+                        "resourceVersionMatch",
+                        "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+                    );
+                }
+                if initial.is_some() {
+                    forbid("sendInitialEvents", "sendInitialEvents is forbidden for list");
+                }
+                if !matches!(how, "" | "Exact" | "NotOlderThan") {
+                    let known = ["", "Exact", "NotOlderThan"].map(Into::into);
+                    wrong.push(FieldError::not_supported("resourceVersionMatch", how, known));
+                }
+            }
+        }
+        if wrong.is_empty() { Ok(()) } else { Err(Status::invalid_options("ListOptions", &wrong)) }
     }
 
     /// The objects that are meant.
@@ -102,17 +172,8 @@ impl Params {
     ///
     /// Source: Kubernetes API concepts, "Semantics for get and list": a revision alone means `NotOlderThan`.
     pub fn list_query(&self, kind: Kind, namespace: Option<&str>) -> Result<Query, Status> {
+        self.together()?;
         let not_older_than = self.revision()?;
-        match self.resource_version_match.as_str() {
-            "" => {}
-            "NotOlderThan" if !self.resource_version.is_empty() => {}
-            "Exact" if not_older_than.is_some() => {}
-            other => {
-                let why =
-                    format!("resourceVersionMatch: Invalid value: {other:?}: needs a resourceVersion that it fits");
-                return Err(Status::failure(Reason::BadRequest, why));
-            }
-        }
         Ok(Query { not_older_than, ..self.query(kind, namespace)? })
     }
 
@@ -123,6 +184,7 @@ impl Params {
 
     /// Where a watch begins.
     pub fn watch_from(&self) -> Result<WatchFrom, Status> {
+        self.together()?;
         Ok(self.revision()?.map_or(WatchFrom::Start, WatchFrom::After))
     }
 
@@ -149,13 +211,10 @@ fn truth(name: &str, value: &str) -> Result<bool, Status> {
     }
 }
 
-fn dry_run(value: &str) -> Result<bool, Status> {
+fn dry_run(value: &str) -> Result<bool, FieldError> {
     match value {
         "All" => Ok(true),
-        _ => {
-            let message = format!("dryRun: Unsupported value: {value:?}: supported values: \"All\"");
-            Err(Status::failure(Reason::BadRequest, message))
-        }
+        _ => Err(FieldError::not_supported("dryRun", value, ["All".to_owned()])),
     }
 }
 
@@ -165,31 +224,23 @@ fn count(name: &str, value: &str) -> Result<usize, Status> {
         .map_err(|_| Status::failure(Reason::BadRequest, format!("{name}: Invalid value: {value:?}: must be a number")))
 }
 
-fn field_validation(value: &str) -> Result<FieldValidation, Status> {
+fn field_validation(value: &str) -> Result<FieldValidation, FieldError> {
     match value {
         "" | "Warn" => Ok(FieldValidation::Warn),
         "Ignore" => Ok(FieldValidation::Ignore),
         "Strict" => Ok(FieldValidation::Strict),
-        _ => {
-            let known = "\"Ignore\", \"Strict\", \"Warn\"";
-            let message = format!("fieldValidation: Unsupported value: {value:?}: supported values: {known}");
-            Err(Status::failure(Reason::BadRequest, message))
-        }
+        _ => Err(FieldError::not_supported("fieldValidation", value, ["Ignore", "Strict", "Warn"].map(Into::into))),
     }
 }
 
 /// Source: Kubernetes, `apimachinery/pkg/apis/meta/v1/validation`, `FieldManagerMaxLength`.
-fn field_manager(value: &str) -> Result<String, Status> {
+fn wrong_manager(value: &str) -> Option<FieldError> {
     match value {
-        long if long.chars().count() > 128 => {
-            let message = "fieldManager: Too long: may not be more than 128 bytes";
-            Err(Status::failure(Reason::BadRequest, message))
-        }
+        long if long.chars().count() > 128 => Some(FieldError::too_long("fieldManager", 128)),
         odd if odd.chars().any(char::is_control) => {
-            let message = format!("fieldManager: Invalid value: {odd:?}: should only contain printable characters");
-            Err(Status::failure(Reason::BadRequest, message))
+            Some(FieldError::invalid("fieldManager", odd, "should only contain printable characters"))
         }
-        value => Ok(value.into()),
+        _ => None,
     }
 }
 
@@ -201,15 +252,14 @@ fn grace(value: &str) -> Result<i64, Status> {
     i64::try_from(number(value)?).map_err(|_| Status::failure(Reason::BadRequest, format!("{value:?} is too long")))
 }
 
-fn propagation(value: &str) -> Result<Propagation, Status> {
+fn propagation(value: &str) -> Result<Propagation, FieldError> {
     match value {
         "Background" => Ok(Propagation::Background),
         "Foreground" => Ok(Propagation::Foreground),
         "Orphan" => Ok(Propagation::Orphan),
         _ => {
-            let known = "\"Background\", \"Foreground\", \"Orphan\"";
-            let message = format!("propagationPolicy: Unsupported value: {value:?}: supported values: {known}");
-            Err(Status::failure(Reason::BadRequest, message))
+            let known = ["Background", "Foreground", "Orphan"].map(Into::into);
+            Err(FieldError::not_supported("propagationPolicy", value, known))
         }
     }
 }
@@ -240,15 +290,16 @@ pub fn delete_options(body: &[u8], params: &Params) -> Result<(DeleteOptions, bo
     }
     let body: Body = serde_json::from_slice(body)
         .map_err(|error| Status::failure(Reason::BadRequest, format!("the body is no DeleteOptions: {error}")))?;
+    let refused = |error| Status::invalid_options("DeleteOptions", &[error]);
     options.grace_seconds = body.grace_period_seconds.or(options.grace_seconds);
     if options.grace_seconds.is_some_and(|seconds| seconds < 0) {
         return Err(Status::failure(Reason::BadRequest, "gracePeriodSeconds: Invalid value: must not be negative"));
     }
     if let Some(policy) = body.propagation_policy {
-        options.propagation = Some(propagation(&policy)?);
+        options.propagation = Some(propagation(&policy).map_err(refused)?);
     }
     for value in &body.dry_run {
-        dry = dry_run(value)?;
+        dry = dry_run(value).map_err(refused)?;
     }
     let only = body.preconditions.unwrap_or_default();
     (options.uid, options.resource_version) = (only.uid.map(Into::into), only.resource_version.map(Into::into));
@@ -260,7 +311,7 @@ mod tests {
     use super::*;
 
     fn read(pairs: &[(&str, &str)]) -> Result<Params, Status> {
-        Params::read(pairs.iter().copied())
+        Params::read("DELETE", pairs.iter().copied())
     }
 
     #[test]
@@ -270,8 +321,14 @@ mod tests {
         assert!(params.watch && params.timeout == Some(Duration::from_secs(5)));
         assert_eq!(params.watch_from().unwrap(), WatchFrom::After(Revision(7)));
         assert_eq!(read(&[("resourceVersion", "0")]).unwrap().watch_from().unwrap(), WatchFrom::Start);
-        for wrong in [("watch", "maybe"), ("dryRun", "Some"), ("timeoutSeconds", "-1"), ("propagationPolicy", "x")] {
-            assert_eq!(read(&[wrong]).unwrap_err().http_code(), 400, "{wrong:?}");
+        for (wrong, code) in [
+            (("watch", "maybe"), 400),
+            (("timeoutSeconds", "-1"), 400),
+            (("dryRun", "Some"), 422),
+            (("propagationPolicy", "x"), 422),
+            (("fieldValidation", "x"), 422),
+        ] {
+            assert_eq!(read(&[wrong]).unwrap_err().http_code(), code, "{wrong:?}");
         }
         assert!(read(&[("resourceVersion", "x")]).unwrap().watch_from().is_err());
         assert!(read(&[("labelSelector", "a in b")]).unwrap().query(Kind::Pod, None).is_err());
@@ -291,10 +348,24 @@ mod tests {
         check("7", "", Ok(Some(7)));
         check("7", "NotOlderThan", Ok(Some(7)));
         check("7", "Exact", Ok(Some(7)));
-        check("0", "Exact", Err(400));
-        check("", "NotOlderThan", Err(400));
-        check("7", "Newest", Err(400));
+        check("0", "Exact", Err(422));
+        check("", "NotOlderThan", Err(422));
+        check("7", "Newest", Err(422));
         check("x", "", Err(400));
+    }
+
+    #[test]
+    fn options_of_a_watch_go_together() {
+        let check = |how: &str, initial: Option<&str>, want: &str| {
+            let mut pairs = vec![("watch", "true"), ("resourceVersionMatch", how)];
+            pairs.extend(initial.map(|initial| ("sendInitialEvents", initial)));
+            let got = read(&pairs).unwrap().watch_from().map_or_else(|status| status.message, |_| String::new());
+            assert!(got.ends_with(want) && got.is_empty() == want.is_empty(), "{how:?} {initial:?}: {got}");
+        };
+        check("", None, "");
+        check("NotOlderThan", Some("true"), "");
+        check("NotOlderThan", None, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+        check("", Some("true"), "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use miniku_core::api::lease::Fence;
 use miniku_core::api::namespace;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::served::{Form, Served};
-use miniku_core::api::status::{Reason, Status};
+use miniku_core::api::status::{FieldError, Reason, Status};
 use miniku_core::apiserver::admission::{cannot_be_handled, read, unreadable};
 use miniku_core::apiserver::fields;
 use miniku_core::patch::Patch;
@@ -198,7 +198,11 @@ fn request(
     };
     let strict = params.field_validation == FieldValidation::Strict;
     let (manager, fence) = (manager(asked, params), fence(asked)?);
-    Ok((Request { verb, dry_run, manager, strict, user: None, fence }, warnings))
+    let version = match &shown.served.form {
+        Form::Version(version) if **version != *shown.served.kind.row().version => Some(version.clone()),
+        _ => None,
+    };
+    Ok((Request { verb, dry_run, manager, strict, version, user: None, fence }, warnings))
 }
 
 /// The lease by which the client says that it leads.
@@ -237,6 +241,10 @@ fn written(part: Option<&str>) -> Result<Part, Status> {
 /// The object in a body, and what is to be said of it.
 fn body(asked: Asked, shown: &Shown, validation: FieldValidation) -> Result<(Object, Vec<String>), Status> {
     let (served, kind) = (&shown.served, shown.served.kind);
+    if !is_readable(media_type(asked)) {
+        let message = "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf";
+        return Err(Status::failure(Reason::UnsupportedMediaType, message));
+    }
     let is_json = !is_protobuf(asked) && !media_type(asked).ends_with("yaml");
     let schema = shown.schema();
     let mut complaints = Vec::new();
@@ -291,6 +299,13 @@ fn complain(shown: &Shown, validation: FieldValidation, complaints: &[String]) -
         FieldValidation::Warn => Ok(reply::warning_lines(complaints)),
         FieldValidation::Strict | FieldValidation::Ignore => Ok(Vec::new()),
     }
+}
+
+/// Whether a body of this type can be an object. curl's form type counts as not saying anything.
+fn is_readable(media_type: &str) -> bool {
+    let known =
+        ["", "application/json", "application/x-www-form-urlencoded", "application/vnd.kubernetes.protobuf", "*/*"];
+    known.contains(&media_type) || media_type.ends_with("yaml")
 }
 
 fn is_protobuf(asked: Asked) -> bool {
@@ -361,8 +376,16 @@ fn patch(asked: Asked, shown: &Shown, name: &str, namespace: Option<&str>, param
     let json = || serde_json::from_slice(asked.body).map_err(|error| wrong(format!("the patch is no JSON: {error}")));
     match media_type(asked) {
         "application/json-patch+json" => Ok(Patch::Json(json()?)),
-        "application/merge-patch+json" | "application/json" | "" => Ok(Patch::Merge(json()?)),
+        _ if params.force && media_type(asked) != "application/apply-patch+yaml" => {
+            let force = FieldError::forbidden("force", "may not be specified for non-apply patch");
+            Err(Status::invalid_options("PatchOptions", &[force]))
+        }
+        "application/merge-patch+json" => Ok(Patch::Merge(json()?)),
         "application/strategic-merge-patch+json" => Ok(Patch::Strategic(json()?)),
+        "application/apply-patch+yaml" if params.field_manager.is_empty() => {
+            let missing = FieldError::required("fieldManager", "is required for apply patch");
+            Err(Status::invalid_options("PatchOptions", &[missing]))
+        }
         "application/apply-patch+yaml" => {
             let mut configuration = yaml(asked.body)?;
             let text = |at: &str| configuration.pointer(at).and_then(Value::as_str).unwrap_or("").to_owned();

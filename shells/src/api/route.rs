@@ -50,6 +50,8 @@ pub enum Target {
 /// A page of discovery.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Discovery {
+    /// `/`.
+    Root,
     /// `/api`.
     Core,
     /// `/apis`.
@@ -105,6 +107,7 @@ pub fn target(segments: &[&str], definitions: &Definitions) -> Option<Target> {
         ["version"] => Some(Target::Version),
         ["metrics"] => Some(Target::Metrics),
         ["decisions"] => Some(Target::Decisions),
+        [] => discovery(Discovery::Root),
         ["api"] => discovery(Discovery::Core),
         ["apis"] => discovery(Discovery::Groups),
         ["apis", group] => discovery(Discovery::Group((*group).into())),
@@ -226,6 +229,7 @@ mod tests {
         check("/livez/ping", "livez Some(\"ping\")");
         check("/pods", "Flat Pod None");
         check("/nodes/node-1", "Flat Node Some(\"node-1\")");
+        check("/", "Root");
         check("/api", "Core");
         check("/apis/apps", "Group(\"apps\")");
         check("/apis/apps/v1", "Resources(\"apps\", \"v1\")");

@@ -7,10 +7,11 @@ use miniku_core::api::object::{Json, Object};
 use miniku_core::api::served::Served;
 use miniku_core::api::status::{Reason, Status};
 use miniku_core::api::tabular::Columns;
-use miniku_core::apiserver::definitions::Definition;
+use miniku_core::apiserver::definitions::{Definition, Within};
 use miniku_core::program::Revision;
 use miniku_core::schema::{MessageId, Schema};
 use miniku_core::time::{Instant, Now};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// How a client wants to be answered.
@@ -102,6 +103,16 @@ impl Shown {
         }
     }
 
+    /// A kept object with the fields of the version in which it is served.
+    fn seen<'a>(&self, object: &'a Object) -> Cow<'a, Object> {
+        match &self.definition {
+            Some(definition) if definition.said().spec.versions.len() > 1 => {
+                Cow::Owned(Within { definition, version: self.served.version() }.seen(object))
+            }
+            _ => Cow::Borrowed(object),
+        }
+    }
+
     fn columns(&self) -> Columns<'_> {
         let version = self.definition.as_ref().and_then(|definition| definition.version(self.served.version()));
         Columns::of(self.served.kind, version.map_or(&[], |version| &version.columns))
@@ -110,7 +121,7 @@ impl Shown {
     /// One object's JSON text.
     pub fn one(&self, object: &Object) -> Json {
         match self.shape {
-            Shape::Whole => self.served.json(object),
+            Shape::Whole => self.served.json(&self.seen(object)),
             Shape::Row(include) => {
                 Json::of(self.table(object.revision(), &[], std::slice::from_ref(object), include, true))
             }
@@ -157,13 +168,13 @@ impl Shown {
             Shape::Whole => {
                 let kind = format!("{}List", self.served.kind.row().name);
                 // They are of about one size, and a text that nobody keeps is made only once.
-                let size = items.first().map_or(0, |item| self.served.json_as_item(item).len() + 2);
+                let size = items.first().map_or(0, |item| self.served.json_as_item(&self.seen(item)).len() + 2);
                 let mut out = Vec::with_capacity(size * items.len() + 256);
                 list_head(&mut out, &kind, &self.served.api_version(), revision, further);
                 out.extend_from_slice(b"\"items\":[");
                 for (nth, item) in items.iter().enumerate() {
                     out.extend_from_slice(if nth == 0 { b"{" } else { b",{" });
-                    out.extend_from_slice(&self.served.json_as_item(item));
+                    out.extend_from_slice(&self.served.json_as_item(&self.seen(item)));
                 }
                 out.extend_from_slice(b"]}");
                 out
@@ -213,7 +224,7 @@ impl Shown {
                 }
                 Include::Object => {
                     out.extend_from_slice(b",\"object\":");
-                    out.extend_from_slice(&self.served.json(item));
+                    out.extend_from_slice(&self.served.json(&self.seen(item)));
                 }
             }
             out.push(b'}');

@@ -38,7 +38,7 @@ pub fn at_once(api: &Api, reply: Reply, resource: &Resource, params: &Params, sh
     let few = matches!(from, WatchFrom::After(_))
         || api.host.look(|server| server.store().count(resource.kind())) <= LIST_AT_ONCE_MAX;
     let little = matches!((&shown.served.form, shown.shape), (Form::Kept, Shape::Whole));
-    if !few || !little || params.initial_events || !reply.may_grow() {
+    if !few || !little || params.initial_events.is_some() || !reply.may_grow() {
         return Some(reply);
     }
     let (id, begun) = (Arc::new(OnceLock::new()), Arc::new(AtomicBool::new(false)));
@@ -97,7 +97,13 @@ pub fn serve(api: &Api, exchange: Exchange, resource: &Resource, params: &Params
         Ok(both) => both,
         Err(status) => return reply::status(exchange, &status),
     };
-    let from = if params.initial_events { WatchFrom::Start } else { from };
+    let initial = params.initial_events == Some(true);
+    let from = match (params.initial_events, from) {
+        (Some(true), _) => WatchFrom::Start,
+        // It is not said from when on, and what is there is not wanted: from now on.
+        (Some(false), WatchFrom::Start) => WatchFrom::After(api.host.look(|server| server.store().revision())),
+        (_, from) => from,
+    };
     let (sender, news) = unbounded();
     let begun = Arc::new(AtomicBool::new(false));
     let live = begun.clone();
@@ -111,7 +117,7 @@ pub fn serve(api: &Api, exchange: Exchange, resource: &Resource, params: &Params
     begun.store(true, Ordering::Relaxed);
     // What there was at the start has been handed over, behind the answer; a later event may follow it already, and is
     // then told before the end of the start is.
-    let initial = (params.initial_events && params.bookmarks).then(|| Initial {
+    let initial = (initial && params.bookmarks).then(|| Initial {
         // In this order: what is as old as the revision waits by now.
         revision: api.host.look(|server| server.store().revision()),
         events: news.len().saturating_sub(1),

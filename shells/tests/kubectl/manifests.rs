@@ -36,6 +36,15 @@ const BY_THE_SERVER: &[Use] = &[
     ("delete --wait=false -f", " deleted"),
 ];
 
+/// Who has applied by the client goes over to the server: nothing is lost on the way.
+const FROM_CLIENT_TO_SERVER: &[Use] = &[
+    ("apply -f", " created"),
+    ("apply --server-side --force-conflicts -f", " serverside-applied"),
+    ("diff -f", ""),
+    ("diff --server-side --force-conflicts -f", ""),
+    ("delete --wait=false -f", " deleted"),
+];
+
 fn used(uses: &[Use]) {
     let mut world = World::new();
     world.serve(&["apiserver".to_owned()]);
@@ -92,6 +101,11 @@ fn failure(world: &World, line: &str, file: &str, end: &str) -> Option<String> {
 #[test]
 fn manifests_by_the_client() {
     used(BY_THE_CLIENT);
+}
+
+#[test]
+fn manifests_from_the_client_to_the_server() {
+    used(FROM_CLIENT_TO_SERVER);
 }
 
 #[test]

@@ -63,7 +63,12 @@ impl<'a> Revisions<'a> {
         }
         let mut labels = template.metadata.labels.clone();
         labels.insert(HASH, hash.into());
-        let object = json!({"metadata": {"name": revisions.newest, "labels": labels}, "data": data, "revision": next});
+        // With them the cause of the change, which is shown as the revision's.
+        let annotations = &scene.owner.meta().annotations;
+        let object = json!({
+            "metadata": {"name": revisions.newest, "labels": labels, "annotations": annotations},
+            "data": data, "revision": next,
+        });
         if let Ok(object) = Object::from_value(Kind::ControllerRevision, object) {
             plan.create.push(New::given(object, TEMPLATE.because()));
         }
