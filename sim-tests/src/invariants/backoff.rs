@@ -3,10 +3,10 @@
 //! Ends are counted since its kubelet started, which keeps no count over a restart; a run of ten minutes is forgiven. A
 //! good end is one that is stored. Catches: a back-off that is not kept; a restart policy that is not looked at.
 
-use miniku_core::api::text::Text;
 use super::{Broken, Checker};
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::pod::{Pod, RestartPolicy};
+use miniku_core::api::text::Text;
 use miniku_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
 
@@ -67,7 +67,8 @@ impl Checker for Backoff {
                 let policy = facts.pod().spec.restart_policy;
                 let mut statuses = facts.pod().status.container_statuses.iter();
                 let stored = statuses.find(|one| one.name == process.container);
-                let ended_well = stored.and_then(|one| one.state.terminated.as_ref()).is_some_and(|end| end.exit_code == 0);
+                let ended_well =
+                    stored.and_then(|one| one.state.terminated.as_ref()).is_some_and(|end| end.exit_code == 0);
                 match policy {
                     RestartPolicy::Never if runs.starts > 1 => broken(format!("is started {} times", runs.starts)),
                     RestartPolicy::OnFailure if ended_well => broken("is started after a good end".into()),

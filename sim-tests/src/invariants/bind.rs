@@ -36,8 +36,8 @@ impl Checker for Bind {
             (before, after) if before == after => Ok(()),
             (Some(before), after) => broken(format!("{} moved from {before} to {after:?}", after_name(new))),
             (None, Some(node)) => {
-                let known = truth.node(node).is_some()
-                    || self.removed.get(node).is_some_and(|at| truth.now.since(*at) <= NEWS);
+                let known =
+                    truth.node(node).is_some() || self.removed.get(node).is_some_and(|at| truth.now.since(*at) <= NEWS);
                 if known { Ok(()) } else { broken(format!("{} is bound to {node}, which is no node", after_name(new))) }
             }
             (None, None) => Ok(()),

@@ -40,7 +40,10 @@ fn is_healthy(object: Option<&Object>) -> bool {
 }
 
 /// The budgets of a namespace, as stored.
-pub(super) fn budgets<'a>(truth: &'a Truth, namespace: &'a str) -> impl Iterator<Item = (&'a Object, PodDisruptionBudget)> {
+pub(super) fn budgets<'a>(
+    truth: &'a Truth,
+    namespace: &'a str,
+) -> impl Iterator<Item = (&'a Object, PodDisruptionBudget)> {
     let all = truth.disk.objects().within(Kind::PodDisruptionBudget, namespace);
     all.filter_map(|object| Some((object, object.read()?)))
 }
@@ -119,8 +122,10 @@ impl Checker for Budget {
                 }
                 let has = healthy(truth, &change.key.namespace, &budget);
                 let old = change.old.as_ref().and_then(|old| old.read::<PodDisruptionBudget>());
-                let grants = old.is_some_and(|old| budget.status.disrupted_pods.len() > old.status.disrupted_pods.len());
-                let (seen, is) = (budget.status.observed_generation, change.new.iter().find_map(|new| new.meta().generation));
+                let grants =
+                    old.is_some_and(|old| budget.status.disrupted_pods.len() > old.status.disrupted_pods.len());
+                let (seen, is) =
+                    (budget.status.observed_generation, change.new.iter().find_map(|new| new.meta().generation));
                 if grants && seen < is {
                     let what = format!("{} grants an eviction, and nobody has counted for its wish {is:?}", change.key);
                     return Err(Broken::by(what).with(&change.new));
@@ -147,7 +152,8 @@ impl Checker for Budget {
                     false => drop(self.unready.remove(&change.key)),
                 }
                 let Some(old) = change.old.as_ref().filter(|old| is_healthy(Some(old))) else { return Ok(()) };
-                for (object, budget) in budgets(truth, &change.key.namespace).filter(|(_, budget)| selects(budget, old)) {
+                for (object, budget) in budgets(truth, &change.key.namespace).filter(|(_, budget)| selects(budget, old))
+                {
                     let still = change.new.as_ref().is_some_and(|new| is_healthy(Some(new)) && selects(&budget, new));
                     if still {
                         continue;

@@ -4,8 +4,8 @@
 
 use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
-use miniku_core::api::text::Text;
 use miniku_core::api::pod::Pod;
+use miniku_core::api::text::Text;
 use miniku_core::patch::Patch;
 use miniku_core::program::{Answer, Request, RequestId, Revision, Verb};
 use std::collections::BTreeMap;
@@ -40,7 +40,11 @@ fn condition(request: &Request) -> Condition {
             ..
         } => {
             let named = |path| patch.pointer(path).and_then(|value| value.as_str()).unwrap_or_default();
-            Condition { revision: revision(named("/metadata/resourceVersion")), uid: uid(named("/metadata/uid")), unbound: false }
+            Condition {
+                revision: revision(named("/metadata/resourceVersion")),
+                uid: uid(named("/metadata/uid")),
+                unbound: false,
+            }
         }
         Verb::Bind { uid: of, .. } => Condition { revision: None, uid: uid(of), unbound: true },
         Verb::Delete { options, .. } => Condition {
@@ -77,11 +81,17 @@ impl Checker for Cas {
                 if let (Answer::Removed(status), Some(wanted)) = (answer, &condition.uid)
                     && let Some(details) = status.details.as_ref().filter(|details| details.uid != *wanted)
                 {
-                    return Err(Broken::by(format!("a deletion of uid {wanted} was granted, and removed {}", details.uid)));
+                    return Err(Broken::by(format!(
+                        "a deletion of uid {wanted} was granted, and removed {}",
+                        details.uid
+                    )));
                 }
                 let Answer::Object { object, created: false } = answer else { return Ok(()) };
                 let now = object.revision();
-                let old = truth.change(now).filter(|change| change.key == object.key()).and_then(|change| change.old.as_ref());
+                let old = truth
+                    .change(now)
+                    .filter(|change| change.key == object.key())
+                    .and_then(|change| change.old.as_ref());
                 let Some(old) = old else { return Ok(()) };
                 let broken = |what: String| Err(Broken::by(what).with([old, object]));
                 if let Some(wanted) = condition.revision

@@ -96,17 +96,17 @@ impl Checker for Count {
             Fact::Heard { who, input } if who.role == Role::Workloads => {
                 self.lives.insert(who.name.clone(), who.life);
                 match input {
-                Input::Reply { answer: Answer::List { items, .. }, .. } => {
-                    items.iter().for_each(|item| self.knows(who, item));
-                }
-                Input::Event { event: WatchEvent::Deleted(object), .. } if object.kind() == Kind::Pod => {
-                    self.heard_until(who, object.revision());
-                }
-                // What it asks for one by one, it asks for another reason: it decides on its view.
-                Input::Event { event: WatchEvent::Added(object) | WatchEvent::Modified(object), .. } => {
-                    self.knows(who, object);
-                }
-                _ => {}
+                    Input::Reply { answer: Answer::List { items, .. }, .. } => {
+                        items.iter().for_each(|item| self.knows(who, item));
+                    }
+                    Input::Event { event: WatchEvent::Deleted(object), .. } if object.kind() == Kind::Pod => {
+                        self.heard_until(who, object.revision());
+                    }
+                    // What it asks for one by one, it asks for another reason: it decides on its view.
+                    Input::Event { event: WatchEvent::Added(object) | WatchEvent::Modified(object), .. } => {
+                        self.knows(who, object);
+                    }
+                    _ => {}
                 }
             }
             Fact::Sent { who, request, .. } if who.role == Role::Workloads => {
@@ -170,7 +170,8 @@ impl Checker for Count {
                 let lives = |set: &ReplicaSet| set.metadata.uid == uid;
                 if have > most && truth.all::<ReplicaSet>().any(lives) {
                     let pods: Vec<String> = self.pods[uid].keys().map(|pod| pod.name.to_string()).collect();
-                    let what = format!("{have} pods where at most {most} were wanted since @{from}: {}", pods.join(", "));
+                    let what =
+                        format!("{have} pods where at most {most} were wanted since @{from}: {}", pods.join(", "));
                     return Err(Broken::by(what).with(&change.new));
                 }
             }
@@ -195,8 +196,7 @@ mod tests {
 
     fn owned(name: &str) -> serde_json::Value {
         let mut pod = pod(name, "", "Pending");
-        pod["metadata"]["ownerReferences"] =
-            json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "web-uid", "controller": true}]);
+        pod["metadata"]["ownerReferences"] = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "web-uid", "controller": true}]);
         pod
     }
 

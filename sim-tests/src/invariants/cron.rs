@@ -40,7 +40,8 @@ fn wrong(truth: &Truth, told: &Told, wall: Wall, new: &Object) -> Option<String>
     if at > wall + SLACK {
         return Some(format!("is made for {}, and it is {}", shown(at), shown(wall)));
     }
-    let deadline = cron.spec.starting_deadline_seconds.and_then(|secs| u64::try_from(secs).ok()).map(Duration::from_secs);
+    let deadline =
+        cron.spec.starting_deadline_seconds.and_then(|secs| u64::try_from(secs).ok()).map(Duration::from_secs);
     if deadline.is_some_and(|deadline| wall.since(at) > deadline + SLACK) {
         return Some(format!("is made for {} at {}, which is too late", shown(at), shown(wall)));
     }

@@ -2,7 +2,6 @@
 //!
 //! Catches: two pods that want the same port; a node without its agent for longer than need be, or all of them at once.
 
-use miniku_core::api::text::Text;
 use super::{Broken, Checker};
 use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
@@ -13,6 +12,7 @@ use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
 use miniku_core::api::statefulset::{ControllerRevision, REVISION_HASH};
 use miniku_core::api::taint::{KEEP_AWAY, untolerated};
+use miniku_core::api::text::Text;
 use miniku_core::program::Verb;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -77,12 +77,14 @@ impl Observer {
         self.ended.insert(pod.metadata.uid.clone());
         let by = object.meta().controller().map_or("", |by| by.name.as_str());
         let set = told.object(&Key::new(Kind::DaemonSet, &key.namespace, by));
-        let Some((set, node)) = set.and_then(Object::read::<DaemonSet>).zip(pod.target_node().and_then(|one| node_of(told, one)))
+        let Some((set, node)) =
+            set.and_then(Object::read::<DaemonSet>).zip(pod.target_node().and_then(|one| node_of(told, one)))
         else {
             return Ok(());
         };
         let revisions = told.objects().filter(|one| one.kind() == Kind::ControllerRevision && set_of(one) == Some(uid));
-        let newest = revisions.filter_map(|one| Some((one.read::<ControllerRevision>()?.revision, one.meta().name.clone())));
+        let newest =
+            revisions.filter_map(|one| Some((one.read::<ControllerRevision>()?.revision, one.meta().name.clone())));
         let newest = newest.max().map(|(_, name)| name).unwrap_or_default();
         let hash = pod.metadata.labels.get(REVISION_HASH).map_or("", Text::as_str);
         let takes = |node: &Node, pod: &Pod| {
@@ -173,14 +175,18 @@ mod tests {
     }
 
     fn pod(name: &str, node: &str, hash: &str) -> Value {
-        owned(json!({"kind": "Pod", "metadata": {"name": name, "uid": name, "labels": {"controller-revision-hash": hash}},
+        owned(
+            json!({"kind": "Pod", "metadata": {"name": name, "uid": name, "labels": {"controller-revision-hash": hash}},
             "spec": {"nodeName": node, "containers": []},
-            "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}))
+            "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}),
+        )
     }
 
     fn revision(hash: &str, number: i64) -> Value {
-        owned(json!({"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": {"name": format!("agent-{hash}")},
-            "data": {}, "revision": number}))
+        owned(
+            json!({"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": {"name": format!("agent-{hash}")},
+            "data": {}, "revision": number}),
+        )
     }
 
     struct Desk(Story<Daemon>);

@@ -6,11 +6,11 @@
 use super::{Broken, Checker};
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
-use miniku_core::api::text::Text;
-use miniku_core::api::object::Object;
 use miniku_core::api::node::Node;
+use miniku_core::api::object::Object;
 use miniku_core::api::pod::Pod;
 use miniku_core::api::taint::{NO_EXECUTE, Taint, UNREACHABLE};
+use miniku_core::api::text::Text;
 use miniku_core::program::{Answer, Input, Part, Revision, Verb, WatchEvent};
 use miniku_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
@@ -70,7 +70,8 @@ impl Observer {
             let (revision, known) = self.taints.entry(object.key().name).or_default();
             if object.revision() > *revision {
                 let same = |one: &Taint, other: &Taint| (&one.key, &one.value) == (&other.key, &other.value);
-                let since = |taint: &Taint| known.iter().find(|(one, _)| same(one, taint)).map_or(now, |(_, since)| *since);
+                let since =
+                    |taint: &Taint| known.iter().find(|(one, _)| same(one, taint)).map_or(now, |(_, since)| *since);
                 let sends_away = node.spec.taints.iter().filter(|taint| taint.effect == NO_EXECUTE);
                 (*revision, *known) =
                     (object.revision(), sends_away.map(|taint| (taint.clone(), since(taint))).collect());
@@ -163,7 +164,9 @@ impl Checker for Evict {
                 };
                 let Err(wrong) = wrong else { return Ok(()) };
                 if truth.node(node).is_some() {
-                    return Err(Broken::by(format!("{} is written off though {node} {wrong}", object.key())).with([object]));
+                    return Err(
+                        Broken::by(format!("{} is written off though {node} {wrong}", object.key())).with([object])
+                    );
                 }
             }
             _ => {}
@@ -187,7 +190,8 @@ mod tests {
         tainted["spec"] = json!({"taints": [{"key": UNREACHABLE, "effect": "NoExecute"}]});
         let tainted = story.put(tainted).unwrap().new.unwrap();
         let mut usual = pod("a", "n", "Running");
-        usual["spec"]["tolerations"] = json!([{"key": UNREACHABLE, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}]);
+        usual["spec"]["tolerations"] =
+            json!([{"key": UNREACHABLE, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}]);
         let pod = story.put(usual).unwrap();
         for object in [&tainted, pod.new.as_ref().unwrap()] {
             let input = Input::Event { call: CallId(1), event: WatchEvent::Modified(object.clone()) };

@@ -110,7 +110,8 @@ mod tests {
         let mut story = Story::<Final>::new();
         let collector = who(Role::Garbage, "garbage");
         let owner = with(pod("a", "", "Pending"), "finalizers", json!([FOREGROUND]));
-        let reference = json!([{"apiVersion": "v1", "kind": "Pod", "name": "a", "uid": "a-uid", "blockOwnerDeletion": true}]);
+        let reference =
+            json!([{"apiVersion": "v1", "kind": "Pod", "name": "a", "uid": "a-uid", "blockOwnerDeletion": true}]);
         let child = with(pod("b", "", "Pending"), "ownerReferences", reference);
         let mut told = Vec::new();
         for manifest in [owner, child] {

@@ -4,11 +4,11 @@
 //! also what is left to a pod whose record is gone. Catches: a kubelet that kills at once; one that does not
 //! look at what a deletion says.
 
-use miniku_core::api::text::Text;
 use super::{Broken, Checker};
 use crate::truth::{Fact, PodFacts, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::Object;
+use miniku_core::api::text::Text;
 use miniku_core::client::Deadlines;
 use miniku_core::kubelet::runtime::Command;
 use miniku_core::time::{Duration, Instant};
@@ -47,7 +47,11 @@ impl Grace {
         let patience = told(truth, uid) + SLACK;
         let in_touch = truth.nodes.get(node).and_then(|node| node.in_touch);
         if in_touch.is_some_and(|since| truth.now.since(since) > patience + NEWS) {
-            let what = format!("{}/{container} is not killed {} s after SIGTERM", facts.pod().metadata.name, patience.as_secs());
+            let what = format!(
+                "{}/{container} is not killed {} s after SIGTERM",
+                facts.pod().metadata.name,
+                patience.as_secs()
+            );
             return Err(Broken::by(what).with([&facts.last]));
         }
         // It could not hear all of that time; so it has as much again.
@@ -96,7 +100,8 @@ impl Checker for Grace {
                 }
             }
             Fact::Durable { change } if change.key.kind == Kind::Pod => {
-                let grace = |object: &Option<Object>| object.as_ref().and_then(|one| one.meta().deletion_grace_period_seconds);
+                let grace =
+                    |object: &Option<Object>| object.as_ref().and_then(|one| one.meta().deletion_grace_period_seconds);
                 let Some(new) = change.new.as_ref().filter(|_| grace(&change.old) != grace(&change.new)) else {
                     return Ok(());
                 };

@@ -217,7 +217,8 @@ mod tests {
             job["status"]["failed"] = failed.into();
             job
         };
-        let given_up = || json!({"conditions": [{"type": "FailureTarget", "status": "True", "reason": "BackoffLimitExceeded"}]});
+        let given_up =
+            || json!({"conditions": [{"type": "FailureTarget", "status": "True", "reason": "BackoffLimitExceeded"}]});
         for name in ["a", "b"] {
             let mut pod = of_job(name, "Running");
             pod["metadata"]["annotations"] = json!({INDEX: "1"});
@@ -259,7 +260,11 @@ mod tests {
         check(json!({"parallelism": 2}), json!({}), None);
         check(json!({"parallelism": 1}), json!({}), Some("for which 1 work, and 1 are needed"));
         check(json!({"parallelism": 2, "suspend": true}), json!({}), Some("suspended"));
-        check(json!({"parallelism": 2, "backoffLimit": 0}), json!({"failed": 1}), Some("of which 1 have failed, and 0 may"));
+        check(
+            json!({"parallelism": 2, "backoffLimit": 0}),
+            json!({"failed": 1}),
+            Some("of which 1 have failed, and 0 may"),
+        );
         let indexed = json!({"parallelism": 2, "completionMode": "Indexed"});
         check(indexed, json!({}), Some("whose number 1 a has"));
     }

@@ -56,13 +56,18 @@ impl Leases {
         {
             let objects = change.old.iter().chain(&change.new);
             if was.term == is.term && was.uid == is.uid {
-                return Err(Broken::by(format!("{} takes {} and leaves its term at {}", is.holder, is.lease, is.term)).with(objects));
+                return Err(Broken::by(format!("{} takes {} and leaves its term at {}", is.holder, is.lease, is.term))
+                    .with(objects));
             }
             if let Some((at, good)) = self.renewed.get(was)
                 && now.since(*at) < *good * 100 / 105
             {
                 let secs = now.since(*at).as_secs_f64();
-                return Err(Broken::by(format!("{} takes {} {secs:.1} s after {} renewed it", is.holder, is.lease, was.holder)).with(objects));
+                return Err(Broken::by(format!(
+                    "{} takes {} {secs:.1} s after {} renewed it",
+                    is.holder, is.lease, was.holder
+                ))
+                .with(objects));
             }
         }
         // Whoever labels a lease has not renewed it.
@@ -125,7 +130,9 @@ impl Checker for Leases {
                     && truth.now.since(*at) > *good
                 {
                     let secs = truth.now.since(*at).as_secs_f64();
-                    return Err(Broken::by(format!("{who} asks to write {subject} {secs:.1} s after its lease was renewed")));
+                    return Err(Broken::by(format!(
+                        "{who} asks to write {subject} {secs:.1} s after its lease was renewed"
+                    )));
                 }
                 self.sent.insert(*id, (fence.clone(), truth.disk.revision()));
                 if self.sent.len() > REMEMBERED {
@@ -141,8 +148,12 @@ impl Checker for Leases {
                 if then == Some(fence.as_ref()) {
                     return Ok(());
                 }
-                let now = then.map_or("is held by nobody".into(), |then| format!("is {}'s, term {}", then.holder, then.term));
-                let what = format!("{} was written @{} by {} in term {}, when the lease {now}", change.key, change.revision, fence.holder, fence.term);
+                let now =
+                    then.map_or("is held by nobody".into(), |then| format!("is {}'s, term {}", then.holder, then.term));
+                let what = format!(
+                    "{} was written @{} by {} in term {}, when the lease {now}",
+                    change.key, change.revision, fence.holder, fence.term
+                );
                 Err(Broken::by(what).with(change.new.iter().chain(&change.old)))
             }
             _ => Ok(()),
@@ -204,7 +215,9 @@ mod tests {
         story.see(Fact::Sent { who: &leader, id: RequestId(1), request: &request }).unwrap();
         story.see(Fact::Sent { who: &leader, id: RequestId(2), request: &request }).unwrap();
         let made = story.put(pod("a", "", "Pending")).unwrap().new.unwrap();
-        story.see(Fact::Answered { id: RequestId(1), answer: &Answer::Object { object: made, created: true } }).unwrap();
+        story
+            .see(Fact::Answered { id: RequestId(1), answer: &Answer::Object { object: made, created: true } })
+            .unwrap();
         story.pass(16).unwrap();
         story.put(lease("b", 1, 16)).unwrap();
         let made = story.put(pod("b", "", "Pending")).unwrap().new.unwrap();

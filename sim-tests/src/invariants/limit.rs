@@ -55,9 +55,11 @@ impl Checker for Limit {
             }
         }
         let (None, Some(pod)) = (old, new.and_then(Object::get::<Pod>)) else { return Ok(()) };
-        for (range, _) in self.since.iter().filter(|(range, since)| {
-            range.namespace == key.namespace && truth.now.since(**since) > ON_ITS_WAY
-        }) {
+        for (range, _) in self
+            .since
+            .iter()
+            .filter(|(range, since)| range.namespace == key.namespace && truth.now.since(**since) > ON_ITS_WAY)
+        {
             let Some(object) = truth.object(range) else { continue };
             let rules = object.at(&["spec", "limits"]).and_then(Value::as_array).into_iter().flatten();
             for rule in rules.filter(|rule| rule.get("type").and_then(Value::as_str) == Some("Container")) {

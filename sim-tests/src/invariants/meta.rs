@@ -2,10 +2,10 @@
 //!
 //! Catches: an API server that takes from a client what only it may set.
 
-use miniku_core::api::text::Text;
 use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::replicaset::ReplicaSet;
+use miniku_core::api::text::Text;
 use std::collections::BTreeSet;
 
 /// The uids of objects that are gone.

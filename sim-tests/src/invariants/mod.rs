@@ -3,6 +3,50 @@
 //! A checker sees every [`Fact`] as it happens, together with the [`Truth`], and says what is wrong. It never looks
 //! into a program. The statements' names are those of the simulator's design.
 
+pub mod backoff;
+pub mod bind;
+pub mod brake;
+pub mod budget;
+pub mod cas;
+pub mod count;
+pub mod cron;
+pub mod daemon;
+pub mod durable;
+mod each;
+pub mod evict;
+pub mod finalizers;
+pub mod fit;
+pub mod grace;
+pub mod hot;
+pub mod job;
+pub mod lease;
+pub mod limit;
+pub mod lost;
+pub mod meta;
+pub mod mono;
+pub mod named;
+pub mod namespace;
+pub mod near;
+pub mod ordinal;
+pub mod owner;
+pub mod pending;
+pub mod phase;
+pub mod place;
+pub mod preempt;
+pub mod quota;
+pub mod record;
+pub mod rollout;
+pub mod rv;
+pub mod scale;
+pub mod single;
+pub mod stable;
+pub mod status;
+pub mod stay;
+pub mod victim;
+pub mod watch;
+pub mod why;
+pub mod zombie;
+
 use crate::trace::Seq;
 use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::object::{Key, Object};
@@ -66,8 +110,6 @@ impl Row {
 
 macro_rules! checkers {
     ($($file:ident $name:literal $checker:ident;)+) => {
-        $(pub mod $file;)+
-
         /// All checkers.
         pub const CHECKERS: &[Row] = &[$(Row {
             name: $name,
@@ -78,19 +120,19 @@ macro_rules! checkers {
 }
 
 checkers! {
-    bind     "S-bind"    Bind;
-    fit      "S-fit"     Fit;
-    count    "S-count"   Count;
-    single   "S-single"  Single;
-    zombie   "S-zombie"  Zombie;
-    durable  "S-durable" Durable;
-    watch    "S-watch"   Watch;
-    cas      "S-cas"     Cas;
-    phase    "S-phase"   Phase;
-    meta     "S-meta"    Meta;
-    rv       "S-rv"      Rv;
-    evict    "S-evict"   Evict;
-    hot      "L-hot"     Hot;
+    bind       "S-bind"      Bind;
+    fit        "S-fit"       Fit;
+    count      "S-count"     Count;
+    single     "S-single"    Single;
+    zombie     "S-zombie"    Zombie;
+    durable    "S-durable"   Durable;
+    watch      "S-watch"     Watch;
+    cas        "S-cas"       Cas;
+    phase      "S-phase"     Phase;
+    meta       "S-meta"      Meta;
+    rv         "S-rv"        Rv;
+    evict      "S-evict"     Evict;
+    hot        "L-hot"       Hot;
     mono       "S-mono"      Mono;
     finalizers "S-final"     Final;
     victim     "S-victim"    Victim;
@@ -120,9 +162,6 @@ checkers! {
     limit      "S-limit"     Limit;
     stay       "L-evict"     Stay;
 }
-
-mod each;
-pub mod stable;
 
 /// A number that stands for an object where very many are looked at and keys would take much room. Of a million objects no
 /// two have the same one, but for one run in many millions; and that run is the same each time.

@@ -68,10 +68,15 @@ impl Client {
                 (view.call, view.ignored) = (*call, true);
             }
             Input::Event { call, event } => {
-                let (space, object) = (call.0 >> 48, match event {
-                    WatchEvent::Added(object) | WatchEvent::Modified(object) | WatchEvent::Deleted(object) => Some(object),
-                    WatchEvent::Bookmark(_) | WatchEvent::Expired(_) => None,
-                });
+                let (space, object) = (
+                    call.0 >> 48,
+                    match event {
+                        WatchEvent::Added(object) | WatchEvent::Modified(object) | WatchEvent::Deleted(object) => {
+                            Some(object)
+                        }
+                        WatchEvent::Bookmark(_) | WatchEvent::Expired(_) => None,
+                    },
+                );
                 let asked = object.and_then(|object| self.asked.get(&object.kind()));
                 let late = asked.is_some_and(|asked| now.since(*asked) > PATIENCE);
                 let view = self.views.entry(space).or_default();
@@ -123,7 +128,10 @@ impl Checker for Mono {
                 match view.filter(|view| view.told != *from && !view.ignored) {
                     Some(view) => {
                         let told = view.told;
-                        Err(Broken::by(format!("{who} was told of {:?} up to @{told}, and watches from @{from}", query.kind)))
+                        Err(Broken::by(format!(
+                            "{who} was told of {:?} up to @{told}, and watches from @{from}",
+                            query.kind
+                        )))
                     }
                     None => Ok(()),
                 }
@@ -147,7 +155,8 @@ mod tests {
             let client = who(Role::Other, "client");
             story.put(node("a")).unwrap();
             let event = WatchEvent::Added(story.put(node("b")).unwrap().new.unwrap());
-            let list = Input::Reply { call: CallId(1), answer: Answer::List { revision: Revision(1), items: Vec::new() } };
+            let list =
+                Input::Reply { call: CallId(1), answer: Answer::List { revision: Revision(1), items: Vec::new() } };
             story.see(Fact::Heard { who: &client, input: &list }).unwrap();
             let input = Input::Event { call: CallId(2), event };
             story.see(Fact::Heard { who: &client, input: &input }).unwrap();
@@ -158,7 +167,8 @@ mod tests {
                 let again = Verb::List(Query::all(Kind::Node)).into();
                 story.see(Fact::Sent { who: &client, id: RequestId(2), request: &again }).unwrap();
                 let items = Vec::new();
-                let list = |call| Input::Reply { call, answer: Answer::List { revision: Revision(1), items: items.clone() } };
+                let list =
+                    |call| Input::Reply { call, answer: Answer::List { revision: Revision(1), items: items.clone() } };
                 story.see(Fact::Heard { who: &client, input: &list(CallId(1)) }).expect("it was answered before");
                 assert!(story.see(Fact::Heard { who: &client, input: &list(CallId(3)) }).is_err(), "an older list");
             }

@@ -3,18 +3,18 @@
 //! Catches: anti-affinity that is not looked at, or in one direction only; ports, constraints and affinity that are not
 //! looked at; a pod that is taken for the first of those that want to be together, wherever the others are.
 
-use miniku_core::api::by_key::{ByKey, Keys};
-use miniku_core::api::text::Text;
 use super::each::Each;
 use super::{Broken, Checker};
 use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
+use miniku_core::api::by_key::{ByKey, Keys};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
 use miniku_core::api::pod_affinity::{NodeInclusion, PodAffinityTerm, WhenUnsatisfiable};
 use miniku_core::api::taint::{KEEP_AWAY, untolerated};
+use miniku_core::api::text::Text;
 use miniku_core::program::Verb;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -63,8 +63,13 @@ fn minds(pod: &Pod) -> bool {
 /// Whether a term of a pod selects another. Terms that look at namespaces' labels are left out.
 fn selects(term: &PodAffinityTerm, of: &Pod, other: &Pod) -> bool {
     let same = of.metadata.namespace == other.metadata.namespace;
-    let namespace = if term.namespaces.is_empty() { same } else { term.namespaces.iter().any(|one| *one == *other.metadata.namespace) };
-    let plain = term.namespace_selector.is_none() && term.match_label_keys.is_empty() && term.mismatch_label_keys.is_empty();
+    let namespace = if term.namespaces.is_empty() {
+        same
+    } else {
+        term.namespaces.iter().any(|one| *one == *other.metadata.namespace)
+    };
+    let plain =
+        term.namespace_selector.is_none() && term.match_label_keys.is_empty() && term.mismatch_label_keys.is_empty();
     plain && namespace && term.label_selector.as_ref().is_some_and(|labels| labels.matches(&other.metadata.labels))
 }
 
@@ -105,7 +110,9 @@ fn told_node<'a>(truth: &Truth, told: &'a Told, name: &str) -> Option<&'a Node> 
 impl Near {
     /// With which of the others that this life has asked for a pod may not be.
     fn clashes(&self, truth: &Truth, told: &Told, key: &Key, uid: &str, node: &str) -> Vec<(Key, &'static str)> {
-        let (Some(pod), Some(here)) = (told_pod(told, key, uid), told_node(truth, told, node)) else { return Vec::new() };
+        let (Some(pod), Some(here)) = (told_pod(told, key, uid), told_node(truth, told, node)) else {
+            return Vec::new();
+        };
         let (ports, mut found) = (host_ports(pod), Vec::new());
         let others: Vec<Key> = if minds(pod) { self.asked.keys().collect() } else { self.minding.keys().collect() };
         for other in others.into_iter().filter(|other| other != key) {
@@ -175,8 +182,9 @@ impl Near {
                 let tainted = || untolerated(&node.spec.taints, &pod.spec.tolerations, KEEP_AWAY).next().is_some();
                 selected && !(one.node_taints_policy == Some(NodeInclusion::Honor) && tainted())
             });
-            let places: BTreeMap<&str, &Text> =
-                nodes.filter_map(|node| Some((node.metadata.name.as_str(), node.metadata.labels.get(&one.topology_key)?))).collect();
+            let places: BTreeMap<&str, &Text> = nodes
+                .filter_map(|node| Some((node.metadata.name.as_str(), node.metadata.labels.get(&one.topology_key)?)))
+                .collect();
             let (mut least, mut most): (BTreeMap<&Text, i32>, BTreeMap<&Text, i32>) = Default::default();
             for place in places.values().copied() {
                 least.entry(place).or_default();
@@ -212,7 +220,9 @@ impl Near {
         let Some(pod) = told.object(key).and_then(Object::get::<Pod>) else { return Ok(()) };
         let affinity = pod.spec.affinity.as_ref().and_then(|affinity| affinity.pod_affinity.as_ref());
         let terms = affinity.map_or(&[][..], |affinity| &affinity.required);
-        let Some(here) = told.object(&Key::new(Kind::Node, "", node)).and_then(Object::get::<Node>) else { return Ok(()) };
+        let Some(here) = told.object(&Key::new(Kind::Node, "", node)).and_then(Object::get::<Node>) else {
+            return Ok(());
+        };
         // Others are wanted by all terms together; those whose namespaces or labels are said otherwise are left out.
         let wanted = |other: &Pod| terms.iter().all(|term| selects(term, pod, other));
         let plain = |term: &PodAffinityTerm| term.namespaces.is_empty() && selects(term, pod, pod);
@@ -354,7 +364,8 @@ mod tests {
             "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {"matchLabels": {"app": "web"}}}]});
         assert!(breaks([spread.clone(), spread.clone()], ["n", "n"]));
         assert!(!breaks([spread.clone(), spread], ["n", "m"]));
-        let port = json!({"containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 1, "hostPort": 80}]}]});
+        let port =
+            json!({"containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 1, "hostPort": 80}]}]});
         assert!(breaks([port.clone(), port.clone()], ["n", "n"]));
         assert!(!breaks([port.clone(), port], ["n", "m"]));
         let near = json!({"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":

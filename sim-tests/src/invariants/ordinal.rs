@@ -8,7 +8,6 @@
 //! Catches: a successor for a pod that is only out of reach; one that does not wait for its turn; a partition that is not
 //! looked at, or counted from 0 where numbers begin later; numbers that go in the wrong order.
 
-use miniku_core::api::text::Text;
 use super::{Broken, Checker};
 use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
@@ -18,6 +17,7 @@ use miniku_core::api::pod::{Pod, PodPhase};
 use miniku_core::api::statefulset::{
     ControllerRevision, PodManagementPolicy, REVISION_HASH, StatefulSet, UpdateStrategyType,
 };
+use miniku_core::api::text::Text;
 use miniku_core::controllers::statefulset::plan::number_of;
 use miniku_core::program::{Part, Revision, Verb};
 use std::collections::{BTreeMap, BTreeSet};
@@ -148,7 +148,9 @@ impl Checker for Ordinal {
                         (*life, *ended) = (who.life, BTreeSet::new());
                     }
                     // What was asked for once is asked for again until it is answered.
-                    let Some(known) = known.filter(|known| ended.insert(known.meta().uid.clone())) else { return Ok(()) };
+                    let Some(known) = known.filter(|known| ended.insert(known.meta().uid.clone())) else {
+                        return Ok(());
+                    };
                     if let Some(wrong) = wrong(truth, told, known, ended) {
                         return Err(Broken::by(format!("{key} {wrong}")).with([known]));
                     }
@@ -295,7 +297,8 @@ mod tests {
             "status": {"currentRevision": "db-old"}});
         set["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
         let revision = |name: &str, number: i64| {
-            let mut object = json!({"apiVersion": "apps/v1", "kind": "ControllerRevision", "data": {}, "revision": number});
+            let mut object =
+                json!({"apiVersion": "apps/v1", "kind": "ControllerRevision", "data": {}, "revision": number});
             object["metadata"] = pod(name, name, "True")["metadata"].clone();
             object
         };

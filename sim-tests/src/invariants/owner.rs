@@ -5,7 +5,6 @@
 //! of owners.
 //! Catches: an owner that is absent from a cache taken for gone; adoption by force; an orphan that is collected.
 
-use miniku_core::api::text::Text;
 use super::{Broken, Checker};
 use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
@@ -14,6 +13,7 @@ use miniku_core::api::meta::OwnerReference;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
 use miniku_core::api::replicaset::ReplicaSet;
+use miniku_core::api::text::Text;
 use miniku_core::apiserver::deletion::FOREGROUND;
 use miniku_core::program::{Answer, DeleteOptions, Propagation, RequestId, Verb};
 use serde_json::Value;
@@ -56,9 +56,7 @@ impl Owner {
         };
         let mut taken = old.meta().owner_references.iter().filter(|owner| !kept(owner));
         match taken.find(|owner| holds(truth, key, owner) && !lets_go(owner)) {
-            Some(owner) => {
-                Err(Broken::by(format!("{key} is taken away from {}, which lives", owner.name)).with([old]))
-            }
+            Some(owner) => Err(Broken::by(format!("{key} is taken away from {}, which lives", owner.name)).with([old])),
             None => Ok(()),
         }
     }
@@ -71,7 +69,8 @@ impl Owner {
         if other || options.grace_seconds == Some(0) {
             return Ok(());
         }
-        let broken = |what: &str, name: &str| Err(Broken::by(format!("{key} is collected, {what} {name}")).with([object]));
+        let broken =
+            |what: &str, name: &str| Err(Broken::by(format!("{key} is collected, {what} {name}")).with([object]));
         if let Some(owner) = meta.owner_references.iter().find(|owner| holds(truth, key, owner)) {
             return broken("though it is held by", &owner.name);
         }
@@ -137,7 +136,9 @@ impl Checker for Owner {
                 let Verb::Delete { key, options } = &request.verb else { return Ok(()) };
                 match (who.role, options.propagation) {
                     (Role::Garbage, _) => return self.collects(truth, key, options),
-                    (Role::Workloads, _) => return Owner::scales_down(truth, truth.told(who), key, options.uid.as_ref()),
+                    (Role::Workloads, _) => {
+                        return Owner::scales_down(truth, truth.told(who), key, options.uid.as_ref());
+                    }
                     (_, Some(Propagation::Orphan)) => {
                         if let Some(owner) = truth.object(key).filter(|owner| !owner.meta().is_deleting()) {
                             self.letting_go.insert(*id, owner.meta().uid.to_string());
@@ -198,8 +199,7 @@ mod tests {
 
     fn owned(name: &str, owner: &str) -> Value {
         let mut pod = pod(name, "", "Pending");
-        pod["metadata"]["ownerReferences"] =
-            json!([{"apiVersion": "v1", "kind": "Pod", "name": owner, "uid": format!("{owner}-uid"), "controller": true}]);
+        pod["metadata"]["ownerReferences"] = json!([{"apiVersion": "v1", "kind": "Pod", "name": owner, "uid": format!("{owner}-uid"), "controller": true}]);
         pod
     }
 

@@ -5,18 +5,18 @@
 //! Catches: room that is not given back; a pod that hears of it only when everything is looked at again; priorities
 //! upside down; more victims than are needed, or others.
 
-use miniku_core::api::by_key::ByKey;
-use miniku_core::api::text::Text;
 use super::each::Each;
 use super::near::repels;
 use super::{Broken, Checker};
 use crate::told::{NOTHING, Told};
 use crate::truth::{Fact, Role, Sight, Truth, Who};
+use miniku_core::api::by_key::ByKey;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::{Container, Pod};
 use miniku_core::api::taint::{KEEP_AWAY, untolerated};
+use miniku_core::api::text::Text;
 use miniku_core::program::{Answer, Input, Part, Verb, WatchEvent};
 use miniku_core::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
@@ -117,9 +117,10 @@ impl Pending {
     fn hear(&mut self, told: &Told, input: &Input) {
         let news: &[Object] = match input {
             Input::Reply { answer: Answer::List { items, .. }, .. } => items,
-            Input::Event { event: WatchEvent::Added(one) | WatchEvent::Modified(one) | WatchEvent::Deleted(one), .. } => {
-                std::slice::from_ref(one)
-            }
+            Input::Event {
+                event: WatchEvent::Added(one) | WatchEvent::Modified(one) | WatchEvent::Deleted(one),
+                ..
+            } => std::slice::from_ref(one),
             _ => return,
         };
         for key in news.iter().filter(|one| one.kind() == Kind::Pod).map(Object::key) {
@@ -130,7 +131,8 @@ impl Pending {
             if pod.is_none_or(|pod| pod.node().is_some()) {
                 // It counts where it is, and nowhere else.
                 let of = (key.clone(), String::new());
-                let ended: Vec<_> = self.binds.range(of..).map(|(of, _)| of).take_while(|(pod, _)| *pod == key).cloned().collect();
+                let ended: Vec<_> =
+                    self.binds.range(of..).map(|(of, _)| of).take_while(|(pod, _)| *pod == key).cloned().collect();
                 for of in ended {
                     self.binds.remove(&of);
                 }
@@ -190,7 +192,9 @@ impl Pending {
             let began = since.get(&key).filter(|(of, _)| of == uid).map_or(truth.now, |(_, at)| *at);
             if truth.now.since(began) >= BOUND {
                 let (secs, node) = (truth.now.since(began).as_secs(), &node.metadata.name);
-                return Err(Broken::by(format!("{key} waits for {secs} s, and {node} takes it")).with(truth.object(&key)));
+                return Err(
+                    Broken::by(format!("{key} waits for {secs} s, and {node} takes it")).with(truth.object(&key))
+                );
             }
             self.since.insert(key, (uid.to_string(), began));
         }
@@ -230,22 +234,28 @@ impl Pending {
 impl Pending {
     /// Others are made to go from a node for a pod, as all of them were told in this step.
     fn preempts(&mut self, truth: &Truth, told: &Told, key: &Key, node: &str) -> Result<(), Broken> {
-        let victims: BTreeSet<Key> =
-            std::mem::take(&mut self.condemned).into_iter().filter(|(_, on)| on == node).map(|(victim, _)| victim).collect();
-        let Some(pod) = told.object(key).and_then(Object::get::<Pod>).filter(|pod| !looks_around(pod)) else { return Ok(()) };
+        let victims: BTreeSet<Key> = std::mem::take(&mut self.condemned)
+            .into_iter()
+            .filter(|(_, on)| on == node)
+            .map(|(victim, _)| victim)
+            .collect();
+        let Some(pod) = told.object(key).and_then(Object::get::<Pod>).filter(|pod| !looks_around(pod)) else {
+            return Ok(());
+        };
         if victims.is_empty() || is_repelled(told, pod) {
             return Ok(());
         }
         let (more, used) = (priority(pod), self.used(truth, told));
         let on = |node: &'_ str| {
             let node = node.to_owned();
-            told.objects().filter_map(move |one| Some((one.key(), one.get::<Pod>()?))).filter(move |(_, one)| {
-                one.node() == Some(&node) && !one.status.phase.is_final()
-            })
+            told.objects()
+                .filter_map(move |one| Some((one.key(), one.get::<Pod>()?)))
+                .filter(move |(_, one)| one.node() == Some(&node) && !one.status.phase.is_final())
         };
         // What is there but for these, and for those that are on their way out already.
         let without = |node: &str, goes: &dyn Fn(&Key, &Pod) -> bool| {
-            let gone = on(node).filter(|(key, one)| one.metadata.is_deleting() && priority(one) < more || goes(key, one));
+            let gone =
+                on(node).filter(|(key, one)| one.metadata.is_deleting() && priority(one) < more || goes(key, one));
             let gone = gone.map(|(_, one)| amounts(one)).fold([0; 3], plus);
             // Also what a former life kept for others, as their status says.
             let kept = told.objects().filter_map(|one| Some((one.key(), one.get::<Pod>()?))).filter(|(other, one)| {
@@ -278,7 +288,9 @@ impl Pending {
             });
             if let Some((other, one)) = cheaper {
                 let (dear, cheap) = (priority(dear), priority(one));
-                return broken(format!("{victim} of {dear} has to go from {node} for {key}, and {other} of {cheap} would do"));
+                return broken(format!(
+                    "{victim} of {dear} has to go from {node} for {key}, and {other} of {cheap} would do"
+                ));
             }
         }
         let Some(highest) = going.iter().map(|(_, one)| priority(one)).max() else { return Ok(()) };
@@ -291,7 +303,9 @@ impl Pending {
         match elsewhere {
             Some(other) => {
                 let other = &other.metadata.name;
-                broken(format!("one of {highest} has to go from {node} for {key}; on {other} less important ones would do"))
+                broken(format!(
+                    "one of {highest} has to go from {node} for {key}; on {other} less important ones would do"
+                ))
             }
             None => Ok(()),
         }
@@ -451,7 +465,8 @@ mod tests {
             told(&mut story, of("waits", "", 7, cpu));
             let mut says = |name: &str, change: &dyn Fn(&mut Pod)| {
                 let known = story.truth.object(&Key::new(Kind::Pod, "default", name)).unwrap();
-                let request = Verb::Update { object: known.with(|pod: &mut Pod| change(pod)), part: Part::Status }.into();
+                let request =
+                    Verb::Update { object: known.with(|pod: &mut Pod| change(pod)), part: Part::Status }.into();
                 story.see(Fact::Sent { who: &who(Role::Scheduler, "scheduler"), id: RequestId(1), request: &request })
             };
             victims.iter().try_for_each(|victim| says(victim, &|_| {}))?;
@@ -459,7 +474,9 @@ mod tests {
         };
         judge([0, 0, 0], &["a"], "500m").unwrap();
         judge([0, 0, 0], &["a", "b"], "1").unwrap();
-        let fires = |judged: Result<(), Broken>, what: &str| assert!(judged.as_ref().unwrap_err().what.contains(what), "{judged:?}");
+        let fires = |judged: Result<(), Broken>, what: &str| {
+            assert!(judged.as_ref().unwrap_err().what.contains(what), "{judged:?}")
+        };
         fires(judge([0, 0, 0], &["a", "b"], "500m"), "which has room without that");
         fires(judge([3, 0, 3], &["a"], "500m"), "pods/default/b of 0 would do");
         fires(judge([3, 3, 0], &["a"], "500m"), "on m less important ones would do");

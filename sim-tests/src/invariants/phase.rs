@@ -2,11 +2,11 @@
 //!
 //! Catches: a kubelet that forgets over a restart; a late status that overwrites a newer one.
 
-use miniku_core::api::text::Text;
 use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::object::Object;
 use miniku_core::api::pod::Pod;
+use miniku_core::api::text::Text;
 use std::collections::BTreeSet;
 
 /// Pods of which a process has started.
@@ -29,7 +29,8 @@ impl Checker for Phase {
             Fact::Durable { change } => change,
             _ => return Ok(()),
         };
-        let pods = change.old.as_ref().and_then(Object::get::<Pod>).zip(change.new.as_ref().and_then(Object::get::<Pod>));
+        let pods =
+            change.old.as_ref().and_then(Object::get::<Pod>).zip(change.new.as_ref().and_then(Object::get::<Pod>));
         let Some((old, new)) = pods.filter(|(old, new)| old.metadata.uid == new.metadata.uid) else { return Ok(()) };
         let broken = |what: String| Err(Broken::by(what).with(change.old.iter().chain(&change.new)));
         let (was, is) = (old.status.phase, new.status.phase);

@@ -2,7 +2,6 @@
 //!
 //! Catches: victims that are as important; `preemptionPolicy: Never` that is not looked at; pods that are cut off.
 
-use miniku_core::api::text::Text;
 use super::each::Each;
 use super::{Broken, Checker};
 use crate::told::Told;
@@ -10,6 +9,7 @@ use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::Key;
 use miniku_core::api::pod::{Pod, PreemptionPolicy};
+use miniku_core::api::text::Text;
 use miniku_core::program::{Part, Verb};
 use std::collections::BTreeMap;
 

@@ -57,11 +57,14 @@ impl Checker for Quota {
         }
         if let (Kind::Pod, None, Some(_)) = (key.kind, old, new) {
             for (quota, since) in self.since.iter().filter(|(quota, _)| quota.namespace == key.namespace) {
-                let Some(object) = truth.object(quota).filter(|_| truth.now.since(*since) > ON_ITS_WAY) else { continue };
+                let Some(object) = truth.object(quota).filter(|_| truth.now.since(*since) > ON_ITS_WAY) else {
+                    continue;
+                };
                 for resource in ["pods", "requests.cpu"] {
                     let (used, hard) = (used(truth, &key.namespace, resource), hard(object, resource));
                     if let Some(hard) = hard.filter(|hard| used > *hard) {
-                        let what = format!("with {key} {used} thousandths of {resource} are used, {quota} allows {hard}");
+                        let what =
+                            format!("with {key} {used} thousandths of {resource} are used, {quota} allows {hard}");
                         return Err(Broken::by(what).with([object]));
                     }
                 }

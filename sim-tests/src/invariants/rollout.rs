@@ -141,7 +141,8 @@ impl Checker for Rollout {
             return Ok(());
         };
         let of = |set: &&Object| set.meta().controller().is_some_and(|one| one.uid == by.uid);
-        let others = truth.disk.objects().values().filter(|one| one.kind() == Kind::ReplicaSet && one.key() != change.key);
+        let others =
+            truth.disk.objects().values().filter(|one| one.kind() == Kind::ReplicaSet && one.key() != change.key);
         let sets: Vec<&Object> = others.filter(of).chain([new]).collect();
         let all: i64 = sets.iter().map(|set| wanted(set)).sum();
         if all > *allowed {
@@ -160,7 +161,8 @@ mod tests {
     use serde_json::{Value, json};
 
     fn set(name: &str, replicas: i32) -> Value {
-        let owner = json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "d", "controller": true}]);
+        let owner =
+            json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "d", "controller": true}]);
         json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": name, "uid": name, "ownerReferences": owner},
             "spec": {"replicas": replicas, "selector": {"matchLabels": {"a": "b"}},
                 "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": []}}}})

@@ -55,7 +55,9 @@ impl Checker for Scale {
         let wrote = self.wrote.entry((who.to_string(), key.clone())).or_default();
         wrote.retain(|(at, _)| truth.now.since(*at) < window);
         let has = truth.object(key).and_then(|target| target.at(&["spec", "replicas"])?.as_i64()).unwrap_or(1);
-        if let Some((at, more)) = wrote.iter().filter(|_| to < has).find(|(_, more)| *more > to && *more <= i64::from(most)) {
+        if let Some((at, more)) =
+            wrote.iter().filter(|_| to < has).find(|(_, more)| *more > to && *more <= i64::from(most))
+        {
             let ago = truth.now.since(*at).as_secs();
             let what = format!("{who} makes {key} {to}, and {ago} s ago {more}; its window is {} s", window.as_secs());
             return Err(Broken::by(what).with([*object]));

@@ -3,11 +3,11 @@
 //! Catches: a status that is written to a successor of the same name; a container that is called ready too early; one who
 //! writes his own words over those of others.
 
-use miniku_core::api::text::Text;
 use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::object::Object;
-use miniku_core::api::pod::{PodPhase, ContainerStatus, Pod};
+use miniku_core::api::pod::{ContainerStatus, Pod, PodPhase};
+use miniku_core::api::text::Text;
 use miniku_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
 
@@ -40,7 +40,10 @@ impl Checker for Status {
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
             Fact::Started { process, .. } => {
-                self.ran.insert((process.pod.uid.clone(), process.container.clone()), Ran { attempt: process.attempt, ended: None, code: None });
+                self.ran.insert(
+                    (process.pod.uid.clone(), process.container.clone()),
+                    Ran { attempt: process.attempt, ended: None, code: None },
+                );
             }
             Fact::Ended { process, code, .. } => {
                 let key = (process.pod.uid.clone(), process.container.clone());
@@ -66,7 +69,10 @@ impl Checker for Status {
                 for one in pod.status.container_statuses.iter().filter(|one| seen(one)) {
                     let attempt = u32::try_from(one.restart_count).unwrap_or(0);
                     if ran(&one.name).is_none_or(|ran| ran.attempt < attempt) {
-                        return broken(format!("{}/{} is told of, and never ran so often", pod.metadata.name, one.name));
+                        return broken(format!(
+                            "{}/{} is told of, and never ran so often",
+                            pod.metadata.name, one.name
+                        ));
                     }
                     let really = ran(&one.name).filter(|ran| ran.attempt == attempt).and_then(|ran| ran.code);
                     let told = one.state.terminated.as_ref().map(|end| end.exit_code);
@@ -74,7 +80,10 @@ impl Checker for Status {
                         && really != told
                     {
                         let name = &pod.metadata.name;
-                        return broken(format!("{name}/{} ended with {really}, and is told to have ended with {told}", one.name));
+                        return broken(format!(
+                            "{name}/{} ended with {really}, and is told to have ended with {told}",
+                            one.name
+                        ));
                     }
                 }
                 let succeeded = |pod: &Pod| pod.status.phase == PodPhase::Succeeded;
@@ -146,8 +155,10 @@ mod tests {
             story.see(Fact::Started { node: "n", process: &process })?;
             story.see(Fact::Ended { node: "n", process: &process, code: Some(really) })?;
             let end = json!({"terminated": {"exitCode": told, "reason": "Completed"}});
-            story.put(with(json!({"phase": phase, "containerStatuses": [{"name": "c", "restartCount": 0, "ready": false,
-                "state": end, "lastState": {}, "image": "", "imageID": ""}]})))
+            story.put(with(
+                json!({"phase": phase, "containerStatuses": [{"name": "c", "restartCount": 0, "ready": false,
+                "state": end, "lastState": {}, "image": "", "imageID": ""}]}),
+            ))
         };
         ended("Succeeded", 0, 0).unwrap();
         ended("Failed", 3, 3).unwrap();

@@ -50,7 +50,11 @@ impl Stay {
                 let (waits, most) = (truth.now.since(since.max(well)), stays * 105 / 100 + BOUND);
                 if waits > most {
                     let (pod, on) = (&pod.metadata.name, &node.metadata.name);
-                    let what = format!("{pod} is on {on} with the taint {taint} for {} s, and stays {} s", waits.as_secs(), stays.as_secs());
+                    let what = format!(
+                        "{pod} is on {on} with the taint {taint} for {} s, and stays {} s",
+                        waits.as_secs(),
+                        stays.as_secs()
+                    );
                     return Err(Broken::by(what));
                 }
             }
@@ -103,7 +107,8 @@ mod tests {
             let mut story = Story::<Stay>::new();
             story.truth.lifecycle = well.then(Instant::default);
             let mut tainted = node("n");
-            tainted["spec"] = json!({"taints": [{"key": "team", "effect": "NoExecute"}, {"key": "work", "effect": "NoExecute"}]});
+            tainted["spec"] =
+                json!({"taints": [{"key": "team", "effect": "NoExecute"}, {"key": "work", "effect": "NoExecute"}]});
             story.put(tainted).unwrap();
             let mut pod = pod("a", "n", "Running");
             pod["spec"]["tolerations"] = tolerations.clone();

@@ -6,11 +6,11 @@
 use super::{Broken, Checker};
 use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
-use miniku_core::api::text::Text;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
 use miniku_core::api::replicaset::ReplicaSet;
+use miniku_core::api::text::Text;
 use miniku_core::program::{Answer, RequestId, Verb};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -57,11 +57,16 @@ impl Observer {
         let known = told.object(key).filter(same).and_then(Object::get::<Pod>);
         let Some(known) = known.filter(|pod| pod.status.phase.is_final()) else { return Ok(()) };
         let (Some(set), Some(stored)) = (owner(known), truth.object(key).filter(same)) else { return Ok(()) };
-        let of = |object: &Object| object.get::<ReplicaSet>().filter(|one| one.metadata.uid == set).map(ReplicaSet::wanted);
+        let of =
+            |object: &Object| object.get::<ReplicaSet>().filter(|one| one.metadata.uid == set).map(ReplicaSet::wanted);
         let Some(wanted) = told.objects().find_map(of) else { return Ok(()) };
         let as_told = finished(told.objects(), set, &self.asked);
         if as_told.len() <= wanted {
-            let what = format!("{} has finished and is deleted, though {wanted} are wanted and {} kept", key.name, as_told.len());
+            let what = format!(
+                "{} has finished and is deleted, though {wanted} are wanted and {} kept",
+                key.name,
+                as_told.len()
+            );
             return Err(Broken::by(what).with([stored]));
         }
         let really = finished(truth.disk.objects().values(), set, &self.asked);
@@ -174,8 +179,7 @@ mod tests {
         let (mut story, controller) = (Story::<Victim>::new(), who(Role::Workloads, "workloads"));
         let owned = |name: &str, ready: &str| {
             let mut pod = pod(name, "n", "Running");
-            pod["metadata"]["ownerReferences"] =
-                json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "web-uid", "controller": true}]);
+            pod["metadata"]["ownerReferences"] = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "web-uid", "controller": true}]);
             pod["status"]["conditions"] = json!([{"type": "Ready", "status": ready}]);
             pod
         };

@@ -7,9 +7,9 @@
 use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::kinds::Kind;
-use miniku_core::api::text::Text;
 use miniku_core::api::object::Object;
 use miniku_core::api::pod::Pod;
+use miniku_core::api::text::Text;
 use miniku_core::program::{Query, RequestId, Revision, WatchEvent, WatchFrom};
 use miniku_core::store::Change;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -94,7 +94,9 @@ impl Watch {
                     Some((_, owed)) if owed <= revision => {
                         Err(Broken::by(format!("a bookmark @{revision} before the event @{owed}")))
                     }
-                    _ if *revision > self.told => Err(Broken::by(format!("a bookmark @{revision}, told @{}", self.told))),
+                    _ if *revision > self.told => {
+                        Err(Broken::by(format!("a bookmark @{revision}, told @{}", self.told)))
+                    }
                     _ => Ok(()),
                 };
             }
@@ -173,7 +175,9 @@ impl Checker for Watch {
                     stream.starting = false;
                     if let Some((news, revision)) = stream.owed.front() {
                         let what = format!("a watch of {:?} was not told {news:?} @{revision}", stream.query);
-                        return Err(Broken::by(what).with(truth.change(*revision).and_then(|change| change.new.as_ref())));
+                        return Err(
+                            Broken::by(what).with(truth.change(*revision).and_then(|change| change.new.as_ref()))
+                        );
                     }
                 }
             }
@@ -205,9 +209,8 @@ mod tests {
 
     #[test]
     fn fires_on_gaps_repetitions_and_wrong_news() {
-        let tell = |story: &mut Story<Watch>, event: WatchEvent| {
-            story.see(Fact::Streamed { id: RequestId(1), event: &event })
-        };
+        let tell =
+            |story: &mut Story<Watch>, event: WatchEvent| story.see(Fact::Streamed { id: RequestId(1), event: &event });
         let (mut story_a, change) = story();
         let object = change.new.clone().unwrap();
         tell(&mut story_a, WatchEvent::Modified(object.clone())).unwrap();

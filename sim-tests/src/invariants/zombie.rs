@@ -4,8 +4,8 @@
 
 use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
-use miniku_core::api::text::Text;
 use miniku_core::api::kinds::Kind;
+use miniku_core::api::text::Text;
 use miniku_core::client::Deadlines;
 use miniku_core::time::{Duration, Instant};
 
