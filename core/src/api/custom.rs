@@ -331,6 +331,7 @@ impl Said {
             namespaced: self.namespaced,
             has_status: self.has_status,
             has_generation: true,
+            blind_updates: false,
             subresources: if self.has_scale { &["scale"] } else { &[] },
             columns: NAME_AND_AGE,
             effect: Effect::None,

@@ -41,6 +41,8 @@ pub struct KindRow {
     pub has_generation: bool,
     /// Whether PUT creates what is not there.
     pub create_on_update: bool,
+    /// Whether PUT may leave out on which version it is based.
+    pub blind_updates: bool,
     /// Whether DELETE of a list deletes all that is in it.
     pub deleted_together: bool,
     /// What else can be asked of one object, beside `status`.
@@ -104,6 +106,7 @@ impl KindRow {
         has_status: false,
         has_generation: false,
         create_on_update: false,
+        blind_updates: true,
         deleted_together: true,
         subresources: &[],
         message: "",
@@ -363,6 +366,7 @@ pub const KINDS: &[KindRow] = &[
         categories: &["api-extensions"],
         has_status: true,
         has_generation: true,
+        blind_updates: false,
         message: "apiextensions/v1.CustomResourceDefinition",
         columns: custom::COLUMNS,
         effect: Effect::Acts,
@@ -624,6 +628,7 @@ pub const KINDS: &[KindRow] = &[
         short: &["pdb"],
         has_status: true,
         has_generation: true,
+        blind_updates: false,
         message: "policy/v1.PodDisruptionBudget",
         columns: workloads::POD_DISRUPTION_BUDGET,
         effect: Effect::Acts,

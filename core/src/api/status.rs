@@ -269,6 +269,16 @@ impl Status {
         Status::breaks_rules(kind, "meta.k8s.io", "", errors)
     }
 
+    /// A write of a kind that may not be written blindly does not say on which version it is based.
+    ///
+    /// Source: Kubernetes, `k8s.io/apiserver/pkg/registry/generic/registry/store.go`, which names the resource, and prints
+    /// a version 0 as Go does.
+    pub fn says_no_version(kind: Kind, name: &str) -> Self {
+        let missing = FieldErrorKind::Invalid("0x0".into(), "must be specified for an update".into());
+        let error = FieldError { field: "metadata.resourceVersion".into(), kind: missing };
+        Status::breaks_rules(kind.row().plural, kind.row().group, name, &[error])
+    }
+
     /// A patch makes no object.
     pub fn invalid_patch(error: &FieldError) -> Self {
         Status::breaks_rules("", "", "", std::slice::from_ref(error))

@@ -604,7 +604,13 @@ impl ApiServer {
                 }
                 return self.create(by, key, object);
             }
-            Verb::Update { object, part } => admission::updated(found()?, object, part, within)?,
+            Verb::Update { object, part } => {
+                let stored = found()?;
+                if !key.kind.row().blind_updates && object.meta().resource_version.is_empty() {
+                    return Err(Status::says_no_version(key.kind, &key.name));
+                }
+                admission::updated(stored, object, part, within)?
+            }
             Verb::Patch { patch: Patch::Apply { configuration, force }, part, .. } => {
                 let object = admission::applied(by, key.kind, stored, &configuration, force, part, within)?;
                 match stored {
