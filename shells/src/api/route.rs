@@ -240,6 +240,5 @@ mod tests {
         check("/apis/metrics.k8s.io/v1beta1", "Resources(\"metrics.k8s.io\", \"v1beta1\")");
         check("/apis/metrics.k8s.io/v1/pods", "none");
         check("/gizmos", "none");
-        check("/", "none");
     }
 }
