@@ -209,10 +209,14 @@ impl NodeServer {
     }
 
     fn log(&self, uid: &str, container: &str, attempt: &str) -> Option<PathBuf> {
-        let attempt = attempt.parse().ok()?;
+        let attempt: u32 = attempt.parse().ok()?;
         let find = |nodes: &Nodes| {
-            let paths = nodes.runtimes().filter_map(|runtime| runtime.log_path(uid, container, attempt));
-            paths.into_iter().find(|path| path.exists())
+            let path_of = |attempt: u32| {
+                let paths = nodes.runtimes().filter_map(|runtime| runtime.log_path(uid, container, attempt));
+                paths.into_iter().find(|path| path.exists())
+            };
+            // One that is still to begin has the log of the one before, as one that waits for its turn has.
+            path_of(attempt).or_else(|| path_of(attempt.checked_sub(1)?))
         };
         find(&self.once_opened(|nodes| find(nodes).is_some()))
     }
