@@ -172,7 +172,7 @@ mod table {
             AdoptsFromOthers "adopts-from-others" by "S-owner" "S-count", "pods of another controller are adopted";
             NeverAdopts "never-adopts" by "L-stable", "pods with the set's labels and no owner are left alone";
             NeverReleases "never-releases" by "L-stable", "pods that lost the set's labels are kept";
-            IgnoresOwnerUid "ignores-owner-uid" by "S-owner" "S-victim", "pods of a former set of the same name are taken for the set's own";
+            IgnoresOwnerUid "ignores-owner-uid" by "S-owner" "S-victim" "S-rollout", "pods of a former set of the same name are taken for the set's own";
             RetryNotArmed "retry-not-armed" by "L-stable", "a creation that has to wait for its turn is not woken";
             StatusEveryTime "status-every-time" by "L-hot" "L-stable", "a status is written whether or not it has changed";
             AdoptsAcrossNamespaces "adopts-across-namespaces" by "S-owner", "a new set adopts pods of other namespaces";
@@ -263,7 +263,7 @@ mod table {
             ReadyTooEarly "ready-too-early" by "S-status", "a container is called ready before it runs";
             RecordBeforeEnd "record-before-end" by "S-record", "a pod's record is removed while its processes live";
             StatusNotRetried "status-not-retried" by "L-stable", "a status that was refused is not written again";
-            NodeNotMadeAgain "node-not-made-again" by "L-stable", "a node that somebody deleted is not registered again";
+            NodeNotMadeAgain "node-not-made-again" by "L-stable" "expected", "a node that somebody deleted is not registered again";
             HeartbeatStops "heartbeat-stops" by "L-stable", "after a lost answer the lease is not renewed any more";
             GraceOfSpec "grace-of-spec" by "S-grace", "the grace period of a deletion is not looked at";
             SignalIsSuccess "signal-is-success" by "S-status", "a container that was killed counts as one that has done its work";

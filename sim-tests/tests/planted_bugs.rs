@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Bugs that show so rarely that looking for them takes more than a test may: from which seed on they are looked for
 /// here. An honest search starts at 1: `miniku sim explore --planted all`.
 const RARE: &[(&str, u64)] = &[
-    ("revision-from-objects", 159),
+    ("revision-from-objects", 288),
+    ("lost-pods-not-failed", 300),
     ("recreated-is-modified", 1454),
     ("relist-keeps-deleted", 154),
     ("bind-not-retried", 830),
