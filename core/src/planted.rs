@@ -3,6 +3,8 @@
 //! Each is a realistic mistake of a few lines at the place where somebody might make it, switched on for one run by
 //! [`set`]. A run is stepped by one thread, so the switch is that thread's. Without the feature `planted!(…)` is the
 //! constant `false`, and nothing of this file is compiled.
+//!
+//! Beside these, each row of each decision table can be made to decide as another row of it does: [`swaps`] lists them.
 
 /// Whether this bug is switched on. Constant false without the feature `planted`.
 #[cfg(feature = "planted")]
@@ -19,11 +21,51 @@ macro_rules! planted {
 }
 
 #[cfg(feature = "planted")]
-pub use table::{Bug, Group, Planted, TABLE, is_on, named, set};
+pub use table::{Bug, Group, Mistake, Planted, Swap, TABLE, instead_of, is_on, named, set, swaps};
 
 #[cfg(feature = "planted")]
 mod table {
     use std::cell::Cell;
+    use std::fmt;
+
+    /// What can be switched on.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Mistake {
+        /// A bug of [`TABLE`].
+        Bug(Bug),
+        /// A row that decides as another does.
+        Row(Swap),
+    }
+
+    /// A row of a decision table that decides like another one of it. As text: `silence/renewed=expired`.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Swap {
+        table: &'static str,
+        row: &'static str,
+        like: &'static str,
+        at: usize,
+        instead: usize,
+    }
+
+    impl fmt::Display for Swap {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "{}/{}={}", self.table, self.row, self.like)
+        }
+    }
+
+    /// Each row of each decision table, once for each other answer that its table gives.
+    pub fn swaps() -> Vec<Swap> {
+        let pages = crate::pages::pages();
+        let mut swaps = Vec::new();
+        for table in pages.iter().flat_map(|page| page.tables()) {
+            for (at, row) in table.rows.iter().enumerate() {
+                for (instead, other) in table.answers().filter(|(_, other)| other.then != row.then) {
+                    swaps.push(Swap { table: table.name, row: row.name, like: other.name, at, instead });
+                }
+            }
+        }
+        swaps
+    }
 
     /// Whose mistake it is.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +94,8 @@ mod table {
         Garbage,
         /// The namespace controller.
         Namespaces,
+        /// The endpoints controller.
+        Endpoints,
         /// The disruption controller.
         Disruption,
         /// The controller of autoscalers.
@@ -239,6 +283,10 @@ mod table {
             FinalizedWhileLeaving "finalized-while-leaving" by "S-namespace", "a namespace goes while its contents are only on their way out";
             ListsOnlyPods "lists-only-pods" by "S-namespace", "only pods are looked for in a namespace that is being deleted";
         }
+        Endpoints: {
+            EndingServe "ending-serve" by "S-endpoints", "pods that are being deleted are sent new connections";
+            NewAddressUnnoticed "new-address-unnoticed" by "L-stable", "a pod that comes to another address is shown at the one it had";
+        }
         Disruption: {
             CountsUnready "counts-unready" by "S-budget", "pods that are not ready count as healthy";
             GrantsNotCounted "grants-not-counted" by "S-budget", "a pod counts as healthy until its deletion is seen, though its eviction was granted";
@@ -273,17 +321,25 @@ mod table {
     }
 
     thread_local! {
-        static ON: Cell<Option<Bug>> = const { Cell::new(None) };
+        static ON: Cell<Option<Mistake>> = const { Cell::new(None) };
     }
 
-    /// Switches a bug on for the runs of this thread; all off if absent.
-    pub fn set(bug: Option<Bug>) {
-        ON.set(bug);
+    /// Switches a mistake on for the runs of this thread; all off if absent.
+    pub fn set(mistake: Option<Mistake>) {
+        ON.set(mistake);
     }
 
     /// Whether a bug is switched on.
     pub fn is_on(bug: Bug) -> bool {
-        ON.get() == Some(bug)
+        ON.get() == Some(Mistake::Bug(bug))
+    }
+
+    /// Which row of this table decides where this one matched.
+    pub fn instead_of(table: &str, matched: usize) -> usize {
+        match ON.get() {
+            Some(Mistake::Row(swap)) if swap.at == matched && swap.table == table => swap.instead,
+            _ => matched,
+        }
     }
 
     /// The row of this name.
@@ -301,11 +357,25 @@ mod table {
             let names: BTreeSet<&str> = TABLE.iter().map(|row| row.name).collect();
             assert_eq!(names.len(), TABLE.len());
             for row in TABLE {
-                set(Some(row.bug));
+                set(Some(Mistake::Bug(row.bug)));
                 assert!(TABLE.iter().all(|other| is_on(other.bug) == (other.name == row.name)));
             }
             set(None);
             assert!(TABLE.iter().all(|row| !is_on(row.bug)));
+        }
+
+        #[test]
+        fn each_row_of_a_table_can_decide_like_another() {
+            let swaps = swaps();
+            let names: BTreeSet<String> = swaps.iter().map(Swap::to_string).collect();
+            assert_eq!(names.len(), swaps.len());
+            for swap in swaps {
+                set(Some(Mistake::Row(swap)));
+                assert_eq!(instead_of(swap.table, swap.at), swap.instead);
+                assert_eq!(instead_of(swap.table, swap.instead), swap.instead);
+                assert_eq!(instead_of("another", swap.at), swap.at);
+            }
+            set(None);
         }
     }
 }

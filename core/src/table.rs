@@ -101,6 +101,14 @@ pub struct Entry {
     pub words: Vec<(&'static str, String)>,
 }
 
+impl Printed {
+    /// The first row of each answer, with its place.
+    pub fn answers(&self) -> impl Iterator<Item = (usize, &PrintedRow)> {
+        let is_first = |at: usize| self.rows[..at].iter().all(|before| before.then != self.rows[at].then);
+        self.rows.iter().enumerate().filter(move |(at, _)| is_first(*at))
+    }
+}
+
 impl<A: Debug> Table<A> {
     /// The table as text.
     pub fn print(&self) -> Printed {
@@ -142,6 +150,18 @@ fn cell(pattern: &str) -> String {
 /// Docstrings come with their line breaks and indentation.
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Which row of a table decides: the one that matched, unless another was put in its place to test the simulator.
+#[inline]
+pub fn deciding(table: &str, matched: usize) -> usize {
+    #[cfg(feature = "planted")]
+    return crate::planted::instead_of(table, matched);
+    #[cfg(not(feature = "planted"))]
+    {
+        let _ = table;
+        matched
+    }
 }
 
 /// Declares an enum of a decision. Every value has a docstring, which the printed page shows.
@@ -193,7 +213,7 @@ macro_rules! decision_table {
             enum At { $($row),+ }
             $(#[allow(unused_imports)] use $kind::*;)+
             let at = match ($($column),+) { $(($($when),+) => At::$row,)+ };
-            &$table.rows[at as usize]
+            &$table.rows[$crate::table::deciding($table.name, at as usize)]
         }
     };
 }

@@ -351,7 +351,7 @@ impl Node {
             let link = hold(&pod.link);
             if link.phase != Phase::New {
                 let (pod, containers) = (pod.pod.clone(), link.containers.clone());
-                listed.push(PodReport { pod, alive: link.phase == Phase::Alive, containers });
+                listed.push(PodReport { pod, alive: link.phase == Phase::Alive, ip: None, containers });
             }
         }
         (self.report)(Report::Listed(listed));

@@ -9,7 +9,7 @@ use crate::world::Counts;
 use crate::{library, swarm};
 use miniku_core::coverage;
 #[cfg(feature = "planted")]
-use miniku_core::planted::{self, Planted};
+use miniku_core::planted::{self, Mistake};
 use miniku_core::time::Instant;
 use std::fmt;
 use std::ops::Range;
@@ -117,10 +117,10 @@ pub fn until_broken(runs: impl IntoIterator<Item = Run>) -> Explored {
     explored
 }
 
-/// The same with a bug switched on.
+/// The same with a mistake switched on.
 #[cfg(feature = "planted")]
-pub fn hunt(bug: &Planted, runs: impl IntoIterator<Item = Run>) -> Explored {
-    planted::set(Some(bug.bug));
+pub fn hunt(mistake: Mistake, runs: impl IntoIterator<Item = Run>) -> Explored {
+    planted::set(Some(mistake));
     let explored = until_broken(runs);
     planted::set(None);
     explored

@@ -17,6 +17,8 @@ library! {
     "rollout-under-node-loss"
     "recreate"
     "daemonset-rollout-under-node-loss"
+    "daemonset-surges"
+    "endpoints-follow-pods"
     "tolerations"
     "two-nodes-silent"
     "most-nodes-silent"

@@ -179,7 +179,10 @@ impl Teller {
                     }
                 }
             }
-            Report::SandboxGone { .. } | Report::Removed { .. } | Report::RemoveFailed { .. } => {}
+            Report::Sandbox { .. }
+            | Report::SandboxGone { .. }
+            | Report::Removed { .. }
+            | Report::RemoveFailed { .. } => {}
         }
         lives
     }

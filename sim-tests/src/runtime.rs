@@ -15,6 +15,7 @@ use miniku_core::kubelet::spec::container_spec;
 use miniku_core::rng::Draw;
 use miniku_core::time::{Duration, Wall};
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// How long things take on a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -217,6 +218,7 @@ pub struct Results {
 struct Sandbox {
     pod: PodRef,
     alive: bool,
+    ip: Option<Ipv4Addr>,
     removing: bool,
     containers: Vec<Container>,
 }
@@ -239,9 +241,37 @@ pub struct Runtime {
     sandboxes: BTreeMap<Text, Box<Sandbox>>,
     next_pid: u32,
     pids: std::collections::BTreeSet<u32>,
+    addresses: Addresses,
     troubles: Vec<(usize, Trouble)>,
     /// What is listed instead of what there is.
     stale: Option<Vec<PodReport>>,
+}
+
+/// The addresses of a node's pods: 254 of the node's own /24 in 10.128.0.0/9. The lowest that is free is taken, so that
+/// each is soon given again.
+#[derive(Debug)]
+struct Addresses {
+    net: u32,
+    taken: [u64; 4],
+}
+
+impl Addresses {
+    fn of(nth: usize) -> Self {
+        let nth = u32::try_from(nth).expect("fewer nodes than addresses") & 0x7fff;
+        Addresses { net: u32::from(Ipv4Addr::new(10, 128, 0, 0)) | nth << 8, taken: [1, 0, 0, 1 << 63] }
+    }
+
+    fn take(&mut self) -> Option<Ipv4Addr> {
+        let word = self.taken.iter().position(|word| *word != u64::MAX)?;
+        let bit = self.taken[word].trailing_ones();
+        self.taken[word] |= 1 << bit;
+        Some(Ipv4Addr::from(self.net | (word as u32 * 64 + bit)))
+    }
+
+    fn give_back(&mut self, ip: Ipv4Addr) {
+        let last = ip.octets()[3];
+        self.taken[usize::from(last / 64)] &= !(1 << (last % 64));
+    }
 }
 
 /// Process numbers of a node: few, so that they are soon given again.
@@ -259,12 +289,13 @@ mod purpose {
 }
 
 impl Runtime {
-    /// A node's runtime, with nothing on the node.
-    pub fn new(speeds: Speeds, any_image: bool, draw: Draw) -> Self {
+    /// The runtime of the `nth` node, with nothing on the node.
+    pub fn new(speeds: Speeds, any_image: bool, nth: usize, draw: Draw) -> Self {
         let next_pid = u32::try_from(draw.key("first pid").below(u64::from(PIDS))).expect("it is below");
         let draws = Counted::of(draw);
         let (sandboxes, pids, troubles) = Default::default();
-        Runtime { speeds, any_image, draws, sandboxes, next_pid, pids, troubles, stale: None }
+        let addresses = Addresses::of(nth);
+        Runtime { speeds, any_image, draws, sandboxes, next_pid, pids, addresses, troubles, stale: None }
     }
 
     /// Something is wrong with it from now on; `id` names it.
@@ -352,7 +383,9 @@ impl Runtime {
                     let delay = self.takes(self.speeds.sandbox, purpose::MAKE, &spec.pod.uid);
                     out.later.push((delay, Deed::Make { pod: spec.pod, containers: spec.containers }));
                 }
-                Some(_) => {
+                Some(sandbox) => {
+                    let ip = sandbox.ip.map(IpAddr::from);
+                    self.tell(&spec.pod.uid, Report::Sandbox { pod: spec.pod.clone(), ip }, out);
                     for container in spec.containers {
                         self.start(&spec.pod, container, out);
                     }
@@ -400,8 +433,17 @@ impl Runtime {
             }
             Deed::Make { pod, containers } => {
                 let places = Vec::with_capacity(containers.len());
-                let sandbox = Sandbox { pod: pod.clone(), alive: true, removing: false, containers: places };
-                self.sandboxes.entry(pod.uid.clone()).or_insert_with(|| Box::new(sandbox));
+                let ip = match self.sandboxes.get(&pod.uid) {
+                    Some(sandbox) => sandbox.ip,
+                    None => {
+                        let ip = self.addresses.take();
+                        let sandbox =
+                            Sandbox { pod: pod.clone(), alive: true, ip, removing: false, containers: places };
+                        self.sandboxes.insert(pod.uid.clone(), Box::new(sandbox));
+                        ip
+                    }
+                };
+                self.tell(&pod.uid, Report::Sandbox { pod: pod.clone(), ip: ip.map(IpAddr::from) }, out);
                 for container in containers {
                     self.start(&pod, container, out);
                 }
@@ -409,7 +451,9 @@ impl Runtime {
             Deed::Start { pod, container } => self.started(wall, &pod, container, out),
             Deed::End { process, code, end } => self.ended(wall, &process, code, end, out),
             Deed::Remove { pod } => {
-                for process in self.sandboxes.remove(&pod.uid).iter().flat_map(|sandbox| sandbox.processes()) {
+                let sandbox = self.sandboxes.remove(&pod.uid);
+                sandbox.iter().filter_map(|sandbox| sandbox.ip).for_each(|ip| self.addresses.give_back(ip));
+                for process in sandbox.iter().flat_map(|sandbox| sandbox.processes()) {
                     self.pids.remove(&process.pid);
                     out.lives.push(Life::Ended(process, None));
                 }
@@ -500,6 +544,7 @@ impl Runtime {
         let sandbox = Sandbox {
             pod: name.clone(),
             alive: true,
+            ip: self.addresses.take(),
             removing: false,
             containers: containers.iter().map(waiting).collect(),
         };
@@ -620,7 +665,12 @@ impl Sandbox {
             attempt: one.spec.attempt,
             state: one.state.clone(),
         });
-        PodReport { pod: self.pod.clone(), alive: self.alive, containers: containers.collect() }
+        PodReport {
+            pod: self.pod.clone(),
+            alive: self.alive,
+            ip: self.ip.filter(|_| self.alive).map(IpAddr::from),
+            containers: containers.collect(),
+        }
     }
 }
 
@@ -657,7 +707,7 @@ mod tests {
 
     impl Node {
         fn new() -> Self {
-            let runtime = Runtime::new(Speeds::default(), false, Draw::new(1));
+            let runtime = Runtime::new(Speeds::default(), false, 0, Draw::new(1));
             Node { runtime, now: Duration::ZERO, due: Vec::new(), log: Vec::new() }
         }
 
@@ -694,6 +744,7 @@ mod tests {
                 let report = self.runtime.act(Wall::default(), deed, &mut out);
                 self.take(out);
                 self.log.extend(report.map(|report| match report {
+                    Report::Sandbox { ip, .. } => ip.map_or_else(|| "nowhere".into(), |ip| ip.to_string()),
                     Report::Container { state, .. } => match state {
                         ContainerState::Exited { code, .. } => format!("exited {code}"),
                         ContainerState::NotStarted { reason, .. } => format!("{reason:?}"),
@@ -736,10 +787,10 @@ mod tests {
     fn a_container_lives_and_ends() {
         let mut node = Node::new();
         node.run("busybox", &["sleep", "5"]);
-        assert_eq!(node.pass(1), ["0 started", "running"]);
+        assert_eq!(node.pass(1), ["10.128.0.1", "0 started", "running"]);
         assert_eq!(node.pass(10), ["0 ended", "exited 0"]);
         node.run("busybox", &["sleep", "5"]);
-        assert_eq!(node.pass(1), ["exited 0"], "the same attempt is not started twice");
+        assert_eq!(node.pass(1), ["10.128.0.1", "exited 0"], "the same attempt is not started twice");
         node.command(Command::StartContainer { pod: pod(), container: container(1, "busybox", &[]) });
         assert_eq!(node.pass(1), ["1 started", "running"]);
         node.command(Command::Kill { pod: pod(), container: "c".into(), attempt: 0 });
@@ -760,7 +811,7 @@ mod tests {
     fn some_do_not_start_and_some_do_not_stop() {
         let mut node = Node::new();
         node.run("nginx:1", &[]);
-        assert_eq!(node.pass(20), ["ErrImagePull"]);
+        assert_eq!(node.pass(20), ["10.128.0.1", "ErrImagePull"]);
         let mut node = Node::new();
         node.run("busybox:1.36", &["sh", "-c", "trap '' TERM; sleep infinity"]);
         node.pass(1);
@@ -786,17 +837,17 @@ mod tests {
             node.pass(30)
         };
         let mut one = node(Trouble::NoImages);
-        assert_eq!(one.pass(20), ["ErrImagePull"]);
+        assert_eq!(one.pass(20), ["10.128.0.1", "ErrImagePull"]);
         assert!(again(&mut one).contains(&"1 started".into()));
         let mut one = node(Trouble::DiskFull);
         assert_eq!(one.pass(20), ["CreatePodSandboxError"]);
         assert!(again(&mut one).contains(&"0 started".into()), "nothing of it is left in the way");
         let mut one = node(Trouble::TimesOut(Ratio::ALL));
-        assert_eq!(one.pass(20), ["0 started"], "it is done, and nobody is told");
-        assert_eq!(again(&mut one), ["running", "running"]);
+        assert_eq!(one.pass(20), ["10.128.0.1", "0 started"], "it is done, and nobody is told");
+        assert_eq!(again(&mut one), ["10.128.0.1", "running", "running"]);
         let mut one = node(Trouble::Slow(Delay { min: Duration::from_secs(5), mean: Duration::ZERO }));
         assert!(one.pass(9).is_empty());
-        assert_eq!(one.pass(2), ["0 started", "running"]);
+        assert_eq!(one.pass(2), ["10.128.0.1", "0 started", "running"]);
         let mut one = node(Trouble::StaleLists);
         one.pass(1);
         one.command(Command::List);
@@ -807,6 +858,17 @@ mod tests {
         assert!(one.pass(100).is_empty());
         one.command(Command::Kill { pod: pod(), container: "c".into(), attempt: 0 });
         assert_eq!(one.pass(1), ["0 ended", "exited 137"]);
+    }
+
+    #[test]
+    fn an_address_is_free_again_when_its_pod_is_removed() {
+        let mut all = Addresses::of(300);
+        let take = |all: &mut Addresses| all.take().map(|ip| ip.to_string()).unwrap_or_default();
+        assert_eq!([take(&mut all), take(&mut all)], ["10.129.44.1", "10.129.44.2"]);
+        let rest: std::collections::BTreeSet<String> = (3..255).map(|_| take(&mut all)).collect();
+        assert_eq!((rest.len(), rest.contains("10.129.44.254"), take(&mut all)), (252, true, String::new()));
+        all.give_back(Ipv4Addr::new(10, 129, 44, 77));
+        assert_eq!([take(&mut all), take(&mut all)], ["10.129.44.77", ""]);
     }
 
     #[test]

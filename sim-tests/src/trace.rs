@@ -707,6 +707,8 @@ pub fn report(report: &Report) -> String {
         Report::Container { pod, container, attempt, state: is } => {
             format!("runtime: {}/{container}.{attempt} {}", pod.name, state(is))
         }
+        Report::Sandbox { pod, ip: Some(ip) } => format!("runtime: {} has a sandbox at {ip}", pod.name),
+        Report::Sandbox { pod, ip: None } => format!("runtime: {} has a sandbox", pod.name),
         Report::SandboxGone { pod } => format!("runtime: {} sandbox gone", pod.name),
         Report::Removed { pod } => format!("runtime: {} removed", pod.name),
         Report::RemoveFailed { pod, message } => format!("runtime: {} not removed: {message}", pod.name),
@@ -826,6 +828,7 @@ pub fn about(input: &Input) -> Option<About> {
             let pod = match report {
                 Report::Listed(_) => return None,
                 Report::Container { pod, .. }
+                | Report::Sandbox { pod, .. }
                 | Report::SandboxGone { pod }
                 | Report::Removed { pod }
                 | Report::RemoveFailed { pod, .. } => pod,

@@ -490,7 +490,7 @@ impl World {
             let machine = node.map(|node| {
                 let name: Arc<str> = node.as_str().into();
                 truth.nodes.insert(name.clone(), NodeFacts { up: true, in_touch: None });
-                let runtime = Runtime::new(speeds, any_image, draw.key("runtime").key(&node));
+                let runtime = Runtime::new(speeds, any_image, machines.len(), draw.key("runtime").key(&node));
                 let (frozen, commanded_at, told_at) = Default::default();
                 let kubelet = actor;
                 machines.push(Machine { name, runtime, up: true, boot: 1, kubelet, frozen, commanded_at, told_at });

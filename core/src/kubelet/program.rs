@@ -20,6 +20,7 @@ use crate::table::Row;
 use crate::time::{Duration, Instant, Now, Wall};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// How a kubelet behaves.
@@ -82,6 +83,8 @@ struct Worker {
     on_node: bool,
     /// Its init process is gone; what is left must be removed before anything can start.
     dead: bool,
+    /// Its sandbox's address, as long as that lives.
+    ip: Option<IpAddr>,
     removing_until: Option<Instant>,
     removal: Tries,
     /// Sandboxes that ended before anything ran in them.
@@ -290,6 +293,7 @@ impl Kubelet {
                 return;
             }
             Report::Container { pod, .. }
+            | Report::Sandbox { pod, .. }
             | Report::SandboxGone { pod }
             | Report::Removed { pod }
             | Report::RemoveFailed { pod, .. } => pod.uid.clone(),
@@ -320,12 +324,20 @@ impl Kubelet {
                 }
                 self.tell(now, &uid, &container, before, &after, out);
             }
+            Report::Sandbox { ip, .. } => {
+                worker.ip = ip;
+                // Before that it is written with what comes of the containers, which follows at once.
+                if worker.containers.values().all(|track| track.seen() != Seen::Alive) {
+                    return;
+                }
+            }
             Report::SandboxGone { .. } => worker.lose_sandbox(now),
             // Nobody asked, or it is the answer to an earlier question.
             Report::Removed { .. } if worker.removing_until.is_none() => return,
             Report::Removed { .. } => {
                 worker.on_node = false;
                 worker.dead = false;
+                worker.ip = None;
                 worker.removing_until = None;
                 worker.removal.succeeded();
             }
@@ -347,6 +359,7 @@ impl Kubelet {
             self.workers.entry(found.pod.uid.clone()).or_insert_with(|| Box::new(Worker::new(now, found.pod.clone())));
         worker.on_node = true;
         worker.dead = !found.alive;
+        worker.ip = found.ip.filter(|_| found.alive);
         match (found.alive, &worker.object) {
             (false, _) => sometimes!(FoundDead),
             (true, Some(_)) => sometimes!(FoundRunning),
@@ -524,6 +537,7 @@ impl Worker {
             containers: ByName::default(),
             on_node: false,
             dead: false,
+            ip: None,
             removing_until: None,
             removal: Tries::default(),
             sandbox: Tries::default(),
@@ -584,6 +598,7 @@ impl Worker {
     fn lose_sandbox(&mut self, now: Now) {
         sometimes!(SandboxLost);
         self.dead = true;
+        self.ip = None;
         if self.containers.values().any(|track| track.starting_until.is_some()) {
             self.sandbox.failed(now.mono, RETRY);
         }
@@ -793,7 +808,8 @@ impl Worker {
                 failed_starts: track.failed_starts,
             })
             .collect();
-        status::pod_status(now, pod, self.phase, &seen, host_ip, self.next_retry)
+        let place = status::Place { host_ip, pod_ip: self.ip };
+        status::pod_status(now, pod, self.phase, &seen, place, self.next_retry)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::api::text::Text;
 use crate::time::{Duration, Wall};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 /// What the kubelet asks of the runtime.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +38,13 @@ pub enum Command {
 pub enum Report {
     /// The answer to [`Command::List`]: all pods with a sandbox or remains of one.
     Listed(Vec<PodReport>),
+    /// The pod's sandbox is there. Told before its containers are, and again when one that is there was asked for.
+    Sandbox {
+        /// Whose.
+        pod: PodRef,
+        /// Its address in the pods' network; absent if there is no such network.
+        ip: Option<IpAddr>,
+    },
     /// A container is now in this state.
     Container { pod: PodRef, container: String, attempt: u32, state: ContainerState },
     /// The sandbox's init process is gone, and with it every process of the pod. Containers whose
@@ -127,6 +135,9 @@ pub struct PodReport {
     pub pod: PodRef,
     /// Whether the sandbox's init process lives.
     pub alive: bool,
+    /// Its address in the pods' network; absent if there is no such network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip: Option<IpAddr>,
     /// Its containers' latest attempts, in the order they were first started.
     pub containers: Vec<ContainerReport>,
 }

@@ -10,6 +10,7 @@ use crate::kubelet::container_action::Report;
 use crate::kubelet::restart::waiting_reason;
 use crate::kubelet::runtime;
 use crate::time::{Now, Wall};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What the kubelet knows of one container.
@@ -27,6 +28,15 @@ pub struct Seen<'a> {
     pub backing_off: bool,
     /// How often its start failed in a row.
     pub failed_starts: u32,
+}
+
+/// Where a pod is reached.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Place<'a> {
+    /// The node's address.
+    pub host_ip: &'a str,
+    /// Its own, as long as it has one.
+    pub pod_ip: Option<IpAddr>,
 }
 
 /// Reduces what the runtime says to what decisions need.
@@ -49,7 +59,7 @@ pub fn pod_status(
     pod: &Pod,
     phase: PodPhase,
     containers: &[Seen<'_>],
-    host_ip: &str,
+    place: Place<'_>,
     retry_at: Option<Wall>,
 ) -> PodStatus {
     let before = &pod.status;
@@ -81,8 +91,9 @@ pub fn pod_status(
         // Somebody else's words, if it had them before: an eviction's reason outlives the containers.
         reason: if finished && !before.reason.is_empty() { before.reason.clone() } else { reason.into() },
         message: if finished && !before.message.is_empty() { before.message.clone() } else { message.into() },
-        host_ip: host_ip.into(),
-        pod_ip: before.pod_ip.clone(),
+        host_ip: place.host_ip.into(),
+        // What has ended is still known by where it was.
+        pod_ip: place.pod_ip.map_or_else(|| before.pod_ip.clone(), |ip| Text::from(ip.to_string())),
         nominated_node_name: before.nominated_node_name.clone(),
         start_time: before.start_time.or(Some(Time::of(now.wall))),
         container_statuses: statuses,

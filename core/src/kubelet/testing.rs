@@ -22,6 +22,7 @@ use crate::store::Store;
 use crate::time::{Duration, Instant, Now, Wall};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, Ipv4Addr};
 
 /// A node's runtime, pretended. What a container does is in its command: `run`, `deaf` (to SIGTERM), or
 /// `exit CODE SECONDS`. The image `none` is never found, `flaky-2` only at the third try.
@@ -36,6 +37,7 @@ pub struct Runtime {
     /// Each sandbox ends as soon as it is made.
     pub sandboxes_die: bool,
     processes: u32,
+    sandboxes: u32,
     later: BTreeMap<(Instant, u64), Deed>,
     deeds: u64,
     /// All that was started, with the seconds since the beginning: `3 a/c.0`.
@@ -47,6 +49,7 @@ pub struct Runtime {
 struct Sandbox {
     pod: PodRef,
     alive: bool,
+    ip: IpAddr,
     containers: Vec<Container>,
 }
 
@@ -120,12 +123,19 @@ impl Runtime {
             limits: Default::default(),
         };
         let containers = vec![Container { spec, state, starting: false }];
-        self.pods.insert(uid.into(), Sandbox { pod, alive: true, containers });
+        let ip = self.next_ip();
+        self.pods.insert(uid.into(), Sandbox { pod, alive: true, ip, containers });
     }
 
     /// What the first container of this pod is in.
     pub fn state(&self, uid: &str) -> ContainerState {
         self.pods[uid].containers[0].state.clone()
+    }
+
+    /// Addresses are counted: 10.1.0.1 is the first sandbox's.
+    fn next_ip(&mut self) -> IpAddr {
+        self.sandboxes += 1;
+        Ipv4Addr::from(0x0a01_0000 + self.sandboxes).into()
     }
 
     fn uids(&self) -> BTreeSet<Text> {
@@ -147,14 +157,21 @@ impl Runtime {
                 let report = |pod: &Sandbox| PodReport {
                     pod: pod.pod.clone(),
                     alive: pod.alive,
+                    ip: Some(pod.ip),
                     containers: pod.containers.iter().filter(|one| one.known()).map(Container::report).collect(),
                 };
                 vec![Report::Listed(self.pods.values().map(report).collect())]
             }
             Command::RunPod(spec) => {
-                let sandbox = Sandbox { pod: spec.pod.clone(), alive: true, containers: Vec::new() };
-                self.pods.entry(spec.pod.uid.clone()).or_insert(sandbox).alive &= !self.sandboxes_die;
-                spec.containers.into_iter().flat_map(|one| self.start(now, &spec.pod, one)).collect()
+                if !self.pods.contains_key(&spec.pod.uid) {
+                    let (pod, ip, containers) = (spec.pod.clone(), self.next_ip(), Vec::new());
+                    self.pods.insert(spec.pod.uid.clone(), Sandbox { pod, alive: true, ip, containers });
+                }
+                let sandbox = self.pods.get_mut(&spec.pod.uid).expect("it was made");
+                sandbox.alive &= !self.sandboxes_die;
+                let made = Report::Sandbox { pod: spec.pod.clone(), ip: Some(sandbox.ip) };
+                let started = spec.containers.into_iter().flat_map(|one| self.start(now, &spec.pod, one));
+                [made].into_iter().chain(started).collect()
             }
             Command::StartContainer { pod, container } => self.start(now, &pod, container),
             Command::Terminate { pod, container, attempt } => self.signal(now, &pod, &container, attempt, 143),
@@ -589,6 +606,7 @@ impl World {
             let source = match &report {
                 Report::Listed(_) => Source::Node,
                 Report::Container { pod, .. }
+                | Report::Sandbox { pod, .. }
                 | Report::SandboxGone { pod }
                 | Report::Removed { pod }
                 | Report::RemoveFailed { pod, .. } => Source::Pod(pod.uid.to_string()),

@@ -99,7 +99,8 @@ fn a_fast_start_is_told_in_one_write() {
         assert_eq!(world.shown("a"), "Running ready c=running.0 d=running.0");
         assert_eq!((world.take_writes().as_str(), world.take_commands().as_str()), ("status a Running", "1 run a"));
         let pod = world.pod("a").unwrap();
-        assert_eq!((pod.status.host_ip.as_str(), pod.status.start_time.is_some()), ("10.0.0.1", true));
+        assert_eq!((pod.status.host_ip.as_str(), pod.status.pod_ip.as_str()), ("10.0.0.1", "10.1.0.1"));
+        assert!(pod.status.start_time.is_some());
         assert_eq!(world.told_about("a"), "Started:1 Started:1");
     }
 }
@@ -556,6 +557,9 @@ fn a_lost_sandbox_is_made_anew() {
         world.run(3);
         assert_eq!(world.shown("a"), "Running ready c=running.1 d=running.1");
         assert_eq!(world.shown("b"), "Failed c=ended(137).0");
+        let ip = |name: &str| world.pod(name).unwrap().status.pod_ip.clone();
+        let former: Vec<&str> = ["10.1.0.1", "10.1.0.2"].into();
+        assert!(!former.contains(&&*ip("a")) && former.contains(&&*ip("b")), "{} {}", ip("a"), ip("b"));
         let commands = world.take_commands();
         // Ends that are told before the sandbox's may be answered by starts that come to nothing.
         assert!(commands.ends_with("4 remove a, 4 run a") && commands.matches("remove").count() == 1, "{commands}");

@@ -19,6 +19,7 @@ use crate::usage::{Measured, PodUsage, Usage};
 use quickcheck::{Arbitrary, Gen, QuickCheck, TestResult};
 use serde_json::{Map, Value, json};
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 /// Any value of a type that quickcheck knows.
 fn any<T: Arbitrary>(g: &mut Gen) -> T {
@@ -254,13 +255,23 @@ fn state(g: &mut Gen) -> ContainerState {
     }
 }
 
+fn ip(g: &mut Gen) -> Option<IpAddr> {
+    any::<Option<u32>>(g).map(|bits| IpAddr::V4(bits.into()))
+}
+
 fn report(g: &mut Gen) -> Report {
     let container = |g: &mut Gen| ContainerReport { name: any(g), attempt: any(g), state: state(g) };
-    match any::<u8>(g) % 5 {
-        0 => Report::Listed(some(g, |g| PodReport { pod: pod(g), alive: any(g), containers: some(g, container) })),
+    match any::<u8>(g) % 6 {
+        0 => Report::Listed(some(g, |g| PodReport {
+            pod: pod(g),
+            alive: any(g),
+            ip: ip(g),
+            containers: some(g, container),
+        })),
         1 => Report::Container { pod: pod(g), container: any(g), attempt: any(g), state: state(g) },
         2 => Report::SandboxGone { pod: pod(g) },
         3 => Report::Removed { pod: pod(g) },
+        4 => Report::Sandbox { pod: pod(g), ip: ip(g) },
         _ => Report::RemoveFailed { pod: pod(g), message: any(g) },
     }
 }

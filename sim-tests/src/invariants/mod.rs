@@ -13,6 +13,7 @@ pub mod cron;
 pub mod daemon;
 pub mod durable;
 mod each;
+pub mod endpoints;
 pub mod evict;
 pub mod finalizers;
 pub mod fit;
@@ -160,6 +161,7 @@ checkers! {
     quota      "S-quota"     Quota;
     lease      "S-lease"     Leases;
     limit      "S-limit"     Limit;
+    endpoints  "S-endpoints" Shown;
     stay       "L-evict"     Stay;
 }
 

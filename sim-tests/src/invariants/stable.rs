@@ -16,19 +16,21 @@ use miniku_core::api::autoscaler::HorizontalPodAutoscaler;
 use miniku_core::api::budget::{PodDisruptionBudget, SYNC_FAILED};
 use miniku_core::api::daemonset::DaemonSet;
 use miniku_core::api::deployment::Deployment;
-use miniku_core::api::endpoints::EndpointSlice;
+use miniku_core::api::endpoints::{Endpoint, EndpointSlice};
 use miniku_core::api::kinds::Kind;
-use miniku_core::api::meta::OwnerReference;
+use miniku_core::api::meta::{Labels, OwnerReference};
 use miniku_core::api::namespace::Namespace;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
-use miniku_core::api::pod::{Pod, PodSpec, RestartPolicy};
+use miniku_core::api::pod::{Container, Pod, PodSpec, PodTemplateSpec, RestartPolicy};
 use miniku_core::api::quantity::Quantity;
 use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::api::service::Service;
+use miniku_core::api::statefulset::UpdateStrategyType;
 use miniku_core::api::taint::{
     KEEP_AWAY, NO_EXECUTE, NO_SCHEDULE, NOT_READY, Taint, UNREACHABLE, UNSCHEDULABLE, untolerated,
 };
+use miniku_core::api::text::Text;
 use miniku_core::kubelet::runtime::{ContainerSpec, Limits};
 use miniku_core::program::Query;
 use miniku_core::time::{Duration, Instant};
@@ -177,6 +179,7 @@ fn daemons(truth: &Truth) -> Option<String> {
         let own = |pod: &&Pod| pod.metadata.controller().is_some_and(|by| by.uid == meta.uid) && pod.is_active();
         let template = &set.spec.template.spec;
         let (mut wanted, mut ready) = (0, 0);
+        let (mut new, mut old): (Vec<&Pod>, Vec<&Pod>) = Default::default();
         for node in truth.all::<Node>() {
             let (at, labels) = (&node.metadata.name, &node.metadata.labels);
             let here = || truth.all::<Pod>().filter(own).filter(|pod| pod.target_node() == Some(at));
@@ -197,11 +200,28 @@ fn daemons(truth: &Truth) -> Option<String> {
             let waits = is_second && *allowed.start() == 1;
             wanted += allowed.start();
             ready += here().filter(|pod| *allowed.start() == 1 && pod.is_ready()).count();
+            for pod in here().filter(|_| *allowed.start() == 1) {
+                if is_made_of(pod, &set.spec.template) { new.push(pod) } else { old.push(pod) }
+            }
             if !allowed.contains(&here().count()) && !waits {
                 return Some(format!("daemon set {name} has {} pods on {at}", here().count()));
             }
         }
+        // A new one that cannot serve holds the others up.
+        if let Some(pod) = old.first()
+            && set.spec.update_strategy.kind == UpdateStrategyType::RollingUpdate
+            && new.iter().all(|pod| pod.is_ready())
+        {
+            return Some(format!(
+                "daemon set {name} does not replace {}, which is of another template",
+                pod.metadata.name
+            ));
+        }
         let number = |count: i32| usize::try_from(count).unwrap_or(usize::MAX);
+        let updated = set.status.updated_number_scheduled.unwrap_or(0);
+        if new.len() + old.len() == wanted && number(updated) != new.len() {
+            return Some(format!("daemon set {name} says {updated} pods are of its template, {} are", new.len()));
+        }
         let told = (number(set.status.desired_number_scheduled), number(set.status.number_ready));
         if told != (wanted, ready) {
             return Some(format!(
@@ -214,6 +234,20 @@ fn daemons(truth: &Truth) -> Option<String> {
         }
     }
     None
+}
+
+/// Whether a pod is as a template has it, as far as nobody else has a say in it.
+fn is_made_of(pod: &Pod, template: &PodTemplateSpec) -> bool {
+    let (has, wanted) = (&pod.metadata, &template.metadata);
+    let all = |has: &Labels, wanted: &Labels| wanted.iter().all(|(key, value)| has.get(key) == Some(value));
+    let what = |spec: &PodSpec| -> Vec<(Text, Text, Vec<Text>)> {
+        let containers = spec.containers.iter();
+        let command = |one: &Container| one.command.iter().chain(&one.args).cloned().collect();
+        containers.map(|one| (one.name.clone(), one.image.clone(), command(one))).collect()
+    };
+    all(&has.labels, &wanted.labels)
+        && all(&has.annotations, &wanted.annotations)
+        && what(&pod.spec) == what(&template.spec)
 }
 
 fn sets(truth: &Truth) -> Option<String> {
@@ -375,19 +409,22 @@ fn services(truth: &Truth) -> Option<String> {
             return Some(format!("service {name} has no endpoints, not even empty ones"));
         }
         let endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
-        let mut shown: Vec<&str> =
-            endpoints.filter_map(|one| one.target_ref.as_ref()).map(|target| target.uid.as_str()).collect();
+        let said = |one: &Endpoint| {
+            let (uid, ip) = (one.target_ref.as_ref()?.uid.clone(), one.addresses.first()?.clone());
+            Some((uid, ip, one.conditions.serving == Some(true)))
+        };
+        let mut shown: Vec<(Text, Text, bool)> = endpoints.filter_map(said).collect();
         let selected = |pod: &&Pod| {
             pod.metadata.namespace == *namespace
                 && service.spec.selector.iter().all(|(key, value)| pod.metadata.labels.get(key) == Some(value))
         };
         let reached = |pod: &&Pod| !pod.status.pod_ip.is_empty() && !pod.status.phase.is_final();
-        let mut are: Vec<&str> =
-            truth.all::<Pod>().filter(selected).filter(reached).map(|pod| pod.metadata.uid.as_str()).collect();
+        let is = |pod: &Pod| (pod.metadata.uid.clone(), pod.status.pod_ip.clone(), pod.is_ready());
+        let mut are: Vec<(Text, Text, bool)> = truth.all::<Pod>().filter(selected).filter(reached).map(is).collect();
         shown.sort_unstable();
         are.sort_unstable();
         if shown != are {
-            return Some(format!("service {name} shows {} endpoints, and has {}", shown.len(), are.len()));
+            return Some(format!("service {name} shows {shown:?}, and has {are:?}"));
         }
     }
     None

@@ -334,8 +334,10 @@ fn app(dice: &Dice, what: &str, nth: u64) -> &'static str {
 }
 
 fn service(dice: &Dice, nth: u64, plan: &mut Plan) {
+    let shows_all = dice.below("shows all", nth, 4) == 0;
     let manifest = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": format!("front-{nth}")}, "spec": {
-        "selector": {"app": app(dice, "in front of", nth)}, "ports": [{"port": 80}]}});
+        "selector": {"app": app(dice, "in front of", nth)}, "ports": [{"port": 80}],
+        "publishNotReadyAddresses": shows_all}});
     plan.ask(dice.millis("service at", nth, 500, 90_000), plan::create(manifest));
 }
 

@@ -83,7 +83,7 @@ pub fn address(pod: &Pod) -> Option<Ipv4Addr> {
 pub fn standing(pod: &Pod, shows: Shows) -> Action {
     let life = match () {
         () if pod.status.phase.is_final() => Life::Finished,
-        () if pod.metadata.is_deleting() => Life::Ending,
+        () if pod.metadata.is_deleting() && !planted!(EndingServe) => Life::Ending,
         () => Life::Lives,
     };
     let address = if address(pod).is_some() { Address::Known } else { Address::Unknown };

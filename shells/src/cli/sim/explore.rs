@@ -35,9 +35,10 @@ pub struct ExploreArgs {
     /// Tell how often each interesting thing happened, and which never did
     #[arg(long)]
     pub coverage: bool,
-    /// Switch on each bug that was planted to test the simulator, or the one of this name, and tell what finds it
+    /// Switch on each bug that was planted to test the simulator, or the one of this name, and tell what finds it;
+    /// `rows` lets each row of each decision table decide like another one
     #[cfg(feature = "planted")]
-    #[arg(long, value_name = "all|NAME")]
+    #[arg(long, value_name = "all|rows|NAME")]
     pub planted: Option<String>,
 }
 

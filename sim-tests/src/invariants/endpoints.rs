@@ -1,0 +1,215 @@
+//! S-endpoints: What is shown of a pod behind a service is as the endpoints controller was told of it: at its address and on its node, ready only if it is and may stay, or if the service wants to be shown all; no pod that has finished, or that the service does not select; and none is left out before.
+//!
+//! Catches: pods that are ending, or not ready yet, to which new connections are sent; addresses of finished pods, which
+//! others may have by then; pods of another service.
+
+use super::{Broken, Checker};
+use crate::told::Told;
+use crate::truth::{Fact, Role, Sight, Truth};
+use miniku_core::api::endpoints::{EndpointSlice, Endpoints, SERVICE_NAME};
+use miniku_core::api::event::ObjectReference;
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::object::{Key, Object};
+use miniku_core::api::pod::Pod;
+use miniku_core::api::service::Service;
+use miniku_core::program::{Part, Verb};
+
+/// Needs to remember nothing.
+#[derive(Default)]
+pub struct Shown;
+
+/// What somebody says of a pod.
+struct Said<'a> {
+    of: &'a ObjectReference,
+    ip: &'a str,
+    node: &'a str,
+    ready: bool,
+    /// Whether it answers, and whether it is ending; where that is said.
+    state: Option<(bool, bool)>,
+}
+
+/// All that an object shows of pods.
+fn said<'a>(slice: Option<&'a EndpointSlice>, endpoints: Option<&'a Endpoints>) -> Vec<Said<'a>> {
+    let of_slice = slice.into_iter().flat_map(|slice| &slice.endpoints).filter_map(|one| {
+        let conditions = &one.conditions;
+        Some(Said {
+            of: one.target_ref.as_ref()?,
+            ip: one.addresses.first()?,
+            node: &one.node_name,
+            ready: conditions.ready.unwrap_or(true),
+            state: Some((conditions.serving.unwrap_or(true), conditions.terminating.unwrap_or(false))),
+        })
+    });
+    let subsets = endpoints.into_iter().flat_map(|endpoints| &endpoints.subsets);
+    let of_subsets = subsets.flat_map(|subset| {
+        let [ready, others] = [(true, &subset.addresses), (false, &subset.not_ready_addresses)];
+        [ready, others].into_iter().flat_map(|(ready, all)| all.iter().map(move |one| (ready, one)))
+    });
+    let of_endpoints = of_subsets.filter_map(|(ready, one)| {
+        Some(Said { of: one.target_ref.as_ref()?, ip: &one.ip, node: &one.node_name, ready, state: None })
+    });
+    of_slice.chain(of_endpoints).collect()
+}
+
+/// What is wrong with it, by what its author was told.
+fn wrong(told: &Told, service: &Object, said: &Said<'_>) -> Option<String> {
+    let (shown, name) = (service.read::<Service>()?, &said.of.name);
+    let known = told.object(&Key::new(Kind::Pod, &said.of.namespace, name));
+    let Some(object) = known.filter(|pod| pod.meta().uid == said.of.uid) else {
+        return Some(format!("{name} is shown, and is not there"));
+    };
+    let (pod, meta): (&Pod, _) = (object.get()?, object.meta());
+    let selected = shown.spec.selector.iter().all(|(key, value)| meta.labels.get(key) == Some(value));
+    if !selected || meta.namespace != service.meta().namespace {
+        return Some(format!("{name} is shown, and not selected"));
+    }
+    if pod.status.phase.is_final() {
+        return Some(format!("{name} is shown, and has finished"));
+    }
+    if said.ip.is_empty() {
+        return Some(format!("{name} is shown, and has no address"));
+    }
+    if (said.ip, said.node) != (&*pod.status.pod_ip, &*pod.spec.node_name) {
+        let (ip, node) = (&pod.status.pod_ip, &pod.spec.node_name);
+        return Some(format!("{name} is shown at {} on {}, and is at {ip} on {node}", said.ip, said.node));
+    }
+    let has = |kind: &str| pod.status.conditions.iter().any(|one| one.kind == kind && one.status == "True");
+    let (ready, ending) = (has("Ready"), meta.is_deleting());
+    let should = shown.spec.publish_not_ready_addresses || (ready && !ending);
+    if said.ready != should {
+        return Some(format!("{name} is shown as ready: {}, and should be: {should}", said.ready));
+    }
+    match said.state {
+        Some(state) if state != (ready, ending) => {
+            Some(format!("{name} serves: {ready}, ends: {ending}; said is {state:?}"))
+        }
+        None if ending && !shown.spec.publish_not_ready_addresses => Some(format!("{name} is shown, and is ending")),
+        _ => None,
+    }
+}
+
+/// A pod that is shown no more, though it is to be. One that is shown in another slice instead is not looked for.
+fn left_out(truth: &Truth, told: &Told, service: &Object, slice: &Object) -> Option<String> {
+    let is_other = |one: &&Object| {
+        one.meta().labels.get(SERVICE_NAME) == Some(&service.meta().name) && one.meta().name != slice.meta().name
+    };
+    let before =
+        truth.object(&slice.key()).filter(|one| one.meta().resource_version == slice.meta().resource_version)?;
+    if truth.disk.objects().within(Kind::EndpointSlice, &slice.meta().namespace).any(|one| is_other(&one)) {
+        return None;
+    }
+    let (before, after, selector) =
+        (before.read::<EndpointSlice>()?, slice.read::<EndpointSlice>()?, service.read::<Service>()?.spec.selector);
+    let shown = |of: &ObjectReference| {
+        after.endpoints.iter().filter_map(|one| one.target_ref.as_ref()).any(|one| one.uid == of.uid)
+    };
+    let known = before.endpoints.iter().filter_map(|one| one.target_ref.as_ref()).filter(|of| !shown(of));
+    let mut pods = known.filter_map(|of| {
+        told.object(&Key::new(Kind::Pod, &of.namespace, &of.name)).filter(|pod| pod.meta().uid == of.uid)
+    });
+    let pod = pods.find(|object| {
+        let stays = |pod: &Pod| !pod.status.phase.is_final() && !pod.status.pod_ip.is_empty();
+        object.get().is_some_and(stays)
+            && selector.iter().all(|(key, value)| object.meta().labels.get(key) == Some(value))
+            // It may have gone in a gap of what was told.
+            && truth.object(&object.key()).is_some_and(|stored| stored.meta().uid == object.meta().uid)
+    })?;
+    Some(format!("{} is shown no more, and is still there", pod.meta().name))
+}
+
+impl Checker for Shown {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Sent]
+    }
+
+    fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
+        let Fact::Sent { who, request, .. } = fact else { return Ok(()) };
+        let (Verb::Create { object } | Verb::Update { object, part: Part::Main }) = &request.verb else {
+            return Ok(());
+        };
+        let (meta, told) = (object.meta(), truth.told(who));
+        let service = match object.kind() {
+            Kind::EndpointSlice => meta.labels.get(SERVICE_NAME),
+            Kind::Endpoints => Some(&meta.name),
+            _ => None,
+        };
+        let Some(name) = service.filter(|_| who.role == Role::Endpoints) else { return Ok(()) };
+        let Some(service) = told.object(&Key::new(Kind::Service, &meta.namespace, name)) else { return Ok(()) };
+        let (slice, endpoints) = (object.read::<EndpointSlice>(), object.read::<Endpoints>());
+        let is_slice = object.kind() == Kind::EndpointSlice;
+        let said = said(slice.as_ref().filter(|_| is_slice), endpoints.as_ref().filter(|_| !is_slice));
+        let wrong = said.iter().find_map(|said| wrong(told, service, said));
+        match wrong.or_else(|| left_out(truth, told, service, object).filter(|_| is_slice)) {
+            Some(what) => Err(Broken::by(format!("{} of {name}: {what}", object.kind().row().name)).with([object])),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::forged::{Story, who};
+    use super::*;
+    use miniku_core::patch::merge::merge;
+    use miniku_core::program::{CallId, Input, Request, RequestId, WatchEvent};
+    use serde_json::{Value, json};
+
+    fn told(story: &mut Story<Shown>, manifest: Value) {
+        let event = WatchEvent::Added(story.put(manifest).unwrap().new.unwrap());
+        let who = who(Role::Endpoints, "endpoints");
+        story.see(Fact::Heard { who: &who, input: &Input::Event { call: CallId(1), event } }).unwrap();
+    }
+
+    fn pod(name: &str, ready: &str, more: Value) -> Value {
+        let mut pod = json!({"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": name, "uid": name, "namespace": "default", "labels": {"app": "web"}},
+            "spec": {"nodeName": "n", "containers": [{"name": "c", "image": "busybox"}]},
+            "status": {"phase": "Running", "podIP": "10.1.0.1", "conditions": [{"type": "Ready", "status": ready}]}});
+        merge(&mut pod, &more);
+        pod
+    }
+
+    /// What the checker says when a slice shows the pod `a` like this.
+    fn says(pod: Value, endpoint: Value) -> String {
+        let mut story = Story::<Shown>::new();
+        let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "front", "namespace": "default"},
+            "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}});
+        told(&mut story, service);
+        told(&mut story, pod);
+        let mut shown = json!({"addresses": ["10.1.0.1"], "nodeName": "n",
+            "conditions": {"ready": true, "serving": true, "terminating": false},
+            "targetRef": {"kind": "Pod", "namespace": "default", "name": "a", "uid": "a"}});
+        merge(&mut shown, &endpoint);
+        let slice = json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+            "metadata": {"name": "front-1", "namespace": "default", "labels": {SERVICE_NAME: "front"}},
+            "endpoints": [shown]});
+        let request = Request::from(Verb::Create { object: crate::plan::object(slice) });
+        let who = who(Role::Endpoints, "endpoints");
+        let seen = story.see(Fact::Sent { who: &who, id: RequestId(1), request: &request });
+        seen.err().map(|broken| broken.what).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_slice_says_what_its_author_was_told() {
+        let not_ready = json!({"conditions": {"ready": false, "serving": false}});
+        let ending = || json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["a/b"]}});
+        let draining = json!({"conditions": {"ready": false, "terminating": true}});
+        let plain = || pod("a", "True", json!({}));
+        for (pod, endpoint, wrong) in [
+            (plain(), json!({}), ""),
+            (plain(), json!({"addresses": ["10.1.0.2"]}), "is shown at 10.1.0.2"),
+            (plain(), json!({"targetRef": {"uid": "b"}}), "is not there"),
+            (plain(), not_ready.clone(), "should be: true"),
+            (pod("a", "False", json!({})), json!({}), "should be: false"),
+            (pod("a", "False", json!({})), not_ready, ""),
+            (pod("a", "True", json!({"metadata": {"labels": {"app": "db"}}})), json!({}), "not selected"),
+            (pod("a", "True", json!({"status": {"phase": "Failed"}})), json!({}), "has finished"),
+            (pod("a", "True", ending()), json!({}), "should be: false"),
+            (pod("a", "True", ending()), json!({"conditions": {"ready": false}}), "ends: true"),
+            (pod("a", "True", ending()), draining, ""),
+        ] {
+            let says = says(pod, endpoint);
+            assert!(if wrong.is_empty() { says.is_empty() } else { says.contains(wrong) }, "{says:?} for {wrong:?}");
+        }
+    }
+}
