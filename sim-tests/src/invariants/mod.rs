@@ -17,6 +17,7 @@ pub mod evict;
 pub mod finalizers;
 pub mod fit;
 pub mod grace;
+pub mod history;
 pub mod hot;
 pub mod job;
 pub mod lease;
@@ -28,6 +29,7 @@ pub mod named;
 pub mod namespace;
 pub mod near;
 pub mod ordinal;
+pub mod over;
 pub mod owner;
 pub mod pending;
 pub mod phase;
@@ -45,6 +47,7 @@ pub mod stay;
 pub mod victim;
 pub mod watch;
 pub mod why;
+pub mod young;
 pub mod zombie;
 
 use crate::trace::Seq;
@@ -160,6 +163,9 @@ checkers! {
     quota      "S-quota"     Quota;
     lease      "S-lease"     Leases;
     limit      "S-limit"     Limit;
+    history    "S-history"   History;
+    over       "L-job"       Over;
+    young      "S-young"     Young;
     stay       "L-evict"     Stay;
 }
 
