@@ -347,7 +347,7 @@ impl JobsCount {
         }
         let at_its_end = job.is_over() || job.is("FailureTarget") || job.is("SuccessCriteriaMet");
         let by_themselves = pods.badly.keys().filter(|uid| !pods.ended.contains(*uid)).count();
-        if failed > by_themselves && !at_its_end {
+        if failed > by_themselves && !pods.ended.is_empty() && !at_its_end {
             let what = format!("says that {failed} have failed; its controller has ended all but {by_themselves}");
             return wrong(format!("{} {what}", object.key()));
         }
@@ -485,7 +485,8 @@ mod tests {
         let mut queue = job(json!({"succeeded": 1}));
         queue["spec"] = json!({"parallelism": 3, "template": {}});
         let verb = Verb::Create { object: crate::plan::object(of_job("b", "Pending")) };
-        assert!(asks(queue, None, verb).contains("one has said that the work is done"));
+        let done = Some(of_job("a", "Succeeded"));
+        assert!(asks(queue, done, verb).contains("one has said that the work is done"));
     }
 
     #[test]
@@ -496,7 +497,7 @@ mod tests {
             ("00:09:00", json!(null), "is to be kept"),
         ] {
             let at = format!("2026-01-01T{ended}Z");
-            let condition = json!({"type": "Complete", "status": "True", "lastTransitionTime": at});
+            let condition = json!({"type": "Failed", "status": "True", "lastTransitionTime": at});
             let mut job = job(json!({"startTime": "2026-01-01T00:00:00Z", "conditions": [condition]}));
             job["spec"]["ttlSecondsAfterFinished"] = ttl;
             let options = DeleteOptions { uid: Some("j".into()), ..Default::default() };

@@ -146,8 +146,7 @@ fn unfinished(told: &Told, new: &Object) -> Option<String> {
         return None;
     }
     let is_new = |pod: &Pod| pod.metadata.labels.get(REVISION_HASH) == Some(now) && pod.is_ready();
-    let lacks =
-        |number: &i64| !member(told, &meta.namespace, (&meta.name, &meta.uid), *number).is_some_and(|pod| is_new(pod));
+    let lacks = |number: &i64| !member(told, &meta.namespace, (&meta.name, &meta.uid), *number).is_some_and(&is_new);
     let number = set.wanted().find(lacks)?;
     Some(format!("says that it is of {now}, and {}-{number} is not, or does not serve", meta.name))
 }

@@ -192,12 +192,10 @@ impl Checker for Owner {
                 }
             }
             Fact::Heard { who, input: Input::Reply { answer: Answer::Object { object, .. }, .. } }
-                if who.role == Role::Workloads && !object.meta().is_deleting() =>
-            {
                 // Of pods there are many, and they own nothing.
-                if object.kind() != Kind::Pod {
-                    self.confirmed.insert((who.to_string(), object.meta().uid.clone()), truth.now);
-                }
+                if who.role == Role::Workloads && object.kind() != Kind::Pod && !object.meta().is_deleting() =>
+            {
+                self.confirmed.insert((who.to_string(), object.meta().uid.clone()), truth.now);
             }
             Fact::Answered { id, answer } => {
                 if let Some(uid) = self.letting_go.remove(id)

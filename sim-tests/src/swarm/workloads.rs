@@ -319,7 +319,7 @@ fn job(dice: &Dice, nth: u64, plan: &mut Plan) {
         plan.ask(at + dice.millis("unsuspended", nth, 100, 30_000), merge(&key, json!({"spec": {"suspend": false}})));
         let again = dice.below("suspended again", nth, 3) == 0;
         if again {
-            let at = dice.millis("suspended at", nth, 30_000, ACTIVE);
+            let at = at + dice.millis("suspended at", nth, 30_000, 60_000);
             plan.ask(at, merge(&key, json!({"spec": {"suspend": true}})));
         }
         for at in [END, END + AGAIN] {

@@ -180,7 +180,13 @@ fn stateful_set(truth: &Truth, object: &Object) -> Result<(), String> {
     if pods.iter().any(|pod| !pod.is_ready()) {
         return Ok(());
     }
-    if let Some(missing) = wanted.clone().map(name).find(|name| pods.iter().all(|pod| pod.metadata.name != *name)) {
+    let missing = wanted.clone().map(name).find(|name| pods.iter().all(|pod| pod.metadata.name != *name));
+    // One of a former set of this name may have to be waited for, for as long as its node is dead.
+    let held = |name: &String| is_held(truth, |pod| pod.metadata.full_name() == format!("{}/{name}", meta.namespace));
+    if missing.as_ref().is_some_and(held) {
+        return Ok(());
+    }
+    if let Some(missing) = missing {
         let in_order = set.spec.pod_management_policy == PodManagementPolicy::OrderedReady;
         return Err(format!(
             "has no pod {missing}, though all others serve{}",
