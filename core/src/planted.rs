@@ -225,28 +225,39 @@ mod table {
             ReplacesAtOnce "replaces-at-once" by "L-hot", "a pod that fails again and again is replaced at once";
             AvailableTooEarly "available-too-early" by "L-stable" "L-hot", "pods that are not ready are told to be available";
             AdoptsUnread "adopts-unread" by "S-named", "a pod is adopted whatever became of it since it was looked at";
+            AdoptsUnasked "adopts-unasked" by "S-owner", "pods are adopted without asking whether their owner is still there";
+            SpreadReversed "spread-reversed" by "S-victim", "of the pods that are too many those go first that are alone on their node";
         }
         Deployment: {
             RollsByWishes "rolls-by-wishes" by "S-rollout", "old pods go by how many are wished, not by how many are available";
             AbsenceRoundedUp "absence-rounded-up" by "S-rollout", "maxUnavailable is rounded up";
             RollbackKeepsRevision "rollback-keeps-revision" by "L-stable", "a set that is the newest again keeps its number";
             RecreateAtOnce "recreate-at-once" by "S-rollout", "Recreate does not wait for the old pods to end";
+            HistoryNewestGone "history-newest-gone" by "S-history", "of the old sets that are too many the newest go";
+            DeadlineIgnored "deadline-ignored" by "L-stable", "a rollout that comes no further is never called overdue";
         }
         DaemonSet: {
             DaemonsIgnoreTaints "daemons-ignore-taints" by "S-daemon", "pods are made for nodes with taints that they do not tolerate";
             DaemonsAllAtOnce "daemons-all-at-once" by "S-daemon", "old pods are replaced on all nodes at once";
             DaemonsStay "daemons-stay" by "L-stable" "expected", "pods stay on nodes that do not take them any more";
             DaemonsBesideLeaving "daemons-beside-leaving" by "S-daemon", "a pod is made while the one before it is leaving";
+            DaemonsYoungServe "daemons-young-serve" by "S-young", "minReadySeconds are not looked at";
+            SurgeEndsEarly "surge-ends-early" by "S-daemon", "where two may run, the old one is ended before the new one serves";
         }
         StatefulSet: {
             OrdinalsAtOnce "ordinals-at-once" by "S-ordinal", "pods that wait for one another are made without waiting";
             PartitionIgnored "partition-ignored" by "S-ordinal", "an update does not stop at the partition";
             ReplacesTogether "replaces-together" by "S-ordinal", "an update takes all old pods at once";
+            CurrentTooEarly "current-too-early" by "S-ordinal", "an update is said to be over when the first pod is of its revision";
         }
         Job: {
             CountedWhileHeld "counted-while-held" by "S-job", "a pod that was noted becomes a number though it is held still";
             BackoffLimitEarly "backoff-limit-early" by "S-job", "a job fails one failure too early";
             IndexTwice "index-twice" by "S-job", "a number is given out while a pod has it";
+            SuspendKeepsPods "suspend-keeps-pods" by "expected" "L-job", "a job that is suspended keeps its pods";
+            StartTimeKept "start-time-kept" by "S-job" "expected", "the time of a job that is resumed goes on from its first start";
+            TtlFromStart "ttl-from-start" by "S-job", "for how long a job is kept is counted from its start";
+            JobReplacesAtOnce "job-replaces-at-once" by "S-job", "a pod that failed is replaced without a pause";
         }
         CronJob: {
             CronForgetsLast "cron-forgets-last" by "S-cron", "the last time is told by the jobs that are left alone";
@@ -269,6 +280,7 @@ mod table {
             TaintsStay "taints-stay" by "L-stable", "a node that is well again keeps its taints";
             SilentStayReady "silent-stay-ready" by "L-stable", "pods of silent nodes go on being called ready";
             ForATimeIsForEver "for-a-time-is-for-ever" by "L-evict", "tolerationSeconds are not looked at";
+            StaysTooLong "stays-too-long" by "expected" "L-evict", "of two taints that a pod puts up with for a time the longer time counts";
         }
         Garbage: {
             NotSeenIsGone "not-seen-is-gone" by "S-owner", "an owner that the view does not show is taken to be gone";
@@ -297,6 +309,7 @@ mod table {
             AutoscalerNoWindow "autoscaler-no-window" by "S-scale", "what was recommended lately is not looked at: the number follows each measurement";
             AutoscalerCountsUnready "autoscaler-counts-unready" by "S-scale" "expected", "what pods use while they start counts as their work";
             AutoscalerMissingIdle "autoscaler-missing-idle" by "S-scale" "expected", "pods that were not measured count as idle, also on the way down";
+            AutoscalerTooFast "autoscaler-too-fast" by "S-scale", "policies of how fast the number may change are not looked at";
         }
         Kubelet: {
             StopsWhatItFinds "stops-what-it-finds" by "S-why" "L-stable", "pods found at the start are removed and made anew";

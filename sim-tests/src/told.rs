@@ -93,6 +93,16 @@ impl Told {
         self.objects.get(key)
     }
 
+    /// The objects of a kind in a namespace that it was told of.
+    pub fn within(&self, kind: Kind, namespace: &str) -> impl Iterator<Item = &Object> {
+        self.objects.within(kind, namespace)
+    }
+
+    /// Those of them that an owner of this uid controls.
+    pub fn owned<'a>(&'a self, uid: &str, kind: Kind, namespace: &str) -> impl Iterator<Item = &'a Object> {
+        self.within(kind, namespace).filter(move |one| one.meta().controller().is_some_and(|by| by.uid == uid))
+    }
+
     /// All that it was told of.
     pub fn objects(&self) -> impl Iterator<Item = &Object> {
         self.objects.values()

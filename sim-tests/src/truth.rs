@@ -186,6 +186,8 @@ pub struct Truth {
     pub scheduler: Option<Instant>,
     /// The same of the node lifecycle controller.
     pub lifecycle: Option<Instant>,
+    /// The same of the controllers of workloads.
+    pub workloads: Option<Instant>,
     /// How many nanoseconds the wall clocks of programs are off; those that are right are left out.
     pub clocks: BTreeMap<Arc<str>, i64>,
     /// What clients were told, by name; those that checkers ask for.

@@ -1494,7 +1494,7 @@ impl World {
         if let Some(machine) = self.actors[actor].node {
             self.look_at_touch(machine);
         }
-        if matches!(self.actors[actor].who.role, Role::Scheduler | Role::NodeLifecycle) {
+        if matches!(self.actors[actor].who.role, Role::Scheduler | Role::NodeLifecycle | Role::Workloads) {
             self.look_at_deciders();
         }
         self.judge.see(&self.truth, Fact::Weather);
@@ -1508,8 +1508,9 @@ impl World {
             |one: &Actor| one.program.is_some() && one.frozen <= now && one.link.is_fair() && one.slow.is_empty();
         let good = |role: Role| serving && self.actors.iter().filter(|one| one.who.role == role).all(well);
         let since = |role: Role, before: Option<Instant>| if good(role) { before.or(Some(now)) } else { None };
-        (self.truth.scheduler, self.truth.lifecycle) =
-            (since(Role::Scheduler, self.truth.scheduler), since(Role::NodeLifecycle, self.truth.lifecycle));
+        self.truth.scheduler = since(Role::Scheduler, self.truth.scheduler);
+        self.truth.lifecycle = since(Role::NodeLifecycle, self.truth.lifecycle);
+        self.truth.workloads = since(Role::Workloads, self.truth.workloads);
     }
 
     fn look_at_touch(&mut self, machine: usize) {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// here. An honest search starts at 1: `miniku sim explore --planted all`.
 const RARE: &[(&str, u64)] = &[
     ("revision-from-objects", 288),
-    ("lost-pods-not-failed", 300),
+    ("lost-pods-not-failed", 325),
     ("recreated-is-modified", 1454),
     ("relist-keeps-deleted", 154),
     ("bind-not-retried", 830),

@@ -8,14 +8,17 @@ use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::pod::Pod;
+use miniku_core::api::text::Text;
 use miniku_core::time::{Duration, Instant};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const NEWS: Duration = Duration::from_secs(60);
 
-/// Remembers when nodes were removed.
+/// Remembers which nodes there are, and when others were removed. What becomes durable together is stored before any of it is
+/// seen; so a node may be gone from the store whose removal comes next.
 #[derive(Default)]
 pub struct Bind {
+    there: BTreeSet<Text>,
     removed: BTreeMap<String, Instant>,
 }
 
@@ -26,8 +29,14 @@ impl Checker for Bind {
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         let Fact::Durable { change } = fact else { return Ok(()) };
-        if change.key.kind == Kind::Node && change.new.is_none() {
-            self.removed.insert(change.key.name.to_string(), truth.now);
+        if change.key.kind == Kind::Node {
+            match &change.new {
+                Some(node) => drop(self.there.insert(node.meta().name.clone())),
+                None => {
+                    self.there.remove(&change.key.name);
+                    self.removed.insert(change.key.name.to_string(), truth.now);
+                }
+            }
         }
         let (Some(old), Some(new)) = (&change.old, &change.new) else { return Ok(()) };
         let (Some(before), Some(after)) = (old.get::<Pod>(), new.get::<Pod>()) else { return Ok(()) };
@@ -36,8 +45,8 @@ impl Checker for Bind {
             (before, after) if before == after => Ok(()),
             (Some(before), after) => broken(format!("{} moved from {before} to {after:?}", after_name(new))),
             (None, Some(node)) => {
-                let known =
-                    truth.node(node).is_some() || self.removed.get(node).is_some_and(|at| truth.now.since(*at) <= NEWS);
+                let is_there = self.there.contains(node) || truth.node(node).is_some();
+                let known = is_there || self.removed.get(node).is_some_and(|at| truth.now.since(*at) <= NEWS);
                 if known { Ok(()) } else { broken(format!("{} is bound to {node}, which is no node", after_name(new))) }
             }
             (None, None) => Ok(()),
@@ -53,6 +62,7 @@ fn after_name(object: &miniku_core::api::object::Object) -> String {
 mod tests {
     use super::super::forged::{Story, node, pod};
     use super::*;
+    use miniku_core::program::{CommitId, Write};
 
     #[test]
     fn fires_when_a_pod_moves_or_goes_nowhere() {
@@ -76,5 +86,16 @@ mod tests {
         story.put(pod("b", "", "Pending")).unwrap();
         story.pass(100).unwrap();
         assert!(story.put(pod("b", "n", "Pending")).is_err());
+    }
+
+    #[test]
+    fn a_node_goes_when_that_is_seen() {
+        let mut story = Story::<Bind>::new();
+        let node = story.put(node("n")).unwrap().new.unwrap();
+        story.put(pod("a", "", "Pending")).unwrap();
+        let write = Write { key: node.key(), expect: node.revision(), object: None };
+        story.truth.disk.submit(CommitId(0), write, 0);
+        assert_eq!(story.truth.disk.synced().len(), 1);
+        story.put(pod("a", "n", "Pending")).unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! S-cron: A cron job's job is made for the last time of its schedule that has passed, not too late and never again once its controller was told of it, and with Forbid or Replace only when no other of its jobs works.
+//! S-cron: A cron job's job is made, unless it is suspended, for the last time of its schedule that has passed, not too late and never again once its controller was told of it, and with Forbid or Replace only when no other of its jobs works.
 //!
 //! The time is what the controller's own clock shows, however wrong that is. What a former life asked for may come late, and
 //! then, as in Kubernetes, two may meet: judged is what is asked for.
@@ -36,6 +36,9 @@ fn wrong(truth: &Truth, told: &Told, wall: Wall, new: &Object) -> Option<String>
     let ((uid, name), at) = (cron_of(new)?, made_for(new)?);
     let object = told.object(&Key::new(Kind::CronJob, &new.meta().namespace, name))?;
     let cron = object.read::<CronJob>().filter(|_| object.meta().uid == *uid)?;
+    if cron.spec.suspend {
+        return Some("is made, and its cron job is suspended".into());
+    }
     let shown = |at: Wall| Time::of(at).to_string();
     if at > wall + SLACK {
         return Some(format!("is made for {}, and it is {}", shown(at), shown(wall)));
@@ -150,5 +153,15 @@ mod tests {
             desk.tell(ended);
             assert_eq!(desk.makes(3), "");
         }
+    }
+
+    #[test]
+    fn fires_on_a_job_of_a_suspended_cron_job() {
+        let mut desk = Desk(Story::new());
+        let mut suspended = cron("Allow", json!(null));
+        suspended["spec"]["suspend"] = true.into();
+        desk.tell(suspended);
+        desk.0.pass(210).unwrap();
+        assert!(desk.makes(3).contains("its cron job is suspended"));
     }
 }

@@ -1,4 +1,4 @@
-//! S-daemon: A daemon set's pod is made only for a node that takes it, as far as its controller was told, and beside another one only where it surges; and in an update no more serving pods are ended than may be away.
+//! S-daemon: A daemon set's pod puts up with nodes that are silent or cordoned, is made only for a node that takes it, as far as its controller was told, and beside another one only where it surges; and in an update no more serving pods are ended than may be away; where it surges, that is on no more nodes than it may be, and one that serves is ended only when another on its node does.
 //!
 //! Catches: two pods that want the same port; a node without its agent for longer than need be, or all of them at once.
 
@@ -11,9 +11,10 @@ use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
 use miniku_core::api::statefulset::{ControllerRevision, REVISION_HASH};
-use miniku_core::api::taint::{KEEP_AWAY, untolerated};
+use miniku_core::api::taint::{KEEP_AWAY, NO_EXECUTE, NO_SCHEDULE, Taint, UNREACHABLE, UNSCHEDULABLE, untolerated};
 use miniku_core::api::text::Text;
 use miniku_core::program::Verb;
+use miniku_core::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -31,6 +32,8 @@ struct Observer {
     life: u32,
     /// Uids of pods whose end it asked for.
     ended: BTreeSet<Text>,
+    /// For which nodes it asked at one moment for pods beside those that serve, each with its set's uid, and when.
+    beside: (Instant, BTreeSet<(Text, Text)>),
 }
 
 /// The uid of the daemon set that controls an object.
@@ -48,7 +51,57 @@ fn pods_of<'a>(told: &'a Told, set: &'a str) -> impl Iterator<Item = &'a Pod> {
     own.filter_map(|one| one.get::<Pod>())
 }
 
+/// The name of a set's newest revision.
+fn newest(told: &Told, set: &str) -> Text {
+    let revisions = told.objects().filter(|one| one.kind() == Kind::ControllerRevision && set_of(one) == Some(set));
+    let all = revisions.filter_map(|one| Some((one.read::<ControllerRevision>()?.revision, one.meta().name.clone())));
+    all.max().map(|(_, name)| name).unwrap_or_default()
+}
+
+/// Whether a pod is of the revision of this name.
+fn is_of(pod: &Pod, revision: &str) -> bool {
+    pod.metadata.labels.get(REVISION_HASH).is_some_and(|hash| revision.ends_with(&format!("-{hash}")))
+}
+
 impl Observer {
+    /// Whether a pod that is made beside one that serves is on one node too many.
+    fn surges(&mut self, truth: &Truth, told: &Told, new: &Object) -> Result<(), Broken> {
+        let Some(by) = new.meta().controller().filter(|by| by.kind == "DaemonSet") else { return Ok(()) };
+        let set = told.object(&Key::new(Kind::DaemonSet, &new.meta().namespace, &by.name));
+        let set = set.filter(|set| set.meta().uid == by.uid).and_then(Object::read::<DaemonSet>);
+        let node = new.get::<Pod>().and_then(Pod::target_node);
+        let (Some(set), Some(node)) = (set, node) else { return Ok(()) };
+        let stays = |pod: &&Pod| {
+            let stored = truth.pods.get(&pod.metadata.uid).is_some_and(|facts| facts.removed.is_none());
+            stored && pod.is_active() && !self.ended.contains(&pod.metadata.uid)
+        };
+        let (newest, mut serve, mut wait) = (newest(told, &by.uid), BTreeSet::new(), BTreeSet::new());
+        for pod in pods_of(told, &by.uid).filter(stays) {
+            let on = pod.target_node().filter(|on| truth.node(on).is_some());
+            // What was the newest before may be it again: then the others are old.
+            match (is_of(pod, &newest), pod.is_ready()) {
+                (false, true) => serve.extend(on),
+                (true, false) => wait.extend(on),
+                _ => {}
+            }
+        }
+        if !serve.contains(node) {
+            return Ok(());
+        }
+        if self.beside.0 != truth.now {
+            self.beside = (truth.now, BTreeSet::new());
+        }
+        self.beside.1.insert((by.uid.clone(), node.into()));
+        let asked = self.beside.1.iter().filter(|(of, _)| *of == by.uid).map(|(_, on)| on.as_str());
+        let two = asked.chain(wait.intersection(&serve).copied()).collect::<BTreeSet<&str>>().len();
+        let most = set.max_surge(told.within(Kind::Node, "").count() as i64);
+        if two > most {
+            let what = format!("{} is made beside another, as on {two} nodes then; {most} are allowed", new.key());
+            return Err(Broken::by(what).with([new]));
+        }
+        Ok(())
+    }
+
     fn makes(truth: &Truth, told: &Told, new: &Object, surges: bool) -> Result<(), Broken> {
         let (Some(set), Some(pod)) = (set_of(new), new.get::<Pod>()) else { return Ok(()) };
         let Some(name) = pod.target_node() else { return Ok(()) };
@@ -56,6 +109,10 @@ impl Observer {
             && let Some(taint) = untolerated(&node.spec.taints, &pod.spec.tolerations, KEEP_AWAY).next()
         {
             return Err(Broken::by(format!("{} is made for {name} with the taint {taint}", new.key())).with([new]));
+        }
+        let unwell = [Taint::new(UNREACHABLE, NO_EXECUTE), Taint::new(UNSCHEDULABLE, NO_SCHEDULE)];
+        if let Some(taint) = untolerated(&unwell, &pod.spec.tolerations, KEEP_AWAY).next() {
+            return Err(Broken::by(format!("{} does not put up with the taint {taint}", new.key())).with([new]));
         }
         let lives = |other: &&Pod| {
             let stored = truth.pods.get(&other.metadata.uid).is_some_and(|facts| facts.removed.is_none());
@@ -82,11 +139,7 @@ impl Observer {
         else {
             return Ok(());
         };
-        let revisions = told.objects().filter(|one| one.kind() == Kind::ControllerRevision && set_of(one) == Some(uid));
-        let newest =
-            revisions.filter_map(|one| Some((one.read::<ControllerRevision>()?.revision, one.meta().name.clone())));
-        let newest = newest.max().map(|(_, name)| name).unwrap_or_default();
-        let hash = pod.metadata.labels.get(REVISION_HASH).map_or("", Text::as_str);
+        let newest = newest(told, uid);
         let takes = |node: &Node, pod: &Pod| {
             set.spec.template.spec.allows_node(&node.metadata.name, &node.metadata.labels)
                 && untolerated(&node.spec.taints, &pod.spec.tolerations, KEEP_AWAY).next().is_none()
@@ -94,8 +147,19 @@ impl Observer {
         // Who has to be ready for a while serves or not by clocks, which may be wrong.
         let by_clocks = set.spec.min_ready_seconds.is_some_and(|secs| secs > 0);
         // It goes for another reason: its node does not take it any more, or it is of the newest revision.
-        let other = newest.ends_with(&format!("-{hash}")) || !takes(node, pod);
-        if other || !pod.is_ready() || set.max_surge(100) > 0 || by_clocks {
+        let other = is_of(pod, &newest) || !takes(node, pod);
+        if other || !pod.is_ready() {
+            return Ok(());
+        }
+        if set.max_surge(100) > 0 {
+            let serves = |one: &Pod| one.is_ready() && one.is_active() && one.target_node() == pod.target_node();
+            let mut others = pods_of(told, uid).filter(|one| !self.ended.contains(&one.metadata.uid));
+            return match others.any(serves) {
+                true => Ok(()),
+                false => Err(Broken::by(format!("{key} is ended, and no other serves on its node")).with([object])),
+            };
+        }
+        if by_clocks {
             return Ok(());
         }
         let (mut all, mut served) = (BTreeSet::new(), BTreeSet::new());
@@ -143,7 +207,8 @@ impl Checker for Daemon {
                 match &request.verb {
                     Verb::Create { object } if object.kind() == Kind::Pod => {
                         let surges = set_of(object).is_some_and(|set| self.surges.contains(set));
-                        return Observer::makes(truth, told, object, surges);
+                        Observer::makes(truth, told, object, surges)?;
+                        return observer.surges(truth, told, object);
                     }
                     Verb::Delete { key, .. } if key.kind == Kind::Pod => return observer.ends(truth, told, key),
                     _ => {}
@@ -177,7 +242,9 @@ mod tests {
     fn pod(name: &str, node: &str, hash: &str) -> Value {
         owned(
             json!({"kind": "Pod", "metadata": {"name": name, "uid": name, "labels": {"controller-revision-hash": hash}},
-            "spec": {"nodeName": node, "containers": []},
+            "spec": {"nodeName": node, "containers": [], "tolerations": [
+                {"key": UNREACHABLE, "operator": "Exists", "effect": "NoExecute"},
+                {"key": UNSCHEDULABLE, "operator": "Exists", "effect": "NoSchedule"}]},
             "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}),
         )
     }
@@ -262,5 +329,35 @@ mod tests {
         desk.ends("a").unwrap();
         desk.tell(&[in_zone("m", "a"), pod("e", "n", "1")]);
         assert!(desk.ends("e").unwrap_err().what.contains("on 2 nodes"), "on a node that takes it, it is missed");
+    }
+
+    #[test]
+    fn fires_on_who_surges_too_far_or_ends_too_early() {
+        let mut surging = set("two");
+        surging["spec"]["updateStrategy"] = json!({"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}});
+        let unready = |name: &str, node: &str| {
+            let mut pod = pod(name, node, "2");
+            pod["status"]["conditions"] = json!([]);
+            pod
+        };
+        let mut desk = Desk(Story::new());
+        desk.tell(&[surging, node("n"), node("m"), revision("1", 1), revision("2", 2)]);
+        desk.tell(&[pod("a", "n", "1"), pod("b", "m", "1")]);
+        desk.makes(unready("c", "n")).unwrap();
+        assert!(desk.makes(unready("d", "m")).unwrap_err().what.contains("as on 2 nodes then; 1 are allowed"));
+        desk.tell(&[unready("c", "n")]);
+        assert!(desk.makes(unready("d", "m")).unwrap_err().what.contains("as on 2 nodes then; 1 are allowed"));
+        assert!(desk.ends("a").unwrap_err().what.contains("no other serves on its node"));
+        desk.tell(&[pod("c", "n", "2")]);
+        desk.ends("a").unwrap();
+    }
+
+    #[test]
+    fn fires_on_a_pod_that_would_leave_a_silent_node() {
+        let mut desk = Desk(Story::new());
+        desk.tell(&[set("one"), node("n")]);
+        let mut impatient = pod("a", "n", "1");
+        impatient["spec"]["tolerations"].as_array_mut().unwrap().remove(0);
+        assert!(desk.makes(impatient).unwrap_err().what.contains("does not put up with the taint"));
     }
 }

@@ -1,24 +1,52 @@
-//! S-job: A job counts no pod twice, has succeeded only when as many of its pods as it asks for have, and has failed for its failures, or one of its numbers, only after more of them than it allows; and a pod is made for it only if, as far as its controller was told, it goes on, one more is missing, and nobody has its number.
+//! S-job: A job counts no pod twice, has succeeded only when as many of its pods as it asks for have, and has failed for its failures, or one of its numbers, only after more of them than it allows, and for its deadline only when that is over, which begins anew when it is resumed; and it is over only when all its pods have ended; and, as far as its controller was told, a pod is made for it only if it goes on, one more is missing, nobody has its number, and its failures are long enough ago, and it is deleted only when it has been over for as long as it is kept.
 //!
+//! Pods that its controller has ended since it is suspended have not failed. Times are told by the controller's
+//! own clock, however wrong that is.
 //! Catches: a pod that is noted again after it was counted, a number for which two pods count, an end that is declared on
-//! a stale view, or one failure too early; a job that goes on after it should have ended.
+//! a stale view, or one failure too early; a job that goes on after it should have ended, or is tried again
+//! without a pause; a time that is counted from the wrong moment.
 
 use super::{Broken, Checker};
 use crate::told::Told;
-use crate::truth::{Fact, Role, Sight, Truth};
+use crate::truth::{Fact, Role, Sight, Truth, Who};
 use miniku_core::api::job::{INDEX, Job, PodReplacementPolicy};
 use miniku_core::api::kinds::Kind;
+use miniku_core::api::meta::{OwnerReference, Time};
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::{Pod, PodPhase, RestartPolicy};
 use miniku_core::api::text::Text;
 use miniku_core::controllers::job::indexes;
-use miniku_core::program::Verb;
+use miniku_core::program::{Part, Verb};
+use miniku_core::time::{Duration, Instant, Wall};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What became of each job's pods, by the job's uid.
 #[derive(Default)]
 pub struct JobsCount {
     of: BTreeMap<Text, Pods>,
+    began: BTreeMap<Text, Began>,
+}
+
+/// Since when a job says that it works.
+#[derive(Clone, Copy)]
+struct Began {
+    at: Time,
+    /// When it was first seen to say so.
+    seen: Instant,
+    /// Whether it has been held since, for which its time begins anew.
+    held: bool,
+}
+
+/// From a decision to its request, and what a clock that is looked at twice may differ.
+const SLACK: Duration = Duration::from_secs(1);
+/// After this time times in objects differ, which are cut to seconds.
+const TELLS_APART: Duration = Duration::from_secs(2);
+
+/// How soon another pod may be made after so many failures.
+///
+/// Source: Kubernetes documentation, "Jobs", pod backoff failure policy: 10 s, 20 s, 40 s and so on up to six minutes.
+fn pause(failures: usize) -> Duration {
+    Duration::from_secs((10 << failures.clamp(1, 7).saturating_sub(1)).min(360))
 }
 
 #[derive(Default)]
@@ -30,14 +58,97 @@ struct Pods {
     numbers: BTreeSet<Text>,
     /// Those that have failed, or were made to end before they succeeded, each with its number.
     badly: BTreeMap<Text, Option<i64>>,
+    /// Those whose end its controller has asked for since it is suspended, before they had ended.
+    ended: BTreeSet<Text>,
 }
 
 fn number_of(pod: &Object) -> Option<i64> {
     pod.meta().annotations.get(INDEX)?.parse().ok()
 }
 
+/// When a pod ended, by its node's clock.
+fn ended_at(pod: &Pod) -> Option<Wall> {
+    let times = pod.status.container_statuses.iter().filter_map(|one| one.state.terminated.as_ref()?.finished_at);
+    times.max().map(Time::wall)
+}
+
+/// Why a pod should not be made for a job yet: how long ago the last failure was, and of how many since the last success.
+fn too_soon(truth: &Truth, told: &Told, wall: Wall, job: &Job, new: &Object) -> Option<String> {
+    let uid = &new.meta().controller()?.uid;
+    let pods = told.owned(uid, Kind::Pod, &new.meta().namespace);
+    let of_number = |one: &Object| job.spec.backoff_limit_per_index.is_none() || number_of(one) == number_of(new);
+    let (mut success, mut failures) = (None, Vec::new());
+    for (object, pod) in pods.filter(|one| of_number(one)).filter_map(|one| Some((one, one.get::<Pod>()?))) {
+        let since = pod.metadata.deletion_timestamp.or(pod.metadata.creation_timestamp).map(Time::wall);
+        let ended = ended_at(pod);
+        match pod.status.phase {
+            PodPhase::Succeeded => success = success.max(ended.or(since)),
+            // What vanished in a gap of the controller's view stays in what it was told.
+            PodPhase::Failed if truth.pods.get(&object.meta().uid).is_some_and(|facts| facts.removed.is_none()) => {
+                failures.extend(ended);
+            }
+            _ => {}
+        }
+    }
+    failures.retain(|at| Some(*at) > success);
+    let (many, since) = (failures.len(), wall.since(failures.into_iter().max()?));
+    let most = pause(many);
+    (since + SLACK < most).then(|| {
+        let (since, most) = (since.as_millis(), most.as_secs());
+        format!("{since} ms after the last of {many} failures, and {most} s should be between")
+    })
+}
+
+/// Why a job should not be deleted by the controllers of workloads, if it is not a cron job's, which keeps its own.
+fn is_kept(told: &Told, wall: Wall, key: &Key, uid: Option<&Text>) -> Option<String> {
+    let object = told.object(key).filter(|object| Some(&object.meta().uid) == uid)?;
+    let job = object.read::<Job>().filter(|_| object.meta().controller().is_none())?;
+    let Some(ttl) = job.spec.ttl_seconds_after_finished else { return Some("is deleted, and is to be kept".into()) };
+    let Some(ended) = job.ended_at().filter(|_| job.is_over()) else { return Some("is deleted, and goes on".into()) };
+    let (since, ttl) = (wall.since(ended.wall()), Duration::from_secs(u64::try_from(ttl).unwrap_or(0)));
+    (since + SLACK < ttl).then(|| {
+        format!("is deleted {} ms after its end, and is to be kept for {} s", since.as_millis(), ttl.as_secs())
+    })
+}
+
+/// Why a job should not be said to have missed its deadline.
+fn is_in_time(told: &Told, wall: Wall, new: &Object) -> Option<String> {
+    let missed = |job: &Job| job.status.conditions.iter().any(|one| one.reason == "DeadlineExceeded");
+    let job = new.read::<Job>().filter(missed)?;
+    let before = told.object(&new.key()).filter(|one| one.meta().uid == new.meta().uid)?.read::<Job>()?;
+    if missed(&before) {
+        return None;
+    }
+    if before.is("Suspended") || job.spec.suspend {
+        return Some("has missed its deadline while it was suspended".into());
+    }
+    let deadline = Duration::from_secs(u64::try_from(job.spec.active_deadline_seconds.unwrap_or(0)).unwrap_or(0));
+    let worked = before.status.start_time.map_or(Duration::ZERO, |start| wall.since(start.wall()));
+    (worked + SLACK < deadline)
+        .then(|| format!("has missed its deadline of {} s after {} ms", deadline.as_secs(), worked.as_millis()))
+}
+
+/// Why a job should not be said to be over yet.
+///
+/// Source: Kubernetes documentation, "Jobs", termination of Job pods: only after all of them have terminated.
+fn is_not_over(truth: &Truth, told: &Told, new: &Object) -> Option<String> {
+    let is_over = |object: &Object| object.read::<Job>().is_some_and(|job| job.is_over());
+    let before = told.object(&new.key()).filter(|one| one.meta().uid == new.meta().uid)?;
+    if !is_over(new) || is_over(before) {
+        return None;
+    }
+    let works = |one: &Object| {
+        let has_ended = |pod: &Pod| pod.status.phase.is_final() || pod.metadata.is_deleting() && pod.node().is_none();
+        one.get::<Pod>().is_some_and(|pod| !has_ended(pod))
+    };
+    let stored = |one: &Object| truth.object(&one.key()).filter(|stored| stored.meta().uid == one.meta().uid);
+    let mut pods = told.owned(&new.meta().uid, Kind::Pod, &new.meta().namespace);
+    let other = pods.find(|one| works(one) && stored(one).is_some_and(works))?;
+    Some(format!("is over, and {} has not ended", other.meta().name))
+}
+
 /// Why a pod should not be made for a job.
-fn in_vain(truth: &Truth, told: &Told, new: &Object) -> Option<String> {
+fn in_vain(truth: &Truth, told: &Told, wall: Wall, new: &Object) -> Option<String> {
     let by = new.meta().controller().filter(|by| by.kind == "Job")?;
     let object = told.object(&Key::new(Kind::Job, &new.meta().namespace, &by.name))?;
     let job = object.read::<Job>().filter(|_| object.meta().uid == by.uid)?;
@@ -47,6 +158,12 @@ fn in_vain(truth: &Truth, told: &Told, new: &Object) -> Option<String> {
     let (failed, limit) = (job.status.failed.unwrap_or(0), job.spec.backoff_limit.unwrap_or(6));
     if failed > limit {
         return Some(format!("of which {failed} have failed, and {limit} may"));
+    }
+    if job.completions().is_none() && job.status.succeeded.is_some_and(|succeeded| succeeded > 0) {
+        return Some("of which one has said that the work is done".into());
+    }
+    if let Some(early) = too_soon(truth, told, wall, &job, new) {
+        return Some(early);
     }
     // Who waits for the end of those that were deleted counts them, too.
     let waits = job.spec.pod_replacement_policy == PodReplacementPolicy::Failed;
@@ -61,6 +178,9 @@ fn in_vain(truth: &Truth, told: &Told, new: &Object) -> Option<String> {
         own && works(one) && stored(one).is_some_and(works)
     });
     let others: Vec<&Object> = others.collect();
+    if job.is_indexed() && number_of(new).is_none() {
+        return Some("without a number".into());
+    }
     if let Some(number) = number_of(new).filter(|_| job.is_indexed()) {
         if let Some(other) = others.iter().find(|other| number_of(other) == Some(number)) {
             return Some(format!("whose number {number} {} has", other.meta().name));
@@ -84,13 +204,9 @@ impl Checker for JobsCount {
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         if let Fact::Sent { who, request, .. } = fact
-            && let Verb::Create { object } = &request.verb
             && who.role == Role::Workloads
-            && object.kind() == Kind::Pod
-            && let Some(why) = in_vain(truth, truth.told(who), object)
         {
-            let by = object.meta().controller().map_or("", |by| &by.name);
-            return Err(Broken::by(format!("{} is made for {by}, {why}", object.key())).with([object]));
+            return self.asks(truth, who, &request.verb);
         }
         let Fact::Durable { change } = fact else { return Ok(()) };
         if let Some(object) = change.old.as_ref().filter(|_| change.key.kind == Kind::Pod) {
@@ -111,13 +227,76 @@ impl Checker for JobsCount {
                 }
                 Ok(())
             }
-            Kind::Job => self.look_at(new),
+            Kind::Job => {
+                self.begins(truth.now, change.old.as_ref(), new)?;
+                self.look_at(new)
+            }
             _ => Ok(()),
         }
     }
 }
 
 impl JobsCount {
+    fn asks(&mut self, truth: &Truth, who: &Who, verb: &Verb) -> Result<(), Broken> {
+        let (told, wall) = (truth.told(who), truth.wall(&who.name));
+        match verb {
+            Verb::Create { object } if object.kind() == Kind::Pod => {
+                let Some(why) = in_vain(truth, told, wall, object) else { return Ok(()) };
+                let by = object.meta().controller().map_or("", |by| &by.name);
+                Err(Broken::by(format!("{} is made for {by}, {why}", object.key())).with([object]))
+            }
+            Verb::Delete { key, options } if key.kind == Kind::Job => {
+                match is_kept(told, wall, key, options.uid.as_ref()) {
+                    Some(why) => Err(Broken::by(format!("{key} {why}")).with(told.object(key))),
+                    None => Ok(()),
+                }
+            }
+            Verb::Delete { key, options } if key.kind == Kind::Pod => {
+                let Some(pod) = truth.meant(key, options) else { return Ok(()) };
+                let works = pod.get::<Pod>().is_some_and(|pod| !pod.status.phase.is_final());
+                let is_suspended = |by: &OwnerReference| {
+                    let job = told.object(&Key::new(Kind::Job, &key.namespace, &by.name));
+                    job.and_then(Object::read::<Job>).is_some_and(|job| job.spec.suspend)
+                };
+                let by = pod.meta().controller().filter(|by| by.kind == "Job" && works);
+                if let Some(by) = by.filter(|by| is_suspended(by)) {
+                    self.of.entry(by.uid.clone()).or_default().ended.insert(pod.meta().uid.clone());
+                }
+                Ok(())
+            }
+            Verb::Update { object, part: Part::Status } if object.kind() == Kind::Job => {
+                match is_in_time(told, wall, object).or_else(|| is_not_over(truth, told, object)) {
+                    Some(why) => Err(Broken::by(format!("{} {why}", object.key())).with([object])),
+                    None => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A job that is resumed works from then on.
+    ///
+    /// Source: Kubernetes' API, `JobStatus.startTime`: "reset every time a Job is resumed from suspension".
+    fn begins(&mut self, now: Instant, old: Option<&Object>, new: &Object) -> Result<(), Broken> {
+        let Some(job) = new.read::<Job>() else { return Ok(()) };
+        let (uid, held) = (&new.meta().uid, job.is("Suspended"));
+        let was_held = old.and_then(Object::read::<Job>).is_some_and(|old| old.is("Suspended"));
+        if held && let Some(began) = self.began.get_mut(uid) {
+            began.held |= !was_held && now.since(began.seen) >= TELLS_APART;
+        }
+        let Some(at) = job.status.start_time.filter(|_| !held) else { return Ok(()) };
+        match self.began.get(uid) {
+            Some(began) if began.at == at && began.held && was_held => {
+                Err(Broken::by(format!("{} is resumed, and says that it works since {at}", new.key())).with([new]))
+            }
+            Some(began) if began.at == at => Ok(()),
+            _ => {
+                self.began.insert(uid.clone(), Began { at, seen: now, held: false });
+                Ok(())
+            }
+        }
+    }
+
     /// Takes in that a pod is what it is now, or gone.
     fn ends_badly(&mut self, old: &Object, new: Option<&Object>) {
         let Some(by) = old.meta().controller().filter(|by| by.kind == "Job") else { return };
@@ -166,6 +345,12 @@ impl JobsCount {
             let (made, well) = (pods.made.len(), pods.surely.len());
             return wrong(format!("{} says that {failed} have failed, of {made} pods {well} succeeded", object.key()));
         }
+        let at_its_end = job.is_over() || job.is("FailureTarget") || job.is("SuccessCriteriaMet");
+        let by_themselves = pods.badly.keys().filter(|uid| !pods.ended.contains(*uid)).count();
+        if failed > by_themselves && !pods.ended.is_empty() && !at_its_end {
+            let what = format!("says that {failed} have failed; its controller has ended all but {by_themselves}");
+            return wrong(format!("{} {what}", object.key()));
+        }
         Self::gives_up(&job, pods).or_else(|what| wrong(format!("{} {what}", object.key())))?;
         let asked = usize::try_from(job.completions().unwrap_or(1)).unwrap_or(0);
         if job.is("Complete") && job.spec.success_policy.is_none() && succeeded < asked {
@@ -179,7 +364,7 @@ impl JobsCount {
 mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
-    use miniku_core::program::{CallId, Input, RequestId, WatchEvent};
+    use miniku_core::program::{CallId, DeleteOptions, Input, RequestId, WatchEvent};
     use serde_json::{Value, json};
 
     fn job(status: Value) -> Value {
@@ -267,5 +452,133 @@ mod tests {
         );
         let indexed = json!({"parallelism": 2, "completionMode": "Indexed"});
         check(indexed, json!({}), Some("whose number 1 a has"));
+    }
+
+    /// A controller hears of a job and a pod of it, and asks for something ten minutes later.
+    fn asks(job: Value, pod: Option<Value>, verb: Verb) -> String {
+        let (mut story, controller) = (Story::<JobsCount>::new(), who(Role::Workloads, "workloads"));
+        story.pass(600).unwrap();
+        for object in pod.into_iter().chain([job]) {
+            let event = WatchEvent::Added(story.put(object).unwrap().new.unwrap());
+            story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+        }
+        let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &verb.into() });
+        sent.err().map(|broken| broken.what).unwrap_or_default()
+    }
+
+    #[test]
+    fn fires_on_a_pod_that_is_made_without_a_pause() {
+        for (ended, fires) in [("00:09:55", true), ("00:09:45", false)] {
+            let mut failed = of_job("a", "Failed");
+            let at = format!("2026-01-01T{ended}Z");
+            failed["status"]["containerStatuses"] =
+                json!([{"name": "c", "state": {"terminated": {"exitCode": 1, "finishedAt": at}}}]);
+            let verb = Verb::Create { object: crate::plan::object(of_job("b", "Pending")) };
+            let what = asks(job(json!({})), Some(failed), verb);
+            assert_eq!(what.contains("of 1 failures, and 10 s should be between"), fires, "{ended}: {what}");
+        }
+        assert_eq!([1, 2, 6, 7, 60].map(|failures| pause(failures).as_secs()), [10, 20, 320, 360, 360]);
+    }
+
+    #[test]
+    fn fires_on_a_pod_that_is_made_when_the_work_is_done() {
+        let mut queue = job(json!({"succeeded": 1}));
+        queue["spec"] = json!({"parallelism": 3, "template": {}});
+        let verb = Verb::Create { object: crate::plan::object(of_job("b", "Pending")) };
+        let done = Some(of_job("a", "Succeeded"));
+        assert!(asks(queue, done, verb).contains("one has said that the work is done"));
+    }
+
+    #[test]
+    fn fires_on_a_job_that_goes_too_early() {
+        for (ended, ttl, fires) in [
+            ("00:09:00", json!(50), ""),
+            ("00:09:00", json!(70), "60000 ms after its end, and is to be kept for 70 s"),
+            ("00:09:00", json!(null), "is to be kept"),
+        ] {
+            let at = format!("2026-01-01T{ended}Z");
+            let condition = json!({"type": "Failed", "status": "True", "lastTransitionTime": at});
+            let mut job = job(json!({"startTime": "2026-01-01T00:00:00Z", "conditions": [condition]}));
+            job["spec"]["ttlSecondsAfterFinished"] = ttl;
+            let options = DeleteOptions { uid: Some("j".into()), ..Default::default() };
+            let what = asks(job, None, Verb::Delete { key: Key::new(Kind::Job, "default", "sum"), options });
+            assert!(what.contains(fires) && what.is_empty() == fires.is_empty(), "{ended}: {what}");
+        }
+    }
+
+    #[test]
+    fn fires_on_a_deadline_during_a_suspension() {
+        let told = |reason: &str| {
+            let mut job = job(json!({"startTime": "2026-01-01T00:00:00Z", "conditions": [
+                {"type": "Suspended", "status": "True"}, {"type": "FailureTarget", "status": "False", "reason": reason}]}));
+            job["spec"]["activeDeadlineSeconds"] = 100.into();
+            job
+        };
+        let object = crate::plan::object(told("DeadlineExceeded"));
+        let what = asks(told(""), None, Verb::Update { object, part: Part::Status });
+        assert!(what.contains("while it was suspended"), "{what}");
+    }
+
+    #[test]
+    fn fires_on_a_deadline_that_is_not_over() {
+        for (start, fires) in [("00:08:00", false), ("00:09:00", true)] {
+            let failed = json!({"type": "FailureTarget", "status": "True", "reason": "DeadlineExceeded"});
+            let told = |conditions: Value| {
+                let at = format!("2026-01-01T{start}Z");
+                let mut job = job(json!({"startTime": at, "conditions": conditions}));
+                job["spec"]["activeDeadlineSeconds"] = 100.into();
+                job
+            };
+            let object = crate::plan::object(told(json!([failed])));
+            let what = asks(told(json!([])), None, Verb::Update { object, part: Part::Status });
+            assert_eq!(what.contains("its deadline of 100 s after 60000 ms"), fires, "{start}: {what}");
+        }
+    }
+
+    #[test]
+    fn fires_on_an_end_while_somebody_works() {
+        for (phase, fires) in [("Running", true), ("Succeeded", false)] {
+            let complete = json!({"succeeded": 2, "conditions": [{"type": "Complete", "status": "True"}]});
+            let verb = Verb::Update { object: crate::plan::object(job(complete)), part: Part::Status };
+            let what = asks(job(json!({})), Some(of_job("a", phase)), verb);
+            assert_eq!(what.contains("is over, and a has not ended"), fires, "{phase}: {what}");
+        }
+    }
+
+    #[test]
+    fn fires_on_a_time_that_does_not_begin_anew() {
+        for (after, fires) in [("00:00:00", true), ("00:01:40", false)] {
+            let mut story = Story::<JobsCount>::new();
+            let told = |start: Value, held: &str| {
+                job(json!({"startTime": start, "conditions": [{"type": "Suspended", "status": held}]}))
+            };
+            let at = |time: &str| json!(format!("2026-01-01T{time}Z"));
+            story.put(job(json!({"startTime": at("00:00:00")}))).unwrap();
+            story.pass(10).unwrap();
+            story.put(told(at("00:00:00"), "True")).unwrap();
+            story.pass(90).unwrap();
+            let resumed = story.put(told(at(after), "False"));
+            assert_eq!(resumed.is_err(), fires, "{after}: {resumed:?}");
+        }
+    }
+
+    #[test]
+    fn fires_on_failures_of_its_controllers_own_making() {
+        let (mut story, controller) = (Story::<JobsCount>::new(), who(Role::Workloads, "workloads"));
+        let mut suspended = job(json!({}));
+        suspended["spec"]["suspend"] = true.into();
+        let event = WatchEvent::Added(story.put(suspended).unwrap().new.unwrap());
+        story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+        let mut pod = of_job("a", "Running");
+        story.put(pod.clone()).unwrap();
+        let options = DeleteOptions { uid: Some("a-uid".into()), ..Default::default() };
+        let request = Verb::Delete { key: Key::new(Kind::Pod, "default", "a"), options }.into();
+        story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request }).unwrap();
+        pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+        story.put(pod).unwrap();
+        let broken = story.put(job(json!({"failed": 1}))).unwrap_err();
+        assert!(broken.what.contains("its controller has ended all but 0"), "{broken:?}");
+        let end = json!([{"type": "FailureTarget", "status": "True"}]);
+        story.put(job(json!({"failed": 1, "conditions": end}))).unwrap();
     }
 }

@@ -18,6 +18,7 @@ pub mod evict;
 pub mod finalizers;
 pub mod fit;
 pub mod grace;
+pub mod history;
 pub mod hot;
 pub mod job;
 pub mod lease;
@@ -29,6 +30,7 @@ pub mod named;
 pub mod namespace;
 pub mod near;
 pub mod ordinal;
+pub mod over;
 pub mod owner;
 pub mod pending;
 pub mod phase;
@@ -46,6 +48,7 @@ pub mod stay;
 pub mod victim;
 pub mod watch;
 pub mod why;
+pub mod young;
 pub mod zombie;
 
 use crate::trace::Seq;
@@ -162,6 +165,9 @@ checkers! {
     lease      "S-lease"     Leases;
     limit      "S-limit"     Limit;
     endpoints  "S-endpoints" Shown;
+    history    "S-history"   History;
+    over       "L-job"       Over;
+    young      "S-young"     Young;
     stay       "L-evict"     Stay;
 }
 

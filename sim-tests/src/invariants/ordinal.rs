@@ -1,4 +1,4 @@
-//! S-ordinal: Two pods of one number of a stateful set never run at once, unless the first was given up, by hand or, when its node is gone, by the collector; and, as far as its controller was told: where pods wait for one another, one is made only when those before it serve, and of those that are too many the highest goes first, alone; an update replaces pods only from its partition on, and no more of those that serve than may be away; and each is made of the revision that its number is to have.
+//! S-ordinal: Two pods of one number of a stateful set never run at once, unless the first was given up, by hand or, when its node is gone, by the collector; and, as far as its controller was told: where pods wait for one another, one is made only when those before it serve, and of those that are too many the highest goes first, alone; an update replaces pods only from its partition on, and no more of those that serve than may be away; each is made of the revision that its number is to have, and says its name and number; and an update is said to be over only when all wanted pods are of the newest revision and serve.
 //!
 //! Given up by hand is what an operator removes without a grace period, as Kubernetes' documentation warns of ("Force Delete
 //! StatefulSet Pods"). The collector gives a pod up when it removes it, or before that with the write that calls it failed:
@@ -15,7 +15,7 @@ use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::{Pod, PodPhase};
 use miniku_core::api::statefulset::{
-    ControllerRevision, PodManagementPolicy, REVISION_HASH, StatefulSet, UpdateStrategyType,
+    ControllerRevision, POD_INDEX, POD_NAME, PodManagementPolicy, REVISION_HASH, StatefulSet, UpdateStrategyType,
 };
 use miniku_core::api::text::Text;
 use miniku_core::controllers::statefulset::plan::number_of;
@@ -75,6 +75,11 @@ fn early(told: &Told, new: &Object) -> Option<String> {
     let current = Some(&set.status.current_revision).filter(|name| revisions.iter().any(|(_, one)| one == name));
     let is_old = set.spec.update_strategy.kind == UpdateStrategyType::RollingUpdate
         && number < set.wanted().start + set.partition();
+    let labels = &new.meta().labels;
+    let (is_named, is_numbered) = (labels.get(POD_NAME), labels.get(POD_INDEX));
+    if is_named != Some(&new.meta().name) || is_numbered.map(Text::as_str) != Some(&number.to_string()) {
+        return Some("is made, and its labels do not say its name and number".into());
+    }
     let (of, should) = (new.meta().labels.get(REVISION_HASH), if is_old { current.or(newest) } else { newest });
     if let (Some(of), Some(should)) = (of, should)
         && of != should
@@ -127,6 +132,25 @@ fn wrong(truth: &Truth, told: &Told, object: &Object, ended: &BTreeSet<Text>) ->
     (away >= most).then(|| format!("is replaced, {away} others do not serve, and {most} may be away"))
 }
 
+/// Why the newest revision should not be said to be the current one.
+///
+/// Source: Kubernetes, `pkg/controller/statefulset`, `completeRollingUpdate`.
+fn unfinished(told: &Told, new: &Object) -> Option<String> {
+    let (meta, set) = (new.meta(), new.read::<StatefulSet>()?);
+    let object = told.object(&new.key()).filter(|one| one.meta().uid == meta.uid)?;
+    let (before, now) = (object.read::<StatefulSet>()?.status.current_revision, &set.status.current_revision);
+    // One that is gone, or was let go, is current no more.
+    let revision = told.object(&Key::new(Kind::ControllerRevision, &meta.namespace, &before));
+    let is_own = revision.and_then(set_of).is_some_and(|(_, of)| of == meta.uid);
+    if before == *now || !is_own {
+        return None;
+    }
+    let is_new = |pod: &Pod| pod.metadata.labels.get(REVISION_HASH) == Some(now) && pod.is_ready();
+    let lacks = |number: &i64| !member(told, &meta.namespace, (&meta.name, &meta.uid), *number).is_some_and(&is_new);
+    let number = set.wanted().find(lacks)?;
+    Some(format!("says that it is of {now}, and {}-{number} is not, or does not serve", meta.name))
+}
+
 impl Checker for Ordinal {
     fn sights(&self) -> &'static [Sight] {
         &[Sight::Sent, Sight::Durable, Sight::Started]
@@ -160,6 +184,13 @@ impl Checker for Ordinal {
                 {
                     let known = truth.meant(key, options).filter(|object| object.kind() == Kind::Pod);
                     self.given_up.extend(known.map(|object| object.meta().uid.clone()));
+                }
+                Verb::Update { object, part: Part::Status }
+                    if who.role == Role::Workloads && object.kind() == Kind::StatefulSet =>
+                {
+                    if let Some(unfinished) = unfinished(truth.told(who), object) {
+                        return Err(Broken::by(format!("{} {unfinished}", object.key())).with([object]));
+                    }
                 }
                 Verb::Update { object, part: Part::Status } if who.role == Role::Garbage && is_failed(object) => {
                     let newest = self.writing_off.entry(object.meta().uid.clone()).or_insert(object.revision());
@@ -209,7 +240,9 @@ mod tests {
     use serde_json::{Value, json};
 
     fn pod(name: &str, uid: &str, ready: &str) -> Value {
+        let number = name.rsplit('-').next();
         json!({"kind": "Pod", "metadata": {"name": name, "uid": uid, "namespace": "default",
+                "labels": {"statefulset.kubernetes.io/pod-name": name, "apps.kubernetes.io/pod-index": number},
                 "ownerReferences": [{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "uid": "s", "controller": true}]},
             "spec": {"nodeName": "n", "containers": []},
             "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}]}})
@@ -343,6 +376,14 @@ mod tests {
     }
 
     #[test]
+    fn fires_on_one_that_does_not_say_its_number() {
+        let mut new = pod("db-5", "new", "False");
+        new["metadata"]["labels"]["apps.kubernetes.io/pod-index"] = "0".into();
+        let made = asks(&mut told_of(&json!({}), &[]), Verb::Create { object: crate::plan::object(new) });
+        assert!(made.unwrap_err().what.contains("do not say its name and number"));
+    }
+
+    #[test]
     fn fires_on_the_wrong_revision() {
         for (partition, number, revision, fires) in
             [(1, 5, "db-old", false), (1, 5, "db-new", true), (1, 6, "db-old", true), (1, 6, "db-new", false)]
@@ -350,9 +391,34 @@ mod tests {
             let spec = json!({"podManagementPolicy": "Parallel",
                 "updateStrategy": {"rollingUpdate": {"partition": partition}}});
             let mut new = pod(&format!("db-{number}"), "new", "False");
-            new["metadata"]["labels"] = json!({"controller-revision-hash": revision});
+            new["metadata"]["labels"]["controller-revision-hash"] = revision.into();
             let made = asks(&mut told_of(&spec, &[]), Verb::Create { object: crate::plan::object(new) });
             assert_eq!(made.is_err(), fires, "{number} of {revision}: {made:?}");
+        }
+    }
+
+    #[test]
+    fn fires_on_an_update_that_is_not_over() {
+        for (second, ready, current, fires) in [
+            ("db-new", "True", "db-new", false),
+            ("db-old", "True", "db-new", true),
+            ("db-new", "False", "db-new", true),
+            ("db-old", "True", "db-old", false),
+        ] {
+            let mut story = told_of(&json!({}), &[]);
+            for (name, revision, ready) in [("db-5", "db-new", "True"), ("db-6", second, ready)] {
+                let mut pod = pod(name, name, ready);
+                pod["metadata"]["labels"] = json!({"controller-revision-hash": revision});
+                let event = WatchEvent::Modified(story.put(pod).unwrap().new.unwrap());
+                let who = &who(Role::Workloads, "workloads");
+                story.see(Fact::Heard { who, input: &Input::Event { call: CallId(1), event } }).unwrap();
+            }
+            let set = json!({"apiVersion": "apps/v1", "kind": "StatefulSet",
+                "metadata": {"name": "db", "uid": "s", "namespace": "default"},
+                "spec": {"replicas": 2, "ordinals": {"start": 5}, "selector": {}, "template": {}},
+                "status": {"currentRevision": current}});
+            let verb = Verb::Update { object: crate::plan::object(set), part: Part::Status };
+            assert_eq!(asks(&mut story, verb).is_err(), fires, "{second} {ready} {current}");
         }
     }
 }

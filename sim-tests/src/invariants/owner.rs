@@ -1,4 +1,4 @@
-//! S-owner: A pod's controller is never replaced by another, is of its namespace, and takes no pod that it was told has finished or is going; a replica set's controller deletes no pod of a former set of that name; the collector deletes nothing that an owner holds or has let go, and takes no living owner away.
+//! S-owner: A pod's controller is never replaced by another, is of its namespace, and takes no pod that it was told has finished or is going, nor any once it was told that it is going itself, and only when it has just asked whether it is not; whom a workload makes or takes names it as who is in charge and whose end waits for it; a replica set's controller deletes no pod of a former set of that name; the collector deletes nothing that an owner holds or has let go, and takes no living owner away.
 //!
 //! An owner holds what names it while it exists and does not wait for its children to go; kinds that nobody knows are
 //! taken to exist. Who was made for an owner that was gone already was never let go. A pod of a missing node is no matter
@@ -7,7 +7,7 @@
 
 use super::{Broken, Checker};
 use crate::told::Told;
-use crate::truth::{Fact, Role, Sight, Truth};
+use crate::truth::{Fact, Role, Sight, Truth, Who};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::meta::OwnerReference;
 use miniku_core::api::object::{Key, Object};
@@ -15,7 +15,8 @@ use miniku_core::api::pod::Pod;
 use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::api::text::Text;
 use miniku_core::apiserver::deletion::FOREGROUND;
-use miniku_core::program::{Answer, DeleteOptions, Propagation, RequestId, Verb};
+use miniku_core::program::{Answer, DeleteOptions, Input, Propagation, RequestId, Verb};
+use miniku_core::time::{Duration, Instant};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +27,17 @@ pub struct Owner {
     let_go: BTreeSet<Text>,
     /// By uid: made when their owner was gone already, which had let others go.
     late: BTreeSet<Text>,
+    /// When each life of a controller was last answered that an owner of this uid is there.
+    confirmed: BTreeMap<(String, Text), Instant>,
+}
+
+/// So long ago an owner may have been asked for when something is adopted for it. Source: Kubernetes,
+/// `pkg/controller/controller_ref_manager.go`, `RecheckDeletionTimestamp`.
+const JUST: Duration = Duration::from_secs(10);
+
+/// How an owner's reference is not as it should be.
+fn weak(owner: &OwnerReference) -> bool {
+    owner.controller == Some(true) && owner.block_owner_deletion != Some(true)
 }
 
 fn holds(truth: &Truth, child: &Key, owner: &OwnerReference) -> bool {
@@ -103,6 +115,28 @@ fn is_elsewhere(truth: &Truth, child: &Key, owner: &OwnerReference) -> bool {
 }
 
 impl Owner {
+    /// The controller of a workload changes the owners of something.
+    fn takes(&self, truth: &Truth, who: &Who, key: &Key, patch: &Value) -> Result<(), Broken> {
+        let told = truth.told(who);
+        let owners =
+            patch.pointer("/metadata/ownerReferences").cloned().map(serde_json::from_value::<Vec<OwnerReference>>);
+        let Some(owners) = owners.and_then(Result::ok) else { return Ok(()) };
+        let Some(owner) = owners.iter().find(|owner| owner.controller == Some(true)) else { return Ok(()) };
+        let by = Kind::named(&owner.api_version, &owner.kind).map(|kind| Key::new(kind, &key.namespace, &owner.name));
+        let known = by.and_then(|by| told.object(&by)).filter(|known| known.meta().uid == owner.uid);
+        let broken = |what: &str| Err(Broken::by(format!("{key} is adopted by {}, {what}", owner.name)).with(known));
+        if weak(owner) {
+            return broken("whose end does not wait for it");
+        }
+        if known.is_some_and(|known| known.meta().is_deleting()) {
+            return broken("which is going");
+        }
+        match self.confirmed.get(&(who.to_string(), owner.uid.clone())) {
+            Some(at) if truth.now.since(*at) <= JUST => Ok(()),
+            _ => broken("which was not asked for"),
+        }
+    }
+
     /// A replica set's controller changes the owners of a pod.
     fn claims(told: &Told, key: &Key, patch: &Value) -> Result<(), Broken> {
         let Some(known) = told.object(key) else { return Ok(()) };
@@ -121,14 +155,24 @@ impl Owner {
 
 impl Checker for Owner {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Sent, Sight::Durable, Sight::Answered]
+        &[Sight::Sent, Sight::Heard, Sight::Durable, Sight::Answered]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
             Fact::Sent { who, id, request } => {
                 if let (Role::Workloads, Verb::Merge { key, patch, .. }) = (who.role, &request.verb) {
+                    self.takes(truth, who, key, patch)?;
                     return Owner::claims(truth.told(who), key, patch);
+                }
+                if let (Role::Workloads, Verb::Create { object }) = (who.role, &request.verb) {
+                    return match object.meta().owner_references.iter().find(|owner| weak(owner)) {
+                        Some(owner) => {
+                            let what = format!("{}, whose end does not wait for it", owner.name);
+                            Err(Broken::by(format!("{} is made for {what}", object.key())).with([object]))
+                        }
+                        None => Ok(()),
+                    };
                 }
                 if let (Role::Garbage, Verb::Merge { key, patch, .. }) = (who.role, &request.verb) {
                     return self.strips(truth, key, patch);
@@ -146,6 +190,12 @@ impl Checker for Owner {
                     }
                     _ => {}
                 }
+            }
+            Fact::Heard { who, input: Input::Reply { answer: Answer::Object { object, .. }, .. } }
+                // Of pods there are many, and they own nothing.
+                if who.role == Role::Workloads && object.kind() != Kind::Pod && !object.meta().is_deleting() =>
+            {
+                self.confirmed.insert((who.to_string(), object.meta().uid.clone()), truth.now);
             }
             Fact::Answered { id, answer } => {
                 if let Some(uid) = self.letting_go.remove(id)
@@ -194,7 +244,7 @@ impl Checker for Owner {
 mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
-    use miniku_core::program::Part;
+    use miniku_core::program::{CallId, Part, WatchEvent};
     use serde_json::{Value, json};
 
     fn owned(name: &str, owner: &str) -> Value {
@@ -257,5 +307,41 @@ mod tests {
         story.see(Fact::Answered { id: RequestId(1), answer: &answer }).unwrap();
         story.write(&owner, true).unwrap();
         assert!(ask(&mut story, Role::Garbage, "b", None).unwrap_err().what.contains("let go by a"));
+    }
+
+    /// A controller hears of a set and of a pod, perhaps asks for the set once more, and adopts the pod.
+    fn adopts(set: Value, asks: bool, blocks: bool) -> String {
+        let (mut story, controller) = (Story::<Owner>::new(), who(Role::Workloads, "workloads"));
+        for manifest in [set, pod("a", "n", "Running")] {
+            let object = story.put(manifest).unwrap().new.unwrap();
+            let input = Input::Event { call: CallId(1), event: WatchEvent::Added(object.clone()) };
+            story.see(Fact::Heard { who: &controller, input: &input }).unwrap();
+            if asks {
+                let answer = Answer::Object { object, created: false };
+                story.see(Fact::Heard { who: &controller, input: &Input::Reply { call: CallId(1), answer } }).unwrap();
+            }
+        }
+        let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "w", "controller": true,
+            "blockOwnerDeletion": blocks});
+        let patch = json!({"metadata": {"ownerReferences": [owner]}});
+        let request = Verb::Merge { key: Key::new(Kind::Pod, "default", "a"), patch, part: Part::Main }.into();
+        let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
+        sent.err().map(|broken| broken.what).unwrap_or_default()
+    }
+
+    #[test]
+    fn fires_on_adoption_by_who_should_not() {
+        let set = |going: bool| {
+            let mut set = crate::plan::replica_set("web", 1, "");
+            set["metadata"]["uid"] = "w".into();
+            if going {
+                set["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+            }
+            set
+        };
+        assert_eq!(adopts(set(false), true, true), "");
+        assert!(adopts(set(true), true, true).contains("which is going"));
+        assert!(adopts(set(false), false, true).contains("which was not asked for"));
+        assert!(adopts(set(false), true, false).contains("whose end does not wait for it"));
     }
 }

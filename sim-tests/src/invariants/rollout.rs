@@ -1,4 +1,4 @@
-//! S-rollout: No deployment has its replica sets ask for more pods than its surge allows; and, as far as its controller was told, a rolling update leaves as many available pods as it has to, and with Recreate none is asked for while one of another template is there.
+//! S-rollout: No deployment has its replica sets ask for more pods than its surge allows; and, as far as its controller was told, a rolling update leaves as many available pods as it has to, with Recreate none is asked for while one of another template is there, and while it is paused no set is made; a set is made with its deployment's minReadySeconds; and no rollout is called overdue before it has come no further for as long as it may take.
 //!
 //! A deployment that is paused, or has just been scaled, is resized without regard to who is available, as in Kubernetes.
 //! Catches: a new set that grows before old ones shrink, two controllers that both add, a share that is rounded up twice;
@@ -15,6 +15,7 @@ use miniku_core::api::pod::Pod;
 use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::api::text::Text;
 use miniku_core::program::{Part, Verb};
+use miniku_core::time::{Duration, Wall};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -111,6 +112,22 @@ impl Observer {
     }
 }
 
+/// How long ago a rollout that is to be called overdue came further, by its controller's clock, if that is not long enough.
+fn is_in_time(told: &Told, wall: Wall, new: &Object) -> Option<String> {
+    let said = |object: &Object| {
+        let conditions = object.read::<Deployment>()?.status.conditions;
+        conditions.into_iter().find(|one| one.kind == "Progressing")
+    };
+    let is_overdue = |object: &Object| said(object).is_some_and(|one| one.reason == "ProgressDeadlineExceeded");
+    let before = told.object(&new.key()).filter(|one| one.meta().uid == new.meta().uid)?;
+    if !is_overdue(new) || is_overdue(before) {
+        return None;
+    }
+    let (since, most) = (said(before)?.last_update_time?, new.read::<Deployment>()?.progress_deadline()?);
+    let since = wall.since(since.wall());
+    (since < Duration::from_secs(most)).then(|| format!("is overdue after {} ms, and has {most} s", since.as_millis()))
+}
+
 impl Checker for Rollout {
     fn sights(&self) -> &'static [Sight] {
         &[Sight::Durable, Sight::Sent]
@@ -126,7 +143,28 @@ impl Checker for Rollout {
             if observer.life != who.life {
                 *observer = Observer { life: who.life, ..Observer::default() };
             }
+            let is_new = matches!(request.verb, Verb::Create { .. });
+            if is_new && deployment(truth.told(who), set).is_some_and(|(one, _)| one.spec.paused) {
+                return Err(Broken::by(format!("{} is made, and its deployment is paused", set.key())).with([set]));
+            }
+            let asks = |of: Option<i32>| of.unwrap_or(0);
+            let (template, made) = (deployment(truth.told(who), set), set.get::<ReplicaSet>());
+            if let (Some((by, _)), Some(made)) = (template.filter(|_| is_new), made)
+                && asks(by.spec.min_ready_seconds) != asks(made.spec.min_ready_seconds)
+            {
+                let (has, should) = (asks(made.spec.min_ready_seconds), asks(by.spec.min_ready_seconds));
+                let what = format!("{} is made with minReadySeconds {has} instead of {should}", set.key());
+                return Err(Broken::by(what).with([set]));
+            }
             return observer.sizes(truth, truth.told(who), set);
+        }
+        if let Fact::Sent { who, request, .. } = fact
+            && let Verb::Update { object, part: Part::Status } = &request.verb
+            && who.role == Role::Workloads
+            && object.kind() == Kind::Deployment
+            && let Some(early) = is_in_time(truth.told(who), truth.wall(&who.name), object)
+        {
+            return Err(Broken::by(format!("{} {early}", object.key())).with([object]));
         }
         let Fact::Durable { change } = fact else { return Ok(()) };
         let Some(new) = &change.new else { return Ok(()) };
@@ -225,5 +263,44 @@ mod tests {
         assert!(asks(recreate(), [("a", 0, 1), ("b", 0, 0)], ("b", 4)).unwrap_err().what.contains("and old is there"));
         asks(recreate(), [("a", 2, 2), ("b", 0, 0)], ("a", 4)).unwrap();
         asks(json!({}), [("a", 0, 1), ("b", 0, 0)], ("b", 4)).unwrap();
+    }
+
+    #[test]
+    fn fires_on_a_rollout_that_is_given_up_too_early() {
+        for (secs, fires) in [(40, true), (70, false)] {
+            let (mut story, controller) = (Story::<Rollout>::new(), who(Role::Workloads, "workloads"));
+            let said = |reason: &str| {
+                json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "uid": "d"},
+                    "spec": {"progressDeadlineSeconds": 60, "selector": {}, "template": {}},
+                    "status": {"conditions": [{"type": "Progressing", "status": "True", "reason": reason,
+                        "lastUpdateTime": "2026-01-01T00:00:00Z"}]}})
+            };
+            let event = WatchEvent::Added(story.put(said("ReplicaSetUpdated")).unwrap().new.unwrap());
+            story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+            story.pass(secs).unwrap();
+            let object = crate::plan::object(said("ProgressDeadlineExceeded"));
+            let request = Verb::Update { object, part: Part::Status }.into();
+            let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
+            assert_eq!(sent.is_err(), fires, "{secs}: {sent:?}");
+        }
+    }
+
+    #[test]
+    fn fires_on_a_set_that_is_made_during_a_pause() {
+        for paused in [false, true] {
+            let (mut story, controller) = (Story::<Rollout>::new(), who(Role::Workloads, "workloads"));
+            let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "uid": "d"},
+                "spec": {"replicas": 4, "paused": paused, "selector": {}, "template": {}}});
+            let mut slow = deployment.clone();
+            slow["spec"]["minReadySeconds"] = 5.into();
+            let event = WatchEvent::Added(story.put(deployment).unwrap().new.unwrap());
+            story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+            let request = Verb::Create { object: crate::plan::object(set("a", 1)) }.into();
+            let made = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
+            assert_eq!(made.is_err(), paused, "{made:?}");
+            let event = WatchEvent::Modified(story.put(slow).unwrap().new.unwrap());
+            story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+            assert!(story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request }).is_err());
+        }
     }
 }

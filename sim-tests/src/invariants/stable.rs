@@ -6,6 +6,8 @@
 
 mod workloads;
 
+pub(super) use workloads::is_made_of;
+
 use super::budget::healthy;
 use super::quota;
 use crate::runtime::Behaviour;
@@ -178,7 +180,7 @@ fn daemons(truth: &Truth) -> Option<String> {
         let name = &meta.name;
         let own = |pod: &&Pod| pod.metadata.controller().is_some_and(|by| by.uid == meta.uid) && pod.is_active();
         let template = &set.spec.template.spec;
-        let (mut wanted, mut ready) = (0, 0);
+        let (mut wanted, mut ready, mut staffed) = (0, 0, 0);
         let (mut new, mut old): (Vec<&Pod>, Vec<&Pod>) = Default::default();
         for node in truth.all::<Node>() {
             let (at, labels) = (&node.metadata.name, &node.metadata.labels);
@@ -199,6 +201,7 @@ fn daemons(truth: &Truth) -> Option<String> {
             let is_second = here().count() == 2 && here().any(|pod| !pod.is_ready()) && set.max_surge(100) > 0;
             let waits = is_second && *allowed.start() == 1;
             wanted += allowed.start();
+            staffed += usize::from(*allowed.start() == 1 && here().next().is_some());
             ready += here().filter(|pod| *allowed.start() == 1 && pod.is_ready()).count();
             for pod in here().filter(|_| *allowed.start() == 1) {
                 if is_made_of(pod, &set.spec.template) { new.push(pod) } else { old.push(pod) }
@@ -228,6 +231,14 @@ fn daemons(truth: &Truth) -> Option<String> {
                 "daemon set {name} says {} of {} are ready; they are {ready} of {wanted}",
                 told.1, told.0
             ));
+        }
+        if number(set.status.current_number_scheduled) != staffed {
+            let told = set.status.current_number_scheduled;
+            return Some(format!("daemon set {name} says that {told} nodes have its pod, {staffed} have"));
+        }
+        let available = number(set.status.number_available.unwrap_or(0));
+        if set.spec.min_ready_seconds.unwrap_or(0) == 0 && available != ready {
+            return Some(format!("daemon set {name} says {available} are available, {ready} are"));
         }
         if set.status.observed_generation != meta.generation {
             return Some(format!("daemon set {name} was not looked at since it changed"));
@@ -461,8 +472,15 @@ pub fn settle(world: &mut World, from: Instant, bound: Duration) -> Result<(), S
             looks += 1;
             looks > 1
         });
-        if world.is_over() || !noisy {
+        if world.is_over() {
             return Ok(());
+        }
+        if !noisy {
+            // What has to be done when some time is over is due by now.
+            return match missing(world.truth()) {
+                None => Ok(()),
+                Some(what) => Err(format!("silent for {} s, and {what}", SILENCE.as_secs())),
+            };
         }
         assert_ne!(loud(world), before, "something was loud");
         if world.now() > deadline {

@@ -1,17 +1,21 @@
-//! S-victim: A replica set's controller deletes no more active pods than are too many as far as it was told, and no ready one while one that is not ready stays; of finished ones only the oldest, and no more than are too many.
+//! S-victim: A replica set's controller deletes no more active pods than are too many as far as it was told, first those without a node, then those that do not run yet, those that are not ready, those with most others of the set on their node, and those that have been ready for much less time; of finished ones only the oldest, and no more than are too many.
 //!
 //! Pods whose deletion it has asked for already, for the same set, do not count, and may be asked for again: the answer may have been lost. Blamed is only what the store shows as well.
+//! Source: Kubernetes
+//! documentation, "ReplicaSet", scaling down.
 //! Catches: a ranking upside down; a controller that forgets what it has asked for and chooses again.
 
 use super::{Broken, Checker};
 use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
+use miniku_core::api::meta::Time;
 use miniku_core::api::object::{Key, Object};
-use miniku_core::api::pod::Pod;
+use miniku_core::api::pod::{Pod, PodPhase};
 use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::api::text::Text;
 use miniku_core::program::{Answer, RequestId, Verb};
+use miniku_core::time::{Instant, Wall};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -23,6 +27,8 @@ struct Observer {
     /// What was asked for at some time in this life.
     before: Asks,
     open: BTreeMap<RequestId, Ask>,
+    /// What was asked for at one moment, and when: it was decided together.
+    together: (Instant, Asks),
 }
 
 /// The uids of a pod that was to be deleted, and of the set it was of then, if any. Refused ones are no longer asked for.
@@ -41,6 +47,25 @@ fn ask_for(pod: &Pod) -> Ask {
 fn left<'a>(objects: impl Iterator<Item = &'a Object>, set: &str, asked: &Asks) -> Vec<&'a Pod> {
     let pods = objects.filter_map(Object::get::<Pod>);
     pods.filter(|pod| pod.is_active() && owner(pod) == Some(set) && !asked.contains(&ask_for(pod))).collect()
+}
+
+/// How much of a loss a pod would be: the least first.
+fn loss(pod: &Pod) -> (bool, bool, bool) {
+    (pod.node().is_some(), pod.status.phase != PodPhase::Pending, pod.is_ready())
+}
+
+/// Since when a pod says that it is ready.
+fn ready_since(pod: &Pod) -> Option<Wall> {
+    let ready = pod.status.conditions.iter().find(|one| one.kind == "Ready" && one.status == "True")?;
+    ready.last_transition_time.map(Time::wall)
+}
+
+/// Whether one has been ready for so much longer that it is no matter of the scale on which that is measured. Kubernetes
+/// compares the logarithms. Clocks that are ahead say nothing.
+fn is_much_longer(wall: Wall, one: &Pod, other: &Pod) -> bool {
+    let (Some(one), Some(other)) = (ready_since(one), ready_since(other)) else { return false };
+    let (long, short) = (wall.since(one).as_secs(), wall.since(other).as_secs());
+    other <= wall && long > 4 * short + 10
 }
 
 /// The finished pods of a set that nobody has asked to go.
@@ -83,7 +108,7 @@ impl Observer {
         Ok(())
     }
 
-    fn deletes(&self, truth: &Truth, told: &Told, key: &Key, uid: &str) -> Result<(), Broken> {
+    fn deletes(&self, truth: &Truth, told: &Told, wall: Wall, key: &Key, uid: &str) -> Result<(), Broken> {
         let same = |object: &&Object| object.meta().uid == uid;
         let known = told.object(key).filter(same).and_then(Object::get::<Pod>).filter(|pod| pod.is_active());
         let (Some(known), Some(stored)) = (known, truth.object(key).filter(same)) else { return Ok(()) };
@@ -91,24 +116,41 @@ impl Observer {
         let wanted = |set: &ReplicaSet| set.wanted();
         let of = |object: &Object| object.get::<ReplicaSet>().filter(|one| one.metadata.uid == set).map(wanted);
         let Some(wanted) = told.objects().find_map(of) else { return Ok(()) };
-        let as_told = left(told.objects(), set, &self.asked);
+        let as_told = left(told.within(Kind::Pod, &key.namespace), set, &self.asked);
         let pods = truth.disk.objects().within(Kind::Pod, &key.namespace);
         let really = left(pods, set, &self.asked);
         if as_told.len() <= wanted && really.len() <= wanted {
             let what = format!("{} is deleted, though {wanted} are wanted and {} are left", key.name, as_told.len());
             return Err(Broken::by(what).with([stored]));
         }
-        let is_ready = stored.get::<Pod>().is_some_and(Pod::is_ready) && known.is_ready();
-        let stays = |pod: &&&Pod| {
-            !pod.is_ready() && really.iter().any(|one| one.metadata.uid == pod.metadata.uid && !one.is_ready())
+        let is_as_told = |one: &Pod| {
+            let stored = truth.pods.get(&one.metadata.uid).filter(|facts| facts.removed.is_none());
+            stored.is_some_and(|facts| loss(facts.pod()) == loss(one) && facts.pod().is_active())
         };
-        match as_told.iter().find(stays).filter(|_| is_ready) {
-            Some(other) => {
-                let what = format!("{} is ready and deleted, {} is not and stays", key.name, other.metadata.name);
-                Err(Broken::by(what).with([stored]))
-            }
-            None => Ok(()),
+        if !is_as_told(known) {
+            return Ok(());
         }
+        // Where they were when it was decided: those that go together count.
+        let earlier: Asks = self.asked.difference(&self.together.1).cloned().collect();
+        let here = |of: &Pod, among: &[&Pod]| among.iter().filter(|one| one.node() == of.node()).count();
+        let before = left(told.within(Kind::Pod, &key.namespace), set, &earlier);
+        let surely: Vec<&Pod> = before.iter().copied().filter(|one| is_as_told(one)).collect();
+        let has = here(known, &before);
+        for other in as_told.iter().copied().filter(|one| one.metadata.uid != uid && is_as_told(one)) {
+            let alike = loss(other) == loss(known);
+            let why = match () {
+                () if loss(other) < loss(known) && other.is_ready() == known.is_ready() => "runs less far",
+                () if loss(other) < loss(known) => "is not ready",
+                () if alike && here(other, &surely) > has => "has more others on its node",
+                () if alike && here(other, &before) == has && is_much_longer(wall, known, other) => {
+                    "has been ready for much less time"
+                }
+                () => continue,
+            };
+            let what = format!("{} is deleted, {} {why} and stays", key.name, other.metadata.name);
+            return Err(Broken::by(what).with([stored]));
+        }
+        Ok(())
     }
 }
 
@@ -144,14 +186,18 @@ impl Observer {
                 if let Verb::Delete { key, options } = &request.verb
                     && let Some(uid) = options.uid.as_ref().filter(|_| key.kind == Kind::Pod)
                 {
-                    let told = truth.told(who);
+                    if self.together.0 != truth.now {
+                        self.together = (truth.now, Asks::new());
+                    }
+                    let (told, wall) = (truth.told(who), truth.wall(&who.name));
                     let known = told.object(key).and_then(Object::get::<Pod>).filter(|pod| pod.metadata.uid == *uid);
                     let ask = known.map_or((uid.clone(), None), ask_for);
                     if self.before.insert(ask.clone()) {
-                        self.deletes(truth, told, key, uid)?;
+                        self.deletes(truth, told, wall, key, uid)?;
                         self.clears(truth, told, key, uid)?;
                     }
                     self.asked.insert(ask.clone());
+                    self.together.1.insert(ask.clone());
                     self.open.insert(*id, ask);
                 }
             }
@@ -202,7 +248,42 @@ mod tests {
     #[test]
     fn fires_on_the_wrong_victim() {
         let (mut story, controller) = story();
-        assert!(delete(&mut story, &controller, "a").unwrap_err().what.contains("is not and stays"));
+        assert!(delete(&mut story, &controller, "a").unwrap_err().what.contains("b is not ready and stays"));
+    }
+
+    #[test]
+    fn fires_on_a_pod_that_would_be_missed_more() {
+        let check = |first: (&str, &str, i64), second: (&str, &str, i64), third: &str, fires: Option<&str>| {
+            let (mut story, controller) = (Story::<Victim>::new(), who(Role::Workloads, "workloads"));
+            story.pass(1_000).unwrap();
+            let made = |name: &str, (node, phase, ready_for): (&str, &str, i64)| {
+                let mut pod = pod(name, node, phase);
+                pod["metadata"]["ownerReferences"] = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "web-uid", "controller": true}]);
+                let since = Time::of(Wall::from_secs(story.truth.wall("workloads").secs() - ready_for)).to_string();
+                let ready = if phase == "Running" { "True" } else { "False" };
+                pod["status"]["conditions"] = json!([{"type": "Ready", "status": ready, "lastTransitionTime": since}]);
+                pod
+            };
+            let mut set: Value = crate::plan::replica_set("web", 2, "");
+            set["metadata"]["uid"] = "web-uid".into();
+            let third = (third, "Running", 100);
+            let manifests = [set, made("a", first), made("b", second), made("c", third)];
+            for manifest in manifests {
+                let object = story.put(manifest).unwrap().new.unwrap();
+                let input = Input::Event { call: CallId(1), event: WatchEvent::Added(object) };
+                story.see(Fact::Heard { who: &controller, input: &input }).unwrap();
+            }
+            let what = delete(&mut story, &controller, "a").err().map(|broken| broken.what).unwrap_or_default();
+            assert!(fires.map_or(what.is_empty(), |fires| what.contains(fires)), "{first:?} {second:?}: {what}");
+        };
+        let (n, pending, running) = ("n", "Pending", "Running");
+        check((n, pending, 0), ("", pending, 0), n, Some("b runs less far"));
+        check(("", pending, 0), (n, pending, 0), n, None);
+        check((n, running, 100), ("m", running, 100), "m", Some("b has more others on its node"));
+        check((n, running, 100), ("m", running, 100), n, None);
+        check((n, running, 900), (n, running, 100), n, Some("b has been ready for much less time"));
+        check((n, running, 300), (n, running, 100), n, None);
+        check((n, running, 100), (n, running, 900), n, None);
     }
 
     #[test]

@@ -68,13 +68,18 @@ pub(super) fn place(dice: &Dice, app: &str, spec: &mut Value) {
         _ => {}
     }
     if below("tolerates", 3) == 0 {
-        let mut toleration = json!({"key": KEPT_FOR[below("tolerated", 2) as usize], "operator": "Exists"});
+        let first = below("tolerated", 2) as usize;
+        let mut toleration = json!({"key": KEPT_FOR[first], "operator": "Exists"});
         if below("for a time", 2) == 0 {
             toleration["effect"] = "NoExecute".into();
             // For less, it would be made, sent away and made again all the time, as in Kubernetes.
             toleration["tolerationSeconds"] = (15 + below("seconds", 40)).into();
         }
-        spec["tolerations"] = json!([toleration]);
+        // Of two the one that lasts for less counts.
+        let other =
+            json!({"key": KEPT_FOR[1 - first], "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 600});
+        let both = below("tolerates both", 2) == 0;
+        spec["tolerations"] = if both { json!([toleration, other]) } else { json!([toleration]) };
     }
 }
 

@@ -127,6 +127,11 @@ fn deployment(dice: &Dice, nth: u64, plan: &mut Plan) {
     if dice.below("pauses", nth, 3) == 0 {
         let at = dice.millis("paused at", nth, 5_000, ACTIVE);
         plan.ask(at, merge(&key, json!({"spec": {"paused": true}})));
+        let forever = dice.below("stays paused", nth, 3) == 0 && !dice.has("bad images");
+        if forever {
+            // What it was meanwhile, it may stay.
+            return;
+        }
         plan.ask(at + dice.millis("resumed", nth, 100, 40_000), merge(&key, json!({"spec": {"paused": null}})));
     }
     mend(dice, &key, json!({"paused": null}), plan);
@@ -146,7 +151,7 @@ fn stateful_set(dice: &Dice, nth: u64, plan: &mut Plan) {
         "podManagementPolicy": dice.one("db order", nth, &["OrderedReady", "OrderedReady", "Parallel"]),
         "updateStrategy": update,
         "minReadySeconds": dice.one("db ready", nth, &[0, 0, 3]),
-        "revisionHistoryLimit": dice.one("db history", nth, &[0, 10]),
+        "revisionHistoryLimit": dice.one("db history", nth, &[0, 1, 10]),
         "ordinals": {"start": dice.one("db start", nth, &[0, 0, 5])},
         "selector": {"matchLabels": {"app": name}},
         "template": template(dice, &key, 0)
@@ -185,7 +190,7 @@ fn daemon_set(dice: &Dice, nth: u64, nodes: u64, plan: &mut Plan) {
     let manifest = json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": name}, "spec": {
         "updateStrategy": update,
         "minReadySeconds": dice.one("agent ready", nth, &[0, 0, 3]),
-        "revisionHistoryLimit": dice.one("agent history", nth, &[0, 10]),
+        "revisionHistoryLimit": dice.one("agent history", nth, &[0, 1, 10]),
         "selector": {"matchLabels": {"app": name}},
         "template": template(0)
     }});
@@ -236,7 +241,7 @@ fn autoscaled(dice: &Dice, nth: u64, plan: &mut Plan) {
         "template": template(dice, &key, 0)
     }});
     let least = 1 + dice.below("least", nth, 2);
-    let autoscaler = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": name},
+    let mut autoscaler = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": name},
     "spec": {
         "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
         "minReplicas": least,
@@ -247,6 +252,17 @@ fn autoscaled(dice: &Dice, nth: u64, plan: &mut Plan) {
         // direction alone.
         "behavior": {"scaleDown": {"stabilizationWindowSeconds": dice.one("window", nth, &[60, 90])}}
     }});
+    let policy = |kind: &str, value: u64, period: u64| json!({"type": kind, "value": value, "periodSeconds": period});
+    let select = dice.one("select", nth, &["Max", "Min"]);
+    let rules = &mut autoscaler["spec"]["behavior"];
+    if dice.below("up slowly", nth, 2) == 0 {
+        rules["scaleUp"] =
+            json!({"selectPolicy": select, "policies": [policy("Pods", 1, 15), policy("Percent", 50, 30)]});
+    }
+    if dice.below("down slowly", nth, 2) == 0 {
+        rules["scaleDown"]["selectPolicy"] = select.into();
+        rules["scaleDown"]["policies"] = json!([policy("Pods", 1, 30), policy("Percent", 40, 15)]);
+    }
     plan.ask(dice.millis("auto created", nth, 500, 5_000), plan::create(manifest.clone()));
     plan.ask(dice.millis("autoscaler at", nth, 500, 60_000), plan::create(autoscaler));
     for act in 0..1 + dice.below("loads", nth, 4) {
@@ -262,7 +278,7 @@ fn autoscaled(dice: &Dice, nth: u64, plan: &mut Plan) {
 
 /// Work that ends one way or another before the silence at the end.
 fn work(dice: &Dice, nth: u64) -> Value {
-    let script = dice.one("work", nth, &["sleep 2", "sleep 15", "sleep 1; exit 3", "sleep 70", "exit 0"]);
+    let script = dice.one("work", nth, &["sleep 2", "sleep 15", "sleep 1; exit 3", "sleep 70", "sleep 300", "exit 0"]);
     let policy = dice.one("work policy", nth, &["Never", "Never", "OnFailure"]);
     let mut spec = json!({
         "activeDeadlineSeconds": dice.one("work limit", nth, &[100, 20]),
@@ -301,8 +317,13 @@ fn job(dice: &Dice, nth: u64, plan: &mut Plan) {
         let at = at + dice.millis("suspended", nth, 100, 20_000);
         plan.ask(at, merge(&key, json!({"spec": {"suspend": true}})));
         plan.ask(at + dice.millis("unsuspended", nth, 100, 30_000), merge(&key, json!({"spec": {"suspend": false}})));
+        let again = dice.below("suspended again", nth, 3) == 0;
+        if again {
+            let at = at + dice.millis("suspended at", nth, 30_000, 60_000);
+            plan.ask(at, merge(&key, json!({"spec": {"suspend": true}})));
+        }
         for at in [END, END + AGAIN] {
-            plan.ask(at, merge(&key, json!({"spec": {"suspend": false, "parallelism": 3}})));
+            plan.ask(at, merge(&key, json!({"spec": {"suspend": again, "parallelism": 3}})));
         }
     }
     if dice.has("deletions") && dice.below("job goes", nth, 4) == 0 {

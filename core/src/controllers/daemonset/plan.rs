@@ -120,7 +120,7 @@ fn homes<'a>(
         plan.look_at(left.filter(|left| !left.is_zero()).map(|left| scene.now.mono + left));
         let state = match left {
             None => State::Unready,
-            Some(left) if left.is_zero() => State::Serves,
+            Some(left) if left.is_zero() || planted!(DaemonsYoungServe) => State::Serves,
             Some(_) => State::Young,
         };
         match homes.get_mut(node) {
@@ -202,6 +202,9 @@ fn staff(
                 match row.then {
                     renewal::Action::Keep => {}
                     renewal::Action::Away => away += 1,
+                    renewal::Action::Two if planted!(SurgeEndsEarly) => {
+                        plan.delete.extend(left.map(|one| Victim::of_pod(&one.pod.metadata, renewed())));
+                    }
                     renewal::Action::Two => two += 1,
                     renewal::Action::End => {
                         plan.delete.extend(left.map(|one| Victim::of_pod(&one.pod.metadata, renewed())));

@@ -90,7 +90,7 @@ pub fn judge(now: Now, deployment: &Deployment, of: &str, status: &mut Deploymen
     let rollout = match () {
         () if is_complete(deployment, status) => Rollout::Complete,
         () if has_moved(&deployment.status, status) => Rollout::Moving,
-        () if left == Some(Duration::ZERO) => Rollout::Overdue,
+        () if left == Some(Duration::ZERO) && !planted!(DeadlineIgnored) => Rollout::Overdue,
         () => Rollout::Waiting,
     };
     let deadline = if deployment.progress_deadline().is_some() { Deadline::Set } else { Deadline::Unlimited };

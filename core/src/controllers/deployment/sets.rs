@@ -147,6 +147,9 @@ pub fn annotations(of_deployment: &Labels, of_set: &Labels, next: i64) -> Labels
 pub fn superfluous<'a>(old: &[Set<'a>], limit: usize) -> Vec<Set<'a>> {
     let mut there: Vec<Set<'a>> = old.iter().copied().filter(|one| !one.set.metadata.is_deleting()).collect();
     there.sort_by_key(|one| (revision(&one.set.metadata), one.object.key()));
+    if planted!(HistoryNewestGone) {
+        there.reverse();
+    }
     there.truncate(there.len().saturating_sub(limit));
     let seen = |one: &Set<'_>| one.set.status.observed_generation >= one.set.metadata.generation;
     there.retain(|one| one.has() == 0 && one.wanted() == 0 && seen(one));

@@ -144,12 +144,14 @@ impl Memory {
         let stabilized = (wished != recommended).then_some(words);
         let (replicas, by) = match wished {
             number if number > current => {
-                let fastest = self.up_to(now, up, current).max(current);
+                let fastest =
+                    if planted!(AutoscalerTooFast) { i32::MAX } else { self.up_to(now, up, current).max(current) };
                 let (most, by) = if bounds.max > fastest { (fastest, TOO_FAST_UP) } else { (bounds.max, TOO_MANY) };
                 if number > most { (most, by) } else { (number, WITHIN) }
             }
             number if number < current => {
-                let fastest = self.down_to(now, down, current).min(current);
+                let fastest =
+                    if planted!(AutoscalerTooFast) { 0 } else { self.down_to(now, down, current).min(current) };
                 let (least, by) = if bounds.min < fastest { (fastest, TOO_FAST_DOWN) } else { (bounds.min, TOO_FEW) };
                 if number < least { (least, by) } else { (number, WITHIN) }
             }

@@ -50,7 +50,9 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
         Some(success) => finish(scene, success, &tally, &mut status, &mut plan),
         None if job.spec.suspend => {
             hold(scene.now, &mut status, &mut plan);
-            give_up(&tally, tally.active.len(), &SUSPENDED.because(), &mut plan);
+            if !planted!(SuspendKeepsPods) {
+                give_up(&tally, tally.active.len(), &SUSPENDED.because(), &mut plan);
+            }
         }
         None => {
             go_on(scene.now, &mut status, &mut plan);
@@ -75,7 +77,8 @@ fn let_go(pod: &Object) -> Changed {
 /// Source: Kubernetes documentation, "Automatic Cleanup for Finished Jobs".
 fn expire(scene: &Scene<'_>, job: &Job, plan: &mut Plan) {
     let ttl = job.spec.ttl_seconds_after_finished.and_then(|ttl| u64::try_from(ttl).ok());
-    let (Some(ttl), Some(ended)) = (ttl, job.ended_at()) else { return };
+    let ended = if planted!(TtlFromStart) { job.status.start_time } else { job.ended_at() };
+    let (Some(ttl), Some(ended)) = (ttl, ended) else { return };
     let left = Duration::from_secs(ttl).saturating_sub(scene.now.wall.since(ended.wall()));
     if left.is_zero() {
         plan.delete.push(Victim::of(scene.owner, EXPIRED.because()));
@@ -153,7 +156,9 @@ fn finish(scene: &Scene<'_>, success: bool, tally: &Tally<'_>, status: &mut JobS
 
 fn hold(now: Now, status: &mut JobStatus, plan: &mut Plan) {
     if set(now, status, "Suspended", "True", "JobSuspended", "Job suspended".into()) {
-        status.start_time = None;
+        if !planted!(StartTimeKept) {
+            status.start_time = None;
+        }
         plan.tell.push(Told::normal("Suspended", "Job suspended"));
     }
 }
@@ -161,7 +166,9 @@ fn hold(now: Now, status: &mut JobStatus, plan: &mut Plan) {
 fn go_on(now: Now, status: &mut JobStatus, plan: &mut Plan) {
     let held = status.conditions.iter().any(|one| one.kind == "Suspended" && one.status == "True");
     if held && set(now, status, "Suspended", "False", "JobResumed", "Job resumed".into()) {
-        status.start_time = Some(Time::of(now.wall));
+        if !planted!(StartTimeKept) {
+            status.start_time = Some(Time::of(now.wall));
+        }
         plan.tell.push(Told::normal("Resumed", "Job resumed"));
     }
 }
@@ -183,7 +190,7 @@ fn staff(scene: &Scene<'_>, job: &Job, tally: &Tally<'_>, plan: &mut Plan) {
     }
     let (failures, last) = tally.lately;
     let wait = last.map(|last| REPLACE.delay(failures).saturating_sub(scene.now.wall.since(last)));
-    if let Some(wait) = wait.filter(|wait| !wait.is_zero()) {
+    if let Some(wait) = wait.filter(|wait| !wait.is_zero() && !planted!(JobReplacesAtOnce)) {
         sometimes!(JobBacksOff);
         plan.create_after = Some(scene.now.mono + wait);
     }

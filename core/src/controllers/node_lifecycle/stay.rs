@@ -17,7 +17,8 @@ pub fn until<'a>(
     tolerations: &[Toleration],
     usual: Duration,
 ) -> Option<Instant> {
-    taints.filter_map(|(taint, seen)| seconds(taint, tolerations, usual).map(|stays| seen + stays)).min()
+    let all = taints.filter_map(|(taint, seen)| seconds(taint, tolerations, usual).map(|stays| seen + stays));
+    if planted!(StaysTooLong) { all.max() } else { all.min() }
 }
 
 /// For how long a pod puts up with a taint; for ever if absent. Of several tolerations that cover it the first counts.

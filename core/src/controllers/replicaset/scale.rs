@@ -83,7 +83,10 @@ pub const RANKS: &[Rank] = &[
     Rank {
         first: "on the node with more pods of the set",
         why: "the rest is spread better",
-        order: |a, b| b.on_same_node.cmp(&a.on_same_node),
+        order: |a, b| match b.on_same_node.cmp(&a.on_same_node) {
+            order if planted!(SpreadReversed) => order.reverse(),
+            order => order,
+        },
     },
     Rank {
         first: "ready for a shorter time",

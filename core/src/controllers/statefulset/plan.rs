@@ -179,7 +179,8 @@ fn counted(
     };
     let wanted = set.wanted();
     let all = usize::try_from(wanted.end - wanted.start).unwrap_or(0);
-    let is_complete = updated == all && ready == all && there().count() == all;
+    let is_complete =
+        updated == all && ready == all && there().count() == all || planted!(CurrentTooEarly) && updated > 0;
     if set.spec.update_strategy.kind == UpdateStrategyType::RollingUpdate && is_complete {
         status.current_revision.clone_from(&revisions.newest);
         status.current_replicas = status.updated_replicas;

@@ -857,6 +857,16 @@ impl WorkloadController {
         decided.tell(key, out);
         if !adopted.is_empty() {
             // The view of the owner may be behind: an orphan that it has let go must not be given back to it.
+            if planted!(AdoptsUnasked) {
+                for (child, _) in adopted {
+                    let Some(body) = self.views.object(&child) else { continue };
+                    let mut owners = body.meta().owner_references.clone();
+                    owners.push(claim::reference(owner));
+                    let verb = owned_by(body, &owners);
+                    self.calls.call(now, Asked::Claim { owner: key.clone(), child }, verb, out);
+                }
+                return;
+            }
             let asked = Asked::MayAdopt { owner: key.clone(), children: adopted };
             self.calls.call(now, asked, Verb::Get { key: key.clone() }, out);
         }

@@ -5,14 +5,15 @@
 use super::{is_held, of_kind};
 use crate::truth::Truth;
 use miniku_core::api::cronjob::CronJob;
-use miniku_core::api::deployment::{Deployment, POD_TEMPLATE_HASH, revision};
+use miniku_core::api::deployment::{Deployment, POD_TEMPLATE_HASH, StrategyType, revision};
 use miniku_core::api::job::{Job, TRACKING};
 use miniku_core::api::kinds::Kind;
-use miniku_core::api::meta::ObjectMeta;
+use miniku_core::api::meta::{ObjectMeta, Time};
 use miniku_core::api::object::Object;
 use miniku_core::api::pod::{Pod, PodTemplateSpec};
 use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::api::statefulset::{PodManagementPolicy, REVISION_HASH, StatefulSet, UpdateStrategyType};
+use miniku_core::time::Duration;
 
 /// What is not as it should be, if anything.
 pub(super) fn missing(truth: &Truth) -> Option<String> {
@@ -56,7 +57,8 @@ fn same(what: &str, told: Option<i32>, are: usize) -> Result<(), String> {
     if told == are { Ok(()) } else { Err(format!("says {told} {what}, they are {are}")) }
 }
 
-fn is_made_of(set: &ReplicaSet, template: &PodTemplateSpec) -> bool {
+/// Whether a replica set is of this template.
+pub fn is_made_of(set: &ReplicaSet, template: &PodTemplateSpec) -> bool {
     let (mut one, mut other) = (set.spec.template.clone(), template.clone());
     for template in [&mut one, &mut other] {
         template.metadata.labels.remove(POD_TEMPLATE_HASH);
@@ -74,8 +76,9 @@ fn deployment(truth: &Truth, object: &Object) -> Result<(), String> {
     same("ready pods", status.ready_replicas, sum(|set| set.status.ready_replicas.unwrap_or(0)))?;
     same("available pods", status.available_replicas, sum(|set| set.status.available_replicas.unwrap_or(0)))?;
     if deployment.spec.paused {
-        return Ok(());
+        return shared(&deployment, &sets);
     }
+    overdue(truth, &deployment)?;
     let Some(new) = sets.iter().find(|set| is_made_of(set, &deployment.spec.template)) else {
         // With Recreate an old pod that cannot go has to be waited for.
         let held = is_held(truth, |pod| is_below(truth, pod, object));
@@ -99,12 +102,58 @@ fn deployment(truth: &Truth, object: &Object) -> Result<(), String> {
     if serve && !held && (has, old_pods) != (deployment.wanted(), 0) {
         return Err(format!("has {has} of {} pods of its template, and {old_pods} of others", deployment.wanted()));
     }
+    let all = |number: Option<i32>| i64::from(number.unwrap_or(0)) == deployment.wanted();
+    let said = |kind: &str| status.conditions.iter().find(|one| one.kind == kind).map_or("", |one| &*one.reason);
+    let is_complete = all(status.replicas) && all(status.updated_replicas) && all(status.available_replicas);
+    if is_complete && deployment.progress_deadline().is_some() && said("Progressing") != "NewReplicaSetAvailable" {
+        return Err(format!("is rolled out, and says {:?}", said("Progressing")));
+    }
+    let least = deployment.wanted() - deployment.max_unavailable();
+    let serves = i64::from(status.available_replicas.unwrap_or(0)) >= least;
+    let should = if serves { "MinimumReplicasAvailable" } else { "MinimumReplicasUnavailable" };
+    if said("Available") != should {
+        return Err(format!("says {:?} instead of {should}", said("Available")));
+    }
     let limit = usize::try_from(deployment.spec.revision_history_limit.unwrap_or(10)).unwrap_or(0);
     let (kept, empty) = (old().count(), old().all(|set| set.status.replicas == 0 && set.spec.replicas == Some(0)));
     if serve && !held && empty && has == deployment.wanted() && kept > limit {
         return Err(format!("keeps {kept} old replica sets, {limit} are asked for"));
     }
     Ok(())
+}
+
+/// The sets of a deployment that is paused share what may exist in proportion, whatever is rounded.
+///
+/// Source: Kubernetes documentation, "Deployments", proportional scaling.
+fn shared(deployment: &Deployment, sets: &[&ReplicaSet]) -> Result<(), String> {
+    let sizes = || sets.iter().map(|set| i64::from(set.spec.replicas.unwrap_or(1))).filter(|size| *size > 0);
+    let rolling = deployment.spec.strategy.kind == StrategyType::RollingUpdate;
+    let (all, allowed) = (sizes().sum::<i64>(), deployment.max_total());
+    if rolling && sizes().count() > 1 && all != allowed {
+        return Err(format!("is paused, and its sets ask for {all} pods instead of {allowed}"));
+    }
+    Ok(())
+}
+
+/// What a rollout says that has come no further for longer than it may.
+fn overdue(truth: &Truth, deployment: &Deployment) -> Result<(), String> {
+    let said = deployment.status.conditions.iter().find(|one| one.kind == "Progressing");
+    let underway = ["ReplicaSetUpdated", "FoundNewReplicaSet", "NewReplicaSetCreated", "DeploymentResumed"];
+    let said = said.filter(|one| underway.contains(&&*one.reason)).and_then(|one| one.last_update_time);
+    let (Some(last), Some(most)) = (said, deployment.progress_deadline()) else { return Ok(()) };
+    let since = passed(truth, last);
+    if since > Duration::from_secs(most) + LATE {
+        return Err(format!("has come no further for {} s, of {most}, and does not say so", since.as_secs()));
+    }
+    Ok(())
+}
+
+/// How much later than it is due something may be done.
+const LATE: Duration = Duration::from_secs(60);
+
+/// How long ago something was, by the clock of the controllers; nothing if it is still to come.
+fn passed(truth: &Truth, at: Time) -> Duration {
+    truth.wall("workloads").since(at.wall())
 }
 
 fn stateful_set(truth: &Truth, object: &Object) -> Result<(), String> {
@@ -114,12 +163,30 @@ fn stateful_set(truth: &Truth, object: &Object) -> Result<(), String> {
     let pods: Vec<&Pod> = truth.all::<Pod>().filter(|pod| is_of(&pod.metadata, object)).collect();
     same("pods", Some(status.replicas), pods.iter().filter(|pod| !pod.status.phase.is_final()).count())?;
     same("ready pods", status.ready_replicas, pods.iter().filter(|pod| pod.is_ready()).count())?;
-    if pods.iter().any(|pod| !pod.is_ready()) {
-        return Ok(());
+    let of_current = |pod: &&&Pod| pod.metadata.labels.get(REVISION_HASH) == Some(&status.current_revision);
+    let living = || pods.iter().filter(|pod| pod.is_active());
+    same("pods of the current revision", status.current_replicas, living().filter(of_current).count())?;
+    if set.spec.min_ready_seconds.unwrap_or(0) == 0 {
+        same("available pods", Some(status.available_replicas), living().filter(|pod| pod.is_ready()).count())?;
     }
     let wanted = set.wanted();
     let name = |number: i64| format!("{}-{number}", meta.name);
-    if let Some(missing) = wanted.clone().map(name).find(|name| pods.iter().all(|pod| pod.metadata.name != *name)) {
+    let of_name = |name: String| pods.iter().find(|pod| pod.metadata.name == name);
+    let first = wanted.clone().map(name).filter_map(of_name).find(|pod| !pod.is_ready());
+    // Those after it may wait for it; itself waits for nobody.
+    if let Some(ended) = first.filter(|pod| pod.status.phase.is_final() && !pod.metadata.is_deleting()) {
+        return Err(format!("keeps {}, which has ended", ended.metadata.name));
+    }
+    if pods.iter().any(|pod| !pod.is_ready()) {
+        return Ok(());
+    }
+    let missing = wanted.clone().map(name).find(|name| pods.iter().all(|pod| pod.metadata.name != *name));
+    // One of a former set of this name may have to be waited for, for as long as its node is dead.
+    let held = |name: &String| is_held(truth, |pod| pod.metadata.full_name() == format!("{}/{name}", meta.namespace));
+    if missing.as_ref().is_some_and(held) {
+        return Ok(());
+    }
+    if let Some(missing) = missing {
         let in_order = set.spec.pod_management_policy == PodManagementPolicy::OrderedReady;
         return Err(format!(
             "has no pod {missing}, though all others serve{}",
@@ -150,6 +217,21 @@ fn job(truth: &Truth, object: &Object) -> Result<(), String> {
         return Ok(());
     }
     same("active pods", job.status.active, active)?;
+    same("ready pods", job.status.ready, pods.iter().filter(|pod| pod.is_active() && pod.is_ready()).count())?;
+    let secs = |secs: i64| Duration::from_secs(u64::try_from(secs).unwrap_or(0));
+    let kept = job.spec.ttl_seconds_after_finished.map(|ttl| secs(ttl.into()));
+    let ended = job.ended_at().map(|ended| passed(truth, ended));
+    if let (Some(ended), Some(ttl)) = (ended, kept)
+        && ended > ttl + LATE
+    {
+        return Err(format!("has been over for {} s, and is kept for {}", ended.as_secs(), ttl.as_secs()));
+    }
+    let goes_on = !job.is_over() && !job.spec.suspend;
+    if let (Some(start), Some(most)) = (job.status.start_time.filter(|_| goes_on), job.spec.active_deadline_seconds)
+        && passed(truth, start) > secs(most) + LATE
+    {
+        return Err(format!("has worked for {} s, and may for {most}", passed(truth, start).as_secs()));
+    }
     let is_left =
         |pod: &&&Pod| pod.status.phase.is_final() && pod.metadata.finalizers.iter().any(|one| one == TRACKING);
     match () {
@@ -175,6 +257,10 @@ fn cron_job(truth: &Truth, object: &Object) -> Result<(), String> {
     let jobs = || of_kind(truth, Kind::Job).filter(|job| is_of(job.meta(), object)).filter_map(Object::read::<Job>);
     let active = jobs().filter(|job| !job.is_over()).count();
     same("active jobs", i32::try_from(cron.status.active.len()).ok(), active)?;
+    let succeeded = jobs().filter_map(|job| job.status.completion_time).max();
+    if succeeded > cron.status.last_successful_time {
+        return Err("has had a success after the last that it tells of".into());
+    }
     let limits = [
         ("Complete", cron.spec.successful_jobs_history_limit.unwrap_or(3)),
         ("Failed", cron.spec.failed_jobs_history_limit.unwrap_or(1)),
@@ -194,6 +280,7 @@ mod tests {
     use super::super::super::{Broken, Checker};
     use super::*;
     use crate::truth::Fact;
+    use miniku_core::api::replicaset::ReplicaSetSpec;
     use serde_json::{Value, json};
 
     #[derive(Default)]
@@ -207,6 +294,11 @@ mod tests {
 
     /// What is wrong with a deployment of revision 3 whose sets, the newest first, say to be of these revisions.
     fn says(limit: i32, revisions: [i64; 3]) -> Option<String> {
+        says_of(limit, revisions, ["NewReplicaSetAvailable", "MinimumReplicasAvailable"])
+    }
+
+    /// The same of one that gives these reasons for how it is rolled out, and serves.
+    fn says_of(limit: i32, revisions: [i64; 3], [progress, serves]: [&str; 2]) -> Option<String> {
         let mut story = Story::<Nobody>::new();
         let noted = |number: i64| json!({"deployment.kubernetes.io/revision": number.to_string()});
         let template = |image: &str| json!({"spec": {"containers": [{"name": "c", "image": image}]}});
@@ -225,9 +317,21 @@ mod tests {
         let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment",
             "metadata": {"name": "web", "uid": "d", "annotations": noted(3)},
             "spec": {"replicas": 2, "revisionHistoryLimit": limit, "selector": {}, "template": template("new")},
-            "status": {"replicas": 2, "readyReplicas": 2, "availableReplicas": 2, "updatedReplicas": 2}});
+            "status": {"replicas": 2, "readyReplicas": 2, "availableReplicas": 2, "updatedReplicas": 2,
+                "conditions": [{"type": "Progressing", "status": "True", "reason": progress},
+                    {"type": "Available", "status": "True", "reason": serves}]}});
         let object = story.put(deployment).unwrap().new.unwrap();
         super::deployment(&story.truth, &object).err()
+    }
+
+    #[test]
+    fn says_what_a_deployment_does_not_say_of_itself() {
+        let says = |reasons| says_of(2, [3, 1, 2], reasons).unwrap_or_default();
+        assert_eq!(
+            says(["ReplicaSetUpdated", "MinimumReplicasAvailable"]),
+            "is rolled out, and says \"ReplicaSetUpdated\""
+        );
+        assert!(says(["NewReplicaSetAvailable", ""]).contains("instead of MinimumReplicasAvailable"));
     }
 
     #[test]
@@ -236,5 +340,92 @@ mod tests {
         assert_eq!(says(1, [3, 1, 2]).unwrap(), "keeps 2 old replica sets, 1 are asked for");
         assert_eq!(says(2, [3, 1, 4]).unwrap(), "is of s0, its revision 3, and s2 is a later one");
         assert_eq!(says(2, [4, 1, 2]).unwrap(), "says that it is of revision 3, and its replica set is of 4");
+    }
+
+    /// What is wrong with an object of the second minute in the tenth.
+    fn in_time(look: fn(&Truth, &Object) -> Result<(), String>, manifest: Value) -> String {
+        let mut story = Story::<Nobody>::new();
+        story.pass(600).unwrap();
+        let object = story.put(manifest).unwrap().new.unwrap();
+        look(&story.truth, &object).err().unwrap_or_default()
+    }
+
+    #[test]
+    fn says_what_is_overdue() {
+        let job = |spec: Value, status: Value| json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "sum", "uid": "j"}, "spec": spec, "status": status});
+        let started = || json!({"startTime": "2026-01-01T00:02:00Z"});
+        let says = |spec: Value, status: Value| in_time(super::job, job(spec, status));
+        let limited = |secs: i64| json!({"activeDeadlineSeconds": secs, "parallelism": 0, "template": {}});
+        assert_eq!(says(limited(100), started()), "has worked for 480 s, and may for 100");
+        assert_eq!(says(limited(450), started()), "");
+        let complete = || json!({"conditions": [{"type": "Complete", "status": "True", "lastTransitionTime": "2026-01-01T00:02:00Z"}]});
+        let kept = |secs: i64| json!({"ttlSecondsAfterFinished": secs, "template": {}});
+        assert_eq!(says(kept(100), complete()), "has been over for 480 s, and is kept for 100");
+        assert_eq!(says(kept(450), complete()), "");
+        let rollout = |reason: &str, most: i32| {
+            let said = json!({"type": "Progressing", "status": "True", "reason": reason,
+                "lastUpdateTime": "2026-01-01T00:02:00Z"});
+            let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "uid": "d"},
+                "spec": {"replicas": 0, "progressDeadlineSeconds": most, "selector": {}, "template": {}},
+                "status": {"conditions": [said]}});
+            in_time(super::deployment, deployment)
+        };
+        assert_eq!(rollout("ReplicaSetUpdated", 100), "has come no further for 480 s, of 100, and does not say so");
+        for (reason, most) in [("ReplicaSetUpdated", 450), ("NewReplicaSetAvailable", 100)] {
+            assert_eq!(rollout(reason, most), "has no replica set of its template");
+        }
+    }
+
+    #[test]
+    fn says_which_success_is_not_told() {
+        for (told, says) in
+            [(json!(null), "has had a success after the last that it tells of"), (json!("2026-01-01T00:02:00Z"), "")]
+        {
+            let mut story = Story::<Nobody>::new();
+            let owner =
+                json!([{"apiVersion": "batch/v1", "kind": "CronJob", "name": "tick", "uid": "c", "controller": true}]);
+            let complete = json!({"completionTime": "2026-01-01T00:02:00Z", "conditions": [{"type": "Complete", "status": "True"}]});
+            let job = json!({"apiVersion": "batch/v1", "kind": "Job", "status": complete, "spec": {"template": {}},
+                "metadata": {"name": "tick-1", "uid": "j", "ownerReferences": owner}});
+            story.put(job).unwrap();
+            let cron = json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "tick", "uid": "c"},
+                "spec": {"schedule": "* * * * *", "jobTemplate": {"spec": {"template": {}}}}, "status": {"lastSuccessfulTime": told}});
+            let object = story.put(cron).unwrap().new.unwrap();
+            assert_eq!(cron_job(&story.truth, &object).err().unwrap_or_default(), says);
+        }
+    }
+
+    #[test]
+    fn says_whose_share_is_missing() {
+        for (sizes, says) in
+            [([3, 5, 6], ""), ([3, 5, 5], "is paused, and its sets ask for 13 pods instead of 14"), ([0, 13, 0], "")]
+        {
+            let spec = json!({"replicas": 11, "paused": true, "strategy": {"rollingUpdate": {"maxSurge": 3, "maxUnavailable": 2}}});
+            let deployment: Deployment = serde_json::from_value(json!({"spec": spec})).unwrap();
+            let sized = |size: i32| ReplicaSet {
+                spec: ReplicaSetSpec { replicas: Some(size), ..Default::default() },
+                ..Default::default()
+            };
+            let sets = sizes.map(sized);
+            let sets: Vec<&ReplicaSet> = sets.iter().collect();
+            assert_eq!(shared(&deployment, &sets).err().unwrap_or_default(), says);
+        }
+    }
+
+    #[test]
+    fn says_who_has_ended_and_stays() {
+        for (phase, says) in [("Failed", "keeps db-0, which has ended"), ("Pending", "")] {
+            let mut story = Story::<Nobody>::new();
+            let owner =
+                json!([{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "uid": "s", "controller": true}]);
+            let pod = json!({"kind": "Pod", "metadata": {"name": "db-0", "uid": "p", "ownerReferences": owner},
+                "spec": {"containers": []}, "status": {"phase": phase}});
+            story.put(pod).unwrap();
+            let there = i32::from(phase == "Pending");
+            let set = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db", "uid": "s"},
+                "spec": {"replicas": 2, "selector": {}, "template": {}}, "status": {"replicas": there}});
+            let object = story.put(set).unwrap().new.unwrap();
+            assert_eq!(stateful_set(&story.truth, &object).err().unwrap_or_default(), says);
+        }
     }
 }

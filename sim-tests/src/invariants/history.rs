@@ -1,0 +1,251 @@
+//! S-history: Of what a workload keeps of its past, its controller deletes the oldest first, and leaves as many as are asked for, as far as it was told: old replica sets of a deployment, revisions of daemon sets and stateful sets, and jobs of a cron job that have ended in one way.
+//!
+//! Jobs that say themselves for how long they are kept go by that, too. Old replica sets that still have pods, and revisions that somebody still is of, are left out: they may stay for longer.
+//! Catches: a history upside down, after which nobody can go back to yesterday; one that is kept one too short.
+
+use super::stable::is_made_of;
+use super::{Broken, Checker};
+use crate::told::Told;
+use crate::truth::{Fact, Role, Sight, Truth};
+use miniku_core::api::cronjob::CronJob;
+use miniku_core::api::daemonset::DaemonSet;
+use miniku_core::api::deployment::{Deployment, revision};
+use miniku_core::api::job::Job;
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::object::{Key, Object};
+use miniku_core::api::pod::PodTemplateSpec;
+use miniku_core::api::replicaset::ReplicaSet;
+use miniku_core::api::statefulset::{ControllerRevision, REVISION_HASH, StatefulSet};
+use miniku_core::api::text::Text;
+use miniku_core::program::Verb;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// By controller: its life, and the uids of what it has asked to be deleted.
+#[derive(Default)]
+pub struct History {
+    by: BTreeMap<Arc<str>, (u32, BTreeSet<Text>)>,
+}
+
+/// How a job has ended, if it has.
+fn end_of(job: &Job) -> Option<&'static str> {
+    ["Complete", "Failed"].into_iter().find(|end| job.is(end))
+}
+
+/// Where something stands in the past: the oldest first.
+fn age(object: &Object) -> Option<i64> {
+    match object.kind() {
+        Kind::ReplicaSet => Some(revision(object.meta())),
+        Kind::ControllerRevision => Some(object.read::<ControllerRevision>()?.revision),
+        _ => Some(object.read::<Job>()?.status.start_time?.wall().secs()),
+    }
+}
+
+/// How many of those that are like this one its owner keeps.
+fn limit(owner: &Object, one: &Object) -> Option<usize> {
+    let limit = match owner.kind() {
+        Kind::Deployment => owner.read::<Deployment>()?.spec.revision_history_limit.unwrap_or(10),
+        Kind::DaemonSet => owner.read::<DaemonSet>()?.spec.revision_history_limit.unwrap_or(10),
+        Kind::StatefulSet => owner.read::<StatefulSet>()?.spec.revision_history_limit.unwrap_or(10),
+        Kind::CronJob => {
+            let (cron, job) = (owner.read::<CronJob>()?.spec, one.read::<Job>()?);
+            if job.spec.ttl_seconds_after_finished.is_some() {
+                return None;
+            }
+            match end_of(&job)? {
+                "Complete" => cron.successful_jobs_history_limit.unwrap_or(3),
+                _ => cron.failed_jobs_history_limit.unwrap_or(1),
+            }
+        }
+        _ => return None,
+    };
+    Some(usize::try_from(limit).unwrap_or(0))
+}
+
+/// Whether something is of the past as this one is.
+fn is_past(told: &Told, owner: &Object, one: &Object, other: &Object) -> bool {
+    match owner.kind() {
+        Kind::Deployment => newest(told, owner).is_none_or(|newest| newest.meta().uid != other.meta().uid),
+        Kind::CronJob => one.read().zip(other.read()).is_some_and(|(one, other)| end_of(&one) == end_of(&other)),
+        _ => !is_newest(owner, other),
+    }
+}
+
+/// The replica set of a deployment's template. If there are several, which can only be by adoption, the oldest is meant.
+fn newest<'a>(told: &'a Told, owner: &Object) -> Option<&'a Object> {
+    let template = owner.read::<Deployment>()?.spec.template;
+    let sets = told.owned(&owner.meta().uid, Kind::ReplicaSet, &owner.meta().namespace);
+    let own = sets.filter(|one| one.get::<ReplicaSet>().is_some_and(|set| is_made_of(set, &template)));
+    own.min_by_key(|one| (one.meta().creation_timestamp, one.key()))
+}
+
+/// Whether a revision is of its owner's template, whatever its number still is.
+fn is_newest(owner: &Object, one: &Object) -> bool {
+    let of = || {
+        let mut kept = one.read::<ControllerRevision>()?.data.pointer("/spec/template")?.clone();
+        // How it is to be applied is no part of it.
+        kept.as_object_mut()?.remove("$patch");
+        let template = match owner.kind() {
+            Kind::DaemonSet => owner.read::<DaemonSet>()?.spec.template,
+            _ => owner.read::<StatefulSet>()?.spec.template,
+        };
+        Some(serde_json::from_value::<PodTemplateSpec>(kept).ok()? == template)
+    };
+    of().unwrap_or(false)
+}
+
+/// Whether something of the past is still of use.
+fn is_used(told: &Told, owner: &Object, one: &Object) -> bool {
+    if let Some(set) = one.get::<ReplicaSet>() {
+        let seen = set.status.observed_generation >= set.metadata.generation;
+        return !seen || set.wanted() > 0 || set.status.replicas > 0;
+    }
+    if one.kind() != Kind::ControllerRevision {
+        return false;
+    }
+    let status = owner.read::<StatefulSet>().filter(|_| owner.kind() == Kind::StatefulSet).map(|set| set.status);
+    let is_named = |name: &Text| !name.is_empty() && one.meta().name.ends_with(name.as_str());
+    let mut pods = told.owned(&owner.meta().uid, Kind::Pod, &owner.meta().namespace);
+    pods.any(|pod| pod.meta().labels.get(REVISION_HASH).is_some_and(is_named))
+        || status.is_some_and(|status| is_named(&status.current_revision) || is_named(&status.update_revision))
+}
+
+fn wrong(truth: &Truth, told: &Told, one: &Object, asked: &BTreeSet<Text>) -> Option<String> {
+    let (meta, kind) = (one.meta(), one.kind());
+    let by = meta.controller()?;
+    let owner = told.object(&Key::new(Kind::named(&by.api_version, &by.kind)?, &meta.namespace, &by.name))?;
+    let (limit, age_of_it) = (limit(owner, one).filter(|_| owner.meta().uid == by.uid)?, age(one)?);
+    let others = told.owned(&by.uid, kind, &meta.namespace).filter(|other| other.meta().uid != meta.uid);
+    let others = others.filter(|other| !other.meta().is_deleting() && !asked.contains(&other.meta().uid));
+    if !is_past(told, owner, one, one) {
+        return Some("goes, and is the newest".into());
+    }
+    let others: Vec<&Object> = others.filter(|other| is_past(told, owner, one, other)).collect();
+    if others.len() < limit {
+        return Some(format!("goes, and {} like it are kept; {limit} are asked for", others.len()));
+    }
+    // What vanished in a gap of the controller's view stays in what it was told.
+    let stays = |other: &&Object| {
+        let stored = truth.object(&other.key()).filter(|stored| stored.meta().uid == other.meta().uid);
+        stored.is_some_and(|stored| !stored.meta().is_deleting())
+    };
+    let mut older = others.into_iter().filter(|other| age(other).is_some_and(|age| age < age_of_it)).filter(stays);
+    let other = older.find(|other| !is_used(told, owner, other))?;
+    Some(format!("goes, and {}, which is older, stays", other.meta().name))
+}
+
+impl Checker for History {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Sent]
+    }
+
+    fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
+        if let Fact::Sent { who, request, .. } = fact
+            && let (Role::Workloads, Verb::Delete { key, options }) = (who.role, &request.verb)
+            && matches!(key.kind, Kind::ReplicaSet | Kind::ControllerRevision | Kind::Job)
+        {
+            let told = truth.told(who);
+            let known = told.object(key).filter(|known| options.uid.as_ref() == Some(&known.meta().uid));
+            let (life, asked) = self.by.entry(who.name.clone()).or_default();
+            if *life != who.life {
+                (*life, *asked) = (who.life, BTreeSet::new());
+            }
+            // What was asked for once is asked for again until it is answered.
+            if let Some(known) = known.filter(|known| asked.insert(known.meta().uid.clone()))
+                && let Some(wrong) = wrong(truth, told, known, asked)
+            {
+                return Err(Broken::by(format!("{key} {wrong}")).with([known]));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::forged::{Story, who};
+    use super::*;
+    use miniku_core::program::{CallId, DeleteOptions, Input, RequestId, WatchEvent};
+    use serde_json::{Value, json};
+
+    /// Tells a controller of an owner and of what is its own, and has it delete one of that.
+    fn deletes(owner: Value, children: &[Value], name: &str) -> String {
+        let (mut story, controller) = (Story::<History>::new(), who(Role::Workloads, "workloads"));
+        let mut key = None;
+        let by = json!([{"apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": "web", "uid": "web", "controller": true}]);
+        for (nth, mut manifest) in [owner].into_iter().chain(children.iter().cloned()).enumerate() {
+            manifest["metadata"]["uid"] = manifest["metadata"]["name"].clone();
+            if nth > 0 {
+                manifest["metadata"]["ownerReferences"] = by.clone();
+            }
+            let object = story.put(manifest).unwrap().new.unwrap();
+            key = key.or(Some(object.key()).filter(|key| nth > 0 && key.name == name));
+            let input = Input::Event { call: CallId(1), event: WatchEvent::Added(object) };
+            story.see(Fact::Heard { who: &controller, input: &input }).unwrap();
+        }
+        let options = DeleteOptions { uid: Some(name.into()), ..Default::default() };
+        let request = Verb::Delete { key: key.unwrap(), options }.into();
+        let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
+        sent.err().map(|broken| broken.what).unwrap_or_default()
+    }
+
+    #[test]
+    fn fires_on_replica_sets_that_are_not_the_oldest() {
+        let set = |name: &str, revision: i64, pods: i32| {
+            json!({"apiVersion": "apps/v1", "kind": "ReplicaSet",
+                "metadata": {"name": name, "annotations": {"deployment.kubernetes.io/revision": revision.to_string()}},
+                "spec": {"replicas": pods, "selector": {}, "template": {"spec": {"containers": [{"name": name, "image": "i"}]}}},
+                "status": {"replicas": pods}})
+        };
+        let check = |limit: i32, goes: &str, fires: &str| {
+            let template = set("d", 4, 1)["spec"]["template"].clone();
+            let owner = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+                "spec": {"revisionHistoryLimit": limit, "selector": {}, "template": template}});
+            let sets = [set("a", 1, 2), set("b", 2, 0), set("c", 3, 0), set("d", 4, 1)];
+            let what = deletes(owner, &sets, goes);
+            assert!(what.contains(fires) && what.is_empty() == fires.is_empty(), "{limit} {goes}: {what}");
+        };
+        check(2, "b", "");
+        check(3, "b", "2 like it are kept; 3 are asked for");
+        check(2, "c", "b, which is older, stays");
+    }
+
+    #[test]
+    fn fires_on_revisions_that_are_not_the_oldest() {
+        let template = |number: i64| json!({"spec": {"containers": [{"name": "c", "image": format!("v{number}")}]}});
+        let revision = |name: &str, number: i64| {
+            json!({"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": {"name": name},
+                "data": {"spec": {"template": template(number)}}, "revision": number})
+        };
+        let check = |limit: i32, goes: &str, fires: &str| {
+            let owner = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "web"},
+                "spec": {"revisionHistoryLimit": limit, "selector": {}, "template": template(4)},
+                "status": {"currentRevision": "web-1"}});
+            let all = [revision("web-1", 1), revision("web-2", 2), revision("web-3", 3), revision("web-4", 4)];
+            let what = deletes(owner, &all, goes);
+            assert!(what.contains(fires) && what.is_empty() == fires.is_empty(), "{limit} {goes}: {what}");
+        };
+        check(1, "web-2", "");
+        check(1, "web-3", "web-2, which is older, stays");
+        check(1, "web-4", "is the newest");
+        check(3, "web-2", "2 like it are kept; 3 are asked for");
+    }
+
+    #[test]
+    fn fires_on_jobs_that_are_not_the_oldest() {
+        let job = |name: &str, end: &str, minute: u32| {
+            json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {"template": {}},
+                "status": {"startTime": format!("2026-01-01T00:{minute:02}:00Z"), "conditions": [{"type": end, "status": "True"}]}})
+        };
+        let check = |goes: &str, fires: &str| {
+            let owner = json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "web"},
+                "spec": {"schedule": "* * * * *", "successfulJobsHistoryLimit": 1, "jobTemplate": {"spec": {"template": {}}}}});
+            let jobs = [job("a", "Failed", 1), job("b", "Complete", 2), job("c", "Complete", 3)];
+            let what = deletes(owner, &jobs, goes);
+            assert!(what.contains(fires) && what.is_empty() == fires.is_empty(), "{goes}: {what}");
+        };
+        check("b", "");
+        check("c", "b, which is older, stays");
+        check("a", "0 like it are kept; 1 are asked for");
+    }
+}
