@@ -45,7 +45,7 @@ pub struct Disk {
 
 /// A write on its way, and what led to it.
 #[derive(Debug)]
-struct Submitted {
+pub struct Submitted {
     commit: CommitId,
     write: Write,
     cause: Seq,
@@ -93,28 +93,30 @@ impl Disk {
         self.syncing.first().map(|one| &one.write.key)
     }
 
-    /// The sync under way is done. The next one, if writes wait, has begun.
-    pub fn synced(&mut self) -> Vec<Outcome> {
-        let batch = std::mem::replace(&mut self.syncing, std::mem::take(&mut self.waiting));
-        batch
-            .into_iter()
-            .map(|Submitted { commit, write, cause }| {
-                let (outcome, change) = match &self.broken {
-                    Some(why) => (Committed::Failed(why.clone()), None),
-                    None => match self.apply(write) {
-                        Some(change) => (Committed::At(change.revision), Some(change)),
-                        None => (Committed::Conflict, None),
-                    },
-                };
-                Outcome { commit, outcome, change, cause }
-            })
-            .collect()
+    /// The sync under way is done. The next one, if writes wait, has begun. Gives the writes of the batch, for
+    /// [`Disk::settle`].
+    pub fn synced(&mut self) -> Vec<Submitted> {
+        std::mem::replace(&mut self.syncing, std::mem::take(&mut self.waiting))
     }
 
-    /// Who wrote is gone. Gives the changes that became durable all the same.
-    pub fn crash(&mut self, unsynced: Unsynced) -> Vec<(Change, Seq)> {
+    /// A write that was synced becomes durable, or fails. One after the other, though one sync is all that it took: who
+    /// looks at a change finds no later one on the disk.
+    pub fn settle(&mut self, submitted: Submitted) -> Outcome {
+        let Submitted { commit, write, cause } = submitted;
+        let (outcome, change) = match &self.broken {
+            Some(why) => (Committed::Failed(why.clone()), None),
+            None => match self.apply(write) {
+                Some(change) => (Committed::At(change.revision), Some(change)),
+                None => (Committed::Conflict, None),
+            },
+        };
+        Outcome { commit, outcome, change, cause }
+    }
+
+    /// Who wrote is gone. Gives the writes that were synced all the same, for [`Disk::settle`].
+    pub fn crash(&mut self, unsynced: Unsynced) -> Vec<Submitted> {
         self.waiting.clear();
-        let batch = std::mem::take(&mut self.syncing);
+        let mut batch = std::mem::take(&mut self.syncing);
         let kept = match unsynced {
             _ if self.broken.is_some() => 0,
             Unsynced::Lost => 0,
@@ -127,7 +129,8 @@ impl Disk {
         if kept > 0 {
             sometimes!(UnsyncedKept);
         }
-        batch.into_iter().take(kept).filter_map(|one| Some((self.apply(one.write)?, one.cause))).collect()
+        batch.truncate(kept);
+        batch
     }
 
     /// Keeps this copy of an object that is equal to the stored one.
@@ -179,11 +182,31 @@ mod tests {
         assert!(disk.submit(CommitId(1), write("a", 0), 0));
         assert!(!disk.submit(CommitId(2), write("b", 0), 0), "the second waits for the next sync");
         assert!(!disk.submit(CommitId(3), write("a", 0), 0));
-        let told =
-            |disk: &mut Disk| disk.synced().into_iter().map(|one| (one.commit.0, one.outcome)).collect::<Vec<_>>();
+        let told = |disk: &mut Disk| -> Vec<_> {
+            let batch = disk.synced();
+            batch.into_iter().map(|one| disk.settle(one)).map(|one| (one.commit.0, one.outcome)).collect()
+        };
         assert_eq!(told(&mut disk), [(1, Committed::At(Revision(1)))]);
         assert_eq!(told(&mut disk), [(2, Committed::At(Revision(2))), (3, Committed::Conflict)]);
         assert!(told(&mut disk).is_empty());
+    }
+
+    #[test]
+    fn the_writes_of_a_batch_become_durable_one_after_the_other() {
+        let mut disk = Disk::default();
+        for (nth, name) in (1..).zip(["a", "b", "c"]) {
+            disk.submit(CommitId(nth), write(name, 0), 0);
+        }
+        disk.synced().into_iter().for_each(|one| drop(disk.settle(one)));
+        let durable: Vec<usize> = disk
+            .synced()
+            .into_iter()
+            .map(|one| {
+                disk.settle(one);
+                disk.objects().len()
+            })
+            .collect();
+        assert_eq!(durable, [2, 3]);
     }
 
     #[test]
@@ -194,10 +217,10 @@ mod tests {
             for (nth, name) in (1..).zip(["a", "b", "c", "d"]) {
                 disk.submit(CommitId(nth), write(name, 0), 0);
             }
-            disk.synced();
+            disk.synced().into_iter().for_each(|one| drop(disk.settle(one)));
             // b, c and d are being synced; e waits.
             disk.submit(CommitId(5), write("e", 0), 0);
-            disk.crash(unsynced);
+            disk.crash(unsynced).into_iter().for_each(|one| drop(disk.settle(one)));
             assert_eq!((disk.load().len(), disk.load().revision()), (kept, Revision(kept as u64)));
         }
     }

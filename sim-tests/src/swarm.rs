@@ -49,6 +49,8 @@ impl Dice {
 const ACTIVE: u64 = 180_000;
 /// When the operator ends what would never end.
 const END: Duration = Duration::from_millis(ACTIVE + 20_000);
+/// What is asked for at the end is asked for once more: what was asked for while the server was away may come late.
+const AGAIN: Duration = Duration::from_secs(100);
 
 /// Of so many seeds, one plays a scenario of the library: what a story was written for, chance may need long for.
 const LIBRARY: u64 = 25;
@@ -150,9 +152,9 @@ fn plan(dice: &Dice, nodes: u64, sets: u64) -> Plan {
         let set = set(dice, nth, nth, "default");
         if set["spec"]["template"]["spec"]["restartPolicy"] == "Never" {
             // What ends is replaced for ever.
-            plan.ask(END, plan::scale(&name(nth), 0));
-            // What was asked for while the server was away is asked for again and again, in any order.
-            plan.ask(END + Duration::from_secs(100), plan::scale(&name(nth), 0));
+            for at in [END, END + AGAIN] {
+                plan.ask(at, plan::scale(&name(nth), 0));
+            }
         }
         plan.ask(dice.millis("create", nth, 500, 5_000), plan::create(set));
     }
@@ -428,11 +430,14 @@ fn pod(dice: &Dice, nth: u64, sets: u64, plan: &mut Plan) {
     if manifest["spec"]["containers"].as_array().is_some_and(|all| all.iter().all(lasts)) && !held {
         return;
     }
-    // What ends badly, or never starts, is tried for ever.
+    // What ends badly, or never starts, is tried for ever. And what was asked for while the server was away may make it
+    // once more when it was ended already.
     let end = END.max(deleted + Duration::from_secs(5));
-    plan.ask(end, let_go(&key));
-    plan.ask(end + Duration::from_secs(5), Ask::Delete(delete_of(&key)));
-    plan.ask(end + Duration::from_secs(40), let_go(&key));
+    for end in [end, end + AGAIN] {
+        plan.ask(end, let_go(&key));
+        plan.ask(end + Duration::from_secs(5), Ask::Delete(delete_of(&key)));
+        plan.ask(end + Duration::from_secs(40), let_go(&key));
+    }
 }
 
 /// A namespace with a set and a pod in it, ended, and perhaps made again.
@@ -446,8 +451,9 @@ fn namespace(dice: &Dice, nth: u64, plan: &mut Plan) {
         let set = set(dice, 100 + nth, 7, &team);
         let key = Key::new(Kind::ReplicaSet, &team, "set-7");
         if set["spec"]["template"]["spec"]["restartPolicy"] == "Never" {
-            plan.ask(END, merge(&key, json!({"spec": {"replicas": 0}})));
-            plan.ask(END + Duration::from_secs(100), merge(&key, json!({"spec": {"replicas": 0}})));
+            for at in [END, END + AGAIN] {
+                plan.ask(at, merge(&key, json!({"spec": {"replicas": 0}})));
+            }
         }
         plan.ask(at + dice.millis("within", nth, 300, 3_000), plan::create(set.clone()));
         at += dice.millis("namespace lives", nth, 2_000, 40_000);
@@ -457,7 +463,9 @@ fn namespace(dice: &Dice, nth: u64, plan: &mut Plan) {
         plan.ask(at + dice.millis("late", nth, 0, 200), plan::create(late));
         at += dice.millis("namespace ends", nth, 1_000, 60_000);
         plan.ask(at, let_go(&key));
-        plan.ask(END, let_go(&key));
+        for at in [END, END + AGAIN] {
+            plan.ask(at, let_go(&key));
+        }
     }
 }
 
@@ -479,7 +487,9 @@ fn node_action(dice: &Dice, nth: u64, nodes: u64, plan: &mut Plan) {
                 // It is there for a while yet, being deleted.
                 plan.ask(at, merge(&key, json!({"metadata": {"finalizers": ["miniku.test/hold"]}})));
                 plan.ask(at + dice.millis("node released", nth, 5_000, 60_000), let_go(&key));
-                plan.ask(END, let_go(&key));
+                for at in [END, END + AGAIN] {
+                    plan.ask(at, let_go(&key));
+                }
             }
             plan.ask(at + Duration::from_secs(1), plan::delete(Kind::Node, &node));
         }

@@ -1334,7 +1334,8 @@ impl World {
     fn synced(&mut self, life: u32) {
         let fails = self.server.trouble.fails();
         self.truth.disk.broken = fails;
-        for Outcome { commit, outcome, change, cause } in self.truth.disk.synced() {
+        for submitted in self.truth.disk.synced() {
+            let Outcome { commit, outcome, change, cause } = self.truth.disk.settle(submitted);
             self.agenda.cause = cause;
             if let Some(change) = change {
                 self.durable(change);
@@ -1370,9 +1371,12 @@ impl World {
         self.server.frozen = self.truth.now;
         let strike = self.agenda.cause;
         self.truth.disk.broken = self.server.trouble.fails();
-        for (change, cause) in self.truth.disk.crash(unsynced) {
+        for submitted in self.truth.disk.crash(unsynced) {
+            let Outcome { change, cause, .. } = self.truth.disk.settle(submitted);
             self.agenda.cause = cause;
-            self.durable(change);
+            if let Some(change) = change {
+                self.durable(change);
+            }
         }
         self.agenda.cause = strike;
         self.tell(|| What::Actor { op: ActorOp::Crash, who });

@@ -138,11 +138,27 @@ impl Watch {
         }
     }
 
-    /// What is counted in the place of a node once those have come that are expected there and as important as `pod`.
-    fn to_be_around(&self, nodes: &Nodes, at: NodeIndex, pod: &PodFacts, expected: &[Nominated]) -> i64 {
-        let Some(now) = self.around(at) else { return 0 };
+    /// What those count who are expected on a node and as important as `pod`.
+    fn to_come(&self, nodes: &Nodes, pod: &PodFacts, expected: &[Nominated]) -> i64 {
         let before = expected.iter().filter(|one| one.facts.priority >= pod.priority);
-        now + before.map(|one| self.weight(nodes, &one.facts, false)).sum::<i64>()
+        before.map(|one| self.weight(nodes, &one.facts, false)).sum()
+    }
+
+    /// What is counted in the place of a node once they have come.
+    fn to_be_around(&self, nodes: &Nodes, at: NodeIndex, pod: &PodFacts, expected: &[Nominated]) -> i64 {
+        self.around(at).map_or(0, |now| now + self.to_come(nodes, pod, expected))
+    }
+
+    /// What is counted in the emptiest place, with so many more in the place of a node; 0 if there are fewer places than
+    /// the constraint asks for.
+    fn least(&self, constraint: &Spread, at: Option<NodeIndex>, more: i64) -> i64 {
+        let place = at.and_then(|at| self.here.get(at.0 as usize)).map_or(NOWHERE, |here| here.0);
+        let (mut count, mut least) = (0, i64::MAX);
+        for (nth, (sum, _)) in self.sums.iter().enumerate().filter(|(_, (_, nodes))| *nodes > 0) {
+            let sum = if nth == place as usize { sum + more } else { *sum };
+            (count, least) = (count + 1, least.min(sum));
+        }
+        if count < constraint.min_domains.max(1) { 0 } else { least }
     }
 
     fn places(&self) -> impl Iterator<Item = i64> {
@@ -270,13 +286,8 @@ impl Standing {
     }
 
     fn find_least(&mut self) {
-        let least = self.facts.spread.iter().zip(&self.spreads).map(|(constraint, watch)| {
-            let (mut count, mut least) = (0, i64::MAX);
-            for sum in self.watches[*watch].places() {
-                (count, least) = (count + 1, least.min(sum));
-            }
-            if count < constraint.min_domains.max(1) { 0 } else { least }
-        });
+        let all = self.facts.spread.iter().zip(&self.spreads);
+        let least = all.map(|(constraint, watch)| self.watches[*watch].least(constraint, None, 0));
         self.least = least.collect();
     }
 
@@ -386,7 +397,13 @@ pub fn spread_beside(standing: &Standing, nodes: &Nodes, at: NodeIndex, expected
         if nodes.neighbours().domain(constraint.key, at.0) == NOWHERE {
             return Some(Refusal::NoTopology);
         }
-        let there = standing.watches[*watch].to_be_around(nodes, at, &standing.facts, expected);
+        let watch = &standing.watches[*watch];
+        let there = watch.to_be_around(nodes, at, &standing.facts, expected);
+        // Where others are expected, the emptiest place may be another one once they have come.
+        let least = match watch.to_come(nodes, &standing.facts, expected) {
+            0 => *least,
+            more => watch.least(constraint, Some(at), more),
+        };
         if there + constraint.own - least > constraint.max_skew && !planted!(IgnoresSkew) {
             return Some(Refusal::Uneven);
         }
@@ -431,6 +448,8 @@ pub fn affinity_beside(standing: &Standing, nodes: &Nodes, at: NodeIndex, expect
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::kinds::Kind;
+    use crate::api::object::Key;
     use crate::scheduler::examples::{NodeExample, PodExample, node, pod};
     use crate::scheduler::strategy::{Turn, pick, scored};
     use quickcheck::{Arbitrary, Gen, quickcheck};
@@ -578,6 +597,19 @@ mod tests {
         let other = "node(s) didn't match Pod's node affinity/selector";
         check(&["a1"], only_a(json!({})), &["takes", "takes", other, other]);
         check(&["a1"], only_a(json!({"nodeAffinityPolicy": "Ignore"})), &[UNEVEN, UNEVEN, other, other]);
+        // Who is expected on a node counts there, also if that makes another place the emptiest.
+        let expects = |there: &[&str], expected: &[&str]| {
+            let mut cluster = there.iter().fold(zones(), |cluster, place| cluster.on(place, web("w")));
+            for place in expected {
+                let (one, facts) = (web("e"), cluster.nodes.pod_facts(&web("e"), &[]));
+                let key = Key::new(Kind::Pod, "default", &one.metadata.name);
+                cluster.nodes.nominate(place, &key, &one.metadata.uid, &facts);
+            }
+            cluster.says(&spread(json!({})))
+        };
+        assert_eq!(expects(&["b1", "b1"], &["a1"]), ["takes", "takes", UNEVEN, label].join("; "));
+        assert_eq!(expects(&["b1"], &["a1"]), ["takes", "takes", UNEVEN, label].join("; "));
+        assert_eq!(expects(&[], &["a1"]), [UNEVEN, "takes", "takes", label].join("; "));
         // What is being deleted does not count.
         let mut leaving = web("w");
         leaving.0.metadata.deletion_timestamp = Some(Default::default());

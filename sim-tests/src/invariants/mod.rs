@@ -314,7 +314,8 @@ pub(crate) mod forged {
             let expect = self.truth.object(&object.key()).map_or_else(Default::default, Object::revision);
             let write = Write { key: object.key(), expect, object: (!gone).then(|| object.clone()) };
             self.truth.disk.submit(CommitId(0), write, 0);
-            let Outcome { outcome, change, .. } = self.truth.disk.synced().remove(0);
+            let submitted = self.truth.disk.synced().remove(0);
+            let Outcome { outcome, change, .. } = self.truth.disk.settle(submitted);
             assert!(matches!(outcome, Committed::At(_)), "{outcome:?}");
             let change = change.unwrap();
             self.truth.durable(change.clone());

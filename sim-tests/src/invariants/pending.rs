@@ -232,20 +232,55 @@ impl Pending {
 }
 
 impl Pending {
-    /// Others are made to go from a node for a pod, as all of them were told in this step.
+    /// Others are made to go from a node, as all of them were told in this step: for this pod, or for one that expects the
+    /// node already, and of which there is nothing new to say.
     fn preempts(&mut self, truth: &Truth, told: &Told, key: &Key, node: &str) -> Result<(), Broken> {
         let victims: BTreeSet<Key> = std::mem::take(&mut self.condemned)
             .into_iter()
             .filter(|(_, on)| on == node)
             .map(|(victim, _)| victim)
             .collect();
+        if victims.is_empty() {
+            return Ok(());
+        }
+        let used = self.used(truth, told);
+        let judged = self.goes_for(truth, told, (key, node), &victims, &used);
+        let silent = || self.expects(told, node).map(|(other, _)| other).filter(|other| other != key);
+        match judged {
+            Err(_) if silent().any(|other| self.goes_for(truth, told, (&other, node), &victims, &used).is_ok()) => {
+                Ok(())
+            }
+            judged => judged,
+        }
+    }
+
+    /// The pods that wait for a node which others leave: as was said of them, or as their status says, which a former life
+    /// may have written.
+    fn expects<'a>(&self, told: &'a Told, node: &str) -> impl Iterator<Item = (Key, &'a Pod)> {
+        let pods = told.objects().filter_map(|one| Some((one.key(), one.get::<Pod>()?)));
+        pods.filter(move |(key, pod)| {
+            let by_status = &*pod.status.nominated_node_name == node;
+            let by_word = self.expected.get(key).is_some_and(|on| on == node);
+            waits(pod) && (by_status || by_word)
+        })
+    }
+
+    /// These are made to go from a node for a pod.
+    fn goes_for(
+        &self,
+        truth: &Truth,
+        told: &Told,
+        (key, node): (&Key, &str),
+        victims: &BTreeSet<Key>,
+        used: &BTreeMap<Text, Amounts>,
+    ) -> Result<(), Broken> {
         let Some(pod) = told.object(key).and_then(Object::get::<Pod>).filter(|pod| !looks_around(pod)) else {
             return Ok(());
         };
-        if victims.is_empty() || is_repelled(told, pod) {
+        if is_repelled(told, pod) {
             return Ok(());
         }
-        let (more, used) = (priority(pod), self.used(truth, told));
+        let more = priority(pod);
         let on = |node: &'_ str| {
             let node = node.to_owned();
             told.objects()
@@ -257,12 +292,7 @@ impl Pending {
             let gone =
                 on(node).filter(|(key, one)| one.metadata.is_deleting() && priority(one) < more || goes(key, one));
             let gone = gone.map(|(_, one)| amounts(one)).fold([0; 3], plus);
-            // Also what a former life kept for others, as their status says.
-            let kept = told.objects().filter_map(|one| Some((one.key(), one.get::<Pod>()?))).filter(|(other, one)| {
-                let by_status = &*one.status.nominated_node_name == node;
-                let by_word = self.expected.get(other).is_some_and(|on| on == node);
-                other != key && waits(one) && priority(one) >= more && (by_status || by_word)
-            });
+            let kept = self.expects(told, node).filter(|(other, one)| other != key && priority(one) >= more);
             let kept = kept.map(|(_, one)| amounts(one)).fold([0; 3], plus);
             let all = plus(used.get(node).copied().unwrap_or_default(), kept);
             std::array::from_fn(|at| all[at].saturating_sub(gone[at]))
@@ -444,6 +474,24 @@ mod tests {
         waits(&mut asked).unwrap();
     }
 
+    fn sized(name: &str, node: &str, priority: i32, cpu: &str) -> serde_json::Value {
+        let mut pod = pod(name, node, if node.is_empty() { "Pending" } else { "Running" });
+        pod["spec"]["priority"] = priority.into();
+        pod["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": cpu}});
+        pod
+    }
+
+    /// These are told that they have to go, and then it is said of a pod that it expects the node `n`.
+    fn has_to_go(story: &mut Story<Pending>, victims: &[&str], of: &str) -> Result<(), Broken> {
+        let mut says = |name: &str, change: &dyn Fn(&mut Pod)| {
+            let known = story.truth.object(&Key::new(Kind::Pod, "default", name)).unwrap();
+            let request = Verb::Update { object: known.with(|pod: &mut Pod| change(pod)), part: Part::Status }.into();
+            story.see(Fact::Sent { who: &who(Role::Scheduler, "scheduler"), id: RequestId(1), request: &request })
+        };
+        victims.iter().try_for_each(|victim| says(victim, &|_| {}))?;
+        says(of, &|pod| pod.status.nominated_node_name = "n".into())
+    }
+
     #[test]
     fn fires_on_victims_in_vain_and_on_the_wrong_ones() {
         // On one node two pods of these priorities, each of half of it, and on the other one more.
@@ -453,24 +501,11 @@ mod tests {
             other["status"] = json!({"allocatable": {"cpu": "600m", "memory": "1Gi", "pods": "2"},
                 "conditions": [{"type": "Ready", "status": "True"}]});
             told(&mut story, other);
-            let of = |name: &str, node: &str, priority: i32, cpu: &str| {
-                let mut pod = pod(name, node, if node.is_empty() { "Pending" } else { "Running" });
-                pod["spec"]["priority"] = priority.into();
-                pod["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": cpu}});
-                pod
-            };
             for (name, node, priority) in [("a", "n", 0), ("b", "n", 1), ("c", "m", 2)] {
-                told(&mut story, of(name, node, priorities[priority], "500m"));
+                told(&mut story, sized(name, node, priorities[priority], "500m"));
             }
-            told(&mut story, of("waits", "", 7, cpu));
-            let mut says = |name: &str, change: &dyn Fn(&mut Pod)| {
-                let known = story.truth.object(&Key::new(Kind::Pod, "default", name)).unwrap();
-                let request =
-                    Verb::Update { object: known.with(|pod: &mut Pod| change(pod)), part: Part::Status }.into();
-                story.see(Fact::Sent { who: &who(Role::Scheduler, "scheduler"), id: RequestId(1), request: &request })
-            };
-            victims.iter().try_for_each(|victim| says(victim, &|_| {}))?;
-            says("waits", &|pod| pod.status.nominated_node_name = "n".into())
+            told(&mut story, sized("waits", "", 7, cpu));
+            has_to_go(&mut story, victims, "waits")
         };
         judge([0, 0, 0], &["a"], "500m").unwrap();
         judge([0, 0, 0], &["a", "b"], "1").unwrap();
@@ -480,5 +515,22 @@ mod tests {
         fires(judge([0, 0, 0], &["a", "b"], "500m"), "which has room without that");
         fires(judge([3, 0, 3], &["a"], "500m"), "pods/default/b of 0 would do");
         fires(judge([3, 3, 0], &["a"], "500m"), "on m less important ones would do");
+    }
+
+    #[test]
+    fn knows_that_nothing_new_may_be_said_of_whom_they_go_for() {
+        let judge = |cpu: &str| {
+            let mut story = story();
+            ["a", "b"].into_iter().for_each(|name| told(&mut story, sized(name, "n", 0, "500m")));
+            let mut silent = sized("silent", "", 5, cpu);
+            silent["status"]["nominatedNodeName"] = "n".into();
+            told(&mut story, silent);
+            told(&mut story, sized("waits", "", 7, cpu));
+            has_to_go(&mut story, &["a", "b"], "waits")
+        };
+        judge("500m").unwrap();
+        // One of them makes room for both.
+        let broken = judge("250m").unwrap_err();
+        assert!(broken.what.contains("for pods/default/waits, which has room without that"), "{broken:?}");
     }
 }

@@ -7,7 +7,7 @@ use super::{Broken, Checker};
 use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
-use miniku_core::api::object::Key;
+use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::{Pod, PreemptionPolicy};
 use miniku_core::api::text::Text;
 use miniku_core::program::{Part, Verb};
@@ -20,8 +20,15 @@ pub type Preempts = Each<Preempt>;
 #[derive(Default)]
 pub struct Preempt {
     life: u32,
-    /// By pod: its node, how important it is, and whether others may have to go for it.
-    promised: BTreeMap<Key, (Text, i32, bool)>,
+    promised: BTreeMap<Key, Promise>,
+}
+
+/// Of a pod: its node, how important it is, and whether others may have to go for it.
+type Promise = (Text, i32, bool);
+
+fn promise(pod: &Pod) -> Promise {
+    let may = pod.spec.preemption_policy != Some(PreemptionPolicy::Never);
+    (pod.status.nominated_node_name.clone(), pod.spec.priority.unwrap_or(0), may)
 }
 
 impl Preempt {
@@ -30,11 +37,15 @@ impl Preempt {
         let Some(pod) = object.get::<Pod>() else { return Ok(()) };
         let node = pod.node().unwrap_or_default();
         let priority = pod.spec.priority.unwrap_or(0);
+        let enough = |(of, more, may): &Promise| of == node && *more > priority && *may;
+        // What the status of a pod says already is not said again, even if something else was tried in between.
+        let shown = || told.objects().filter_map(Object::get::<Pod>).filter(|pod| pod.node().is_none()).map(promise);
+        let promised = || self.promised.values().any(enough) || shown().any(|one| enough(&one));
         let wrong = match () {
             () if grace.is_some_and(|grace| grace < pod.grace_seconds()) => {
                 format!("{key} has to go within {} s, and asks for {}", grace.unwrap_or(0), pod.grace_seconds())
             }
-            () if !self.promised.values().any(|(of, more, may)| of == node && *more > priority && *may) => {
+            () if !promised() => {
                 format!("{key} of priority {priority} has to go from {node}, which no more important pod was promised")
             }
             () => return Ok(()),
@@ -59,9 +70,7 @@ impl Checker for Preempt {
         match &request.verb {
             Verb::Update { object, part: Part::Status } => {
                 if let Some(pod) = object.get::<Pod>().filter(|pod| pod.node().is_none()) {
-                    let may = pod.spec.preemption_policy != Some(PreemptionPolicy::Never);
-                    let promise = (pod.status.nominated_node_name.clone(), pod.spec.priority.unwrap_or(0), may);
-                    self.promised.insert(object.key(), promise);
+                    self.promised.insert(object.key(), promise(pod));
                 }
             }
             Verb::Delete { key, options } if key.kind == Kind::Pod => {
@@ -80,25 +89,39 @@ mod tests {
     use miniku_core::program::{CallId, DeleteOptions, Input, RequestId, WatchEvent};
     use serde_json::{Value, json};
 
+    /// A pod that waits for the node `n`, as the scheduler says now or as it was told, and one that goes from there.
+    fn judge(says: bool, change: &dyn Fn(&mut Value), grace: Option<i64>) -> Result<(), Broken> {
+        let mut story = Story::<Preempt>::new();
+        let scheduler = who(Role::Scheduler, "scheduler");
+        let hears = |story: &mut Story<Preempt>, object: &Object| {
+            let input = Input::Event { call: CallId(1), event: WatchEvent::Added(object.clone()) };
+            story.see(Fact::Heard { who: &scheduler, input: &input }).unwrap();
+        };
+        let victim = story.put(pod("victim", "n", "Running")).unwrap().new.unwrap();
+        hears(&mut story, &victim);
+        let mut waits = pod("waits", "", "Pending");
+        waits["spec"]["priority"] = 7.into();
+        waits["status"]["nominatedNodeName"] = "n".into();
+        change(&mut waits);
+        let object = story.put(waits).unwrap().new.unwrap();
+        if says {
+            let request = Verb::Update { object, part: Part::Status }.into();
+            story.see(Fact::Sent { who: &scheduler, id: RequestId(1), request: &request }).unwrap();
+        } else {
+            hears(&mut story, &object);
+        }
+        let options = DeleteOptions { grace_seconds: grace, ..DeleteOptions::default() };
+        let request = Verb::Delete { key: victim.key(), options }.into();
+        story.see(Fact::Sent { who: &scheduler, id: RequestId(2), request: &request })
+    }
+
     #[test]
     fn fires_when_nobody_more_important_was_promised_the_node() {
         let check = |change: &dyn Fn(&mut Value), grace: Option<i64>, fires: bool| {
-            let mut story = Story::<Preempt>::new();
-            let scheduler = who(Role::Scheduler, "scheduler");
-            let victim = story.put(pod("victim", "n", "Running")).unwrap().new.unwrap();
-            let input = Input::Event { call: CallId(1), event: WatchEvent::Added(victim.clone()) };
-            story.see(Fact::Heard { who: &scheduler, input: &input }).unwrap();
-            let mut waits = pod("waits", "", "Pending");
-            waits["spec"]["priority"] = 7.into();
-            waits["status"]["nominatedNodeName"] = "n".into();
-            change(&mut waits);
-            let object = story.put(waits).unwrap().new.unwrap();
-            let request = Verb::Update { object, part: Part::Status }.into();
-            story.see(Fact::Sent { who: &scheduler, id: RequestId(1), request: &request }).unwrap();
-            let options = DeleteOptions { grace_seconds: grace, ..DeleteOptions::default() };
-            let request = Verb::Delete { key: victim.key(), options }.into();
-            let broken = story.see(Fact::Sent { who: &scheduler, id: RequestId(2), request: &request });
-            assert_eq!(broken.is_err(), fires, "{broken:?}");
+            for says in [true, false] {
+                let broken = judge(says, change, grace);
+                assert_eq!(broken.is_err(), fires, "{broken:?}");
+            }
         };
         check(&|_| {}, None, false);
         check(&|_| {}, Some(0), true);

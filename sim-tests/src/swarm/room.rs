@@ -3,8 +3,7 @@
 //!
 //! In one of three runs, and each kind in half of those. What keeps pods away for ever is taken back by the operator.
 
-use super::workloads::AGAIN;
-use super::{ACTIVE, Dice, END, merge};
+use super::{ACTIVE, AGAIN, Dice, END, merge};
 use crate::plan::{self, Plan};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::Key;

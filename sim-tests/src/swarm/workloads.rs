@@ -3,17 +3,13 @@
 //! Each kind is in one of four runs, daemon sets and autoscalers in one of six. Whatever could not come to rest by itself is
 //! ended by the operator: a pause, a template that cannot run, a schedule.
 
-use super::{ACTIVE, Dice, END, delete_of, merge, room};
+use super::{ACTIVE, AGAIN, Dice, END, delete_of, merge, room};
 use crate::plan::{self, Ask, Delete, Evict, Plan};
 use crate::usage::LOAD;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::Key;
 use miniku_core::program::Propagation;
-use miniku_core::time::Duration;
 use serde_json::{Value, json};
-
-/// What is asked for at the end is asked for once more: what was asked for while the server was away may come late.
-pub(super) const AGAIN: Duration = Duration::from_secs(100);
 
 /// Adds one of a kind, by its number.
 type Drawing = fn(&Dice, u64, &mut Plan);
