@@ -612,6 +612,10 @@ impl Worker {
         if row.then != self.phase {
             let because = Because::of(&POD_PHASE, row).as_seen(format!("{:?} becomes {:?}", self.phase, row.then));
             out.decided(Level::Debug, Decision::about(key_of(&self.pod), because));
+            if row.then.is_final() {
+                // What could not be told before does not keep it from telling how it ended.
+                self.status_writes.succeeded();
+            }
         }
         self.phase = row.then;
     }
