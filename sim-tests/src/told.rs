@@ -42,7 +42,7 @@ pub fn asked_for(role: Role) -> Option<fn(Kind) -> bool> {
     match role {
         Role::Scheduler => Some(|kind| matches!(kind, Kind::Node | Kind::Pod)),
         Role::NodeLifecycle => Some(|kind| kind == Kind::Node),
-        Role::Workloads | Role::Garbage => Some(|_| true),
+        Role::Workloads | Role::Garbage | Role::Disruption => Some(|_| true),
         _ => None,
     }
 }
@@ -90,6 +90,11 @@ impl Told {
     /// What it was told last of this object.
     pub fn object(&self, key: &Key) -> Option<&Object> {
         self.objects.get(key)
+    }
+
+    /// All of a kind and a namespace that it was told of.
+    pub fn within(&self, kind: Kind, namespace: &str) -> impl Iterator<Item = &Object> {
+        self.objects.within(kind, namespace)
     }
 
     /// All that it was told of.

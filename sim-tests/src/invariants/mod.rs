@@ -11,6 +11,7 @@ pub mod cas;
 pub mod count;
 pub mod cron;
 pub mod daemon;
+pub mod demand;
 pub mod durable;
 mod each;
 pub mod evict;
@@ -161,6 +162,7 @@ checkers! {
     lease      "S-lease"     Leases;
     limit      "S-limit"     Limit;
     stay       "L-evict"     Stay;
+    demand     "S-demand"    Demand;
 }
 
 /// A number that stands for an object where very many are looked at and keys would take much room. Of a million objects no
