@@ -162,6 +162,9 @@ mod table {
             TakingNotAwaited "taking-not-awaited" by "S-lease", "a write is admitted while another's taking of the lease is on its way to the disk";
             OrphanIgnored "orphan-ignored" by "S-owner", "an owner deleted with Orphan is removed at once, and its children after it";
             UnreadyGoFreely "unready-go-freely" by "S-budget", "pods that are not ready are evicted though too few are";
+            FirstBudgetCounts "first-budget-counts" by "S-budget", "of several budgets that are about a pod the first alone is asked";
+            EvictionUntold "eviction-untold" by "S-budget", "a pod that is evicted does not say that it was made to go";
+            HurryIgnored "hurry-ignored" by "S-grace", "a second deletion with less time leaves the first as it is";
         }
         Client: {
             SkipsAfterReconnect "skips-after-reconnect" by "S-mono", "a watch that is opened again starts one revision too late";
@@ -178,6 +181,7 @@ mod table {
             TermKept "term-kept" by "S-lease", "a lease is taken without a new term";
             WritesUnfenced "writes-unfenced" by "S-lease", "a leader's writes do not say by which lease it leads";
             ConflictIsDone "conflict-is-done" by "L-stable" "expected", "a write that met a conflict is not tried again";
+            RenewedAtAnswer "renewed-at-answer" by "S-lease", "a renewal counts from when its answer came";
         }
         Scheduler: {
             FreesAtDeletion "frees-at-deletion" by "S-fit", "a pod's room is given away when its deletion begins";
@@ -290,6 +294,9 @@ mod table {
             LostPodsKept "lost-pods-kept" by "L-stable" "expected", "pods of nodes that do not exist are left";
             NoQuarantine "no-quarantine" by "S-lost", "pods are removed as soon as the view lacks their node";
             StripsLiveOwners "strips-live-owners" by "S-owner", "with the owners that are gone an object forgets those that live";
+            OrphanUncounted "orphan-uncounted" by "S-owner" "expected", "an owner that lets its children go does so as soon as the view shows none";
+            OrphansGrandchildren "orphans-grandchildren" by "S-owner" "expected", "what is collected leaves its own children behind";
+            FailedListReleases "failed-list-releases" by "S-owner" "expected", "a list of children that fails is taken for an empty one";
         }
         Namespaces: {
             FinalizedWhileLeaving "finalized-while-leaving" by "S-namespace", "a namespace goes while its contents are only on their way out";
@@ -303,6 +310,8 @@ mod table {
             CountsUnready "counts-unready" by "S-budget", "pods that are not ready count as healthy";
             GrantsNotCounted "grants-not-counted" by "S-budget", "a pod counts as healthy until its deletion is seen, though its eviction was granted";
             BudgetOverwritten "budget-overwritten" by "S-named" "S-budget", "what was counted is written over what was granted meanwhile";
+            PartRoundedDown "part-rounded-down" by "S-demand", "of the pods that must be there a part is rounded down";
+            ScaleOfPods "scale-of-pods" by "S-demand", "as many pods are expected as there are, not as many as are wanted";
         }
         Horizontal: {
             AutoscalerIgnoresMax "autoscaler-ignores-max" by "S-scale", "the number that metrics ask for is written without regard to bounds and rates";
@@ -330,6 +339,9 @@ mod table {
             SignalIsSuccess "signal-is-success" by "S-status", "a container that was killed counts as one that has done its work";
             AnyDoneIsDone "any-done-is-done" by "S-status", "a pod has succeeded when its first container has";
             OthersWordsDropped "others-words-dropped" by "S-status", "conditions that others have set are dropped";
+            AnyReadyIsReady "any-ready-is-ready" by "S-status", "a pod is ready as soon as one of its containers is";
+            EndNotTold "end-not-told" by "S-record", "of a pod that is being deleted nothing is told any more";
+            EndsKept "ends-kept" by "expected", "a container that ran for ten minutes goes on in its series of restarts";
         }
     }
 

@@ -43,7 +43,7 @@ pub fn asked_for(role: Role) -> Option<fn(Kind) -> bool> {
         Role::Scheduler => Some(|kind| matches!(kind, Kind::Node | Kind::Pod)),
         Role::NodeLifecycle => Some(|kind| kind == Kind::Node),
         Role::Endpoints => Some(|kind| matches!(kind, Kind::Service | Kind::Pod)),
-        Role::Workloads | Role::Garbage => Some(|_| true),
+        Role::Workloads | Role::Garbage | Role::Disruption => Some(|_| true),
         _ => None,
     }
 }

@@ -129,6 +129,7 @@ pub fn delete(now: Now, stored: &Object, options: &DeleteOptions) -> Result<Outc
         if waits { Finalizers::Present } else { Finalizers::None },
         match seconds {
             0 => Grace::Zero,
+            _ if meta.is_deleting() && planted!(HurryIgnored) => Grace::NotShorter,
             _ if meta.is_deleting() && seconds >= before && !planted!(DeletionPutOff) => Grace::NotShorter,
             _ => Grace::Shorter,
         },

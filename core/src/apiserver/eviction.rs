@@ -181,6 +181,7 @@ fn lets_unready_go(budget: &Object) -> bool {
 }
 
 fn allowed(budgets: &[&Object]) -> Budgets {
+    let budgets = if planted!(FirstBudgetCounts) { &budgets[..budgets.len().min(1)] } else { budgets };
     let [budget] = budgets else {
         return if budgets.is_empty() { Budgets::None } else { Budgets::Several };
     };

@@ -650,7 +650,9 @@ impl ApiServer {
             Verb::Delete { options, .. } => match deletion::delete(now, found()?, &options)? {
                 Outcome::Remove => return Ok(Admitted::removal(key.clone(), found()?)),
                 Outcome::Keep => found()?.clone(),
-                Outcome::Store(object) if options.eviction && !found()?.meta().is_deleting() => {
+                Outcome::Store(object)
+                    if !planted!(EvictionUntold) && options.eviction && !found()?.meta().is_deleting() =>
+                {
                     eviction::told(now, object)
                 }
                 Outcome::Store(object) => object,

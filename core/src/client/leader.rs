@@ -370,7 +370,7 @@ impl Elector {
             (Asked::Renew, Answer::Object { object, .. }) => {
                 self.see(now, Some(object.clone()), out);
                 if let Some(led) = &mut self.leads {
-                    led.renewed = ask.sent;
+                    led.renewed = if planted!(RenewedAtAnswer) { now.mono } else { ask.sent };
                 }
             }
             (_, other) => {

@@ -187,7 +187,7 @@ impl Track {
             }
             ContainerState::Exited { .. } => {
                 let long = self.runs_since.take().is_some_and(|since| now.mono.since(since) >= FORGIVEN_AFTER);
-                self.ends = if long { 1 } else { self.ends.saturating_add(1) };
+                self.ends = if long && !planted!(EndsKept) { 1 } else { self.ends.saturating_add(1) };
                 self.failed_starts = 0;
                 self.not_before = now.mono + restart_delay(self.ends);
             }
@@ -468,6 +468,9 @@ impl Kubelet {
         let fast = now.mono.since(worker.first_seen) < SLOW_START
             && worker.containers.values().any(|track| track.starting_until.is_some());
         // Once it is let go there is nothing more to say, but to those who still hold it.
+        if planted!(EndNotTold) && pod.metadata.is_deleting() {
+            return;
+        }
         if worker.asked || worker.let_go && pod.metadata.finalizers.is_empty() {
             return;
         }
@@ -627,6 +630,10 @@ impl Worker {
         if row.then != self.phase {
             let because = Because::of(&POD_PHASE, row).as_seen(format!("{:?} becomes {:?}", self.phase, row.then));
             out.decided(Level::Debug, Decision::about(key_of(&self.pod), because));
+            if row.then.is_final() {
+                // What could not be told before does not keep it from telling how it ended.
+                self.status_writes.succeeded();
+            }
         }
         self.phase = row.then;
     }

@@ -71,7 +71,9 @@ pub fn pod_status(
             None => container_status(one),
         })
         .collect();
-    let all_ready = phase == PodPhase::Running && statuses.iter().all(|status| status.ready);
+    let all_ready = phase == PodPhase::Running
+        && (statuses.iter().all(|status| status.ready)
+            || planted!(AnyReadyIsReady) && statuses.iter().any(|status| status.ready));
     let why_not_ready = if phase == PodPhase::Succeeded { "PodCompleted" } else { "ContainersNotReady" };
     let conditions = [
         ("Initialized", true, ""),

@@ -401,6 +401,23 @@ fn a_finalizer_keeps_the_record_and_is_not_argued_with() {
 }
 
 #[test]
+fn what_could_not_be_told_before_keeps_no_end_from_being_told() {
+    let mut world = World::running(0);
+    world.one("a", "Always", "run");
+    world.run(2);
+    world.disconnect();
+    world.delete("a", None);
+    world.exit("a", 1);
+    world.run(40);
+    assert!(world.take_writes().matches("status a").count() > 4);
+    world.connect();
+    world.run(60);
+    let writes = world.take_writes();
+    assert!(writes.ends_with("status a Failed, delete a"), "{writes}");
+    assert_eq!(world.shown("a"), "gone");
+}
+
+#[test]
 fn a_late_view_is_waited_for() {
     let mut world = World::running(0);
     world.one("a", "Never", "run");

@@ -1,9 +1,9 @@
-//! S-budget: No eviction leaves fewer healthy pods than their disruption budget demands, unless pods were lost otherwise since it was counted; none is granted by what was counted for another wish; and a running pod that is not ready is evicted without being charged only while enough others are healthy, or its budget says always.
+//! S-budget: No eviction leaves fewer healthy pods than their disruption budget demands, unless pods were lost otherwise since it was counted; none is granted by what was counted for another wish; each is written into every budget that selects the pod; who is evicted is told so; and a running pod that is not ready is evicted without being charged only while enough others are healthy, or its budget says always.
 //!
 //! Healthy is what is stored as ready and nobody has begun to delete. Between a loss that nobody could refuse (a crash, a
 //! deletion) and the next count that takes it in a budget allows more than there is: that is excused. Catches: two
 //! evictions on one disruption; a count that overlooks what was granted; a pod that is about to serve and is evicted though
-//! too few do.
+//! too few do; a pod of two budgets of which one is asked.
 
 use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
@@ -23,6 +23,9 @@ pub struct Budget {
     /// Since when each pod runs and is not ready, and since when each budget is said to lack healthy pods.
     unready: BTreeMap<Key, Instant>,
     short: BTreeMap<Key, Instant>,
+    /// Since when each budget has its wish, and pods whose labels were changed have theirs.
+    wished: BTreeMap<Key, Instant>,
+    labelled: BTreeMap<Key, Instant>,
 }
 
 /// A write may wait so long for the disk after it was decided: what is judged has to be so for longer.
@@ -92,6 +95,34 @@ impl Budget {
         }
         Ok(())
     }
+
+    /// A pod that serves is evicted: whether all who have long been about it were charged.
+    fn is_charged(&self, truth: &Truth, pod: &Object) -> Result<(), Broken> {
+        let lately = |since: Option<&Instant>| since.is_some_and(|since| truth.now.since(*since) < DECIDED);
+        let runs = pod.get::<Pod>().is_some_and(|pod| pod.status.phase == PodPhase::Running);
+        if !runs || lately(self.labelled.get(&pod.key())) {
+            return Ok(());
+        }
+        let name = &pod.meta().name;
+        let asked = |(object, budget): &(&Object, PodDisruptionBudget)| {
+            selects(budget, pod) && !lately(self.wished.get(&object.key()))
+        };
+        let all = budgets(truth, &pod.meta().namespace).filter(asked);
+        match all.into_iter().find(|(_, budget)| !budget.status.disrupted_pods.contains_key(name)) {
+            Some((object, _)) => {
+                let what = format!("{} is evicted, and not written into {}", pod.key(), object.key());
+                Err(Broken::by(what).with([object, pod]))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether a pod says that it was made to go.
+fn is_told(object: &Object) -> bool {
+    let says =
+        |pod: &Pod| pod.status.conditions.iter().any(|one| one.kind == "DisruptionTarget" && one.status == "True");
+    object.get::<Pod>().is_some_and(says)
 }
 
 impl Checker for Budget {
@@ -114,8 +145,13 @@ impl Checker for Budget {
                 let Some(budget) = change.new.as_ref().and_then(|new| new.read::<PodDisruptionBudget>()) else {
                     self.excused.remove(&change.key);
                     self.short.remove(&change.key);
+                    self.wished.remove(&change.key);
                     return Ok(());
                 };
+                let wish = |object: &Option<Object>| object.as_ref().map(|object| object.meta().generation);
+                if wish(&change.old) != wish(&change.new) {
+                    self.wished.insert(change.key.clone(), truth.now);
+                }
                 match change.new.as_ref().is_some_and(|new| is_short(&budget, new)) {
                     true => drop(self.short.entry(change.key.clone()).or_insert(truth.now)),
                     false => drop(self.short.remove(&change.key)),
@@ -146,6 +182,19 @@ impl Checker for Budget {
                 let is_evicted = ends && asked.eviction && !asked.otherwise;
                 if let Some(old) = change.old.as_ref().filter(|old| is_evicted && is_unready(old)) {
                     self.goes_unready(truth, old)?;
+                }
+                if let Some(old) = change.old.as_ref().filter(|old| is_evicted && is_healthy(Some(old))) {
+                    self.is_charged(truth, old)?;
+                    if let Some(new) = change.new.as_ref().filter(|new| !is_told(new)) {
+                        return Err(Broken::by(format!("{} is evicted, and not told so", change.key)).with([old, new]));
+                    }
+                }
+                match (&change.old, &change.new) {
+                    (Some(old), Some(new)) if old.meta().labels != new.meta().labels => {
+                        self.labelled.insert(change.key.clone(), truth.now);
+                    }
+                    (_, None) => drop(self.labelled.remove(&change.key)),
+                    _ => {}
                 }
                 match change.new.as_ref().is_some_and(is_unready) {
                     true => drop(self.unready.entry(change.key.clone()).or_insert(truth.now)),
@@ -205,11 +254,16 @@ mod tests {
             "status": {"currentHealthy": has, "desiredHealthy": 2, "disruptionsAllowed": allowed, "expectedPods": 3}})
     }
 
-    fn end(story: &mut Story<Budget>, name: &str, eviction: bool) -> Result<(), Broken> {
+    fn ask(story: &mut Story<Budget>, name: &str, eviction: bool) -> Result<Key, Broken> {
         let key = Key::new(Kind::Pod, "default", name);
         let options = DeleteOptions { eviction, ..Default::default() };
         let request = Verb::Delete { key: key.clone(), options }.into();
         story.see(Fact::Sent { who: &who(Role::Operator, "operator"), id: RequestId(1), request: &request })?;
+        Ok(key)
+    }
+
+    fn end(story: &mut Story<Budget>, name: &str, eviction: bool) -> Result<(), Broken> {
+        let key = ask(story, name, eviction)?;
         let pod = story.truth.object(&key).unwrap().clone();
         story.write(&pod, true).map(drop)
     }
@@ -220,6 +274,38 @@ mod tests {
         end(&mut story, "a", true).unwrap();
         let broken = end(&mut story, "b", true).unwrap_err();
         assert_eq!(broken.what, "pods/default/b is evicted, and 1 of 2 healthy pods are left");
+    }
+
+    #[test]
+    fn fires_on_a_budget_that_is_not_asked() {
+        let both = |grants: Value| {
+            let mut story = story();
+            let mut second = budget(3, 0);
+            second["metadata"]["name"] = "c".into();
+            second["status"]["disruptedPods"] = grants;
+            let mut first = budget(3, 0);
+            first["status"]["disruptedPods"] = json!({"a": "2026-01-01T00:00:00Z"});
+            story.put(second).unwrap();
+            story.put(first).unwrap();
+            story.pass(11).unwrap();
+            end(&mut story, "a", true).map_err(|broken| broken.what)
+        };
+        both(json!({"a": "2026-01-01T00:00:00Z"})).unwrap();
+        let what = "pods/default/a is evicted, and not written into poddisruptionbudgets.policy/default/c";
+        assert_eq!(both(json!({})), Err(what.into()));
+    }
+
+    #[test]
+    fn fires_on_a_pod_that_is_evicted_without_a_word() {
+        let mut story = story();
+        ask(&mut story, "a", true).unwrap();
+        let mut ending = ready("a", true);
+        ending["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+        let mut told = ending.clone();
+        told["status"]["conditions"] = json!([{"type": "DisruptionTarget", "status": "True"}]);
+        assert!(story.put(ending).unwrap_err().what.ends_with("is evicted, and not told so"));
+        story.put(ready("a", true)).unwrap();
+        story.put(told).unwrap();
     }
 
     #[test]

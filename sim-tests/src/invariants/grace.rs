@@ -1,8 +1,8 @@
-//! S-grace: SIGTERM comes first, and SIGKILL no sooner than the pod's grace period after it; nor much later, while its node hears the API server.
+//! S-grace: SIGTERM comes first, and SIGKILL no sooner than the pod's grace period after it; nor much later, while its node hears the API server; and who asks for the end of a pod within some time is not granted more, whatever was asked before.
 //!
 //! The period is the one of the pod's deletion, if that is shorter than its own; never less than two seconds, which is
 //! also what is left to a pod whose record is gone. Catches: a kubelet that kills at once; one that does not
-//! look at what a deletion says.
+//! look at what a deletion says; a server that does not let a second deletion hasten the first.
 
 use super::{Broken, Checker};
 use crate::truth::{Fact, PodFacts, Sight, Truth};
@@ -11,6 +11,7 @@ use miniku_core::api::object::Object;
 use miniku_core::api::text::Text;
 use miniku_core::client::Deadlines;
 use miniku_core::kubelet::runtime::Command;
+use miniku_core::program::{Answer, RequestId, Verb};
 use miniku_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
 
@@ -35,7 +36,12 @@ pub struct Grace {
     asked: BTreeMap<Attempt, Instant>,
     /// Those that were not killed yet: when they should have been.
     due: Deadlines<Attempt>,
+    /// Within how many seconds pods are asked to end.
+    within: BTreeMap<RequestId, i64>,
 }
+
+/// Requests whose answers are lost never close; so many are remembered.
+const REMEMBERED: usize = 65_536;
 
 impl Grace {
     fn late(&mut self, truth: &Truth, one: &Attempt) -> Result<(), Broken> {
@@ -77,7 +83,7 @@ fn told(truth: &Truth, uid: &str) -> Duration {
 
 impl Checker for Grace {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Commanded, Sight::Durable, Sight::Time]
+        &[Sight::Sent, Sight::Answered, Sight::Commanded, Sight::Durable, Sight::Time]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
@@ -112,6 +118,25 @@ impl Checker for Grace {
                     self.due.set(one, truth.now + told(truth, uid) + SLACK);
                 }
             }
+            Fact::Sent { id, request, .. } if !request.dry_run => {
+                if let Verb::Delete { key, options } = &request.verb
+                    && let Some(seconds) = options.grace_seconds.filter(|_| key.kind == Kind::Pod)
+                {
+                    self.within.insert(*id, seconds.max(0));
+                    if self.within.len() > REMEMBERED {
+                        self.within.pop_first();
+                    }
+                }
+            }
+            Fact::Answered { id, answer } => {
+                let (Some(asked), Answer::Object { object, .. }) = (self.within.remove(id), answer) else {
+                    return Ok(());
+                };
+                if let Some(granted) = object.meta().deletion_grace_period_seconds.filter(|granted| *granted > asked) {
+                    let what = format!("{} is to end within {asked} s, and is given {granted} s", object.key());
+                    return Err(Broken::by(what).with([object]));
+                }
+            }
             Fact::Time => {
                 while let Some(one) = self.due.pop_due(truth.now) {
                     self.late(truth, &one)?;
@@ -129,10 +154,12 @@ impl Checker for Grace {
 
 #[cfg(test)]
 mod tests {
-    use super::super::forged::{Story, pod};
+    use super::super::forged::{Story, pod, who};
     use super::*;
-    use crate::truth::NodeFacts;
+    use crate::truth::{NodeFacts, Role};
+    use miniku_core::api::object::Key;
     use miniku_core::kubelet::runtime::PodRef;
+    use miniku_core::program::DeleteOptions;
 
     #[test]
     fn fires_on_a_kill_without_patience() {
@@ -150,6 +177,22 @@ mod tests {
         assert!(story.see(kill).is_err());
         story.pass(1).unwrap();
         story.see(kill).unwrap();
+    }
+
+    #[test]
+    fn fires_on_a_deletion_that_hastens_nothing() {
+        let mut story = Story::<Grace>::new();
+        let operator = who(Role::Operator, "operator");
+        let key = Key::new(Kind::Pod, "default", "a");
+        for (nth, asked, granted, right) in [(1, 5, 5, true), (2, 30, 5, true), (3, 0, 5, false), (4, 3, 5, false)] {
+            let options = DeleteOptions { grace_seconds: Some(asked), ..Default::default() };
+            let request = Verb::Delete { key: key.clone(), options }.into();
+            story.see(Fact::Sent { who: &operator, id: RequestId(nth), request: &request }).unwrap();
+            let mut ending = pod("a", "n", "Running");
+            ending["metadata"]["deletionGracePeriodSeconds"] = granted.into();
+            let answer = Answer::Object { object: crate::plan::object(ending), created: false };
+            assert_eq!(story.see(Fact::Answered { id: RequestId(nth), answer: &answer }).is_ok(), right, "{asked}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! S-lease: Of several that do the same one leads: its writes name its lease and are stored only while the lease is as it took it, a lease that is held is taken by another only after it has not changed for as long as it is good, and in a new term, and nobody asks for a write whose lease has run out.
+//! S-lease: Of several that do the same one leads: its writes name its lease and are stored only while the lease is as it took it, a lease that is held is taken by another only after it has not changed for as long as it is good, and in a new term, and nobody asks for a write whose lease has run out, or who has not renewed it within the renew deadline.
 //!
 //! How long a lease is good counts from when a change of its spec was stored: nobody can have seen it earlier. Clocks may run 5 %
-//! too fast. Leases of nodes have no terms, and are nobody else's.
+//! too fast. The deadline counts from when the renewal was sent that was stored last: a slow answer is no longer time. Leases of nodes have no terms, and are nobody else's.
 //! Catches: an API server that lets a former leader write; a stand-by without patience; a leader that does not notice.
 
 use super::{Broken, Checker};
@@ -27,7 +27,13 @@ pub struct Leases {
     sent: BTreeMap<RequestId, (Arc<Fence>, Revision)>,
     /// Who wants to lead, and in which life.
     candidates: BTreeSet<(Arc<str>, u32)>,
+    /// When each wish for a lease was sent, with the one it makes; and of each time of leading, when the last that was granted.
+    wishes: BTreeMap<RequestId, (Key, Instant)>,
+    granted: BTreeMap<Fence, Instant>,
 }
+
+/// Source: Kubernetes, kube-scheduler and kube-controller-manager, `--leader-elect-renew-deadline`.
+const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Requests whose answers are lost never close; so many are remembered.
 const REMEMBERED: usize = 65_536;
@@ -115,6 +121,10 @@ impl Checker for Leases {
                     // An intruder only meddles with what somebody else writes.
                     if !matches!(who.role, Role::Other | Role::Operator) {
                         self.candidates.insert((who.name.clone(), who.life));
+                        self.wishes.insert(*id, (subject, truth.now));
+                        if self.wishes.len() > REMEMBERED {
+                            self.wishes.pop_first();
+                        }
                     }
                     return Ok(());
                 }
@@ -134,9 +144,26 @@ impl Checker for Leases {
                         "{who} asks to write {subject} {secs:.1} s after its lease was renewed"
                     )));
                 }
+                if let Some(at) = self.granted.get(fence.as_ref())
+                    && truth.now.since(*at) > RENEW_DEADLINE * 105 / 100
+                {
+                    let secs = truth.now.since(*at).as_secs_f64();
+                    return Err(Broken::by(format!(
+                        "{who} asks to write {subject} {secs:.1} s after it sent a renewal"
+                    )));
+                }
                 self.sent.insert(*id, (fence.clone(), truth.disk.revision()));
                 if self.sent.len() > REMEMBERED {
                     self.sent.pop_first();
+                }
+                Ok(())
+            }
+            Fact::Answered { id, answer: Answer::Object { object, .. } } if self.wishes.contains_key(id) => {
+                let sent = self.wishes.remove(id).filter(|(key, _)| object.key() == *key);
+                if let (Some((_, at)), Some(fence)) = (sent, object.get::<Lease>().and_then(Fence::of)) {
+                    // Of two that overtook each other the later one counts.
+                    let last = self.granted.entry(fence).or_insert(at);
+                    *last = at.max(*last);
                 }
                 Ok(())
             }
@@ -165,7 +192,7 @@ impl Checker for Leases {
 mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
-    use miniku_core::program::Request;
+    use miniku_core::program::{Part, Request};
     use serde_json::{Value, json};
 
     fn lease(holder: &str, term: i32, renewed: u32) -> Value {
@@ -241,5 +268,24 @@ mod tests {
         story.pass(1).unwrap();
         let broken = story.see(Fact::Sent { who: &leader, id: RequestId(4), request: &request }).unwrap_err();
         assert!(broken.what.contains("16.0 s after its lease was renewed"), "{}", broken.what);
+    }
+
+    #[test]
+    fn fires_on_a_leader_that_counts_from_a_late_answer() {
+        let mut story = Story::<Leases>::new();
+        let change = story.put(lease("a", 0, 0)).unwrap();
+        let (leader, object) = (who(Role::Scheduler, "scheduler"), change.new.clone().unwrap());
+        let renewal = Verb::Update { object: object.clone(), part: Part::Main }.into();
+        story.see(Fact::Sent { who: &leader, id: RequestId(1), request: &renewal }).unwrap();
+        story.pass(4).unwrap();
+        let change = story.put(lease("a", 0, 4)).unwrap();
+        let answer = Answer::Object { object: change.new.clone().unwrap(), created: false };
+        story.see(Fact::Answered { id: RequestId(1), answer: &answer }).unwrap();
+        let request = Request { fence: Some(under(&change)), ..create() };
+        story.pass(6).unwrap();
+        story.see(Fact::Sent { who: &leader, id: RequestId(2), request: &request }).unwrap();
+        story.pass(3).unwrap();
+        let broken = story.see(Fact::Sent { who: &leader, id: RequestId(3), request: &request }).unwrap_err();
+        assert!(broken.what.ends_with("13.0 s after it sent a renewal"), "{}", broken.what);
     }
 }

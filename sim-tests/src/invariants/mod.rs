@@ -11,6 +11,7 @@ pub mod cas;
 pub mod count;
 pub mod cron;
 pub mod daemon;
+pub mod demand;
 pub mod durable;
 mod each;
 pub mod endpoints;
@@ -169,6 +170,7 @@ checkers! {
     over       "L-job"       Over;
     young      "S-young"     Young;
     stay       "L-evict"     Stay;
+    demand     "S-demand"    Demand;
 }
 
 /// A number that stands for an object where very many are looked at and keys would take much room. Of a million objects no

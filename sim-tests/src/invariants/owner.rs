@@ -1,11 +1,11 @@
-//! S-owner: A pod's controller is never replaced by another, is of its namespace, and takes no pod that it was told has finished or is going, nor any once it was told that it is going itself, and only when it has just asked whether it is not; whom a workload makes or takes names it as who is in charge and whose end waits for it; a replica set's controller deletes no pod of a former set of that name; the collector deletes nothing that an owner holds or has let go, and takes no living owner away.
+//! S-owner: A pod's controller is never replaced by another, is of its namespace, and takes no pod that it was told has finished or is going, nor any once it was told that it is going itself, and only when it has just asked whether it is not; whom a workload makes or takes names it as who is in charge and whose end waits for it; a replica set's controller deletes no pod of a former set of that name; the collector deletes nothing that an owner holds or has let go, and takes no living owner away, unless somebody else asked that owner to let go.
 //!
 //! An owner holds what names it while it exists and does not wait for its children to go; kinds that nobody knows are
 //! taken to exist. Who was made for an owner that was gone already was never let go. A pod of a missing node is no matter
 //! of owners.
 //! Catches: an owner that is absent from a cache taken for gone; adoption by force; an orphan that is collected.
 
-use super::{Broken, Checker};
+use super::{Broken, Checker, number};
 use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth, Who};
 use miniku_core::api::kinds::Kind;
@@ -25,6 +25,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Owner {
     letting_go: BTreeMap<RequestId, String>,
     let_go: BTreeSet<Text>,
+    /// By their [`number`]: the collector itself asks nobody to.
+    asked: BTreeSet<u64>,
     /// By uid: made when their owner was gone already, which had let others go.
     late: BTreeSet<Text>,
     /// When each life of a controller was last answered that an owner of this uid is there.
@@ -40,14 +42,19 @@ fn weak(owner: &OwnerReference) -> bool {
     owner.controller == Some(true) && owner.block_owner_deletion != Some(true)
 }
 
-fn holds(truth: &Truth, child: &Key, owner: &OwnerReference) -> bool {
-    let Some(kind) = Kind::named(&owner.api_version, &owner.kind) else { return true };
-    if kind.row().namespaced && child.namespace.is_empty() {
-        // Such an owner cannot be found, and nothing is concluded from that.
-        return true;
+/// Where an owner is looked for; absent, if it cannot be found: nothing is concluded from that.
+fn place(child: &Key, owner: &OwnerReference) -> Option<Key> {
+    let kind = Kind::named(&owner.api_version, &owner.kind)?;
+    match kind.row().namespaced {
+        true if child.namespace.is_empty() => None,
+        true => Some(Key::new(kind, &child.namespace, &owner.name)),
+        false => Some(Key::new(kind, "", &owner.name)),
     }
-    let namespace = if kind.row().namespaced { &*child.namespace } else { "" };
-    let stored = truth.object(&Key::new(kind, namespace, &owner.name)).map(Object::meta);
+}
+
+fn holds(truth: &Truth, child: &Key, owner: &OwnerReference) -> bool {
+    let Some(key) = place(child, owner) else { return true };
+    let stored = truth.object(&key).map(Object::meta);
     stored.is_some_and(|meta| {
         let waits = meta.is_deleting() && meta.finalizers.iter().any(|finalizer| finalizer == FOREGROUND);
         meta.uid == owner.uid && !waits
@@ -63,8 +70,10 @@ impl Owner {
         let Some(old) = truth.object(key).filter(same) else { return Ok(()) };
         let kept = |owner: &&OwnerReference| left.iter().any(|one| one["uid"] == *owner.uid);
         let lets_go = |owner: &OwnerReference| {
-            let owners = truth.disk.objects().values().filter(|one| one.meta().uid == owner.uid);
-            self.let_go.contains(&owner.uid) || owners.into_iter().any(|one| one.meta().is_deleting())
+            let key = place(key, owner);
+            let leaves = || key.as_ref().and_then(|key| truth.object(key)).is_some_and(|one| one.meta().is_deleting());
+            let asked = || key.as_ref().is_none_or(|key| self.asked.contains(&number(key)));
+            self.let_go.contains(&owner.uid) || asked() && leaves()
         };
         let mut taken = old.meta().owner_references.iter().filter(|owner| !kept(owner));
         match taken.find(|owner| holds(truth, key, owner) && !lets_go(owner)) {
@@ -184,6 +193,7 @@ impl Checker for Owner {
                         return Owner::scales_down(truth, truth.told(who), key, options.uid.as_ref());
                     }
                     (_, Some(Propagation::Orphan)) => {
+                        self.asked.insert(number(key));
                         if let Some(owner) = truth.object(key).filter(|owner| !owner.meta().is_deleting()) {
                             self.letting_go.insert(*id, owner.meta().uid.to_string());
                         }
@@ -244,7 +254,9 @@ impl Checker for Owner {
 mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
+    use miniku_core::api::meta::Time;
     use miniku_core::program::{CallId, Part, WatchEvent};
+    use miniku_core::time::Wall;
     use serde_json::{Value, json};
 
     fn owned(name: &str, owner: &str) -> Value {
@@ -283,6 +295,24 @@ mod tests {
         assert!(strip(&mut story).unwrap_err().what.contains("taken away from a, which lives"));
         story.write(&owner, true).unwrap();
         strip(&mut story).unwrap();
+    }
+
+    #[test]
+    fn only_somebody_else_asks_an_owner_to_let_go() {
+        let check = |by: Role, right: bool| {
+            let mut story = Story::<Owner>::new();
+            let owner = story.put(owned("a", "gone")).unwrap().new.unwrap();
+            let child = story.put(owned("b", "a")).unwrap().new.unwrap();
+            ask(&mut story, by, "a", Some(Propagation::Orphan)).unwrap();
+            let at = Some(Time::of(Wall::from_secs(9)));
+            story.write(&owner.with_meta(|meta| meta.deletion_timestamp = at), false).unwrap();
+            let meta = json!({"resourceVersion": child.meta().resource_version, "ownerReferences": []});
+            let request = Verb::Merge { key: child.key(), patch: json!({"metadata": meta}), part: Part::Main }.into();
+            let strips = Fact::Sent { who: &who(Role::Garbage, "x"), id: RequestId(2), request: &request };
+            assert_eq!(story.see(strips).is_ok(), right);
+        };
+        check(Role::Operator, true);
+        check(Role::Garbage, false);
     }
 
     #[test]

@@ -1,7 +1,9 @@
-//! S-status: What a pod's status tells of a container was seen of a process of this very pod; with the exit code that it had; the pod is called ready only if its containers run, or did a moment ago, and has Succeeded only if all of them ended well; and that somebody made it go is told of it as long as it is there.
+//! S-status: What a pod's status tells of a container was seen of a process of this very pod; with the exit code that it had; the pod is called ready only if all of its containers are, and they run, or did a moment ago; it is called Running when all of them have run, and has Succeeded only if all ended well, or Failed when none runs any more; and that somebody made it go is told of it as long as it is there.
 //!
+//! One whose start was given up fails at once, and the others of its pod are stopped then; so does one that nobody looks
+//! after any more.
 //! Catches: a status that is written to a successor of the same name; a container that is called ready too early; one who
-//! writes his own words over those of others.
+//! writes his own words over those of others; a pod of several containers that is judged by one.
 
 use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
@@ -93,6 +95,25 @@ impl Checker for Status {
                         return broken(format!("{} has Succeeded, {} has not", pod.metadata.name, container.name));
                     }
                 }
+                let is = |phase: PodPhase| pod.status.phase == phase && old.is_none_or(|old| old.status.phase != phase);
+                if is(PodPhase::Running)
+                    && let Some(container) = pod.spec.containers.iter().find(|one| ran(&one.name).is_none())
+                {
+                    return broken(format!("{} is called Running, {} never ran", pod.metadata.name, container.name));
+                }
+                let given_up = pod.start_retries().is_some() || disrupted(pod);
+                let statuses = &pod.status.container_statuses;
+                if is(PodPhase::Failed)
+                    && !given_up
+                    && let Some(one) = statuses.iter().find(|one| one.state.running.is_some())
+                {
+                    return broken(format!("{} has Failed, {} runs", pod.metadata.name, one.name));
+                }
+                if pod.is_ready()
+                    && let Some(one) = statuses.iter().find(|one| !one.ready)
+                {
+                    return broken(format!("{} is ready, {} is not", pod.metadata.name, one.name));
+                }
                 if pod.is_ready() && !old.is_some_and(Pod::is_ready) {
                     let runs = |name: &Text| match ran(name).map(|ran| ran.ended) {
                         Some(None) => true,
@@ -164,6 +185,43 @@ mod tests {
         ended("Failed", 3, 3).unwrap();
         assert_eq!(ended("Failed", 1, 3).unwrap_err().what, "a/c ended with 3, and is told to have ended with 1");
         assert_eq!(ended("Succeeded", 3, 3).unwrap_err().what, "a has Succeeded, c has not");
+    }
+
+    #[test]
+    fn fires_on_a_pod_that_is_judged_by_one_of_its_containers() {
+        let told = |phase: &str, ready: bool, second: Value| {
+            let mut story = Story::<Status>::new();
+            let one = |name: &str, ready: bool, state: Value| {
+                json!({"name": name, "restartCount": 0, "ready": ready, "state": state, "lastState": {}, "image": "",
+                    "imageID": ""})
+            };
+            let both = |phase: &str, status: Value| {
+                let mut pod = pod("a", "n", phase);
+                pod["spec"]["containers"] =
+                    json!([{"name": "c", "image": "busybox"}, {"name": "d", "image": "busybox"}]);
+                pod["status"] = status;
+                pod
+            };
+            story.put(both("Pending", json!({"phase": "Pending"})))?;
+            let of = PodRef { uid: "a-uid".into(), namespace: "default".into(), name: "a".into() };
+            let containers = if second["waiting"].is_null() { &["c", "d"][..] } else { &["c"] };
+            for name in containers {
+                let process = Process { pod: of.clone(), container: (*name).into(), attempt: 0, pid: 7 };
+                story.see(Fact::Started { node: "n", process: &process })?;
+            }
+            let runs = json!({"running": {}});
+            let is_second = second == runs;
+            let status = json!({"phase": phase, "containerStatuses": [one("c", true, runs), one("d", is_second, second)],
+                "conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }}]});
+            story.put(both(phase, status)).map(drop)
+        };
+        let what = |phase, ready, second| told(phase, ready, second).unwrap_err().what;
+        told("Running", true, json!({"running": {}})).unwrap();
+        let ended = || json!({"terminated": {"exitCode": 1, "reason": "Error"}});
+        told("Running", false, ended()).unwrap();
+        assert_eq!(what("Running", true, ended()), "a is ready, d is not");
+        assert_eq!(what("Running", false, json!({"waiting": {}})), "a is called Running, d never ran");
+        assert_eq!(what("Failed", false, ended()), "a has Failed, c runs");
     }
 
     #[test]

@@ -360,11 +360,17 @@ fn service(dice: &Dice, nth: u64, plan: &mut Plan) {
 
 fn budget(dice: &Dice, nth: u64, plan: &mut Plan) {
     let name = format!("budget-{nth}");
-    let mut spec = json!({"selector": {"matchLabels": {"app": app(dice, "budget of", nth)}}});
+    // Two that are about the same pods let none of them be evicted.
+    let of = if dice.below("budgets of one", nth, 4) == 0 { 0 } else { nth };
+    let mut spec = json!({"selector": {"matchLabels": {"app": app(dice, "budget of", of)}}});
     match dice.below("budget", nth, 3) {
         0 => spec["minAvailable"] = dice.below("at least", nth, 4).into(),
         1 => spec["maxUnavailable"] = dice.below("at most", nth, 3).into(),
-        _ => spec["maxUnavailable"] = "30%".into(),
+        _ => {
+            let (what, part) =
+                dice.one("part", nth, &[("maxUnavailable", "30%"), ("minAvailable", "50%"), ("minAvailable", "75%")]);
+            spec[what] = part.into();
+        }
     }
     let manifest =
         json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": name}, "spec": spec});

@@ -31,7 +31,7 @@ pub fn allowance(spec: &BudgetSpec, pods: i64, scale: i64, healthy: i64) -> Allo
     let (expected, desired) = match (&spec.max_unavailable, &spec.min_available) {
         (Some(missing), _) => (scale, scale.saturating_sub(missing.of(scale, Round::Up)).max(0)),
         (None, Some(IntOrString::Int(number))) => (pods, i64::from(*number)),
-        (None, Some(part)) => (scale, part.of(scale, Round::Up)),
+        (None, Some(part)) => (scale, part.of(scale, if planted!(PartRoundedDown) { Round::Down } else { Round::Up })),
         (None, None) => (0, 0),
     };
     let allowed = if expected > 0 { healthy.saturating_sub(desired).max(0) } else { 0 };

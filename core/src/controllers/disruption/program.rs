@@ -242,7 +242,7 @@ impl DisruptionController {
         let healthy = pods.iter().filter(|pod| is_healthy(pod, status.disrupted_pods.contains_key(&pod.metadata.name)));
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let (healthy, pods) = (number(healthy.count()), number(pods.len()));
-        let allowance = allowance(&budget.spec, pods, wanted, healthy);
+        let allowance = allowance(&budget.spec, pods, if planted!(ScaleOfPods) { pods } else { wanted }, healthy);
         let small = |number: i64| i32::try_from(number).unwrap_or(i32::MAX);
         status.current_healthy = small(healthy);
         status.desired_healthy = small(allowance.desired);

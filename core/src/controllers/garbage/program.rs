@@ -407,6 +407,7 @@ impl GarbageCollector {
                 }
                 return false;
             }
+            dependents::Action::Count if planted!(OrphanUncounted) => self.release(now, object, finalizer, out),
             dependents::Action::Count => {
                 let owner = Owner { key: object.key(), uid: object.meta().uid.clone() };
                 let namespaced = object.kind().row().namespaced;
@@ -499,6 +500,9 @@ impl GarbageCollector {
                 }
                 let left = kept(references, &standings);
                 patch(object, "ownerReferences", json!(left))
+            }
+            owners::Action::Delete if planted!(OrphansGrandchildren) => {
+                deletion(object, None, Some(Propagation::Orphan))
             }
             owners::Action::Delete => deletion(object, None, Some(Propagation::Background)),
             owners::Action::DeleteForeground => deletion(object, None, Some(Propagation::Foreground)),
@@ -635,6 +639,10 @@ impl GarbageCollector {
                 Found::Object(_) | Found::NoSuchKind | Found::NoAnswer => self.nodes.failed(&name, now.mono),
             },
             Asked::Children { owner, mut of } => match answer {
+                _ if planted!(FailedListReleases) && !matches!(answer, Answer::List { .. }) => {
+                    of.pop();
+                    self.count_children(now, owner, of, out);
+                }
                 Answer::List { items, .. } if !items.iter().any(|item| names(item, &owner.uid)) => {
                     of.pop();
                     self.count_children(now, owner, of, out);
