@@ -204,7 +204,7 @@ fn daemons(truth: &Truth) -> Option<String> {
             staffed += usize::from(*allowed.start() == 1 && here().next().is_some());
             ready += here().filter(|pod| *allowed.start() == 1 && pod.is_ready()).count();
             for pod in here().filter(|_| *allowed.start() == 1) {
-                if is_made_of(pod, &set.spec.template) { new.push(pod) } else { old.push(pod) }
+                if is_like(pod, &set.spec.template) { new.push(pod) } else { old.push(pod) }
             }
             if !allowed.contains(&here().count()) && !waits {
                 return Some(format!("daemon set {name} has {} pods on {at}", here().count()));
@@ -248,7 +248,7 @@ fn daemons(truth: &Truth) -> Option<String> {
 }
 
 /// Whether a pod is as a template has it, as far as nobody else has a say in it.
-fn is_made_of(pod: &Pod, template: &PodTemplateSpec) -> bool {
+fn is_like(pod: &Pod, template: &PodTemplateSpec) -> bool {
     let (has, wanted) = (&pod.metadata, &template.metadata);
     let all = |has: &Labels, wanted: &Labels| wanted.iter().all(|(key, value)| has.get(key) == Some(value));
     let what = |spec: &PodSpec| -> Vec<(Text, Text, Vec<Text>)> {
