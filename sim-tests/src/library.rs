@@ -33,6 +33,7 @@ library! {
     "crowded"
     "room"
     "same-name"
+    "hastened"
     "collected"
     "cascades"
     "owned"
