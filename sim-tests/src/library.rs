@@ -37,6 +37,7 @@ library! {
     "crowded"
     "room"
     "same-name"
+    "hastened"
     "collected"
     "cascades"
     "owned"

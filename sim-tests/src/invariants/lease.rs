@@ -1,7 +1,8 @@
 //! S-lease: Of several that do the same one leads: its writes name its lease and are stored only while the lease is as it took it, a lease that is held is taken by another only after it has not changed for as long as it is good, and in a new term, and nobody asks for a write whose lease has run out, or who has not renewed it within the renew deadline.
 //!
 //! How long a lease is good counts from when a change of its spec was stored: nobody can have seen it earlier. Clocks may run 5 %
-//! too fast. The deadline counts from when the renewal was sent that was stored last: a slow answer is no longer time. Leases of nodes have no terms, and are nobody else's.
+//! too fast, or too slowly. The deadline counts from when the renewal was sent that was stored last: a slow answer gives no more time. Leases
+//! of nodes have no terms, and are nobody else's.
 //! Catches: an API server that lets a former leader write; a stand-by without patience; a leader that does not notice.
 
 use super::{Broken, Checker};
@@ -27,8 +28,9 @@ pub struct Leases {
     sent: BTreeMap<RequestId, (Arc<Fence>, Revision)>,
     /// Who wants to lead, and in which life.
     candidates: BTreeSet<(Arc<str>, u32)>,
-    /// When each wish for a lease was sent, with the one it makes; and of each time of leading, when the last that was granted.
+    /// When each wish for a lease was sent, and for which.
     wishes: BTreeMap<RequestId, (Key, Instant)>,
+    /// When the last wish was sent that was granted, by the time of leading that it made or prolonged.
     granted: BTreeMap<Fence, Instant>,
 }
 
@@ -145,7 +147,7 @@ impl Checker for Leases {
                     )));
                 }
                 if let Some(at) = self.granted.get(fence.as_ref())
-                    && truth.now.since(*at) > RENEW_DEADLINE * 105 / 100
+                    && truth.now.since(*at) > RENEW_DEADLINE * 100 / 95
                 {
                     let secs = truth.now.since(*at).as_secs_f64();
                     return Err(Broken::by(format!(

@@ -96,13 +96,16 @@ impl Checker for Status {
                     }
                 }
                 let is = |phase: PodPhase| pod.status.phase == phase && old.is_none_or(|old| old.status.phase != phase);
-                if is(PodPhase::Running)
-                    && let Some(container) = pod.spec.containers.iter().find(|one| ran(&one.name).is_none())
-                {
-                    return broken(format!("{} is called Running, {} never ran", pod.metadata.name, container.name));
-                }
                 let given_up = pod.start_retries().is_some() || disrupted(pod);
                 let statuses = &pod.status.container_statuses;
+                let never_ran = |one: &&ContainerStatus| {
+                    one.state.waiting.is_some() && one.last_state.terminated.is_none() && one.restart_count == 0
+                };
+                if is(PodPhase::Running)
+                    && let Some(one) = statuses.iter().find(never_ran)
+                {
+                    return broken(format!("{} is called Running, {} never ran", pod.metadata.name, one.name));
+                }
                 if is(PodPhase::Failed)
                     && !given_up
                     && let Some(one) = statuses.iter().find(|one| one.state.running.is_some())
