@@ -304,7 +304,7 @@ mod table {
         }
         Endpoints: {
             EndingServe "ending-serve" by "S-endpoints", "pods that are being deleted are sent new connections";
-            NewAddressUnnoticed "new-address-unnoticed" by "L-stable", "a pod that comes to another address is shown at the one it had";
+            RelabelledStay "relabelled-stay" by "L-stable", "a pod whose labels change stays behind the services it was behind";
         }
         Disruption: {
             CountsUnready "counts-unready" by "S-budget", "pods that are not ready count as healthy";
