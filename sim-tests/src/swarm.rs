@@ -153,6 +153,12 @@ fn plan(dice: &Dice, nodes: u64, sets: u64) -> Plan {
         if set["spec"]["template"]["spec"]["restartPolicy"] == "Never" {
             // What ends is replaced for ever.
             for at in [END, END + AGAIN] {
+                if dice.has("deletions") && dice.has("propagation") {
+                    // Whom a set left behind that is gone, nobody ends but another of its name.
+                    let mut heir = set.clone();
+                    heir["spec"]["replicas"] = 0.into();
+                    plan.ask(at, plan::create(heir));
+                }
                 plan.ask(at, plan::scale(&name(nth), 0));
             }
         }
