@@ -519,18 +519,17 @@ mod tests {
 
     #[test]
     fn knows_that_nothing_new_may_be_said_of_whom_they_go_for() {
-        let judge = |cpu: &str| {
+        let judge = |expects: &str| {
             let mut story = story();
             ["a", "b"].into_iter().for_each(|name| told(&mut story, sized(name, "n", 0, "500m")));
-            let mut silent = sized("silent", "", 5, cpu);
-            silent["status"]["nominatedNodeName"] = "n".into();
+            let mut silent = sized("silent", "", 5, "500m");
+            silent["status"]["nominatedNodeName"] = expects.into();
             told(&mut story, silent);
-            told(&mut story, sized("waits", "", 7, cpu));
+            told(&mut story, sized("waits", "", 7, "500m"));
             has_to_go(&mut story, &["a", "b"], "waits")
         };
-        judge("500m").unwrap();
-        // One of them makes room for both.
-        let broken = judge("250m").unwrap_err();
+        judge("n").unwrap();
+        let broken = judge("m").unwrap_err();
         assert!(broken.what.contains("for pods/default/waits, which has room without that"), "{broken:?}");
     }
 }
