@@ -142,7 +142,8 @@ impl Observer {
                 () if loss(other) < loss(known) && other.is_ready() == known.is_ready() => "runs less far",
                 () if loss(other) < loss(known) => "is not ready",
                 () if alike && here(other, &surely) > has => "has more others on its node",
-                () if alike && here(other, &before) == has && is_much_longer(wall, known, other) => {
+                // On one node both have as many others beside them, however they are counted.
+                () if alike && other.node() == known.node() && is_much_longer(wall, known, other) => {
                     "has been ready for much less time"
                 }
                 () => continue,

@@ -274,7 +274,7 @@ fn autoscaled(dice: &Dice, nth: u64, plan: &mut Plan) {
 
 /// Work that ends one way or another before the silence at the end.
 fn work(dice: &Dice, nth: u64) -> Value {
-    let script = dice.one("work", nth, &["sleep 2", "sleep 15", "sleep 1; exit 3", "sleep 70", "sleep 300", "exit 0"]);
+    let script = dice.one("work", nth, &["sleep 2", "sleep 15", "sleep 1; exit 3", "sleep 70", "sleep 150", "exit 0"]);
     let policy = dice.one("work policy", nth, &["Never", "Never", "OnFailure"]);
     let mut spec = json!({
         "activeDeadlineSeconds": dice.one("work limit", nth, &[100, 20]),
