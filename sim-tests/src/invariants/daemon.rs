@@ -1,4 +1,4 @@
-//! S-daemon: A daemon set's pod puts up with nodes that are silent or cordoned, is made only for a node that takes it, as far as its controller was told, and beside another one only where it surges; and in an update no more serving pods are ended than may be away; where it surges, that is on no more nodes than it may be, and one that serves is ended only when another on its node does.
+//! S-daemon: A daemon set's pod puts up with nodes that are silent or cordoned, is made only for a node that takes it, as far as its controller was told, and beside another one only where it surges; and in an update no more serving pods are ended than may be away; where it surges, one that serves is ended only when another on its node does.
 //!
 //! Catches: two pods that want the same port; a node without its agent for longer than need be, or all of them at once.
 
@@ -14,7 +14,6 @@ use miniku_core::api::statefulset::{ControllerRevision, REVISION_HASH};
 use miniku_core::api::taint::{KEEP_AWAY, NO_EXECUTE, NO_SCHEDULE, Taint, UNREACHABLE, UNSCHEDULABLE, untolerated};
 use miniku_core::api::text::Text;
 use miniku_core::program::Verb;
-use miniku_core::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -32,8 +31,6 @@ struct Observer {
     life: u32,
     /// Uids of pods whose end it asked for.
     ended: BTreeSet<Text>,
-    /// For which nodes it asked at one moment for pods beside those that serve, each with its set's uid, and when.
-    beside: (Instant, BTreeSet<(Text, Text)>),
 }
 
 /// The uid of the daemon set that controls an object.
@@ -64,44 +61,6 @@ fn is_of(pod: &Pod, revision: &str) -> bool {
 }
 
 impl Observer {
-    /// Whether a pod that is made beside one that serves is on one node too many.
-    fn surges(&mut self, truth: &Truth, told: &Told, new: &Object) -> Result<(), Broken> {
-        let Some(by) = new.meta().controller().filter(|by| by.kind == "DaemonSet") else { return Ok(()) };
-        let set = told.object(&Key::new(Kind::DaemonSet, &new.meta().namespace, &by.name));
-        let set = set.filter(|set| set.meta().uid == by.uid).and_then(Object::read::<DaemonSet>);
-        let node = new.get::<Pod>().and_then(Pod::target_node);
-        let (Some(set), Some(node)) = (set, node) else { return Ok(()) };
-        let stays = |pod: &&Pod| {
-            let stored = truth.pods.get(&pod.metadata.uid).is_some_and(|facts| facts.removed.is_none());
-            stored && pod.is_active() && !self.ended.contains(&pod.metadata.uid)
-        };
-        let (newest, mut serve, mut wait) = (newest(told, &by.uid), BTreeSet::new(), BTreeSet::new());
-        for pod in pods_of(told, &by.uid).filter(stays) {
-            let on = pod.target_node().filter(|on| truth.node(on).is_some());
-            // What was the newest before may be it again: then the others are old.
-            match (is_of(pod, &newest), pod.is_ready()) {
-                (false, true) => serve.extend(on),
-                (true, false) => wait.extend(on),
-                _ => {}
-            }
-        }
-        if !serve.contains(node) {
-            return Ok(());
-        }
-        if self.beside.0 != truth.now {
-            self.beside = (truth.now, BTreeSet::new());
-        }
-        self.beside.1.insert((by.uid.clone(), node.into()));
-        let asked = self.beside.1.iter().filter(|(of, _)| *of == by.uid).map(|(_, on)| on.as_str());
-        let two = asked.chain(wait.intersection(&serve).copied()).collect::<BTreeSet<&str>>().len();
-        let most = set.max_surge(told.within(Kind::Node, "").count() as i64);
-        if two > most {
-            let what = format!("{} is made beside another, as on {two} nodes then; {most} are allowed", new.key());
-            return Err(Broken::by(what).with([new]));
-        }
-        Ok(())
-    }
-
     fn makes(truth: &Truth, told: &Told, new: &Object, surges: bool) -> Result<(), Broken> {
         let (Some(set), Some(pod)) = (set_of(new), new.get::<Pod>()) else { return Ok(()) };
         let Some(name) = pod.target_node() else { return Ok(()) };
@@ -207,8 +166,7 @@ impl Checker for Daemon {
                 match &request.verb {
                     Verb::Create { object } if object.kind() == Kind::Pod => {
                         let surges = set_of(object).is_some_and(|set| self.surges.contains(set));
-                        Observer::makes(truth, told, object, surges)?;
-                        return observer.surges(truth, told, object);
+                        return Observer::makes(truth, told, object, surges);
                     }
                     Verb::Delete { key, .. } if key.kind == Kind::Pod => return observer.ends(truth, told, key),
                     _ => {}
@@ -332,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn fires_on_who_surges_too_far_or_ends_too_early() {
+    fn fires_on_who_ends_before_another_serves() {
         let mut surging = set("two");
         surging["spec"]["updateStrategy"] = json!({"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}});
         let unready = |name: &str, node: &str| {
@@ -343,10 +301,7 @@ mod tests {
         let mut desk = Desk(Story::new());
         desk.tell(&[surging, node("n"), node("m"), revision("1", 1), revision("2", 2)]);
         desk.tell(&[pod("a", "n", "1"), pod("b", "m", "1")]);
-        desk.makes(unready("c", "n")).unwrap();
-        assert!(desk.makes(unready("d", "m")).unwrap_err().what.contains("as on 2 nodes then; 1 are allowed"));
         desk.tell(&[unready("c", "n")]);
-        assert!(desk.makes(unready("d", "m")).unwrap_err().what.contains("as on 2 nodes then; 1 are allowed"));
         assert!(desk.ends("a").unwrap_err().what.contains("no other serves on its node"));
         desk.tell(&[pod("c", "n", "2")]);
         desk.ends("a").unwrap();
