@@ -59,6 +59,12 @@ fn reference(job: &Object) -> Value {
         "apiVersion": row.api_version(), "resourceVersion": meta.resource_version})
 }
 
+/// Whether the stored status tells of the time for which a job was made. Until then the job alone tells that this time
+/// has had its job, and must not go.
+fn is_noted(cron: &CronJob, job: &Object) -> bool {
+    scheduled_at(job).is_none_or(|at| cron.status.last_schedule_time.is_some_and(|last| last.wall() >= at))
+}
+
 /// Jobs that have ended go, the oldest first, if they are more than are kept.
 fn clean_up(cron: &CronJob, jobs: &[(&Object, Job)], plan: &mut Plan) {
     let limits = [
@@ -73,7 +79,8 @@ fn clean_up(cron: &CronJob, jobs: &[(&Object, Job)], plan: &mut Plan) {
             let told = Told::normal("SuccessfulDelete", format!("Deleted job {}", object.meta().name));
             Victim { told: Some(told), ..Victim::of(object, HISTORY.because()) }
         };
-        plan.delete.extend(ended.iter().filter(|(object, _)| !object.meta().is_deleting()).map(|(one, _)| gone(one)));
+        let go = ended.iter().filter(|(object, _)| !object.meta().is_deleting() && is_noted(cron, object));
+        plan.delete.extend(go.map(|(one, _)| gone(one)));
     }
 }
 
@@ -117,7 +124,7 @@ fn keep_time(
     match row.then {
         Action::Wait | Action::Miss | Action::Hold => {}
         Action::MakeInstead if running.iter().any(|job| !job.meta().is_deleting()) => {
-            plan.delete.extend(running.iter().map(|job| Victim::of(job, because())));
+            plan.delete.extend(running.iter().filter(|job| is_noted(cron, job)).map(|job| Victim::of(job, because())));
         }
         // The deleted one has to be gone, or there would be two after all.
         Action::MakeInstead => {}

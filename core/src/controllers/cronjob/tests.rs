@@ -3,12 +3,14 @@
 use crate::api::cronjob::{CronJob, SCHEDULED_AT};
 use crate::api::kinds::Kind;
 use crate::api::object::{Key, Object};
+use crate::api::text::Text;
 use crate::controllers::cronjob::CronJobs;
 use crate::controllers::testing::World;
 use crate::controllers::workload::{Options, WorkloadController};
 use crate::program::Part;
 use crate::time::Wall;
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 
 struct Desk {
     world: World,
@@ -143,4 +145,25 @@ fn a_clock_that_is_put_back_makes_no_job_twice() {
     assert_eq!(desk.minutes(), "10 20");
     desk.run(1000);
     assert_eq!(desk.minutes(), "10 20 30");
+}
+
+#[test]
+fn a_job_stays_until_its_time_is_noted() {
+    for seed in 0..8 {
+        let mut desk = Desk::new(seed);
+        desk.create(json!({"successfulJobsHistoryLimit": 0}));
+        desk.run(590);
+        desk.world.lost_percent = 60;
+        let mut made: BTreeMap<String, BTreeSet<Text>> = BTreeMap::new();
+        for _ in 0..700 {
+            desk.run(1);
+            desk.end("Complete");
+            for job in desk.jobs() {
+                made.entry(job.meta().annotations[SCHEDULED_AT].to_string())
+                    .or_default()
+                    .insert(job.meta().uid.clone());
+            }
+        }
+        assert!(made.len() >= 2 && made.values().all(|uids| uids.len() == 1), "{seed}: {made:?}");
+    }
 }
