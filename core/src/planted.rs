@@ -268,6 +268,7 @@ mod table {
             CronMakesUp "cron-makes-up" by "S-cron" "expected", "each time that was missed has its job, one after the other";
             CronMeets "cron-meets" by "S-cron", "Forbid and Replace are not looked at";
             CronTooLate "cron-too-late" by "S-cron", "startingDeadlineSeconds is not looked at";
+            CronDropsUnnoted "cron-drops-unnoted" by "S-cron", "a job is deleted before it is noted that its time has had one";
         }
         NodeLifecycle: {
             EvictsByForce "evicts-by-force" by "S-ordinal", "pods of silent nodes are removed at once, whether or not they still run";

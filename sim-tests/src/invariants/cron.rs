@@ -1,8 +1,9 @@
-//! S-cron: A cron job's job is made, unless it is suspended, for the last time of its schedule that has passed, not too late and never again once its controller was told of it, and with Forbid or Replace only when no other of its jobs works.
+//! S-cron: A cron job's job is made, unless it is suspended, for the last time of its schedule that has passed, not too late and never again once its controller was told of it, and with Forbid or Replace only when no other of its jobs works; and none is deleted before the cron job tells of its time.
 //!
 //! The time is what the controller's own clock shows, however wrong that is. What a former life asked for may come late, and
 //! then, as in Kubernetes, two may meet: judged is what is asked for.
-//! Catches: a time that is made up for again and again, or once for each that was missed; jobs that meet.
+//! Catches: a time that is made up for again and again, or once for each that was missed, or again when its job is gone;
+//! jobs that meet.
 
 use super::{Broken, Checker};
 use crate::told::Told;
@@ -72,19 +73,37 @@ fn wrong(truth: &Truth, told: &Told, wall: Wall, new: &Object) -> Option<String>
     Some(format!("is made while {} works, against {:?}", other.meta().name, cron.spec.concurrency_policy))
 }
 
+/// A job's end is asked for, and with it goes what tells that its time has had one.
+fn forgets(told: &Told, key: &Key) -> Option<String> {
+    let job = told.object(key)?;
+    let ((uid, name), at) = (cron_of(job)?, made_for(job)?);
+    let object = told.object(&Key::new(Kind::CronJob, &key.namespace, name)).filter(|one| one.meta().uid == *uid)?;
+    let last = object.read::<CronJob>()?.status.last_schedule_time.map(Time::wall);
+    let what = format!("is deleted, and {name} does not tell yet that {} has had its job", Time::of(at));
+    last.is_none_or(|last| last < at).then_some(what)
+}
+
 impl Checker for Cron {
     fn sights(&self) -> &'static [Sight] {
         &[Sight::Sent]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
-        if let Fact::Sent { who, request, .. } = fact
-            && let (Role::Workloads, Verb::Create { object }) = (who.role, &request.verb)
-            && let Some(wrong) = wrong(truth, truth.told(who), truth.wall(&who.name), object)
-        {
-            return Err(Broken::by(format!("{} {wrong}", object.key())).with([object]));
+        let Fact::Sent { who, request, .. } = fact else { return Ok(()) };
+        let told = truth.told(who);
+        let (key, wrong) = match &request.verb {
+            Verb::Create { object } if who.role == Role::Workloads => {
+                (object.key(), wrong(truth, told, truth.wall(&who.name), object))
+            }
+            Verb::Delete { key, .. } if who.role == Role::Workloads && key.kind == Kind::Job => {
+                (key.clone(), forgets(told, key))
+            }
+            _ => return Ok(()),
+        };
+        match wrong {
+            Some(wrong) => Err(Broken::by(format!("{key} {wrong}")).with(told.object(&key))),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -123,6 +142,22 @@ mod tests {
             "metadata": {"name": format!("tick-{minute}"), "uid": minute.to_string(), "namespace": "default",
                 "annotations": {SCHEDULED_AT: format!("2026-01-01T00:{minute:02}:00Z")},
                 "ownerReferences": [{"apiVersion": "batch/v1", "kind": "CronJob", "name": "tick", "uid": "c", "controller": true}]}})
+    }
+
+    #[test]
+    fn fires_on_a_job_that_goes_before_its_time_is_noted() {
+        let mut desk = Desk(Story::new());
+        desk.tell(cron("Allow", json!("2026-01-01T00:02:00Z")));
+        [2, 3].into_iter().for_each(|minute| desk.tell(job(minute)));
+        let mut deletes = |minute: u32| {
+            let key = Key::new(Kind::Job, "default", &format!("tick-{minute}"));
+            let verb = Verb::Delete { key, options: Default::default() };
+            let controller = who(Role::Workloads, "workloads");
+            let seen = desk.0.see(Fact::Sent { who: &controller, id: RequestId(1), request: &verb.into() });
+            seen.err().map(|broken| broken.what).unwrap_or_default()
+        };
+        assert_eq!(deletes(2), "");
+        assert!(deletes(3).contains("tick does not tell yet that 2026-01-01T00:03:00Z has had its job"));
     }
 
     #[test]
