@@ -160,7 +160,8 @@ impl Scale {
         let changed = self.changed.entry((who.to_string(), key.clone())).or_default();
         changed.retain(|(at, _)| truth.now.since(*at) < PERIOD_MAX);
         let moved = |period: Duration, up: bool| -> i64 {
-            let lately = changed.iter().filter(|(at, _)| truth.now.since(*at) <= period);
+            // What was measured a moment before it was written still lay within the period.
+            let lately = changed.iter().filter(|(at, _)| truth.now.since(*at) <= period + Duration::from_secs(1));
             lately.map(|(_, by)| *by).filter(|by| (*by > 0) == up).sum()
         };
         let (least, most) = (i64::from(body.spec.min_replicas.unwrap_or(1)), i64::from(body.spec.max_replicas));
