@@ -227,7 +227,7 @@ mod table {
             AdoptsDying "adopts-dying" by "S-owner", "pods that have finished, or are going, are adopted";
             CountsFinished "counts-finished" by "S-victim" "L-stable", "finished pods count as active";
             ReplacesAtOnce "replaces-at-once" by "L-hot", "a pod that fails again and again is replaced at once";
-            AvailableTooEarly "available-too-early" by "L-stable" "L-hot", "pods that are not ready are told to be available";
+            AvailableTooEarly "available-too-early" by "S-young" "L-stable" "L-hot", "pods that are not ready are told to be available";
             AdoptsUnread "adopts-unread" by "S-named", "a pod is adopted whatever became of it since it was looked at";
             AdoptsUnasked "adopts-unasked" by "S-owner", "pods are adopted without asking whether their owner is still there";
             SpreadReversed "spread-reversed" by "S-victim", "of the pods that are too many those go first that are alone on their node";
@@ -268,7 +268,6 @@ mod table {
             CronMakesUp "cron-makes-up" by "S-cron" "expected", "each time that was missed has its job, one after the other";
             CronMeets "cron-meets" by "S-cron", "Forbid and Replace are not looked at";
             CronTooLate "cron-too-late" by "S-cron", "startingDeadlineSeconds is not looked at";
-            CronDropsUnnoted "cron-drops-unnoted" by "S-cron", "a job is deleted before it is noted that its time has had one";
         }
         NodeLifecycle: {
             EvictsByForce "evicts-by-force" by "S-ordinal", "pods of silent nodes are removed at once, whether or not they still run";
@@ -284,7 +283,7 @@ mod table {
             TimeGoesOn "time-goes-on" by "S-evict", "a pod leaves when its time is up, though the taint is gone";
             TaintsStay "taints-stay" by "L-stable", "a node that is well again keeps its taints";
             SilentStayReady "silent-stay-ready" by "L-stable", "pods of silent nodes go on being called ready";
-            ForATimeIsForEver "for-a-time-is-for-ever" by "L-evict", "tolerationSeconds are not looked at";
+            ForATimeIsForEver "for-a-time-is-for-ever" by "L-evict" "expected", "tolerationSeconds are not looked at";
             StaysTooLong "stays-too-long" by "expected" "L-evict", "of two taints that a pod puts up with for a time the longer time counts";
         }
         Garbage: {
@@ -322,7 +321,7 @@ mod table {
             AutoscalerTooFast "autoscaler-too-fast" by "S-scale", "policies of how fast the number may change are not looked at";
         }
         Kubelet: {
-            StopsWhatItFinds "stops-what-it-finds" by "S-why" "L-stable", "pods found at the start are removed and made anew";
+            StopsWhatItFinds "stops-what-it-finds" by "S-why" "L-stable" "expected", "pods found at the start are removed and made anew";
             ForgetsWhatRuns "forgets-what-runs" by "S-zombie" "S-record" "L-stable", "pods found at the start are not looked at";
             ForgetsFinished "forgets-finished" by "S-phase" "S-backoff", "a finished pod's phase is not taken from the API server";
             NoBackoff "no-backoff" by "S-backoff", "a container that ends is started again at once, each time";
