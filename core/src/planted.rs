@@ -304,7 +304,6 @@ mod table {
         }
         Endpoints: {
             EndingServe "ending-serve" by "S-endpoints", "pods that are being deleted are sent new connections";
-            RelabelledStay "relabelled-stay" by "L-stable", "a pod whose labels change stays behind the services it was behind";
         }
         Disruption: {
             CountsUnready "counts-unready" by "S-budget", "pods that are not ready count as healthy";

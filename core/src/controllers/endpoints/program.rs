@@ -382,8 +382,7 @@ fn service_of(slice: &ObjectMeta) -> Key {
 fn face(pod: &Pod) -> impl PartialEq + '_ {
     let meta = &pod.metadata;
     let state = (pod.is_ready(), meta.is_deleting(), pod.status.phase.is_final());
-    let labels = Some(&meta.labels).filter(|_| !planted!(RelabelledStay));
-    (&meta.uid, labels, state, &pod.status.pod_ip, &pod.spec.node_name)
+    (&meta.uid, &meta.labels, state, &pod.status.pod_ip, &pod.spec.node_name)
 }
 
 impl Program for EndpointsController {
