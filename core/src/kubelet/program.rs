@@ -467,10 +467,10 @@ impl Kubelet {
         }
         let fast = now.mono.since(worker.first_seen) < SLOW_START
             && worker.containers.values().any(|track| track.starting_until.is_some());
-        // Once it is let go there is nothing more to say, but to those who still hold it.
         if planted!(EndNotTold) && pod.metadata.is_deleting() {
             return;
         }
+        // Once it is let go there is nothing more to say, but to those who still hold it.
         if worker.asked || worker.let_go && pod.metadata.finalizers.is_empty() {
             return;
         }
