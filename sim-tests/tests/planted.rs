@@ -218,7 +218,7 @@ fn a_kubelet_that_says_a_dead_pod_lives() {
             }
         }
     };
-    caught(|cluster| with_kubelets(cluster, alive), &["S-phase"]);
+    caught(|cluster| with_kubelets(cluster, alive), &["S-phase", "S-status"]);
 }
 
 #[test]
