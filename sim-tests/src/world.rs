@@ -199,6 +199,8 @@ enum Happening {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Turn {
     at: Instant,
+    /// When it was to happen first: what was put off happens before what comes then, and in the order in which it came.
+    due: Instant,
     tie: u64,
     id: u64,
     slot: usize,
@@ -217,25 +219,36 @@ struct Agenda {
 
 impl Agenda {
     fn add(&mut self, at: Instant, tie: u64, what: Happening) {
+        let slot = self.keep(what);
+        self.made += 1;
+        self.heap.push(Reverse(Turn { at, due: at, tie, id: self.made, slot }));
+    }
+
+    /// What had its turn now has it later.
+    fn put_off(&mut self, turn: Turn, at: Instant, what: Happening) {
+        let slot = self.keep(what);
+        self.heap.push(Reverse(Turn { at, slot, ..turn }));
+    }
+
+    fn keep(&mut self, what: Happening) -> usize {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
         });
         self.slots[slot] = Some((self.cause, what));
-        self.made += 1;
-        self.heap.push(Reverse(Turn { at, tie, id: self.made, slot }));
+        slot
     }
 
     fn next(&self) -> Option<Instant> {
         self.heap.peek().map(|Reverse(turn)| turn.at)
     }
 
-    fn pop(&mut self) -> Option<(Instant, Happening)> {
+    fn pop(&mut self) -> Option<(Turn, Happening)> {
         let Reverse(turn) = self.heap.pop()?;
         self.free.push(turn.slot);
         let (cause, what) = self.slots[turn.slot].take().expect("a turn has its event");
         self.cause = cause;
-        Some((turn.at, what))
+        Some((turn, what))
     }
 }
 
@@ -698,11 +711,11 @@ impl World {
 
     /// The next event.
     pub fn step(&mut self) {
-        let Some((at, what)) = self.agenda.pop() else { return };
-        self.truth.now = at;
+        let Some((turn, what)) = self.agenda.pop() else { return };
+        self.truth.now = turn.at;
         self.counts.events += 1;
         self.let_time_pass();
-        self.happen(what);
+        self.happen(turn, what);
         if self.counts.events.is_multiple_of(LOOK_EVERY)
             && let Some(look) = &mut self.onlooker
         {
@@ -737,12 +750,11 @@ impl World {
         }
     }
 
-    fn happen(&mut self, what: Happening) {
+    fn happen(&mut self, turn: Turn, what: Happening) {
         if self.frozen > self.truth.now
             && let Some(thaws) = self.thaws(&what)
         {
-            // The order in which it came is the order in which it is taken in.
-            return self.agenda.add(thaws, 0, what);
+            return self.agenda.put_off(turn, thaws, what);
         }
         match what {
             Happening::Start { actor, life } => self.start(actor, life),

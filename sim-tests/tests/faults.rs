@@ -180,6 +180,19 @@ fn who_stands_still_does_nothing_and_then_everything() {
 }
 
 #[test]
+fn what_comes_while_somebody_stands_still_keeps_its_order() {
+    // What came before the second time is put off twice.
+    let world = run("- {at: 10s, fault: {freeze: {actor: scheduler, lasts: 5s}}}
+- {at: 11s, scale: {replicaSet: web, replicas: 6}}
+- {at: 12s, fault: {freeze: {actor: scheduler, lasts: 8s}}}
+- {at: 13s, scale: {replicaSet: web, replicas: 8}}");
+    assert_eq!(between(&world, "scheduler#", " ", 13, 20), 0);
+    let revision = |line: &str| line.split("sees +po/").nth(1)?.split('@').nth(1)?.split('(').next()?.parse().ok();
+    let seen: Vec<u64> = lines(&world, "scheduler#", "+po/").iter().filter_map(|(_, line)| revision(line)).collect();
+    assert!(seen.len() >= 8 && seen.is_sorted(), "{seen:?}");
+}
+
+#[test]
 fn a_watch_that_is_too_old_is_followed_by_a_list_that_may_be_old() {
     let world = run("- {at: 10s, fault: {link: {actor: scheduler, weather: {stale: {revisions: 1000}}, lasts: 50s}}}
 - {at: 11s, fault: {compact: {}}}");

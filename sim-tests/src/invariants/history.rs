@@ -117,10 +117,11 @@ fn wrong(truth: &Truth, told: &Told, one: &Object, asked: &BTreeSet<Text>) -> Op
     let (limit, age_of_it) = (limit(owner, one).filter(|_| owner.meta().uid == by.uid)?, age(one)?);
     let others = told.owned(&by.uid, kind, &meta.namespace).filter(|other| other.meta().uid != meta.uid);
     let others = others.filter(|other| !other.meta().is_deleting() && !asked.contains(&other.meta().uid));
-    if !is_past(told, owner, one, one) {
+    let (others, newest): (Vec<&Object>, Vec<&Object>) = others.partition(|other| is_past(told, owner, one, other));
+    // Of two that say the same, one may go.
+    if newest.is_empty() && !is_past(told, owner, one, one) {
         return Some("goes, and is the newest".into());
     }
-    let others: Vec<&Object> = others.filter(|other| is_past(told, owner, one, other)).collect();
     if others.len() < limit {
         return Some(format!("goes, and {} like it are kept; {limit} are asked for", others.len()));
     }

@@ -86,12 +86,12 @@ impl Observer {
             |object: &Object| object.get::<ReplicaSet>().filter(|one| one.metadata.uid == set).map(ReplicaSet::wanted);
         let Some(wanted) = told.objects().find_map(of) else { return Ok(()) };
         let as_told = finished(told.objects(), set, &self.asked);
-        if as_told.len() <= wanted {
-            let what = format!(
-                "{} has finished and is deleted, though {wanted} are wanted and {} kept",
-                key.name,
-                as_told.len()
-            );
+        // What was asked for before and never answered may have been in vain.
+        let vain = |ask: &Ask| self.open.values().any(|open| open == ask) && !self.together.1.contains(ask);
+        let surely: Asks = self.asked.iter().filter(|ask| !vain(ask)).cloned().collect();
+        let kept = finished(told.objects(), set, &surely).len();
+        if kept <= wanted {
+            let what = format!("{} has finished and is deleted, though {wanted} are wanted and {kept} kept", key.name);
             return Err(Broken::by(what).with([stored]));
         }
         let really = finished(truth.disk.objects().values(), set, &self.asked);
@@ -101,7 +101,7 @@ impl Observer {
         };
         let many_older = as_told.iter().filter(older).count();
         // All that are too many go together: they are asked for one after the other.
-        if many_older >= as_told.len() - wanted {
+        if many_older >= kept - wanted {
             let what = format!("{} has finished and is deleted, {many_older} older ones are kept", key.name);
             return Err(Broken::by(what).with([stored]));
         }

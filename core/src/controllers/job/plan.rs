@@ -8,11 +8,11 @@ use crate::api::pod::{EnvVar, Pod};
 use crate::client::Backoff;
 use crate::controllers::job::end::{self, View, end};
 use crate::controllers::job::indexes;
-use crate::controllers::job::tally::{FAILURE_COUNT, Tally, is_held, tally};
+use crate::controllers::job::tally::{FAILURE_COUNT, Tally, is_held, scope, tally};
 use crate::controllers::workload::{BURST, Changed, New, Plan, Scene, Told, Victim};
 use crate::decision::Because;
 use crate::reasons::{EXPIRED, MISSING, OVER, Reason, SURPLUS, SUSPENDED};
-use crate::time::{Duration, Now};
+use crate::time::{Duration, Instant, Now};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -188,21 +188,32 @@ fn staff(scene: &Scene<'_>, job: &Job, tally: &Tally<'_>, plan: &mut Plan) {
     if missing == 0 {
         return;
     }
-    let (failures, last) = tally.lately;
-    let wait = last.map(|last| REPLACE.delay(failures).saturating_sub(scene.now.wall.since(last)));
-    if let Some(wait) = wait.filter(|wait| !wait.is_zero() && !planted!(JobReplacesAtOnce)) {
-        sometimes!(JobBacksOff);
-        plan.create_after = Some(scene.now.mono + wait);
-    }
+    let mut may = |index: Option<i64>| {
+        let at = retry_at(scene.now, job, tally, index);
+        plan.look_at(at);
+        at.is_none()
+    };
     if !job.is_indexed() {
-        plan.create = (0..missing).map(|_| New::drawn(pod_of(job).into_object(), "", seen(&MISSING))).collect();
+        let many = if may(None) { missing } else { 0 };
+        plan.create = (0..many).map(|_| New::drawn(pod_of(job).into_object(), "", seen(&MISSING))).collect();
         return;
     }
-    let free = free_indexes(job, tally);
+    let free: Vec<i64> = free_indexes(job, tally).filter(|index| may(Some(*index))).take(missing).collect();
     let owner = &scene.owner.meta().name;
     let new =
         |index: i64| New::drawn(numbered(job, owner, index, tally).into_object(), index.to_string(), seen(&MISSING));
-    plan.create = free.take(missing).map(new).collect();
+    plan.create = free.into_iter().map(new).collect();
+}
+
+/// When a pod may be made after the failures before it, if that is later than now.
+fn retry_at(now: Now, job: &Job, tally: &Tally<'_>, index: Option<i64>) -> Option<Instant> {
+    let lately = tally.lately.get(&scope(job, index))?;
+    let wait = REPLACE.delay(lately.failures).saturating_sub(now.wall.since(lately.last));
+    if wait.is_zero() || planted!(JobReplacesAtOnce) {
+        return None;
+    }
+    sometimes!(JobBacksOff);
+    Some(now.mono + wait)
 }
 
 /// How many pods should work now: as many as may at a time, but no more than successes are missing.

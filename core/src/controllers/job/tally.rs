@@ -55,8 +55,22 @@ pub struct Tally<'a> {
     pub policy: Option<Text>,
     /// How often containers were started again in pods that have not ended.
     pub restarts: i64,
-    /// When pods ended badly after the last success: how many, and the last of them.
-    pub lately: (u32, Option<Wall>),
+    /// How pods ended badly lately: all of them together, or those of each number, if numbers fail by themselves.
+    pub lately: BTreeMap<Option<i64>, Lately>,
+}
+
+/// Pods that ended badly after the last that ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lately {
+    /// How many.
+    pub failures: u32,
+    /// When the last of them ended.
+    pub last: Wall,
+}
+
+/// Among whose failures one of this number counts.
+pub fn scope(job: &Job, index: Option<i64>) -> Option<i64> {
+    index.filter(|_| job.spec.backoff_limit_per_index.is_some())
 }
 
 /// The number of a pod, if it has one.
@@ -177,19 +191,30 @@ fn note(list: &mut Vec<Text>, shown: &[Text], uid: &str) -> bool {
     is_new
 }
 
-/// How many pods ended badly after the last that ended well, and when the last of them did.
-fn lately(job: &Job, pods: &[&Object]) -> (u32, Option<Wall>) {
+/// How pods ended badly after the last that ended well.
+///
+/// Source: Kubernetes documentation, "Jobs", pod backoff failure policy, backoff limit per index.
+fn lately(job: &Job, pods: &[&Object]) -> BTreeMap<Option<i64>, Lately> {
     let ended = |pod: &Pod| {
         let times = pod.status.container_statuses.iter().filter_map(|one| one.state.terminated.as_ref()?.finished_at);
         times.max().or(pod.metadata.deletion_timestamp).or(pod.metadata.creation_timestamp).map(|time| time.wall())
     };
     let of = |wanted: Outcome| {
         let pods = pods.iter().filter_map(|one| one.get::<Pod>());
-        pods.filter(move |pod| outcome::of(job, pod) == wanted).filter_map(ended)
+        let those = pods.filter(move |pod| outcome::of(job, pod) == wanted);
+        those.filter_map(move |pod| Some((scope(job, index_of(&pod.metadata)), ended(pod)?)))
     };
-    let success = of(Outcome::Success).max();
-    let failures: Vec<Wall> = of(Outcome::Failure).filter(|at| Some(*at) > success).collect();
-    (u32::try_from(failures.len()).unwrap_or(u32::MAX), failures.into_iter().max())
+    let mut success: BTreeMap<Option<i64>, Wall> = BTreeMap::new();
+    for (scope, at) in of(Outcome::Success) {
+        let last = success.entry(scope).or_insert(at);
+        *last = at.max(*last);
+    }
+    let mut lately: BTreeMap<Option<i64>, Lately> = BTreeMap::new();
+    for (scope, at) in of(Outcome::Failure).filter(|(scope, at)| Some(at) > success.get(scope)) {
+        let all = lately.entry(scope).or_insert(Lately { failures: 0, last: at });
+        *all = Lately { failures: all.failures.saturating_add(1), last: at.max(all.last) };
+    }
+    lately
 }
 
 impl Tally<'_> {
@@ -208,6 +233,8 @@ impl Tally<'_> {
 mod tests {
     use super::*;
     use crate::api::kinds::Kind;
+    use crate::api::meta::Time;
+    use crate::time::Duration;
     use serde_json::{Value, json};
 
     fn pod(uid: &str, phase: &str, held: bool, index: Option<i64>) -> Object {
@@ -279,5 +306,23 @@ mod tests {
         assert_eq!((once.failures_of[&0], once.failed_indexes.len()), (1, 0));
         let twice = tally(&job, &[&first, &second], true);
         assert_eq!((twice.failures_of[&0], twice.failed_indexes.contains(&0)), (2, true));
+    }
+
+    #[test]
+    fn a_success_ends_the_failures_before_it_and_of_its_own_number_only() {
+        let ended = |name: &str, phase: &str, index: i64, at: u64| {
+            pod(name, phase, true, Some(index)).with_meta(|meta| {
+                meta.creation_timestamp = Some(Time::of(Wall::default() + Duration::from_secs(at)));
+            })
+        };
+        let pods = [ended("a", "Failed", 0, 10), ended("b", "Failed", 0, 20), ended("c", "Succeeded", 1, 15)];
+        let lately = |limit: Value| {
+            let spec = json!({"completionMode": "Indexed", "completions": 3, "backoffLimitPerIndex": limit});
+            let job: Job = serde_json::from_value(json!({"spec": spec})).unwrap();
+            tally(&job, &pods.iter().collect::<Vec<_>>(), true).lately
+        };
+        let last = Wall::default() + Duration::from_secs(20);
+        assert_eq!(lately(json!(null)), BTreeMap::from([(None, Lately { failures: 1, last })]));
+        assert_eq!(lately(json!(5)), BTreeMap::from([(Some(0), Lately { failures: 2, last })]));
     }
 }

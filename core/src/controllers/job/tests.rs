@@ -183,6 +183,25 @@ fn numbers_succeed_once_each() {
 }
 
 #[test]
+fn a_number_waits_for_its_own_failures_only() {
+    let mut desk = Desk::new(0);
+    desk.create(json!({"completions": 4, "parallelism": 1, "completionMode": "Indexed", "backoffLimitPerIndex": 1}));
+    let mut made = Vec::new();
+    for _ in 0..60 {
+        desk.run(1);
+        for pod in desk.going() {
+            let number = pod.meta().annotations[INDEX].clone();
+            let again = made.iter().any(|(one, _)| *one == number);
+            desk.end_one(&pod, if number == "0" && !again { "Failed" } else { "Succeeded" });
+            made.push((number, desk.world.now.mono.nanos() / 1_000_000_000));
+        }
+    }
+    let order: Vec<&str> = made.iter().map(|(number, _)| number.as_str()).collect();
+    assert_eq!(order, ["0", "1", "2", "3", "0"], "the others do not wait for it, nor make it go sooner");
+    assert_eq!(made[4].1 - made[0].1, 10, "{made:?}");
+}
+
+#[test]
 fn numbers_fail_by_themselves() {
     let mut desk = Desk::new(0);
     desk.create(json!({"completions": 3, "parallelism": 3, "completionMode": "Indexed", "backoffLimitPerIndex": 1}));
