@@ -14,7 +14,7 @@ use miniku_core::kubelet::runtime::{
 use miniku_core::kubelet::spec::container_spec;
 use miniku_core::rng::Draw;
 use miniku_core::time::{Duration, Wall};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// How long things take on a node.
@@ -239,8 +239,10 @@ pub struct Runtime {
     draws: Counted,
     /// Boxed: of a tree's room a third stays free.
     sandboxes: BTreeMap<Text, Box<Sandbox>>,
+    /// The uids of pods whose sandbox is being made.
+    making: BTreeSet<Text>,
     next_pid: u32,
-    pids: std::collections::BTreeSet<u32>,
+    pids: BTreeSet<u32>,
     addresses: Addresses,
     troubles: Vec<(usize, Trouble)>,
     /// What is listed instead of what there is.
@@ -293,9 +295,9 @@ impl Runtime {
     pub fn new(speeds: Speeds, any_image: bool, nth: usize, draw: Draw) -> Self {
         let next_pid = u32::try_from(draw.key("first pid").below(u64::from(PIDS))).expect("it is below");
         let draws = Counted::of(draw);
-        let (sandboxes, pids, troubles) = Default::default();
+        let (sandboxes, making, pids, troubles) = Default::default();
         let addresses = Addresses::of(nth);
-        Runtime { speeds, any_image, draws, sandboxes, next_pid, pids, addresses, troubles, stale: None }
+        Runtime { speeds, any_image, draws, sandboxes, making, next_pid, pids, addresses, troubles, stale: None }
     }
 
     /// Something is wrong with it from now on; `id` names it.
@@ -380,6 +382,7 @@ impl Runtime {
             }
             Command::RunPod(spec) => match self.sandboxes.get(&spec.pod.uid) {
                 None => {
+                    self.making.insert(spec.pod.uid.clone());
                     let delay = self.takes(self.speeds.sandbox, purpose::MAKE, &spec.pod.uid);
                     out.later.push((delay, Deed::Make { pod: spec.pod, containers: spec.containers }));
                 }
@@ -423,6 +426,7 @@ impl Runtime {
     pub fn act(&mut self, wall: Wall, deed: Deed, out: &mut Results) -> Option<Report> {
         match deed {
             Deed::Tell(report) => return Some(report),
+            Deed::Make { pod, .. } if !self.making.remove(&pod.uid) => {}
             Deed::Make { pod, containers } if self.has(Trouble::DiskFull) => {
                 for ContainerSpec { name: container, attempt, .. } in containers {
                     let reason = StartError::CreatePodSandboxError;
@@ -480,6 +484,14 @@ impl Runtime {
             }
         }
         lives
+    }
+
+    /// The kubelet is gone, and with it what it had begun to make: the runtime is a part of its process.
+    pub fn abandon(&mut self) {
+        self.making.clear();
+        for sandbox in self.sandboxes.values_mut() {
+            sandbox.containers.retain(|one| !one.starting);
+        }
     }
 
     fn start(&mut self, pod: &PodRef, container: ContainerSpec, out: &mut Results) {
@@ -852,9 +864,16 @@ mod tests {
         let mut one = node(Trouble::TimesOut(Ratio::ALL));
         assert_eq!(one.pass(20), ["10.128.0.1", "0 started"], "it is done, and nobody is told");
         assert_eq!(again(&mut one), ["10.128.0.1", "running", "running"]);
-        let mut one = node(Trouble::Slow(Delay { min: Duration::from_secs(5), mean: Duration::ZERO }));
+        let slow = || node(Trouble::Slow(Delay { min: Duration::from_secs(5), mean: Duration::ZERO }));
+        let mut one = slow();
         assert_eq!(one.pass(9), ["10.128.0.1"]);
         assert_eq!(one.pass(2), ["0 started", "running"]);
+        for made in [0, 9] {
+            let mut one = slow();
+            one.pass(made);
+            one.runtime.abandon();
+            assert!(one.pass(30).is_empty(), "what was begun is gone with the kubelet");
+        }
         let mut one = node(Trouble::StaleLists);
         one.pass(1);
         one.command(Command::List);

@@ -22,6 +22,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
+/// The annotation that an intruder writes, to be in the way of another write.
+pub const INTRUDER: &str = "intruder";
+
 /// What an actor is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {

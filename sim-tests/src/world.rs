@@ -779,7 +779,9 @@ impl World {
             }
             Happening::Deliver { actor, life, input } => {
                 let one = &mut self.actors[actor];
-                if one.who.life == life && one.program.is_some() {
+                // Who has closed a watch reads no more of it.
+                let is_closed = matches!(&input, Input::Event { call, .. } if !one.open.contains_key(call));
+                if one.who.life == life && one.program.is_some() && !is_closed {
                     if let Input::Reply { call, answer } = &input
                         && !matches!(answer, Answer::Watching)
                     {
@@ -1093,6 +1095,9 @@ impl World {
         let life = one.who.life;
         let open = std::mem::take(&mut one.open);
         self.tell(|| What::Actor { op: ActorOp::Crash, who });
+        if let Some(node) = self.actors[actor].node {
+            self.machines[node].runtime.abandon();
+        }
         for (_, id) in open {
             if self.requests.get(&id).is_some_and(|asked| asked.watch.is_some()) {
                 self.hang_up(actor, id);

@@ -2,6 +2,7 @@
 //!
 //! Catches: two pods that want the same port; a node without its agent for longer than need be, or all of them at once.
 
+use super::ordinal::age;
 use super::{Broken, Checker};
 use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
@@ -10,7 +11,7 @@ use miniku_core::api::kinds::Kind;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
-use miniku_core::api::statefulset::{ControllerRevision, REVISION_HASH};
+use miniku_core::api::statefulset::REVISION_HASH;
 use miniku_core::api::taint::{KEEP_AWAY, NO_EXECUTE, NO_SCHEDULE, Taint, UNREACHABLE, UNSCHEDULABLE, untolerated};
 use miniku_core::api::text::Text;
 use miniku_core::program::Verb;
@@ -51,7 +52,7 @@ fn pods_of<'a>(told: &'a Told, set: &'a str) -> impl Iterator<Item = &'a Pod> {
 /// The name of a set's newest revision.
 fn newest(told: &Told, set: &str) -> Text {
     let revisions = told.objects().filter(|one| one.kind() == Kind::ControllerRevision && set_of(one) == Some(set));
-    let all = revisions.filter_map(|one| Some((one.read::<ControllerRevision>()?.revision, one.meta().name.clone())));
+    let all = revisions.filter_map(|one| Some((age(one)?, one.meta().name.clone())));
     all.max().map(|(_, name)| name).unwrap_or_default()
 }
 
@@ -90,7 +91,10 @@ impl Observer {
     fn ends(&mut self, truth: &Truth, told: &Told, key: &Key) -> Result<(), Broken> {
         let Some(object) = told.object(key) else { return Ok(()) };
         let (Some(uid), Some(pod)) = (set_of(object), object.get::<Pod>()) else { return Ok(()) };
-        self.ended.insert(pod.metadata.uid.clone());
+        // What was asked for once is asked for again until it is answered.
+        if !self.ended.insert(pod.metadata.uid.clone()) {
+            return Ok(());
+        }
         let by = object.meta().controller().map_or("", |by| by.name.as_str());
         let set = told.object(&Key::new(Kind::DaemonSet, &key.namespace, by));
         let Some((set, node)) =

@@ -6,14 +6,16 @@
 
 use super::{Broken, Checker, number};
 use crate::link::subject;
-use crate::truth::{Fact, Sight, Truth};
+use crate::truth::{Fact, INTRUDER, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::Object;
 use miniku_core::api::quantity::Quantity;
 use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::rng::Draw;
+use miniku_core::store::Change;
 use miniku_core::time::{Duration, Instant};
 use serde::Deserialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 const WINDOW: Duration = Duration::from_secs(60);
@@ -48,6 +50,14 @@ fn most_pods(object: &Object) -> u64 {
     if let Some(used) = object.at(&["status", "used", "pods"]).filter(|_| object.kind() == Kind::ResourceQuota) {
         return Quantity::deserialize(used).map_or(0, |used| used.value());
     }
+    let len = |list: Option<&Value>| list.and_then(Value::as_array).map_or(0, |list| list.len() as u64);
+    if object.kind() == Kind::EndpointSlice {
+        return len(object.at(&["endpoints"]));
+    }
+    if object.kind() == Kind::Endpoints {
+        let subsets = object.at(&["subsets"]).and_then(Value::as_array).into_iter().flatten();
+        return subsets.map(|one| len(one.get("addresses")) + len(one.get("notReadyAddresses"))).sum();
+    }
     let numbers = [
         ["spec", "replicas"],
         ["status", "replicas"],
@@ -60,6 +70,19 @@ fn most_pods(object: &Object) -> u64 {
         ["status", "currentHealthy"],
     ];
     numbers.iter().filter_map(|path| object.at(path)?.as_u64()).max().unwrap_or(0)
+}
+
+impl Hot {
+    /// How many more writes of an object its pods explain.
+    fn more(&self, number: u64) -> u64 {
+        self.pods.get(&number).map_or(0, |most| most * WRITES_A_POD)
+    }
+}
+
+/// Whether somebody wrote who only wants to be in the way: it is no quarrel of two programs.
+fn is_intruders(change: &Change) -> bool {
+    let mark = |object: &Option<Object>| object.as_ref()?.meta().annotations.get(INTRUDER).cloned();
+    change.old.is_some() && change.new.is_some() && mark(&change.old) != mark(&change.new)
 }
 
 fn count(map: &mut BTreeMap<u64, u32>, number: u64) -> u64 {
@@ -78,7 +101,7 @@ impl Checker for Hot {
             *self = Hot { since: truth.now, ..Hot::default() };
         }
         match fact {
-            Fact::Durable { change } if change.key.kind != Kind::Lease => {
+            Fact::Durable { change } if change.key.kind != Kind::Lease && !is_intruders(change) => {
                 let number = number(&change.key);
                 let times = count(&mut self.writes, number);
                 let pods = change.old.iter().chain(&change.new).map(most_pods).max().unwrap_or(0);
@@ -86,7 +109,7 @@ impl Checker for Hot {
                     let most = self.pods.entry(number).or_default();
                     *most = pods.max(*most);
                 }
-                if times > WRITES && times > WRITES + self.pods.get(&number).map_or(0, |most| most * WRITES_A_POD) {
+                if times > WRITES && times > WRITES + self.more(number) {
                     let what = format!("{} is written {times} times in a minute", change.key);
                     return Err(Broken::by(what).with(change.old.iter().chain(&change.new)));
                 }
@@ -94,7 +117,7 @@ impl Checker for Hot {
             Fact::Sent { who, request, .. } => {
                 let key = subject(request);
                 let times = count(&mut self.requests, Draw::new(number(&key)).key(&who.name).u64());
-                if times > REQUESTS {
+                if times > REQUESTS && times > REQUESTS + self.more(number(&key)) {
                     return Err(Broken::by(format!("{who} asks {times} times in a minute about {key}")));
                 }
             }

@@ -12,6 +12,7 @@ use super::{Broken, Checker};
 use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
+use miniku_core::api::meta::Time;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::{Pod, PodPhase};
 use miniku_core::api::statefulset::{
@@ -63,14 +64,19 @@ fn serves(pod: &Pod) -> bool {
     pod.is_ready() && pod.is_active()
 }
 
+/// Where a revision stands among those of its owner: by its number; of two that were made at once, by its time.
+pub(super) fn age(revision: &Object) -> Option<(i64, Option<Time>)> {
+    Some((revision.read::<ControllerRevision>()?.revision, revision.meta().creation_timestamp))
+}
+
 /// Why a pod should not be made yet, or not like this.
 fn early(told: &Told, new: &Object) -> Option<String> {
     let (set, name, uid, number) = belongs(told, new)?;
     let namespace = &new.meta().namespace;
     let revisions = told.objects().filter(|one| one.kind() == Kind::ControllerRevision);
     let revisions = revisions.filter(|one| set_of(one).is_some_and(|(_, of)| of == uid));
-    let revisions: Vec<(i64, &Text)> =
-        revisions.filter_map(|one| Some((one.read::<ControllerRevision>()?.revision, &one.meta().name))).collect();
+    let revisions: Vec<((i64, Option<Time>), &Text)> =
+        revisions.filter_map(|one| Some((age(one)?, &one.meta().name))).collect();
     let newest = revisions.iter().max().map(|(_, name)| *name);
     let current = Some(&set.status.current_revision).filter(|name| revisions.iter().any(|(_, one)| one == name));
     let is_old = set.spec.update_strategy.kind == UpdateStrategyType::RollingUpdate
@@ -135,12 +141,14 @@ fn wrong(truth: &Truth, told: &Told, object: &Object, ended: &BTreeSet<Text>) ->
 /// Why the newest revision should not be said to be the current one.
 ///
 /// Source: Kubernetes, `pkg/controller/statefulset`, `completeRollingUpdate`.
-fn unfinished(told: &Told, new: &Object) -> Option<String> {
+fn unfinished(truth: &Truth, told: &Told, new: &Object) -> Option<String> {
     let (meta, set) = (new.meta(), new.read::<StatefulSet>()?);
     let object = told.object(&new.key()).filter(|one| one.meta().uid == meta.uid)?;
     let (before, now) = (object.read::<StatefulSet>()?.status.current_revision, &set.status.current_revision);
     // One that is gone, or was let go, is current no more.
     let revision = told.object(&Key::new(Kind::ControllerRevision, &meta.namespace, &before));
+    // What vanished in a gap of the controller's view stays in what it was told.
+    let revision = revision.filter(|one| truth.object(&one.key()).is_some_and(|now| now.meta().uid == one.meta().uid));
     let is_own = revision.and_then(set_of).is_some_and(|(_, of)| of == meta.uid);
     if before == *now || !is_own {
         return None;
@@ -188,7 +196,7 @@ impl Checker for Ordinal {
                 Verb::Update { object, part: Part::Status }
                     if who.role == Role::Workloads && object.kind() == Kind::StatefulSet =>
                 {
-                    if let Some(unfinished) = unfinished(truth.told(who), object) {
+                    if let Some(unfinished) = unfinished(truth, truth.told(who), object) {
                         return Err(Broken::by(format!("{} {unfinished}", object.key())).with([object]));
                     }
                 }

@@ -1,12 +1,13 @@
 //! S-rollout: No deployment has its replica sets ask for more pods than its surge allows; and, as far as its controller was told, a rolling update leaves as many available pods as it has to, with Recreate none is asked for while one of another template is there, and while it is paused no set is made; a set is made with its deployment's minReadySeconds; and no rollout is called overdue before it has come no further for as long as it may take.
 //!
+//! What a controller asked for right before it crashed is not shown yet when it is back; the sum may be exceeded then.
 //! A deployment that is paused, or has just been scaled, is resized without regard to who is available, as in Kubernetes.
 //! Catches: a new set that grows before old ones shrink, two controllers that both add, a share that is rounded up twice;
 //! an old set that is shrunk by what is wished, or by what was available before it shrank.
 
 use super::{Broken, Checker};
 use crate::told::Told;
-use crate::truth::{Fact, Role, Sight, Truth};
+use crate::truth::{Fact, Role, Sight, Truth, Who};
 use miniku_core::api::deployment::{DESIRED_REPLICAS, Deployment, StrategyType};
 use miniku_core::api::int_or_string::{IntOrString, Round};
 use miniku_core::api::kinds::Kind;
@@ -16,7 +17,7 @@ use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::api::text::Text;
 use miniku_core::program::{Part, Verb};
 use miniku_core::time::{Duration, Wall};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How many pods each deployment ever allowed, by uid: a controller may act on an older wish.
@@ -24,6 +25,10 @@ use std::sync::Arc;
 pub struct Rollout {
     allowed: BTreeMap<Text, i64>,
     by: BTreeMap<Arc<str>, Observer>,
+    /// Which controller, and in which life, asked last for a size of each set.
+    sized: BTreeMap<Key, (Arc<str>, u32)>,
+    /// Sets whose size was asked for before what a former life had asked for was shown.
+    unaware: BTreeSet<Key>,
 }
 
 /// What one life of a controller has asked of replica sets: by uid, of which version, and for how many pods.
@@ -128,6 +133,26 @@ fn is_in_time(told: &Told, wall: Wall, new: &Object) -> Option<String> {
     (since < Duration::from_secs(most)).then(|| format!("is overdue after {} ms, and has {most} s", since.as_millis()))
 }
 
+impl Rollout {
+    /// Whether a former life of this controller asked for more pods of a set beside this one than it was told of since.
+    fn is_unaware(&self, truth: &Truth, who: &Who, set: &Object) -> bool {
+        let Some(by) = set.meta().controller() else { return false };
+        let mut sets = truth.told(who).owned(&by.uid, Kind::ReplicaSet, &set.meta().namespace);
+        sets.any(|told| {
+            let stored = truth.object(&told.key()).filter(|stored| stored.meta().uid == told.meta().uid);
+            let by_former =
+                self.sized.get(&told.key()).is_some_and(|(name, life)| *name == who.name && *life < who.life);
+            by_former && stored.is_some_and(|stored| wanted(stored) > wanted(told))
+        })
+    }
+
+    /// Whether a size was asked for by a life that is over.
+    fn is_late(&self, set: &Key) -> bool {
+        let late = |(name, life): &(Arc<str>, u32)| self.by.get(name).is_some_and(|one| one.life > *life);
+        self.sized.get(set).is_some_and(late)
+    }
+}
+
 impl Checker for Rollout {
     fn sights(&self) -> &'static [Sight] {
         &[Sight::Durable, Sight::Sent]
@@ -143,6 +168,12 @@ impl Checker for Rollout {
             if observer.life != who.life {
                 *observer = Observer { life: who.life, ..Observer::default() };
             }
+            match self.is_unaware(truth, who, set) {
+                true => self.unaware.insert(set.key()),
+                false => self.unaware.remove(&set.key()),
+            };
+            self.sized.insert(set.key(), (who.name.clone(), who.life));
+            let observer = self.by.entry(who.name.clone()).or_default();
             let is_new = matches!(request.verb, Verb::Create { .. });
             if is_new && deployment(truth.told(who), set).is_some_and(|(one, _)| one.spec.paused) {
                 return Err(Broken::by(format!("{} is made, and its deployment is paused", set.key())).with([set]));
@@ -183,7 +214,7 @@ impl Checker for Rollout {
             truth.disk.objects().values().filter(|one| one.kind() == Kind::ReplicaSet && one.key() != change.key);
         let sets: Vec<&Object> = others.filter(of).chain([new]).collect();
         let all: i64 = sets.iter().map(|set| wanted(set)).sum();
-        if all > *allowed {
+        if all > *allowed && !self.unaware.contains(&change.key) && !self.is_late(&change.key) {
             let what = format!("the sets of {} ask for {all} pods, {allowed} are allowed", by.name);
             return Err(Broken::by(what).with(sets));
         }
@@ -218,6 +249,29 @@ mod tests {
         story.put(set("b", 1)).unwrap();
         assert!(story.put(set("b", 2)).unwrap_err().what.contains("5 pods, 4 are allowed"));
         story.put(set("b", 1)).unwrap();
+    }
+
+    #[test]
+    fn a_life_may_not_know_what_the_one_before_asked_for() {
+        let exceeds = |lives: [u32; 2]| {
+            let mut story = Story::<Rollout>::new();
+            let strategy = json!({"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}});
+            let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "uid": "d"},
+                "spec": {"replicas": 3, "strategy": strategy, "selector": {}, "template": {}}});
+            story.put(deployment).unwrap();
+            let shown = story.put(set("a", 2)).unwrap().new.unwrap();
+            let [mut one, mut other] = [who(Role::Workloads, "workloads"), who(Role::Workloads, "workloads")];
+            (one.life, other.life) = (lives[0], lives[1]);
+            let input = Input::Event { call: CallId(1), event: WatchEvent::Added(shown) };
+            story.see(Fact::Heard { who: &other, input: &input }).unwrap();
+            let grown = Verb::Update { object: crate::plan::object(set("a", 3)), part: Part::Main }.into();
+            story.see(Fact::Sent { who: &one, id: RequestId(1), request: &grown }).unwrap();
+            story.put(set("a", 3)).unwrap();
+            let made = Verb::Create { object: crate::plan::object(set("b", 2)) }.into();
+            story.see(Fact::Sent { who: &other, id: RequestId(2), request: &made }).unwrap();
+            story.put(set("b", 2)).is_err()
+        };
+        assert!(exceeds([1, 1]) && !exceeds([1, 2]));
     }
 
     /// Tells the controller of a deployment, of its sets with these sizes and available pods, and asks for another size.

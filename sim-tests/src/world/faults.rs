@@ -7,7 +7,7 @@ use crate::noise::{Counted, Delay};
 use crate::plan::{Fault, GROUPS, Mishap, Off, Ratio, Stale, Weather};
 use crate::runtime::End;
 use crate::trace::{ActorOp, What};
-use crate::truth::{Fact, Role, Who};
+use crate::truth::{Fact, INTRUDER, Role, Who};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::status::{Reason, Status};
@@ -564,7 +564,7 @@ impl World {
         }
         self.next_request += 1;
         let from = RequestId(self.next_request);
-        let patch = json!({"metadata": {"annotations": {"intruder": from.0.to_string()}}});
+        let patch = json!({"metadata": {"annotations": {INTRUDER: from.0.to_string()}}});
         let request = Verb::Merge { key, patch, part: ObjectPart::Main }.into();
         let who = Who { role: Role::Operator, name: "intruder".into(), life: 1 };
         self.judge.see(&self.truth, Fact::Sent { who: &who, id: from, request: &request });
