@@ -933,7 +933,7 @@ impl World {
         let life = self.actors[actor].who.life;
         for (effect, id) in effects {
             match (effect, id) {
-                (Effect::Call { call, request }, Some(id)) => self.call(actor, call, request, id),
+                (Effect::Call { call, request }, Some(id)) => self.call(actor, call, request, id, true),
                 (effect, _) => self.perform(actor, effect),
             }
             if !self.has_done_one(actor, life) {
@@ -959,7 +959,7 @@ impl World {
         match effect {
             Effect::Call { call, request } => {
                 let id = self.decide(actor, &request);
-                self.call(actor, call, request, id);
+                self.call(actor, call, request, id, false);
             }
             Effect::Cancel { call } => {
                 if let Some(id) = self.actors[actor].open.remove(&call) {
@@ -991,7 +991,7 @@ impl World {
     }
 
     /// A request goes on its way.
-    fn call(&mut self, actor: usize, call: CallId, request: Request, id: RequestId) {
+    fn call(&mut self, actor: usize, call: CallId, request: Request, id: RequestId, late: bool) {
         let now = self.truth.now;
         let one = &mut self.actors[actor];
         let about = subject(&request);
@@ -1014,7 +1014,8 @@ impl World {
         }
         let (delay, again) = match fate {
             Fate::Arrives(delay) => (delay, None),
-            Fate::ArrivesTwice(delay, again) => (delay, Some(again).filter(|_| watch.is_none())),
+            // The second is judged like the first, when it leaves: it may be too late for what was decided earlier.
+            Fate::ArrivesTwice(delay, again) => (delay, Some(again).filter(|_| watch.is_none() && !late)),
             Fate::Lost => {
                 sometimes!(RequestLost);
                 return self.lose(actor, life, call, now + timeout, tie, "the request timed out");

@@ -267,6 +267,7 @@ mod tests {
             story.put(ready(name, true)).unwrap();
         }
         story.put(budget(3, 1)).unwrap();
+        count(&mut story, budget(3, 1));
         story
     }
 
@@ -292,8 +293,9 @@ mod tests {
 
     fn ask_to_count(story: &mut Story<Budget>, budget: Value) {
         let key = Key::new(Kind::PodDisruptionBudget, "default", "b");
-        let object = Object::from_value(Kind::PodDisruptionBudget, budget).unwrap();
-        let object = object.with_revision(story.truth.object(&key).unwrap().revision());
+        let object = crate::plan::object(budget);
+        let shown = story.truth.object(&key).unwrap().meta().resource_version.clone();
+        let object = object.with_meta(|meta| meta.resource_version = shown);
         let request = Verb::Update { object, part: Part::Status }.into();
         let controller = who(Role::Disruption, "disruption");
         story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request }).unwrap();

@@ -25,6 +25,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Owner {
     letting_go: BTreeMap<RequestId, String>,
     let_go: BTreeSet<Text>,
+    /// Owners that were also asked to take their children along.
+    takes_along: BTreeSet<Text>,
     /// By their [`number`]: the collector itself asks nobody to.
     asked: BTreeSet<u64>,
     /// By uid: made when their owner was gone already, which had let others go.
@@ -95,7 +97,9 @@ impl Owner {
         if let Some(owner) = meta.owner_references.iter().find(|owner| holds(truth, key, owner)) {
             return broken("though it is held by", &owner.name);
         }
-        let let_go = |owner: &&OwnerReference| self.let_go.contains(&owner.uid) && !self.late.contains(&meta.uid);
+        let let_go = |owner: &&OwnerReference| {
+            self.let_go.contains(&owner.uid) && !self.takes_along.contains(&owner.uid) && !self.late.contains(&meta.uid)
+        };
         match meta.owner_references.iter().find(let_go) {
             Some(owner) => broken("though it was let go by", &owner.name),
             None => Ok(()),
@@ -198,7 +202,9 @@ impl Checker for Owner {
                             self.letting_go.insert(*id, owner.meta().uid.to_string());
                         }
                     }
-                    _ => {}
+                    // What is asked for last counts, and which arrives last is not known here.
+                    (_, Some(_)) => self.takes_along.extend(truth.object(key).map(|owner| owner.meta().uid.clone())),
+                    (_, None) => {}
                 }
             }
             Fact::Heard { who, input: Input::Reply { answer: Answer::Object { object, .. }, .. } }
@@ -337,6 +343,16 @@ mod tests {
         story.see(Fact::Answered { id: RequestId(1), answer: &answer }).unwrap();
         story.write(&owner, true).unwrap();
         assert!(ask(&mut story, Role::Garbage, "b", None).unwrap_err().what.contains("let go by a"));
+        // Who asks for something else after that is heard.
+        let mut story = Story::<Owner>::new();
+        let owner = story.put(pod("a", "", "Pending")).unwrap().new.unwrap();
+        story.put(owned("b", "a")).unwrap();
+        ask(&mut story, Role::Operator, "a", Some(Propagation::Orphan)).unwrap();
+        let answer = Answer::Object { object: owner.clone(), created: false };
+        story.see(Fact::Answered { id: RequestId(1), answer: &answer }).unwrap();
+        ask(&mut story, Role::Operator, "a", Some(Propagation::Foreground)).unwrap();
+        story.write(&owner, true).unwrap();
+        ask(&mut story, Role::Garbage, "b", None).unwrap();
     }
 
     /// A controller hears of a set and of a pod, perhaps asks for the set once more, and adopts the pod.

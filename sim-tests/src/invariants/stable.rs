@@ -127,6 +127,12 @@ fn updown(up: bool) -> &'static str {
     if up { "up" } else { "down" }
 }
 
+/// Whether a container has ended that is not started again: the others go on without it.
+fn is_partly_over(pod: &Pod) -> bool {
+    pod.spec.restart_policy == RestartPolicy::Never
+        && pod.status.container_statuses.iter().any(|one| one.state.terminated.is_some())
+}
+
 fn pods(truth: &Truth) -> Option<String> {
     for pod in truth.all::<Pod>() {
         let name = pod.metadata.full_name();
@@ -146,7 +152,9 @@ fn pods(truth: &Truth) -> Option<String> {
             }
             _ if !truth.nodes.contains_key(node) => Some("is bound to a node that does not exist"),
             _ if !is_up(truth, node) => (!stays_for_ever(pod)).then_some("is bound to a dead node"),
-            _ if lasts(&pod.spec, truth.any_image) => (!truth.really_runs(pod)).then_some("does not run"),
+            _ if lasts(&pod.spec, truth.any_image) && !is_partly_over(pod) => {
+                (!truth.really_runs(pod)).then_some("does not run")
+            }
             _ if pod.spec.restart_policy == RestartPolicy::Never && living == 0 => {
                 starts(&pod.spec, truth.any_image).then_some("has ended, but is not finished")
             }

@@ -626,8 +626,11 @@ impl WorkloadController {
                 care.unclaimed.insert(child);
                 fail(&mut care.claiming);
             }
+            // The answer may be older than what was shown meanwhile.
             (Asked::MayAdopt { owner, children }, Answer::Object { object: live, .. })
-                if live.meta().uid == care.uid && !live.meta().is_deleting() =>
+                if live.meta().uid == care.uid
+                    && !live.meta().is_deleting()
+                    && !self.views.object(&owner).is_some_and(|shown| shown.meta().is_deleting()) =>
             {
                 for (child, revision) in children {
                     // If it has changed since, it is looked at anew.
