@@ -1,6 +1,7 @@
 //! S-rollout: No deployment has its replica sets ask for more pods than its surge allows; and, as far as its controller was told, a rolling update leaves as many available pods as it has to, with Recreate none is asked for while one of another template is there, and while it is paused no set is made; a set is made with its deployment's minReadySeconds; and no rollout is called overdue before it has come no further for as long as it may take.
 //!
-//! What a controller asked for right before it crashed is not shown yet when it is back; the sum may be exceeded then.
+//! What a controller asked for in vain, as far as it knows, or right before it crashed, may be done nevertheless and not
+//! be shown yet: the sum may be exceeded then.
 //! A deployment that is paused, or has just been scaled, is resized without regard to who is available, as in Kubernetes.
 //! Catches: a new set that grows before old ones shrink, two controllers that both add, a share that is rounded up twice;
 //! an old set that is shrunk by what is wished, or by what was available before it shrank.
@@ -25,9 +26,9 @@ use std::sync::Arc;
 pub struct Rollout {
     allowed: BTreeMap<Text, i64>,
     by: BTreeMap<Arc<str>, Observer>,
-    /// Which controller, and in which life, asked last for a size of each set.
-    sized: BTreeMap<Key, (Arc<str>, u32)>,
-    /// Sets whose size was asked for before what a former life had asked for was shown.
+    /// By key, whose set it is, and which controller, and in which life, asked last for a size of it.
+    sized: BTreeMap<Key, (Text, Arc<str>, u32)>,
+    /// Sets whose size was asked for before what else had been asked for was shown.
     unaware: BTreeSet<Key>,
 }
 
@@ -134,21 +135,22 @@ fn is_in_time(told: &Told, wall: Wall, new: &Object) -> Option<String> {
 }
 
 impl Rollout {
-    /// Whether a former life of this controller asked for more pods of a set beside this one than it was told of since.
-    fn is_unaware(&self, truth: &Truth, who: &Who, set: &Object) -> bool {
-        let Some(by) = set.meta().controller() else { return false };
-        let mut sets = truth.told(who).owned(&by.uid, Kind::ReplicaSet, &set.meta().namespace);
-        sets.any(|told| {
-            let stored = truth.object(&told.key()).filter(|stored| stored.meta().uid == told.meta().uid);
-            let by_former =
-                self.sized.get(&told.key()).is_some_and(|(name, life)| *name == who.name && *life < who.life);
-            by_former && stored.is_some_and(|stored| wanted(stored) > wanted(told))
+    /// Whether this controller asked for a set beside this one of which it was not told yet, or in a former life for more
+    /// pods of one than it was told of since.
+    fn is_unaware(&self, truth: &Truth, who: &Who, owner: &Text, set: &Key) -> bool {
+        let told = truth.told(who);
+        self.sized.iter().any(|(key, (of, name, life))| {
+            let (stored, shown) = (truth.object(key).map_or(0, wanted), told.object(key));
+            of == owner
+                && key != set
+                && *name == who.name
+                && (shown.is_none() || *life < who.life && stored > shown.map_or(0, wanted))
         })
     }
 
     /// Whether a size was asked for by a life that is over.
     fn is_late(&self, set: &Key) -> bool {
-        let late = |(name, life): &(Arc<str>, u32)| self.by.get(name).is_some_and(|one| one.life > *life);
+        let late = |(_, name, life): &(Text, Arc<str>, u32)| self.by.get(name).is_some_and(|one| one.life > *life);
         self.sized.get(set).is_some_and(late)
     }
 }
@@ -168,11 +170,13 @@ impl Checker for Rollout {
             if observer.life != who.life {
                 *observer = Observer { life: who.life, ..Observer::default() };
             }
-            match self.is_unaware(truth, who, set) {
-                true => self.unaware.insert(set.key()),
-                false => self.unaware.remove(&set.key()),
-            };
-            self.sized.insert(set.key(), (who.name.clone(), who.life));
+            if let Some(by) = set.meta().controller().filter(|by| by.kind == "Deployment") {
+                match self.is_unaware(truth, who, &by.uid, &set.key()) {
+                    true => self.unaware.insert(set.key()),
+                    false => self.unaware.remove(&set.key()),
+                };
+                self.sized.insert(set.key(), (by.uid.clone(), who.name.clone(), who.life));
+            }
             let observer = self.by.entry(who.name.clone()).or_default();
             let is_new = matches!(request.verb, Verb::Create { .. });
             if is_new && deployment(truth.told(who), set).is_some_and(|(one, _)| one.spec.paused) {
@@ -252,8 +256,8 @@ mod tests {
     }
 
     #[test]
-    fn a_life_may_not_know_what_the_one_before_asked_for() {
-        let exceeds = |lives: [u32; 2]| {
+    fn what_was_asked_for_before_may_be_unknown() {
+        let exceeds = |lives: [u32; 2], lost: bool| {
             let mut story = Story::<Rollout>::new();
             let strategy = json!({"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}});
             let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "uid": "d"},
@@ -264,14 +268,20 @@ mod tests {
             (one.life, other.life) = (lives[0], lives[1]);
             let input = Input::Event { call: CallId(1), event: WatchEvent::Added(shown) };
             story.see(Fact::Heard { who: &other, input: &input }).unwrap();
-            let grown = Verb::Update { object: crate::plan::object(set("a", 3)), part: Part::Main }.into();
-            story.see(Fact::Sent { who: &one, id: RequestId(1), request: &grown }).unwrap();
-            story.put(set("a", 3)).unwrap();
+            let grown = if lost { "c" } else { "a" };
+            let object = crate::plan::object(set(grown, 3));
+            let request = match lost {
+                true => Verb::Create { object },
+                false => Verb::Update { object, part: Part::Main },
+            };
+            story.see(Fact::Sent { who: &one, id: RequestId(1), request: &request.into() }).unwrap();
+            story.put(set("a", if lost { 0 } else { 3 })).unwrap();
+            story.put(set("c", if lost { 3 } else { 0 })).unwrap();
             let made = Verb::Create { object: crate::plan::object(set("b", 2)) }.into();
             story.see(Fact::Sent { who: &other, id: RequestId(2), request: &made }).unwrap();
             story.put(set("b", 2)).is_err()
         };
-        assert!(exceeds([1, 1]) && !exceeds([1, 2]));
+        assert!(exceeds([1, 1], false) && !exceeds([1, 2], false) && !exceeds([1, 1], true));
     }
 
     /// Tells the controller of a deployment, of its sets with these sizes and available pods, and asks for another size.

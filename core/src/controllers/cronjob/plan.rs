@@ -61,7 +61,7 @@ fn reference(job: &Object) -> Value {
 
 /// Whether the stored status tells of the time for which a job was made. Until then the job alone tells that this time
 /// has had its job, and must not go.
-fn is_noted(cron: &CronJob, job: &Object) -> bool {
+pub fn is_noted(cron: &CronJob, job: &Object) -> bool {
     scheduled_at(job).is_none_or(|at| cron.status.last_schedule_time.is_some_and(|last| last.wall() >= at))
 }
 

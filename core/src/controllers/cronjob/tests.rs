@@ -5,6 +5,7 @@ use crate::api::kinds::Kind;
 use crate::api::object::{Key, Object};
 use crate::api::text::Text;
 use crate::controllers::cronjob::CronJobs;
+use crate::controllers::job::Jobs;
 use crate::controllers::testing::World;
 use crate::controllers::workload::{Options, WorkloadController};
 use crate::program::Part;
@@ -54,8 +55,7 @@ impl Desk {
     fn end(&mut self, how: &str) {
         for job in self.jobs() {
             let at = crate::api::meta::Time::of(self.world.now.wall).to_string();
-            let status =
-                json!({"startTime": at, "completionTime": at, "conditions": [{"type": how, "status": "True"}]});
+            let status = json!({"startTime": at, "completionTime": at, "conditions": [{"type": how, "status": "True", "lastTransitionTime": at}]});
             let ended = job.read::<crate::api::job::Job>().is_some_and(|job| !job.status.conditions.is_empty());
             if !ended {
                 self.world.merge(job.key(), json!({"status": status}), Part::Status);
@@ -149,9 +149,12 @@ fn a_clock_that_is_put_back_makes_no_job_twice() {
 
 #[test]
 fn a_job_stays_until_its_time_is_noted() {
-    for seed in 0..8 {
+    let (few, brief) =
+        (json!({"successfulJobsHistoryLimit": 0}), json!({"jobTemplate": {"spec": {"ttlSecondsAfterFinished": 0}}}));
+    for (seed, spec) in (0..8).flat_map(|seed| [(seed, &few), (seed, &brief)]) {
         let mut desk = Desk::new(seed);
-        desk.create(json!({"successfulJobsHistoryLimit": 0}));
+        desk.controller = WorkloadController::new(&[&CronJobs, &Jobs], Options::default());
+        desk.create(spec.clone());
         desk.run(590);
         desk.world.lost_percent = 60;
         let mut made: BTreeMap<String, BTreeSet<Text>> = BTreeMap::new();

@@ -1,11 +1,13 @@
 //! What a job wants, and what its status says.
 
+use crate::api::cronjob::CronJob;
 use crate::api::job::{INDEX, INDEX_VARIABLE, Job, JobCondition, JobStatus, PodReplacementPolicy, TRACKING};
 use crate::api::kinds::Kind;
 use crate::api::meta::Time;
-use crate::api::object::{Object, Resource};
+use crate::api::object::{Key, Object, Resource};
 use crate::api::pod::{EnvVar, Pod};
 use crate::client::Backoff;
+use crate::controllers::cronjob;
 use crate::controllers::job::end::{self, View, end};
 use crate::controllers::job::indexes;
 use crate::controllers::job::tally::{FAILURE_COUNT, Tally, is_held, scope, tally};
@@ -20,6 +22,9 @@ use std::sync::Arc;
 ///
 /// Source: Kubernetes documentation, "Jobs", pod backoff failure policy.
 const REPLACE: Backoff = Backoff { initial: Duration::from_secs(10), max: Duration::from_secs(360) };
+
+/// How often it is looked whether a cron job tells of a job that is to go.
+const NOTED_SOON: Duration = Duration::from_secs(1);
 
 /// Whose jobs these are, if they name somebody.
 const MANAGER: &str = "kubernetes.io/job-controller";
@@ -47,7 +52,7 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
     let mut status = counted(scene.now, &job, &tally);
     let target = target(scene.now, &job, &tally, &mut status, &mut plan);
     match target {
-        Some(success) => finish(scene, success, &tally, &mut status, &mut plan),
+        Some(success) => finish(scene, &job, success, &tally, &mut status, &mut plan),
         None if job.spec.suspend => {
             hold(scene.now, &mut status, &mut plan);
             if !planted!(SuspendKeepsPods) {
@@ -80,11 +85,22 @@ fn expire(scene: &Scene<'_>, job: &Job, plan: &mut Plan) {
     let ended = if planted!(TtlFromStart) { job.status.start_time } else { job.ended_at() };
     let (Some(ttl), Some(ended)) = (ttl, ended) else { return };
     let left = Duration::from_secs(ttl).saturating_sub(scene.now.wall.since(ended.wall()));
-    if left.is_zero() {
-        plan.delete.push(Victim::of(scene.owner, EXPIRED.because()));
-    } else {
+    if !left.is_zero() {
         plan.look_at(scene.now.mono + left);
+    } else if !is_noted(scene) {
+        plan.look_at(scene.now.mono + NOTED_SOON);
+    } else {
+        plan.delete.push(Victim::of(scene.owner, EXPIRED.because()));
     }
+}
+
+/// Whether the cron job that made it, if it is there, tells that it did. Until then it would make it again.
+fn is_noted(scene: &Scene<'_>) -> bool {
+    let meta = scene.owner.meta();
+    let Some(by) = meta.controller().filter(|by| by.kind == Kind::CronJob.row().name) else { return true };
+    let cron = scene.views.object(&Key::new(Kind::CronJob, &meta.namespace, &by.name));
+    let cron = cron.filter(|cron| cron.meta().uid == by.uid).and_then(Object::read::<CronJob>);
+    cron.is_none_or(|cron| cronjob::plan::is_noted(&cron, scene.owner))
 }
 
 fn counted(now: Now, job: &Job, tally: &Tally<'_>) -> JobStatus {
@@ -135,9 +151,12 @@ fn end_all(tally: &Tally<'_>, plan: &mut Plan) {
 }
 
 /// Ends what works still. When nothing is left, nor on its way, the job has ended.
-fn finish(scene: &Scene<'_>, success: bool, tally: &Tally<'_>, status: &mut JobStatus, plan: &mut Plan) {
+fn finish(scene: &Scene<'_>, job: &Job, success: bool, tally: &Tally<'_>, status: &mut JobStatus, plan: &mut Plan) {
     let now = scene.now;
-    end_all(tally, plan);
+    // First it is noted: what the end was read from goes with the pods.
+    if job.is("FailureTarget") || job.is("SuccessCriteriaMet") {
+        end_all(tally, plan);
+    }
     // Of pods that no view shows yet nobody would make an end.
     if scene.awaits || tally.going > 0 || status.uncounted_terminated_pods.is_some() {
         return;

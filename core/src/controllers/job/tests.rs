@@ -183,6 +183,24 @@ fn numbers_succeed_once_each() {
 }
 
 #[test]
+fn its_end_is_noted_before_its_pods_go() {
+    let mut desk = Desk::new(0);
+    desk.create(json!({"backoffLimit": 1, "parallelism": 1, "template": {"spec": {"restartPolicy": "OnFailure"}}}));
+    desk.run(10);
+    let pod = desk.going().remove(0);
+    let restarted = json!({"status": {"phase": "Running", "containerStatuses": [{"name": "c", "restartCount": 3}]}});
+    desk.world.take_writes();
+    desk.world.hold_writes = true;
+    desk.world.merge(pod.key(), restarted, Part::Status);
+    desk.run(5);
+    assert_eq!(desk.world.take_writes(), ["Status jobs.batch/default/sum"], "its pod's restarts tell of it");
+    desk.world.hold_writes = false;
+    desk.world.release();
+    desk.run(100);
+    assert_eq!(desk.told(), "0/0/1 FailureTarget BackoffLimitExceeded, Failed BackoffLimitExceeded");
+}
+
+#[test]
 fn a_number_waits_for_its_own_failures_only() {
     let mut desk = Desk::new(0);
     desk.create(json!({"completions": 4, "parallelism": 1, "completionMode": "Indexed", "backoffLimitPerIndex": 1}));

@@ -177,10 +177,12 @@ fn counted(
         available_replicas: number(there().filter(|one| one.available).count()),
         ..set.status.clone()
     };
-    let wanted = set.wanted();
+    let mut wanted = set.wanted();
     let all = usize::try_from(wanted.end - wanted.start).unwrap_or(0);
-    let is_complete =
-        updated == all && ready == all && there().count() == all || planted!(CurrentTooEarly) && updated > 0;
+    let is_new = |one: &Member<'_>| one.revision() == &*revisions.newest && one.pod.is_ready() && one.pod.is_active();
+    // Each by its number: one that is to go is no substitute.
+    let is_complete = there().count() == all && wanted.all(|number| members.get(&number).is_some_and(is_new))
+        || planted!(CurrentTooEarly) && updated > 0;
     if set.spec.update_strategy.kind == UpdateStrategyType::RollingUpdate && is_complete {
         status.current_revision.clone_from(&revisions.newest);
         status.current_replicas = status.updated_replicas;

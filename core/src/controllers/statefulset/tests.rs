@@ -161,6 +161,30 @@ fn an_update_goes_from_the_last_to_the_first() {
 }
 
 #[test]
+fn an_update_is_over_when_each_number_is_new() {
+    let mut desk = Desk::new(0);
+    desk.create(json!({"replicas": 2}));
+    desk.settle();
+    desk.image("two");
+    desk.run(1);
+    desk.nodes_act();
+    desk.run(1);
+    desk.nodes_act();
+    desk.run(1);
+    assert_eq!(desk.told(), "-web-0 one, web-1 two");
+    // It has ended, and its node is slow to say that it is gone.
+    let (first, failed) = (Key::new(Kind::Pod, "default", "web-0"), json!({"status": {"phase": "Failed"}}));
+    desk.world.merge(first, failed, Part::Status);
+    desk.patch(json!({"spec": {"replicas": 1}}));
+    desk.run(1);
+    let status = desk.stored().status;
+    assert_eq!((status.replicas, status.current_revision == status.update_revision), (1, false));
+    desk.settle();
+    let status = desk.stored().status;
+    assert_eq!((desk.told().as_str(), status.current_revision == status.update_revision), ("web-0 two", true));
+}
+
+#[test]
 fn below_the_partition_pods_stay_as_they_were() {
     let mut desk = Desk::new(0);
     desk.create(json!({"replicas": 3, "updateStrategy": {"rollingUpdate": {"partition": 2}}}));
