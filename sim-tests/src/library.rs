@@ -36,6 +36,7 @@ library! {
     "no-image"
     "crowded"
     "room"
+    "room-by-others"
     "same-name"
     "hastened"
     "collected"

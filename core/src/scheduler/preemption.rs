@@ -179,6 +179,14 @@ pub fn preempt(
     best.map(|(_, preemption)| preemption).ok_or_else(|| format!("preemption: {}", told(nodes.len(), &reasons)))
 }
 
+/// Whether there would be room for a pod on a node if less important ones went, as far as is seen at a glance.
+pub fn may_make_room(facts: &PodFacts, node: &NodeFacts) -> bool {
+    !planted!(NotWokenByVictims)
+        && facts.preempts
+        && node.by_priority.range(..facts.priority).next().is_some()
+        && fits_without(facts, node, facts.priority)
+}
+
 /// Whether the node has enough of everything for the pod if all were gone that are less important than `least`; ports
 /// aside.
 fn fits_without(facts: &PodFacts, node: &NodeFacts, least: i32) -> bool {

@@ -16,7 +16,7 @@ use super::explain;
 use super::facts::{PodFacts, alike};
 use super::filters::{Unschedulable, refusal_by_node};
 use super::nodes::{NodeIndex, Nodes};
-use super::preemption::Budget;
+use super::preemption::{Budget, may_make_room};
 use super::standing::{self, Standing};
 use super::strategy::{Strategy, Turn, pick};
 use super::volumes::reach;
@@ -537,6 +537,7 @@ impl Scheduler {
     /// A pending pod is another than before: out of line at the old place, and in again at the new one.
     fn becomes(&mut self, key: &Key, facts: Arc<PodFacts>, strategy: Strategy, place: Place) {
         let assumed = matches!(self.pending[key].stage, Stage::Assumed(_));
+        let queued = matches!(self.pending[key].stage, Stage::Queued);
         if !assumed {
             self.enter(key, Stage::Delayed);
         }
@@ -550,6 +551,9 @@ impl Scheduler {
         let new = pod.kin();
         self.enroll(new, &facts);
         self.retire(old);
+        if queued {
+            self.pass_on(old);
+        }
         if !assumed {
             self.enter(key, Stage::Queued);
         }
@@ -742,8 +746,8 @@ impl Scheduler {
         self.calls.call(now, ask, Verb::Update { object, part: Part::Status }, out);
     }
 
-    /// Queues parked pods that a changed node would take, or that have others around them now: one of each kin, which
-    /// brings the next if it goes well.
+    /// Queues parked pods that a changed node would take, or might if others went, or that have others around them now:
+    /// one of each kin, which brings the next if it goes well.
     fn wake_parked(&mut self) {
         let mut woken = Vec::new();
         for (name, gain) in std::mem::take(&mut self.gains) {
@@ -751,7 +755,12 @@ impl Scheduler {
             for kin in self.kin.values_mut() {
                 let Some(first) = kin.parked.first().filter(|_| kin.obstacles.meets(gain)) else { continue };
                 match refusal_by_node(&kin.facts, self.nodes.facts(at)) {
-                    Some(refusal) => kin.obstacles.insert(refusal.obstacle()),
+                    Some(refusal) => {
+                        kin.obstacles.insert(refusal.obstacle());
+                        if refusal.ends_with_pods() && may_make_room(&kin.facts, self.nodes.facts(at)) {
+                            woken.push(first.key.clone());
+                        }
+                    }
                     None if looks_around(kin, &self.nodes) => {
                         // Where others are is looked at below, for all nodes.
                         kin.obstacles.extend(Obstacles::of(&[Obstacle::Spread, Obstacle::Neighbours]));
@@ -775,7 +784,7 @@ impl Scheduler {
                 continue;
             }
             kin.moved = standing.moved();
-            if self.nodes.order().iter().any(|at| standing.takes(&self.nodes, *at)) {
+            if self.nodes.order().iter().any(|at| may_take(standing, &self.nodes, *at)) {
                 woken.extend(kin.parked.first().map(|first| first.key.clone()));
             }
         }
@@ -795,7 +804,7 @@ impl Scheduler {
         self.stand(id);
         let kin = self.kin.get_mut(&id).expect("it was found just now");
         let standing = kin.standing.as_ref().expect("it was made just now");
-        if !self.nodes.order().iter().any(|at| standing.takes(&self.nodes, *at)) {
+        if !self.nodes.order().iter().any(|at| may_take(standing, &self.nodes, *at)) {
             // What the others have said before still stands in the way.
             let refusal = self.nodes.find(node).and_then(|at| standing.refusal(&self.nodes, at));
             refusal.iter().for_each(|refusal| kin.obstacles.insert(refusal.obstacle()));
@@ -886,6 +895,9 @@ impl Scheduler {
             kin.parked.remove(&pod.place);
         }
         self.retire(pod.kin());
+        if matches!(pod.stage, Stage::Queued) {
+            self.pass_on(pod.kin());
+        }
         for one in pod.reserved {
             self.release(&one.node, &one.facts, false);
         }
@@ -893,6 +905,12 @@ impl Scheduler {
             Stage::Assumed(assumed) => Some(assumed),
             Stage::Queued | Stage::Parked | Stage::Delayed => None,
         }
+    }
+
+    /// One of a kin was to be decided, and is not: it may have been woken for all of them.
+    fn pass_on(&mut self, id: KinId) {
+        let next = self.kin.get(&id).and_then(|kin| kin.parked.first()).map(|place| place.key.clone());
+        next.iter().for_each(|key| self.enter(key, Stage::Queued));
     }
 
     /// A bind came to nothing: the node is free of the pod, which is decided again later.
@@ -952,6 +970,13 @@ impl Scheduler {
         let own = (name == self.options.name).then_some(self.options.strategy);
         own.or_else(|| self.options.profiles.get(name).copied())
     }
+}
+
+/// Whether a node takes a pod, or might if others went.
+fn may_take(standing: &Standing, nodes: &Nodes, at: NodeIndex) -> bool {
+    standing.takes(nodes, at)
+        || may_make_room(&standing.facts, nodes.facts(at))
+            && standing.refusal(nodes, at).is_some_and(|refusal| refusal.ends_with_pods())
 }
 
 /// Whether other pods have a say in which nodes take a kin.

@@ -3,7 +3,8 @@
 //! Such a pod is parked with its [`Obstacles`]: for each node at least one reason why that node refuses it. A change of
 //! a node removes obstacles; a parked pod that has one of them asks that node again, and only that node. If the node
 //! still refuses, for another reason, that reason becomes one of its obstacles too. So no pod is parked that a node
-//! would take, and an event costs a look at a parked pod, not a decision over all nodes.
+//! would take, and an event costs a look at a parked pod, not a decision over all nodes. A pod that the node would take
+//! if less important ones went is decided anew: nobody waits for the [flush](FLUSH) whom preemption helps.
 //!
 //! Source: Kubernetes, "QueueingHint", which does the same by plugins and events.
 
@@ -199,8 +200,8 @@ pub fn page() -> Page {
     Page::new("scheduler_wake_ups", "When a pod that no node took is tried again", "the scheduler")
         .says(format!(
             "A pod that no node takes is parked, with the [filters](scheduler_filters.md) that refused it. When a node \
-             changes, the pods that were refused by a filter in its row ask that one node again. Beside that, a pod is \
-             decided again when its own requests, `nodeSelector` or priority change, and after {} minutes in any case.",
+             changes, the pods that were refused by a filter in its row ask that one node again, and are decided again \
+             if it takes them, or would if less important pods went. Beside that, a pod is decided again when its own requests, `nodeSelector` or priority change, and after {} minutes in any case.",
             FLUSH.as_secs() / 60
         ))
         .lists(file!(), &["when", "pods refused by"], rows)

@@ -17,7 +17,7 @@ use miniku_core::api::pod::Pod;
 use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::api::text::Text;
 use miniku_core::program::{Part, Verb};
-use miniku_core::time::{Duration, Wall};
+use miniku_core::time::{Duration, Instant, Wall};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -26,17 +26,29 @@ use std::sync::Arc;
 pub struct Rollout {
     allowed: BTreeMap<Text, i64>,
     by: BTreeMap<Arc<str>, Observer>,
-    /// By key, whose set it is, and which controller, and in which life, asked last for a size of it.
-    sized: BTreeMap<Key, (Text, Arc<str>, u32)>,
+    sized: BTreeMap<Key, Asked>,
     /// Sets whose size was asked for before what else had been asked for was shown.
     unaware: BTreeSet<Key>,
 }
 
-/// What one life of a controller has asked of replica sets: by uid, of which version, and for how many pods.
+/// Who asked last for a size of a set, and when, and the uid of the deployment for which.
+struct Asked {
+    by: Arc<str>,
+    life: u32,
+    at: Instant,
+    owner: Text,
+}
+
+/// Whoever goes on so long after a request, and was not told of what came of it, takes it for lost.
+const LOST: Duration = Duration::from_secs(1);
+/// After this time no request is on its way any more.
+const LATE: Duration = Duration::from_secs(60);
+
+/// What one life of a controller has asked of replica sets: by uid, of which version, for how many pods, and when.
 #[derive(Default)]
 struct Observer {
     life: u32,
-    asked: BTreeMap<Text, (Text, i64)>,
+    asked: BTreeMap<Text, (Text, i64, Instant)>,
 }
 
 fn wanted(set: &Object) -> i64 {
@@ -79,7 +91,7 @@ impl Observer {
             return if to > before { Self::recreates(truth, told, set, &uid) } else { Ok(()) };
         }
         let version = known.map(|known| known.meta().resource_version.clone()).unwrap_or_default();
-        self.asked.insert(set.meta().uid.clone(), (version, to));
+        self.asked.insert(set.meta().uid.clone(), (version, to, truth.now));
         let sets: Vec<&Object> =
             told.objects().filter(|one| one.kind() == Kind::ReplicaSet && is_of(one, &uid)).collect();
         let sized_for = |set: &&Object| set.meta().annotations.get(DESIRED_REPLICAS)?.parse::<i64>().ok();
@@ -87,7 +99,7 @@ impl Observer {
         let (Some(known), true) = (known, sizes.all(|size| size == deployment.wanted())) else { return Ok(()) };
         // What was asked of this very version is on its way.
         let will_want = |set: &Object| match self.asked.get(&set.meta().uid) {
-            Some((of, to)) if *of == set.meta().resource_version => *to,
+            Some((of, to, at)) if *of == set.meta().resource_version && truth.now.since(*at) < LOST => *to,
             _ => wanted(set),
         };
         let left: i64 = sets.iter().map(|set| available(set).min(will_want(set))).sum();
@@ -135,22 +147,22 @@ fn is_in_time(told: &Told, wall: Wall, new: &Object) -> Option<String> {
 }
 
 impl Rollout {
-    /// Whether this controller asked for a set beside this one of which it was not told yet, or in a former life for more
-    /// pods of one than it was told of since.
+    /// Whether this controller asked for more pods of a set beside this one than it was told of since, in a former life or
+    /// in vain, as far as it knows.
     fn is_unaware(&self, truth: &Truth, who: &Who, owner: &Text, set: &Key) -> bool {
         let told = truth.told(who);
-        self.sized.iter().any(|(key, (of, name, life))| {
+        self.sized.iter().any(|(key, asked)| {
             let (stored, shown) = (truth.object(key).map_or(0, wanted), told.object(key));
-            of == owner
-                && key != set
-                && *name == who.name
-                && (shown.is_none() || *life < who.life && stored > shown.map_or(0, wanted))
+            let since = truth.now.since(asked.at);
+            let is_lost = since < LATE && (asked.life < who.life || since >= LOST);
+            let is_other = asked.owner == *owner && key != set && asked.by == who.name;
+            is_other && is_lost && (shown.is_none() || stored > shown.map_or(0, wanted))
         })
     }
 
     /// Whether a size was asked for by a life that is over.
     fn is_late(&self, set: &Key) -> bool {
-        let late = |(_, name, life): &(Text, Arc<str>, u32)| self.by.get(name).is_some_and(|one| one.life > *life);
+        let late = |asked: &Asked| self.by.get(&asked.by).is_some_and(|one| one.life > asked.life);
         self.sized.get(set).is_some_and(late)
     }
 }
@@ -175,7 +187,9 @@ impl Checker for Rollout {
                     true => self.unaware.insert(set.key()),
                     false => self.unaware.remove(&set.key()),
                 };
-                self.sized.insert(set.key(), (by.uid.clone(), who.name.clone(), who.life));
+                let owner = by.uid.clone();
+                let asked = Asked { by: who.name.clone(), life: who.life, at: truth.now, owner };
+                self.sized.insert(set.key(), asked);
             }
             let observer = self.by.entry(who.name.clone()).or_default();
             let is_new = matches!(request.verb, Verb::Create { .. });
@@ -257,7 +271,7 @@ mod tests {
 
     #[test]
     fn what_was_asked_for_before_may_be_unknown() {
-        let exceeds = |lives: [u32; 2], lost: bool| {
+        let exceeds = |lives: [u32; 2], lost: bool, wait: u64| {
             let mut story = Story::<Rollout>::new();
             let strategy = json!({"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}});
             let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "uid": "d"},
@@ -277,11 +291,13 @@ mod tests {
             story.see(Fact::Sent { who: &one, id: RequestId(1), request: &request.into() }).unwrap();
             story.put(set("a", if lost { 0 } else { 3 })).unwrap();
             story.put(set("c", if lost { 3 } else { 0 })).unwrap();
+            story.pass(wait).unwrap();
             let made = Verb::Create { object: crate::plan::object(set("b", 2)) }.into();
             story.see(Fact::Sent { who: &other, id: RequestId(2), request: &made }).unwrap();
             story.put(set("b", 2)).is_err()
         };
-        assert!(exceeds([1, 1], false) && !exceeds([1, 2], false) && !exceeds([1, 1], true));
+        assert!(exceeds([1, 1], false, 0) && exceeds([1, 1], true, 0));
+        assert!(!exceeds([1, 2], false, 0) && !exceeds([1, 1], true, 2) && !exceeds([1, 1], false, 2));
     }
 
     /// Tells the controller of a deployment, of its sets with these sizes and available pods, and asks for another size.

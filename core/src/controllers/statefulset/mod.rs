@@ -11,6 +11,7 @@ mod tests;
 
 use crate::api::kinds::Kind;
 use crate::api::object::Object;
+use crate::api::pod::Pod;
 use crate::controllers::workload::{Plan, Scene, Workload};
 use crate::pages::Page;
 
@@ -43,6 +44,11 @@ impl Workload for StatefulSets {
     fn plan(&self, scene: &Scene<'_>) -> Plan {
         plan::plan(scene)
     }
+
+    /// Its name, which is its number's.
+    fn place<'a>(&self, child: &'a Object) -> Option<&'a str> {
+        child.get::<Pod>().map(|pod| pod.metadata.name.as_str())
+    }
 }
 
 /// The pages of this folder's decisions.
@@ -53,7 +59,8 @@ pub fn pages() -> Vec<Page> {
                 "Asked for each wanted number from the first on, then for those that are not wanted from the last down. \
                  With `podManagementPolicy: OrderedReady` the first that says `Wait`, or for which something is done, is \
                  the last that is asked for; with `Parallel` all are. Old pods are replaced, from the last down, when all \
-                 wanted numbers say `Go`.",
+                 wanted numbers say `Go`. A pod whose predecessors failed, or were taken away before they ran, is made \
+                 later each time.",
             )
             .decides(&ordinal::ORDINAL),
     ]

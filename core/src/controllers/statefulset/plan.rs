@@ -14,7 +14,7 @@ use crate::controllers::workload::revisions::Revisions;
 use crate::controllers::workload::{New, Plan, Scene, Told, Victim};
 use crate::decision::Because;
 use crate::reasons::{CLAIM, CLAIM_LEFT, OUTDATED};
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -101,6 +101,10 @@ fn staff(
         match row.then {
             Action::Go => continue,
             Action::Wait => {}
+            Action::Make if turn(scene, number).is_some() => {
+                sometimes!(ReplacedLater);
+                plan.look_at(turn(scene, number));
+            }
             Action::Make => {
                 let rolling = set.spec.update_strategy.kind == UpdateStrategyType::RollingUpdate;
                 // What an update does not reach is made as it was.
@@ -118,6 +122,13 @@ fn staff(
         }
     }
     is_through || !in_order
+}
+
+/// When the next pod of a number may be made, if those before failed or were taken away too often lately to make it now.
+fn turn(scene: &Scene<'_>, number: i64) -> Option<Instant> {
+    let name = format!("{}-{number}", scene.owner.meta().name);
+    let turn = scene.places.get(name.as_str()).map(|failures| failures.replace_at(1));
+    turn.filter(|turn| *turn > scene.now.mono)
 }
 
 fn leave(scene: &Scene<'_>, pod: &Pod, because: Because) -> Victim {

@@ -161,6 +161,23 @@ fn an_update_goes_from_the_last_to_the_first() {
 }
 
 #[test]
+fn a_number_whose_pods_are_taken_away_is_staffed_later_each_time() {
+    let mut desk = Desk::new(0);
+    desk.create(json!({"replicas": 2, "podManagementPolicy": "Parallel"}));
+    let mut made = Vec::new();
+    for second in 0..40 {
+        desk.run(1);
+        let first = Key::new(Kind::Pod, "default", "web-0");
+        if desk.world.get(Kind::Pod, "default", "web-0").is_some() {
+            made.push(second);
+            desk.world.delete_at_once(first);
+        }
+    }
+    assert_eq!(made, [0, 1, 2, 4, 8, 16, 32], "as soon as it is bound, it is evicted");
+    assert_eq!(desk.told(), "web-1 one", "the other number is another matter");
+}
+
+#[test]
 fn an_update_is_over_when_each_number_is_new() {
     let mut desk = Desk::new(0);
     desk.create(json!({"replicas": 2}));

@@ -85,7 +85,7 @@ pub trait Workload: fmt::Debug + Sync {
         Vec::new()
     }
 
-    /// Where a child is, if failures are counted for each place.
+    /// Where a child is, if failures are counted for each place: its node, its number.
     fn place<'a>(&self, _child: &'a Object) -> Option<&'a str> {
         None
     }

@@ -519,6 +519,59 @@ fn who_loses_the_room_made_for_it_makes_others_go_once_more() {
 }
 
 #[test]
+fn who_would_fit_if_others_went_hears_of_it() {
+    let changes: [fn(&mut World); 2] =
+        [|world| world.delete(key("equal"), 0), |world| world.change_node("n", node("n").offers("cpu", "1500m"))];
+    for change in changes {
+        let mut world = World::new();
+        world.add(node("n").offers("cpu", "1"));
+        world.create(pod("equal").priority(7).requests("cpu", "500m"));
+        world.create(pod("low").requests("cpu", "500m"));
+        world.pass(1);
+        world.create(pod("high").priority(7).requests("cpu", "1"));
+        world.pass(1);
+        assert_eq!(world.places(), "equal=n high=- low=n", "the less important one is too small");
+        change(&mut world);
+        world.pass(2);
+        assert!(world.pod("low").unwrap().metadata.is_deleting());
+        world.delete(key("low"), 0);
+        world.pass(1);
+        assert_eq!(world.pod("high").unwrap().node(), Some("n"));
+        world.check_settled();
+    }
+}
+
+#[test]
+fn who_would_fit_if_others_went_hears_that_it_is_spread_evenly_again() {
+    let spread = serde_json::json!({"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "host",
+        "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {"matchLabels": {"app": "web"}}}]});
+    let web = |name: &str| pod(name).priority(7).label("app", "web").spec(spread.clone()).requests("cpu", "500m");
+    let mut world = World::new();
+    for name in ["n1", "n2"] {
+        world.add(node(name).label("host", name).offers("cpu", "1"));
+        world.create(pod(&format!("low-{name}")).selects("host", name).requests("cpu", "500m"));
+    }
+    world.create(web("a").selects("host", "n1"));
+    world.pass(1);
+    // One has others go from the second node; before it is there, another one would be too many on the first.
+    world.create(pod("filler").priority(7).selects("host", "n2").requests("cpu", "500m"));
+    world.pass(1);
+    world.create(web("b"));
+    world.create(web("c"));
+    world.pass(2);
+    assert_eq!(world.pod("b").unwrap().status.nominated_node_name, "n2");
+    assert!(!world.pod("low-n1").unwrap().metadata.is_deleting());
+    world.delete(key("low-n2"), 0);
+    world.pass(2);
+    assert_eq!(world.pod("b").unwrap().node(), Some("n2"));
+    assert!(world.pod("low-n1").unwrap().metadata.is_deleting(), "and now it is not");
+    world.delete(key("low-n1"), 0);
+    world.pass(2);
+    assert_eq!(world.pod("c").unwrap().node(), Some("n1"));
+    world.check_settled();
+}
+
+#[test]
 fn preemption_gets_there_whatever_call_is_lost() {
     let run = |nth: u64, fate: Fate| {
         let mut world = full_node();
@@ -872,6 +925,15 @@ fn who_is_woken_while_as_many_are_asked_as_may_be_waits_for_no_time() {
     let after =
         [NodeGone(3), pod(10, 7, 1), Pass(20), pod(2, 3, 1), pod(6, 3, 1), Node { name: 3, cpu: 6 }, pod(5, 0, 1)];
     live(0, 0, 0, &[before.as_slice(), &after].concat());
+}
+
+#[test]
+fn who_goes_before_it_is_decided_passes_its_turn_on() {
+    use Happens::{Node, Pass, PodGone};
+    let pod = |name, cpu, label, priority| Happens::Pod { name, cpu, label, priority };
+    let before = [pod(7, 1, false, 2), pod(4, 4, false, 2), Pass(17), pod(11, 6, false, 0), pod(10, 1, false, 2)];
+    let after = [pod(5, 4, true, 0), Node { name: 3, cpu: 9 }, PodGone { name: 7, grace: true }];
+    live(0, 0, 15, &[before.as_slice(), &after].concat());
 }
 
 quickcheck! {

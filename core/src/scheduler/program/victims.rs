@@ -3,7 +3,7 @@
 //! [`preempt`] decides who. Each is first told by a condition, then deleted in its own grace period. Until the view shows
 //! that they are gone, the pod that they go for waits.
 
-use super::{Ask, Counted, RETRY, Scheduler, Stage, counts};
+use super::{Ask, Counted, RETRY, Scheduler, Stage, counts, looks_around};
 use crate::api::by_key::ByKey;
 use crate::api::meta::Time;
 use crate::api::object::Key;
@@ -16,6 +16,7 @@ use crate::reasons::VICTIM;
 use crate::scheduler::filters::Unschedulable;
 use crate::scheduler::nodes::NodeIndex;
 use crate::scheduler::preemption::{Preemption, Victim, preempt};
+use crate::scheduler::wake_ups::Gain;
 use crate::time::Now;
 
 impl Scheduler {
@@ -63,7 +64,13 @@ impl Scheduler {
                     self.condemn(now, key, victim, out);
                 }
             }
-            Err(told) => why.preemption = told,
+            Err(told) => {
+                why.preemption = told;
+                // It may be for where others are that nobody can make room.
+                if self.kin.get(&kin).is_some_and(|kin| looks_around(kin, &self.nodes)) {
+                    why.obstacles.extend(Gain::PodsMoved.removes());
+                }
+            }
         }
     }
     /// Who is on a node, as the view shows it.
