@@ -31,8 +31,9 @@ pub struct Rollout {
     unaware: BTreeSet<Key>,
 }
 
-/// Who asked last for a size of a set, and when, and the uid of the deployment for which.
+/// Which size of a set was asked for last, by whom, and when, and the uid of the deployment for which.
 struct Asked {
+    to: i64,
     by: Arc<str>,
     life: u32,
     at: Instant,
@@ -152,11 +153,11 @@ impl Rollout {
     fn is_unaware(&self, truth: &Truth, who: &Who, owner: &Text, set: &Key) -> bool {
         let told = truth.told(who);
         self.sized.iter().any(|(key, asked)| {
-            let (stored, shown) = (truth.object(key).map_or(0, wanted), told.object(key));
+            let shown = told.object(key).map_or(0, wanted);
             let since = truth.now.since(asked.at);
             let is_lost = since < LATE && (asked.life < who.life || since >= LOST);
             let is_other = asked.owner == *owner && key != set && asked.by == who.name;
-            is_other && is_lost && (shown.is_none() || stored > shown.map_or(0, wanted))
+            is_other && is_lost && asked.to > shown
         })
     }
 
@@ -188,7 +189,7 @@ impl Checker for Rollout {
                     false => self.unaware.remove(&set.key()),
                 };
                 let owner = by.uid.clone();
-                let asked = Asked { by: who.name.clone(), life: who.life, at: truth.now, owner };
+                let asked = Asked { to: wanted(set), by: who.name.clone(), life: who.life, at: truth.now, owner };
                 self.sized.insert(set.key(), asked);
             }
             let observer = self.by.entry(who.name.clone()).or_default();
