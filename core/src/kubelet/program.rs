@@ -582,8 +582,11 @@ impl Worker {
             let attempt = u32::try_from(one.restart_count).unwrap_or(0);
             let earlier = if track.attempt > attempt { &one.state } else { &one.last_state };
             track.last = track.last.take().or_else(|| earlier.terminated.clone().filter(|_| !again));
-            if !again && !pod.status.phase.is_final() && attempt > track.attempt && !planted!(RestartsForgotten) {
-                // Nothing is left of that attempt here, so the next one must not repeat its number.
+            let ran = one.state.running.is_some() || one.state.terminated.is_some();
+            let is_gone = attempt > track.attempt
+                || attempt == track.attempt && ran && matches!(track.state, ContainerState::Absent);
+            if !again && !pod.status.phase.is_final() && is_gone && !planted!(RestartsForgotten) {
+                // Nothing is left of that attempt here: it is over, and the next one must not repeat its number.
                 (track.attempt, track.state) = (attempt, ContainerState::Unknown);
             }
             // Unknown is also what is left of a start during which the node lost power.

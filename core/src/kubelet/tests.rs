@@ -562,6 +562,21 @@ fn a_reboot_restarts_what_is_to_be_restarted() {
 }
 
 #[test]
+fn what_ended_in_a_former_sandbox_stays_ended() {
+    let mut world = World::running(0);
+    world.create("a", "Never", &[("c", "busybox", "run"), ("d", "none", "run")], json!({}));
+    world.run(5);
+    world.reboot();
+    world.run(30);
+    assert_eq!((world.runtime.living().as_str(), world.runtime.remains().as_str()), ("", "a"));
+    // Only the stored status tells of it now.
+    world.restart();
+    world.run(30);
+    assert_eq!(world.runtime.living(), "");
+    assert!(world.shown("a").contains("c=ended(137).0"), "{}", world.shown("a"));
+}
+
+#[test]
 fn a_lost_sandbox_is_made_anew() {
     for (seed, recorded) in SEEDS.flat_map(|seed| [(seed, true), (seed, false)]) {
         let mut world = World::running(seed);
