@@ -14,7 +14,7 @@ use miniku_core::api::pod::Pod;
 use miniku_core::api::statefulset::REVISION_HASH;
 use miniku_core::api::taint::{KEEP_AWAY, NO_EXECUTE, NO_SCHEDULE, Taint, UNREACHABLE, UNSCHEDULABLE, untolerated};
 use miniku_core::api::text::Text;
-use miniku_core::program::Verb;
+use miniku_core::program::{Answer, RequestId, Verb};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -30,8 +30,9 @@ pub struct Daemon {
 #[derive(Default)]
 struct Observer {
     life: u32,
-    /// Uids of pods whose end it asked for.
+    /// Uids of pods whose end it asked for, and was not refused.
     ended: BTreeSet<Text>,
+    open: BTreeMap<RequestId, Text>,
 }
 
 /// The uid of the daemon set that controls an object.
@@ -88,9 +89,10 @@ impl Observer {
     }
 
     /// Whether the end of this pod leaves too few that serve, if it is one that is to be replaced.
-    fn ends(&mut self, truth: &Truth, told: &Told, key: &Key) -> Result<(), Broken> {
+    fn ends(&mut self, truth: &Truth, told: &Told, id: RequestId, key: &Key) -> Result<(), Broken> {
         let Some(object) = told.object(key) else { return Ok(()) };
         let (Some(uid), Some(pod)) = (set_of(object), object.get::<Pod>()) else { return Ok(()) };
+        self.open.insert(id, pod.metadata.uid.clone());
         // What was asked for once is asked for again until it is answered.
         if !self.ended.insert(pod.metadata.uid.clone()) {
             return Ok(());
@@ -150,7 +152,7 @@ impl Observer {
 
 impl Checker for Daemon {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Sent, Sight::Heard, Sight::Durable]
+        &[Sight::Sent, Sight::Heard, Sight::Durable, Sight::Answered]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
@@ -162,7 +164,16 @@ impl Checker for Daemon {
                     }
                 }
             }
-            Fact::Sent { who, request, .. } if who.role == Role::Workloads => {
+            Fact::Answered { id, answer } => {
+                for observer in self.by.values_mut() {
+                    if let Some(uid) = observer.open.remove(id)
+                        && matches!(answer, Answer::Refused(_))
+                    {
+                        observer.ended.remove(&uid);
+                    }
+                }
+            }
+            Fact::Sent { who, id, request } if who.role == Role::Workloads => {
                 let (told, observer) = (truth.told(who), self.by.entry(who.name.clone()).or_default());
                 if observer.life != who.life {
                     *observer = Observer { life: who.life, ..Observer::default() };
@@ -172,7 +183,7 @@ impl Checker for Daemon {
                         let surges = set_of(object).is_some_and(|set| self.surges.contains(set));
                         return Observer::makes(truth, told, object, surges);
                     }
-                    Verb::Delete { key, .. } if key.kind == Kind::Pod => return observer.ends(truth, told, key),
+                    Verb::Delete { key, .. } if key.kind == Kind::Pod => return observer.ends(truth, told, *id, key),
                     _ => {}
                 }
             }
@@ -186,7 +197,7 @@ impl Checker for Daemon {
 mod tests {
     use super::super::forged::{Story, node, who};
     use super::*;
-    use miniku_core::program::{CallId, DeleteOptions, Input, RequestId, WatchEvent};
+    use miniku_core::program::{CallId, DeleteOptions, Input, WatchEvent};
     use serde_json::{Value, json};
 
     fn set(image: &str) -> Value {

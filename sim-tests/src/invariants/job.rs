@@ -177,7 +177,8 @@ fn in_vain(truth: &Truth, told: &Told, wall: Wall, new: &Object) -> Option<Strin
         let own = one.kind() == Kind::Pod && one.meta().controller().is_some_and(|other| other.uid == by.uid);
         own && works(one) && stored(one).is_some_and(works)
     });
-    let others: Vec<&Object> = others.collect();
+    // Whoever asks for the same one again makes no second one.
+    let others: Vec<&Object> = others.filter(|one| one.meta().name != new.meta().name).collect();
     if job.is_indexed() && number_of(new).is_none() {
         return Some("without a number".into());
     }

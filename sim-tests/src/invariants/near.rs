@@ -30,6 +30,8 @@ pub struct Near {
     asked: ByKey<Ask>,
     /// Those of them that [mind](minds) others: with whom else a pod is, nobody need look at.
     minding: Keys,
+    /// Pods that are gone, of which the scheduler may not have been told yet.
+    gone: Vec<(Key, Text)>,
 }
 
 /// A bind that was asked for.
@@ -126,6 +128,18 @@ impl Near {
             }
         }
         found
+    }
+
+    /// What is gone is of no matter any more once the scheduler was told so.
+    fn forget(&mut self, told: &Told) {
+        for (key, uid) in std::mem::take(&mut self.gone) {
+            if told_pod(told, &key, &uid).is_some() {
+                self.gone.push((key, uid));
+            } else if self.asked.get(&key).is_some_and(|ask| ask.uid == uid) {
+                self.asked.remove(&key);
+                self.minding.remove(&key);
+            }
+        }
     }
 
     /// A bind is asked for.
@@ -271,10 +285,11 @@ impl Checker for Near {
         match fact {
             Fact::Sent { who, request, .. } if who.role == Role::Scheduler => {
                 if self.life != who.life {
-                    (self.life, self.asked, self.minding) = (who.life, ByKey::new(), Keys::new());
+                    *self = Near { life: who.life, asks: self.asks, ..Near::default() };
                 }
                 if let Verb::Bind { key, uid, node } = &request.verb {
                     let told = truth.told(who);
+                    self.forget(told);
                     let judged = self.spreads(truth, told, key, node).and_then(|()| self.joins(truth, told, key, node));
                     self.ask(truth, told, key, uid, node);
                     return judged;
@@ -287,9 +302,8 @@ impl Checker for Near {
                     if old.is_some_and(|old| old.node().is_none()) {
                         return self.bound(truth, &change.key, &new);
                     }
-                } else if change.new.is_none() {
-                    self.asked.remove(&change.key);
-                    self.minding.remove(&change.key);
+                } else if let Some(old) = change.old.as_ref().filter(|_| change.new.is_none()) {
+                    self.gone.push((change.key.clone(), old.meta().uid.clone()));
                 }
             }
             _ => {}
