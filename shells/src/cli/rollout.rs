@@ -112,11 +112,11 @@ pub fn run(args: &RolloutArgs, session: &mut Session) -> Result<(), CliError> {
         }
         Action::Pause(of) => keys(of, session)?.iter().try_for_each(|key| {
             rolled(key, &[Kind::Deployment], "pausing")?;
-            done(key, "paused", STRATEGIC_PATCH, &json!({"spec": {"paused": true}}), session)
+            pause(key, true, "paused", session)
         }),
         Action::Resume(of) => keys(of, session)?.iter().try_for_each(|key| {
             rolled(key, &[Kind::Deployment], "resuming")?;
-            done(key, "resumed", STRATEGIC_PATCH, &json!({"spec": {"paused": null}}), session)
+            pause(key, false, "resumed", session)
         }),
     }
 }
@@ -128,14 +128,18 @@ fn rolled(key: &Key, kinds: &[Kind], doing: &str) -> Result<(), CliError> {
     }
 }
 
-fn done(key: &Key, word: &str, media: &'static str, patch: &Value, session: &mut Session) -> Result<(), CliError> {
-    let before = session.cluster.get(key)?;
-    let after = session.cluster.patch(key, None, media, patch, Vec::new())?;
-    if matches!(word, "paused" | "resumed")
-        && before["metadata"]["resourceVersion"] == after["metadata"]["resourceVersion"]
-    {
+/// Stops a rollout or lets it go on. What was so already is told by the object's wish, and not by its version: its status
+/// may be written in between.
+fn pause(key: &Key, paused: bool, word: &str, session: &mut Session) -> Result<(), CliError> {
+    if (session.cluster.get(key)?["spec"]["paused"] == true) == paused {
         return Err(CliError::Usage(format!("{} {:?} is already {word}", key.kind.row().plural, &*key.name)));
     }
+    let patch = json!({"spec": {"paused": paused.then_some(true)}});
+    done(key, word, STRATEGIC_PATCH, &patch, session)
+}
+
+fn done(key: &Key, word: &str, media: &'static str, patch: &Value, session: &mut Session) -> Result<(), CliError> {
+    session.cluster.patch(key, None, media, patch, Vec::new())?;
     writeln!(session.out, "{} {word}", full_name(key.kind, &key.name))?;
     Ok(session.out.flush()?)
 }
