@@ -197,6 +197,7 @@ impl Checker for Daemon {
 mod tests {
     use super::super::forged::{Story, node, who};
     use super::*;
+    use miniku_core::api::status::{Reason, Status};
     use miniku_core::program::{CallId, DeleteOptions, Input, WatchEvent};
     use serde_json::{Value, json};
 
@@ -278,6 +279,18 @@ mod tests {
         desk.tell(&[pod("a", "n", "1"), pod("b", "m", "1")]);
         desk.ends("a").unwrap();
         assert!(desk.ends("b").unwrap_err().what.contains("on 2 nodes the pod of agent is away; 1 are allowed"));
+    }
+
+    #[test]
+    fn who_was_refused_still_serves() {
+        let mut desk = Desk(Story::new());
+        desk.tell(&[set("two"), node("n"), node("m"), revision("1", 1), revision("2", 2)]);
+        desk.tell(&[pod("a", "n", "1"), pod("b", "m", "1")]);
+        desk.ends("a").unwrap();
+        desk.ends("a").unwrap();
+        let answer = Answer::Refused(Status::failure(Reason::Conflict, "another version"));
+        desk.0.see(Fact::Answered { id: RequestId(1), answer: &answer }).unwrap();
+        desk.ends("b").unwrap();
     }
 
     #[test]

@@ -21,9 +21,6 @@ use std::collections::BTreeMap;
 const WINDOW: Duration = Duration::from_secs(60);
 /// Writes of one object.
 const WRITES: u64 = 90;
-/// Writes of one pod's name: the pods of a stateful set follow each other under it, each with some ten, every few seconds
-/// if they are made to go as soon as they are bound.
-const WRITES_OF_PODS: u64 = 180;
 /// More writes of a workload, for each pod it wants.
 const WRITES_A_POD: u64 = 8;
 /// Starts of one container: back-off allows far fewer.
@@ -112,8 +109,7 @@ impl Checker for Hot {
                     let most = self.pods.entry(number).or_default();
                     *most = pods.max(*most);
                 }
-                let most = if change.key.kind == Kind::Pod { WRITES_OF_PODS } else { WRITES };
-                if times > most && times > most + self.more(number) {
+                if times > WRITES && times > WRITES + self.more(number) {
                     let what = format!("{} is written {times} times in a minute", change.key);
                     return Err(Broken::by(what).with(change.old.iter().chain(&change.new)));
                 }

@@ -302,7 +302,9 @@ impl Checker for Near {
                     if old.is_some_and(|old| old.node().is_none()) {
                         return self.bound(truth, &change.key, &new);
                     }
-                } else if let Some(old) = change.old.as_ref().filter(|_| change.new.is_none()) {
+                } else if let Some(old) = change.old.as_ref().filter(|_| change.new.is_none())
+                    && self.asked.contains_key(&change.key)
+                {
                     self.gone.push((change.key.clone(), old.meta().uid.clone()));
                 }
             }

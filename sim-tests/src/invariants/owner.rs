@@ -335,24 +335,20 @@ mod tests {
 
     #[test]
     fn fires_on_what_was_let_go() {
-        let mut story = Story::<Owner>::new();
-        let owner = story.put(pod("a", "", "Pending")).unwrap().new.unwrap();
-        story.put(owned("b", "a")).unwrap();
-        ask(&mut story, Role::Operator, "a", Some(Propagation::Orphan)).unwrap();
-        let answer = Answer::Object { object: owner.clone(), created: false };
-        story.see(Fact::Answered { id: RequestId(1), answer: &answer }).unwrap();
-        story.write(&owner, true).unwrap();
-        assert!(ask(&mut story, Role::Garbage, "b", None).unwrap_err().what.contains("let go by a"));
+        let collects = |then: Option<Propagation>| {
+            let mut story = Story::<Owner>::new();
+            let owner = story.put(pod("a", "", "Pending")).unwrap().new.unwrap();
+            story.put(owned("b", "a")).unwrap();
+            ask(&mut story, Role::Operator, "a", Some(Propagation::Orphan)).unwrap();
+            let answer = Answer::Object { object: owner.clone(), created: false };
+            story.see(Fact::Answered { id: RequestId(1), answer: &answer }).unwrap();
+            ask(&mut story, Role::Operator, "a", then).unwrap();
+            story.write(&owner, true).unwrap();
+            ask(&mut story, Role::Garbage, "b", None)
+        };
+        assert!(collects(None).unwrap_err().what.contains("let go by a"));
         // Who asks for something else after that is heard.
-        let mut story = Story::<Owner>::new();
-        let owner = story.put(pod("a", "", "Pending")).unwrap().new.unwrap();
-        story.put(owned("b", "a")).unwrap();
-        ask(&mut story, Role::Operator, "a", Some(Propagation::Orphan)).unwrap();
-        let answer = Answer::Object { object: owner.clone(), created: false };
-        story.see(Fact::Answered { id: RequestId(1), answer: &answer }).unwrap();
-        ask(&mut story, Role::Operator, "a", Some(Propagation::Foreground)).unwrap();
-        story.write(&owner, true).unwrap();
-        ask(&mut story, Role::Garbage, "b", None).unwrap();
+        collects(Some(Propagation::Foreground)).unwrap();
     }
 
     /// A controller hears of a set and of a pod, perhaps asks for the set once more, and adopts the pod.

@@ -101,19 +101,21 @@ fn staff(
         match row.then {
             Action::Go => continue,
             Action::Wait => {}
-            Action::Make if turn(scene, number).is_some() => {
-                sometimes!(ReplacedLater);
-                plan.look_at(turn(scene, number));
-            }
-            Action::Make => {
-                let rolling = set.spec.update_strategy.kind == UpdateStrategyType::RollingUpdate;
-                // What an update does not reach is made as it was.
-                let old = rolling && number < wanted.start + set.partition();
-                let revision = if old { current } else { &revisions.newest };
-                let template = revisions.template(revision).unwrap_or_else(|| set.spec.template.clone());
-                plan.create.extend(missing_claims(scene, set, number));
-                plan.create.push(pod_of(scene, set, &template, revision, number, Because::of(&ORDINAL, row)));
-            }
+            Action::Make => match turn(scene, number) {
+                Some(turn) => {
+                    sometimes!(ReplacedLater);
+                    plan.look_at(turn);
+                }
+                None => {
+                    let rolling = set.spec.update_strategy.kind == UpdateStrategyType::RollingUpdate;
+                    // What an update does not reach is made as it was.
+                    let old = rolling && number < wanted.start + set.partition();
+                    let revision = if old { current } else { &revisions.newest };
+                    let template = revisions.template(revision).unwrap_or_else(|| set.spec.template.clone());
+                    plan.create.extend(missing_claims(scene, set, number));
+                    plan.create.push(pod_of(scene, set, &template, revision, number, Because::of(&ORDINAL, row)));
+                }
+            },
             Action::Delete => plan.delete.extend(member.map(|one| leave(scene, one.pod, Because::of(&ORDINAL, row)))),
         }
         is_through = false;
