@@ -886,7 +886,8 @@ impl ApiServer {
             }
         }
         if let Some((old, new)) = counted {
-            self.quotas.changed(&self.store, key, old.as_ref(), new.as_ref());
+            let on_their_way = self.on_their_way.values().filter_map(|one| one.object.as_ref());
+            self.quotas.changed(&self.store, on_their_way, key, old.as_ref(), new.as_ref());
         }
         match key.kind {
             Kind::CustomResourceDefinition => {

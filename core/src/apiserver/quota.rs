@@ -279,13 +279,14 @@ impl Quotas {
         let mut quotas = Quotas::default();
         let all = crate::program::Query::all(Kind::ResourceQuota);
         for quota in store.list(&all) {
-            quotas.open(store, quota);
+            quotas.open(store, [], quota);
         }
         quotas
     }
 
-    /// Counts what a quota limits.
-    fn open(&mut self, store: &Store, quota: &Object) {
+    /// Counts what a quota limits, of what is stored and of what is on its way to the disk: what was decided before there
+    /// was the quota takes its room, too.
+    fn open<'a>(&mut self, store: &Store, on_their_way: impl IntoIterator<Item = &'a Object>, quota: &Object) {
         let key = quota.key();
         let mut account = Account::of(quota);
         for kind in store.kinds().filter(|kind| kind.row().namespaced) {
@@ -294,10 +295,10 @@ impl Quotas {
                 add(&mut account.used, &charge);
             }
         }
-        for (_, by_quota) in self.reserved.iter().filter(|(of, _)| of.namespace == key.namespace) {
-            if let Some(reserved) = by_quota.get(&key.name) {
-                add(&mut account.reserved, reserved);
-            }
+        for object in on_their_way.into_iter().filter(|one| one.meta().namespace == key.namespace) {
+            let more = account.more(store.get(&object.key()), object);
+            add(&mut account.reserved, &more);
+            self.reserved.entry(object.key()).or_default().insert(key.name.clone(), more);
         }
         self.accounts.entry(key.namespace.clone()).or_default().insert(key.name.clone(), account);
         self.changed.insert(key);
@@ -362,8 +363,15 @@ impl Quotas {
         key.kind == Kind::ResourceQuota || self.accounts.contains_key(&key.namespace)
     }
 
-    /// The store has changed.
-    pub fn changed(&mut self, store: &Store, key: &Key, old: Option<&Object>, new: Option<&Object>) {
+    /// The store has changed. Other objects are on their way to it.
+    pub fn changed<'a>(
+        &mut self,
+        store: &Store,
+        on_their_way: impl Iterator<Item = &'a Object>,
+        key: &Key,
+        old: Option<&Object>,
+        new: Option<&Object>,
+    ) {
         if let Some(accounts) = self.accounts.get_mut(&key.namespace) {
             for (quota, account) in accounts {
                 let before = old.map(|old| account.charge(old)).unwrap_or_default();
@@ -380,7 +388,7 @@ impl Quotas {
         if key.kind == Kind::ResourceQuota {
             let spec = |quota: Option<&Object>| quota.and_then(|quota| quota.at(&["spec"]).cloned());
             match new {
-                Some(quota) if old.is_none() || spec(old) != spec(new) => self.open(store, quota),
+                Some(quota) if old.is_none() || spec(old) != spec(new) => self.open(store, on_their_way, quota),
                 Some(_) => drop(self.changed.insert(key.clone())),
                 None => {
                     self.changed.remove(key);

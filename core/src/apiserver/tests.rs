@@ -378,6 +378,35 @@ fn nothing_is_made_in_a_namespace_while_its_end_is_being_written() {
     assert_eq!([end, late, lease].map(|one| desk.answer(one)), ["is x@13", "Forbidden", "Forbidden"]);
 }
 
+#[test]
+fn what_was_on_its_way_before_there_was_a_quota_takes_its_room() {
+    let quota = |pods: u32| {
+        let spec = json!({"hard": {"pods": pods.to_string()}});
+        json!({"metadata": {"name": "q", "namespace": "default"}, "spec": spec})
+    };
+    let of = |value: Value| Verb::Create { object: Object::from_value(Kind::ResourceQuota, value).unwrap() };
+    let made = |name: &str| Verb::Create { object: Object::from_value(Kind::Pod, pod(name, json!({}))).unwrap() };
+    for is_new in [true, false] {
+        let mut desk = Desk::new();
+        if !is_new {
+            desk.ask(of(quota(9)));
+        }
+        desk.hold = true;
+        desk.send(match is_new {
+            true => of(quota(1)),
+            false => {
+                Verb::Merge { key: Key::new(Kind::ResourceQuota, "default", "q"), patch: quota(1), part: Part::Main }
+            }
+        });
+        let first = desk.send(made("a"));
+        desk.flush(1);
+        let second = desk.send(made("b"));
+        desk.flush(9);
+        assert!(desk.answer(first).starts_with("created a@"));
+        assert_eq!(desk.answer(second), "Forbidden", "{is_new}");
+    }
+}
+
 /// Whoever was told of a new namespace may ask for a pod at once, and gets it, though the service account is still to come.
 #[test]
 fn a_pod_waits_for_the_service_account_of_a_new_namespace() {
