@@ -377,17 +377,19 @@ impl HorizontalController {
                 }
             }
             Stage::Scaling { from, to, why, mut status } => {
+                // What was lost may have been done: then it counts.
+                if !matches!(answer, Answer::Refused(_))
+                    && let Some(known) = self.known.get_mut(&run.0)
+                {
+                    let behavior = object.read::<HorizontalPodAutoscaler>().and_then(|body| body.spec.behavior);
+                    known.memory.changed(now.mono, behavior.as_ref(), from, to);
+                }
                 let wrong = match answer {
                     Answer::Object { .. } | Answer::Removed(_) => None,
                     Answer::Refused(status) => Some(status.message),
                     Answer::Lost(why) => Some(why),
                     Answer::List { .. } | Answer::Watching => Some("no answer to a write".into()),
                 };
-                let behavior = object.read::<HorizontalPodAutoscaler>().and_then(|body| body.spec.behavior);
-                // What was lost may have been done: then it counts.
-                if let Some(known) = self.known.get_mut(&run.0) {
-                    known.memory.changed(now.mono, behavior.as_ref(), from, to);
-                }
                 match wrong {
                     None => {
                         plan::rescaled(now, &mut status, to);

@@ -226,6 +226,24 @@ fn lost_answers_keep_it_from_nothing() {
 }
 
 #[test]
+fn what_was_refused_does_not_count() {
+    let mut desk = Desk::new(0);
+    desk.deployment("web", 2);
+    (0..2).for_each(|nth| desk.pod(&format!("p{nth}"), 400));
+    let policy = json!({"type": "Pods", "value": 2, "periodSeconds": 600});
+    desk.autoscaler("web", "web", json!({"behavior": {"scaleUp": {"policies": [policy]}}}));
+    desk.world.hold_writes = true;
+    desk.run(1);
+    // Somebody else writes meanwhile: the revision that was read is the newest no more.
+    desk.world.merge(key(Kind::Deployment, "web"), json!({"metadata": {"labels": {"x": "y"}}}), Part::Main);
+    desk.world.release();
+    desk.run(1);
+    assert!(desk.conditions("web").contains("FailedUpdateScale"), "{}", desk.conditions("web"));
+    desk.run(60);
+    assert_eq!(desk.replicas("web"), 4);
+}
+
+#[test]
 fn minik8s_makes_one_step_at_a_time() {
     for seed in SEEDS {
         let mut desk = Desk::new(seed);
