@@ -55,8 +55,7 @@ pub trait Workload: fmt::Debug + Sync {
         &[]
     }
 
-    /// Which objects are its own if nobody else owns them: `spec.selector`. Fixed after creation. Without one it has
-    /// those it made.
+    /// Which objects are its own if nobody else owns them: `spec.selector`. Without one it has those it made.
     fn selector<'a>(&self, owner: &'a Object) -> Option<Cow<'a, LabelSelector>> {
         label_selector(owner.at(&["spec", "selector"])).map(Cow::Owned)
     }

@@ -283,17 +283,7 @@ impl WorkloadController {
                 let mut care = Care { uid: object.meta().uid.clone(), ..Care::default() };
                 if let Some(selector) = workload.selector(object) {
                     self.selecting.add(&key, &selector);
-                    let children = workload.children();
-                    let own = self.views.owned.get(filed_under(&object.meta().uid, &object.meta().name));
-                    let own = own.into_iter().flat_map(BTreeMap::keys).filter(|key| children.contains(&key.kind));
-                    let orphans = children.iter().flat_map(|kind| {
-                        let all = self.orphans.range(Key::new(*kind, &key.namespace, "")..);
-                        all.take_while(|child| {
-                            child.kind == *kind
-                                && (child.namespace == key.namespace || planted!(AdoptsAcrossNamespaces))
-                        })
-                    });
-                    care.unclaimed = own.chain(orphans).cloned().collect();
+                    care.unclaimed = self.claimable(workload, object);
                 }
                 self.care.insert(key.clone(), care);
                 self.queue.set(key, now.mono);
@@ -308,6 +298,7 @@ impl WorkloadController {
                         care.creation.succeeded();
                     }
                 }
+                self.selector_changed(workload, old, new);
                 self.shown(&key, Some(new.revision()));
                 self.queue.set(key, now.mono);
                 if new.meta().is_deleting() && !old.meta().is_deleting() {
@@ -329,6 +320,37 @@ impl WorkloadController {
             }
             Change::Synced => self.look_at_all(now, |one| one.kind() == workload.kind()),
         }
+    }
+
+    /// Only that of replication controllers may change.
+    fn selector_changed(&mut self, workload: &dyn Workload, old: &Object, new: &Object) {
+        if old.meta().generation == new.meta().generation {
+            return;
+        }
+        let (key, before, after) = (new.key(), workload.selector(old), workload.selector(new));
+        if before == after {
+            return;
+        }
+        before.iter().for_each(|selector| self.selecting.remove(&key, selector));
+        after.iter().for_each(|selector| self.selecting.add(&key, selector));
+        let claimable = self.claimable(workload, new);
+        if let Some(care) = self.care.get_mut(&key) {
+            care.unclaimed.extend(claimable);
+        }
+    }
+
+    /// What may be an owner's, or may be its no longer: what it has, and what nobody has.
+    fn claimable(&self, workload: &dyn Workload, owner: &Object) -> BTreeSet<Key> {
+        let (meta, children) = (owner.meta(), workload.children());
+        let own = self.views.owned.get(filed_under(&meta.uid, &meta.name));
+        let own = own.into_iter().flat_map(BTreeMap::keys).filter(|key| children.contains(&key.kind));
+        let orphans = children.iter().flat_map(|kind| {
+            let all = self.orphans.range(Key::new(*kind, &meta.namespace, "")..);
+            all.take_while(|child| {
+                child.kind == *kind && (child.namespace == meta.namespace || planted!(AdoptsAcrossNamespaces))
+            })
+        });
+        own.chain(orphans).cloned().collect()
     }
 
     /// The children of an owner that is gone or going may be held in vain.
