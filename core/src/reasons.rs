@@ -30,6 +30,7 @@ macro_rules! reasons {
 reasons! {
     MISSING: "missing", "fewer pods are active than are wanted";
     SURPLUS: "surplus", "more pods are active than are wanted";
+    NEEDLESS: "needless", "no number needs it: its own is done, has another pod, or is beyond the last";
     FINISHED: "finished", "more finished pods are there than are kept";
     HISTORY: "history", "older ones are there than are kept";
     TEMPLATE: "template", "each template is kept as a revision, and the one in use is the newest";

@@ -10,11 +10,12 @@ use crate::client::Backoff;
 use crate::controllers::cronjob;
 use crate::controllers::job::end::{self, View, end};
 use crate::controllers::job::indexes;
-use crate::controllers::job::tally::{FAILURE_COUNT, Tally, is_held, scope, tally};
+use crate::controllers::job::tally::{Active, FAILURE_COUNT, Tally, index_of, is_held, scope, tally};
 use crate::controllers::workload::{BURST, Changed, New, Plan, Scene, Told, Victim};
 use crate::decision::Because;
-use crate::reasons::{EXPIRED, MISSING, OVER, Reason, SURPLUS, SUSPENDED};
+use crate::reasons::{EXPIRED, MISSING, NEEDLESS, OVER, Reason, SURPLUS, SUSPENDED};
 use crate::time::{Duration, Instant, Now};
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -56,7 +57,7 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
         None if job.spec.suspend => {
             hold(scene.now, &mut status, &mut plan);
             if !planted!(SuspendKeepsPods) {
-                give_up(&tally, tally.active.len(), &SUSPENDED.because(), &mut plan);
+                give_up(&tally.active, &SUSPENDED.because(), &mut plan);
             }
         }
         None => {
@@ -197,9 +198,11 @@ fn staff(scene: &Scene<'_>, job: &Job, tally: &Tally<'_>, plan: &mut Plan) {
     let active = tally.active.len() as i64;
     let wanted = wanted(job, tally);
     let seen = |reason: &Reason| reason.because().as_seen(format!("{active} of {wanted} are active"));
-    if active > wanted {
-        let many = usize::try_from(active - wanted).unwrap_or(usize::MAX);
-        return give_up(tally, many, &seen(&SURPLUS), plan);
+    let (needed, needless) = needed(job, tally);
+    let surplus = (needed.len() as i64 - wanted).max(0) as usize;
+    if surplus > 0 || !needless.is_empty() {
+        give_up(&needless, &NEEDLESS.because(), plan);
+        return give_up(&needed[needed.len() - surplus..], &seen(&SURPLUS), plan);
     }
     // A pod that still ends takes the place of its successor.
     let leaving = if job.spec.pod_replacement_policy == PodReplacementPolicy::Failed { tally.terminating } else { 0 };
@@ -247,30 +250,35 @@ pub fn wanted(job: &Job, tally: &Tally<'_>) -> i64 {
     }
 }
 
-/// The numbers for which a pod may be made, the smallest first.
-fn free_indexes<'a>(job: &Job, tally: &'a Tally<'_>) -> impl Iterator<Item = i64> + 'a {
-    let busy = |set: &'a BTreeSet<i64>| move |index: &i64| !set.contains(index);
+/// The numbers that have neither succeeded nor failed, the smallest first.
+fn indexes_left<'a>(job: &Job, tally: &'a Tally<'_>) -> impl Iterator<Item = i64> + 'a {
     let all = job.completions().unwrap_or(0);
-    (0..all)
-        .filter(busy(&tally.completed))
-        .filter(busy(&tally.failed_indexes))
-        .filter(move |index| planted!(IndexTwice) || !tally.taken.contains(index))
+    (0..all).filter(|index| !tally.completed.contains(index) && !tally.failed_indexes.contains(index))
 }
 
-/// Deletes pods that are too many, the least useful first. They do not count as failures: first they are let go.
-fn give_up(tally: &Tally<'_>, count: usize, because: &Because, plan: &mut Plan) {
+/// Those of them for which a pod may be made.
+fn free_indexes<'a>(job: &Job, tally: &'a Tally<'_>) -> impl Iterator<Item = i64> + 'a {
+    indexes_left(job, tally).filter(|index| planted!(IndexTwice) || !tally.taken.contains(index))
+}
+
+/// The pods that work, the most useful first, and those of them that no number needs.
+///
+/// Source: Kubernetes, `pkg/controller/job`, `activePodsForRemoval`, `appendDuplicatedIndexPodsForRemoval`.
+fn needed<'a>(job: &Job, tally: &Tally<'a>) -> (Vec<Active<'a>>, Vec<Active<'a>>) {
     let mut pods = tally.active.clone();
     pods.sort_by_key(|(_, pod)| {
         let meta = &pod.metadata;
-        (
-            is_held(meta),
-            pod.node().is_some(),
-            pod.is_ready(),
-            std::cmp::Reverse(meta.creation_timestamp),
-            meta.name.clone(),
-        )
+        let loss = (is_held(meta), pod.node().is_some(), pod.is_ready());
+        (Reverse(loss), meta.creation_timestamp, Reverse(meta.name.clone()))
     });
-    for (object, pod) in pods.into_iter().take(count.min(BURST)) {
+    let mut open: BTreeSet<i64> = indexes_left(job, tally).collect();
+    let mut is_needed = |pod: &Pod| index_of(&pod.metadata).is_some_and(|index| open.remove(&index));
+    pods.into_iter().partition(|(_, pod)| !job.is_indexed() || is_needed(pod))
+}
+
+/// Deletes pods that are too many. They do not count as failures: first they are let go.
+fn give_up(pods: &[Active<'_>], because: &Because, plan: &mut Plan) {
+    for (object, pod) in pods.iter().rev().take(BURST) {
         if is_held(&pod.metadata) {
             plan.change.push(let_go(object));
         } else {

@@ -24,11 +24,14 @@ const UNCOUNTED_MAX: usize = 500;
 /// On a pod of an index: how often the index had failed before.
 pub const FAILURE_COUNT: &str = "batch.kubernetes.io/job-index-failure-count";
 
+/// A pod that works, or will.
+pub type Active<'a> = (&'a Object, &'a Pod);
+
 /// How it stands with a job's pods.
 #[derive(Debug, Default)]
 pub struct Tally<'a> {
     /// Pods that work, or will.
-    pub active: Vec<(&'a Object, &'a Pod)>,
+    pub active: Vec<Active<'a>>,
     /// Pods that have not ended, whether they count or not.
     pub going: usize,
     /// Pods that have not ended and are being deleted.
@@ -98,10 +101,12 @@ pub fn tally<'a>(job: &Job, pods: &[&'a Object], all_shown: bool) -> Tally<'a> {
         ..Tally::default()
     };
     let stored = tally.completed.clone();
+    let remembered = remembered(job, pods, &tally);
     let mut held: BTreeSet<&str> = BTreeSet::new();
     for (object, pod) in pods.iter().filter_map(|one| Some((*one, one.get::<Pod>()?))) {
         let (meta, outcome) = (&pod.metadata, outcome::of(job, pod));
         let index = index_of(meta).filter(|_| job.is_indexed());
+        let is_beyond = job.is_indexed() && index.is_none_or(|index| index >= total);
         if !outcome::has_ended(pod) {
             tally.going += 1;
             tally.terminating += usize::from(meta.is_deleting());
@@ -120,11 +125,8 @@ pub fn tally<'a>(job: &Job, pods: &[&'a Object], all_shown: bool) -> Tally<'a> {
             Outcome::Active => tally.active.push((object, pod)),
             Outcome::Terminating => {}
             Outcome::Success if !is_held || over => {}
-            Outcome::Success if job.is_indexed() => match index.filter(|index| *index < total) {
-                // The number itself tells that it is counted.
-                Some(index) if !stored.contains(&index) => drop(tally.completed.insert(index)),
-                _ => {}
-            },
+            // The number itself tells that it is counted.
+            Outcome::Success if job.is_indexed() => tally.completed.extend(index.filter(|_| !is_beyond)),
             Outcome::Success => {
                 if note(&mut tally.uncounted.succeeded, &shown.succeeded, uid) {
                     tally.noted.push(object.key());
@@ -133,13 +135,9 @@ pub fn tally<'a>(job: &Job, pods: &[&'a Object], all_shown: bool) -> Tally<'a> {
             Outcome::Failure => {
                 let (meaning, rule) = outcome::meaning(job, pod);
                 if let Some(index) = index {
-                    let before = meta.annotations.get(FAILURE_COUNT).and_then(|text| text.parse::<i64>().ok());
-                    let count = before.unwrap_or(0) + i64::from(meaning != FailureAction::Ignore);
                     let most = tally.failures_of.entry(index).or_default();
-                    *most = count.max(*most);
-                    let limit = job.spec.backoff_limit_per_index.map(i64::from);
-                    let given_up = limit.is_some_and(|limit| count > limit) || meaning == FailureAction::FailIndex;
-                    if given_up && limit.is_some() {
+                    *most = failures_with(pod, meaning).max(*most);
+                    if !is_beyond && is_given_up(job, pod, meaning) {
                         tally.failed_indexes.insert(index);
                     }
                 }
@@ -149,17 +147,19 @@ pub fn tally<'a>(job: &Job, pods: &[&'a Object], all_shown: bool) -> Tally<'a> {
                 if is_held
                     && !over
                     && meaning != FailureAction::Ignore
+                    && !remembered.contains(uid)
                     && note(&mut tally.uncounted.failed, &shown.failed, uid)
                 {
                     tally.noted.push(object.key());
                 }
             }
         }
-        let stored_index = index.is_some_and(|index| stored.contains(&index)) && outcome == Outcome::Success;
+        let is_stored = is_beyond || index.is_some_and(|index| stored.contains(&index));
+        let stored_index = outcome == Outcome::Success && job.is_indexed() && is_stored;
         let ignored = outcome == Outcome::Failure && outcome::meaning(job, pod).0 == FailureAction::Ignore;
         let is_noted = shown.succeeded.iter().chain(&shown.failed).any(|one| one == uid);
         let may_go = is_noted || stored_index || ignored || over && outcome != Outcome::Active;
-        if is_held && may_go {
+        if is_held && may_go && !remembered.contains(uid) {
             tally.release.push(object);
         }
     }
@@ -180,6 +180,49 @@ pub fn tally<'a>(job: &Job, pods: &[&'a Object], all_shown: bool) -> Tally<'a> {
     }
     tally.lately = lately(job, pods);
     tally
+}
+
+/// How often a failed pod's number has failed with it.
+fn failures_with(pod: &Pod, meaning: FailureAction) -> i64 {
+    let before = pod.metadata.annotations.get(FAILURE_COUNT).and_then(|text| text.parse::<i64>().ok());
+    before.unwrap_or(0) + i64::from(meaning != FailureAction::Ignore)
+}
+
+/// Whether a failed pod's number is not tried again, though the job goes on.
+fn is_given_up(job: &Job, pod: &Pod, meaning: FailureAction) -> bool {
+    let limit = job.spec.backoff_limit_per_index.map(i64::from);
+    limit.is_some_and(|limit| failures_with(pod, meaning) > limit || meaning == FailureAction::FailIndex)
+}
+
+/// Failed pods that are held though nothing is to be counted: of each number that fails by itself and is tried again, the
+/// one that tells how often it failed, until a successor tells it.
+///
+/// Source: `pkg/controller/job`, `getPodsWithDelayedDeletionPerIndex`.
+fn remembered<'a>(job: &Job, pods: &[&'a Object], tally: &Tally<'_>) -> BTreeSet<&'a str> {
+    let ends = job.is("SuccessCriteriaMet") || job.is("FailureTarget") || job.is_over();
+    if ends || !job.is_indexed() || job.spec.backoff_limit_per_index.is_none() {
+        return BTreeSet::new();
+    }
+    let total = job.completions().unwrap_or(0);
+    let mut tell: BTreeMap<i64, (i64, &str)> = BTreeMap::new();
+    let mut told: BTreeSet<i64> = tally.completed.union(&tally.failed_indexes).copied().collect();
+    for pod in pods.iter().filter_map(|one| one.get::<Pod>()) {
+        let Some(index) = index_of(&pod.metadata).filter(|index| *index < total) else { continue };
+        if outcome::of(job, pod) != Outcome::Failure {
+            told.insert(index);
+            continue;
+        }
+        let (meaning, _) = outcome::meaning(job, pod);
+        if is_given_up(job, pod, meaning) {
+            told.insert(index);
+        }
+        if is_held(&pod.metadata) {
+            let one = (failures_with(pod, meaning), pod.metadata.uid.as_str());
+            let most = tell.entry(index).or_insert(one);
+            *most = one.max(*most);
+        }
+    }
+    tell.into_iter().filter(|(index, _)| !told.contains(index)).map(|(_, (_, uid))| uid).collect()
 }
 
 /// Notes a pod, if it is not noted already. Whether it was.
@@ -289,8 +332,9 @@ mod tests {
             pod("b", "Succeeded", true, Some(1)),
             pod("c", "Succeeded", true, Some(7)),
         ];
-        assert_eq!(told(job(""), &twice), r#"1+ well, 0+ badly, numbers "1", release "#);
-        assert_eq!(told(job("1"), &twice), r#"1+ well, 0+ badly, numbers "1", release a b"#);
+        let first = r#"1+ well, 0+ badly, numbers "1", release c"#;
+        assert_eq!(told(job(""), &twice), first, "of what is beyond the last nothing is counted");
+        assert_eq!(told(job("1"), &twice), r#"1+ well, 0+ badly, numbers "1", release a b c"#);
     }
 
     #[test]

@@ -235,6 +235,59 @@ fn numbers_fail_by_themselves() {
 }
 
 #[test]
+fn fewer_numbers_are_those_from_the_first_on() {
+    for seed in SEEDS {
+        let mut desk = Desk::new(seed);
+        let spec = json!({"completions": 4, "parallelism": 4, "completionMode": "Indexed", "backoffLimitPerIndex": 0});
+        desk.create(spec);
+        desk.run(1);
+        let last = desk.going().into_iter().find(|pod| pod.meta().annotations[INDEX] == "3").unwrap();
+        desk.end_one(&last, "Failed");
+        desk.run(1);
+        assert_eq!(desk.job().status.failed_indexes.as_deref(), Some("3"));
+        desk.patch(json!({"spec": {"completions": 2, "parallelism": 2}}));
+        desk.run(5);
+        assert_eq!(desk.indexes(), ["0", "1"]);
+        assert!(desk.pods().iter().all(|pod| pod.meta().annotations[INDEX] != "2"), "it was deleted");
+        desk.end_all("Succeeded");
+        desk.run(5);
+        assert!(desk.told().contains("Complete CompletionsReached"), "what is beyond failed in vain: {}", desk.told());
+    }
+}
+
+#[test]
+fn one_pod_of_each_number_is_enough() {
+    let mut desk = Desk::new(0);
+    desk.create(json!({"completions": 2, "parallelism": 2, "completionMode": "Indexed"}));
+    desk.run(1);
+    let first = desk.going().remove(0);
+    let twin = first.with_meta(|meta| {
+        (meta.name, meta.uid, meta.resource_version) = ("twin".into(), Text::default(), Text::default());
+    });
+    desk.world.ask(crate::program::Verb::Create { object: twin });
+    desk.run(5);
+    assert_eq!((desk.indexes().join(" ").as_str(), desk.pods().len()), ("0 1", 2));
+}
+
+#[test]
+fn a_number_remembers_its_failures_whoever_deletes_its_pods() {
+    let mut desk = Desk::new(0);
+    desk.create(json!({"completions": 1, "completionMode": "Indexed", "backoffLimitPerIndex": 2}));
+    let mut tries = 0;
+    for _ in 0..200 {
+        for pod in desk.going() {
+            tries += 1;
+            desk.end_one(&pod, "Failed");
+            desk.run(2);
+            desk.world.delete(pod.key(), None);
+        }
+        desk.run(1);
+    }
+    assert_eq!((tries, desk.told().as_str()), (3, "0/0/3 FailureTarget FailedIndexes, Failed FailedIndexes"));
+    assert_eq!(desk.pods(), [], "and nobody is held in the end");
+}
+
+#[test]
 fn a_job_that_is_held_has_no_pods_and_no_failures() {
     let mut desk = Desk::new(0);
     desk.create(json!({"completions": 2, "parallelism": 2}));
