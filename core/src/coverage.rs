@@ -158,6 +158,8 @@ sites! {
     ReplyLostButDone "an answer was lost, and its write was done";
     RequestLost "a request was lost";
     ReplyTwice "an answer came twice";
+    NothingHeard "nobody said that no answer would come";
+    ToldToEnd "a program was told to end";
     ConnectionReset "a request was under way when the API server died";
     UnsyncedLost "writes were lost with the API server";
     UnsyncedKept "writes were kept that nobody was told of";

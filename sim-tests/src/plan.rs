@@ -554,6 +554,14 @@ pub enum Fault {
         #[serde(with = "units::duration")]
         down: Duration,
     },
+    /// A program is told to end, and does so in good order, as at an update; what it started lives on.
+    Stop {
+        /// Its name.
+        actor: String,
+        /// How long it is away.
+        #[serde(with = "units::duration")]
+        down: Duration,
+    },
     /// A program is killed in the middle of a step: right after one of its next outputs.
     CrashAfterOutput {
         /// Its name.
@@ -783,6 +791,7 @@ impl Fault {
         match self {
             Fault::ApiServerCrash { .. } | Fault::Compact {} | Fault::Overload { .. } => "apiserver",
             Fault::Crash { actor, .. }
+            | Fault::Stop { actor, .. }
             | Fault::CrashAfterOutput { actor, .. }
             | Fault::CrashLoop { actor, .. }
             | Fault::Freeze { actor, .. }
@@ -838,9 +847,10 @@ impl Fault {
     /// How long its effects last, until everything is started and connected again.
     pub fn lasts(&self) -> Duration {
         match self {
-            Fault::ApiServerCrash { down, .. } | Fault::Crash { down, .. } | Fault::CrashAfterOutput { down, .. } => {
-                *down
-            }
+            Fault::ApiServerCrash { down, .. }
+            | Fault::Crash { down, .. }
+            | Fault::Stop { down, .. }
+            | Fault::CrashAfterOutput { down, .. } => *down,
             Fault::CrashLoop { times, up, down, .. } => (*up + *down) * *times,
             Fault::NodeCrash { down, .. } => down.unwrap_or_default(),
             Fault::Link { lasts, .. }
@@ -889,6 +899,7 @@ impl Fault {
             Fault::CrashingContainers { pod, .. } => format!("pods {pod}* are left alone"),
             Fault::ApiServerCrash { .. }
             | Fault::Crash { .. }
+            | Fault::Stop { .. }
             | Fault::CrashAfterOutput { .. }
             | Fault::CrashLoop { .. }
             | Fault::NodeCrash { .. }
@@ -1054,6 +1065,7 @@ impl fmt::Display for Fault {
                 write!(f, "API server crashes for {}s, unsynced writes are {unsynced}", Millis(*down))
             }
             Fault::Crash { actor, down } => write!(f, "{actor} crashes for {}s", Millis(*down)),
+            Fault::Stop { actor, down } => write!(f, "{actor} is ended for {}s", Millis(*down)),
             Fault::CrashAfterOutput { actor, outputs, down } => {
                 write!(f, "{actor} crashes after output {outputs} for {}s", Millis(*down))
             }

@@ -224,6 +224,7 @@ impl Fault {
         match self {
             Fault::ApiServerCrash { down, .. }
             | Fault::Crash { down, .. }
+            | Fault::Stop { down, .. }
             | Fault::CrashAfterOutput { down, .. }
             | Fault::CrashLoop { down, .. } => Some(down),
             Fault::NodeCrash { down, .. } => down.as_mut(),

@@ -564,6 +564,7 @@ fn fault(dice: &Dice, nth: u64, nodes: u64) -> Option<Fault> {
             let down = if dice.below("away", nth, 4) == 0 { long } else { short };
             ("api crash", Fault::ApiServerCrash { down, unsynced })
         }
+        1 if dice.below("in good order", nth, 3) == 0 => ("crash", Fault::Stop { actor, down: short }),
         1 => ("crash", Fault::Crash { actor, down: short }),
         2 => {
             let outputs = 1 + dice.below("outputs", nth, 15);

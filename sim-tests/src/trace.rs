@@ -144,6 +144,8 @@ pub enum ActorOp {
     Start,
     /// It is gone, with all it knew.
     Crash,
+    /// It is gone, and was told before.
+    Stop,
     /// It stands still.
     Freeze,
     /// It goes on as if no time had passed.
@@ -280,6 +282,7 @@ impl Entry {
                 (node.to_string(), format!("process {pid} of {}/{container}.{attempt} {verb}", pod.name))
             }
             What::Actor { op: ActorOp::Crash, who } => (who.to_string(), "crashes".into()),
+            What::Actor { op: ActorOp::Stop, who } => (who.to_string(), "has ended".into()),
             What::Actor { op: ActorOp::Freeze, who } => (who.to_string(), "stands still".into()),
             What::Actor { op: ActorOp::Thaw, who } => (who.to_string(), "goes on".into()),
             What::Node { up, node } => (node.to_string(), if *up { "boots" } else { "loses power" }.into()),

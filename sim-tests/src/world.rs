@@ -1018,14 +1018,14 @@ impl World {
             Fate::ArrivesTwice(delay, again) => (delay, Some(again).filter(|_| watch.is_none() && !late)),
             Fate::Lost => {
                 sometimes!(RequestLost);
-                return self.lose(actor, life, call, now + timeout, tie, "the request timed out");
+                return self.time_out(actor, life, call, now + timeout, tie);
             }
         };
         let arrives = now + delay;
         // Who asked has given up by then.
         let broken = delay > timeout;
         if broken {
-            self.lose(actor, life, call, now + timeout, tie, "the request timed out");
+            self.time_out(actor, life, call, now + timeout, tie);
         }
         let twin = again.map(|again| (again, request.clone(), about.clone(), list.clone()));
         let (request, last, behind) = (Some(request), now, VecDeque::new());
@@ -1067,6 +1067,17 @@ impl World {
         self.agenda.add(now + there + back, tie, Happening::Deliver { actor, life, input });
     }
 
+    /// No answer comes in time. Now and then nobody says so either, as where a connection is there and nobody on it: a
+    /// program has to have a watch of its own. Operators look again.
+    fn time_out(&mut self, actor: usize, life: u32, call: CallId, at: Instant, tie: u64) {
+        let is_silent = self.actors[actor].who.role != Role::Operator;
+        if is_silent && Draw::new(self.seed).key("silence").count(tie).chance(1, 8) {
+            sometimes!(NothingHeard);
+            return;
+        }
+        self.lose(actor, life, call, at, tie, "the request timed out");
+    }
+
     fn lose(&mut self, actor: usize, life: u32, call: CallId, at: Instant, tie: u64, why: &str) {
         let input = Input::Reply { call, answer: Answer::Lost(why.to_owned()) };
         self.agenda.add(at, tie, Happening::Deliver { actor, life, input });
@@ -1083,6 +1094,20 @@ impl World {
 
     /// Kills a program. It starts again after a time, if there is one.
     fn crash(&mut self, actor: usize, down: Option<Duration>) {
+        self.go(actor, down, ActorOp::Crash);
+    }
+
+    /// Ends a program in good order; one that stands still does not hear of it, and is killed.
+    fn stop(&mut self, actor: usize, down: Duration) {
+        if self.actors[actor].frozen > self.truth.now {
+            return self.crash(actor, Some(down));
+        }
+        sometimes!(ToldToEnd);
+        self.step_actor(actor, Input::Stop);
+        self.go(actor, Some(down), ActorOp::Stop);
+    }
+
+    fn go(&mut self, actor: usize, down: Option<Duration>, op: ActorOp) {
         let one = &mut self.actors[actor];
         if one.program.take().is_none() {
             return;
@@ -1095,7 +1120,7 @@ impl World {
         one.leaves_at = self.truth.now;
         let life = one.who.life;
         let open = std::mem::take(&mut one.open);
-        self.tell(|| What::Actor { op: ActorOp::Crash, who });
+        self.tell(|| What::Actor { op, who });
         if let Some(node) = self.actors[actor].node {
             self.machines[node].runtime.abandon();
         }
@@ -1142,7 +1167,7 @@ impl World {
                 Fate::Arrives(delay) | Fate::ArrivesTwice(delay, _) => {
                     self.lose(actor, life, call, self.truth.now + delay, tie, "connection refused");
                 }
-                Fate::Lost => self.lose(actor, life, call, timeout, tie, "the request timed out"),
+                Fate::Lost => self.time_out(actor, life, call, timeout, tie),
             };
         }
         let request = asked.request.take().expect("a request arrives once");
@@ -1297,7 +1322,7 @@ impl World {
                 Fate::Lost => {
                     asked.broken = true;
                     self.agenda.add(times_out.max(now + TICK), to.0, Happening::Gone { id: to });
-                    self.lose(actor, life, call, times_out.max(now), tie, "the request timed out");
+                    self.time_out(actor, life, call, times_out.max(now), tie);
                 }
             }
             return;
@@ -1324,7 +1349,7 @@ impl World {
                 if matches!(answer, Answer::Object { .. } | Answer::Removed(_)) {
                     sometimes!(ReplyLostButDone);
                 }
-                self.lose(actor, life, call, times_out.max(now), tie, "the request timed out");
+                self.time_out(actor, life, call, times_out.max(now), tie);
             }
         }
     }

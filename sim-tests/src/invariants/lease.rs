@@ -1,17 +1,18 @@
-//! S-lease: Of several that do the same one leads: its writes name its lease and are stored only while the lease is as it took it, a lease that is held is taken by another only after it has not changed for as long as it is good, and in a new term, and nobody asks for a write whose lease has run out, or who has not renewed it within the renew deadline.
+//! S-lease: Of several that do the same one leads: its writes name its lease and are stored only while the lease is as it took it, a lease that is held is taken by another only after it has not changed for as long as it is good, and in a new term, nobody asks for a write whose lease has run out, or who has not renewed it within the renew deadline, and who leads and is told to end gives back its lease, which nobody else does.
 //!
 //! How long a lease is good counts from when a change of its spec was stored: nobody can have seen it earlier. Clocks may run 5 %
 //! too fast, or too slowly. The deadline counts from when the renewal was sent that was stored last: a slow answer gives no more time. Leases
 //! of nodes have no terms, and are nobody else's.
-//! Catches: an API server that lets a former leader write; a stand-by without patience; a leader that does not notice.
+//! Catches: an API server that lets a former leader write; a stand-by without patience; a leader that does not notice, or
+//! leaves others to wait.
 
 use super::{Broken, Checker};
-use crate::truth::{Fact, Role, Sight, Truth};
+use crate::truth::{Fact, Role, Sight, Truth, Who};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::lease::{Fence, Lease};
 use miniku_core::api::object::{Key, Object};
 use miniku_core::client::leader;
-use miniku_core::program::{Answer, RequestId, Revision, Verb};
+use miniku_core::program::{Answer, Input, RequestId, Revision, Verb};
 use miniku_core::store::Change;
 use miniku_core::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +33,12 @@ pub struct Leases {
     wishes: BTreeMap<RequestId, (Key, Instant)>,
     /// When the last wish was sent that was granted, by the time of leading that it made or prolonged.
     granted: BTreeMap<Fence, Instant>,
+    /// Which times of leading who leads was told of.
+    told: BTreeSet<Fence>,
+    /// Which were given back.
+    given_back: BTreeSet<Fence>,
+    /// Who was told to end.
+    ends: Option<(Arc<str>, u32)>,
 }
 
 /// Source: Kubernetes, kube-scheduler and kube-controller-manager, `--leader-elect-renew-deadline`.
@@ -54,7 +61,46 @@ fn subject(verb: &Verb) -> Option<Key> {
     }
 }
 
+/// What a program writes into its leases.
+fn identity(who: &Who) -> String {
+    format!("{}_{}", who.name, who.life)
+}
+
 impl Leases {
+    /// Somebody writes a lease in which nobody holds it.
+    fn gives_back(&mut self, truth: &Truth, who: &Who, verb: &Verb) -> Result<(), Broken> {
+        let (Verb::Update { object, .. } | Verb::Create { object }) = verb else { return Ok(()) };
+        let Some(stored) = truth.object(&object.key()).filter(|stored| stored.revision() == object.revision()) else {
+            return Ok(());
+        };
+        let fence = |object: &Object| object.get::<Lease>().and_then(Fence::of);
+        let Some(held) = fence(stored).filter(|_| fence(object).is_none()) else { return Ok(()) };
+        if held.holder != identity(who) {
+            let what = format!("{who} gives back {}, which is {}'s", held.lease, held.holder);
+            return Err(Broken::by(what).with([stored]));
+        }
+        self.given_back.insert(held);
+        Ok(())
+    }
+
+    /// Who was told to end, and knew that it leads, has ended.
+    fn ended(&self, truth: &Truth, who: &Who) -> Result<(), Broken> {
+        for (lease, held) in &self.held {
+            let Some(fence) = held.last().and_then(|(_, fence)| fence.as_ref()) else { continue };
+            let leads = |at: &Instant| truth.now.since(*at) < RENEW_DEADLINE * 95 / 100;
+            if fence.holder == identity(who)
+                && self.told.contains(fence)
+                && self.granted.get(fence).is_some_and(leads)
+                && !self.given_back.contains(fence)
+            {
+                return Err(
+                    Broken::by(format!("{who} has ended in good order and keeps {lease}")).with(truth.object(lease))
+                );
+            }
+        }
+        Ok(())
+    }
+
     fn changed(&mut self, now: Instant, change: &Change) -> Result<(), Broken> {
         let lease = |object: &Option<Object>| object.as_ref().and_then(Object::get::<Lease>).cloned();
         let (old, new) = (lease(&change.old), lease(&change.new));
@@ -111,7 +157,7 @@ impl Leases {
 
 impl Checker for Leases {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Durable, Sight::Sent, Sight::Answered]
+        &[Sight::Durable, Sight::Sent, Sight::Answered, Sight::Heard, Sight::Died]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
@@ -122,6 +168,7 @@ impl Checker for Leases {
                 if is_election(&subject) {
                     // An intruder only meddles with what somebody else writes.
                     if !matches!(who.role, Role::Other | Role::Operator) {
+                        self.gives_back(truth, who, &request.verb)?;
                         self.candidates.insert((who.name.clone(), who.life));
                         self.wishes.insert(*id, (subject, truth.now));
                         if self.wishes.len() > REMEMBERED {
@@ -160,6 +207,21 @@ impl Checker for Leases {
                 }
                 Ok(())
             }
+            Fact::Heard { who, input: Input::Reply { answer: Answer::Object { object, .. }, .. } }
+                if is_election(&object.key()) =>
+            {
+                let fence = object.get::<Lease>().and_then(Fence::of);
+                self.told.extend(fence.filter(|fence| fence.holder == identity(who)));
+                Ok(())
+            }
+            Fact::Heard { who, input: Input::Stop } => {
+                self.ends = Some((who.name.clone(), who.life));
+                Ok(())
+            }
+            Fact::Died { who } => match self.ends.take() {
+                Some((name, life)) if name == who.name && life == who.life => self.ended(truth, who),
+                _ => Ok(()),
+            },
             Fact::Answered { id, answer: Answer::Object { object, .. } } if self.wishes.contains_key(id) => {
                 let sent = self.wishes.remove(id).filter(|(key, _)| object.key() == *key);
                 if let (Some((_, at)), Some(fence)) = (sent, object.get::<Lease>().and_then(Fence::of)) {
@@ -270,6 +332,31 @@ mod tests {
         story.pass(1).unwrap();
         let broken = story.see(Fact::Sent { who: &leader, id: RequestId(4), request: &request }).unwrap_err();
         assert!(broken.what.contains("16.0 s after its lease was renewed"), "{}", broken.what);
+    }
+
+    #[test]
+    fn fires_on_a_leader_that_ends_and_keeps_its_lease_and_on_who_gives_back_anothers() {
+        for gives_back in [true, false] {
+            let mut story = Story::<Leases>::new();
+            let leader = who(Role::Scheduler, "scheduler");
+            let request = |object: &Object| Verb::Update { object: object.clone(), part: Part::Main }.into();
+            let wish: Request = request(&crate::plan::object(lease("scheduler_1", 0, 0)));
+            story.see(Fact::Sent { who: &leader, id: RequestId(1), request: &wish }).unwrap();
+            let object = story.put(lease("scheduler_1", 0, 0)).unwrap().new.unwrap();
+            let answer = Answer::Object { object: object.clone(), created: false };
+            story.see(Fact::Answered { id: RequestId(1), answer: &answer }).unwrap();
+            let input = Input::Reply { call: miniku_core::program::CallId(1), answer };
+            story.see(Fact::Heard { who: &leader, input: &input }).unwrap();
+            let free: Request = request(&object.with(|lease: &mut Lease| lease.spec.holder_identity = None));
+            let other = who(Role::Scheduler, "scheduler-2");
+            let broken = story.see(Fact::Sent { who: &other, id: RequestId(2), request: &free }).unwrap_err();
+            assert!(broken.what.contains("which is scheduler_1's"), "{}", broken.what);
+            story.see(Fact::Heard { who: &leader, input: &Input::Stop }).unwrap();
+            if gives_back {
+                story.see(Fact::Sent { who: &leader, id: RequestId(3), request: &free }).unwrap();
+            }
+            assert_eq!(story.see(Fact::Died { who: &leader }).is_ok(), gives_back);
+        }
     }
 
     #[test]

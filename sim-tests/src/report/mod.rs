@@ -285,6 +285,7 @@ fn telling(entry: &Entry, faults: &BTreeMap<u64, &str>) -> String {
         }
         What::Actor { turn: Turn::Start, actor, life } => format!("{actor} starts its life {life}"),
         What::Actor { turn: Turn::Crash, actor, .. } => format!("{actor} crashes"),
+        What::Actor { turn: Turn::Stop, actor, .. } => format!("{actor} has ended"),
         What::Actor { turn: Turn::Freeze, actor, .. } => format!("{actor} freezes"),
         What::Actor { turn: Turn::Thaw, actor, .. } => format!("{actor} goes on"),
         What::Node { up: true, node } => format!("{node} has power again"),

@@ -360,13 +360,14 @@ impl Tables {
                 (kind, self.nodes.of(node), Some(self.object(pod)), None, text)
             }
             What::Actor { turn, actor, life } => {
-                let kind = match turn {
-                    Turn::Start => Kind::ActorStart,
-                    Turn::Crash => Kind::ActorCrash,
-                    Turn::Freeze => Kind::ActorFreeze,
-                    Turn::Thaw => Kind::ActorThaw,
+                let (kind, text) = match turn {
+                    Turn::Start => (Kind::ActorStart, ""),
+                    Turn::Crash => (Kind::ActorCrash, "crashes"),
+                    Turn::Stop => (Kind::ActorCrash, "has ended"),
+                    Turn::Freeze => (Kind::ActorFreeze, ""),
+                    Turn::Thaw => (Kind::ActorThaw, ""),
                 };
-                (kind, self.life(actor, *life), None, None, String::new())
+                (kind, self.life(actor, *life), None, None, text.to_owned())
             }
             What::Node { up, node } => {
                 let kind = if *up { Kind::NodeUp } else { Kind::NodeDown };

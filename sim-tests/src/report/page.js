@@ -349,7 +349,7 @@ function tale(i) {
     return { sort: 'process', who: nodes[who[i]].name, words: `${name} ${k === RUNS ? `starts${again}` : end}`, did: [] };
   }
   if (k === BORN) return { sort: 'actor', who: actorOf(i).name, words: life(i)[1] > 1 ? `starts again, life ${life(i)[1]}` : 'starts', did: [] };
-  if (k === CRASHES) return { sort: 'actor', who: actorOf(i).name, words: 'crashes', did: [] };
+  if (k === CRASHES) return { sort: 'actor', who: actorOf(i).name, words: textOf(i), did: [] };
   if (k === FREEZES) return { sort: 'actor', who: actorOf(i).name, words: 'freezes: it takes no step', did: [] };
   if (k === THAWS) return { sort: 'actor', who: actorOf(i).name, words: 'goes on', did: [] };
   if (k === UP) return { sort: 'actor', who: nodes[who[i]].name, words: 'has power again', did: [] };

@@ -76,6 +76,8 @@ pub enum Turn {
     Start,
     /// The life ends.
     Crash,
+    /// The life ends in good order.
+    Stop,
     /// It takes no step for a while.
     Freeze,
     /// It goes on.
@@ -230,9 +232,10 @@ fn entry(line: &Line) -> Result<Entry, BadTrace> {
             turn: match line.text("op")? {
                 "start" => Turn::Start,
                 "crash" => Turn::Crash,
+                "stop" => Turn::Stop,
                 "freeze" => Turn::Freeze,
                 "thaw" => Turn::Thaw,
-                _ => return Err(line.bad("op", "is none of start, crash, freeze, thaw")),
+                _ => return Err(line.bad("op", "is none of start, crash, stop, freeze, thaw")),
             },
             actor: line.text("actor")?.into(),
             life: line.number("life")?,

@@ -182,6 +182,11 @@ impl World {
                     self.crash(actor, Some(*down));
                 }
             }
+            Fault::Stop { actor, down } => {
+                for actor in self.chosen_actors(id, actor) {
+                    self.stop(actor, *down);
+                }
+            }
             Fault::CrashAfterOutput { actor, outputs, down } => {
                 for actor in self.chosen_actors(id, actor) {
                     self.doom(actor, *outputs, *down);

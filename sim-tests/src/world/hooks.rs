@@ -114,7 +114,7 @@ impl World {
     }
 
     fn kills(&self, fault: usize) -> bool {
-        matches!(self.faults[fault].2, Fault::Crash { .. } | Fault::NodeCrash { .. })
+        matches!(self.faults[fault].2, Fault::Crash { .. } | Fault::Stop { .. } | Fault::NodeCrash { .. })
     }
 
     /// Something of a kind was written.
