@@ -3,38 +3,64 @@
 //! Checkers judge a decision by what its maker could know. An object that vanished in a gap may stay here for longer
 //! than in the client's own view; so a checker that blames somebody for it looks at the truth as well.
 
-use crate::truth::{Role, Truth, Who};
+use crate::truth::{Role, Who};
 use miniku_core::api::by_key::ByKey;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::lease::Lease;
 use miniku_core::api::object::{Key, Object};
+use miniku_core::api::text::Text;
 use miniku_core::client::leader;
 use miniku_core::program::{Answer, Input, WatchEvent};
+use std::collections::BTreeMap;
 
-/// What one life of a client was told; of a scheduler that is elected, since it leads.
+/// What a client was told since it knew nothing.
 #[derive(Debug)]
 pub struct Told {
-    life: u32,
-    term: i32,
+    turn: Turn,
     objects: ByKey<Object>,
 }
 
+/// A life of a client, and the term in which it leads; -1 while it does not. With each it begins anew, and knows nothing.
+pub type Turn = (u32, i32);
+
 /// What somebody was told who was told nothing.
-pub static NOTHING: Told = Told::begin(0, 0);
+pub static NOTHING: Told = Told::begin((0, 0));
 
-/// The schedulers' lease.
-const LEASE: &str = "kube-scheduler";
+/// The leases by which those of a role are elected, where several of it run.
+const ELECTED: [(Role, &str); 8] = [
+    (Role::Scheduler, "kube-scheduler"),
+    (Role::Workloads, "kube-controller-manager-workloads"),
+    (Role::NodeLifecycle, "kube-controller-manager-node-lifecycle"),
+    (Role::Garbage, "kube-controller-manager-garbage"),
+    (Role::Namespaces, "kube-controller-manager-namespaces"),
+    (Role::Endpoints, "kube-controller-manager-endpoints"),
+    (Role::Disruption, "kube-controller-manager-disruption"),
+    (Role::Horizontal, "kube-controller-manager-horizontal"),
+];
 
-/// The term in which a scheduler leads, if it does. Who takes the lease again has forgotten what it knew, though it is
-/// held as before. One that nobody elects leads always, as all others do.
-pub fn term(truth: &Truth, who: &Who) -> Option<i32> {
-    if who.role != Role::Scheduler {
-        return Some(0);
+/// Who holds the leases by which programs are elected, and in which term.
+#[derive(Debug, Default)]
+pub struct Leaders {
+    by: BTreeMap<Role, (Text, i32)>,
+}
+
+impl Leaders {
+    /// Takes in a lease, as it is stored from now on.
+    pub fn stored(&mut self, lease: &Lease) {
+        let meta = &lease.metadata;
+        let role = ELECTED.iter().find(|(_, name)| &*meta.namespace == leader::NAMESPACE && *meta.name == **name);
+        if let Some((role, _)) = role {
+            let holder = lease.spec.holder_identity.clone().unwrap_or_default();
+            self.by.insert(*role, (holder, lease.spec.lease_transitions.unwrap_or(0)));
+        }
     }
-    let lease = truth.object(&Key::new(Kind::Lease, leader::NAMESPACE, LEASE)).and_then(Object::get::<Lease>);
-    let Some(lease) = lease else { return Some(0) };
-    let holds = lease.spec.holder_identity.as_deref() == Some(&*format!("{}_{}", who.name, who.life));
-    holds.then(|| lease.spec.lease_transitions.unwrap_or(0))
+
+    /// The term in which somebody leads, if it does. Whom nobody elects leads always.
+    pub fn term(&self, who: &Who) -> Option<i32> {
+        let Some((holder, term)) = self.by.get(&who.role) else { return Some(0) };
+        let life = holder.strip_prefix(&*who.name)?.strip_prefix('_')?;
+        (life.parse() == Ok(who.life)).then_some(*term)
+    }
 }
 
 /// Of which kinds checkers ask what clients of this role were told, if they do.
@@ -50,13 +76,13 @@ pub fn asked_for(role: Role) -> Option<fn(Kind) -> bool> {
 
 impl Told {
     /// A life or a term begins, and nothing was told in it.
-    pub const fn begin(life: u32, term: i32) -> Self {
-        Told { life, term, objects: ByKey::new() }
+    pub const fn begin(turn: Turn) -> Self {
+        Told { turn, objects: ByKey::new() }
     }
 
     /// Whether it was told in this life and term.
-    pub fn is_of(&self, life: u32, term: i32) -> bool {
-        (self.life, self.term) == (life, term)
+    pub fn is_of(&self, turn: Turn) -> bool {
+        self.turn == turn
     }
 
     /// The client is about to be stepped with this; what is not asked for is left out.
@@ -114,7 +140,7 @@ mod tests {
     use super::*;
     use crate::invariants::Checker;
     use crate::invariants::forged::{Story, node, pod, who};
-    use crate::truth::Fact;
+    use crate::truth::{Fact, Truth};
     use miniku_core::program::CallId;
     use serde_json::json;
 
@@ -147,19 +173,23 @@ mod tests {
     }
 
     #[test]
-    fn a_scheduler_knows_what_it_was_told_since_it_leads() {
-        let (mut story, scheduler) = (Story::<Nobody>::new(), who(Role::Scheduler, "scheduler"));
-        let lease = |holder: &str, term: i32| {
-            json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
-                "metadata": {"name": LEASE, "namespace": leader::NAMESPACE},
-                "spec": {"holderIdentity": holder, "leaseTransitions": term}})
-        };
-        story.put(lease("scheduler_1", 0)).unwrap();
-        assert_eq!(tell(&mut story, &scheduler, node("n")), 1);
-        for (holder, term) in [("scheduler-2_1", 1), ("scheduler_1", 2)] {
-            story.put(lease(holder, term)).unwrap();
-            assert_eq!(story.truth.told(&scheduler).objects().count(), 0, "{holder}");
+    fn who_is_elected_knows_what_it_was_told_since_it_leads() {
+        for (role, lease) in [(Role::Scheduler, "kube-scheduler"), (Role::Garbage, "kube-controller-manager-garbage")] {
+            let (mut story, leader) = (Story::<Nobody>::new(), who(role, "leader"));
+            let lease = |holder: &str, term: i32| {
+                json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+                    "metadata": {"name": lease, "namespace": leader::NAMESPACE},
+                    "spec": {"holderIdentity": holder, "leaseTransitions": term}})
+            };
+            story.put(lease("leader_1", 0)).unwrap();
+            assert_eq!(tell(&mut story, &leader, node("n")), 1);
+            assert_eq!(story.truth.turn(&leader), (1, 0));
+            for (holder, term) in [("leader-2_1", 1), ("leader_1", 2)] {
+                story.put(lease(holder, term)).unwrap();
+                assert_eq!(story.truth.told(&leader).objects().count(), 0, "{holder}");
+                assert_eq!(story.truth.turn(&leader), (1, if holder == "leader_1" { term } else { -1 }));
+            }
+            assert_eq!(tell(&mut story, &leader, pod("a", "", "Pending")), 1);
         }
-        assert_eq!(tell(&mut story, &scheduler, pod("a", "", "Pending")), 1);
     }
 }

@@ -5,10 +5,11 @@
 
 use crate::disk::Disk;
 use crate::runtime::Process;
-use crate::told::{self, Told};
+use crate::told::{self, Leaders, Told, Turn};
 use crate::world::WALL_START;
 use miniku_core::api::by_key::ByKey;
 use miniku_core::api::kinds::Kind;
+use miniku_core::api::lease::Lease;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object, Resource};
 use miniku_core::api::pod::Pod;
@@ -195,6 +196,8 @@ pub struct Truth {
     pub clocks: BTreeMap<Arc<str>, i64>,
     /// What clients were told, by name; those that checkers ask for.
     told: BTreeMap<Arc<str>, Told>,
+    /// Who leads.
+    pub leaders: Leaders,
 }
 
 /// How many changes are kept.
@@ -277,20 +280,22 @@ impl Truth {
 
     /// What this life of a client was told; nothing, if no checker asks for what clients of its role are.
     pub fn told(&self, who: &Who) -> &Told {
-        let known = self.told.get(&who.name).zip(told::term(self, who));
-        known.filter(|(told, term)| told.is_of(who.life, *term)).map_or(&told::NOTHING, |(told, _)| told)
+        let turn = self.turn(who);
+        self.told.get(&who.name).filter(|told| told.is_of(turn)).unwrap_or(&told::NOTHING)
+    }
+
+    /// Since when what a client knows and has asked for counts.
+    pub fn turn(&self, who: &Who) -> Turn {
+        (who.life, self.leaders.term(who).unwrap_or(-1))
     }
 
     /// Takes in what a client is about to be stepped with.
     pub(crate) fn hear(&mut self, who: &Who, input: &Input) {
         let Some(asked_for) = told::asked_for(who.role) else { return };
-        let Some(term) = told::term(self, who) else {
-            self.told.remove(&who.name);
-            return;
-        };
-        let told = self.told.entry(who.name.clone()).or_insert_with(|| Told::begin(who.life, term));
-        if !told.is_of(who.life, term) {
-            *told = Told::begin(who.life, term);
+        let turn = self.turn(who);
+        let told = self.told.entry(who.name.clone()).or_insert_with(|| Told::begin(turn));
+        if !told.is_of(turn) {
+            *told = Told::begin(turn);
         }
         told.hear(asked_for, input);
     }
@@ -313,6 +318,9 @@ impl Truth {
             if let Some(new) = &change.new {
                 self.pods.insert(new.meta().uid.clone(), PodFacts { last: new.clone(), removed: None });
             }
+        }
+        if let Some(lease) = change.new.as_ref().and_then(Object::get::<Lease>) {
+            self.leaders.stored(lease);
         }
         if self.history.len() >= HISTORY {
             self.history.pop_front();

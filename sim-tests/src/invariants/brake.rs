@@ -4,7 +4,7 @@
 //! it is tainted with the effect `NoExecute`. Catches: mass eviction after everything was cut off.
 
 use super::{Broken, Checker};
-use crate::told::Told;
+use crate::told::{Told, Turn};
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::node::Node;
@@ -29,7 +29,7 @@ pub struct Brake {
 /// What one life of a controller has done.
 #[derive(Default)]
 struct Observer {
-    life: u32,
+    turn: Turn,
     /// When each node's lease was asked for last, and whether further nodes were to be left alone then.
     asked: BTreeMap<Text, (Instant, bool)>,
     /// When the node was chosen that was tainted last.
@@ -109,8 +109,9 @@ impl Checker for Brake {
             return Ok(());
         }
         let (told, observer) = (truth.told(who), self.by.entry(who.name.clone()).or_default());
-        if observer.life != who.life {
-            *observer = Observer { life: who.life, ..Observer::default() };
+        let turn = truth.turn(who);
+        if observer.turn != turn {
+            *observer = Observer { turn, ..Observer::default() };
         }
         match &request.verb {
             Verb::Get { key } if key.kind == Kind::Lease => observer.asks(truth, told, key.name.clone()),

@@ -8,6 +8,7 @@
 //! Catches: a controller that counts its stale view and creates again; twins after a lost reply or a restart.
 
 use super::{Broken, Checker};
+use crate::told::Turn;
 use crate::truth::{Fact, Role, Sight, Truth, Who};
 use miniku_core::api::by_key::Keys;
 use miniku_core::api::kinds::Kind;
@@ -22,9 +23,9 @@ use std::sync::Arc;
 struct Asked {
     /// The revision of its set that was known; the oldest of several.
     known: Revision,
-    /// Who asked last, and in which life.
+    /// Who asked last, and in which turn.
     by: Arc<str>,
-    life: u32,
+    turn: Turn,
     /// The newest revision there was when it was first asked for.
     at: Revision,
     /// A pod of this name had gone, which the controller had not heard.
@@ -40,8 +41,8 @@ pub struct Count {
     known: BTreeMap<(Arc<str>, String), Revision>,
     /// By pod whose creation was asked for.
     asked: BTreeMap<Key, Asked>,
-    /// The life that each controller is in.
-    lives: BTreeMap<Arc<str>, u32>,
+    /// The turn that each controller is in.
+    turns: BTreeMap<Arc<str>, Turn>,
     /// By uid of the set: when a pod of it was removed last.
     removed: BTreeMap<String, Revision>,
     /// When the last pod of this name was removed.
@@ -94,7 +95,7 @@ impl Checker for Count {
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
             Fact::Heard { who, input } if who.role == Role::Workloads => {
-                self.lives.insert(who.name.clone(), who.life);
+                self.turns.insert(who.name.clone(), truth.turn(who));
                 match input {
                     Input::Reply { answer: Answer::List { items, .. }, .. } => {
                         items.iter().for_each(|item| self.knows(who, item));
@@ -114,13 +115,13 @@ impl Checker for Count {
                     && let Some(uid) = owner(object)
                 {
                     let known = self.known.get(&(who.name.clone(), uid.to_owned())).copied().unwrap_or_default();
-                    let (by, life, at) = (who.name.clone(), who.life, truth.disk.revision());
-                    self.lives.insert(by.clone(), life);
+                    let (by, turn, at) = (who.name.clone(), truth.turn(who), truth.disk.revision());
+                    self.turns.insert(by.clone(), turn);
                     let heard = self.heard.get(&by).copied().unwrap_or_default();
                     let unaware = self.gone.get(&object.key()).is_some_and(|gone| *gone > heard);
-                    let new = Asked { known, by: by.clone(), life, at, unaware: false };
+                    let new = Asked { known, by: by.clone(), turn, at, unaware: false };
                     let asked = self.asked.entry(object.key()).or_insert(new);
-                    (asked.known, asked.by, asked.life) = (known.min(asked.known), by, life);
+                    (asked.known, asked.by, asked.turn) = (known.min(asked.known), by, turn);
                     asked.unaware |= unaware;
                 }
             }
@@ -147,7 +148,7 @@ impl Checker for Count {
                     if asked.unaware {
                         return true;
                     }
-                    let over = self.lives.get(&asked.by).is_some_and(|life| asked.life < *life);
+                    let over = self.turns.get(&asked.by).is_some_and(|turn| asked.turn < *turn);
                     over && self.removed.get(uid).is_some_and(|removed| *removed > asked.at.min(asked.known))
                 });
                 let pods = self.pods.entry(uid.to_owned()).or_default();

@@ -4,7 +4,7 @@
 
 use super::ordinal::age;
 use super::{Broken, Checker};
-use crate::told::Told;
+use crate::told::{Told, Turn};
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::daemonset::DaemonSet;
 use miniku_core::api::kinds::Kind;
@@ -29,7 +29,7 @@ pub struct Daemon {
 /// What one life of a controller has done.
 #[derive(Default)]
 struct Observer {
-    life: u32,
+    turn: Turn,
     /// Uids of pods whose end it asked for, and was not refused.
     ended: BTreeSet<Text>,
     open: BTreeMap<RequestId, Text>,
@@ -175,8 +175,9 @@ impl Checker for Daemon {
             }
             Fact::Sent { who, id, request } if who.role == Role::Workloads => {
                 let (told, observer) = (truth.told(who), self.by.entry(who.name.clone()).or_default());
-                if observer.life != who.life {
-                    *observer = Observer { life: who.life, ..Observer::default() };
+                let turn = truth.turn(who);
+                if observer.turn != turn {
+                    *observer = Observer { turn, ..Observer::default() };
                 }
                 match &request.verb {
                     Verb::Create { object } if object.kind() == Kind::Pod => {

@@ -4,7 +4,6 @@
 //! judged by what it was told since it leads; one that nobody elects leads always.
 
 use super::{Broken, Checker};
-use crate::told::term;
 use crate::truth::{Fact, Role, Sight, Truth, Who};
 use miniku_core::time::Instant;
 use std::collections::BTreeMap;
@@ -27,7 +26,7 @@ impl<C: Checker + Default> Checker for Each<C> {
                 if who.role != Role::Scheduler {
                     return Ok(());
                 }
-                let Some(term) = term(truth, who) else {
+                let Some(term) = truth.leaders.term(who) else {
                     self.by.remove(&who.name);
                     return Ok(());
                 };
@@ -40,7 +39,7 @@ impl<C: Checker + Default> Checker for Each<C> {
                 checker.see(truth, fact)
             }
             _ => {
-                self.by.retain(|_, (who, of, _)| term(truth, who) == Some(*of));
+                self.by.retain(|_, (who, of, _)| truth.leaders.term(who) == Some(*of));
                 self.by.values_mut().try_for_each(|(.., checker)| checker.see(truth, fact))
             }
         }

@@ -4,6 +4,7 @@
 //! Catches: eviction of everything after the API server was away; a deadline that fires though the node came back.
 
 use super::{Broken, Checker};
+use crate::told::Turn;
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::node::Node;
@@ -44,7 +45,7 @@ pub struct Evict {
 
 #[derive(Default)]
 struct Observer {
-    life: u32,
+    turn: Turn,
     since: Instant,
     heard: BTreeMap<Text, (Revision, Instant)>,
     /// When the API server said last that it knows of no newer renewal.
@@ -121,8 +122,9 @@ impl Checker for Evict {
         match fact {
             Fact::Heard { who, input } if who.role == Role::NodeLifecycle => {
                 let observer = self.by.entry(who.name.clone()).or_default();
-                if who.life != observer.life {
-                    *observer = Observer { life: who.life, since: truth.now, ..Observer::default() };
+                let turn = truth.turn(who);
+                if observer.turn != turn {
+                    *observer = Observer { turn, since: truth.now, ..Observer::default() };
                 }
                 match input {
                     Input::Reply { answer: Answer::List { items, .. }, .. } => {

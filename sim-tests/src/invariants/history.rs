@@ -5,7 +5,7 @@
 
 use super::stable::is_made_of;
 use super::{Broken, Checker};
-use crate::told::Told;
+use crate::told::{Told, Turn};
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::cronjob::CronJob;
 use miniku_core::api::daemonset::DaemonSet;
@@ -21,10 +21,10 @@ use miniku_core::program::Verb;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// By controller: its life, and the uids of what it has asked to be deleted.
+/// By controller: its turn, and the uids of what it has asked to be deleted.
 #[derive(Default)]
 pub struct History {
-    by: BTreeMap<Arc<str>, (u32, BTreeSet<Text>)>,
+    by: BTreeMap<Arc<str>, (Turn, BTreeSet<Text>)>,
 }
 
 /// How a job has ended, if it has.
@@ -147,9 +147,9 @@ impl Checker for History {
         {
             let told = truth.told(who);
             let known = told.object(key).filter(|known| options.uid.as_ref() == Some(&known.meta().uid));
-            let (life, asked) = self.by.entry(who.name.clone()).or_default();
-            if *life != who.life {
-                (*life, *asked) = (who.life, BTreeSet::new());
+            let (turn, asked) = self.by.entry(who.name.clone()).or_default();
+            if *turn != truth.turn(who) {
+                (*turn, *asked) = (truth.turn(who), BTreeSet::new());
             }
             // What was asked for once is asked for again until it is answered.
             if let Some(known) = known.filter(|known| asked.insert(known.meta().uid.clone()))

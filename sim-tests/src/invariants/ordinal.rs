@@ -9,7 +9,7 @@
 //! looked at, or counted from 0 where numbers begin later; numbers that go in the wrong order.
 
 use super::{Broken, Checker};
-use crate::told::Told;
+use crate::told::{Told, Turn};
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::meta::Time;
@@ -32,8 +32,8 @@ pub struct Ordinal {
     /// The newest state of each pod, by uid, that the collector has asked to be called failed. What is refused gives up
     /// nobody.
     writing_off: BTreeMap<Text, Revision>,
-    /// By controller: its life, and the uids of pods whose end it asked for.
-    ended: BTreeMap<Arc<str>, (u32, BTreeSet<Text>)>,
+    /// By controller: its turn, and the uids of pods whose end it asked for.
+    ended: BTreeMap<Arc<str>, (Turn, BTreeSet<Text>)>,
 }
 
 /// The name and uid of the stateful set that controls an object.
@@ -175,9 +175,9 @@ impl Checker for Ordinal {
                 Verb::Delete { key, options } if who.role == Role::Workloads && key.kind == Kind::Pod => {
                     let told = truth.told(who);
                     let known = told.object(key).filter(|known| options.uid.as_ref() == Some(&known.meta().uid));
-                    let (life, ended) = self.ended.entry(who.name.clone()).or_default();
-                    if *life != who.life {
-                        (*life, *ended) = (who.life, BTreeSet::new());
+                    let (turn, ended) = self.ended.entry(who.name.clone()).or_default();
+                    if *turn != truth.turn(who) {
+                        (*turn, *ended) = (truth.turn(who), BTreeSet::new());
                     }
                     // What was asked for once is asked for again until it is answered.
                     let Some(known) = known.filter(|known| ended.insert(known.meta().uid.clone())) else {

@@ -7,7 +7,7 @@
 //! an old set that is shrunk by what is wished, or by what was available before it shrank.
 
 use super::{Broken, Checker};
-use crate::told::Told;
+use crate::told::{Told, Turn};
 use crate::truth::{Fact, Role, Sight, Truth, Who};
 use miniku_core::api::deployment::{DESIRED_REPLICAS, Deployment, StrategyType};
 use miniku_core::api::int_or_string::{IntOrString, Round};
@@ -35,7 +35,7 @@ pub struct Rollout {
 struct Asked {
     to: i64,
     by: Arc<str>,
-    life: u32,
+    turn: Turn,
     at: Instant,
     owner: Text,
 }
@@ -48,7 +48,7 @@ const LATE: Duration = Duration::from_secs(60);
 /// What one life of a controller has asked of replica sets: by uid, of which version, for how many pods, and when.
 #[derive(Default)]
 struct Observer {
-    life: u32,
+    turn: Turn,
     asked: BTreeMap<Text, (Text, i64, Instant)>,
 }
 
@@ -155,7 +155,7 @@ impl Rollout {
         self.sized.iter().any(|(key, asked)| {
             let shown = told.object(key).map_or(0, wanted);
             let since = truth.now.since(asked.at);
-            let is_lost = since < LATE && (asked.life < who.life || since >= LOST);
+            let is_lost = since < LATE && (asked.turn < truth.turn(who) || since >= LOST);
             let is_other = asked.owner == *owner && key != set && asked.by == who.name;
             is_other && is_lost && asked.to > shown
         })
@@ -163,7 +163,7 @@ impl Rollout {
 
     /// Whether a size was asked for by a life that is over.
     fn is_late(&self, set: &Key) -> bool {
-        let late = |asked: &Asked| self.by.get(&asked.by).is_some_and(|one| one.life > asked.life);
+        let late = |asked: &Asked| self.by.get(&asked.by).is_some_and(|one| one.turn > asked.turn);
         self.sized.get(set).is_some_and(late)
     }
 }
@@ -180,8 +180,9 @@ impl Checker for Rollout {
             && set.kind() == Kind::ReplicaSet
         {
             let observer = self.by.entry(who.name.clone()).or_default();
-            if observer.life != who.life {
-                *observer = Observer { life: who.life, ..Observer::default() };
+            let turn = truth.turn(who);
+            if observer.turn != turn {
+                *observer = Observer { turn, ..Observer::default() };
             }
             if let Some(by) = set.meta().controller().filter(|by| by.kind == "Deployment") {
                 match self.is_unaware(truth, who, &by.uid, &set.key()) {
@@ -189,7 +190,8 @@ impl Checker for Rollout {
                     false => self.unaware.remove(&set.key()),
                 };
                 let owner = by.uid.clone();
-                let asked = Asked { to: wanted(set), by: who.name.clone(), life: who.life, at: truth.now, owner };
+                let asked =
+                    Asked { to: wanted(set), by: who.name.clone(), turn: truth.turn(who), at: truth.now, owner };
                 self.sized.insert(set.key(), asked);
             }
             let observer = self.by.entry(who.name.clone()).or_default();

@@ -6,7 +6,7 @@
 //! Catches: a ranking upside down; a controller that forgets what it has asked for and chooses again.
 
 use super::{Broken, Checker};
-use crate::told::Told;
+use crate::told::{Told, Turn};
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::meta::Time;
@@ -22,7 +22,7 @@ use std::sync::Arc;
 /// Which deletions one life of a controller has asked for.
 #[derive(Default)]
 struct Observer {
-    life: u32,
+    turn: Turn,
     asked: Asks,
     /// What was asked for at some time in this life.
     before: Asks,
@@ -181,8 +181,9 @@ impl Observer {
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
             Fact::Sent { who, id, request } => {
-                if self.life != who.life {
-                    *self = Observer { life: who.life, ..Observer::default() };
+                let turn = truth.turn(who);
+                if self.turn != turn {
+                    *self = Observer { turn, ..Observer::default() };
                 }
                 if let Verb::Delete { key, options } = &request.verb
                     && let Some(uid) = options.uid.as_ref().filter(|_| key.kind == Kind::Pod)
