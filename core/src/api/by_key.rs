@@ -120,7 +120,7 @@ impl<V> ByKey<V> {
     }
 
     /// The values of a kind in one namespace, in the order of their names.
-    pub fn within(&self, kind: Kind, namespace: &str) -> impl Iterator<Item = &V> {
+    pub fn within<'a>(&'a self, kind: Kind, namespace: &str) -> impl Iterator<Item = &'a V> + use<'a, V> {
         let place = self.places.binary_search_by(|place| (place.kind, &*place.namespace).cmp(&(kind, namespace)));
         place.ok().map(|at| self.places[at].by_name.values()).into_iter().flatten()
     }

@@ -753,7 +753,11 @@ impl Scheduler {
         for (name, gain) in std::mem::take(&mut self.gains) {
             let Some(at) = self.nodes.find(&name) else { continue };
             for kin in self.kin.values_mut() {
-                let Some(first) = kin.parked.first().filter(|_| kin.obstacles.meets(gain)) else { continue };
+                let Some(first) = kin.parked.first() else { continue };
+                // Whom others kept away was not asked what else would have, and they may have gone since.
+                if !kin.obstacles.meets(gain) && !looks_around(kin, &self.nodes) {
+                    continue;
+                }
                 match refusal_by_node(&kin.facts, self.nodes.facts(at)) {
                     Some(refusal) => {
                         kin.obstacles.insert(refusal.obstacle());

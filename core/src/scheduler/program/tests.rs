@@ -629,12 +629,38 @@ fn gates_profiles_and_volumes() {
     assert_eq!(world.places(), "a=n1 b=n1 gated=n2 v=n3");
 }
 
+fn away_from_web() -> serde_json::Value {
+    serde_json::json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
+        [{"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": "host"}]}}})
+}
+
+#[test]
+fn who_was_kept_away_by_others_hears_of_what_kept_it_away_since() {
+    type Change = fn(NodeExample) -> NodeExample;
+    let changes: [Change; 3] =
+        [NodeExample::cordoned, |node| node.taint("x", "NoSchedule"), |node| node.ready("False")];
+    for change in changes {
+        let mut world = World::new();
+        let usual = || node("n").label("host", "n");
+        world.add(usual());
+        world.create(pod("w").label("app", "web"));
+        world.pass(1);
+        world.create(pod("away").spec(away_from_web()));
+        world.pass(1);
+        world.change_node("n", change(usual()));
+        world.delete(key("w"), 0);
+        world.pass(1);
+        world.change_node("n", usual());
+        world.pass(1);
+        assert_eq!(world.places(), "away=n");
+    }
+}
+
 #[test]
 fn who_waits_for_others_hears_of_them() {
     let near = serde_json::json!({"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
         [{"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": "host"}]}}});
-    let away = serde_json::json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
-        [{"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": "host"}]}}});
+    let away = away_from_web();
     let mut world = World::new();
     for name in ["n1", "n2"] {
         world.add(node(name).label("host", name));
@@ -807,7 +833,7 @@ fn decisions_wait_when_too_many_calls_are_open() {
 /// Something that happens to the cluster; the numbers choose nodes, pods and sizes.
 #[derive(Clone, Copy, Debug)]
 enum Happens {
-    Pod { name: u8, cpu: u8, label: bool, priority: i8 },
+    Pod { name: u8, cpu: u8, label: bool, priority: i8, shy: bool },
     PodGone { name: u8, grace: bool },
     PodFinished(u8),
     Node { name: u8, cpu: u8 },
@@ -820,7 +846,13 @@ impl Arbitrary for Happens {
     fn arbitrary(g: &mut Gen) -> Self {
         let [a, b, c, d] = [u8::arbitrary(g), u8::arbitrary(g), u8::arbitrary(g), u8::arbitrary(g)];
         match a % 16 {
-            0..=5 => Happens::Pod { name: b % 12, cpu: c % 8, label: d % 4 == 0, priority: (d % 3) as i8 },
+            0..=5 => Happens::Pod {
+                name: b % 12,
+                cpu: c % 8,
+                label: d % 4 == 0,
+                priority: (d % 3) as i8,
+                shy: c / 8 % 4 == 0,
+            },
             6 | 7 => Happens::PodGone { name: b % 12, grace: c % 2 == 0 },
             8 => Happens::PodFinished(b % 12),
             9 | 10 => Happens::Node { name: b % 4, cpu: c % 16 },
@@ -843,10 +875,12 @@ impl World {
         let (pod_name, milli) = (|name: u8| format!("p{name}"), |cpu: u8| format!("{}m", u32::from(cpu) * 100));
         let has = |world: &World, key: &Key| world.server.store().get(key).is_some();
         match what {
-            Happens::Pod { name, cpu, label, priority } => {
-                let name = pod_name(name);
+            Happens::Pod { name, cpu, label, priority, shy } => {
+                let (even, name) = (name % 2 == 0, pod_name(name));
                 if !has(self, &key(&name)) {
                     let pod = pod(&name).requests("cpu", &milli(cpu)).priority(priority.into());
+                    let pod = if even { pod.label("app", "web") } else { pod };
+                    let pod = if shy { pod.spec(away_from_web()) } else { pod };
                     self.create(if label { pod.selects("x", "y") } else { pod });
                 }
             }
@@ -867,7 +901,8 @@ impl World {
                     let most = &mut self.milli[usize::from(name)];
                     *most = (*most).max(u32::from(cpu) * 100);
                     let cpu = format!("{most}m");
-                    self.add(node(&format!("n{name}")).offers("cpu", &cpu).offers("pods", "4"));
+                    let name = format!("n{name}");
+                    self.add(node(&name).label("host", &name).offers("cpu", &cpu).offers("pods", "4"));
                 }
             }
             Happens::NodeGone(name) => {
@@ -880,7 +915,7 @@ impl World {
                     self.milli[usize::from(name)] += u32::from(more) * 100;
                     let cpu = format!("{}m", self.milli[usize::from(name)]);
                     let name = format!("n{name}");
-                    let node = node(&name).offers("cpu", &cpu).offers("pods", "4");
+                    let node = node(&name).label("host", &name).offers("cpu", &cpu).offers("pods", "4");
                     let node = node.ready(if ready { "True" } else { "Unknown" });
                     let node = if cordoned { node.cordoned() } else { node };
                     self.change_node(&name, if label { node.label("x", "y") } else { node });
@@ -919,7 +954,7 @@ fn live(strategy: u8, seed: u64, lost_percent: u64, story: &[Happens]) {
 #[test]
 fn who_is_woken_while_as_many_are_asked_as_may_be_waits_for_no_time() {
     use Happens::{Node, NodeGone, Pass};
-    let pod = |name, cpu, priority| Happens::Pod { name, cpu, label: false, priority };
+    let pod = |name, cpu, priority| Happens::Pod { name, cpu, label: false, priority, shy: false };
     let before =
         [pod(9, 7, 2), Pass(4), pod(7, 3, 0), Node { name: 1, cpu: 15 }, pod(8, 4, 0), Node { name: 3, cpu: 11 }];
     let after =
@@ -930,7 +965,7 @@ fn who_is_woken_while_as_many_are_asked_as_may_be_waits_for_no_time() {
 #[test]
 fn who_goes_before_it_is_decided_passes_its_turn_on() {
     use Happens::{Node, Pass, PodGone};
-    let pod = |name, cpu, label, priority| Happens::Pod { name, cpu, label, priority };
+    let pod = |name, cpu, label, priority| Happens::Pod { name, cpu, label, priority, shy: false };
     let before = [pod(7, 1, false, 2), pod(4, 4, false, 2), Pass(17), pod(11, 6, false, 0), pod(10, 1, false, 2)];
     let after = [pod(5, 4, true, 0), Node { name: 3, cpu: 9 }, PodGone { name: 7, grace: true }];
     live(0, 0, 15, &[before.as_slice(), &after].concat());
