@@ -1,5 +1,7 @@
 //! What clients were told of objects: by lists and by events, the newest by revision.
 //!
+//! Of most objects that is what is stored. Only the others are kept: those on whose last write there was no news yet.
+//!
 //! Checkers judge a decision by what its maker could know. An object that vanished in a gap may stay here for longer
 //! than in the client's own view; so a checker that blames somebody for it looks at the truth as well.
 
@@ -13,18 +15,24 @@ use miniku_core::client::leader;
 use miniku_core::program::{Answer, Input, WatchEvent};
 use std::collections::BTreeMap;
 
-/// What a client was told since it knew nothing.
+/// Where what a client was told, since it knew nothing, is not what is stored.
 #[derive(Debug)]
-pub struct Told {
+pub(crate) struct Apart {
     turn: Turn,
-    objects: ByKey<Object>,
+    /// What it was told last of each object that is stored otherwise, or is not stored; nothing, where it was not told.
+    objects: ByKey<Option<Object>>,
+}
+
+/// What a client was told since it knew nothing.
+#[derive(Clone, Copy)]
+pub struct Told<'a> {
+    asked_for: fn(Kind) -> bool,
+    stored: &'a ByKey<Object>,
+    apart: &'a ByKey<Option<Object>>,
 }
 
 /// A life of a client, and the term in which it leads; -1 while it does not. With each it begins anew, and knows nothing.
 pub type Turn = (u32, i32);
-
-/// What somebody was told who was told nothing.
-pub static NOTHING: Told = Told::begin((0, 0));
 
 /// The leases by which those of a role are elected, where several of it run.
 const ELECTED: [(Role, &str); 8] = [
@@ -74,64 +82,107 @@ pub fn asked_for(role: Role) -> Option<fn(Kind) -> bool> {
     }
 }
 
-impl Told {
-    /// A life or a term begins, and nothing was told in it.
-    pub const fn begin(turn: Turn) -> Self {
-        Told { turn, objects: ByKey::new() }
+impl Apart {
+    /// A life or a term begins, in which nothing was told.
+    pub fn begin(turn: Turn, asked_for: fn(Kind) -> bool, stored: &ByKey<Object>) -> Self {
+        let mut objects = ByKey::new();
+        stored.keys().filter(|key| asked_for(key.kind)).for_each(|key| drop(objects.insert(key, None)));
+        Apart { turn, objects }
     }
 
-    /// Whether it was told in this life and term.
+    /// Whether it is of this life and term.
     pub fn is_of(&self, turn: Turn) -> bool {
         self.turn == turn
     }
 
+    /// An object that is asked for is stored otherwise than before, or for the first time, or no more; this was stored.
+    pub fn stored(&mut self, key: &Key, before: Option<&Object>) {
+        if !self.objects.contains_key(key) {
+            self.objects.insert(key.clone(), before.cloned());
+        }
+    }
+
     /// The client is about to be stepped with this; what is not asked for is left out.
-    pub fn hear(&mut self, asked_for: fn(Kind) -> bool, input: &Input) {
+    pub fn hear(&mut self, asked_for: fn(Kind) -> bool, stored: &ByKey<Object>, input: &Input) {
         match input {
             Input::Reply { answer: Answer::List { items, .. }, .. } => {
-                items.iter().filter(|item| asked_for(item.kind())).for_each(|item| self.put(item));
+                items.iter().filter(|item| asked_for(item.kind())).for_each(|item| self.put(stored, item));
             }
             Input::Event { event: WatchEvent::Added(object) | WatchEvent::Modified(object), .. }
                 if asked_for(object.kind()) =>
             {
-                self.put(object);
+                self.put(stored, object);
             }
-            Input::Event { event: WatchEvent::Deleted(object), .. } if self.knows_up_to(object) => {
-                self.objects.remove(&object.key());
+            Input::Event { event: WatchEvent::Deleted(object), .. } if asked_for(object.kind()) => {
+                let key = object.key();
+                if self.known(stored, &key).is_some_and(|known| known.revision() <= object.revision()) {
+                    match stored.get(&key) {
+                        Some(_) => self.objects.insert(key, None),
+                        None => self.objects.remove(&key),
+                    };
+                }
             }
             _ => {}
         }
     }
 
-    fn knows_up_to(&self, object: &Object) -> bool {
-        self.objects.get(&object.key()).is_some_and(|known| known.revision() <= object.revision())
+    fn known<'a>(&'a self, stored: &'a ByKey<Object>, key: &Key) -> Option<&'a Object> {
+        self.objects.get(key).map_or_else(|| stored.get(key), Option::as_ref)
     }
 
-    fn put(&mut self, object: &Object) {
+    fn put(&mut self, stored: &ByKey<Object>, object: &Object) {
         let key = object.key();
-        if self.objects.get(&key).is_none_or(|known| known.revision() < object.revision()) {
-            self.objects.insert(key, object.clone());
+        if self.known(stored, &key).is_some_and(|known| known.revision() >= object.revision()) {
+            return;
         }
+        match stored.get(&key).is_some_and(|stored| stored.revision() == object.revision()) {
+            true => self.objects.remove(&key),
+            false => self.objects.insert(key, Some(object.clone())),
+        };
+    }
+}
+
+/// Nothing is stored.
+static NO_OBJECTS: ByKey<Object> = ByKey::new();
+/// Nothing is otherwise.
+static NONE_APART: ByKey<Option<Object>> = ByKey::new();
+
+impl<'a> Told<'a> {
+    /// What somebody was told who was told nothing.
+    pub const NOTHING: Told<'static> = Told { asked_for: |_| false, stored: &NO_OBJECTS, apart: &NONE_APART };
+
+    /// What is stored, but for this.
+    pub(crate) fn but_for(apart: &'a Apart, asked_for: fn(Kind) -> bool, stored: &'a ByKey<Object>) -> Self {
+        Told { asked_for, stored, apart: &apart.objects }
     }
 
     /// What it was told last of this object.
-    pub fn object(&self, key: &Key) -> Option<&Object> {
-        self.objects.get(key)
+    pub fn object(self, key: &Key) -> Option<&'a Object> {
+        if !(self.asked_for)(key.kind) {
+            return None;
+        }
+        self.apart.get(key).map_or_else(|| self.stored.get(key), Option::as_ref)
+    }
+
+    fn is_as_stored(self, object: &Object) -> bool {
+        (self.asked_for)(object.kind()) && (self.apart.is_empty() || !self.apart.contains_key(&object.key()))
     }
 
     /// The objects of a kind in a namespace that it was told of.
-    pub fn within(&self, kind: Kind, namespace: &str) -> impl Iterator<Item = &Object> {
-        self.objects.within(kind, namespace)
+    pub fn within(self, kind: Kind, namespace: &str) -> impl Iterator<Item = &'a Object> + use<'a> {
+        let stored = self.stored.within(kind, namespace).filter(move |one| self.is_as_stored(one));
+        stored.chain(self.apart.within(kind, namespace).flatten())
     }
 
     /// Those of them that an owner of this uid controls.
-    pub fn owned<'a>(&'a self, uid: &str, kind: Kind, namespace: &str) -> impl Iterator<Item = &'a Object> {
+    pub fn owned(self, uid: &str, kind: Kind, namespace: &str) -> impl Iterator<Item = &'a Object> {
         self.within(kind, namespace).filter(move |one| one.meta().controller().is_some_and(|by| by.uid == uid))
     }
 
     /// All that it was told of.
-    pub fn objects(&self) -> impl Iterator<Item = &Object> {
-        self.objects.values()
+    pub fn objects(self) -> impl Iterator<Item = &'a Object> {
+        let stored = self.stored.values().filter(move |one| self.is_as_stored(one));
+        stored.chain(self.apart.values().flatten())
     }
 }
 
@@ -142,6 +193,7 @@ mod tests {
     use crate::invariants::forged::{Story, node, pod, who};
     use crate::truth::{Fact, Truth};
     use miniku_core::program::CallId;
+    use miniku_core::rng::Draw;
     use serde_json::json;
 
     #[derive(Default)]
@@ -170,6 +222,65 @@ mod tests {
         workloads.life += 1;
         assert_eq!(story.truth.told(&workloads).objects().count(), 0);
         assert_eq!(tell(&mut story, &workloads, node("n")), 1);
+    }
+
+    /// Kept in full: all that was told, the newest by revision.
+    #[derive(Default)]
+    struct Model(BTreeMap<Key, Object>);
+
+    impl Model {
+        fn hear(&mut self, event: &WatchEvent) {
+            match event {
+                WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                    let known = self.0.get(&object.key()).map(Object::revision);
+                    if known.is_none_or(|known| known < object.revision()) {
+                        self.0.insert(object.key(), object.clone());
+                    }
+                }
+                WatchEvent::Deleted(object) => {
+                    if self.0.get(&object.key()).is_some_and(|known| known.revision() <= object.revision()) {
+                        self.0.remove(&object.key());
+                    }
+                }
+                WatchEvent::Bookmark(_) | WatchEvent::Expired(_) => {}
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_stored_and_the_rest_is_all_that_was_told() {
+        for seed in 0..200 {
+            let (mut story, who) = (Story::<Nobody>::new(), who(Role::Workloads, "workloads"));
+            let (mut model, mut news) = (Model::default(), Vec::new());
+            for step in 0..30 {
+                let draw = Draw::new(seed).count(step);
+                let (what, which) = (draw.key("what").below(4), draw.key("which").u64() as usize);
+                let name = ["a", "b", "c"][which % 3];
+                let stored = story.truth.object(&Key::new(Kind::Pod, "default", name)).cloned();
+                match (what, stored) {
+                    (0, Some(object)) => {
+                        let change = story.write(&object, true).unwrap();
+                        let last = object.with_meta(|meta| meta.resource_version = change.revision.to_string().into());
+                        news.push(WatchEvent::Deleted(last));
+                    }
+                    (0 | 1, _) => {
+                        let object = story.put(pod(name, "", "Pending")).unwrap().new.unwrap();
+                        news.push(WatchEvent::Modified(object));
+                    }
+                    _ if news.is_empty() => {}
+                    _ => {
+                        let event = news[which / 3 % news.len()].clone();
+                        model.hear(&event);
+                        let input = Input::Event { call: CallId(1), event };
+                        story.see(Fact::Heard { who: &who, input: &input }).unwrap();
+                    }
+                }
+                let told: BTreeMap<Key, &Object> =
+                    story.truth.told(&who).objects().map(|one| (one.key(), one)).collect();
+                let all = model.0.iter().map(|(key, one)| (key.clone(), one));
+                assert!(told.into_iter().eq(all), "seed {seed}, step {step}");
+            }
+        }
     }
 
     #[test]

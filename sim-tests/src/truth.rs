@@ -5,7 +5,7 @@
 
 use crate::disk::Disk;
 use crate::runtime::Process;
-use crate::told::{self, Leaders, Told, Turn};
+use crate::told::{self, Apart, Leaders, Told, Turn};
 use crate::world::WALL_START;
 use miniku_core::api::by_key::ByKey;
 use miniku_core::api::kinds::Kind;
@@ -195,7 +195,7 @@ pub struct Truth {
     /// How many nanoseconds the wall clocks of programs are off; those that are right are left out.
     pub clocks: BTreeMap<Arc<str>, i64>,
     /// What clients were told, by name; those that checkers ask for.
-    told: BTreeMap<Arc<str>, Told>,
+    told: BTreeMap<Arc<str>, (Role, Apart)>,
     /// Who leads.
     pub leaders: Leaders,
 }
@@ -278,10 +278,12 @@ impl Truth {
         Wall::from_nanos(right.nanos().saturating_add(off))
     }
 
-    /// What this life of a client was told; nothing, if no checker asks for what clients of its role are.
-    pub fn told(&self, who: &Who) -> &Told {
-        let turn = self.turn(who);
-        self.told.get(&who.name).filter(|told| told.is_of(turn)).unwrap_or(&told::NOTHING)
+    /// What a client was told in this turn; nothing, if no checker asks for what clients of its role are.
+    pub fn told(&self, who: &Who) -> Told<'_> {
+        let apart = self.told.get(&who.name).filter(|(_, apart)| apart.is_of(self.turn(who)));
+        apart
+            .zip(told::asked_for(who.role))
+            .map_or(Told::NOTHING, |((_, apart), asked_for)| Told::but_for(apart, asked_for, self.disk.objects()))
     }
 
     /// Since when what a client knows and has asked for counts.
@@ -292,12 +294,13 @@ impl Truth {
     /// Takes in what a client is about to be stepped with.
     pub(crate) fn hear(&mut self, who: &Who, input: &Input) {
         let Some(asked_for) = told::asked_for(who.role) else { return };
-        let turn = self.turn(who);
-        let told = self.told.entry(who.name.clone()).or_insert_with(|| Told::begin(turn));
-        if !told.is_of(turn) {
-            *told = Told::begin(turn);
+        let (turn, stored) = (self.turn(who), self.disk.objects());
+        let begin = || (who.role, Apart::begin(turn, asked_for, stored));
+        let (_, apart) = self.told.entry(who.name.clone()).or_insert_with(begin);
+        if !apart.is_of(turn) {
+            *apart = Apart::begin(turn, asked_for, stored);
         }
-        told.hear(asked_for, input);
+        apart.hear(asked_for, stored, input);
     }
 
     /// Takes in a durable change.
@@ -321,6 +324,11 @@ impl Truth {
         }
         if let Some(lease) = change.new.as_ref().and_then(Object::get::<Lease>) {
             self.leaders.stored(lease);
+        }
+        for (role, apart) in self.told.values_mut() {
+            if told::asked_for(*role).is_some_and(|asked_for| asked_for(change.key.kind)) {
+                apart.stored(&change.key, change.old.as_ref());
+            }
         }
         if self.history.len() >= HISTORY {
             self.history.pop_front();

@@ -49,14 +49,14 @@ fn holds<'a>(nodes: impl Iterator<Item = &'a Node>) -> bool {
 }
 
 impl Observer {
-    fn asks(&mut self, truth: &Truth, told: &Told, name: Text) {
+    fn asks(&mut self, truth: &Truth, told: Told<'_>, name: Text) {
         // A node that has gone unseen may be one that it does not count; so both have to say the same.
         let nodes = || told.objects().filter_map(Object::get::<Node>);
         let hold = holds(nodes()) && holds(nodes().filter(|node| truth.node(&node.metadata.name).is_some()));
         self.asked.insert(name, (truth.now, hold));
     }
 
-    fn evicts(truth: &Truth, told: &Told, key: &Key) -> Result<(), Broken> {
+    fn evicts(truth: &Truth, told: Told<'_>, key: &Key) -> Result<(), Broken> {
         let Some(node) = truth.object(key).and_then(Object::get::<Pod>).and_then(Pod::node) else { return Ok(()) };
         // Who sends pods away by another taint need not be asked.
         let by_others = |taint: &Taint| taint.effect == NO_EXECUTE && !matches!(&*taint.key, NOT_READY | UNREACHABLE);
@@ -72,7 +72,7 @@ impl Observer {
         Ok(())
     }
 
-    fn taints(&mut self, told: &Told, new: &Object) -> Result<(), Broken> {
+    fn taints(&mut self, told: Told<'_>, new: &Object) -> Result<(), Broken> {
         let is_silent = |object: &Object| {
             let is = |taint: &Taint| taint.effect == NO_EXECUTE && taint.key == UNREACHABLE;
             object.get::<Node>().is_some_and(|node| node.spec.taints.iter().any(is))

@@ -68,7 +68,7 @@ pub(super) fn healthy(truth: &Truth, namespace: &str, budget: &PodDisruptionBudg
 
 /// Whether somebody who counts a budget's pods was not told yet that one of them is healthy no longer. The sum alone may
 /// be right nevertheless: another may be healthy of which it was not told either.
-fn lacks_a_loss(truth: &Truth, told: &Told, object: &Object, budget: &PodDisruptionBudget) -> bool {
+fn lacks_a_loss(truth: &Truth, told: Told<'_>, object: &Object, budget: &PodDisruptionBudget) -> bool {
     let pods = told.within(Kind::Pod, &object.meta().namespace);
     let mut healthy = pods.filter(|pod| selects(budget, pod) && is_healthy(Some(pod)));
     let same = |pod: &Object| truth.object(&pod.key()).filter(|stored| stored.meta().uid == pod.meta().uid);

@@ -33,7 +33,7 @@ fn cron_of(object: &Object) -> Option<(&str, &str)> {
     object.meta().controller().filter(|by| by.kind == "CronJob").map(|by| (by.uid.as_str(), by.name.as_str()))
 }
 
-fn wrong(truth: &Truth, told: &Told, wall: Wall, new: &Object) -> Option<String> {
+fn wrong(truth: &Truth, told: Told<'_>, wall: Wall, new: &Object) -> Option<String> {
     let ((uid, name), at) = (cron_of(new)?, made_for(new)?);
     let object = told.object(&Key::new(Kind::CronJob, &new.meta().namespace, name))?;
     let cron = object.read::<CronJob>().filter(|_| object.meta().uid == *uid)?;
@@ -74,7 +74,7 @@ fn wrong(truth: &Truth, told: &Told, wall: Wall, new: &Object) -> Option<String>
 }
 
 /// A job's end is asked for, and with it goes what tells that its time has had one.
-fn forgets(told: &Told, key: &Key) -> Option<String> {
+fn forgets(told: Told<'_>, key: &Key) -> Option<String> {
     let job = told.object(key)?;
     let ((uid, name), at) = (cron_of(job)?, made_for(job)?);
     let object = told.object(&Key::new(Kind::CronJob, &key.namespace, name)).filter(|one| one.meta().uid == *uid)?;

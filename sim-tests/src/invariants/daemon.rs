@@ -40,18 +40,18 @@ fn set_of(object: &Object) -> Option<&str> {
     object.meta().controller().filter(|by| by.kind == "DaemonSet").map(|by| by.uid.as_str())
 }
 
-fn node_of<'a>(told: &'a Told, name: &str) -> Option<&'a Node> {
+fn node_of<'a>(told: Told<'a>, name: &str) -> Option<&'a Node> {
     told.object(&Key::new(Kind::Node, "", name))?.get()
 }
 
 /// The pods of a set that a controller was told of.
-fn pods_of<'a>(told: &'a Told, set: &'a str) -> impl Iterator<Item = &'a Pod> {
+fn pods_of<'a>(told: Told<'a>, set: &'a str) -> impl Iterator<Item = &'a Pod> {
     let own = told.objects().filter(move |one| one.kind() == Kind::Pod && set_of(one) == Some(set));
     own.filter_map(|one| one.get::<Pod>())
 }
 
 /// The name of a set's newest revision.
-fn newest(told: &Told, set: &str) -> Text {
+fn newest(told: Told<'_>, set: &str) -> Text {
     let revisions = told.objects().filter(|one| one.kind() == Kind::ControllerRevision && set_of(one) == Some(set));
     let all = revisions.filter_map(|one| Some((age(one)?, one.meta().name.clone())));
     all.max().map(|(_, name)| name).unwrap_or_default()
@@ -63,7 +63,7 @@ fn is_of(pod: &Pod, revision: &str) -> bool {
 }
 
 impl Observer {
-    fn makes(truth: &Truth, told: &Told, new: &Object, surges: bool) -> Result<(), Broken> {
+    fn makes(truth: &Truth, told: Told<'_>, new: &Object, surges: bool) -> Result<(), Broken> {
         let (Some(set), Some(pod)) = (set_of(new), new.get::<Pod>()) else { return Ok(()) };
         let Some(name) = pod.target_node() else { return Ok(()) };
         if let Some(node) = node_of(told, name)
@@ -89,7 +89,7 @@ impl Observer {
     }
 
     /// Whether the end of this pod leaves too few that serve, if it is one that is to be replaced.
-    fn ends(&mut self, truth: &Truth, told: &Told, id: RequestId, key: &Key) -> Result<(), Broken> {
+    fn ends(&mut self, truth: &Truth, told: Told<'_>, id: RequestId, key: &Key) -> Result<(), Broken> {
         let Some(object) = told.object(key) else { return Ok(()) };
         let (Some(uid), Some(pod)) = (set_of(object), object.get::<Pod>()) else { return Ok(()) };
         self.open.insert(id, pod.metadata.uid.clone());

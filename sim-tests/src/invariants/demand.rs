@@ -83,7 +83,7 @@ impl Known {
 }
 
 /// How many are expected, if that can be judged.
-fn expected(truth: &Truth, told: &Told, namespace: &str, budget: &PodDisruptionBudget) -> Option<i64> {
+fn expected(truth: &Truth, told: Told<'_>, namespace: &str, budget: &PodDisruptionBudget) -> Option<i64> {
     let stored = truth.disk.objects().within(Kind::Pod, namespace);
     let is = Known::of(budget, stored, |key| truth.object(key))?;
     let seen = Known::of(budget, told.within(Kind::Pod, namespace), |key| told.object(key))?;

@@ -52,7 +52,7 @@ fn said<'a>(slice: Option<&'a EndpointSlice>, endpoints: Option<&'a Endpoints>) 
 }
 
 /// What is wrong with it, by what its author was told.
-fn wrong(told: &Told, service: &Object, said: &Said<'_>) -> Option<String> {
+fn wrong(told: Told<'_>, service: &Object, said: &Said<'_>) -> Option<String> {
     let (shown, name) = (service.read::<Service>()?, &said.of.name);
     let known = told.object(&Key::new(Kind::Pod, &said.of.namespace, name));
     let Some(object) = known.filter(|pod| pod.meta().uid == said.of.uid) else {
@@ -89,7 +89,7 @@ fn wrong(told: &Told, service: &Object, said: &Said<'_>) -> Option<String> {
 }
 
 /// A pod that is shown no more, though it is to be. One that is shown in another slice instead is not looked for.
-fn left_out(truth: &Truth, told: &Told, service: &Object, slice: &Object) -> Option<String> {
+fn left_out(truth: &Truth, told: Told<'_>, service: &Object, slice: &Object) -> Option<String> {
     let is_other = |one: &&Object| {
         one.meta().labels.get(SERVICE_NAME) == Some(&service.meta().name) && one.meta().name != slice.meta().name
     };

@@ -26,7 +26,7 @@ fn held(object: &Object) -> bool {
 
 impl Final {
     /// The collector writes the finalizers of an object that it knows.
-    fn releases(truth: &Truth, told: &Told, key: &Key, patch: &Value, left: &[Value]) -> Result<(), Broken> {
+    fn releases(truth: &Truth, told: Told<'_>, key: &Key, patch: &Value, left: &[Value]) -> Result<(), Broken> {
         let waits = |known: &&Object| known.meta().finalizers.iter().any(|one| one == FOREGROUND);
         let meant = |known: &&Object| patch["metadata"]["uid"] == *known.meta().uid;
         let Some(known) = told.object(key).filter(waits).filter(meant) else { return Ok(()) };

@@ -63,7 +63,7 @@ fn limit(owner: &Object, one: &Object) -> Option<usize> {
 }
 
 /// Whether something is of the past as this one is.
-fn is_past(told: &Told, owner: &Object, one: &Object, other: &Object) -> bool {
+fn is_past(told: Told<'_>, owner: &Object, one: &Object, other: &Object) -> bool {
     match owner.kind() {
         Kind::Deployment => newest(told, owner).is_none_or(|newest| newest.meta().uid != other.meta().uid),
         Kind::CronJob => one.read().zip(other.read()).is_some_and(|(one, other)| end_of(&one) == end_of(&other)),
@@ -72,7 +72,7 @@ fn is_past(told: &Told, owner: &Object, one: &Object, other: &Object) -> bool {
 }
 
 /// The replica set of a deployment's template. If there are several, which can only be by adoption, the oldest is meant.
-fn newest<'a>(told: &'a Told, owner: &Object) -> Option<&'a Object> {
+fn newest<'a>(told: Told<'a>, owner: &Object) -> Option<&'a Object> {
     let template = owner.read::<Deployment>()?.spec.template;
     let sets = told.owned(&owner.meta().uid, Kind::ReplicaSet, &owner.meta().namespace);
     let own = sets.filter(|one| one.get::<ReplicaSet>().is_some_and(|set| is_made_of(set, &template)));
@@ -95,7 +95,7 @@ fn is_newest(owner: &Object, one: &Object) -> bool {
 }
 
 /// Whether something of the past is still of use.
-fn is_used(told: &Told, owner: &Object, one: &Object) -> bool {
+fn is_used(told: Told<'_>, owner: &Object, one: &Object) -> bool {
     if let Some(set) = one.get::<ReplicaSet>() {
         let seen = set.status.observed_generation >= set.metadata.generation;
         return !seen || set.wanted() > 0 || set.status.replicas > 0;
@@ -110,7 +110,7 @@ fn is_used(told: &Told, owner: &Object, one: &Object) -> bool {
         || status.is_some_and(|status| is_named(&status.current_revision) || is_named(&status.update_revision))
 }
 
-fn wrong(truth: &Truth, told: &Told, one: &Object, asked: &BTreeSet<Text>) -> Option<String> {
+fn wrong(truth: &Truth, told: Told<'_>, one: &Object, asked: &BTreeSet<Text>) -> Option<String> {
     let (meta, kind) = (one.meta(), one.kind());
     let by = meta.controller()?;
     let owner = told.object(&Key::new(Kind::named(&by.api_version, &by.kind)?, &meta.namespace, &by.name))?;

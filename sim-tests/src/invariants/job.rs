@@ -73,7 +73,7 @@ fn ended_at(pod: &Pod) -> Option<Wall> {
 }
 
 /// Why a pod should not be made for a job yet: how long ago the last failure was, and of how many since the last success.
-fn too_soon(truth: &Truth, told: &Told, wall: Wall, job: &Job, new: &Object) -> Option<String> {
+fn too_soon(truth: &Truth, told: Told<'_>, wall: Wall, job: &Job, new: &Object) -> Option<String> {
     let uid = &new.meta().controller()?.uid;
     let pods = told.owned(uid, Kind::Pod, &new.meta().namespace);
     let of_number = |one: &Object| job.spec.backoff_limit_per_index.is_none() || number_of(one) == number_of(new);
@@ -100,7 +100,7 @@ fn too_soon(truth: &Truth, told: &Told, wall: Wall, job: &Job, new: &Object) -> 
 }
 
 /// Why a job should not be deleted by the controllers of workloads, if it is not a cron job's, which keeps its own.
-fn is_kept(told: &Told, wall: Wall, key: &Key, uid: Option<&Text>) -> Option<String> {
+fn is_kept(told: Told<'_>, wall: Wall, key: &Key, uid: Option<&Text>) -> Option<String> {
     let object = told.object(key).filter(|object| Some(&object.meta().uid) == uid)?;
     let job = object.read::<Job>().filter(|_| object.meta().controller().is_none())?;
     let Some(ttl) = job.spec.ttl_seconds_after_finished else { return Some("is deleted, and is to be kept".into()) };
@@ -112,7 +112,7 @@ fn is_kept(told: &Told, wall: Wall, key: &Key, uid: Option<&Text>) -> Option<Str
 }
 
 /// Why a job should not be said to have missed its deadline.
-fn is_in_time(told: &Told, wall: Wall, new: &Object) -> Option<String> {
+fn is_in_time(told: Told<'_>, wall: Wall, new: &Object) -> Option<String> {
     let missed = |job: &Job| job.status.conditions.iter().any(|one| one.reason == "DeadlineExceeded");
     let job = new.read::<Job>().filter(missed)?;
     let before = told.object(&new.key()).filter(|one| one.meta().uid == new.meta().uid)?.read::<Job>()?;
@@ -131,7 +131,7 @@ fn is_in_time(told: &Told, wall: Wall, new: &Object) -> Option<String> {
 /// Why a job should not be said to be over yet.
 ///
 /// Source: Kubernetes documentation, "Jobs", termination of Job pods: only after all of them have terminated.
-fn is_not_over(truth: &Truth, told: &Told, new: &Object) -> Option<String> {
+fn is_not_over(truth: &Truth, told: Told<'_>, new: &Object) -> Option<String> {
     let is_over = |object: &Object| object.read::<Job>().is_some_and(|job| job.is_over());
     let before = told.object(&new.key()).filter(|one| one.meta().uid == new.meta().uid)?;
     if !is_over(new) || is_over(before) {
@@ -148,7 +148,7 @@ fn is_not_over(truth: &Truth, told: &Told, new: &Object) -> Option<String> {
 }
 
 /// Why a pod should not be made for a job.
-fn in_vain(truth: &Truth, told: &Told, wall: Wall, new: &Object) -> Option<String> {
+fn in_vain(truth: &Truth, told: Told<'_>, wall: Wall, new: &Object) -> Option<String> {
     let by = new.meta().controller().filter(|by| by.kind == "Job")?;
     let object = told.object(&Key::new(Kind::Job, &new.meta().namespace, &by.name))?;
     let job = object.read::<Job>().filter(|_| object.meta().uid == by.uid)?;

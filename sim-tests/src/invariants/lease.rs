@@ -1,4 +1,4 @@
-//! S-lease: Of several that do the same one leads: its writes name its lease and are stored only while the lease is as it took it, a lease that is held is taken by another only after it has not changed for as long as it is good, and in a new term, nobody asks for a write whose lease has run out, or who has not renewed it within the renew deadline, and who leads and is told to end gives back its lease, which nobody else does.
+//! S-lease: Of several that do the same one leads: its writes name its lease and are stored only while the lease is as it took it, a lease that is held is taken by another only after it has not changed for as long as it is good, and in a new term, nobody asks for a write whose lease has run out, or who has not renewed it within the renew deadline, or was told that it is not held any more, nobody asks again for what he was told is stale, and who leads and is told to end gives back its lease, which nobody else does.
 //!
 //! How long a lease is good counts from when a change of its spec was stored: nobody can have seen it earlier. Clocks may run 5 %
 //! too fast, or too slowly. The deadline counts from when the renewal was sent that was stored last: a slow answer gives no more time. Leases
@@ -11,6 +11,7 @@ use crate::truth::{Fact, Role, Sight, Truth, Who};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::lease::{Fence, Lease};
 use miniku_core::api::object::{Key, Object};
+use miniku_core::api::status::{Reason, Status};
 use miniku_core::client::leader;
 use miniku_core::program::{Answer, Input, RequestId, Revision, Verb};
 use miniku_core::store::Change;
@@ -39,6 +40,11 @@ pub struct Leases {
     given_back: BTreeSet<Fence>,
     /// Who was told to end.
     ends: Option<(Arc<str>, u32)>,
+    /// Under which lease each candidate wrote last, and whether it was told that it is not held.
+    under: BTreeMap<Arc<str>, (Arc<Fence>, bool)>,
+    /// On which revision each candidate wrote its lease last, in which life, and whether it was told that this is not the
+    /// newest.
+    upon: BTreeMap<Arc<str>, (u32, Revision, bool)>,
 }
 
 /// Source: Kubernetes, kube-scheduler and kube-controller-manager, `--leader-elect-renew-deadline`.
@@ -67,9 +73,32 @@ fn identity(who: &Who) -> String {
 }
 
 impl Leases {
-    /// Somebody writes a lease in which nobody holds it.
-    fn gives_back(&mut self, truth: &Truth, who: &Who, verb: &Verb) -> Result<(), Broken> {
+    /// A candidate is told that a write of its came to nothing.
+    fn refused(&mut self, who: &Who, status: &Status) {
+        if status.is_fenced()
+            && let Some((fence, shut)) = self.under.get_mut(&who.name)
+        {
+            let held = self.held.get(&fence.lease).and_then(|held| held.last());
+            *shut = held.is_some_and(|(_, held)| held.as_ref() != Some(&**fence));
+        }
+        let of_lease = status.details.as_ref().is_some_and(|of| of.kind == Kind::Lease.row().plural);
+        if of_lease
+            && status.reason == Some(Reason::Conflict)
+            && let Some((.., told)) = self.upon.get_mut(&who.name)
+        {
+            *told = true;
+        }
+    }
+
+    /// A candidate writes its lease; perhaps so that nobody holds it.
+    fn writes_lease(&mut self, truth: &Truth, who: &Who, verb: &Verb) -> Result<(), Broken> {
         let (Verb::Update { object, .. } | Verb::Create { object }) = verb else { return Ok(()) };
+        let upon = (who.life, object.revision());
+        if let Some((life, revision, true)) = self.upon.insert(who.name.clone(), (upon.0, upon.1, false))
+            && (life, revision) == upon
+        {
+            return Err(Broken::by(format!("{who} writes its lease on @{} again, which is stale", revision.0)));
+        }
         let Some(stored) = truth.object(&object.key()).filter(|stored| stored.revision() == object.revision()) else {
             return Ok(());
         };
@@ -168,7 +197,7 @@ impl Checker for Leases {
                 if is_election(&subject) {
                     // An intruder only meddles with what somebody else writes.
                     if !matches!(who.role, Role::Other | Role::Operator) {
-                        self.gives_back(truth, who, &request.verb)?;
+                        self.writes_lease(truth, who, &request.verb)?;
                         self.candidates.insert((who.name.clone(), who.life));
                         self.wishes.insert(*id, (subject, truth.now));
                         if self.wishes.len() > REMEMBERED {
@@ -201,6 +230,13 @@ impl Checker for Leases {
                         "{who} asks to write {subject} {secs:.1} s after it sent a renewal"
                     )));
                 }
+                if let Some((last, true)) = self.under.insert(who.name.clone(), (fence.clone(), false))
+                    && last == *fence
+                {
+                    return Err(Broken::by(format!(
+                        "{who} asks to write {subject} and was told that it leads no more"
+                    )));
+                }
                 self.sent.insert(*id, (fence.clone(), truth.disk.revision()));
                 if self.sent.len() > REMEMBERED {
                     self.sent.pop_first();
@@ -212,6 +248,10 @@ impl Checker for Leases {
             {
                 let fence = object.get::<Lease>().and_then(Fence::of);
                 self.told.extend(fence.filter(|fence| fence.holder == identity(who)));
+                Ok(())
+            }
+            Fact::Heard { who, input: Input::Reply { answer: Answer::Refused(status), .. } } => {
+                self.refused(who, status);
                 Ok(())
             }
             Fact::Heard { who, input: Input::Stop } => {
@@ -356,6 +396,30 @@ mod tests {
                 story.see(Fact::Sent { who: &leader, id: RequestId(3), request: &free }).unwrap();
             }
             assert_eq!(story.see(Fact::Died { who: &leader }).is_ok(), gives_back);
+        }
+    }
+
+    #[test]
+    fn fires_on_who_does_not_take_no_for_an_answer() {
+        let (mut story, leader) = (Story::<Leases>::new(), who(Role::Scheduler, "scheduler"));
+        let first = story.put(lease("scheduler_1", 0, 0)).unwrap();
+        let (fence, object) = (under(&first), first.new.clone().unwrap());
+        let renewal: Request = Verb::Update { object, part: Part::Main }.into();
+        let request = Request { fence: Some(fence), ..create() };
+        let refused =
+            |status: Status| Input::Reply { call: miniku_core::program::CallId(1), answer: Answer::Refused(status) };
+        let mut free = lease("", 0, 5);
+        free["spec"]["holderIdentity"] = Value::Null;
+        story.put(free).unwrap();
+        for (request, says) in [
+            (&renewal, Status::stale(Kind::Lease, "kube-scheduler")),
+            (&request, Status::fenced(Kind::Pod, "a", "it is another's")),
+        ] {
+            let ask = Fact::Sent { who: &leader, id: RequestId(1), request };
+            story.see(ask).unwrap();
+            story.see(ask).unwrap();
+            story.see(Fact::Heard { who: &leader, input: &refused(says) }).unwrap();
+            assert!(story.see(ask).is_err());
         }
     }
 

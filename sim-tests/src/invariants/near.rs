@@ -101,17 +101,17 @@ fn host_ports(pod: &Pod) -> Vec<u64> {
     ports.filter_map(|port| port.get("hostPort").and_then(Value::as_u64)).collect()
 }
 
-fn told_pod<'a>(told: &'a Told, key: &Key, uid: &str) -> Option<&'a Pod> {
+fn told_pod<'a>(told: Told<'a>, key: &Key, uid: &str) -> Option<&'a Pod> {
     told.object(key).filter(|told| *told.meta().uid == *uid)?.get()
 }
 
-fn told_node<'a>(truth: &Truth, told: &'a Told, name: &str) -> Option<&'a Node> {
+fn told_node<'a>(truth: &Truth, told: Told<'a>, name: &str) -> Option<&'a Node> {
     told.object(&Key::new(Kind::Node, "", name)).filter(|told| exists(truth, told))?.get()
 }
 
 impl Near {
     /// With which of the others that this life has asked for a pod may not be.
-    fn clashes(&self, truth: &Truth, told: &Told, key: &Key, uid: &str, node: &str) -> Vec<(Key, &'static str)> {
+    fn clashes(&self, truth: &Truth, told: Told<'_>, key: &Key, uid: &str, node: &str) -> Vec<(Key, &'static str)> {
         let (Some(pod), Some(here)) = (told_pod(told, key, uid), told_node(truth, told, node)) else {
             return Vec::new();
         };
@@ -131,7 +131,7 @@ impl Near {
     }
 
     /// What is gone is of no matter any more once the scheduler was told so.
-    fn forget(&mut self, told: &Told) {
+    fn forget(&mut self, told: Told<'_>) {
         for (key, uid) in std::mem::take(&mut self.gone) {
             if told_pod(told, &key, &uid).is_some() {
                 self.gone.push((key, uid));
@@ -143,7 +143,7 @@ impl Near {
     }
 
     /// A bind is asked for.
-    fn ask(&mut self, truth: &Truth, told: &Told, key: &Key, uid: &str, node: &str) {
+    fn ask(&mut self, truth: &Truth, told: Told<'_>, key: &Key, uid: &str, node: &str) {
         self.asks += 1;
         let mut ask = Ask { nth: self.asks, uid: uid.into(), node: node.into(), clashes: Vec::new() };
         for (other, why) in self.clashes(truth, told, key, uid, node) {
@@ -178,7 +178,7 @@ impl Near {
 
     /// A bind is asked for: how the places differ then, by what the scheduler was told. What it has asked for, and pods
     /// that are gone, count where that makes them differ less.
-    fn spreads(&self, truth: &Truth, told: &Told, key: &Key, node: &str) -> Result<(), Broken> {
+    fn spreads(&self, truth: &Truth, told: Told<'_>, key: &Key, node: &str) -> Result<(), Broken> {
         let Some(pod) = told.object(key).and_then(Object::get::<Pod>) else { return Ok(()) };
         for one in &pod.spec.topology_spread_constraints {
             if one.when_unsatisfiable != WhenUnsatisfiable::DoNotSchedule || !one.match_label_keys.is_empty() {
@@ -230,7 +230,7 @@ impl Near {
 
 impl Near {
     /// A bind is asked for: whether the pods are there that the pod wants. Those that were asked for count where they help.
-    fn joins(&self, truth: &Truth, told: &Told, key: &Key, node: &str) -> Result<(), Broken> {
+    fn joins(&self, truth: &Truth, told: Told<'_>, key: &Key, node: &str) -> Result<(), Broken> {
         let Some(pod) = told.object(key).and_then(Object::get::<Pod>) else { return Ok(()) };
         let affinity = pod.spec.affinity.as_ref().and_then(|affinity| affinity.pod_affinity.as_ref());
         let terms = affinity.map_or(&[][..], |affinity| &affinity.required);

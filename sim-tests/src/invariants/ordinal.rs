@@ -47,7 +47,7 @@ fn is_failed(object: &Object) -> bool {
 }
 
 /// The set of a pod, its name, its uid, and the pod's number, as somebody was told of them.
-fn belongs<'a>(told: &Told, pod: &'a Object) -> Option<(StatefulSet, &'a str, &'a str, i64)> {
+fn belongs<'a>(told: Told<'_>, pod: &'a Object) -> Option<(StatefulSet, &'a str, &'a str, i64)> {
     let (name, uid) = set_of(pod)?;
     let object = told.object(&Key::new(Kind::StatefulSet, &pod.meta().namespace, name))?;
     let set = object.read::<StatefulSet>().filter(|_| object.meta().uid == *uid)?;
@@ -55,7 +55,7 @@ fn belongs<'a>(told: &Told, pod: &'a Object) -> Option<(StatefulSet, &'a str, &'
 }
 
 /// The pod of a number, if it is of this very set.
-fn member<'a>(told: &'a Told, namespace: &str, (set, uid): (&str, &str), number: i64) -> Option<&'a Pod> {
+fn member<'a>(told: Told<'a>, namespace: &str, (set, uid): (&str, &str), number: i64) -> Option<&'a Pod> {
     let pod = told.object(&Key::new(Kind::Pod, namespace, &format!("{set}-{number}")))?;
     pod.get::<Pod>().filter(|_| set_of(pod).is_some_and(|(_, of)| of == uid))
 }
@@ -70,7 +70,7 @@ pub(super) fn age(revision: &Object) -> Option<(i64, Option<Time>)> {
 }
 
 /// Why a pod should not be made yet, or not like this.
-fn early(told: &Told, new: &Object) -> Option<String> {
+fn early(told: Told<'_>, new: &Object) -> Option<String> {
     let (set, name, uid, number) = belongs(told, new)?;
     let namespace = &new.meta().namespace;
     let revisions = told.objects().filter(|one| one.kind() == Kind::ControllerRevision);
@@ -101,7 +101,7 @@ fn early(told: &Told, new: &Object) -> Option<String> {
 }
 
 /// Why a pod should not be made to end.
-fn wrong(truth: &Truth, told: &Told, object: &Object, ended: &BTreeSet<Text>) -> Option<String> {
+fn wrong(truth: &Truth, told: Told<'_>, object: &Object, ended: &BTreeSet<Text>) -> Option<String> {
     let (set, name, uid, number) = belongs(told, object)?;
     let (namespace, wanted, pod) = (&object.meta().namespace, set.wanted(), object.get::<Pod>()?);
     if !wanted.contains(&number) {
@@ -141,7 +141,7 @@ fn wrong(truth: &Truth, told: &Told, object: &Object, ended: &BTreeSet<Text>) ->
 /// Why the newest revision should not be said to be the current one.
 ///
 /// Source: Kubernetes, `pkg/controller/statefulset`, `completeRollingUpdate`.
-fn unfinished(truth: &Truth, told: &Told, new: &Object) -> Option<String> {
+fn unfinished(truth: &Truth, told: Told<'_>, new: &Object) -> Option<String> {
     let (meta, set) = (new.meta(), new.read::<StatefulSet>()?);
     let object = told.object(&new.key()).filter(|one| one.meta().uid == meta.uid)?;
     let (before, now) = (object.read::<StatefulSet>()?.status.current_revision, &set.status.current_revision);

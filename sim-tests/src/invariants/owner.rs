@@ -106,7 +106,7 @@ impl Owner {
         }
     }
 
-    fn scales_down(truth: &Truth, told: &Told, key: &Key, uid: Option<&Text>) -> Result<(), Broken> {
+    fn scales_down(truth: &Truth, told: Told<'_>, key: &Key, uid: Option<&Text>) -> Result<(), Broken> {
         let Some(object) = truth.object(key).filter(|object| Some(&object.meta().uid) == uid) else { return Ok(()) };
         let Some(owner) = object.meta().controller() else { return Ok(()) };
         let set = told.object(&Key::new(Kind::ReplicaSet, &key.namespace, &owner.name));
@@ -151,7 +151,7 @@ impl Owner {
     }
 
     /// A replica set's controller changes the owners of a pod.
-    fn claims(told: &Told, key: &Key, patch: &Value) -> Result<(), Broken> {
+    fn claims(told: Told<'_>, key: &Key, patch: &Value) -> Result<(), Broken> {
         let Some(known) = told.object(key) else { return Ok(()) };
         let Some(pod) = known.get::<Pod>() else { return Ok(()) };
         let named = |path: &str| patch.pointer(path).and_then(Value::as_str).unwrap_or_default();

@@ -8,7 +8,7 @@
 use super::each::Each;
 use super::near::repels;
 use super::{Broken, Checker};
-use crate::told::{NOTHING, Told};
+use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth, Who};
 use miniku_core::api::by_key::ByKey;
 use miniku_core::api::kinds::Kind;
@@ -109,12 +109,12 @@ fn priority(pod: &Pod) -> i32 {
 }
 
 /// Whether others may keep a pod away, as far as the scheduler was told. That is judged elsewhere, too.
-fn is_repelled(told: &Told, pod: &Pod) -> bool {
+fn is_repelled(told: Told<'_>, pod: &Pod) -> bool {
     told.objects().filter_map(Object::get::<Pod>).any(|other| repels(other, pod))
 }
 
 impl Pending {
-    fn hear(&mut self, told: &Told, input: &Input) {
+    fn hear(&mut self, told: Told<'_>, input: &Input) {
         let news: &[Object] = match input {
             Input::Reply { answer: Answer::List { items, .. }, .. } => items,
             Input::Event {
@@ -149,7 +149,7 @@ impl Pending {
     }
 
     /// What the pods of each node request as far as the scheduler was told, those that it has asked to bind included.
-    fn used(&mut self, truth: &Truth, told: &Told) -> BTreeMap<Text, Amounts> {
+    fn used(&mut self, truth: &Truth, told: Told<'_>) -> BTreeMap<Text, Amounts> {
         self.asked.retain(|_, at| truth.now.since(*at) < RESERVED);
         self.binds.retain(|(pod, _), _| self.asked.contains_key(pod));
         let mut used: BTreeMap<Text, Amounts> = BTreeMap::new();
@@ -165,14 +165,14 @@ impl Pending {
     }
 
     /// A pod that waits without anything being done about it, as the scheduler was told and as it is.
-    fn idle<'a>(&self, truth: &'a Truth, told: &Told, key: &Key) -> Option<&'a Pod> {
+    fn idle<'a>(&self, truth: &'a Truth, told: Told<'_>, key: &Key) -> Option<&'a Pod> {
         let uid = &told.object(key)?.meta().uid;
         let stored = truth.object(key).filter(|stored| stored.meta().uid == *uid).and_then(Object::get::<Pod>);
         let lately = self.asked.get(key).is_some_and(|at| truth.now.since(*at) < BOUND);
         stored.filter(|pod| waits(pod) && !lately)
     }
 
-    fn look(&mut self, truth: &Truth, told: &Told) -> Result<(), Broken> {
+    fn look(&mut self, truth: &Truth, told: Told<'_>) -> Result<(), Broken> {
         let since = std::mem::take(&mut self.since);
         let well = truth.scheduler.is_some_and(|since| truth.now.since(since) >= BOUND);
         if !well || self.waiting.is_empty() {
@@ -202,7 +202,7 @@ impl Pending {
     }
 
     /// What is kept on a node for others that are as important, since pods have gone for them.
-    fn kept_from(&self, told: &Told, key: &Key, priority: i32, node: &str) -> Amounts {
+    fn kept_from(&self, told: Told<'_>, key: &Key, priority: i32, node: &str) -> Amounts {
         let others = self.expected.iter().filter(|(other, on)| *on == node && *other != key);
         let others = others.filter(|(other, _)| self.importance.get(*other).is_some_and(|other| *other >= priority));
         let pods = others.filter_map(|(other, _)| told.object(other)?.get::<Pod>());
@@ -210,7 +210,7 @@ impl Pending {
     }
 
     /// A node is about to be given to a pod.
-    fn binds(&mut self, truth: &Truth, told: &Told, key: &Key, node: &str) -> Result<(), Broken> {
+    fn binds(&mut self, truth: &Truth, told: Told<'_>, key: &Key, node: &str) -> Result<(), Broken> {
         let priority = self.importance.get(key).copied().unwrap_or(i32::MAX);
         if self.waiting.last().is_none_or(|(most, _)| *most <= priority) {
             return Ok(());
@@ -234,7 +234,7 @@ impl Pending {
 impl Pending {
     /// Others are made to go from a node, as all of them were told in this step: for this pod, or for one that expects the
     /// node already, and of which there is nothing new to say.
-    fn preempts(&mut self, truth: &Truth, told: &Told, key: &Key, node: &str) -> Result<(), Broken> {
+    fn preempts(&mut self, truth: &Truth, told: Told<'_>, key: &Key, node: &str) -> Result<(), Broken> {
         let victims: BTreeSet<Key> = std::mem::take(&mut self.condemned)
             .into_iter()
             .filter(|(_, on)| on == node)
@@ -256,7 +256,7 @@ impl Pending {
 
     /// The pods that wait for a node which others leave: as was said of them, or as their status says, which a former life
     /// may have written.
-    fn expects<'a>(&self, told: &'a Told, node: &str) -> impl Iterator<Item = (Key, &'a Pod)> {
+    fn expects<'a>(&self, told: Told<'a>, node: &str) -> impl Iterator<Item = (Key, &'a Pod)> {
         let pods = told.objects().filter_map(|one| Some((one.key(), one.get::<Pod>()?)));
         pods.filter(move |(key, pod)| {
             let by_status = &*pod.status.nominated_node_name == node;
@@ -269,7 +269,7 @@ impl Pending {
     fn goes_for(
         &self,
         truth: &Truth,
-        told: &Told,
+        told: Told<'_>,
         (key, node): (&Key, &str),
         victims: &BTreeSet<Key>,
         used: &BTreeMap<Text, Amounts>,
@@ -385,7 +385,7 @@ impl Checker for Pending {
             },
             Fact::Time if self.look_at.is_some_and(|at| at <= truth.now) => {
                 self.look_at = Some(truth.now + EVERY);
-                let told = self.who.as_ref().map_or(&NOTHING, |who| truth.told(who));
+                let told = self.who.as_ref().map_or(Told::NOTHING, |who| truth.told(who));
                 return self.look(truth, told);
             }
             _ => {}

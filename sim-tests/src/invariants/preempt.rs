@@ -32,7 +32,7 @@ fn promise(pod: &Pod) -> Promise {
 }
 
 impl Preempt {
-    fn goes(&self, told: &Told, key: &Key, grace: Option<i64>) -> Result<(), Broken> {
+    fn goes(&self, told: Told<'_>, key: &Key, grace: Option<i64>) -> Result<(), Broken> {
         let Some(object) = told.object(key) else { return Ok(()) };
         let Some(pod) = object.get::<Pod>() else { return Ok(()) };
         let node = pod.node().unwrap_or_default();

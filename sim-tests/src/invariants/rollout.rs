@@ -61,7 +61,7 @@ fn available(set: &Object) -> i64 {
 }
 
 /// The deployment that controls a set, as somebody was told of it.
-fn deployment(told: &Told, set: &Object) -> Option<(Deployment, Text)> {
+fn deployment(told: Told<'_>, set: &Object) -> Option<(Deployment, Text)> {
     let by = set.meta().controller().filter(|by| by.kind == "Deployment")?;
     let object = told.object(&Key::new(Kind::Deployment, &set.meta().namespace, &by.name))?;
     Some((object.read()?, by.uid.clone())).filter(|_| object.meta().uid == by.uid)
@@ -84,7 +84,7 @@ fn least(deployment: &Deployment) -> i64 {
 
 impl Observer {
     /// A set is to have fewer pods, or more.
-    fn sizes(&mut self, truth: &Truth, told: &Told, set: &Object) -> Result<(), Broken> {
+    fn sizes(&mut self, truth: &Truth, told: Told<'_>, set: &Object) -> Result<(), Broken> {
         let Some((deployment, uid)) = deployment(told, set).filter(|(one, _)| !one.spec.paused) else { return Ok(()) };
         let known = told.object(&set.key()).filter(|known| known.meta().uid == set.meta().uid);
         let (before, to) = (known.map_or(0, wanted), wanted(set));
@@ -113,7 +113,7 @@ impl Observer {
     }
 
     /// A set of a deployment that is made anew grows.
-    fn recreates(truth: &Truth, told: &Told, set: &Object, uid: &str) -> Result<(), Broken> {
+    fn recreates(truth: &Truth, told: Told<'_>, set: &Object, uid: &str) -> Result<(), Broken> {
         let others = told.objects().filter(|one| one.kind() == Kind::ReplicaSet && is_of(one, uid));
         let others: Vec<&Text> = others.map(|one| &one.meta().uid).filter(|one| **one != set.meta().uid).collect();
         let lives = |pod: &&Object| {
@@ -132,7 +132,7 @@ impl Observer {
 }
 
 /// How long ago a rollout that is to be called overdue came further, by its controller's clock, if that is not long enough.
-fn is_in_time(told: &Told, wall: Wall, new: &Object) -> Option<String> {
+fn is_in_time(told: Told<'_>, wall: Wall, new: &Object) -> Option<String> {
     let said = |object: &Object| {
         let conditions = object.read::<Deployment>()?.status.conditions;
         conditions.into_iter().find(|one| one.kind == "Progressing")

@@ -77,7 +77,7 @@ fn finished<'a>(objects: impl Iterator<Item = &'a Object>, set: &str, asked: &As
 
 impl Observer {
     /// A finished pod is deleted: more than are wanted were kept, and none older stays.
-    fn clears(&self, truth: &Truth, told: &Told, key: &Key, uid: &str) -> Result<(), Broken> {
+    fn clears(&self, truth: &Truth, told: Told<'_>, key: &Key, uid: &str) -> Result<(), Broken> {
         let same = |object: &&Object| object.meta().uid == uid;
         let known = told.object(key).filter(same).and_then(Object::get::<Pod>);
         let Some(known) = known.filter(|pod| pod.status.phase.is_final()) else { return Ok(()) };
@@ -108,7 +108,7 @@ impl Observer {
         Ok(())
     }
 
-    fn deletes(&self, truth: &Truth, told: &Told, wall: Wall, key: &Key, uid: &str) -> Result<(), Broken> {
+    fn deletes(&self, truth: &Truth, told: Told<'_>, wall: Wall, key: &Key, uid: &str) -> Result<(), Broken> {
         let same = |object: &&Object| object.meta().uid == uid;
         let known = told.object(key).filter(same).and_then(Object::get::<Pod>).filter(|pod| pod.is_active());
         let (Some(known), Some(stored)) = (known, truth.object(key).filter(same)) else { return Ok(()) };

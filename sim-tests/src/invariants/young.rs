@@ -39,7 +39,7 @@ fn numbers(set: &Object) -> (u64, u64) {
     (number(&["status", said]), number(&["spec", "minReadySeconds"]))
 }
 
-fn wrong(told: &Told, wall: Wall, set: &Object) -> Option<String> {
+fn wrong(told: Told<'_>, wall: Wall, set: &Object) -> Option<String> {
     let (said, least) = numbers(set);
     if said == 0 || least == 0 {
         return None;
