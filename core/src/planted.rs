@@ -182,6 +182,11 @@ mod table {
             WritesUnfenced "writes-unfenced" by "S-lease", "a leader's writes do not say by which lease it leads";
             ConflictIsDone "conflict-is-done" by "L-stable" "expected", "a write that met a conflict is not tried again";
             RenewedAtAnswer "renewed-at-answer" by "S-lease", "a renewal counts from when its answer came";
+            RenewsBlindly "renews-blindly" by "S-lease", "a lease is not read again when it could not be renewed";
+            FencedLeadsOn "fenced-leads-on" by "S-lease", "who is told that its lease is not held leads on";
+            LeaseNotGivenBack "lease-not-given-back" by "S-lease", "who leads and is told to end keeps its lease";
+            GivesBackOthers "gives-back-others" by "S-lease", "who stands by and is told to end gives back the lease of who leads";
+            AnswersForEver "answers-for-ever" by "expected" "L-stable", "an answer that never comes is waited for, for ever";
         }
         Scheduler: {
             FreesAtDeletion "frees-at-deletion" by "S-fit", "a pod's room is given away when its deletion begins";

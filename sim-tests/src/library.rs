@@ -67,6 +67,7 @@ library! {
     "replies-lost"
     "half-done"
     "two-leaders"
+    "handover"
     "paused-leader"
     "leader-cut-off"
     "leader-late"

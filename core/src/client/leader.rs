@@ -326,7 +326,7 @@ impl Elector {
         if let Some(led) = &self.leads {
             let in_time = now.mono.since(led.renewed) < self.options.renew_deadline || planted!(LeadsOnUnrenewed);
             let renewal = if in_time { Renewal::InTime } else { Renewal::Late };
-            let row = tenure(renewal, said);
+            let row = tenure(renewal, if planted!(FencedLeadsOn) { Said::Nothing } else { said });
             if row.then == Tenure::StepDown {
                 self.step_down(now, row.why, out);
             }
@@ -374,7 +374,7 @@ impl Elector {
                 }
             }
             (_, other) => {
-                self.blind = true;
+                self.blind = !planted!(RenewsBlindly) || ask.what != Asked::Renew;
                 let why = match other {
                     Answer::Refused(status) => status.message.clone(),
                     Answer::Lost(why) => why.clone(),
@@ -538,7 +538,13 @@ impl Elector {
     ///
     /// Source: client-go, `LeaderElectionConfig.ReleaseOnCancel`.
     fn give_back(&mut self, now: Now, out: &mut Effects) {
-        let (Some(_), Some(lease)) = (&self.leads, &self.seen) else { return };
+        if planted!(LeaseNotGivenBack) {
+            return self.step_down(now, "it ends", out);
+        }
+        if self.leads.is_none() && !planted!(GivesBackOthers) {
+            return;
+        }
+        let Some(lease) = &self.seen else { return };
         let at = Some(MicroTime::of(now.wall));
         let object = lease.with(|lease: &mut Lease| {
             let spec = &mut lease.spec;

@@ -99,14 +99,14 @@ impl Leases {
         {
             return Err(Broken::by(format!("{who} writes its lease on @{} again, which is stale", revision.0)));
         }
-        let Some(stored) = truth.object(&object.key()).filter(|stored| stored.revision() == object.revision()) else {
-            return Ok(());
-        };
+        // As it was when it was read.
+        let read = truth.change(object.revision()).and_then(|change| change.new.as_ref());
+        let Some(read) = read.filter(|read| read.key() == object.key()) else { return Ok(()) };
         let fence = |object: &Object| object.get::<Lease>().and_then(Fence::of);
-        let Some(held) = fence(stored).filter(|_| fence(object).is_none()) else { return Ok(()) };
+        let Some(held) = fence(read).filter(|_| fence(object).is_none()) else { return Ok(()) };
         if held.holder != identity(who) {
             let what = format!("{who} gives back {}, which is {}'s", held.lease, held.holder);
-            return Err(Broken::by(what).with([stored]));
+            return Err(Broken::by(what).with([read]));
         }
         self.given_back.insert(held);
         Ok(())
