@@ -4,8 +4,9 @@
 //! node, breaks nothing. Nor does a bind that a former life of the scheduler had asked for and that arrives late:
 //! neither life can know of the other's, and kubelets do not refuse pods, so such a node stays overbooked.
 //! Catches: a scheduler that frees capacity when a deletion starts, or that forgets its own binds that are still on
-//! their way.
+//! their way; init containers, overhead or extended resources that are not counted.
 
+use super::wants::{CALLED, Wants, offers, wants};
 use super::{Broken, Checker};
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::object::{Key, Object};
@@ -14,10 +15,10 @@ use miniku_core::program::Verb;
 use miniku_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
 
-/// Sums by node: thousandths of a processor, bytes, pods.
+/// Sums by node.
 #[derive(Default)]
 pub struct Fit {
-    sums: BTreeMap<String, [u64; 3]>,
+    sums: BTreeMap<String, Wants>,
     /// The scheduler's life, and in which the bind of a pod was asked for last.
     life: u32,
     asked: BTreeMap<Key, u32>,
@@ -28,11 +29,10 @@ pub struct Fit {
 /// So long after such a bind the present life may decide without knowing of it.
 const NEWS: Duration = Duration::from_secs(60);
 
-fn counted(object: Option<&Object>) -> Option<(&str, [u64; 3])> {
+fn counted(object: Option<&Object>) -> Option<(&str, Wants)> {
     let pod = object?.get::<Pod>()?;
     let node = pod.node().filter(|_| !pod.status.phase.is_final())?;
-    let (cpu, memory) = pod.spec.requests();
-    Some((node, [cpu, memory, 1]))
+    Some((node, wants(pod)))
 }
 
 impl Checker for Fit {
@@ -58,11 +58,11 @@ impl Checker for Fit {
         }
         if let Some((node, amount)) = old {
             let sum = self.sums.entry(node.into()).or_default();
-            (0..3).for_each(|at| sum[at] -= amount[at]);
+            (0..sum.len()).for_each(|at| sum[at] -= amount[at]);
         }
         let Some((node, amount)) = new else { return Ok(()) };
         let sum = self.sums.entry(node.into()).or_default();
-        (0..3).for_each(|at| sum[at] += amount[at]);
+        (0..sum.len()).for_each(|at| sum[at] += amount[at]);
         let bound_now = change.old.as_ref().and_then(Object::get::<Pod>).is_some_and(|old| old.node().is_none());
         if bound_now && self.asked.remove(&change.key).is_some_and(|life| life < self.life) {
             self.late.insert(node.into(), truth.now);
@@ -71,17 +71,11 @@ impl Checker for Fit {
             return Ok(());
         }
         let Some(stored) = truth.node(node).filter(|_| bound_now) else { return Ok(()) };
-        let has = |name: &str| stored.status.allocatable.get(name);
-        let limits = [
-            has("cpu").map_or(0, |cpu| cpu.milli_value()),
-            has("memory").map_or(0, |memory| memory.value()),
-            has("pods").map_or(u64::MAX, |pods| pods.value()),
-        ];
+        let limits = offers(stored, u64::MAX);
         // What a pod does not ask for, it may get where there is none.
-        let over = (0..3).find(|at| amount[*at] > 0 && sum[*at] > limits[*at]);
+        let over = (0..limits.len()).find(|at| amount[*at] > 0 && sum[*at] > limits[*at]);
         let Some(over) = over else { return Ok(()) };
-        let what = ["m of processors", " bytes", " pods"][over];
-        let (sum, limit) = (sum[over], limits[over]);
+        let (what, sum, limit) = (CALLED[over], sum[over], limits[over]);
         Err(Broken::by(format!("{node} has {limit}{what}, its pods ask for {sum}")).with(&change.new))
     }
 }
@@ -105,6 +99,31 @@ mod tests {
         }
         story.put(pod("a", "n", "Running")).unwrap();
         story.put(pod("b", "n", "Running")).unwrap();
+    }
+
+    #[test]
+    fn fires_on_init_containers_overhead_and_extended_resources() {
+        let check = |spec: serde_json::Value, want: &str| {
+            let mut story = Story::<Fit>::new();
+            story.put(node("n")).unwrap();
+            let with = |node: &str| {
+                let mut pod = pod("a", node, "Pending");
+                spec.as_object().unwrap().iter().for_each(|(field, value)| pod["spec"][field] = value.clone());
+                pod
+            };
+            story.put(with("")).unwrap();
+            let told = story.put(with("n")).err().map(|broken| broken.what).unwrap_or_default();
+            assert_eq!(told, want);
+        };
+        let first = |cpu: &str| serde_json::json!([{"name": "i", "resources": {"requests": {"cpu": cpu}}}]);
+        check(serde_json::json!({"initContainers": first("900m")}), "");
+        check(
+            serde_json::json!({"initContainers": first("1100m")}),
+            "n has 1000m of processors, its pods ask for 1100",
+        );
+        check(serde_json::json!({"overhead": {"cpu": "500m"}}), "n has 1000m of processors, its pods ask for 1100");
+        let gpus = serde_json::json!([{"name": "c", "resources": {"limits": {"example.com/gpu": "1"}}}]);
+        check(serde_json::json!({"containers": gpus}), "n has 0 of example.com/gpu, its pods ask for 1");
     }
 
     #[test]

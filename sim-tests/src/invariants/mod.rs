@@ -3,6 +3,7 @@
 //! A checker sees every [`Fact`] as it happens, together with the [`Truth`], and says what is wrong. It never looks
 //! into a program. The statements' names are those of the simulator's design.
 
+pub mod address;
 pub mod backoff;
 pub mod bind;
 pub mod brake;
@@ -24,6 +25,7 @@ pub mod hot;
 pub mod job;
 pub mod lease;
 pub mod limit;
+pub mod list;
 pub mod lost;
 pub mod meta;
 pub mod mono;
@@ -47,10 +49,13 @@ pub mod stable;
 pub mod status;
 pub mod stay;
 pub mod victim;
+mod wants;
 pub mod watch;
 pub mod why;
 pub mod young;
 pub mod zombie;
+
+pub(crate) use wants::GPU;
 
 use crate::trace::Seq;
 use crate::truth::{Fact, Sight, Truth};
@@ -171,6 +176,8 @@ checkers! {
     young      "S-young"     Young;
     stay       "L-evict"     Stay;
     demand     "S-demand"    Demand;
+    list       "S-list"      List;
+    address    "S-address"   Address;
 }
 
 /// A number that stands for an object where very many are looked at and keys would take much room. Of a million objects no

@@ -3,6 +3,7 @@
 //! Looked at are `pods` and `requests.cpu`, of quotas without scopes: what is stored, counted anew each time. Catches: two
 //! writes that spend the same room; a pod that has ended and goes on being counted, or one that is not counted yet.
 
+use super::wants::wants_of;
 use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::kinds::Kind;
@@ -33,7 +34,7 @@ pub(super) fn used(truth: &Truth, namespace: &str, resource: &str) -> u64 {
     let living = pods.filter_map(Object::get::<Pod>).filter(|pod| !pod.status.phase.is_final());
     match resource {
         "pods" => living.count() as u64 * 1_000,
-        _ => living.map(|pod| pod.spec.requests().0).sum(),
+        _ => living.map(|pod| wants_of(pod, "cpu")).sum(),
     }
 }
 
