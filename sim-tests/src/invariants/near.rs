@@ -96,9 +96,44 @@ fn forbids(of: &Pod, other: &Pod, here: &Node, there: &Node) -> bool {
     })
 }
 
-fn host_ports(pod: &Pod) -> Vec<u64> {
+/// The ports of its node that a pod takes: number, protocol and address; on all of them, if that is empty.
+fn host_ports(pod: &Pod) -> Vec<(u64, String, String)> {
     let ports = pod.spec.containers.iter().filter_map(|one| one.rest.get("ports")?.as_array()).flatten();
-    ports.filter_map(|port| port.get("hostPort").and_then(Value::as_u64)).collect()
+    let port = |port: &Value| {
+        let text = |name: &str| port.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (protocol, ip) = (text("protocol"), text("hostIP"));
+        let protocol = if protocol.is_empty() { "TCP".to_owned() } else { protocol };
+        let ip = if ip == "0.0.0.0" { String::new() } else { ip };
+        Some((port.get("hostPort").and_then(Value::as_u64).filter(|port| *port > 0)?, protocol, ip))
+    };
+    ports.filter_map(port).collect()
+}
+
+fn share_a_port(pod: &Pod, other: &Pod) -> bool {
+    let theirs = host_ports(other);
+    host_ports(pod).iter().any(|(port, protocol, ip)| {
+        let same = |(their_port, their_protocol, their_ip): &(u64, String, String)| {
+            let meet = ip.is_empty() || their_ip.is_empty() || ip == their_ip;
+            (port, protocol) == (their_port, their_protocol) && meet
+        };
+        theirs.iter().any(same)
+    })
+}
+
+/// The places of the pods that a pod wants to be with, if they are like itself and it minds nothing else: the first of
+/// them may go wherever there are such places.
+pub(super) fn with_its_kind(pod: &Pod) -> Option<Vec<&Text>> {
+    let affinity = pod.spec.affinity.as_ref().filter(|affinity| affinity.pod_anti_affinity.is_none())?;
+    let terms = &affinity.pod_affinity.as_ref()?.required;
+    let plain = |term: &PodAffinityTerm| term.namespaces.is_empty() && selects(term, pod, pod);
+    let alone = host_ports(pod).is_empty() && pod.spec.topology_spread_constraints.is_empty();
+    (alone && terms.iter().all(plain)).then(|| terms.iter().map(|term| &term.topology_key).collect())
+}
+
+/// Whether a pod wants to be near another.
+pub(super) fn wants_near(pod: &Pod, other: &Pod) -> bool {
+    let affinity = pod.spec.affinity.as_ref().and_then(|affinity| affinity.pod_affinity.as_ref());
+    affinity.is_some_and(|affinity| affinity.required.iter().any(|term| selects(term, pod, other)))
 }
 
 fn told_pod<'a>(told: Told<'a>, key: &Key, uid: &str) -> Option<&'a Pod> {
@@ -115,7 +150,7 @@ impl Near {
         let (Some(pod), Some(here)) = (told_pod(told, key, uid), told_node(truth, told, node)) else {
             return Vec::new();
         };
-        let (ports, mut found) = (host_ports(pod), Vec::new());
+        let mut found = Vec::new();
         let others: Vec<Key> = if minds(pod) { self.asked.keys().collect() } else { self.minding.keys().collect() };
         for other in others.into_iter().filter(|other| other != key) {
             let Some(ask) = self.asked.get(&other) else { continue };
@@ -123,7 +158,7 @@ impl Near {
             let Some(there) = told_node(truth, told, &ask.node) else { continue };
             if forbids(pod, known, here, there) || forbids(known, pod, there, here) {
                 found.push((other, "are too near each other"));
-            } else if ask.node == node && host_ports(known).iter().any(|port| ports.contains(port)) {
+            } else if ask.node == node && share_a_port(pod, known) {
                 found.push((other, "share a port"));
             }
         }
@@ -383,7 +418,15 @@ mod tests {
         let port =
             json!({"containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 1, "hostPort": 80}]}]});
         assert!(breaks([port.clone(), port.clone()], ["n", "n"]));
-        assert!(!breaks([port.clone(), port], ["n", "m"]));
+        assert!(!breaks([port.clone(), port.clone()], ["n", "m"]));
+        let on = |ip: &str, protocol: &str| {
+            let port = json!({"containerPort": 1, "hostPort": 80, "hostIP": ip, "protocol": protocol});
+            json!({"containers": [{"name": "c", "image": "i", "ports": [port]}]})
+        };
+        assert!(breaks([port, on("10.0.0.1", "TCP")], ["n", "n"]));
+        assert!(breaks([on("10.0.0.1", ""), on("0.0.0.0", "TCP")], ["n", "n"]));
+        assert!(!breaks([on("10.0.0.1", ""), on("10.0.0.2", "")], ["n", "n"]));
+        assert!(!breaks([on("", "UDP"), on("", "TCP")], ["n", "n"]));
         let near = json!({"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
             [{"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": "host"}]}}});
         assert!(breaks([near.clone(), near.clone()], ["n", "m"]));

@@ -1,4 +1,4 @@
-//! L-sched: A pod that some node takes, as far as the scheduler was told, is bound or being bound within a minute, while the scheduler is well; no node is given to a less important pod meanwhile; and nobody is made to go for it in vain, or where less important ones would do.
+//! L-sched: A pod that some node takes, as far as the scheduler was told, is bound or being bound within a minute, while the scheduler is well; no node is given to a less important pod meanwhile, or to one that had rather not be there while another takes it; and nobody is made to go for it in vain, or where less important ones would do.
 //!
 //! Well is who runs at its pace, with a good way to a running API server. Room that a bind was asked for counts as taken
 //! as long as it may be reserved, whatever came of the bind. Blamed is only what the store shows as well.
@@ -6,7 +6,8 @@
 //! upside down; more victims than are needed, or others.
 
 use super::each::Each;
-use super::near::repels;
+use super::near::{repels, wants_near, with_its_kind};
+use super::wants::{Wants as Amounts, offers, wants as amounts};
 use super::{Broken, Checker};
 use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth, Who};
@@ -15,7 +16,7 @@ use miniku_core::api::kinds::Kind;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::{Container, Pod};
-use miniku_core::api::taint::{KEEP_AWAY, untolerated};
+use miniku_core::api::taint::{KEEP_AWAY, NO_SCHEDULE, PREFER_NO_SCHEDULE, Taint, UNSCHEDULABLE, untolerated};
 use miniku_core::api::text::Text;
 use miniku_core::program::{Answer, Input, Part, Verb, WatchEvent};
 use miniku_core::time::{Duration, Instant};
@@ -57,14 +58,6 @@ pub struct Pending {
     look_at: Option<Instant>,
 }
 
-/// Thousandths of a processor, bytes, pods.
-type Amounts = [u64; 3];
-
-fn amounts(pod: &Pod) -> Amounts {
-    let (cpu, memory) = pod.spec.requests();
-    [cpu, memory, 1]
-}
-
 fn plus(one: Amounts, other: Amounts) -> Amounts {
     std::array::from_fn(|at| one[at].saturating_add(other[at]))
 }
@@ -87,22 +80,38 @@ fn looks_around(pod: &Pod) -> bool {
 
 /// Whether there is room for a pod beside what is used.
 fn fits(node: &Node, used: Amounts, pod: &Pod) -> bool {
-    let has = |name: &str| node.status.allocatable.get(name);
-    let offered = [
-        has("cpu").map_or(0, |cpu| cpu.milli_value()),
-        has("memory").map_or(0, |memory| memory.value()),
-        has("pods").map_or(0, |pods| pods.value()),
-    ];
-    let wanted = amounts(pod);
-    (0..3).all(|at| used[at].saturating_add(wanted[at]) <= offered[at])
+    let (offered, wanted) = (offers(node, 0), amounts(pod));
+    // What a pod does not ask for, it may get where there is too little of it.
+    (0..wanted.len()).all(|at| wanted[at] == 0 || used[at].saturating_add(wanted[at]) <= offered[at])
 }
 
 fn takes(node: &Node, used: Amounts, pod: &Pod) -> bool {
+    takes_alone(node, used, pod) && !looks_around(pod)
+}
+
+/// Wherever other pods are.
+fn takes_alone(node: &Node, used: Amounts, pod: &Pod) -> bool {
     let selected = pod.spec.allows_node(&node.metadata.name, &node.metadata.labels)
         && untolerated(&node.spec.taints, &pod.spec.tolerations, KEEP_AWAY).next().is_none();
-    let open = node.is_ready() && !node.spec.unschedulable && !node.metadata.is_deleting();
-    open && selected && fits(node, used, pod) && !looks_around(pod)
+    let cordon = Taint::new(UNSCHEDULABLE, NO_SCHEDULE);
+    let enters = || pod.spec.tolerations.iter().any(|one| one.tolerates(&cordon));
+    let open = node.is_ready() && (!node.spec.unschedulable || enters()) && !node.metadata.is_deleting();
+    open && selected && fits(node, used, pod)
 }
+
+/// Whether where others are may count for a pod or against it, besides what it takes up.
+fn has_neighbours(pod: &Pod) -> bool {
+    let affinity = pod.spec.affinity.as_ref();
+    affinity.is_some_and(|affinity| affinity.pod_affinity.is_some() || affinity.pod_anti_affinity.is_some())
+}
+
+/// How many taints a node has that a pod had rather not.
+fn averse(node: &Node, pod: &Pod) -> usize {
+    untolerated(&node.spec.taints, &pod.spec.tolerations, &[PREFER_NO_SCHEDULE]).count()
+}
+
+/// In a larger cluster not every node is looked at.
+const ALL_LOOKED_AT: usize = 50;
 
 fn priority(pod: &Pod) -> i32 {
     pod.spec.priority.unwrap_or(0)
@@ -172,6 +181,17 @@ impl Pending {
         stored.filter(|pod| waits(pod) && !lately)
     }
 
+    /// Where a pod may go that wants to be with its kind, of which no other is anywhere yet: the places that it asks for.
+    fn first_of_kind<'a>(&self, truth: &Truth, told: Told<'_>, pod: &'a Pod) -> Option<Vec<&'a Text>> {
+        let places = with_its_kind(pod)?;
+        let pods = told.objects().chain(truth.disk.objects().of_kind(Kind::Pod));
+        let mut placed = pods.filter_map(|one| Some((one, one.get::<Pod>()?))).filter(|(one, other)| {
+            let somewhere = other.node().is_some() || self.asked.get(&one.key()).is_some();
+            somewhere && other.metadata.uid != pod.metadata.uid
+        });
+        (!placed.any(|(_, other)| wants_near(pod, other))).then_some(places)
+    }
+
     fn look(&mut self, truth: &Truth, told: Told<'_>) -> Result<(), Broken> {
         let since = std::mem::take(&mut self.since);
         let well = truth.scheduler.is_some_and(|since| truth.now.since(since) >= BOUND);
@@ -183,10 +203,18 @@ impl Pending {
         for key in waiting {
             let Some(pod) = self.idle(truth, told, &key).filter(|pod| !is_repelled(told, pod)) else { continue };
             let uid = &pod.metadata.uid;
+            let first = self.first_of_kind(truth, told, pod);
+            let takes = |node: &Node, used| match &first {
+                None => takes(node, used, pod),
+                Some(places) => {
+                    let is_place = places.iter().all(|place| node.metadata.labels.contains_key(place.as_str()));
+                    is_place && takes_alone(node, used, pod)
+                }
+            };
             let taker = told.objects().filter_map(Object::get::<Node>).find(|node| {
                 let name = &node.metadata.name;
                 let used = used.get(name).copied().unwrap_or_default();
-                takes(node, used, pod) && truth.node(name).is_some_and(|stored| takes(stored, used, pod))
+                takes(node, used) && truth.node(name).is_some_and(|stored| takes(stored, used))
             });
             let Some(node) = taker else { continue };
             let began = since.get(&key).filter(|(of, _)| of == uid).map_or(truth.now, |(_, at)| *at);
@@ -206,7 +234,39 @@ impl Pending {
         let others = self.expected.iter().filter(|(other, on)| *on == node && *other != key);
         let others = others.filter(|(other, _)| self.importance.get(*other).is_some_and(|other| *other >= priority));
         let pods = others.filter_map(|(other, _)| told.object(other)?.get::<Pod>());
-        pods.map(amounts).fold([0; 3], plus)
+        pods.map(amounts).fold([0; 4], plus)
+    }
+
+    /// A node is about to be given to a pod: whether the pod had rather be on another that takes it. Only where nothing else
+    /// can count for more: a pod without preferences, and one such taint at most.
+    fn prefers(&mut self, truth: &Truth, told: &Told, key: &Key, node: &str) -> Result<(), Broken> {
+        let plain = |pod: &&Pod| {
+            let promised = self.expected.contains_key(key) || !pod.status.nominated_node_name.is_empty();
+            // A bind of which nobody knows what came of it is asked for again, whatever the nodes are by then.
+            let again = self.binds.contains_key(&(key.clone(), node.to_owned()));
+            !promised && !again && !looks_around(pod) && pod.spec.preferred_nodes().is_empty()
+        };
+        let Some(pod) = told.object(key).and_then(Object::get::<Pod>).filter(plain) else { return Ok(()) };
+        let nodes: Vec<&Node> = told.objects().filter_map(Object::get).collect();
+        let Some(here) = nodes.iter().find(|one| *one.metadata.name == *node) else { return Ok(()) };
+        let much = nodes.len() > ALL_LOOKED_AT || nodes.iter().any(|one| averse(one, pod) > 1);
+        if averse(here, pod) == 0 || much || told.objects().filter_map(Object::get).any(has_neighbours) {
+            return Ok(());
+        }
+        let used = self.used(truth, told);
+        let other = nodes.iter().filter(|one| averse(one, pod) == 0).find(|one| {
+            let name = &one.metadata.name;
+            let kept = self.expects(told, name).filter(|(other, _)| other != key).map(|(_, other)| amounts(other));
+            let used = plus(used.get(name).copied().unwrap_or_default(), kept.fold([0; 4], plus));
+            takes(one, used, pod) && truth.node(name).is_some_and(|stored| takes(stored, used, pod))
+        });
+        match other.map(|other| &other.metadata.name) {
+            Some(other) => {
+                let what = format!("{node} is given to {key}, which had rather not be there, and {other} takes it");
+                Err(Broken::by(what).with(truth.object(key)))
+            }
+            None => Ok(()),
+        }
     }
 
     /// A node is about to be given to a pod.
@@ -291,9 +351,9 @@ impl Pending {
         let without = |node: &str, goes: &dyn Fn(&Key, &Pod) -> bool| {
             let gone =
                 on(node).filter(|(key, one)| one.metadata.is_deleting() && priority(one) < more || goes(key, one));
-            let gone = gone.map(|(_, one)| amounts(one)).fold([0; 3], plus);
+            let gone = gone.map(|(_, one)| amounts(one)).fold([0; 4], plus);
             let kept = self.expects(told, node).filter(|(other, one)| other != key && priority(one) >= more);
-            let kept = kept.map(|(_, one)| amounts(one)).fold([0; 3], plus);
+            let kept = kept.map(|(_, one)| amounts(one)).fold([0; 4], plus);
             let all = plus(used.get(node).copied().unwrap_or_default(), kept);
             std::array::from_fn(|at| all[at].saturating_sub(gone[at]))
         };
@@ -361,8 +421,9 @@ impl Checker for Pending {
             Fact::Sent { who, request, .. } if who.role == Role::Scheduler => match &request.verb {
                 Verb::Bind { key, node, .. } => {
                     let told = truth.told(who);
-                    let judged = self.binds(truth, told, key, node);
-                    let amount = told.object(key).and_then(Object::get).map_or([0, 0, 1], amounts);
+                    let judged = self.prefers(truth, told, key, node);
+                    let judged = judged.and_then(|()| self.binds(truth, told, key, node));
+                    let amount = told.object(key).and_then(Object::get).map_or([0, 0, 1, 0], amounts);
                     self.binds.insert((key.clone(), node.to_string()), amount);
                     self.asked.insert(key.clone(), truth.now);
                     return judged;
@@ -454,6 +515,59 @@ mod tests {
         let broken = bind("b").unwrap_err();
         assert_eq!(broken.what, "n is given to pods/default/b of priority 0, and pods/default/a of 7 waits");
         bind("a").unwrap();
+    }
+
+    #[test]
+    fn fires_when_the_first_of_its_kind_or_who_tolerates_the_cordon_waits() {
+        let near = |app: &str| {
+            json!({"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
+                [{"labelSelector": {"matchLabels": {"app": app}}, "topologyKey": "host"}]}})
+        };
+        let judge = |node: serde_json::Value, label: serde_json::Value, spec: &[(&str, serde_json::Value)]| {
+            let mut story = story();
+            let mut has = story.truth.node("n").unwrap().clone();
+            has.metadata.labels = serde_json::from_value(label).unwrap();
+            has.spec = serde_json::from_value(node).unwrap();
+            told(&mut story, miniku_core::api::object::Resource::into_object(has).to_value());
+            let mut pod = pod("a", "", "Pending");
+            pod["metadata"]["labels"] = json!({"app": "a"});
+            spec.iter().for_each(|(field, value)| pod["spec"][*field] = value.clone());
+            told(&mut story, pod);
+            waits(&mut story).is_err()
+        };
+        let host = || json!({"host": "n"});
+        assert!(judge(json!({}), host(), &[("affinity", near("a"))]));
+        assert!(!judge(json!({}), host(), &[("affinity", near("b"))]));
+        assert!(!judge(json!({}), json!({}), &[("affinity", near("a"))]));
+        let tolerates = json!([{"key": UNSCHEDULABLE, "operator": "Exists"}]);
+        assert!(judge(json!({"unschedulable": true}), host(), &[("tolerations", tolerates)]));
+        assert!(!judge(json!({"unschedulable": true}), host(), &[]));
+    }
+
+    #[test]
+    fn fires_when_a_pod_goes_where_it_had_rather_not() {
+        let judge = |cpu: &str, affinity: serde_json::Value| {
+            let mut story = story();
+            told(
+                &mut story,
+                json!({"kind": "Node", "metadata": {"name": "m", "uid": "m"},
+                    "spec": {"taints": [{"key": "k", "effect": "PreferNoSchedule"}]}, "status": {
+                    "allocatable": {"cpu": "4", "memory": "1Gi", "pods": "2"},
+                    "conditions": [{"type": "Ready", "status": "True"}]}}),
+            );
+            let mut pod = sized("a", "", 0, cpu);
+            pod["spec"]["affinity"] = affinity;
+            told(&mut story, pod);
+            let (key, uid) = (Key::new(Kind::Pod, "default", "a"), "a-uid".into());
+            let request = Verb::Bind { key, uid, node: "m".into() }.into();
+            story.see(Fact::Sent { who: &who(Role::Scheduler, "scheduler"), id: RequestId(1), request: &request })
+        };
+        let broken = judge("500m", json!(null)).unwrap_err();
+        assert_eq!(broken.what, "m is given to pods/default/a, which had rather not be there, and n takes it");
+        judge("2", json!(null)).unwrap();
+        let preference = json!({"matchExpressions": [{"key": "k", "operator": "Exists"}]});
+        let prefers = json!([{"weight": 1, "preference": preference}]);
+        judge("500m", json!({"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": prefers}})).unwrap();
     }
 
     #[test]
