@@ -1,4 +1,4 @@
-//! S-budget: No eviction leaves fewer healthy pods than their disruption budget demands, unless pods were lost otherwise since it was counted; none is granted by what was counted for another wish; each is written into every budget that selects the pod; who is evicted is told so; and a running pod that is not ready is evicted without being charged only while enough others are healthy, or its budget says always.
+//! S-budget: No eviction leaves fewer healthy pods than their disruption budget demands, unless pods were lost otherwise since it was counted; none is granted by what was counted for another wish; each is written into every budget that selects the pod; who is evicted is told so; and a running pod that is not ready is evicted without being charged only while enough others are healthy, or its budget says always; and no eviction is refused for a budget if the pod has not started, has ended or is leaving.
 //!
 //! Healthy is what is stored as ready and nobody has begun to delete. Between a loss that nobody could refuse (a crash, a
 //! deletion) and the next count that takes it in a budget allows more than there is: that is excused. Catches: two
@@ -12,7 +12,8 @@ use miniku_core::api::budget::PodDisruptionBudget;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::{Pod, PodPhase};
-use miniku_core::program::{Part, Revision, Verb};
+use miniku_core::api::text::Text;
+use miniku_core::program::{Answer, Part, RequestId, Revision, Verb};
 use miniku_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
 
@@ -29,6 +30,10 @@ pub struct Budget {
     /// Since when each budget has its wish, and pods whose labels were changed have theirs.
     wished: BTreeMap<Key, Instant>,
     labelled: BTreeMap<Key, Instant>,
+    /// Since when the API server knows of a pod that nobody is served by it.
+    idle: BTreeMap<Key, (Text, Instant)>,
+    /// The evictions that were asked for, and when.
+    open: BTreeMap<RequestId, (Key, Instant)>,
 }
 
 /// A write may wait so long for the disk after it was decided: what is judged has to be so for longer.
@@ -139,16 +144,40 @@ fn is_told(object: &Object) -> bool {
 
 impl Checker for Budget {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Sent, Sight::Durable]
+        &[Sight::Sent, Sight::Durable, Sight::Told, Sight::Answered]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
-            Fact::Sent { who, request, .. } if !request.dry_run => match &request.verb {
+            Fact::Told { change } if change.key.kind == Kind::Pod => {
+                let served = |pod: &Pod| pod.status.phase == PodPhase::Running && !pod.metadata.is_deleting();
+                let idle = change.new.as_ref().filter(|new| !new.get().is_some_and(served));
+                match (idle, self.idle.get(&change.key)) {
+                    (Some(new), Some((uid, _))) if new.meta().uid == *uid => {}
+                    (Some(new), _) => {
+                        self.idle.insert(change.key.clone(), (new.meta().uid.clone(), truth.now));
+                    }
+                    (None, _) => drop(self.idle.remove(&change.key)),
+                }
+            }
+            Fact::Answered { id, answer } => {
+                let Some((key, asked)) = self.open.remove(id) else { return Ok(()) };
+                let Answer::Refused(status) = answer else { return Ok(()) };
+                let for_budget =
+                    ["disruption budget", "PodDisruptionBudget"].iter().any(|one| status.message.contains(one));
+                if for_budget && self.idle.get(&key).is_some_and(|(_, since)| *since < asked) {
+                    let what = format!("{key} serves nobody, and is not evicted: {}", status.message);
+                    return Err(Broken::by(what).with(truth.object(&key)));
+                }
+            }
+            Fact::Sent { who, id, request } if !request.dry_run => match &request.verb {
                 Verb::Delete { key, options } if key.kind == Kind::Pod => {
                     let asked = self.asked.entry(key.clone()).or_default();
                     asked.eviction |= options.eviction;
                     asked.otherwise |= !options.eviction;
+                    if options.eviction {
+                        self.open.insert(*id, (key.clone(), truth.now));
+                    }
                 }
                 Verb::Update { object, part: Part::Status } if who.role == Role::Disruption => {
                     let told = truth.told(who);
@@ -251,7 +280,8 @@ impl Checker for Budget {
 mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
-    use miniku_core::program::{CallId, DeleteOptions, Input, RequestId, WatchEvent};
+    use miniku_core::api::status::Status;
+    use miniku_core::program::{CallId, DeleteOptions, Input, WatchEvent};
     use serde_json::{Value, json};
 
     fn ready(name: &str, ready: bool) -> Value {
@@ -312,6 +342,27 @@ mod tests {
         end(&mut story, "a", true).unwrap();
         let broken = end(&mut story, "b", true).unwrap_err();
         assert_eq!(broken.what, "pods/default/b is evicted, and 1 of 2 healthy pods are left");
+    }
+
+    #[test]
+    fn fires_on_a_pod_that_serves_nobody_and_is_not_evicted() {
+        let refused = |phase: &str, known: bool, message: &str| {
+            let mut story = Story::<Budget>::new();
+            let change = story.put(pod("a", "n", phase)).unwrap();
+            if known {
+                story.see(Fact::Told { change: &change }).unwrap();
+                story.pass(1).unwrap();
+            }
+            ask(&mut story, "a", true).unwrap();
+            let answer = Answer::Refused(Status::too_many_requests(message, 0));
+            story.see(Fact::Answered { id: RequestId(1), answer: &answer }).is_err()
+        };
+        let message = "Cannot evict pod as it would violate the pod's disruption budget.";
+        assert!(refused("Pending", true, message));
+        assert!(refused("Failed", true, message));
+        assert!(!refused("Running", true, message));
+        assert!(!refused("Pending", false, message));
+        assert!(!refused("Pending", true, "the server is busy"));
     }
 
     #[test]

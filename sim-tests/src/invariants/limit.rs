@@ -1,25 +1,56 @@
 //! S-limit: A new pod's containers have what their limit range gives to those that say nothing, and no more than it allows, if it was there, and the same, for a minute.
 //!
-//! Looked at are the rules for containers. Catches: a default that is not filled in; a limit that is not looked at.
+//! Nobody is refused for a request that was filled in beside a limit. Looked at are the rules for containers, and of those for
+//! pods what is the most that all containers together may have. Catches: a default that is not filled in, or where it must
+//! not be; a limit that is not looked at.
 
 use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::{Container, Pod};
-use miniku_core::api::quantity::Amounts;
+use miniku_core::api::quantity::{Amounts, Quantity};
+use miniku_core::program::{Answer, RequestId, Verb};
 use miniku_core::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// So long a write may have been on its way.
 const ON_ITS_WAY: Duration = Duration::from_secs(60);
+
+/// What is said of a request that is more than the limit.
+const BEYOND: &str = "must be less than or equal to";
 
 /// Since when each limit range has been as it is.
 #[derive(Default)]
 pub struct Limit {
     since: BTreeMap<Key, Instant>,
+    /// Pods that were asked for, all of whose containers say a limit for what they request, and no lower one.
+    asked: BTreeSet<RequestId>,
+}
+
+/// Whether a container asks for more than it may have, or may come to do so when a limit is filled in.
+fn contradicts(container: &Container) -> bool {
+    let has = &container.resources;
+    has.requests.iter().any(|(name, request)| has.limits.get(name).is_none_or(|limit| request > limit))
+}
+
+/// What is wrong with all containers together; those with init containers are left out.
+fn wrong_together(rule: &Value, pod: &Pod) -> Option<String> {
+    let most = Amounts::deserialize(rule.get("max").unwrap_or(&Value::Null)).unwrap_or_default();
+    if pod.spec.rest.get("initContainers").is_some() {
+        return None;
+    }
+    most.iter().find_map(|(name, most)| {
+        let limits = pod.spec.containers.iter().map(|one| one.resources.limits.get(name).map(Quantity::milli_value));
+        let all: u64 = limits.clone().flatten().sum();
+        match limits.flatten().next() {
+            None => Some(format!("it has no limit of {name}")),
+            Some(_) if all > most.milli_value() => Some(format!("its containers get more {name} than {most}")),
+            Some(_) => None,
+        }
+    })
 }
 
 fn wrong(rule: &Value, container: &Container) -> Option<String> {
@@ -41,11 +72,33 @@ fn wrong(rule: &Value, container: &Container) -> Option<String> {
 
 impl Checker for Limit {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Durable]
+        &[Sight::Durable, Sight::Sent, Sight::Answered]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
-        let Fact::Durable { change } = fact else { return Ok(()) };
+        let change = match fact {
+            Fact::Durable { change } => change,
+            Fact::Sent { id, request, .. } => {
+                if let Verb::Create { object } = &request.verb
+                    && object.get::<Pod>().is_some_and(|pod| !pod.spec.containers.iter().any(contradicts))
+                {
+                    self.asked.insert(*id);
+                }
+                return Ok(());
+            }
+            Fact::Answered { id, answer } => {
+                return match answer {
+                    Answer::Refused(status) if self.asked.remove(id) && status.message.contains(BEYOND) => {
+                        Err(Broken::by(format!("a pod is refused for what it does not ask for: {}", status.message)))
+                    }
+                    _ => {
+                        self.asked.remove(id);
+                        Ok(())
+                    }
+                };
+            }
+            _ => return Ok(()),
+        };
         let (key, old, new) = (&change.key, change.old.as_ref(), change.new.as_ref());
         let spec = |object: Option<&Object>| object.and_then(|object| object.at(&["spec"])).cloned();
         if key.kind == Kind::LimitRange && spec(old) != spec(new) {
@@ -62,8 +115,13 @@ impl Checker for Limit {
         {
             let Some(object) = truth.object(range) else { continue };
             let rules = object.at(&["spec", "limits"]).and_then(Value::as_array).into_iter().flatten();
-            for rule in rules.filter(|rule| rule.get("type").and_then(Value::as_str) == Some("Container")) {
-                if let Some(wrong) = pod.spec.containers.iter().find_map(|container| wrong(rule, container)) {
+            for rule in rules {
+                let wrong = match rule.get("type").and_then(Value::as_str) {
+                    Some("Container") => pod.spec.containers.iter().find_map(|container| wrong(rule, container)),
+                    Some("Pod") => wrong_together(rule, pod),
+                    _ => None,
+                };
+                if let Some(wrong) = wrong {
                     return Err(Broken::by(format!("{key}: {wrong}, against {range}")).with([object]).with(new));
                 }
             }
@@ -74,9 +132,46 @@ impl Checker for Limit {
 
 #[cfg(test)]
 mod tests {
-    use super::super::forged::{Story, pod};
+    use super::super::forged::{Story, pod, who};
     use super::*;
+    use crate::truth::Role;
+    use miniku_core::api::status::{Reason, Status};
     use serde_json::json;
+
+    #[test]
+    fn fires_on_a_refusal_for_what_was_filled_in() {
+        let refused = |requests: Value| {
+            let mut story = Story::<Limit>::new();
+            let mut pod = pod("a", "", "Pending");
+            pod["spec"]["containers"][0]["resources"] = json!({"limits": {"cpu": "10m"}, "requests": requests});
+            let request = Verb::Create { object: crate::plan::object(pod) }.into();
+            let who = who(Role::Operator, "operator");
+            story.see(Fact::Sent { who: &who, id: RequestId(1), request: &request }).unwrap();
+            let why = "requests: Invalid value: \"20m\": must be less than or equal to cpu limit of 10m";
+            let answer = Answer::Refused(Status::failure(Reason::Invalid, why));
+            story.see(Fact::Answered { id: RequestId(1), answer: &answer }).is_err()
+        };
+        assert!(refused(json!({})));
+        assert!(!refused(json!({"cpu": "20m"})));
+    }
+
+    #[test]
+    fn fires_on_pods_that_get_too_much_together() {
+        let fires = |limits: [Value; 2]| {
+            let mut story = Story::<Limit>::new();
+            let rule = json!({"type": "Pod", "max": {"cpu": "100m"}});
+            story.put(json!({"kind": "LimitRange", "metadata": {"name": "l"}, "spec": {"limits": [rule]}})).unwrap();
+            story.pass(61).unwrap();
+            let mut pod = pod("a", "n", "Running");
+            let with = |limits: Value| json!({"name": "c", "image": "busybox", "resources": {"limits": limits}});
+            pod["spec"]["containers"] = json!(limits.map(with));
+            story.put(pod).is_err()
+        };
+        assert!(!fires([json!({"cpu": "50m"}), json!({"cpu": "50m"})]));
+        assert!(!fires([json!({"cpu": "50m"}), json!({})]));
+        assert!(fires([json!({"cpu": "50m"}), json!({"cpu": "51m"})]));
+        assert!(fires([json!({}), json!({})]));
+    }
 
     #[test]
     fn fires_on_what_is_missing_or_too_much() {

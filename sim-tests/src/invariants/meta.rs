@@ -1,12 +1,26 @@
-//! S-meta: Uid and creation time of an object never change, and no uid comes again; its deletion is never taken back nor put off; its generation never falls, and a replica set's counts just the changes of its spec.
+//! S-meta: Uid and creation time of an object never change, and no uid comes again; its deletion is never taken back nor put off; its generation never falls, and that of workloads, budgets and autoscalers counts just the changes of their specs, by whatever part these are written.
 //!
 //! Catches: an API server that takes from a client what only it may set.
 
 use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::object::Object;
 use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::api::text::Text;
+use serde_json::Value;
 use std::collections::BTreeSet;
+
+/// Whose generations are looked at beside those of replica sets.
+const COUNTED: &[Kind] = &[
+    Kind::Deployment,
+    Kind::StatefulSet,
+    Kind::DaemonSet,
+    Kind::Job,
+    Kind::CronJob,
+    Kind::PodDisruptionBudget,
+    Kind::HorizontalPodAutoscaler,
+];
 
 /// The uids of objects that are gone.
 #[derive(Default)]
@@ -43,6 +57,11 @@ impl Checker for Meta {
                 let counts = was.spec != is.spec || old.is_deleting() != new.is_deleting();
                 old.generation.map(|generation| generation + i64::from(counts)) != new.generation
             }
+            _ if COUNTED.contains(&change.key.kind) && !before.is_same_copy(after) => {
+                let spec = |object: &Object| object.to_value().get_mut("spec").map(Value::take);
+                let counts = old.is_deleting() != new.is_deleting() || spec(before) != spec(after);
+                old.generation.map(|generation| generation + i64::from(counts)) != new.generation
+            }
             _ => false,
         };
         let wrong = match () {
@@ -61,7 +80,6 @@ impl Checker for Meta {
 mod tests {
     use super::super::forged::{Story, pod};
     use super::*;
-    use serde_json::Value;
 
     #[test]
     fn fires_on_a_uid_that_comes_again() {
@@ -73,14 +91,19 @@ mod tests {
 
     #[test]
     fn fires_on_a_generation_that_counts_something_else() {
-        let set = |generation: i64, replicas| {
-            let mut set = crate::plan::replica_set("web", replicas, "");
-            set["metadata"]["generation"] = generation.into();
-            set
-        };
-        let mut story = Story::<Meta>::new();
-        for (generation, replicas, right) in [(1, 2, true), (1, 2, true), (2, 3, true), (3, 3, false), (3, 4, false)] {
-            assert_eq!(story.put(set(generation, replicas)).is_ok(), right, "{generation} {replicas}");
+        for kind in ["ReplicaSet", "Deployment"] {
+            let set = |generation: i64, replicas| {
+                let mut set = crate::plan::replica_set("web", replicas, "");
+                set["kind"] = kind.into();
+                set["metadata"]["generation"] = generation.into();
+                set
+            };
+            let mut story = Story::<Meta>::new();
+            for (generation, replicas, right) in
+                [(1, 2, true), (1, 2, true), (2, 3, true), (3, 3, false), (3, 4, false)]
+            {
+                assert_eq!(story.put(set(generation, replicas)).is_ok(), right, "{kind} {generation} {replicas}");
+            }
         }
     }
 

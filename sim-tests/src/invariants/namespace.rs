@@ -1,10 +1,12 @@
-//! S-namespace: A namespace goes only when nothing is in it, and nothing new appears in one that is being deleted.
+//! S-namespace: A namespace goes only when nothing is in it, nothing new appears in one that is being deleted, and nobody takes the finalizers from its spec before.
 //!
-//! Catches: a namespace that is let go while its contents are on their way out, or half of them were looked for.
+//! Catches: a namespace that is let go by an ordinary write, or while its contents are on their way out, or half of them were looked for.
 
 use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::kinds::Kind;
+use miniku_core::api::namespace;
+use miniku_core::api::object::Object;
 use miniku_core::api::text::Text;
 use std::collections::BTreeSet;
 
@@ -26,6 +28,19 @@ impl Checker for Namespace {
                 true => self.ending.insert(change.key.name.clone()),
                 false => self.ending.remove(&change.key.name),
             };
+        }
+        let holds = |object: &Object| {
+            let namespace = object.get::<namespace::Namespace>();
+            namespace.is_some_and(|namespace| !namespace.spec.finalizers.is_empty())
+        };
+        if let (Some(old), Some(new)) = (&change.old, &change.new)
+            && holds(old)
+            && !holds(new)
+            && !new.meta().is_deleting()
+        {
+            return Err(
+                Broken::by(format!("{} lacks its finalizers, and is not being deleted", change.key)).with([new])
+            );
         }
         if change.key.kind == Kind::Namespace && change.new.is_none() {
             let within = truth.disk.objects().keys().find(|key| *key.namespace == *change.key.name);
@@ -57,6 +72,13 @@ mod tests {
         let namespace = json!({"kind": "Namespace", "metadata": {"name": "default", "uid": "u"}});
         story.put(namespace.clone()).unwrap();
         story.put(pod("a", "", "Pending")).unwrap();
+        let with = |finalizers: serde_json::Value| {
+            let mut namespace = namespace.clone();
+            namespace["spec"] = json!({"finalizers": finalizers});
+            namespace
+        };
+        story.put(with(json!(["kubernetes"]))).unwrap();
+        assert!(story.put(with(json!([]))).unwrap_err().what.contains("lacks its finalizers"));
         let mut ending = namespace;
         ending["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
         let ending = story.put(ending).unwrap().new.unwrap();
