@@ -8,13 +8,14 @@ use crate::truth::Role;
 use crate::units;
 use crate::world::{Birth, Maker, Part, ServerMaker, Setup, World};
 use miniku_core::api::kinds::Kind;
+use miniku_core::api::object::Object;
 use miniku_core::api::selector::LabelSelector;
 use miniku_core::apiserver::{self, ApiServer};
 use miniku_core::client::{Informer, informer, leader};
 use miniku_core::controllers::{disruption, endpoints, garbage, horizontal, namespaces, node_lifecycle, workload};
 use miniku_core::kubelet::node::Facts;
 use miniku_core::kubelet::{Kubelet, Options as KubeletOptions};
-use miniku_core::program::{Effects, Input, Program, Query};
+use miniku_core::program::{Answer, Effect, Effects, Input, Program, Query, Request, RequestId, Revision, Verb};
 use miniku_core::record;
 use miniku_core::rng::Draw;
 use miniku_core::scheduler::{SchedulerOptions, Strategy};
@@ -70,6 +71,9 @@ pub struct Settings {
     /// How many changes the API server remembers for watches; as many as it likes if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history: Option<usize>,
+    /// Lists are asked for in pages of so many objects; whole if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pages: Option<usize>,
     /// The scheduler and the controllers are elected, and so many more of each stand by; if absent there is one of each,
     /// which nobody elects.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,6 +88,7 @@ impl Default for Settings {
             node_grace: node_lifecycle::NODE_GRACE,
             eviction_after: node_lifecycle::EVICTION_AFTER,
             history: None,
+            pages: None,
             standbys: None,
         }
     }
@@ -130,6 +135,76 @@ struct Watcher(Informer);
 impl Program for Watcher {
     fn step(&mut self, now: Now, input: Input, out: &mut Effects) {
         self.0.step(now, &input, out);
+    }
+}
+
+/// An API server whose clients ask for so many objects of a list at a time. Over HTTP they put the pages together
+/// themselves; here that is done at the server's door.
+struct Paged {
+    server: ApiServer,
+    limit: usize,
+    open: Vec<Reading>,
+}
+
+/// A list of which some pages were read.
+struct Reading {
+    from: RequestId,
+    query: Query,
+    items: Vec<Object>,
+    /// At which revision all pages are, once there is one.
+    at: Option<Revision>,
+}
+
+/// From one page to the next.
+const PAGE: Duration = Duration::from_millis(2);
+
+impl Reading {
+    /// Reads another page; the answer, if it was the last one.
+    fn read_on(&mut self, server: &ApiServer, limit: usize) -> Option<Answer> {
+        let last = self.items.last().map(|last| (last.meta().namespace.clone(), last.meta().name.clone()));
+        let page = match server.page(&self.query, self.at, last.as_ref(), Some(limit)) {
+            // What has become too old is read anew, and at once. Source: client-go, `pager.FullListIfExpired`.
+            Err(_) if self.at.is_some() => {
+                self.items.clear();
+                server.page(&self.query, None, None, None)
+            }
+            page => page,
+        };
+        match page {
+            Err(status) => Some(Answer::Refused(status)),
+            Ok(page) => {
+                self.at = Some(page.revision);
+                self.items.extend(page.items);
+                let items = (page.left == 0).then(|| std::mem::take(&mut self.items))?;
+                Some(Answer::List { revision: page.revision, items })
+            }
+        }
+    }
+}
+
+impl Program for Paged {
+    fn step(&mut self, now: Now, input: Input, out: &mut Effects) {
+        match input {
+            Input::Request { from, request: Request { verb: Verb::List(query), .. } } => {
+                self.open.push(Reading { from, query, items: Vec::new(), at: None });
+                self.server.step(now, Input::Wake, out);
+            }
+            input => {
+                if let Input::Gone { from } = input {
+                    self.open.retain(|one| one.from != from);
+                }
+                self.server.step(now, input, out);
+            }
+        }
+        let (server, limit) = (&self.server, self.limit);
+        self.open.retain_mut(|one| match one.read_on(server, limit) {
+            Some(answer) => {
+                out.push(Effect::Answer { to: one.from, answer });
+                false
+            }
+            None => true,
+        });
+        out.wake_at(Some(now.mono + PAGE).filter(|_| !self.open.is_empty()));
     }
 }
 
@@ -193,10 +268,18 @@ impl Cluster {
 
     /// Adds the scheduler and all controllers, set like this.
     pub fn control_plane_with(self, settings: Settings) -> Self {
-        let cluster = match settings.history {
-            None => self,
-            Some(history) => self.server(move |birth, store| {
-                Box::new(ApiServer::new(apiserver::Options::with_seed(birth.seed), store.remembering(history)))
+        let cluster = match (settings.history, settings.pages) {
+            (None, None) => self,
+            (history, pages) => self.server(move |birth, store| {
+                let store = match history {
+                    Some(history) => store.remembering(history),
+                    None => store,
+                };
+                let server = ApiServer::new(apiserver::Options::with_seed(birth.seed), store);
+                match pages {
+                    Some(limit) => Box::new(Paged { server, limit: limit.max(1), open: Vec::new() }),
+                    None => Box::new(server),
+                }
             }),
         };
         PROGRAMS.iter().fold(cluster, |cluster, (role, name, made)| {

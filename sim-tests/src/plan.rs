@@ -171,6 +171,19 @@ pub struct Patch {
     pub namespace: String,
     /// What is merged into it.
     pub merge: Value,
+    /// Which part of it is written, if not all but the status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<Piece>,
+}
+
+/// A part of an object that is written by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Piece {
+    /// `status`: what nobody else says of a node.
+    Status,
+    /// The wished number, as `kubectl scale` writes it.
+    Scale,
 }
 
 /// Other labels for one pod: the first, by name, that starts like this.
@@ -244,8 +257,13 @@ impl Ask {
                 let patch = json!({"spec": {"replicas": replicas}});
                 Verb::Merge { key: Key::new(Kind::ReplicaSet, namespace, replica_set), patch, part: Part::Main }
             }
-            Ask::Patch(Patch { kind, name, namespace, merge }) => {
-                Verb::Merge { key: key(*kind, namespace, name), patch: merge.clone(), part: Part::Main }
+            Ask::Patch(Patch { kind, name, namespace, merge, of }) => {
+                let part = match of {
+                    None => Part::Main,
+                    Some(Piece::Status) => Part::Status,
+                    Some(Piece::Scale) => Part::Scale,
+                };
+                Verb::Merge { key: key(*kind, namespace, name), patch: merge.clone(), part }
             }
             Ask::Replace(object) => Verb::Update { object: object.clone(), part: Part::Main },
             Ask::Relabel(Relabel { namespace, .. }) | Ask::Evict(Evict { namespace, .. }) => {
