@@ -4,6 +4,7 @@
 //! Whatever could not come to rest by itself (a finalizer that nobody takes away, a container that fails for ever) is
 //! ended by the operator, so that every run has a desired state.
 
+mod details;
 mod faults;
 mod room;
 mod workloads;
@@ -110,6 +111,9 @@ fn cluster(dice: &Dice, nodes: u64) -> Spec {
     }
     if room::stands_by(dice) {
         cluster.settings.standbys = Some(1);
+    }
+    if dice.has("pages") {
+        cluster.settings.pages = Some(dice.one("page", 0, &[1, 3, 20]));
     }
     if dice.has("short history") {
         cluster.settings.history = Some(dice.one("history", 0, &[1, 10, 50]));
@@ -278,6 +282,7 @@ fn plan(dice: &Dice, nodes: u64, sets: u64) -> Plan {
     }
     workloads::draw(dice, nodes, &mut plan);
     room::draw(dice, nodes, &mut plan);
+    details::draw(dice, nodes, sets, &mut plan);
     faults::draw(dice, nodes, ACTIVE, &mut plan);
     plan
 }
@@ -303,6 +308,7 @@ fn set(dice: &Dice, nth: u64, number: u64, namespace: &str) -> Value {
     }
     if namespace == "default" {
         room::place(dice, &name(number), spec);
+        details::needs(dice, &name(number), spec);
     }
     if dice.has("replaced") && dice.below("is replaced", nth, 2) == 0 {
         // MiniKu's own sets: what ends is not started again, another pod takes its place. See `plan` for its end.
@@ -380,6 +386,7 @@ fn pod(dice: &Dice, nth: u64, sets: u64, plan: &mut Plan) {
         let side = json!({"name": "side", "image": "busybox", "command": ["sh", "-c", script]});
         manifest["spec"]["containers"].as_array_mut().expect("it has one").push(side);
     }
+    details::needs(dice, &name, &mut manifest["spec"]);
     let held = dice.has("finalizers") && dice.below("pod held", nth, 3) == 0;
     if held {
         manifest["metadata"]["finalizers"] = json!(["miniku.test/hold"]);
@@ -463,6 +470,11 @@ fn namespace(dice: &Dice, nth: u64, plan: &mut Plan) {
         }
         plan.ask(at + dice.millis("within", nth, 300, 3_000), plan::create(set.clone()));
         at += dice.millis("namespace lives", nth, 2_000, 40_000);
+        if dice.has("namespaces stripped") {
+            // An ordinary write says nothing of what keeps a namespace until it is empty.
+            let stripped = merge(&Key::new(Kind::Namespace, "", &team), json!({"spec": {"finalizers": null}}));
+            plan.ask(at - dice.millis("stripped", nth, 100, 1_500), stripped);
+        }
         plan.ask(at, plan::delete(Kind::Namespace, &team));
         let mut late = plan::replica_set("late", 1, "");
         late["metadata"]["namespace"] = team.as_str().into();
@@ -509,7 +521,7 @@ fn node_action(dice: &Dice, nth: u64, nodes: u64, plan: &mut Plan) {
 
 fn merge(key: &Key, merge: Value) -> Ask {
     let Delete { kind, name, namespace, .. } = delete_of(key);
-    Ask::Patch(Patch { kind, name, namespace, merge })
+    Ask::Patch(Patch { kind, name, namespace, merge, of: None })
 }
 
 fn delete_of(key: &Key) -> Delete {

@@ -3,7 +3,7 @@
 //! Each kind is in one of four runs, daemon sets and autoscalers in one of six. Whatever could not come to rest by itself is
 //! ended by the operator: a pause, a template that cannot run, a schedule.
 
-use super::{ACTIVE, AGAIN, Dice, END, delete_of, merge, room};
+use super::{ACTIVE, AGAIN, Dice, END, delete_of, details, merge, room};
 use crate::plan::{self, Ask, Delete, Evict, Plan};
 use crate::usage::LOAD;
 use miniku_core::api::kinds::Kind;
@@ -59,6 +59,9 @@ fn template(dice: &Dice, key: &Key, version: u64) -> Value {
     });
     if key.kind != Kind::DaemonSet {
         room::place(dice, app, &mut template["spec"]);
+        if !app.starts_with("auto") {
+            details::needs(dice, app, &mut template["spec"]);
+        }
     }
     template
 }
@@ -209,6 +212,17 @@ fn daemon_set(dice: &Dice, nth: u64, nodes: u64, plan: &mut Plan) {
                 let version = 1 + dice.below("agent version", nth, 3);
                 plan.ask(at, merge(&key, json!({"spec": {"template": template(version)}})));
             }
+        }
+    }
+    if dice.has("agents cordoned") {
+        // Its pods come nevertheless.
+        for act in 0..1 + dice.below("agent cordons", nth, 2) {
+            let nth = nth * 10 + act;
+            let at = dice.millis("agent cordon at", nth, 5_000, ACTIVE);
+            plan.ask(at, Ask::Cordon(super::node(dice, 550 + nth, nodes)));
+            let version = 4 + dice.below("cordoned version", nth, 3);
+            let later = at + dice.millis("cordoned then", nth, 100, 5_000);
+            plan.ask(later, merge(&key, json!({"spec": {"template": template(version)}})));
         }
     }
     if selects {
