@@ -9,6 +9,7 @@
 use super::wants::{CALLED, Wants, offers, wants};
 use super::{Broken, Checker};
 use crate::truth::{Fact, Role, Sight, Truth};
+use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
 use miniku_core::program::Verb;
@@ -24,15 +25,31 @@ pub struct Fit {
     asked: BTreeMap<Key, u32>,
     /// When a bind of a former life was carried out on a node.
     late: BTreeMap<String, Instant>,
+    /// When a node has become smaller, and what it had before.
+    shrunk: BTreeMap<String, (Instant, Wants)>,
 }
 
-/// So long after such a bind the present life may decide without knowing of it.
+/// So long after such a bind the present life may decide without knowing of it, and without knowing that a node is smaller.
 const NEWS: Duration = Duration::from_secs(60);
 
 fn counted(object: Option<&Object>) -> Option<(&str, Wants)> {
     let pod = object?.get::<Pod>()?;
     let node = pod.node().filter(|_| !pod.status.phase.is_final())?;
     Some((node, wants(pod)))
+}
+
+fn node(object: Option<&Object>) -> Option<&Node> {
+    object?.get()
+}
+
+impl Fit {
+    /// What a node has or has had lately: whoever decides may not know yet that it has become smaller.
+    fn had(&self, truth: &Truth, node: &str, has: Wants) -> Wants {
+        match self.shrunk.get(node).filter(|(at, _)| truth.now.since(*at) < NEWS) {
+            Some((_, had)) => std::array::from_fn(|at| has[at].max(had[at])),
+            None => has,
+        }
+    }
 }
 
 impl Checker for Fit {
@@ -52,6 +69,13 @@ impl Checker for Fit {
             }
             _ => return Ok(()),
         };
+        if let (Some(old), Some(new)) = (node(change.old.as_ref()), node(change.new.as_ref())) {
+            let (was, is) = (offers(old, u64::MAX), offers(new, u64::MAX));
+            if (0..is.len()).any(|at| is[at] < was[at]) {
+                let most = self.had(truth, &change.key.name, was);
+                self.shrunk.insert(change.key.name.to_string(), (truth.now, most));
+            }
+        }
         let (old, new) = (counted(change.old.as_ref()), counted(change.new.as_ref()));
         if old == new {
             return Ok(());
@@ -71,7 +95,7 @@ impl Checker for Fit {
             return Ok(());
         }
         let Some(stored) = truth.node(node).filter(|_| bound_now) else { return Ok(()) };
-        let limits = offers(stored, u64::MAX);
+        let (limits, sum) = (self.had(truth, node, offers(stored, u64::MAX)), self.sums[node]);
         // What a pod does not ask for, it may get where there is none.
         let over = (0..limits.len()).find(|at| amount[*at] > 0 && sum[*at] > limits[*at]);
         let Some(over) = over else { return Ok(()) };
@@ -99,6 +123,22 @@ mod tests {
         }
         story.put(pod("a", "n", "Running")).unwrap();
         story.put(pod("b", "n", "Running")).unwrap();
+    }
+
+    #[test]
+    fn news_of_a_smaller_node_take_their_time() {
+        let fires = |secs: u64| {
+            let mut story = Story::<Fit>::new();
+            story.put(node("n")).unwrap();
+            let mut small = node("n");
+            small["status"]["allocatable"]["cpu"] = "100m".into();
+            story.put(small).unwrap();
+            story.put(pod("a", "", "Pending")).unwrap();
+            story.pass(secs).unwrap();
+            story.put(pod("a", "n", "Pending")).is_err()
+        };
+        assert!(!fires(30));
+        assert!(fires(61));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use miniku_core::api::kinds::Kind;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
-use miniku_core::api::pod_affinity::{NodeInclusion, PodAffinityTerm, WhenUnsatisfiable};
+use miniku_core::api::pod_affinity::{NodeInclusion, PodAffinityTerm, TopologySpreadConstraint, WhenUnsatisfiable};
 use miniku_core::api::taint::{KEEP_AWAY, untolerated};
 use miniku_core::api::text::Text;
 use miniku_core::program::Verb;
@@ -144,6 +144,83 @@ fn told_node<'a>(truth: &Truth, told: Told<'a>, name: &str) -> Option<&'a Node> 
     told.object(&Key::new(Kind::Node, "", name)).filter(|told| exists(truth, told))?.get()
 }
 
+/// How many of the pods that a constraint counts are in each place, at least and at most.
+struct Spreading<'a> {
+    places: BTreeMap<&'a str, &'a Text>,
+    least: BTreeMap<&'a Text, i32>,
+    most: BTreeMap<&'a Text, i32>,
+    /// 1 if the pod is one of them.
+    counts_itself: i32,
+}
+
+/// As far as the scheduler was told. What it has asked for, and pods that are gone, may be there or not.
+fn spreading<'a>(
+    truth: &Truth,
+    told: &'a Told,
+    pod: &Pod,
+    one: &TopologySpreadConstraint,
+    asked: &dyn Fn(&Key) -> Option<&'a str>,
+) -> Spreading<'a> {
+    let counted = |other: &Pod| {
+        other.metadata.namespace == pod.metadata.namespace
+            && other.is_active()
+            && one.label_selector.as_ref().is_some_and(|labels| labels.matches(&other.metadata.labels))
+    };
+    let nodes = told.objects().filter(|object| object.kind() == Kind::Node && exists(truth, object));
+    let nodes = nodes.filter_map(Object::get::<Node>).filter(|node| {
+        let selected = one.node_affinity_policy == Some(NodeInclusion::Ignore)
+            || pod.spec.allows_node(&node.metadata.name, &node.metadata.labels);
+        let tainted = || untolerated(&node.spec.taints, &pod.spec.tolerations, KEEP_AWAY).next().is_some();
+        selected && !(one.node_taints_policy == Some(NodeInclusion::Honor) && tainted())
+    });
+    let places: BTreeMap<&str, &Text> = nodes
+        .filter_map(|node| Some((node.metadata.name.as_str(), node.metadata.labels.get(&one.topology_key)?)))
+        .collect();
+    let (mut least, mut most): (BTreeMap<&Text, i32>, BTreeMap<&Text, i32>) = Default::default();
+    for place in places.values().copied() {
+        least.entry(place).or_default();
+        most.entry(place).or_default();
+    }
+    for object in told.objects().filter(|object| object.kind() == Kind::Pod) {
+        let Some(other) = object.get::<Pod>().filter(|other| counted(other)) else { continue };
+        if let Some(place) = other.node().and_then(|node| places.get(node).copied())
+            && exists(truth, object)
+        {
+            *least.entry(place).or_default() += 1;
+        }
+        if let Some(place) = other.node().or(asked(&object.key())).and_then(|node| places.get(node).copied()) {
+            *most.entry(place).or_default() += 1;
+        }
+    }
+    Spreading { places, least, most, counts_itself: i32::from(counted(pod)) }
+}
+
+/// Whether a pod minds nothing but how evenly it is spread.
+pub(super) fn minds_spread_alone(pod: &Pod) -> bool {
+    let affinity = pod.spec.affinity.as_ref();
+    let near = affinity.is_some_and(|one| one.pod_affinity.is_some() || one.pod_anti_affinity.is_some());
+    !near && host_ports(pod).is_empty() && !pod.spec.topology_spread_constraints.is_empty()
+}
+
+/// Whether a pod may surely go to a node, as evenly as it has to be spread.
+pub(super) fn is_surely_even<'a>(
+    truth: &Truth,
+    told: &'a Told,
+    pod: &Pod,
+    node: &str,
+    asked: &dyn Fn(&Key) -> Option<&'a str>,
+) -> bool {
+    let hard = |one: &&TopologySpreadConstraint| one.when_unsatisfiable == WhenUnsatisfiable::DoNotSchedule;
+    pod.spec.topology_spread_constraints.iter().filter(hard).all(|one| {
+        if !one.match_label_keys.is_empty() || one.min_domains.is_some() {
+            return false;
+        }
+        let Spreading { places, least, most, counts_itself } = spreading(truth, told, pod, one, asked);
+        let emptiest = least.values().min().copied().unwrap_or(0);
+        places.get(node).is_some_and(|place| most[place] + counts_itself - emptiest <= one.max_skew)
+    })
+}
+
 impl Near {
     /// With which of the others that this life has asked for a pod may not be.
     fn clashes(&self, truth: &Truth, told: Told<'_>, key: &Key, uid: &str, node: &str) -> Vec<(Key, &'static str)> {
@@ -219,40 +296,10 @@ impl Near {
             if one.when_unsatisfiable != WhenUnsatisfiable::DoNotSchedule || !one.match_label_keys.is_empty() {
                 continue;
             }
-            let counted = |other: &Pod| {
-                other.metadata.namespace == pod.metadata.namespace
-                    && other.is_active()
-                    && one.label_selector.as_ref().is_some_and(|labels| labels.matches(&other.metadata.labels))
-            };
-            let nodes = told.objects().filter(|object| object.kind() == Kind::Node && exists(truth, object));
-            let nodes = nodes.filter_map(Object::get::<Node>).filter(|node| {
-                let selected = one.node_affinity_policy == Some(NodeInclusion::Ignore)
-                    || pod.spec.allows_node(&node.metadata.name, &node.metadata.labels);
-                let tainted = || untolerated(&node.spec.taints, &pod.spec.tolerations, KEEP_AWAY).next().is_some();
-                selected && !(one.node_taints_policy == Some(NodeInclusion::Honor) && tainted())
-            });
-            let places: BTreeMap<&str, &Text> = nodes
-                .filter_map(|node| Some((node.metadata.name.as_str(), node.metadata.labels.get(&one.topology_key)?)))
-                .collect();
-            let (mut least, mut most): (BTreeMap<&Text, i32>, BTreeMap<&Text, i32>) = Default::default();
-            for place in places.values().copied() {
-                least.entry(place).or_default();
-                most.entry(place).or_default();
-            }
-            for object in told.objects().filter(|object| object.kind() == Kind::Pod) {
-                let Some(other) = object.get::<Pod>().filter(|other| counted(other)) else { continue };
-                let asked = self.asked.get(&object.key()).map(|ask| ask.node.as_str());
-                if let Some(place) = other.node().and_then(|node| places.get(node).copied())
-                    && exists(truth, object)
-                {
-                    *least.entry(place).or_default() += 1;
-                }
-                if let Some(place) = other.node().or(asked).and_then(|node| places.get(node).copied()) {
-                    *most.entry(place).or_default() += 1;
-                }
-            }
+            let Spreading { places, least, most, counts_itself } =
+                spreading(truth, told, pod, one, &|key| self.asked.get(key).map(|ask| ask.node.as_str()));
             let Some(place) = places.get(node).copied() else { continue };
-            let with_it = least[place] + i32::from(counted(pod));
+            let with_it = least[place] + counts_itself;
             let emptiest = most.values().min().copied().unwrap_or(0);
             if with_it - emptiest > one.max_skew {
                 let what = format!("{key} makes {with_it} in {place}, and elsewhere there are {emptiest}");

@@ -6,7 +6,7 @@
 //! upside down; more victims than are needed, or others.
 
 use super::each::Each;
-use super::near::{repels, wants_near, with_its_kind};
+use super::near::{is_surely_even, minds_spread_alone, repels, wants_near, with_its_kind};
 use super::wants::{Wants as Amounts, offers, wants as amounts};
 use super::{Broken, Checker};
 use crate::told::Told;
@@ -204,7 +204,16 @@ impl Pending {
             let Some(pod) = self.idle(truth, told, &key).filter(|pod| !is_repelled(told, pod)) else { continue };
             let uid = &pod.metadata.uid;
             let first = self.first_of_kind(truth, told, pod);
+            let spread = minds_spread_alone(pod);
+            let asked = |key: &Key| {
+                let of = (key.clone(), String::new());
+                let bind = self.binds.range(of..).next().map(|(of, _)| of).filter(|(pod, _)| pod == key);
+                bind.map(|(_, node)| node.as_str())
+            };
             let takes = |node: &Node, used| match &first {
+                None if spread => {
+                    takes_alone(node, used, pod) && is_surely_even(truth, told, pod, &node.metadata.name, &asked)
+                }
                 None => takes(node, used, pod),
                 Some(places) => {
                     let is_place = places.iter().all(|place| node.metadata.labels.contains_key(place.as_str()));
@@ -518,7 +527,7 @@ mod tests {
     }
 
     #[test]
-    fn fires_when_the_first_of_its_kind_or_who_tolerates_the_cordon_waits() {
+    fn fires_when_the_first_of_its_kind_waits_or_who_is_spread_evenly_or_tolerates_the_cordon() {
         let near = |app: &str| {
             json!({"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
                 [{"labelSelector": {"matchLabels": {"app": app}}, "topologyKey": "host"}]}})
@@ -539,6 +548,12 @@ mod tests {
         assert!(judge(json!({}), host(), &[("affinity", near("a"))]));
         assert!(!judge(json!({}), host(), &[("affinity", near("b"))]));
         assert!(!judge(json!({}), json!({}), &[("affinity", near("a"))]));
+        let spread = |labels: serde_json::Value| {
+            json!([{"maxSkew": 1, "topologyKey": "host", "whenUnsatisfiable": "DoNotSchedule",
+                "labelSelector": {"matchLabels": labels}}])
+        };
+        assert!(judge(json!({}), host(), &[("topologySpreadConstraints", spread(json!({"app": "a"})))]));
+        assert!(!judge(json!({}), json!({}), &[("topologySpreadConstraints", spread(json!({"app": "a"})))]));
         let tolerates = json!([{"key": UNSCHEDULABLE, "operator": "Exists"}]);
         assert!(judge(json!({"unschedulable": true}), host(), &[("tolerations", tolerates)]));
         assert!(!judge(json!({"unschedulable": true}), host(), &[]));

@@ -66,6 +66,15 @@ pub(super) fn needs(dice: &Dice, app: &str, spec: &mut Value) {
     if dice.has("overheads") && below("overhead", 3) == 0 {
         spec["overhead"] = json!({"cpu": "60m", "memory": "30Mi"});
     }
+    let is_set = ["set-", "web-"].iter().any(|kind| app.starts_with(kind));
+    if is_set && dice.has("spread apart") && below("apart", 4) == 0 && spec["affinity"].is_null() {
+        // A node that takes none of them is none of the places that have to be even.
+        let away = json!({"key": "kubernetes.io/hostname", "operator": "NotIn", "values": ["node-1"]});
+        spec["affinity"] = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
+            {"nodeSelectorTerms": [{"matchExpressions": [away]}]}}});
+        spec["topologySpreadConstraints"] = json!([{"maxSkew": 1, "topologyKey": "kubernetes.io/hostname",
+            "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {"matchLabels": {"app": app}}}]);
+    }
     if dice.has("host ports") && below("port", 4) == 0 {
         let ip = ["", "10.0.0.1", "10.0.0.2", "0.0.0.0"][below("host ip", 4) as usize];
         let protocol = ["TCP", "TCP", "UDP"][below("protocol", 3) as usize];
