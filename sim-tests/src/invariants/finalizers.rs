@@ -1,12 +1,16 @@
-//! S-final: An object with finalizers stays until somebody takes them away; and the collector takes foregroundDeletion away only if, as far as it was told, no child blocks.
+//! S-final: An object with finalizers stays until somebody takes them away; a pod that a node may still run stays until its end at once is asked for; and the collector takes foregroundDeletion away only if, as far as it was told, no child blocks.
 //!
-//! Catches: a deletion that does not look at finalizers; a foreground deletion that does not wait.
+//! Catches: a deletion that does not look at finalizers; one that is over with the last of them, though the pod still ends;
+//! a foreground deletion that does not wait.
 
 use super::{Broken, Checker, number};
 use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
+use miniku_core::api::kinds::Kind;
 use miniku_core::api::namespace::Namespace;
 use miniku_core::api::object::{Key, Object};
+use miniku_core::api::pod::Pod;
+use miniku_core::api::text::Text;
 use miniku_core::apiserver::deletion::FOREGROUND;
 use miniku_core::program::Verb;
 use serde_json::Value;
@@ -17,6 +21,19 @@ use std::collections::BTreeSet;
 pub struct Final {
     /// By their [`number`].
     released: BTreeSet<u64>,
+    /// By uid: pods whose end at once was asked for.
+    at_once: BTreeSet<Text>,
+    /// By their [`number`]: the same of whatever has that name.
+    at_once_by_name: BTreeSet<u64>,
+}
+
+/// Whether a pod may have processes, and has time to end them.
+fn may_run(object: &Object) -> bool {
+    let meta = object.meta();
+    let has_time = meta.deletion_grace_period_seconds != Some(0);
+    object
+        .get::<Pod>()
+        .is_some_and(|pod| pod.node().is_some() && !pod.status.phase.is_final() && pod.grace_seconds() > 0 && has_time)
 }
 
 fn held(object: &Object) -> bool {
@@ -67,11 +84,25 @@ impl Checker for Final {
                         return Final::releases(truth, truth.told(who), key, patch, left);
                     }
                 }
+                Verb::Delete { key, options }
+                    if key.kind == Kind::Pod && options.grace_seconds.is_some_and(|seconds| seconds <= 0) =>
+                {
+                    match &options.uid {
+                        Some(uid) => self.at_once.insert(uid.clone()),
+                        None => self.at_once_by_name.insert(number(key)),
+                    };
+                }
                 _ => {}
             },
             Fact::Durable { change } if change.new.is_none() => {
-                let Some(old) = change.old.as_ref().filter(|old| held(old)) else { return Ok(()) };
-                if !self.released.contains(&number(&change.key)) {
+                let Some(old) = &change.old else { return Ok(()) };
+                let at_once =
+                    self.at_once.remove(&old.meta().uid) || self.at_once_by_name.contains(&number(&change.key));
+                if may_run(old) && !at_once {
+                    let what = format!("{} is gone, and nobody asked for its end at once", change.key);
+                    return Err(Broken::by(what).with([old]));
+                }
+                if held(old) && !self.released.contains(&number(&change.key)) {
                     return Err(Broken::by(format!("{} is gone, and nobody let it go", change.key)).with([old]));
                 }
             }
@@ -85,7 +116,7 @@ impl Checker for Final {
 mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
-    use miniku_core::program::{CallId, Input, Part, RequestId, WatchEvent};
+    use miniku_core::program::{CallId, DeleteOptions, Input, Part, RequestId, WatchEvent};
     use serde_json::json;
 
     fn with(mut pod: Value, field: &str, value: Value) -> Value {
@@ -103,6 +134,30 @@ mod tests {
         let request = Verb::Update { object, part: Part::Main }.into();
         story.see(Fact::Sent { who: &who(Role::Other, "client"), id: RequestId(1), request: &request }).unwrap();
         story.write(&again, true).unwrap();
+    }
+
+    #[test]
+    fn fires_on_a_pod_that_is_gone_before_its_end() {
+        let gone = |node: &str, phase: &str, options: Option<DeleteOptions>| {
+            let mut story = Story::<Final>::new();
+            let object = story.put(pod("a", node, phase)).unwrap().new.unwrap();
+            if let Some(options) = options {
+                let request = Verb::Delete { key: object.key(), options }.into();
+                story.see(Fact::Sent { who: &who(Role::Kubelet, "n"), id: RequestId(1), request: &request }).unwrap();
+            }
+            story.write(&object, true).err().map_or(String::new(), |broken| broken.what)
+        };
+        let within = |secs: i64, uid: Option<&str>| {
+            Some(DeleteOptions { grace_seconds: Some(secs), uid: uid.map(Text::from), ..Default::default() })
+        };
+        let nobody = "pods/default/a is gone, and nobody asked for its end at once";
+        assert_eq!(gone("n", "Running", None), nobody);
+        assert_eq!(gone("n", "Running", within(3, None)), nobody);
+        assert_eq!(gone("n", "Running", within(0, Some("another"))), nobody);
+        assert_eq!(gone("n", "Running", within(0, Some("a-uid"))), "");
+        assert_eq!(gone("n", "Running", within(0, None)), "");
+        assert_eq!(gone("n", "Failed", None), "");
+        assert_eq!(gone("", "Pending", None), "");
     }
 
     #[test]

@@ -1,13 +1,15 @@
-//! S-grace: SIGTERM comes first, and SIGKILL no sooner than the pod's grace period after it; nor much later, while its node hears the API server; and who asks for the end of a pod within some time is not granted more, whatever was asked before.
+//! S-grace: SIGTERM comes first, and SIGKILL no sooner than the pod's grace period after it; nor much later, while its node hears the API server; and who asks for the end of a pod within some time is not granted more, nor more than the pod's own time who names none, whatever was asked before.
 //!
 //! The period is the one of the pod's deletion, if that is shorter than its own; never less than two seconds, which is
 //! also what is left to a pod whose record is gone. Catches: a kubelet that kills at once; one that does not
-//! look at what a deletion says; a server that does not let a second deletion hasten the first.
+//! look at what a deletion says; a server that does not let a second deletion hasten the first, or does not look at what a
+//! pod says of itself.
 
 use super::{Broken, Checker};
 use crate::truth::{Fact, PodFacts, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::Object;
+use miniku_core::api::pod::Pod;
 use miniku_core::api::text::Text;
 use miniku_core::client::Deadlines;
 use miniku_core::kubelet::runtime::Command;
@@ -36,8 +38,8 @@ pub struct Grace {
     asked: BTreeMap<Attempt, Instant>,
     /// Those that were not killed yet: when they should have been.
     due: Deadlines<Attempt>,
-    /// Within how many seconds pods are asked to end.
-    within: BTreeMap<RequestId, i64>,
+    /// Within how many seconds pods are asked to end, if that is named.
+    within: BTreeMap<RequestId, Option<i64>>,
 }
 
 /// Requests whose answers are lost never close; so many are remembered.
@@ -120,9 +122,9 @@ impl Checker for Grace {
             }
             Fact::Sent { id, request, .. } if !request.dry_run => {
                 if let Verb::Delete { key, options } = &request.verb
-                    && let Some(seconds) = options.grace_seconds.filter(|_| key.kind == Kind::Pod)
+                    && key.kind == Kind::Pod
                 {
-                    self.within.insert(*id, seconds.max(0));
+                    self.within.insert(*id, options.grace_seconds.map(|seconds| seconds.max(0)));
                     if self.within.len() > REMEMBERED {
                         self.within.pop_first();
                     }
@@ -132,6 +134,7 @@ impl Checker for Grace {
                 let (Some(asked), Answer::Object { object, .. }) = (self.within.remove(id), answer) else {
                     return Ok(());
                 };
+                let Some(asked) = asked.or_else(|| object.get::<Pod>().map(Pod::grace_seconds)) else { return Ok(()) };
                 if let Some(granted) = object.meta().deletion_grace_period_seconds.filter(|granted| *granted > asked) {
                     let what = format!("{} is to end within {asked} s, and is given {granted} s", object.key());
                     return Err(Broken::by(what).with([object]));
@@ -184,14 +187,19 @@ mod tests {
         let mut story = Story::<Grace>::new();
         let operator = who(Role::Operator, "operator");
         let key = Key::new(Kind::Pod, "default", "a");
-        for (nth, asked, granted, right) in [(1, 5, 5, true), (2, 30, 5, true), (3, 0, 5, false), (4, 3, 5, false)] {
-            let options = DeleteOptions { grace_seconds: Some(asked), ..Default::default() };
+        let named = [(5, 5, true), (30, 5, true), (0, 5, false), (3, 5, false)];
+        let named = named.map(|(asked, granted, right)| (Some(asked), granted, right));
+        let own = [(None, 4, true), (None, 10, true), (None, 30, false)];
+        for (nth, (asked, granted, right)) in named.into_iter().chain(own).enumerate() {
+            let nth = nth as u64;
+            let options = DeleteOptions { grace_seconds: asked, ..Default::default() };
             let request = Verb::Delete { key: key.clone(), options }.into();
             story.see(Fact::Sent { who: &operator, id: RequestId(nth), request: &request }).unwrap();
             let mut ending = pod("a", "n", "Running");
             ending["metadata"]["deletionGracePeriodSeconds"] = granted.into();
+            ending["spec"]["terminationGracePeriodSeconds"] = 10.into();
             let answer = Answer::Object { object: crate::plan::object(ending), created: false };
-            assert_eq!(story.see(Fact::Answered { id: RequestId(nth), answer: &answer }).is_ok(), right, "{asked}");
+            assert_eq!(story.see(Fact::Answered { id: RequestId(nth), answer: &answer }).is_ok(), right, "{asked:?}");
         }
     }
 
