@@ -1,9 +1,9 @@
-//! S-owner: A pod's controller is never replaced by another, is of its namespace, and takes no pod that it was told has finished or is going, nor any once it was told that it is going itself, and only when it has just asked whether it is not; whom a workload makes or takes names it as who is in charge and whose end waits for it; a replica set's controller deletes no pod of a former set of that name; the collector deletes nothing that an owner holds or has let go, and takes no living owner away, unless somebody else asked that owner to let go.
+//! S-owner: A pod's controller is never replaced by another, is of its namespace, and takes no pod that it was told has finished or is going, nor any once it was told that it is going itself, nor one that it does not select or whose name a stateful set has not to give, and only when it has just asked whether it is not; whom it takes keeps its other owners; whom a workload makes or takes names it as who is in charge and whose end waits for it; a replica set's controller deletes no pod of a former set of that name; the collector deletes nothing that an owner holds or has let go, and takes no living owner away, unless somebody else asked that owner to let go.
 //!
 //! An owner holds what names it while it exists and does not wait for its children to go; kinds that nobody knows are
 //! taken to exist. Who was made for an owner that was gone already was never let go. A pod of a missing node is no matter
 //! of owners.
-//! Catches: an owner that is absent from a cache taken for gone; adoption by force; an orphan that is collected.
+//! Catches: an owner that is absent from a cache taken for gone; adoption by force, or of whoever comes along; an orphan that is collected.
 
 use super::{Broken, Checker, number};
 use crate::told::Told;
@@ -13,10 +13,13 @@ use miniku_core::api::meta::OwnerReference;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
 use miniku_core::api::replicaset::ReplicaSet;
+use miniku_core::api::selector::LabelSelector;
 use miniku_core::api::text::Text;
 use miniku_core::apiserver::deletion::FOREGROUND;
+use miniku_core::controllers::statefulset::plan::number_of;
 use miniku_core::program::{Answer, DeleteOptions, Input, Propagation, RequestId, Verb};
 use miniku_core::time::{Duration, Instant};
+use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -120,6 +123,24 @@ impl Owner {
     }
 }
 
+/// What somebody was told of an object, if it is the state that a patch names.
+fn as_named<'a>(told: &'a Told, key: &Key, patch: &Value) -> Option<&'a Object> {
+    let named = patch.pointer("/metadata/resourceVersion").and_then(Value::as_str)?;
+    told.object(key).filter(|known| known.meta().resource_version == named)
+}
+
+/// Whether a workload selects an object. A replication controller's selector may have changed since that was decided.
+fn selects(workload: &Object, child: &Object) -> bool {
+    if workload.kind() == Kind::ReplicationController {
+        return true;
+    }
+    let selector = match workload.get::<ReplicaSet>() {
+        Some(set) => Some(set.spec.selector.clone()),
+        None => workload.at(&["spec", "selector"]).and_then(|selector| LabelSelector::deserialize(selector).ok()),
+    };
+    selector.is_none_or(|selector| selector.matches(&child.meta().labels))
+}
+
 /// Whether the owner is a replica set of another namespace than the child's.
 fn is_elsewhere(truth: &Truth, child: &Key, owner: &OwnerReference) -> bool {
     let is_it = |set: &&ReplicaSet| set.metadata.uid == owner.uid;
@@ -143,6 +164,19 @@ impl Owner {
         }
         if known.is_some_and(|known| known.meta().is_deleting()) {
             return broken("which is going");
+        }
+        if let (Some(known), Some(child)) = (known, as_named(told, key, patch)) {
+            let mut others = child.meta().owner_references.iter();
+            if let Some(other) = others.find(|other| owners.iter().all(|one| one.uid != other.uid)) {
+                return broken(&format!("and taken away from {}", other.name));
+            }
+            if !selects(known, child) {
+                return broken("which does not select it");
+            }
+            let is_numbered = child.kind() != Kind::Pod || number_of(&owner.name, &key.name).is_some();
+            if known.kind() == Kind::StatefulSet && !is_numbered {
+                return broken("whose pods have other names");
+            }
         }
         match self.confirmed.get(&(who.to_string(), owner.uid.clone())) {
             Some(at) if truth.now.since(*at) <= JUST => Ok(()),
@@ -385,5 +419,43 @@ mod tests {
         assert!(adopts(set(true), true, true).contains("which is going"));
         assert!(adopts(set(false), false, true).contains("which was not asked for"));
         assert!(adopts(set(false), true, false).contains("whose end does not wait for it"));
+    }
+
+    /// A controller that has just asked for a workload adopts a pod of this name, labels and owners, and leaves none of
+    /// these.
+    fn takes(kind: &str, name: &str, team: &str, owners: Value) -> String {
+        let (mut story, controller) = (Story::<Owner>::new(), who(Role::Workloads, "workloads"));
+        let selector = json!({"matchExpressions": [{"key": "team", "operator": "In", "values": ["a", "b"]}]});
+        let owner = json!({"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "web", "uid": "w"},
+            "spec": {"selector": selector, "template": {}}});
+        let mut pod = pod(name, "n", "Running");
+        pod["metadata"]["labels"] = json!({"team": team});
+        pod["metadata"]["ownerReferences"] = owners;
+        let mut revision = String::new();
+        for manifest in [owner, pod] {
+            let object = story.put(manifest).unwrap().new.unwrap();
+            revision = object.meta().resource_version.to_string();
+            let input = Input::Event { call: CallId(1), event: WatchEvent::Added(object.clone()) };
+            story.see(Fact::Heard { who: &controller, input: &input }).unwrap();
+            let answer = Answer::Object { object, created: false };
+            story.see(Fact::Heard { who: &controller, input: &Input::Reply { call: CallId(1), answer } }).unwrap();
+        }
+        let owner = json!({"apiVersion": "apps/v1", "kind": kind, "name": "web", "uid": "w", "controller": true,
+            "blockOwnerDeletion": true});
+        let patch = json!({"metadata": {"resourceVersion": revision, "ownerReferences": [owner]}});
+        let request = Verb::Merge { key: Key::new(Kind::Pod, "default", name), patch, part: Part::Main }.into();
+        let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
+        sent.err().map(|broken| broken.what).unwrap_or_default()
+    }
+
+    #[test]
+    fn fires_on_adoption_of_what_is_not_its_own() {
+        let none = || json!([]);
+        let other = json!([{"apiVersion": "miniku.test/v1", "kind": "Widget", "name": "w", "uid": "widget"}]);
+        assert_eq!(takes("ReplicaSet", "x", "b", none()), "");
+        assert!(takes("ReplicaSet", "x", "c", none()).contains("which does not select it"));
+        assert!(takes("ReplicaSet", "x", "a", other).contains("and taken away from w"));
+        assert_eq!(takes("StatefulSet", "web-3", "a", none()), "");
+        assert!(takes("StatefulSet", "x", "a", none()).contains("whose pods have other names"));
     }
 }
