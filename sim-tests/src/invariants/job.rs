@@ -230,7 +230,7 @@ impl Checker for JobsCount {
             }
             Kind::Job => {
                 self.begins(truth.now, change.old.as_ref(), new)?;
-                self.look_at(new)
+                self.look_at(change.old.as_ref(), new)
             }
             _ => Ok(()),
         }
@@ -332,7 +332,7 @@ impl JobsCount {
         Ok(())
     }
 
-    fn look_at(&self, object: &Object) -> Result<(), Broken> {
+    fn look_at(&self, old: Option<&Object>, object: &Object) -> Result<(), Broken> {
         let (Some(job), none) = (object.read::<Job>(), Pods::default()) else { return Ok(()) };
         let pods = self.of.get(&object.meta().uid).unwrap_or(&none);
         let number = |number: Option<i32>| usize::try_from(number.unwrap_or(0)).unwrap_or(0);
@@ -353,8 +353,14 @@ impl JobsCount {
             return wrong(format!("{} {what}", object.key()));
         }
         Self::gives_up(&job, pods).or_else(|what| wrong(format!("{} {what}", object.key())))?;
+        // How many are wanted may change when it has come to its end already.
+        let is_done = |job: &Job| job.is("Complete") || job.is("SuccessCriteriaMet");
+        if !is_done(&job) || old.and_then(Object::read::<Job>).is_some_and(|old| is_done(&old)) {
+            return Ok(());
+        }
         let asked = usize::try_from(job.completions().unwrap_or(1)).unwrap_or(0);
-        if job.is("Complete") && job.spec.success_policy.is_none() && succeeded < asked {
+        let succeeded = succeeded + job.status.uncounted_terminated_pods.as_ref().map_or(0, |one| one.succeeded.len());
+        if job.spec.success_policy.is_none() && succeeded < asked {
             return wrong(format!("{} is complete with {succeeded} of {asked}", object.key()));
         }
         Ok(())

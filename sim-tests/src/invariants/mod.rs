@@ -16,6 +16,7 @@ pub mod demand;
 pub mod durable;
 mod each;
 pub mod endpoints;
+pub mod ends;
 pub mod evict;
 pub mod finalizers;
 pub mod fit;
@@ -178,6 +179,7 @@ checkers! {
     demand     "S-demand"    Demand;
     list       "S-list"      List;
     address    "S-address"   Address;
+    ends       "S-end"       Ends;
 }
 
 /// A number that stands for an object where very many are looked at and keys would take much room. Of a million objects no

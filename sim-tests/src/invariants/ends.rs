@@ -1,0 +1,394 @@
+//! S-end: A job fails for one of its pods, for its numbers, or for its deadline though its containers were restarted too often before, and succeeds for some of its numbers, or because nobody works any more, only when its rules say so; failures that it ignores are not counted; a pod that has ended is let go only when it is noted, and whoever takes the number of one that failed says how often it has.
+//!
+//! Decisions are judged by what the controller was told, what it writes by what became of the pods. Catches: a rule that is read
+//! for other pods, numbers or exit codes than it names; a pod that may vanish before it is counted.
+//!
+//! Source: Kubernetes documentation, "Jobs", pod failure policy, success policy, backoff limit per index, job tracking with
+//! finalizers.
+
+use super::{Broken, Checker};
+use crate::told::Told;
+use crate::truth::{Fact, Role, Sight, Truth};
+use miniku_core::api::job::{FailureAction, INDEX, Job, PodFailurePolicyRule, SuccessPolicyRule, TRACKING};
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::object::{Key, Object};
+use miniku_core::api::pod::{ContainerStatus, Pod, PodPhase, RestartPolicy};
+use miniku_core::api::text::Text;
+use miniku_core::controllers::job::indexes;
+use miniku_core::program::{Part, Verb};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What became of each job's pods, by the job's uid.
+#[derive(Default)]
+pub struct Ends {
+    of: BTreeMap<Text, Pods>,
+}
+
+#[derive(Default)]
+struct Pods {
+    /// The numbers of those that have succeeded.
+    numbers: BTreeSet<i64>,
+    /// Those that ended badly, and not in a way that is ignored.
+    count: BTreeSet<Text>,
+    /// Whether one ended in a way for which the job fails.
+    fatal: bool,
+    /// Those that the job has noted.
+    noted: BTreeSet<Text>,
+}
+
+/// On a pod of a number: how often the number had failed before.
+const FAILED_BEFORE: &str = "batch.kubernetes.io/job-index-failure-count";
+
+fn annotated(pod: &Object, name: &str) -> Option<i64> {
+    pod.meta().annotations.get(name)?.parse().ok()
+}
+
+fn is_held(pod: &Object) -> bool {
+    pod.meta().finalizers.iter().any(|one| one == TRACKING)
+}
+
+fn has_ended(pod: &Pod) -> bool {
+    pod.status.phase.is_final() || pod.metadata.is_deleting() && pod.node().is_none()
+}
+
+fn fits(rule: &PodFailurePolicyRule, pod: &Pod) -> bool {
+    let Some(codes) = &rule.on_exit_codes else {
+        let is_so = |kind: &str, status: &str| {
+            let status = if status.is_empty() { "True" } else { status };
+            pod.status.conditions.iter().any(|one| one.kind == kind && one.status == status)
+        };
+        return rule.on_pod_conditions.iter().any(|one| is_so(&one.kind, &one.status));
+    };
+    let named = |one: &&ContainerStatus| codes.container_name.as_ref().is_none_or(|name| *name == one.name);
+    let ended = pod.status.container_statuses.iter().filter(named).filter_map(|one| one.state.terminated.as_ref());
+    // Whoever ended well says nothing about a failure, whether it is among the codes or not.
+    let mut failed = ended.map(|end| i64::from(end.exit_code)).filter(|code| *code != 0);
+    failed.any(|code| codes.values.contains(&code) == (codes.operator == "In"))
+}
+
+/// What a failure means for a job.
+fn meaning(job: &Job, pod: &Pod) -> FailureAction {
+    let mut rules = job.spec.pod_failure_policy.iter().flat_map(|policy| &policy.rules);
+    rules.find(|rule| fits(rule, pod)).map_or(FailureAction::Count, |rule| rule.action)
+}
+
+/// The reason of an end that is said now and was not before.
+fn newly<'a>(job: &'a Job, before: Option<&Job>) -> Option<&'a str> {
+    let ends = ["FailureTarget", "SuccessCriteriaMet"];
+    let end = ends.into_iter().find(|end| job.is(end) && before.is_none_or(|before| !before.is(end)))?;
+    job.status.conditions.iter().find(|one| one.kind == end).map(|one| &*one.reason)
+}
+
+fn holds(rule: &SuccessPolicyRule, all: i64, numbers: &BTreeSet<i64>) -> bool {
+    let wanted = rule.succeeded_indexes.as_deref().map(|text| indexes::parse(text, all));
+    let counts = |number: &&i64| **number < all && wanted.as_ref().is_none_or(|wanted| wanted.contains(*number));
+    let done = numbers.iter().filter(counts).count();
+    let least = rule
+        .succeeded_count
+        .map_or(wanted.as_ref().map_or(usize::MAX, BTreeSet::len), |count| usize::try_from(count).unwrap_or(0));
+    done >= least
+}
+
+/// Why a job should not have come to an end for this reason.
+fn untrue(job: &Job, reason: &str, pods: &Pods) -> Option<String> {
+    let all = job.completions().unwrap_or(0);
+    let failed = indexes::parse(job.status.failed_indexes.as_deref().unwrap_or(""), all).len();
+    match reason {
+        "PodFailurePolicy" if !pods.fatal => Some("has failed for a pod, and none has failed so that it does".into()),
+        "MaxFailedIndexesExceeded" => {
+            let most = usize::try_from(job.spec.max_failed_indexes.unwrap_or(0)).unwrap_or(0);
+            (failed <= most).then(|| format!("has failed for {failed} of its numbers, and {most} may fail"))
+        }
+        "FailedIndexes" => {
+            let done = indexes::parse(&job.status.completed_indexes, all).len();
+            let are = (failed + done) as i64;
+            (are < all).then(|| format!("has failed for its numbers, of which {are} of {all} are done with"))
+        }
+        "SuccessPolicy" => {
+            let mut rules = job.spec.success_policy.iter().flat_map(|policy| &policy.rules);
+            let numbers = || indexes::text(&pods.numbers);
+            (!rules.any(|rule| holds(rule, all, &pods.numbers)))
+                .then(|| format!("has succeeded by its policy, of which {:?} have", numbers()))
+        }
+        _ => None,
+    }
+}
+
+/// A pod that somebody was told of and that is still stored as the same.
+fn stored<'a>(truth: &'a Truth, one: &Object) -> Option<&'a Pod> {
+    truth.object(&one.key()).filter(|stored| stored.meta().uid == one.meta().uid)?.get()
+}
+
+/// Why a job should not be said to come to its end.
+fn too_early(truth: &Truth, told: &Told, new: &Object) -> Option<String> {
+    let job = new.read::<Job>()?;
+    let before = told.object(&new.key()).filter(|one| one.meta().uid == new.meta().uid)?.read::<Job>()?;
+    let pods = || told.owned(&new.meta().uid, Kind::Pod, &new.meta().namespace);
+    match newly(&job, Some(&before))? {
+        "CompletionsReached" if job.completions().is_none() => {
+            let works = |one: &&Object| {
+                one.get::<Pod>().is_some_and(Pod::is_active) && stored(truth, one).is_some_and(Pod::is_active)
+            };
+            pods().find(works).map(|pod| format!("has done its work, and {} works", pod.meta().name))
+        }
+        "DeadlineExceeded" if job.spec.template.spec.restart_policy == RestartPolicy::OnFailure => {
+            let goes_on = |one: &&Object| stored(truth, one).is_some_and(|pod| !has_ended(pod));
+            let pods = pods().filter(goes_on).filter_map(Object::get::<Pod>).filter(|pod| !has_ended(pod));
+            let restarts = |pod: &Pod| -> i64 {
+                pod.status.container_statuses.iter().map(|one| i64::from(one.restart_count)).sum()
+            };
+            let (restarts, most) = (pods.map(restarts).sum::<i64>(), i64::from(job.spec.backoff_limit.unwrap_or(6)));
+            (restarts >= most.max(1)).then(|| format!("has missed its deadline after {restarts} restarts of {most}"))
+        }
+        _ => None,
+    }
+}
+
+/// Why a pod should not be made as it is for its number.
+fn forgetful(truth: &Truth, told: &Told, new: &Object) -> Option<String> {
+    let by = new.meta().controller().filter(|by| by.kind == "Job")?;
+    let object = told.object(&Key::new(Kind::Job, &new.meta().namespace, &by.name))?;
+    let job = object.read::<Job>().filter(|job| object.meta().uid == by.uid && job.is_indexed())?;
+    job.spec.backoff_limit_per_index?;
+    let number = annotated(new, INDEX)?;
+    let failures = |one: &Object| {
+        let pod = one.get::<Pod>().filter(|pod| pod.status.phase == PodPhase::Failed)?;
+        stored(truth, one)?;
+        Some(annotated(one, FAILED_BEFORE).unwrap_or(0) + i64::from(meaning(&job, pod) != FailureAction::Ignore))
+    };
+    let pods = told.owned(&by.uid, Kind::Pod, &new.meta().namespace);
+    let most = pods.filter(|one| annotated(one, INDEX) == Some(number)).filter_map(failures).max()?;
+    let says = annotated(new, FAILED_BEFORE).unwrap_or(0);
+    (says < most).then(|| format!("says that its number {number} has failed {says} times, it has {most} times"))
+}
+
+impl Ends {
+    /// Why a pod should not be let go yet.
+    fn unnoted(&self, truth: &Truth, told: &Told, new: &Object) -> Option<String> {
+        let same = |one: &&Object| one.meta().resource_version == new.meta().resource_version;
+        let known = told.object(&new.key()).filter(same).filter(|known| is_held(known) && !is_held(new))?;
+        let pod = known.get::<Pod>().filter(|pod| pod.status.phase.is_final())?;
+        let by = known.meta().controller().filter(|by| by.kind == "Job")?;
+        let key = Key::new(Kind::Job, &known.meta().namespace, &by.name);
+        let is_it = |object: &&Object| object.meta().uid == by.uid && !object.meta().is_deleting();
+        truth.object(&key).filter(is_it)?;
+        let job = told.object(&key).filter(is_it)?.read::<Job>()?;
+        let succeeded = pod.status.phase == PodPhase::Succeeded;
+        // The number itself tells that it is counted, and of what has an end nothing is counted any more.
+        let tells_itself = succeeded && job.is_indexed() || !succeeded && meaning(&job, pod) == FailureAction::Ignore;
+        if tells_itself || job.is_over() || job.is("SuccessCriteriaMet") {
+            return None;
+        }
+        let noted = self.of.get(&by.uid).is_some_and(|pods| pods.noted.contains(&known.meta().uid));
+        (!noted).then(|| format!("is let go, and {} has not noted it", by.name))
+    }
+
+    /// A pod is what it is now, or is gone.
+    fn became(&mut self, truth: &Truth, old: Option<&Object>, new: Option<&Object>) {
+        let Some((object, pod)) = new.or(old).and_then(|one| Some((one, one.get::<Pod>()?))) else { return };
+        let Some(by) = object.meta().controller().filter(|by| by.kind == "Job") else { return };
+        let phase = pod.status.phase;
+        if phase == PodPhase::Succeeded {
+            let pods = self.of.entry(by.uid.clone()).or_default();
+            pods.numbers.extend(annotated(object, INDEX));
+        } else if phase == PodPhase::Failed || pod.metadata.is_deleting() || new.is_none() {
+            let job = truth.object(&Key::new(Kind::Job, &object.meta().namespace, &by.name));
+            let job = job.filter(|job| job.meta().uid == by.uid).and_then(Object::read::<Job>);
+            let meaning = job.map(|job| meaning(&job, pod));
+            let pods = self.of.entry(by.uid.clone()).or_default();
+            pods.fatal |= meaning.is_none_or(|meaning| meaning == FailureAction::FailJob);
+            if phase != PodPhase::Failed || meaning != Some(FailureAction::Ignore) {
+                pods.count.insert(object.meta().uid.clone());
+            }
+        }
+    }
+
+    fn says(&mut self, old: Option<&Object>, new: &Object) -> Option<String> {
+        let job = new.read::<Job>()?;
+        let pods = self.of.entry(new.meta().uid.clone()).or_default();
+        let noted = job.status.uncounted_terminated_pods.iter();
+        pods.noted.extend(noted.flat_map(|noted| noted.succeeded.iter().chain(&noted.failed).cloned()));
+        let failed = usize::try_from(job.status.failed.unwrap_or(0)).unwrap_or(0);
+        if job.spec.pod_failure_policy.is_some() && failed > pods.count.len() {
+            return Some(format!("says that {failed} have failed, {} have that count", pods.count.len()));
+        }
+        let before = old.filter(|old| old.meta().uid == new.meta().uid).and_then(Object::read::<Job>);
+        untrue(&job, newly(&job, before.as_ref())?, pods)
+    }
+}
+
+impl Checker for Ends {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Durable, Sight::Sent]
+    }
+
+    fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
+        let (object, wrong) = match fact {
+            Fact::Durable { change } if change.key.kind == Kind::Pod => {
+                self.became(truth, change.old.as_ref(), change.new.as_ref());
+                return Ok(());
+            }
+            Fact::Durable { change } if change.key.kind == Kind::Job => match &change.new {
+                Some(new) => (new, self.says(change.old.as_ref(), new)),
+                None => return Ok(()),
+            },
+            Fact::Sent { who, request, .. } if who.role == Role::Workloads => {
+                let told = truth.told(who);
+                match &request.verb {
+                    Verb::Create { object } if object.kind() == Kind::Pod => (object, forgetful(truth, told, object)),
+                    Verb::Update { object, part: Part::Status } if object.kind() == Kind::Job => {
+                        (object, too_early(truth, told, object))
+                    }
+                    Verb::Update { object, part: Part::Main } if object.kind() == Kind::Pod => {
+                        (object, self.unnoted(truth, told, object))
+                    }
+                    _ => return Ok(()),
+                }
+            }
+            _ => return Ok(()),
+        };
+        match wrong {
+            Some(wrong) => Err(Broken::by(format!("{} {wrong}", object.key())).with([object])),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::forged::{Story, pod, who};
+    use super::*;
+    use miniku_core::program::{CallId, Input, RequestId, WatchEvent};
+    use serde_json::{Value, json};
+
+    fn job(spec: Value, status: Value) -> Value {
+        let mut whole = json!({"completionMode": "Indexed", "completions": 3, "template": {}});
+        whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "sum", "uid": "j"}, "spec": whole, "status": status})
+    }
+
+    fn of_job(name: &str, phase: &str, number: i64, codes: &[i32]) -> Value {
+        let mut pod = pod(name, "n", phase);
+        pod["metadata"]["ownerReferences"] =
+            json!([{"apiVersion": "batch/v1", "kind": "Job", "name": "sum", "uid": "j", "controller": true}]);
+        pod["metadata"]["annotations"] = json!({INDEX: number.to_string(), FAILED_BEFORE: "1"});
+        pod["metadata"]["finalizers"] = json!([TRACKING]);
+        let ended = |code: &i32| json!({"name": "c", "restartCount": 2, "state": {"terminated": {"exitCode": code}}});
+        pod["status"]["containerStatuses"] = codes.iter().map(ended).collect();
+        pod
+    }
+
+    fn end(kind: &str, reason: &str) -> Value {
+        json!([{"type": kind, "status": "True", "reason": reason}])
+    }
+
+    /// What is wrong with the status of a job that has these pods.
+    fn says(spec: &Value, pods: &[Value], status: Value) -> String {
+        let mut story = Story::<Ends>::new();
+        story.put(job(spec.clone(), json!({}))).unwrap();
+        for pod in pods {
+            story.put(pod.clone()).unwrap();
+        }
+        story.put(job(spec.clone(), status)).err().map_or(String::new(), |broken| broken.what)
+    }
+
+    #[test]
+    fn fires_on_a_failure_that_means_something_else() {
+        let policy = |action: &str, operator: &str, values: &[i32]| {
+            let codes = json!({"operator": operator, "values": values});
+            json!({"podFailurePolicy": {"rules": [{"action": action, "onExitCodes": codes}]}})
+        };
+        let fails = |spec: &Value, codes: &[i32]| {
+            let pods = [of_job("a", "Failed", 0, codes)];
+            says(spec, &pods, json!({"conditions": end("FailureTarget", "PodFailurePolicy")}))
+        };
+        assert_eq!(fails(&policy("FailJob", "In", &[3]), &[0, 3]), "");
+        assert!(fails(&policy("FailJob", "In", &[4]), &[0, 3]).contains("none has failed so that it does"));
+        assert_eq!(fails(&policy("FailJob", "NotIn", &[4]), &[0, 3]), "");
+        assert!(fails(&policy("FailJob", "NotIn", &[3]), &[0, 3]).contains("none has failed so that it does"));
+        let ignores = policy("Ignore", "In", &[3]);
+        let counts = |code: i32| says(&ignores, &[of_job("a", "Failed", 0, &[code])], json!({"failed": 1}));
+        assert_eq!(counts(4), "");
+        assert!(counts(3).contains("says that 1 have failed, 0 have that count"));
+    }
+
+    #[test]
+    fn fires_on_an_end_that_the_numbers_do_not_ask_for() {
+        let failed =
+            |reason: &str, failed: &str| json!({"failedIndexes": failed, "conditions": end("FailureTarget", reason)});
+        let most = json!({"backoffLimitPerIndex": 1, "maxFailedIndexes": 1});
+        assert_eq!(says(&most, &[], failed("MaxFailedIndexesExceeded", "0,1")), "");
+        assert!(says(&most, &[], failed("MaxFailedIndexesExceeded", "0")).contains("for 1 of its numbers, and 1 may"));
+        assert_eq!(says(&most, &[], failed("FailedIndexes", "0-2")), "");
+        assert!(says(&most, &[], failed("FailedIndexes", "0")).contains("1 of 3 are done with"));
+        let rule = json!({"successPolicy": {"rules": [{"succeededIndexes": "1-2", "succeededCount": 1}]}});
+        let succeeds = |number: i64| {
+            let pods = [of_job("a", "Succeeded", number, &[0])];
+            says(&rule, &pods, json!({"conditions": end("SuccessCriteriaMet", "SuccessPolicy")}))
+        };
+        assert_eq!(succeeds(2), "");
+        assert!(succeeds(0).contains("has succeeded by its policy, of which \"0\" have"));
+    }
+
+    /// A controller hears of a job and a pod of it, and asks for something.
+    fn asks(job: Value, pod: Value, verb: impl FnOnce(&Object) -> Verb) -> String {
+        let (mut story, controller) = (Story::<Ends>::new(), who(Role::Workloads, "workloads"));
+        let mut heard = Vec::new();
+        for object in [job, pod] {
+            let object = story.put(object).unwrap().new.unwrap();
+            heard.push(object.clone());
+            let event = WatchEvent::Added(object);
+            story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+        }
+        let request = verb(&heard[1]).into();
+        let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
+        sent.err().map_or(String::new(), |broken| broken.what)
+    }
+
+    #[test]
+    fn fires_on_an_end_that_comes_too_early_or_for_another_reason() {
+        let ends = |mut manifest: Value, phase: &str, kind: &str, reason: &str| {
+            manifest["spec"]["completionMode"] = Value::Null;
+            manifest["spec"]["completions"] = Value::Null;
+            let mut ended = manifest.clone();
+            ended["status"] = json!({"conditions": end(kind, reason)});
+            let object = crate::plan::object(ended);
+            asks(manifest, of_job("a", phase, 0, &[3]), |_| Verb::Update { object, part: Part::Status })
+        };
+        let queue = || job(json!({}), json!({}));
+        let reached = |phase: &str| ends(queue(), phase, "SuccessCriteriaMet", "CompletionsReached");
+        assert_eq!(reached("Succeeded"), "");
+        assert!(reached("Running").contains("has done its work, and a works"));
+        let late = |limit: i32| {
+            let template = json!({"spec": {"restartPolicy": "OnFailure"}});
+            let job = job(json!({"backoffLimit": limit, "template": template}), json!({}));
+            ends(job, "Running", "FailureTarget", "DeadlineExceeded")
+        };
+        assert_eq!(late(3), "");
+        assert!(late(2).contains("has missed its deadline after 2 restarts of 2"));
+    }
+
+    #[test]
+    fn fires_on_a_pod_that_is_let_go_before_it_is_noted() {
+        for (noted, fires) in [(json!(["a-uid"]), false), (json!([]), true)] {
+            let job = job(json!({}), json!({"uncountedTerminatedPods": {"failed": noted}}));
+            let what = asks(job, of_job("a", "Failed", 0, &[3]), |pod| Verb::Update {
+                object: pod.with_meta(|meta| meta.finalizers.clear()),
+                part: Part::Main,
+            });
+            assert_eq!(what.contains("is let go, and sum has not noted it"), fires, "{what}");
+        }
+    }
+
+    #[test]
+    fn fires_on_a_number_whose_failures_are_forgotten() {
+        for (says, fires) in [("2", false), ("1", true)] {
+            let job = job(json!({"backoffLimitPerIndex": 3}), json!({}));
+            let mut next = of_job("b", "Pending", 1, &[]);
+            next["metadata"]["annotations"][FAILED_BEFORE] = says.into();
+            let object = crate::plan::object(next);
+            let what = asks(job, of_job("a", "Failed", 1, &[3]), |_| Verb::Create { object });
+            assert_eq!(what.contains("number 1 has failed 1 times, it has 2 times"), fires, "{what}");
+        }
+    }
+}
