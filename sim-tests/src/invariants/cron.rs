@@ -1,4 +1,4 @@
-//! S-cron: A cron job's job is made, unless it is suspended, for the last time of its schedule that has passed, not too late and never again once its controller was told of it, and with Forbid or Replace only when no other of its jobs works; and none is deleted before the cron job tells of its time.
+//! S-cron: A cron job's job is made, unless it is suspended, for a time of its schedule in its zone, the last of its schedule that has passed, not too late and never again once its controller was told of it, and with Forbid or Replace only when no other of its jobs works; and none is deleted before the cron job tells of its time.
 //!
 //! The time is what the controller's own clock shows, however wrong that is. What a former life asked for may come late, and
 //! then, as in Kubernetes, two may meet: judged is what is asked for.
@@ -28,6 +28,11 @@ fn made_for(job: &Object) -> Option<Wall> {
     parse_rfc3339(job.meta().annotations.get(SCHEDULED_AT)?).ok()
 }
 
+/// The second before.
+fn before(at: Wall) -> Wall {
+    Wall::from_secs(at.secs() - 1)
+}
+
 /// The uid of the cron job that controls an object.
 fn cron_of(object: &Object) -> Option<(&str, &str)> {
     object.meta().controller().filter(|by| by.kind == "CronJob").map(|by| (by.uid.as_str(), by.name.as_str()))
@@ -50,6 +55,10 @@ fn wrong(truth: &Truth, told: Told<'_>, wall: Wall, new: &Object) -> Option<Stri
         return Some(format!("is made for {} at {}, which is too late", shown(at), shown(wall)));
     }
     let next = Schedule::parse(&cron.spec.schedule).ok().zip(zone(&cron.spec.time_zone));
+    let wanted = next.as_ref().and_then(|(schedule, zone)| schedule.next(before(at), zone));
+    if wanted.is_some_and(|wanted| wanted != at) {
+        return Some(format!("is made for {}, which is no time of {:?}", shown(at), cron.spec.schedule));
+    }
     let next = next.and_then(|(schedule, zone)| schedule.next(at, &zone));
     if let Some(next) = next.filter(|next| *next + SLACK < wall) {
         return Some(format!("is made for {}, and {} has passed", shown(at), shown(next)));
