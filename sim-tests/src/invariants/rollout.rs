@@ -1,4 +1,4 @@
-//! S-rollout: No deployment has its replica sets ask for more pods than its surge allows; and, as far as its controller was told, a rolling update leaves as many available pods as it has to, with Recreate none is asked for while one of another template is there, and while it is paused no set is made; a set is made with its deployment's minReadySeconds; and no rollout is called overdue before it has come no further for as long as it may take.
+//! S-rollout: No deployment has its replica sets ask for more pods than its surge allows; and, as far as its controller was told, a rolling update leaves as many available pods as it has to, with Recreate none is asked for while one of another template is there, and while it is paused no set is made; a set is made with its deployment's minReadySeconds; and no rollout is called overdue before it has come no further for as long as it may take, nor for the time of a pause, nor over when new pods come beside old ones.
 //!
 //! What a controller asked for in vain, as far as it knows, or right before it crashed, may be done nevertheless and not
 //! be shown yet: the sum may be exceeded then.
@@ -71,6 +71,12 @@ fn is_of(object: &Object, owner: &str) -> bool {
     object.meta().controller().is_some_and(|by| by.uid == owner)
 }
 
+/// Whether a deployment is to have another size than its sets were made for.
+fn is_resized(deployment: &Deployment, sets: &[&Object]) -> bool {
+    let sized_for = |set: &&Object| set.meta().annotations.get(DESIRED_REPLICAS)?.parse::<i64>().ok();
+    sets.iter().filter(|set| wanted(set) > 0).filter_map(sized_for).any(|size| size != deployment.wanted())
+}
+
 /// So many have to be available. Reckoned here, from the deployment alone.
 ///
 /// Source: Kubernetes documentation, "Deployments", max unavailable: rounded down, and 1 if it and the surge are none.
@@ -95,9 +101,7 @@ impl Observer {
         self.asked.insert(set.meta().uid.clone(), (version, to, truth.now));
         let sets: Vec<&Object> =
             told.objects().filter(|one| one.kind() == Kind::ReplicaSet && is_of(one, &uid)).collect();
-        let sized_for = |set: &&Object| set.meta().annotations.get(DESIRED_REPLICAS)?.parse::<i64>().ok();
-        let mut sizes = sets.iter().filter(|set| wanted(set) > 0).filter_map(sized_for);
-        let (Some(known), true) = (known, sizes.all(|size| size == deployment.wanted())) else { return Ok(()) };
+        let (Some(known), false) = (known, is_resized(&deployment, &sets)) else { return Ok(()) };
         // What was asked of this very version is on its way.
         let will_want = |set: &Object| match self.asked.get(&set.meta().uid) {
             Some((of, to, at)) if *of == set.meta().resource_version && truth.now.since(*at) < LOST => *to,
@@ -142,9 +146,31 @@ fn is_in_time(told: Told<'_>, wall: Wall, new: &Object) -> Option<String> {
     if !is_overdue(new) || is_overdue(before) {
         return None;
     }
+    if said(before).is_some_and(|one| one.reason == "DeploymentPaused") {
+        return Some("is overdue, and was paused until now".into());
+    }
     let (since, most) = (said(before)?.last_update_time?, new.read::<Deployment>()?.progress_deadline()?);
     let since = wall.since(since.wall());
     (since < Duration::from_secs(most)).then(|| format!("is overdue after {} ms, and has {most} s", since.as_millis()))
+}
+
+/// Why a deployment should not be said to be rolled out still, in a step that brings new pods beside old ones. While it is
+/// given another size, nothing is said of that.
+fn is_over(told: &Told, new: &Object) -> Option<String> {
+    let same = |one: &&Object| one.meta().resource_version == new.meta().resource_version;
+    let before = told.object(&new.key()).filter(same)?.read::<Deployment>()?.status;
+    let (deployment, number) = (new.read::<Deployment>()?, |number: Option<i32>| number.unwrap_or(0));
+    let of = |one: &&Object| is_of(one, &new.meta().uid);
+    let sets: Vec<&Object> = told.within(Kind::ReplicaSet, &new.meta().namespace).filter(of).collect();
+    if deployment.spec.paused || is_resized(&deployment, &sets) {
+        return None;
+    }
+    let status = deployment.status;
+    let says_so =
+        status.conditions.iter().any(|one| one.kind == "Progressing" && one.reason == "NewReplicaSetAvailable");
+    let old = number(status.replicas) - number(status.updated_replicas);
+    let moves = number(status.updated_replicas) > number(before.updated_replicas);
+    (says_so && moves && old > 0).then(|| format!("says that it is rolled out, and {old} of its pods are old"))
 }
 
 impl Rollout {
@@ -214,7 +240,8 @@ impl Checker for Rollout {
             && let Verb::Update { object, part: Part::Status } = &request.verb
             && who.role == Role::Workloads
             && object.kind() == Kind::Deployment
-            && let Some(early) = is_in_time(truth.told(who), truth.wall(&who.name), object)
+            && let Some(early) =
+                is_in_time(truth.told(who), truth.wall(&who.name), object).or_else(|| is_over(truth.told(who), object))
         {
             return Err(Broken::by(format!("{} {early}", object.key())).with([object]));
         }
@@ -366,6 +393,34 @@ mod tests {
             let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
             assert_eq!(sent.is_err(), fires, "{secs}: {sent:?}");
         }
+    }
+
+    #[test]
+    fn fires_on_a_rollout_that_is_judged_by_the_last_one() {
+        let check = |before: (&str, i32), after: (&str, i32)| {
+            let (mut story, controller) = (Story::<Rollout>::new(), who(Role::Workloads, "workloads"));
+            story.pass(600).unwrap();
+            let said = |(reason, updated): (&str, i32)| {
+                json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "uid": "d"},
+                    "spec": {"progressDeadlineSeconds": 60, "selector": {}, "template": {}},
+                    "status": {"replicas": 3, "updatedReplicas": updated, "conditions": [
+                        {"type": "Progressing", "status": "True", "reason": reason, "lastUpdateTime": "2026-01-01T00:00:00Z"}]}})
+            };
+            let told = story.put(said(before)).unwrap().new.unwrap();
+            let event = WatchEvent::Added(told.clone());
+            story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+            let revision = told.meta().resource_version.clone();
+            let object = crate::plan::object(said(after)).with_meta(|meta| meta.resource_version = revision);
+            let request = Verb::Update { object, part: Part::Status }.into();
+            let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
+            sent.err().map_or(String::new(), |broken| broken.what)
+        };
+        let (over, moves, late) = ("NewReplicaSetAvailable", "ReplicaSetUpdated", "ProgressDeadlineExceeded");
+        assert!(check((over, 0), (over, 1)).contains("says that it is rolled out, and 2 of its pods are old"));
+        assert_eq!(check((over, 0), (moves, 1)), "");
+        assert_eq!(check((over, 2), (over, 3)), "");
+        assert!(check(("DeploymentPaused", 1), (late, 1)).contains("was paused until now"));
+        assert_eq!(check((moves, 1), (late, 1)), "");
     }
 
     #[test]
