@@ -1,14 +1,15 @@
-//! L-hot: No object is written, no container started, and nothing asked for by one client, more often than a bound allows within a minute.
+//! L-hot: No object is written, no container started, no pod made for one owner, and nothing asked for by one program, more often than a bound allows within a minute.
 //!
 //! The bound of a workload, of a quota, and of a disruption budget grows with its pods, wanted or there, each of which may change its counts. Leases have
 //! their own rhythm.
-//! Catches: two programs that undo each other's writes; a start that is tried again without a pause.
+//! Catches: two programs that undo each other's writes; a start that is tried again without a pause; pods that are made as
+//! fast as somebody takes them away.
 
 use super::{Broken, Checker, number};
 use crate::link::subject;
-use crate::truth::{Fact, INTRUDER, Sight, Truth};
+use crate::truth::{Fact, INTRUDER, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
-use miniku_core::api::object::Object;
+use miniku_core::api::object::{Key, Object};
 use miniku_core::api::quantity::Quantity;
 use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::rng::Draw;
@@ -26,7 +27,12 @@ const WRITES_A_POD: u64 = 8;
 /// Starts of one container: back-off allows far fewer.
 const STARTS: u64 = 12;
 
-/// Requests of one client about one object.
+/// Pods made for one owner.
+const MADE: u64 = 20;
+/// More of them, for each pod it wants.
+const MADE_A_POD: u64 = 8;
+
+/// Requests of one program about one object.
 const REQUESTS: u64 = 600;
 
 /// Counts since the current minute began. By numbers that stand for what is counted: it is very much, and hardly any of it
@@ -38,6 +44,7 @@ pub struct Hot {
     /// The most pods that a workload had or wanted meanwhile.
     pods: BTreeMap<u64, u64>,
     starts: BTreeMap<u64, u32>,
+    made: BTreeMap<u64, u32>,
     requests: BTreeMap<u64, u32>,
 }
 
@@ -77,6 +84,22 @@ impl Hot {
     fn more(&self, number: u64) -> u64 {
         self.pods.get(&number).map_or(0, |most| most * WRITES_A_POD)
     }
+
+    /// A pod is new.
+    fn makes(&mut self, truth: &Truth, pod: &Object) -> Result<(), Broken> {
+        let Some(by) = pod.meta().controller() else { return Ok(()) };
+        let times = count(&mut self.made, Draw::new(1).key(&by.uid).u64());
+        if times <= MADE {
+            return Ok(());
+        }
+        let key = Kind::named(&by.api_version, &by.kind).map(|kind| Key::new(kind, &pod.meta().namespace, &by.name));
+        let wants = key.as_ref().and_then(|key| truth.object(key)).map_or(0, most_pods);
+        let lately = key.as_ref().and_then(|key| self.pods.get(&number(key)));
+        if times > MADE + wants.max(lately.copied().unwrap_or(0)) * MADE_A_POD {
+            return Err(Broken::by(format!("{times} pods are made for {} in a minute", by.name)).with([pod]));
+        }
+        Ok(())
+    }
 }
 
 /// Whether somebody wrote who only wants to be in the way: it is no quarrel of two programs.
@@ -102,6 +125,9 @@ impl Checker for Hot {
         }
         match fact {
             Fact::Durable { change } if change.key.kind != Kind::Lease && !is_intruders(change) => {
+                if let (None, Some(pod), Kind::Pod) = (&change.old, &change.new, change.key.kind) {
+                    self.makes(truth, pod)?;
+                }
                 let number = number(&change.key);
                 let times = count(&mut self.writes, number);
                 let pods = change.old.iter().chain(&change.new).map(most_pods).max().unwrap_or(0);
@@ -114,7 +140,8 @@ impl Checker for Hot {
                     return Err(Broken::by(what).with(change.old.iter().chain(&change.new)));
                 }
             }
-            Fact::Sent { who, request, .. } => {
+            // Whoever sits at a keyboard asks again until there is an answer, for each of many things.
+            Fact::Sent { who, request, .. } if who.role != Role::Operator => {
                 let key = subject(request);
                 let times = count(&mut self.requests, Draw::new(number(&key)).key(&who.name).u64());
                 if times > REQUESTS && times > REQUESTS + self.more(number(&key)) {
@@ -137,10 +164,8 @@ impl Checker for Hot {
 
 #[cfg(test)]
 mod tests {
-    use super::super::forged::{Story, node, who};
+    use super::super::forged::{Story, node, pod, who};
     use super::*;
-    use crate::truth::Role;
-    use miniku_core::api::object::Key;
     use miniku_core::program::{RequestId, Verb};
     use serde_json::json;
 
@@ -167,6 +192,22 @@ mod tests {
         };
         write(1).unwrap();
         assert!(write(0).unwrap_err().what.contains("times in a minute"));
+    }
+
+    #[test]
+    fn fires_on_pods_that_are_made_as_fast_as_they_are_taken_away() {
+        let mut story = Story::<Hot>::new();
+        story.put(crate::plan::replica_set("web", 1, "")).unwrap();
+        let mut makes = |from: u64, times: u64| {
+            (from..from + times).try_for_each(|nth| {
+                let mut pod = pod(&format!("p{nth}"), "", "Pending");
+                pod["metadata"]["ownerReferences"] =
+                    json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "w", "controller": true}]);
+                story.put(pod).map(|_| ())
+            })
+        };
+        makes(0, MADE + MADE_A_POD).unwrap();
+        assert_eq!(makes(100, 1).unwrap_err().what, "29 pods are made for web in a minute");
     }
 
     #[test]
