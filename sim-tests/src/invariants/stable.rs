@@ -49,7 +49,7 @@ pub const SILENCE: Duration = Duration::from_secs(300);
 pub const BOUND: Duration = Duration::from_secs(400);
 
 /// Whose pods must not outlive them.
-const WORKLOADS: [Kind; 3] = [Kind::ReplicaSet, Kind::StatefulSet, Kind::Job];
+const WORKLOADS: [Kind; 4] = [Kind::ReplicaSet, Kind::ReplicationController, Kind::StatefulSet, Kind::Job];
 
 /// Whether a container, once started, runs for ever, as far as is known.
 pub fn lasts(spec: &PodSpec, any_image: bool) -> bool {
@@ -143,7 +143,8 @@ fn pods(truth: &Truth) -> Option<String> {
                 Some("is called ready, and its node is dead")
             }
             _ if pod.metadata.is_deleting() => {
-                (is_up(truth, node) || node.is_empty()).then_some("is still being deleted")
+                let is_over = is_up(truth, node) || node.is_empty();
+                (is_over && !workloads::is_remembered(truth, pod)).then_some("is still being deleted")
             }
             _ if pod.status.phase.is_final() => (living > 0).then_some("is finished, but has processes"),
             _ if node.is_empty() => {
@@ -306,6 +307,11 @@ fn sets(truth: &Truth) -> Option<String> {
         if set.spec.min_ready_seconds.unwrap_or(0) == 0 && told(available) != ready {
             return Some(format!("replica set {name} says {} are available, {ready} are", available.unwrap_or(0)));
         }
+        let says_so = set.status.conditions.iter().any(|one| one.kind == "ReplicaFailure");
+        let served = workloads::all_serve(truth, active.iter().copied(), set.spec.min_ready_seconds, available);
+        if let Err(what) = served.and_then(|()| workloads::failed(true, says_so)) {
+            return Some(format!("replica set {name} {what}"));
+        }
         let own_finished = truth.all::<Pod>().filter(own).filter(|pod| pod.status.phase.is_final());
         let finished = own_finished.filter(|pod| !pod.metadata.is_deleting()).count();
         if finished > set.wanted() {
@@ -366,31 +372,38 @@ fn autoscalers(truth: &Truth) -> Option<String> {
         let query =
             Query { namespace: Some(namespace.as_str().into()), labels: labels.clone(), ..Query::all(Kind::Pod) };
         let measured = usage::measured(truth, &query);
-        let metric = body.spec.metrics.iter().find_map(|metric| metric.resource.as_ref());
-        let wished = metric.and_then(|metric| metric.target.average_utilization).map(|wished| wished.unsigned_abs());
         let requested: u128 = pods.iter().map(|pod| u128::from(pod.spec.requests().0) * 1_000_000).sum();
         let all = i64::try_from(pods.len()).is_ok_and(|many| many == has) && measured.len() == pods.len();
         let run = pods.iter().all(|pod| truth.really_runs(pod));
-        let (Some(wished), true, true) = (wished.filter(|wished| *wished > 0), all && run, requested > 0) else {
+        if !all || !run || requested == 0 {
             continue;
-        };
+        }
         let used: u128 =
             measured.iter().flat_map(|pod| &pod.measured.used).map(|(_, used)| u128::from(used.cpu_nanos)).sum();
-        let wanted = |percent: u128| {
-            let (is, should) = (percent * 10, u128::from(wished) * 10);
-            let near = is.abs_diff(should) * 10 <= should;
-            let many =
-                if near { has.unsigned_abs().into() } else { (percent * pods.len() as u128).div_ceil(wished.into()) };
+        // What is used, in percent of what each metric is about, and how much should be.
+        let metrics = body.spec.metrics.iter().filter_map(|metric| metric.resource.as_ref());
+        let shares =
+            metrics.filter_map(|metric| match (&metric.target.average_value, metric.target.average_utilization) {
+                (Some(value), _) => Some((used * 100, u128::from(value.nano_value()) * pods.len() as u128, 100))
+                    .filter(|(_, of, _)| *of > 0),
+                (None, Some(wished)) if wished > 0 => Some((used * 100, requested, u128::from(wished.unsigned_abs()))),
+                _ => None,
+            });
+        let shares: Vec<(u128, u128)> = shares.map(|(used, of, wished)| (used / of, wished)).collect();
+        let wanted = |percent: u128, wished: u128| {
+            let near = (percent * 10).abs_diff(wished * 10) * 10 <= wished * 10;
+            let many = if near { has.unsigned_abs().into() } else { (percent * pods.len() as u128).div_ceil(wished) };
             i64::try_from(many).unwrap_or(i64::MAX).clamp(least, most)
         };
-        // It counts in whole thousandths of a processor, and in whole percent.
-        let percent = used * 100 / requested;
-        let bounds = wanted(percent.saturating_sub(1))..=wanted(percent + 1);
-        if !bounds.contains(&has) {
-            let (key, should) = (object.key(), wanted(percent));
-            return Some(format!(
-                "{key} leaves {has} pods that use {percent} % of {wished}; {should} would share the load"
-            ));
+        // It counts in whole thousandths of a processor, and in whole percent. What asks for most decides.
+        let at_least = shares.iter().map(|(percent, wished)| wanted(percent.saturating_sub(1), *wished)).max();
+        let at_most = shares.iter().map(|(percent, wished)| wanted(percent + 1, *wished)).max();
+        if let (Some(at_least), Some(at_most)) = (at_least, at_most)
+            && !(at_least..=at_most).contains(&has)
+        {
+            let percent: Vec<String> = shares.iter().map(|(is, wished)| format!("{is} % of {wished}")).collect();
+            let (key, percent) = (object.key(), percent.join(" and "));
+            return Some(format!("{key} leaves {has} pods that use {percent}; {at_most} would share the load"));
         }
     }
     None

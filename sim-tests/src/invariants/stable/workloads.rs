@@ -1,4 +1,4 @@
-//! What is missing to deployments, stateful sets, jobs and cron jobs.
+//! What is missing to replication controllers, deployments, stateful sets, jobs and cron jobs.
 //!
 //! A pod that has no room, or cannot run, holds its workload up, and rightly so: then only what is counted must be right.
 
@@ -9,16 +9,18 @@ use miniku_core::api::deployment::{Deployment, POD_TEMPLATE_HASH, StrategyType, 
 use miniku_core::api::job::{Job, TRACKING};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::meta::{ObjectMeta, Time};
-use miniku_core::api::object::Object;
+use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::{Pod, PodTemplateSpec};
 use miniku_core::api::replicaset::ReplicaSet;
+use miniku_core::api::replication::ReplicationController;
 use miniku_core::api::statefulset::{PodManagementPolicy, REVISION_HASH, StatefulSet, UpdateStrategyType};
 use miniku_core::time::Duration;
 
 /// What is not as it should be, if anything.
 pub(super) fn missing(truth: &Truth) -> Option<String> {
     type Look = fn(&Truth, &Object) -> Result<(), String>;
-    let looks: [(Kind, Look); 4] = [
+    let looks: [(Kind, Look); 5] = [
+        (Kind::ReplicationController, controller),
         (Kind::Deployment, deployment),
         (Kind::StatefulSet, stateful_set),
         (Kind::Job, job),
@@ -57,6 +59,62 @@ fn same(what: &str, told: Option<i32>, are: usize) -> Result<(), String> {
     if told == are { Ok(()) } else { Err(format!("says {told} {what}, they are {are}")) }
 }
 
+fn controller(truth: &Truth, object: &Object) -> Result<(), String> {
+    let Some(body) = object.read::<ReplicationController>() else { return Ok(()) };
+    let (meta, status) = (object.meta(), &body.status);
+    is_seen(object, status.observed_generation)?;
+    let living: Vec<&Pod> = truth.all::<Pod>().filter(|pod| pod.is_active()).collect();
+    let own: Vec<&Pod> = living.iter().copied().filter(|pod| is_of(&pod.metadata, object)).collect();
+    let selects = |pod: &&&Pod| {
+        let labels = &pod.metadata.labels;
+        body.spec.selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+    };
+    if let Some(stranger) = own.iter().find(|pod| !selects(pod)) {
+        return Err(format!("keeps {}, which it does not select", stranger.metadata.name));
+    }
+    let nobodys = |pod: &&&Pod| pod.metadata.controller().is_none() && pod.metadata.namespace == meta.namespace;
+    if let Some(orphan) = living.iter().filter(nobodys).find(selects) {
+        return Err(format!("does not adopt {}", orphan.metadata.name));
+    }
+    let (has, wanted) = (own.len(), usize::try_from(body.spec.replicas.unwrap_or(1)).unwrap_or(0));
+    if has != wanted {
+        return Err(format!("has {has} of {wanted} pods"));
+    }
+    let ready = own.iter().filter(|pod| pod.is_ready()).count();
+    same("pods", Some(status.replicas), has)?;
+    same("ready pods", status.ready_replicas, ready)?;
+    if body.spec.min_ready_seconds.unwrap_or(0) == 0 {
+        same("available pods", status.available_replicas, ready)?;
+    }
+    failed(wanted == has, body.status.conditions.iter().any(|one| one.kind == "ReplicaFailure"))?;
+    all_serve(truth, own.iter().copied(), body.spec.min_ready_seconds, status.available_replicas)
+}
+
+/// Whether at least so many pods are said to be available as have been ready for much longer than they have to be.
+pub(super) fn all_serve<'a>(
+    truth: &Truth,
+    pods: impl Iterator<Item = &'a Pod>,
+    least: Option<i32>,
+    said: Option<i32>,
+) -> Result<(), String> {
+    let least = Duration::from_secs(u64::try_from(least.unwrap_or(0)).unwrap_or(0)) + LATE;
+    let since = |pod: &Pod| {
+        let ready = pod.status.conditions.iter().find(|one| one.kind == "Ready" && one.status == "True");
+        ready.and_then(|ready| ready.last_transition_time)
+    };
+    let serve = pods.filter(|pod| since(pod).is_some_and(|since| passed(truth, since) > least)).count();
+    let said = usize::try_from(said.unwrap_or(0)).unwrap_or(0);
+    if said < serve {
+        return Err(format!("says that {said} pods are available, {serve} have been ready for long"));
+    }
+    Ok(())
+}
+
+/// Whether nobody says that pods cannot be made who has all of them.
+pub(super) fn failed(has_all: bool, says_so: bool) -> Result<(), String> {
+    if has_all && says_so { Err("says that pods cannot be made, and has all of them".into()) } else { Ok(()) }
+}
+
 /// Whether a replica set is of this template.
 pub fn is_made_of(set: &ReplicaSet, template: &PodTemplateSpec) -> bool {
     let (mut one, mut other) = (set.spec.template.clone(), template.clone());
@@ -85,6 +143,11 @@ fn deployment(truth: &Truth, object: &Object) -> Result<(), String> {
         return if held { Ok(()) } else { Err("has no replica set of its template".into()) };
     };
     same("updated pods", status.updated_replicas, usize::try_from(new.status.replicas).unwrap_or(0))?;
+    let seconds = |of: Option<i32>| of.unwrap_or(0);
+    let (has, should) = (seconds(new.spec.min_ready_seconds), seconds(deployment.spec.min_ready_seconds));
+    if has != should {
+        return Err(format!("asks for {should} minReadySeconds, and its replica set for {has}"));
+    }
     let serve = i64::from(new.status.available_replicas.unwrap_or(0)) == new.spec.replicas.map_or(1, i64::from);
     let old = || sets.iter().filter(|set| set.metadata.uid != new.metadata.uid);
     // Also one that was there before is the newest again by its number, which `rollout undo` goes by.
@@ -122,14 +185,16 @@ fn deployment(truth: &Truth, object: &Object) -> Result<(), String> {
     Ok(())
 }
 
-/// The sets of a deployment that is paused share what may exist in proportion, whatever is rounded.
+/// The sets of a deployment that is paused share what may exist in proportion, whatever is rounded; where at most one has
+/// pods, it has as many as are wanted.
 ///
 /// Source: Kubernetes documentation, "Deployments", proportional scaling.
 fn shared(deployment: &Deployment, sets: &[&ReplicaSet]) -> Result<(), String> {
     let sizes = || sets.iter().map(|set| i64::from(set.spec.replicas.unwrap_or(1))).filter(|size| *size > 0);
     let rolling = deployment.spec.strategy.kind == StrategyType::RollingUpdate;
-    let (all, allowed) = (sizes().sum::<i64>(), deployment.max_total());
-    if rolling && sizes().count() > 1 && all != allowed {
+    let (all, several) = (sizes().sum::<i64>(), sizes().count() > 1);
+    let allowed = if several { deployment.max_total() } else { deployment.wanted() };
+    if (rolling || !several) && !sets.is_empty() && all != allowed {
         return Err(format!("is paused, and its sets ask for {all} pods instead of {allowed}"));
     }
     Ok(())
@@ -149,10 +214,10 @@ fn overdue(truth: &Truth, deployment: &Deployment) -> Result<(), String> {
 }
 
 /// How much later than it is due something may be done.
-const LATE: Duration = Duration::from_secs(60);
+pub(super) const LATE: Duration = Duration::from_secs(60);
 
 /// How long ago something was, by the clock of the controllers; nothing if it is still to come.
-fn passed(truth: &Truth, at: Time) -> Duration {
+pub(super) fn passed(truth: &Truth, at: Time) -> Duration {
     truth.wall("workloads").since(at.wall())
 }
 
@@ -169,6 +234,7 @@ fn stateful_set(truth: &Truth, object: &Object) -> Result<(), String> {
     if set.spec.min_ready_seconds.unwrap_or(0) == 0 {
         same("available pods", Some(status.available_replicas), living().filter(|pod| pod.is_ready()).count())?;
     }
+    all_serve(truth, living().copied(), set.spec.min_ready_seconds, Some(status.available_replicas))?;
     let wanted = set.wanted();
     let name = |number: i64| format!("{}-{number}", meta.name);
     let of_name = |name: String| pods.iter().find(|pod| pod.metadata.name == name);
@@ -209,6 +275,19 @@ fn stateful_set(truth: &Truth, object: &Object) -> Result<(), String> {
     same("updated pods", status.updated_replicas, pods.iter().filter(of_newest).count())
 }
 
+/// Whether a job may hold pods that failed until others have taken their numbers, which waits until it is resumed.
+fn remembers(job: &Job) -> bool {
+    job.spec.suspend && !job.is_over() && job.spec.backoff_limit_per_index.is_some()
+}
+
+/// Whether a pod is held by a job of that kind.
+pub(super) fn is_remembered(truth: &Truth, pod: &Pod) -> bool {
+    let Some(by) = pod.metadata.controller().filter(|by| by.kind == "Job") else { return false };
+    let job = truth.object(&Key::new(Kind::Job, &pod.metadata.namespace, &by.name));
+    let job = job.filter(|job| job.meta().uid == by.uid).and_then(Object::read::<Job>);
+    pod.metadata.finalizers.iter().any(|one| one == TRACKING) && job.is_some_and(|job| remembers(&job))
+}
+
 fn job(truth: &Truth, object: &Object) -> Result<(), String> {
     let Some(job) = object.read::<Job>() else { return Ok(()) };
     let pods: Vec<&Pod> = truth.all::<Pod>().filter(|pod| is_of(&pod.metadata, object)).collect();
@@ -234,12 +313,13 @@ fn job(truth: &Truth, object: &Object) -> Result<(), String> {
     }
     let is_left =
         |pod: &&&Pod| pod.status.phase.is_final() && pod.metadata.finalizers.iter().any(|one| one == TRACKING);
+    let remembers = remembers(&job);
     match () {
         () if job.is_over() || job.spec.suspend => {
             if active > 0 {
                 return Err(format!("is over, or suspended, and {active} pods still work for it"));
             }
-            match pods.iter().find(is_left) {
+            match pods.iter().find(is_left).filter(|_| !remembers) {
                 Some(pod) => Err(format!("still holds {}", pod.metadata.name)),
                 None => Ok(()),
             }
@@ -342,6 +422,43 @@ mod tests {
         assert_eq!(says(2, [4, 1, 2]).unwrap(), "says that it is of revision 3, and its replica set is of 4");
     }
 
+    #[test]
+    fn says_which_pods_a_controller_has_that_are_not_its_own() {
+        for (own, team, says) in [
+            (true, "a", ""),
+            (true, "b", "keeps x, which it does not select"),
+            (false, "a", "does not adopt x"),
+            (false, "b", "has 0 of 1 pods"),
+        ] {
+            let mut story = Story::<Nobody>::new();
+            let owner = json!([{"apiVersion": "v1", "kind": "ReplicationController", "name": "rc", "uid": "r", "controller": true}]);
+            let meta = json!({"name": "x", "uid": "p", "labels": {"team": team},
+                "ownerReferences": if own { owner } else { json!([]) }});
+            story.put(json!({"kind": "Pod", "metadata": meta, "spec": {"containers": []}})).unwrap();
+            let body = json!({"apiVersion": "v1", "kind": "ReplicationController", "metadata": {"name": "rc", "uid": "r"},
+                "spec": {"replicas": 1, "selector": {"team": "a"}, "template": {}}, "status": {"replicas": 1}});
+            let object = story.put(body).unwrap().new.unwrap();
+            assert_eq!(controller(&story.truth, &object).err().unwrap_or_default(), says);
+        }
+    }
+
+    #[test]
+    fn says_who_serves_and_is_not_said_to() {
+        let mut story = Story::<Nobody>::new();
+        story.pass(600).unwrap();
+        let pod = |since: &str| {
+            let ready = json!([{"type": "Ready", "status": "True", "lastTransitionTime": since}]);
+            let pod = json!({"kind": "Pod", "metadata": {"name": "x"}, "spec": {"containers": []}, "status": {"conditions": ready}});
+            crate::plan::object(pod)
+        };
+        let pods = ["2026-01-01T00:02:00Z", "2026-01-01T00:09:30Z"].map(pod);
+        let says = |said: i32| all_serve(&story.truth, pods.iter().filter_map(Object::get), Some(5), Some(said)).err();
+        assert_eq!(says(1), None);
+        assert_eq!(says(0).unwrap(), "says that 0 pods are available, 1 have been ready for long");
+        assert_eq!((failed(true, false), failed(false, true)), (Ok(()), Ok(())));
+        assert!(failed(true, true).is_err());
+    }
+
     /// What is wrong with an object of the second minute in the tenth.
     fn in_time(look: fn(&Truth, &Object) -> Result<(), String>, manifest: Value) -> String {
         let mut story = Story::<Nobody>::new();
@@ -397,9 +514,12 @@ mod tests {
 
     #[test]
     fn says_whose_share_is_missing() {
-        for (sizes, says) in
-            [([3, 5, 6], ""), ([3, 5, 5], "is paused, and its sets ask for 13 pods instead of 14"), ([0, 13, 0], "")]
-        {
+        for (sizes, says) in [
+            ([3, 5, 6], ""),
+            ([3, 5, 5], "is paused, and its sets ask for 13 pods instead of 14"),
+            ([0, 11, 0], ""),
+            ([0, 0, 0], "is paused, and its sets ask for 0 pods instead of 11"),
+        ] {
             let spec = json!({"replicas": 11, "paused": true, "strategy": {"rollingUpdate": {"maxSurge": 3, "maxUnavailable": 2}}});
             let deployment: Deployment = serde_json::from_value(json!({"spec": spec})).unwrap();
             let sized = |size: i32| ReplicaSet {
