@@ -6,6 +6,7 @@
 
 mod details;
 mod faults;
+mod owned;
 mod room;
 mod workloads;
 
@@ -281,6 +282,7 @@ fn plan(dice: &Dice, nodes: u64, sets: u64) -> Plan {
         }
     }
     workloads::draw(dice, nodes, &mut plan);
+    owned::draw(dice, &mut plan);
     room::draw(dice, nodes, &mut plan);
     details::draw(dice, nodes, sets, &mut plan);
     faults::draw(dice, nodes, ACTIVE, &mut plan);

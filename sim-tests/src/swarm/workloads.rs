@@ -123,6 +123,11 @@ fn deployment(dice: &Dice, nth: u64, plan: &mut Plan) {
     for act in 0..dice.below("web actions", nth, 7) {
         action(dice, "web action", nth * 10 + act, &key, &manifest, plan);
     }
+    if dice.below("ready changes", nth, 3) == 0 {
+        let seconds = dice.one("ready then", nth, &[0, 3, 6]);
+        let at = dice.millis("ready changed", nth, 5_000, ACTIVE);
+        plan.ask(at, merge(&key, json!({"spec": {"minReadySeconds": seconds}})));
+    }
     if dice.below("pauses", nth, 3) == 0 {
         let at = dice.millis("paused at", nth, 5_000, ACTIVE);
         plan.ask(at, merge(&key, json!({"spec": {"paused": true}})));
@@ -262,6 +267,11 @@ fn autoscaled(dice: &Dice, nth: u64, plan: &mut Plan) {
         // direction alone.
         "behavior": {"scaleDown": {"stabilizationWindowSeconds": dice.one("window", nth, &[60, 90])}}
     }});
+    if dice.below("second metric", nth, 2) == 0 {
+        let target = json!({"type": "AverageValue", "averageValue": dice.one("average", nth, &["20m", "60m"])});
+        let second = json!({"type": "Resource", "resource": {"name": "cpu", "target": target}});
+        autoscaler["spec"]["metrics"].as_array_mut().expect("it has one").push(second);
+    }
     let policy = |kind: &str, value: u64, period: u64| json!({"type": kind, "value": value, "periodSeconds": period});
     let select = dice.one("select", nth, &["Max", "Min"]);
     let rules = &mut autoscaler["spec"]["behavior"];
@@ -326,10 +336,19 @@ fn work(dice: &Dice, nth: u64) -> Value {
 fn job(dice: &Dice, nth: u64, plan: &mut Plan) {
     let name = format!("sum-{nth}");
     let key = Key::new(Kind::Job, "default", &name);
-    let manifest =
-        json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": work(dice, nth)});
+    let mut spec = work(dice, nth);
+    if dice.below("stubborn", nth, 3) == 0 {
+        // Its pods take their time when they are to end.
+        let command = &mut spec["template"]["spec"]["containers"][0]["command"][2];
+        *command = format!("trap '' TERM; {}", command.as_str().unwrap_or_default()).into();
+    }
+    let manifest = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec});
     let at = dice.millis("job at", nth, 500, 90_000);
     plan.ask(at, plan::create(manifest.clone()));
+    for act in 0..dice.below("work lost", nth, 4) {
+        let evict = Evict { pod: format!("{name}-"), namespace: "default".into(), grace_seconds: None };
+        plan.ask(at + dice.millis("work lost at", nth * 10 + act, 500, 40_000), Ask::Evict(evict));
+    }
     if dice.below("suspends", nth, 3) == 0 {
         let at = at + dice.millis("suspended", nth, 100, 20_000);
         plan.ask(at, merge(&key, json!({"spec": {"suspend": true}})));
@@ -353,13 +372,18 @@ fn job(dice: &Dice, nth: u64, plan: &mut Plan) {
 fn cron_job(dice: &Dice, nth: u64, plan: &mut Plan) {
     let name = format!("tick-{nth}");
     let key = Key::new(Kind::CronJob, "default", &name);
-    let manifest = json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": name}, "spec": {
+    let mut manifest = json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": name}, "spec": {
         "schedule": "* * * * *",
         "concurrencyPolicy": dice.one("concurrency", nth, &["Allow", "Forbid", "Replace"]),
         "successfulJobsHistoryLimit": dice.below("successes kept", nth, 3),
         "failedJobsHistoryLimit": dice.below("failures kept", nth, 2),
         "jobTemplate": {"spec": work(dice, CRON + nth)}
     }});
+    if dice.below("cron zoned", nth, 3) == 0 {
+        // Runs begin at midnight in UTC, and an hour later there.
+        manifest["spec"]["schedule"] = dice.one("cron hour", nth, &["* 0 * * *", "* 1 * * *"]).into();
+        manifest["spec"]["timeZone"] = "Europe/Berlin".into();
+    }
     plan.ask(dice.millis("cron at", nth, 500, 60_000), plan::create(manifest));
     for at in [END, END + AGAIN] {
         plan.ask(at, merge(&key, json!({"spec": {"suspend": true}})));
