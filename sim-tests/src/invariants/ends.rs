@@ -120,7 +120,7 @@ fn stored<'a>(truth: &'a Truth, one: &Object) -> Option<&'a Pod> {
 }
 
 /// Why a job should not be said to come to its end.
-fn too_early(truth: &Truth, told: &Told, new: &Object) -> Option<String> {
+fn too_early(truth: &Truth, told: Told<'_>, new: &Object) -> Option<String> {
     let job = new.read::<Job>()?;
     let before = told.object(&new.key()).filter(|one| one.meta().uid == new.meta().uid)?.read::<Job>()?;
     let pods = || told.owned(&new.meta().uid, Kind::Pod, &new.meta().namespace);
@@ -145,7 +145,7 @@ fn too_early(truth: &Truth, told: &Told, new: &Object) -> Option<String> {
 }
 
 /// Why a pod should not be made as it is for its number.
-fn forgetful(truth: &Truth, told: &Told, new: &Object) -> Option<String> {
+fn forgetful(truth: &Truth, told: Told<'_>, new: &Object) -> Option<String> {
     let by = new.meta().controller().filter(|by| by.kind == "Job")?;
     let object = told.object(&Key::new(Kind::Job, &new.meta().namespace, &by.name))?;
     let job = object.read::<Job>().filter(|job| object.meta().uid == by.uid && job.is_indexed())?;
@@ -164,7 +164,7 @@ fn forgetful(truth: &Truth, told: &Told, new: &Object) -> Option<String> {
 
 impl Ends {
     /// Why a pod should not be let go yet.
-    fn unnoted(&self, truth: &Truth, told: &Told, new: &Object) -> Option<String> {
+    fn unnoted(&self, truth: &Truth, told: Told<'_>, new: &Object) -> Option<String> {
         let same = |one: &&Object| one.meta().resource_version == new.meta().resource_version;
         let known = told.object(&new.key()).filter(same).filter(|known| is_held(known) && !is_held(new))?;
         let pod = known.get::<Pod>().filter(|pod| pod.status.phase.is_final())?;

@@ -156,7 +156,7 @@ struct Spreading<'a> {
 /// As far as the scheduler was told. What it has asked for, and pods that are gone, may be there or not.
 fn spreading<'a>(
     truth: &Truth,
-    told: &'a Told,
+    told: Told<'a>,
     pod: &Pod,
     one: &TopologySpreadConstraint,
     asked: &dyn Fn(&Key) -> Option<&'a str>,
@@ -205,7 +205,7 @@ pub(super) fn minds_spread_alone(pod: &Pod) -> bool {
 /// Whether a pod may surely go to a node, as evenly as it has to be spread.
 pub(super) fn is_surely_even<'a>(
     truth: &Truth,
-    told: &'a Told,
+    told: Told<'a>,
     pod: &Pod,
     node: &str,
     asked: &dyn Fn(&Key) -> Option<&'a str>,

@@ -124,7 +124,7 @@ impl Owner {
 }
 
 /// What somebody was told of an object, if it is the state that a patch names.
-fn as_named<'a>(told: &'a Told, key: &Key, patch: &Value) -> Option<&'a Object> {
+fn as_named<'a>(told: Told<'a>, key: &Key, patch: &Value) -> Option<&'a Object> {
     let named = patch.pointer("/metadata/resourceVersion").and_then(Value::as_str)?;
     told.object(key).filter(|known| known.meta().resource_version == named)
 }

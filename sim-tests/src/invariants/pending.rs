@@ -248,7 +248,7 @@ impl Pending {
 
     /// A node is about to be given to a pod: whether the pod had rather be on another that takes it. Only where nothing else
     /// can count for more: a pod without preferences, and one such taint at most.
-    fn prefers(&mut self, truth: &Truth, told: &Told, key: &Key, node: &str) -> Result<(), Broken> {
+    fn prefers(&mut self, truth: &Truth, told: Told<'_>, key: &Key, node: &str) -> Result<(), Broken> {
         let plain = |pod: &&Pod| {
             let promised = self.expected.contains_key(key) || !pod.status.nominated_node_name.is_empty();
             // A bind of which nobody knows what came of it is asked for again, whatever the nodes are by then.

@@ -156,7 +156,7 @@ fn is_in_time(told: Told<'_>, wall: Wall, new: &Object) -> Option<String> {
 
 /// Why a deployment should not be said to be rolled out still, in a step that brings new pods beside old ones. While it is
 /// given another size, nothing is said of that.
-fn is_over(told: &Told, new: &Object) -> Option<String> {
+fn is_over(told: Told<'_>, new: &Object) -> Option<String> {
     let same = |one: &&Object| one.meta().resource_version == new.meta().resource_version;
     let before = told.object(&new.key()).filter(same)?.read::<Deployment>()?.status;
     let (deployment, number) = (new.read::<Deployment>()?, |number: Option<i32>| number.unwrap_or(0));
