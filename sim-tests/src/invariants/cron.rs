@@ -185,6 +185,19 @@ mod tests {
     }
 
     #[test]
+    fn fires_on_a_job_at_an_hour_of_another_zone() {
+        for (hour, fires) in [("1", false), ("0", true)] {
+            let mut desk = Desk(Story::new());
+            let mut cron = cron("Allow", json!(null));
+            cron["spec"]["schedule"] = format!("* {hour} * * *").into();
+            cron["spec"]["timeZone"] = "Europe/Berlin".into();
+            desk.tell(cron);
+            desk.0.pass(210).unwrap();
+            assert_eq!(desk.makes(3).contains("which is no time of"), fires, "{hour}");
+        }
+    }
+
+    #[test]
     fn fires_on_jobs_that_meet() {
         for policy in ["Allow", "Forbid", "Replace"] {
             let mut desk = Desk(Story::new());
