@@ -6,7 +6,7 @@
 use super::{ACTIVE, AGAIN, Dice, END, merge, name, node};
 use crate::invariants::GPU;
 use crate::noise::Delay;
-use crate::plan::{self, Ask, Fault, Patch, Piece, Plan, Relabel, Weather};
+use crate::plan::{self, Act, Ask, Fault, Patch, Piece, Plan, Relabel, Weather};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::Key;
 use miniku_core::time::Duration;
@@ -121,7 +121,11 @@ fn scales(dice: &Dice, sets: u64, plan: &mut Plan) {
             [dice.below("scale kind", nth, 3) as usize];
         let wish = json!({"spec": {"replicas": dice.below("scale to", nth, 7)}});
         let at = dice.millis("scaled at", nth, 6_000, ACTIVE);
-        plan.ask(at, part(&Key::new(kind, "default", name), Piece::Scale, wish));
+        let key = Key::new(kind, "default", name);
+        let makes = |act: &Act| matches!(act, Act::Ask(Ask::Create(object)) if object.key() == key);
+        if plan.entries.iter().any(|entry| entry.at < at && makes(&entry.act)) {
+            plan.ask(at, part(&key, Piece::Scale, wish));
+        }
     }
 }
 
