@@ -48,6 +48,8 @@ pub struct World {
     pub alive: BTreeSet<Text>,
     /// News of these kinds are held back, though their watches stay open.
     pub deaf_to: BTreeSet<Kind>,
+    /// Lists and watches of these kinds are lost.
+    pub unlisted: BTreeSet<Kind>,
     /// Answers to lists and to reads of one object, or a write, are held back.
     pub answers_are_late: bool,
     /// So many of a hundred calls are lost, before or after they were carried out.
@@ -87,6 +89,7 @@ impl World {
             now: Now { mono: start, wall: Wall::from_secs(1_790_000_000) },
             alive: BTreeSet::new(),
             deaf_to: BTreeSet::new(),
+            unlisted: BTreeSet::new(),
             answers_are_late: false,
             lost_percent: 0,
             writes: Vec::new(),
@@ -236,6 +239,15 @@ impl World {
         self.connected = true;
     }
 
+    /// The watches of a kind end, and it cannot be listed or watched until it is taken from `unlisted`.
+    pub fn cut(&mut self, kind: Kind) {
+        self.unlisted.insert(kind);
+        for (call, (from, _)) in self.watched.extract_if(.., |_, (_, of)| *of == kind).collect::<Vec<_>>() {
+            self.serve(Input::Gone { from });
+            self.inbox.entry(call).or_default().push_back(Input::Ended { call });
+        }
+    }
+
     fn serve(&mut self, input: Input) {
         let mut todo = VecDeque::from([input]);
         while let Some(input) = todo.pop_front() {
@@ -319,7 +331,11 @@ impl World {
         let from = RequestId(self.requests);
         let lost = self.lost_percent > 0 && self.draw().below(100) < self.lost_percent;
         let fate = if lost { self.draw().below(3) } else { 3 };
-        if !self.connected || fate == 0 {
+        let listed = match &request.verb {
+            Verb::List(query) | Verb::Watch { query, .. } => !self.unlisted.contains(&query.kind),
+            _ => true,
+        };
+        if !self.connected || !listed || fate == 0 {
             let answer = Answer::Lost("connection refused".into());
             self.inbox.entry(call).or_default().push_back(Input::Reply { call, answer });
             return;

@@ -48,6 +48,8 @@ pub struct EndpointsController {
     of_service: BTreeMap<Key, BTreeSet<Key>>,
     /// What is on its way, or has failed. Services about which nothing is have none.
     care: BTreeMap<Key, Care>,
+    /// Services of which it is not known whether they are still there, and which lack something then.
+    unsure: BTreeSet<Key>,
 }
 
 #[derive(Debug, Default)]
@@ -97,6 +99,7 @@ impl EndpointsController {
             labelled: Labelled::default(),
             of_service: BTreeMap::new(),
             care: BTreeMap::new(),
+            unsure: BTreeSet::new(),
         }
     }
 
@@ -229,6 +232,12 @@ impl EndpointsController {
             (Action::Remove, _, Some(endpoints)) => Plan { delete: vec![endpoints.clone()], ..Plan::default() },
             (Action::Keep | Action::Leave | Action::Remove, _, _) => Plan::default(),
         };
+        let mut plan = plan;
+        // For one that is gone it would make slices as fast as they are collected.
+        if !plan.create.is_empty() && !self.services.is_connected() {
+            plan.create.clear();
+            self.unsure.insert(key.clone());
+        }
         let is_gone = row.then == Action::Remove;
         if is_gone {
             let endpoints = Key { kind: Kind::Endpoints, ..key.clone() };
@@ -401,6 +410,9 @@ impl Program for EndpointsController {
         }
         for (asked, answer) in self.calls.ended(now, &input) {
             self.ended(now, asked, answer, out);
+        }
+        if self.services.is_connected() {
+            std::mem::take(&mut self.unsure).into_iter().for_each(|service| self.queue.set(service, now.mono));
         }
         while let Some(service) = self.queue.pop_due(now.mono) {
             self.sync(now, &service, out);

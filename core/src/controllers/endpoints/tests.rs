@@ -282,6 +282,43 @@ fn a_service_that_the_view_lacks_keeps_its_endpoints() {
 }
 
 #[test]
+fn nothing_is_made_for_a_service_that_may_be_gone() {
+    let mut desk = Desk::new(5);
+    let pod = desk.pod(0, true);
+    desk.service(json!({}));
+    desk.run(5);
+    desk.world.cut(Kind::Service);
+    desk.run(1);
+    desk.world.delete(service(), None);
+    desk.run(1);
+    desk.world.take_writes();
+    for _ in 0..10 {
+        // What the collector does.
+        for slice in desk.world.objects(Kind::EndpointSlice) {
+            desk.world.delete(slice.key(), None);
+        }
+        desk.run(1);
+    }
+    assert_eq!(desk.world.take_writes(), [""; 0]);
+    // What is shown already follows the pods all the same.
+    let mut desk = Desk::new(5);
+    desk.pod(0, true);
+    desk.service(json!({}));
+    desk.run(60);
+    desk.world.cut(Kind::Service);
+    desk.run(1);
+    desk.ready(&pod, false);
+    desk.run(1);
+    assert_eq!(desk.shown(), "8080: web-0()");
+    // And when it is sure again, what is missing is made.
+    desk.world.unlisted.clear();
+    let slice = desk.world.objects(Kind::EndpointSlice).remove(0);
+    desk.world.delete(slice.key(), None);
+    desk.run(60);
+    assert_eq!(desk.world.objects(Kind::EndpointSlice).len(), 1);
+}
+
+#[test]
 fn a_service_that_is_going_gets_nothing_new() {
     let mut desk = Desk::new(6);
     desk.service(json!({}));
