@@ -246,6 +246,10 @@ impl Checker for Leases {
             Fact::Heard { who, input: Input::Reply { answer: Answer::Object { object, .. }, .. } }
                 if is_election(&object.key()) =>
             {
+                if let Some((.., told)) = self.upon.get_mut(&who.name) {
+                    // It has been read again since.
+                    *told = false;
+                }
                 let fence = object.get::<Lease>().and_then(Fence::of);
                 self.told.extend(fence.filter(|fence| fence.holder == identity(who)));
                 Ok(())

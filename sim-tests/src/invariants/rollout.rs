@@ -16,7 +16,7 @@ use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
 use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::api::text::Text;
-use miniku_core::program::{Part, Verb};
+use miniku_core::program::{Answer, Part, RequestId, Verb};
 use miniku_core::time::{Duration, Instant, Wall};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -50,6 +50,8 @@ const LATE: Duration = Duration::from_secs(60);
 struct Observer {
     turn: Turn,
     asked: BTreeMap<Text, (Text, i64, Instant)>,
+    /// Which request asked for it.
+    open: BTreeMap<RequestId, Text>,
 }
 
 fn wanted(set: &Object) -> i64 {
@@ -196,11 +198,20 @@ impl Rollout {
 
 impl Checker for Rollout {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Durable, Sight::Sent]
+        &[Sight::Durable, Sight::Sent, Sight::Answered]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
-        if let Fact::Sent { who, request, .. } = fact
+        if let Fact::Answered { id, answer } = fact {
+            for observer in self.by.values_mut() {
+                // What was refused is not done.
+                if let (Some(set), Answer::Refused(_)) = (observer.open.remove(id), answer) {
+                    observer.asked.remove(&set);
+                }
+            }
+            return Ok(());
+        }
+        if let Fact::Sent { who, id, request } = fact
             && let Verb::Update { object: set, part: Part::Main } | Verb::Create { object: set } = &request.verb
             && who.role == Role::Workloads
             && set.kind() == Kind::ReplicaSet
@@ -234,6 +245,7 @@ impl Checker for Rollout {
                 let what = format!("{} is made with minReadySeconds {has} instead of {should}", set.key());
                 return Err(Broken::by(what).with([set]));
             }
+            observer.open.insert(*id, set.meta().uid.clone());
             return observer.sizes(truth, truth.told(who), set);
         }
         if let Fact::Sent { who, request, .. } = fact
@@ -274,7 +286,8 @@ impl Checker for Rollout {
 mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
-    use miniku_core::program::{CallId, Input, RequestId, WatchEvent};
+    use miniku_core::api::status::Status;
+    use miniku_core::program::{CallId, Input, WatchEvent};
     use serde_json::{Value, json};
 
     fn set(name: &str, replicas: i32) -> Value {
@@ -332,6 +345,16 @@ mod tests {
 
     /// Tells the controller of a deployment, of its sets with these sizes and available pods, and asks for another size.
     fn asks(strategy: Value, sets: [(&str, i32, i32); 2], to: (&str, i32)) -> Result<(), Broken> {
+        asks_after(strategy, sets, &[], to)
+    }
+
+    /// Asks for other sizes before, each of which is refused or not.
+    fn asks_after(
+        strategy: Value,
+        sets: [(&str, i32, i32); 2],
+        before: &[(&str, i32, bool)],
+        to: (&str, i32),
+    ) -> Result<(), Broken> {
         let (mut story, controller) = (Story::<Rollout>::new(), who(Role::Workloads, "workloads"));
         let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "uid": "d"},
             "spec": {"replicas": 4, "strategy": strategy, "selector": {}, "template": {}}});
@@ -349,10 +372,17 @@ mod tests {
             let event = WatchEvent::Added(story.put(manifest).unwrap().new.unwrap());
             story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
         }
-        let known = story.truth.object(&Key::new(Kind::ReplicaSet, "default", to.0)).unwrap();
-        let object = known.with(|set: &mut ReplicaSet| set.spec.replicas = Some(to.1));
-        let request = Verb::Update { object, part: Part::Main }.into();
-        story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request })
+        for (nth, (name, size, is_refused)) in (1..).zip(before.iter().chain(&[(to.0, to.1, false)])) {
+            let known = story.truth.object(&Key::new(Kind::ReplicaSet, "default", name)).unwrap();
+            let object = known.with(|set: &mut ReplicaSet| set.spec.replicas = Some(*size));
+            let (id, request) = (RequestId(nth), Verb::Update { object, part: Part::Main }.into());
+            story.see(Fact::Sent { who: &controller, id, request: &request })?;
+            if *is_refused {
+                let answer = Answer::Refused(Status::stale(Kind::ReplicaSet, name));
+                story.see(Fact::Answered { id, answer: &answer })?;
+            }
+        }
+        Ok(())
     }
 
     #[test]
@@ -364,7 +394,12 @@ mod tests {
         let broken = asks(one_away.clone(), [("a", 4, 4), ("b", 1, 0)], ("a", 2)).unwrap_err();
         assert!(broken.what.contains("from 4 to 2, which leaves 2 available of 3"), "{broken:?}");
         // It has been shrunk already, and its status does not show that yet.
-        assert!(asks(one_away, [("a", 3, 4), ("b", 1, 0)], ("a", 2)).is_err());
+        assert!(asks(one_away.clone(), [("a", 3, 4), ("b", 1, 0)], ("a", 2)).is_err());
+        // What was asked for before may be done, unless it was refused.
+        for refused in [false, true] {
+            let told = asks_after(one_away.clone(), [("a", 2, 2), ("b", 2, 2)], &[("b", 1, refused)], ("a", 1));
+            assert_eq!(told.is_ok(), refused, "{told:?}");
+        }
     }
 
     #[test]
