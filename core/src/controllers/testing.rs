@@ -366,6 +366,12 @@ impl World {
         }
     }
 
+    /// The writes that were held are lost, and nothing is ever heard of them.
+    pub fn lose_held(&mut self) {
+        self.hold_writes = false;
+        self.held.clear();
+    }
+
     /// The program ends; what is on its way to it is lost, and what it asked for is not. Another takes its place.
     pub fn forget_program(&mut self) {
         for (_, (from, _)) in std::mem::take(&mut self.watched) {

@@ -244,9 +244,11 @@ impl Kubelet {
                 }
                 let worker =
                     self.workers.entry(uid.clone()).or_insert_with(|| Box::new(Worker::new(now, spec::pod_ref(pod))));
-                // A phase is final once, though a late view may still show the one before.
-                let newer = pod.status.phase.is_final() || pod.status.phase > worker.phase;
-                if !worker.phase.is_final() && newer && !planted!(ForgetsFinished) {
+                // A phase is final once, though a late view may still show the one before. What is stored as final stays,
+                // be it that others said so of a pod that has ended otherwise.
+                let is_final = pod.status.phase.is_final();
+                let newer = is_final || !worker.phase.is_final() && pod.status.phase > worker.phase;
+                if newer && !planted!(ForgetsFinished) {
                     worker.phase = pod.status.phase;
                 }
                 worker.see(&object, true);

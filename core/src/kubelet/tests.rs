@@ -757,6 +757,21 @@ fn a_pod_that_others_fail_is_stopped() {
 }
 
 #[test]
+fn what_others_said_first_of_its_end_stays() {
+    let mut world = World::running(0);
+    world.one("a", "Never", "run");
+    world.run(2);
+    // It has ended well before it hears what others say.
+    world.deaf = true;
+    world.merge(Kind::Pod, "a", json!({"status": {"phase": "Failed", "reason": "NodeLost"}}), Part::Status);
+    world.exit("a", 0);
+    world.run(1);
+    world.deaf = false;
+    world.run(60);
+    assert_eq!(world.shown("a"), "Failed c=ended(0).0");
+}
+
+#[test]
 fn a_finished_pod_is_not_told_anew_by_a_kubelet_that_knows_less() {
     let mut world = World::running(0);
     let uid = world.one("a", "Never", "exit 7 1");

@@ -277,6 +277,23 @@ fn a_claim_on_an_old_revision_is_made_again() {
 }
 
 #[test]
+fn who_was_let_go_is_not_deleted_in_the_end() {
+    let mut desk = Desk::new(0);
+    desk.set("web", 2);
+    desk.run(1);
+    desk.world.take_writes();
+    desk.world.hold_writes = true;
+    desk.scale("web", 1);
+    desk.run(1);
+    let asked = desk.world.take_writes();
+    let victim = asked.iter().find_map(|write| write.strip_prefix("delete pods/default/")).unwrap();
+    desk.world.lose_held();
+    desk.world.merge(Key::new(Kind::Pod, "default", victim), json!({"metadata": {"labels": {"app": "x"}}}), Part::Main);
+    desk.run(100);
+    assert_eq!((desk.pods().len(), desk.alive("web")), (2, 1));
+}
+
+#[test]
 fn what_is_in_flight_when_the_controller_ends_is_not_made_twice() {
     for seed in SEEDS {
         let mut desk = Desk::new(seed);

@@ -735,7 +735,7 @@ impl WorkloadController {
         let Some(owner) = self.views.object(key).cloned() else { return };
         let Some(workload) = self.workload(key.kind) else { return };
         self.claim(now, workload, key, &owner, out);
-        self.delete_again(now, key, out);
+        self.delete_again(now, workload, &owner, out);
 
         let Some(care) = self.care.get_mut(key) else { return };
         let own = self.views.owned_by(filed_under(&owner.meta().uid, &owner.meta().name));
@@ -1003,14 +1003,21 @@ impl WorkloadController {
         is_new
     }
 
-    /// Asks again for the deletions of which it is not known whether they were carried out.
-    fn delete_again(&mut self, now: Now, key: &Key, out: &mut Effects) {
+    /// Asks again for the deletions of which it is not known whether they were carried out, but for those of children that
+    /// are its children no more: they may be another's by now.
+    fn delete_again(&mut self, now: Now, workload: &dyn Workload, owner: &Object, out: &mut Effects) {
+        let key = &owner.key();
         let Some(care) = self.care.get_mut(key) else { return };
         if let Some(turn) = care.deletion.waits_until(now.mono).filter(|_| !care.undeleted.is_empty()) {
             return self.queue.set_if_earlier(key.clone(), turn);
         }
         for (uid, victim) in take(&mut care.undeleted) {
-            if self.deletions.has(key, &uid) {
+            let shown = self.views.object(&victim.key).map(Object::meta).filter(|shown| shown.uid == uid);
+            let is_left = workload.children().contains(&victim.key.kind)
+                && shown.is_some_and(|shown| shown.controller().is_none_or(|by| by.uid != owner.meta().uid));
+            if is_left {
+                self.deletions.met(key, &uid);
+            } else if self.deletions.has(key, &uid) {
                 self.ask_to_delete(now, key, victim, out);
             }
         }
