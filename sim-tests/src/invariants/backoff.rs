@@ -76,6 +76,8 @@ impl Checker for Backoff {
                     _ if facts.pod().start_retries().is_some() && facts.pod().spec.containers.len() > 1 => Ok(()),
                     // The collector of pods says so of one whose node is gone; its kubelet may be only out of reach.
                     _ if is_given_up(facts.pod()) => Ok(()),
+                    // So may that of one which others call finished and of which it has told nothing.
+                    _ if runs.starts == 1 && stored.is_none_or(|one| one.state.terminated.is_none()) => Ok(()),
                     _ if facts.pod().status.phase.is_final() => broken("is started though its pod has finished".into()),
                     _ if truth.now.since(runs.ended) < by_its_clock(runs.delay()) => {
                         let (waited, due) = (truth.now.since(runs.ended).as_millis(), runs.delay().as_secs());
