@@ -9,6 +9,7 @@
 use super::wants::{CALLED, Wants, offers, wants};
 use super::{Broken, Checker};
 use crate::truth::{Fact, Role, Sight, Truth};
+use miniku_core::api::kinds::Kind;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
@@ -23,6 +24,8 @@ pub struct Fit {
     /// The scheduler's life, and in which the bind of a pod was asked for last.
     life: u32,
     asked: BTreeMap<Key, u32>,
+    /// What the scheduler was told that the node has for which it asked.
+    told: BTreeMap<Key, Wants>,
     /// When a bind of a former life was carried out on a node.
     late: BTreeMap<String, Instant>,
     /// When a node has become smaller, and what it had before.
@@ -62,8 +65,12 @@ impl Checker for Fit {
             Fact::Durable { change } => change,
             Fact::Sent { who, request, .. } if who.role == Role::Scheduler => {
                 self.life = who.life;
-                if let Verb::Bind { key, .. } = &request.verb {
+                if let Verb::Bind { key, node: to, .. } = &request.verb {
                     self.asked.entry(key.clone()).or_insert(who.life);
+                    let known = truth.told(who).object(&Key::new(Kind::Node, "", to));
+                    if let Some(known) = node(known) {
+                        self.told.insert(key.clone(), offers(known, u64::MAX));
+                    }
                 }
                 return Ok(());
             }
@@ -95,7 +102,9 @@ impl Checker for Fit {
             return Ok(());
         }
         let Some(stored) = truth.node(node).filter(|_| bound_now) else { return Ok(()) };
-        let (limits, sum) = (self.had(truth, node, offers(stored, u64::MAX)), self.sums[node]);
+        let (had, sum) = (self.had(truth, node, offers(stored, u64::MAX)), self.sums[node]);
+        let told = self.told.remove(&change.key).unwrap_or(had);
+        let limits: Wants = std::array::from_fn(|at| had[at].max(told[at]));
         // What a pod does not ask for, it may get where there is none.
         let over = (0..limits.len()).find(|at| amount[*at] > 0 && sum[*at] > limits[*at]);
         let Some(over) = over else { return Ok(()) };
