@@ -165,6 +165,13 @@ mod table {
             FirstBudgetCounts "first-budget-counts" by "S-budget", "of several budgets that are about a pod the first alone is asked";
             EvictionUntold "eviction-untold" by "S-budget", "a pod that is evicted does not say that it was made to go";
             HurryIgnored "hurry-ignored" by "S-grace", "a second deletion with less time leaves the first as it is";
+            PageRepeatsLast "page-repeats-last" by "S-list" "L-sched", "each page of a list begins with the last object of the one before";
+            ClusterIpTwice "cluster-ip-twice" by "S-address", "an address of a service is taken only when the service is stored";
+            PodLimitsUnchecked "pod-limits-unchecked" by "S-limit", "limits of whole pods are not looked at";
+            DefaultRequestOverLimit "default-request-over-limit" by "S-limit", "a request is filled in where a lower limit is said";
+            GraceOfThirty "grace-of-thirty" by "S-grace", "a deletion without seconds gives 30, whatever the pod asks for";
+            PendingBlocked "pending-blocked" by "S-budget", "a budget is asked for pods that serve nobody";
+            BindsToNowhere "binds-to-nowhere" by "S-bind", "a pod is bound to a node that is gone";
         }
         Client: {
             SkipsAfterReconnect "skips-after-reconnect" by "S-mono", "a watch that is opened again starts one revision too late";
@@ -187,6 +194,7 @@ mod table {
             LeaseNotGivenBack "lease-not-given-back" by "S-lease", "who leads and is told to end keeps its lease";
             GivesBackOthers "gives-back-others" by "S-lease", "who stands by and is told to end gives back the lease of who leads";
             AnswersForEver "answers-for-ever" by "expected" "L-stable", "an answer that never comes is waited for, for ever";
+            ListsForEver "lists-for-ever" by "L-stable" "expected", "a list that is not answered is waited for, for ever";
         }
         Scheduler: {
             FreesAtDeletion "frees-at-deletion" by "S-fit", "a pod's room is given away when its deletion begins";
@@ -217,6 +225,13 @@ mod table {
             PreemptsDearest "preempts-dearest" by "L-sched", "the node where most is lost is chosen";
             PreemptsAll "preempts-all" by "L-sched", "all less important pods of a node go";
             PodAffinityIgnored "pod-affinity-ignored" by "S-near", "required pod affinity is not looked at";
+            InitContainersFree "init-containers-free" by "S-fit" "L-sched", "what init containers and the overhead take up is not counted";
+            ExtendedIgnored "extended-ignored" by "S-fit" "L-sched", "extended resources are not counted";
+            WildcardPortShared "wildcard-port-shared" by "S-near", "a host port on all addresses and one on a single address do not collide";
+            CordonBarsTolerant "cordon-bars-tolerant" by "L-sched", "a cordon keeps away also those that tolerate it";
+            PreferNoScheduleIgnored "prefer-no-schedule-ignored" by "L-sched", "taints that are only to be avoided are not looked at";
+            WakesOneOnly "wakes-one-only" by "L-sched" "expected", "of several alike only one hears that there is room";
+            GrowthUnnoticed "growth-unnoticed" by "L-sched" "expected", "who waits does not hear that a node offers more";
         }
         ReplicaSet: {
             RandomNames "random-names" by "S-count", "child names differ in each life, so that a creation asked for twice makes twins";
@@ -237,6 +252,11 @@ mod table {
             AdoptsUnread "adopts-unread" by "S-named", "a pod is adopted whatever became of it since it was looked at";
             AdoptsUnasked "adopts-unasked" by "S-owner", "pods are adopted without asking whether their owner is still there";
             SpreadReversed "spread-reversed" by "S-victim", "of the pods that are too many those go first that are alone on their node";
+            ExpressionsUnheard "expressions-unheard" by "L-stable", "who selects by expressions alone does not hear of orphans";
+            AdoptionDropsOwners "adoption-drops-owners" by "S-owner", "whom a set adopts it takes from its other owners";
+            TakenAwayAtOnce "taken-away-at-once" by "L-hot", "a pod that is taken away while it waits is replaced at once each time";
+            AvailabilityNotAwaited "availability-not-awaited" by "L-stable" "expected", "nobody looks again when a pod has been ready for long enough";
+            FailureConditionStays "failure-condition-stays" by "L-stable", "that pods were refused is told of when none is missing any more";
         }
         Deployment: {
             RollsByWishes "rolls-by-wishes" by "S-rollout", "old pods go by how many are wished, not by how many are available";

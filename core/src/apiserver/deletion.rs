@@ -118,7 +118,9 @@ pub fn delete(now: Now, stored: &Object, options: &DeleteOptions) -> Result<Outc
     }
     let running = stored.get::<Pod>().filter(|pod| pod.node().is_some() && !pod.status.phase.is_final());
     let seconds = match running {
-        Some(pod) => options.grace_seconds.unwrap_or(pod.grace_seconds()).max(0),
+        Some(pod) => {
+            options.grace_seconds.unwrap_or(if planted!(GraceOfThirty) { 30 } else { pod.grace_seconds() }).max(0)
+        }
         None => 0,
     };
     let finalizers = finalizers(stored, options.propagation);

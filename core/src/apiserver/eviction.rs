@@ -155,7 +155,8 @@ pub fn budgets<'a>(store: &'a Store, pod: &Object) -> Vec<&'a Object> {
 }
 
 fn loss(pod: &Pod, budget: Option<&Object>) -> Loss {
-    let idle = pod.metadata.is_deleting() || pod.status.phase != PodPhase::Running;
+    let idle = pod.metadata.is_deleting()
+        || pod.status.phase != PodPhase::Running && (!planted!(PendingBlocked) || pod.status.phase.is_final());
     let granted = budget.is_some_and(|budget| is_granted(budget, pod));
     match budget {
         _ if idle => Loss::Nothing,

@@ -438,7 +438,8 @@ impl ApiServer {
         if let Some((namespace, name)) = after {
             let done = items.partition_point(|object| {
                 let meta = object.meta();
-                (meta.namespace.as_str(), meta.name.as_str()) <= (&**namespace, &**name)
+                let (is, last) = ((meta.namespace.as_str(), meta.name.as_str()), (&**namespace, &**name));
+                is < last || is == last && !planted!(PageRepeatsLast)
             });
             items.drain(..done);
         }
@@ -629,7 +630,7 @@ impl ApiServer {
             }
             Verb::Bind { uid, node, .. } => {
                 // Stricter than Kubernetes, which lets a pod wait for ever on a node that is not there.
-                let there = self.store.get(&Key::new(Kind::Node, "", &node)).is_some();
+                let there = self.store.get(&Key::new(Kind::Node, "", &node)).is_some() || planted!(BindsToNowhere);
                 admission::bound(
                     now,
                     found()?,
@@ -789,7 +790,7 @@ impl ApiServer {
         };
         if let Some(object) = &mut object {
             object.edit_meta(|meta| meta.resource_version = Text::default());
-            if key.kind == Kind::Service {
+            if key.kind == Kind::Service && !planted!(ClusterIpTwice) {
                 self.given.take(object);
             }
         }

@@ -337,7 +337,7 @@ impl Informer {
 
     fn go_on(&mut self, now: Now, out: &mut Effects) {
         match self.state {
-            State::Listing { call, lost_at, .. } if lost_at <= now.mono => {
+            State::Listing { call, lost_at, .. } if lost_at <= now.mono && !planted!(ListsForEver) => {
                 out.push(Effect::Cancel { call });
                 self.fail(now, true, "list: no answer", out);
             }
@@ -358,6 +358,7 @@ impl Informer {
             _ => {}
         }
         match self.state {
+            State::Listing { .. } if planted!(ListsForEver) => {}
             State::Listing { lost_at, .. } | State::Opening { lost_at, .. } => out.wake_at(lost_at),
             State::Waiting { until, .. } => out.wake_at(until),
             State::New | State::Watching { .. } | State::Closed => {}

@@ -92,7 +92,7 @@ impl HostPort {
     pub fn collides(&self, other: &HostPort) -> bool {
         self.port == other.port
             && self.protocol == other.protocol
-            && (self.ip.is_empty() || other.ip.is_empty() || self.ip == other.ip)
+            && ((self.ip.is_empty() || other.ip.is_empty()) && !planted!(WildcardPortShared) || self.ip == other.ip)
     }
 
     /// The ports of its node that a pod takes.

@@ -42,7 +42,8 @@ pub const FILTERS: &[Filter] = &[
                 let cordon = Taint::new(taint::UNSCHEDULABLE, taint::NO_SCHEDULE);
                 pod.spec.tolerations.iter().any(|one| one.tolerates(&cordon))
             };
-            (node.unschedulable && !planted!(IgnoresCordon) && !tolerated()).then_some(Refusal::Cordoned)
+            (node.unschedulable && !planted!(IgnoresCordon) && (planted!(CordonBarsTolerant) || !tolerated()))
+                .then_some(Refusal::Cordoned)
         }),
         why: "`spec.unschedulable`: somebody is about to work on the node. Pods that tolerate \
               `node.kubernetes.io/unschedulable` come nevertheless",
@@ -180,7 +181,7 @@ fn resources(pod: &PodFacts, node: &NodeFacts) -> Option<Refusal> {
         && wanted.cpu_milli <= free_cpu
         && !lacks_memory
         && wanted.ephemeral <= free_ephemeral
-        && wanted.more.is_empty()
+        && (wanted.more.is_empty() || planted!(ExtendedIgnored))
     {
         return None;
     }

@@ -643,7 +643,9 @@ impl Scheduler {
                 let assumed = Assumed { node: node.clone(), facts, bind: Bind::Asked };
                 self.enter(key, Stage::Assumed(assumed));
                 self.ask_bind(now, key, &node, out);
-                self.wake_next(kin, &node);
+                if !planted!(WakesOneOnly) {
+                    self.wake_next(kin, &node);
+                }
                 self.last = Some(node);
             }
             Err(mut why) => {

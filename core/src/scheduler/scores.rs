@@ -188,7 +188,11 @@ pub fn images(pod: &PodFacts, node: &NodeFacts, nodes: &Nodes) -> i32 {
 
 /// How many taints a node has that the pod had rather not.
 pub fn taints(pod: &PodFacts, node: &NodeFacts) -> i32 {
-    untolerated(&node.taints, &pod.spec.tolerations, &[PREFER_NO_SCHEDULE]).count().try_into().unwrap_or(i32::MAX)
+    untolerated(&node.taints, &pod.spec.tolerations, &[PREFER_NO_SCHEDULE])
+        .filter(|_| !planted!(PreferNoScheduleIgnored))
+        .count()
+        .try_into()
+        .unwrap_or(i32::MAX)
 }
 
 /// The weights of the terms of preferred node affinity that select a node.

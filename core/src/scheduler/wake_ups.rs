@@ -169,11 +169,12 @@ pub fn removed(before: Option<&NodeFacts>, after: &NodeFacts) -> Obstacles {
         (Gain::Relabelled, before.labels != after.labels),
         (
             Gain::Grew,
-            after.allocatable_cpu_milli > before.allocatable_cpu_milli
-                || after.allocatable_memory > before.allocatable_memory
-                || after.allocatable_ephemeral > before.allocatable_ephemeral
-                || after.allocatable_pods > before.allocatable_pods
-                || after.allocatable_more != before.allocatable_more,
+            !planted!(GrowthUnnoticed)
+                && (after.allocatable_cpu_milli > before.allocatable_cpu_milli
+                    || after.allocatable_memory > before.allocatable_memory
+                    || after.allocatable_ephemeral > before.allocatable_ephemeral
+                    || after.allocatable_pods > before.allocatable_pods
+                    || after.allocatable_more != before.allocatable_more),
         ),
         // A node does not come back from its deletion, but another of its name may stand in its place.
         (Gain::Added, before.deleting && !after.deleting),

@@ -52,7 +52,7 @@ pub fn plan(scene: &Scene<'_>, set: &ReplicaSet) -> (Plan, Option<ReplicaSetStat
     // Nothing is missing any more, so nothing is refused.
     let refused = scene.refused.filter(|_| !plan.create.is_empty());
     let (status, look_again) = counted(scene, set, &active, refused);
-    plan.look_at(look_again.map(|after| scene.now.mono + after));
+    plan.look_at(look_again.filter(|_| !planted!(AvailabilityNotAwaited)).map(|after| scene.now.mono + after));
     let is_news = status != set.status || planted!(StatusEveryTime);
     (plan, is_news.then_some(status))
 }
@@ -98,6 +98,7 @@ fn counted(
             message: message.into(),
             ..Default::default()
         }),
+        (None, Some(_)) if planted!(FailureConditionStays) => {}
         (None, Some(at)) => {
             status.conditions.remove(at);
         }

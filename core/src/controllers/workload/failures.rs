@@ -40,7 +40,12 @@ impl Failures {
         let Some(old) = old else { return };
         let leaves = new.is_none_or(|new| new.metadata.is_deleting());
         // Whoever took it away before it ran may go on doing so: it is replaced like one that failed.
-        if leaves && !asked_for && old.is_active() && old.status.phase == PodPhase::Pending {
+        if leaves
+            && !asked_for
+            && !planted!(TakenAwayAtOnce)
+            && old.is_active()
+            && old.status.phase == PodPhase::Pending
+        {
             self.add(now);
         }
         // What is told to stop and ends with an error has not failed.

@@ -663,6 +663,9 @@ impl WorkloadController {
                     if planted!(AdoptsFromOthers) {
                         owners.clear();
                     }
+                    if planted!(AdoptionDropsOwners) {
+                        owners.clear();
+                    }
                     owners.push(claim::reference(live));
                     let verb = owned_by(body, &owners);
                     self.calls.call(now, Asked::Claim { owner: owner.clone(), child }, verb, out);

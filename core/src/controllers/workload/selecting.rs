@@ -36,7 +36,9 @@ impl Selecting {
     /// The owners that may select an object: all that do are among them.
     pub fn candidates(&self, object: &ObjectMeta) -> Vec<Key> {
         let labels = object.labels.iter().map(|(name, value)| Some((name.clone(), value.clone())));
-        let demanded = labels.chain([None]).map(|label| (object.namespace.clone(), label));
+        let demanded = labels
+            .chain((!planted!(ExpressionsUnheard)).then_some(None))
+            .map(|label| (object.namespace.clone(), label));
         demanded.filter_map(|label| self.by_label.get(&label)).flatten().cloned().collect()
     }
 }
