@@ -178,7 +178,7 @@ mod table {
             WatchesFromList "watches-from-list" by "S-mono", "a watch is opened again from the list's revision, not from the last event's";
             NoRelistWhenExpired "no-relist-when-expired" by "expected" "L-stable", "an expired watch is opened again from the same revision";
             FailedListIsEmpty "failed-list-is-empty" by "S-why" "S-count", "a list that fails is taken for an empty one";
-            RelistKeepsDeleted "relist-keeps-deleted" by "L-stable" "S-zombie", "what was deleted during a gap stays in the view after a list";
+            RelistKeepsDeleted "relist-keeps-deleted" by "L-stable" "S-zombie" "expected", "what was deleted during a gap stays in the view after a list";
             RecreatedIsModified "recreated-is-modified" by "L-stable" "S-zombie" "P-total" "S-mono", "an object of the same name and another uid is taken for a change";
             NoExpectations "no-expectations" by "S-victim" "S-count" "L-hot", "what was asked for and is not seen yet is asked for again";
             QueueDropsFailed "queue-drops-failed" by "L-stable" "expected", "what failed once is not tried again";

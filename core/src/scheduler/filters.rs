@@ -40,10 +40,9 @@ pub const FILTERS: &[Filter] = &[
         looks: Looks::Node(|pod, node| {
             let tolerated = || {
                 let cordon = Taint::new(taint::UNSCHEDULABLE, taint::NO_SCHEDULE);
-                pod.spec.tolerations.iter().any(|one| one.tolerates(&cordon))
+                !planted!(CordonBarsTolerant) && pod.spec.tolerations.iter().any(|one| one.tolerates(&cordon))
             };
-            (node.unschedulable && !planted!(IgnoresCordon) && (planted!(CordonBarsTolerant) || !tolerated()))
-                .then_some(Refusal::Cordoned)
+            (node.unschedulable && !planted!(IgnoresCordon) && !tolerated()).then_some(Refusal::Cordoned)
         }),
         why: "`spec.unschedulable`: somebody is about to work on the node. Pods that tolerate \
               `node.kubernetes.io/unschedulable` come nevertheless",
