@@ -144,7 +144,7 @@ mod table {
             FinalizersIgnored "finalizers-ignored" by "S-final" "S-owner", "a deletion does not wait for finalizers";
             GenerationOnStatus "generation-on-status" by "S-meta", "writing a status raises the generation";
             UidKept "uid-kept" by "S-meta", "an object made again under its name gets the uid it had";
-            RevisionFromObjects "revision-from-objects" by "S-mono" "S-durable", "after a restart the revision is that of the newest object that is left";
+            RevisionFromObjects "revision-from-objects" by "S-mono" "S-durable" "S-list", "after a restart the revision is that of the newest object that is left";
             AckBeforeDurable "ack-before-durable" by "S-durable", "a write is answered before it is on the disk";
             LeavingNotTold "leaving-not-told" by "S-watch", "a watcher does not hear of objects that leave its selection";
             BacklogSkips "backlog-skips" by "S-watch", "a watch that is opened again misses the first change";
@@ -360,7 +360,7 @@ mod table {
             StatusNotRetried "status-not-retried" by "L-stable", "a status that was refused is not written again";
             NodeNotMadeAgain "node-not-made-again" by "L-stable" "expected", "a node that somebody deleted is not registered again";
             HeartbeatStops "heartbeat-stops" by "L-stable", "after a lost answer the lease is not renewed any more";
-            GraceOfSpec "grace-of-spec" by "S-grace", "the grace period of a deletion is not looked at";
+            GraceOfSpec "grace-of-spec" by "S-grace" "expected", "the grace period of a deletion is not looked at";
             SignalIsSuccess "signal-is-success" by "S-status", "a container that was killed counts as one that has done its work";
             AnyDoneIsDone "any-done-is-done" by "S-status", "a pod has succeeded when its first container has";
             OthersWordsDropped "others-words-dropped" by "S-status", "conditions that others have set are dropped";

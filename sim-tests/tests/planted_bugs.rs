@@ -11,16 +11,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Bugs that show so rarely that looking for them takes more than a test may: from which seed on they are looked for
 /// here. An honest search starts at 1: `miniku sim explore --planted all`.
 const RARE: &[(&str, u64)] = &[
-    ("revision-from-objects", 288),
-    ("lost-pods-not-failed", 325),
-    ("recreated-is-modified", 1454),
-    ("relist-keeps-deleted", 154),
-    ("bind-not-retried", 830),
-    ("never-releases", 446),
-    ("retry-not-armed", 462),
-    ("retries-forgotten", 270),
-    ("forgets-finished", 195),
-    ("grace-of-spec", 1898),
+    ("revision-from-objects", 605),
+    ("binds-to-nowhere", 171),
+    ("lost-pods-not-failed", 375),
+    ("recreated-is-modified", 1329),
+    ("bind-not-retried", 674),
+    ("retries-forgotten", 324),
+    ("forgets-finished", 362),
 ];
 
 /// So many random runs are enough for each of the others.
