@@ -13,7 +13,8 @@ use miniku_core::api::object::{Key, Object};
 use miniku_core::api::text::Text;
 use miniku_core::client::leader;
 use miniku_core::program::{Answer, Input, WatchEvent};
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where what a client was told, since it knew nothing, is not what is stored.
 #[derive(Debug)]
@@ -164,14 +165,10 @@ impl<'a> Told<'a> {
         self.apart.get(key).map_or_else(|| self.stored.get(key), Option::as_ref)
     }
 
-    fn is_as_stored(self, object: &Object) -> bool {
-        (self.asked_for)(object.kind()) && (self.apart.is_empty() || !self.apart.contains_key(&object.key()))
-    }
-
-    /// The objects of a kind in a namespace that it was told of.
+    /// The objects of a kind in a namespace that it was told of, in the order of their names.
     pub fn within(self, kind: Kind, namespace: &str) -> impl Iterator<Item = &'a Object> + use<'a> {
-        let stored = self.stored.within(kind, namespace).filter(move |one| self.is_as_stored(one));
-        stored.chain(self.apart.within(kind, namespace).flatten())
+        let stored = self.stored.named_within(kind, namespace).filter(move |_| (self.asked_for)(kind));
+        merged(stored, self.apart.named_within(kind, namespace))
     }
 
     /// Those of them that an owner of this uid controls.
@@ -179,11 +176,48 @@ impl<'a> Told<'a> {
         self.within(kind, namespace).filter(move |one| one.meta().controller().is_some_and(|by| by.uid == uid))
     }
 
+    /// The objects of a kind that it was told of.
+    pub fn of_kind(self, kind: Kind) -> impl Iterator<Item = &'a Object> {
+        self.where_so(move |of| of == kind)
+    }
+
     /// All that it was told of.
     pub fn objects(self) -> impl Iterator<Item = &'a Object> {
-        let stored = self.stored.values().filter(move |one| self.is_as_stored(one));
-        stored.chain(self.apart.values().flatten())
+        self.where_so(|_| true)
     }
+
+    fn where_so(self, so: impl Fn(Kind) -> bool) -> impl Iterator<Item = &'a Object> {
+        let places: BTreeSet<(Kind, &Text)> =
+            self.stored.places().chain(self.apart.places()).filter(|(kind, _)| so(*kind)).collect();
+        places.into_iter().flat_map(move |(kind, namespace)| self.within(kind, namespace))
+    }
+}
+
+/// What is stored, but for what is otherwise; both in the order of the names.
+fn merged<'a>(
+    stored: impl Iterator<Item = (&'a Text, &'a Object)>,
+    apart: impl Iterator<Item = (&'a Text, &'a Option<Object>)>,
+) -> impl Iterator<Item = &'a Object> {
+    let (mut stored, mut apart) = (stored.peekable(), apart.peekable());
+    std::iter::from_fn(move || {
+        loop {
+            let next = match (stored.peek(), apart.peek()) {
+                (Some((one, _)), Some((other, _))) => one.cmp(other),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (None, None) => return None,
+            };
+            match next {
+                Ordering::Less => return stored.next().map(|(_, object)| object),
+                Ordering::Equal => drop(stored.next()),
+                Ordering::Greater => {
+                    if let Some((_, Some(object))) = apart.next() {
+                        return Some(object);
+                    }
+                }
+            }
+        }
+    })
 }
 
 #[cfg(test)]

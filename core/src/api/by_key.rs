@@ -125,6 +125,21 @@ impl<V> ByKey<V> {
         place.ok().map(|at| self.places[at].by_name.values()).into_iter().flatten()
     }
 
+    /// The same with their names.
+    pub fn named_within<'a>(
+        &'a self,
+        kind: Kind,
+        namespace: &str,
+    ) -> impl Iterator<Item = (&'a Text, &'a V)> + use<'a, V> {
+        let place = self.places.binary_search_by(|place| (place.kind, &*place.namespace).cmp(&(kind, namespace)));
+        place.ok().map(|at| self.places[at].by_name.iter()).into_iter().flatten()
+    }
+
+    /// The kinds and namespaces that there is anything of, in their order.
+    pub fn places(&self) -> impl Iterator<Item = (Kind, &Text)> {
+        self.places.iter().map(|place| (place.kind, &place.namespace))
+    }
+
     /// The values, when nobody needs the keys any more.
     pub fn into_values(self) -> impl Iterator<Item = V> {
         self.places.into_iter().flat_map(|place| place.by_name.into_values())

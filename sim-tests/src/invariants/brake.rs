@@ -51,7 +51,7 @@ fn holds<'a>(nodes: impl Iterator<Item = &'a Node>) -> bool {
 impl Observer {
     fn asks(&mut self, truth: &Truth, told: Told<'_>, name: Text) {
         // A node that has gone unseen may be one that it does not count; so both have to say the same.
-        let nodes = || told.objects().filter_map(Object::get::<Node>);
+        let nodes = || told.of_kind(Kind::Node).filter_map(Object::get::<Node>);
         let hold = holds(nodes()) && holds(nodes().filter(|node| truth.node(&node.metadata.name).is_some()));
         self.asked.insert(name, (truth.now, hold));
     }
@@ -64,9 +64,9 @@ impl Observer {
         if node.is_some_and(|node| node.spec.taints.iter().any(by_others)) {
             return Ok(());
         }
-        let mut nodes = told.objects().filter_map(Object::get::<Node>).peekable();
+        let mut nodes = told.of_kind(Kind::Node).filter_map(Object::get::<Node>).peekable();
         if nodes.peek().is_some() && !nodes.any(Node::is_ready) {
-            let nodes = told.objects().filter(|object| object.kind() == Kind::Node).count();
+            let nodes = told.of_kind(Kind::Node).count();
             return Err(Broken::by(format!("{key} is evicted, and none of {nodes} nodes is ready")));
         }
         Ok(())

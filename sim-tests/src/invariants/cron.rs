@@ -63,7 +63,7 @@ fn wrong(truth: &Truth, told: Told<'_>, wall: Wall, new: &Object) -> Option<Stri
     if let Some(next) = next.filter(|next| *next + SLACK < wall) {
         return Some(format!("is made for {}, and {} has passed", shown(at), shown(next)));
     }
-    let jobs = || told.objects().filter(|one| one.kind() == Kind::Job && cron_of(one).is_some_and(|(of, _)| of == uid));
+    let jobs = || told.of_kind(Kind::Job).filter(|one| cron_of(one).is_some_and(|(of, _)| of == uid));
     // The same job is asked for again when there was no answer.
     let known = jobs().filter(|job| job.key() != new.key()).filter_map(made_for);
     let known = known.chain(cron.status.last_schedule_time.map(Time::wall)).max();

@@ -46,13 +46,13 @@ fn node_of<'a>(told: Told<'a>, name: &str) -> Option<&'a Node> {
 
 /// The pods of a set that a controller was told of.
 fn pods_of<'a>(told: Told<'a>, set: &'a str) -> impl Iterator<Item = &'a Pod> {
-    let own = told.objects().filter(move |one| one.kind() == Kind::Pod && set_of(one) == Some(set));
+    let own = told.of_kind(Kind::Pod).filter(move |one| set_of(one) == Some(set));
     own.filter_map(|one| one.get::<Pod>())
 }
 
 /// The name of a set's newest revision.
 fn newest(told: Told<'_>, set: &str) -> Text {
-    let revisions = told.objects().filter(|one| one.kind() == Kind::ControllerRevision && set_of(one) == Some(set));
+    let revisions = told.of_kind(Kind::ControllerRevision).filter(|one| set_of(one) == Some(set));
     let all = revisions.filter_map(|one| Some((age(one)?, one.meta().name.clone())));
     all.max().map(|(_, name)| name).unwrap_or_default()
 }
@@ -140,7 +140,7 @@ impl Observer {
                 served.insert(&node.metadata.name);
             }
         }
-        let nodes = told.objects().filter(|one| one.kind() == Kind::Node).count();
+        let nodes = told.of_kind(Kind::Node).count();
         let (away, most) = (all.len() - served.len(), set.max_unavailable(nodes as i64));
         if away > most {
             let what = format!("{key} is ended, and on {away} nodes the pod of {by} is away; {most} are allowed");

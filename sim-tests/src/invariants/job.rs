@@ -173,8 +173,8 @@ fn in_vain(truth: &Truth, told: Told<'_>, wall: Wall, new: &Object) -> Option<St
         one.get::<Pod>().is_some_and(|pod| works(pod) && (pod.node().is_some() || !pod.metadata.is_deleting()))
     };
     let stored = |one: &Object| truth.object(&one.key()).filter(|stored| stored.meta().uid == one.meta().uid);
-    let others = told.objects().filter(|one| {
-        let own = one.kind() == Kind::Pod && one.meta().controller().is_some_and(|other| other.uid == by.uid);
+    let others = told.of_kind(Kind::Pod).filter(|one| {
+        let own = one.meta().controller().is_some_and(|other| other.uid == by.uid);
         own && works(one) && stored(one).is_some_and(works)
     });
     // Whoever asks for the same one again makes no second one.

@@ -166,7 +166,7 @@ fn spreading<'a>(
             && other.is_active()
             && one.label_selector.as_ref().is_some_and(|labels| labels.matches(&other.metadata.labels))
     };
-    let nodes = told.objects().filter(|object| object.kind() == Kind::Node && exists(truth, object));
+    let nodes = told.of_kind(Kind::Node).filter(|object| exists(truth, object));
     let nodes = nodes.filter_map(Object::get::<Node>).filter(|node| {
         let selected = one.node_affinity_policy == Some(NodeInclusion::Ignore)
             || pod.spec.allows_node(&node.metadata.name, &node.metadata.labels);
@@ -181,7 +181,7 @@ fn spreading<'a>(
         least.entry(place).or_default();
         most.entry(place).or_default();
     }
-    for object in told.objects().filter(|object| object.kind() == Kind::Pod) {
+    for object in told.of_kind(Kind::Pod) {
         let Some(other) = object.get::<Pod>().filter(|other| counted(other)) else { continue };
         if let Some(place) = other.node().and_then(|node| places.get(node).copied())
             && exists(truth, object)
@@ -325,7 +325,7 @@ impl Near {
         if terms.is_empty() || !terms.iter().all(plain) {
             return Ok(());
         }
-        let others = told.objects().filter(|one| one.kind() == Kind::Pod && one.key() != *key);
+        let others = told.of_kind(Kind::Pod).filter(|one| one.key() != *key);
         let others: Vec<(&Object, &Pod)> = others.filter_map(|one| Some((one, one.get::<Pod>()?))).collect();
         let on = |object: &Object, other: &Pod| {
             let asked = || self.asked.get(&object.key()).map(|ask| ask.node.clone());

@@ -73,7 +73,7 @@ pub(super) fn age(revision: &Object) -> Option<(i64, Option<Time>)> {
 fn early(told: Told<'_>, new: &Object) -> Option<String> {
     let (set, name, uid, number) = belongs(told, new)?;
     let namespace = &new.meta().namespace;
-    let revisions = told.objects().filter(|one| one.kind() == Kind::ControllerRevision);
+    let revisions = told.of_kind(Kind::ControllerRevision);
     let revisions = revisions.filter(|one| set_of(one).is_some_and(|(_, of)| of == uid));
     let revisions: Vec<((i64, Option<Time>), &Text)> =
         revisions.filter_map(|one| Some((age(one)?, &one.meta().name))).collect();
@@ -110,7 +110,7 @@ fn wrong(truth: &Truth, told: Told<'_>, object: &Object, ended: &BTreeSet<Text>)
             truth.object(&one.key()).is_some_and(|stored| stored.meta().uid == one.meta().uid)
                 && set_of(one).is_some_and(|(_, of)| of == uid)
         };
-        let others = told.objects().filter(|one| one.kind() == Kind::Pod && one.meta().namespace == *namespace);
+        let others = told.of_kind(Kind::Pod).filter(|one| one.meta().namespace == *namespace);
         let numbers = others.filter(stays).filter_map(|one| number_of(name, &one.meta().name));
         let higher = numbers.filter(|other| *other > number && !wanted.contains(other)).max()?;
         let in_order = set.spec.pod_management_policy == PodManagementPolicy::OrderedReady;

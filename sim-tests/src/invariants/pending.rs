@@ -119,7 +119,7 @@ fn priority(pod: &Pod) -> i32 {
 
 /// Whether others may keep a pod away, as far as the scheduler was told. That is judged elsewhere, too.
 fn is_repelled(told: Told<'_>, pod: &Pod) -> bool {
-    told.objects().filter_map(Object::get::<Pod>).any(|other| repels(other, pod))
+    told.of_kind(Kind::Pod).filter_map(Object::get::<Pod>).any(|other| repels(other, pod))
 }
 
 impl Pending {
@@ -166,7 +166,7 @@ impl Pending {
             let sum = used.entry(node.into()).or_default();
             *sum = plus(*sum, *amount);
         };
-        for pod in told.objects().filter_map(Object::get::<Pod>).filter(|pod| !pod.status.phase.is_final()) {
+        for pod in told.of_kind(Kind::Pod).filter_map(Object::get::<Pod>).filter(|pod| !pod.status.phase.is_final()) {
             pod.node().into_iter().for_each(|node| add(node, &amounts(pod)));
         }
         self.binds.iter().for_each(|((_, node), amount)| add(node, amount));
@@ -184,7 +184,7 @@ impl Pending {
     /// Where a pod may go that wants to be with its kind, of which no other is anywhere yet: the places that it asks for.
     fn first_of_kind<'a>(&self, truth: &Truth, told: Told<'_>, pod: &'a Pod) -> Option<Vec<&'a Text>> {
         let places = with_its_kind(pod)?;
-        let pods = told.objects().chain(truth.disk.objects().of_kind(Kind::Pod));
+        let pods = told.of_kind(Kind::Pod).chain(truth.disk.objects().of_kind(Kind::Pod));
         let mut placed = pods.filter_map(|one| Some((one, one.get::<Pod>()?))).filter(|(one, other)| {
             let somewhere = other.node().is_some() || self.asked.get(&one.key()).is_some();
             somewhere && other.metadata.uid != pod.metadata.uid
@@ -220,7 +220,7 @@ impl Pending {
                     is_place && takes_alone(node, used, pod)
                 }
             };
-            let taker = told.objects().filter_map(Object::get::<Node>).find(|node| {
+            let taker = told.of_kind(Kind::Node).filter_map(Object::get::<Node>).find(|node| {
                 let name = &node.metadata.name;
                 let used = used.get(name).copied().unwrap_or_default();
                 takes(node, used) && truth.node(name).is_some_and(|stored| takes(stored, used))
@@ -256,10 +256,13 @@ impl Pending {
             !promised && !again && !looks_around(pod) && pod.spec.preferred_nodes().is_empty()
         };
         let Some(pod) = told.object(key).and_then(Object::get::<Pod>).filter(plain) else { return Ok(()) };
-        let nodes: Vec<&Node> = told.objects().filter_map(Object::get).collect();
-        let Some(here) = nodes.iter().find(|one| *one.metadata.name == *node) else { return Ok(()) };
+        let here = told.object(&Key::new(Kind::Node, "", node)).and_then(Object::get::<Node>);
+        if here.is_none_or(|here| averse(here, pod) == 0) {
+            return Ok(());
+        }
+        let nodes: Vec<&Node> = told.of_kind(Kind::Node).filter_map(Object::get).collect();
         let much = nodes.len() > ALL_LOOKED_AT || nodes.iter().any(|one| averse(one, pod) > 1);
-        if averse(here, pod) == 0 || much || told.objects().filter_map(Object::get).any(has_neighbours) {
+        if much || told.of_kind(Kind::Pod).filter_map(Object::get).any(has_neighbours) {
             return Ok(());
         }
         let used = self.used(truth, told);
@@ -326,7 +329,7 @@ impl Pending {
     /// The pods that wait for a node which others leave: as was said of them, or as their status says, which a former life
     /// may have written.
     fn expects<'a>(&self, told: Told<'a>, node: &str) -> impl Iterator<Item = (Key, &'a Pod)> {
-        let pods = told.objects().filter_map(|one| Some((one.key(), one.get::<Pod>()?)));
+        let pods = told.of_kind(Kind::Pod).filter_map(|one| Some((one.key(), one.get::<Pod>()?)));
         pods.filter(move |(key, pod)| {
             let by_status = &*pod.status.nominated_node_name == node;
             let by_word = self.expected.get(key).is_some_and(|on| on == node);
@@ -352,7 +355,7 @@ impl Pending {
         let more = priority(pod);
         let on = |node: &'_ str| {
             let node = node.to_owned();
-            told.objects()
+            told.of_kind(Kind::Pod)
                 .filter_map(move |one| Some((one.key(), one.get::<Pod>()?)))
                 .filter(move |(_, one)| one.node() == Some(&node) && !one.status.phase.is_final())
         };
@@ -376,7 +379,7 @@ impl Pending {
             }
         }
         // With budgets more is asked than who is how important.
-        if truth.disk.objects().keys().any(|key| key.kind == Kind::PodDisruptionBudget) {
+        if truth.disk.objects().of_kind(Kind::PodDisruptionBudget).next().is_some() {
             return Ok(());
         }
         for (victim, dear) in &going {
@@ -393,7 +396,7 @@ impl Pending {
             }
         }
         let Some(highest) = going.iter().map(|(_, one)| priority(one)).max() else { return Ok(()) };
-        let nodes = told.objects().filter_map(Object::get::<Node>).filter(|one| one.metadata.name != node);
+        let nodes = told.of_kind(Kind::Node).filter_map(Object::get::<Node>).filter(|one| one.metadata.name != node);
         let elsewhere = nodes.into_iter().find(|one| {
             let name = &one.metadata.name;
             let left = without(name, &|_, other| priority(other) < highest);

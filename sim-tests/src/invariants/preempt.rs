@@ -39,7 +39,8 @@ impl Preempt {
         let priority = pod.spec.priority.unwrap_or(0);
         let enough = |(of, more, may): &Promise| of == node && *more > priority && *may;
         // What the status of a pod says already is not said again, even if something else was tried in between.
-        let shown = || told.objects().filter_map(Object::get::<Pod>).filter(|pod| pod.node().is_none()).map(promise);
+        let shown =
+            || told.of_kind(Kind::Pod).filter_map(Object::get::<Pod>).filter(|pod| pod.node().is_none()).map(promise);
         let promised = || self.promised.values().any(enough) || shown().any(|one| enough(&one));
         let wrong = match () {
             () if grace.is_some_and(|grace| grace < pod.grace_seconds()) => {

@@ -101,8 +101,7 @@ impl Observer {
         }
         let version = known.map(|known| known.meta().resource_version.clone()).unwrap_or_default();
         self.asked.insert(set.meta().uid.clone(), (version, to, truth.now));
-        let sets: Vec<&Object> =
-            told.objects().filter(|one| one.kind() == Kind::ReplicaSet && is_of(one, &uid)).collect();
+        let sets: Vec<&Object> = told.of_kind(Kind::ReplicaSet).filter(|one| is_of(one, &uid)).collect();
         let (Some(known), false) = (known, is_resized(&deployment, &sets)) else { return Ok(()) };
         // What was asked of this very version is on its way.
         let will_want = |set: &Object| match self.asked.get(&set.meta().uid) {
@@ -120,14 +119,14 @@ impl Observer {
 
     /// A set of a deployment that is made anew grows.
     fn recreates(truth: &Truth, told: Told<'_>, set: &Object, uid: &str) -> Result<(), Broken> {
-        let others = told.objects().filter(|one| one.kind() == Kind::ReplicaSet && is_of(one, uid));
+        let others = told.of_kind(Kind::ReplicaSet).filter(|one| is_of(one, uid));
         let others: Vec<&Text> = others.map(|one| &one.meta().uid).filter(|one| **one != set.meta().uid).collect();
         let lives = |pod: &&Object| {
             let going = |one: &Object| one.get::<Pod>().is_some_and(|pod| !pod.status.phase.is_final());
             let stored = truth.object(&pod.key()).filter(|stored| stored.meta().uid == pod.meta().uid);
             others.iter().any(|other| is_of(pod, other)) && going(pod) && stored.is_some_and(going)
         };
-        match told.objects().filter(|one| one.kind() == Kind::Pod).find(lives) {
+        match told.of_kind(Kind::Pod).find(lives) {
             Some(pod) => {
                 let what = format!("{} is to have {}, and {} is there", set.meta().name, wanted(set), pod.meta().name);
                 Err(Broken::by(what).with([set, pod]))

@@ -84,12 +84,12 @@ impl Observer {
         let (Some(set), Some(stored)) = (owner(known), truth.object(key).filter(same)) else { return Ok(()) };
         let of =
             |object: &Object| object.get::<ReplicaSet>().filter(|one| one.metadata.uid == set).map(ReplicaSet::wanted);
-        let Some(wanted) = told.objects().find_map(of) else { return Ok(()) };
-        let as_told = finished(told.objects(), set, &self.asked);
+        let Some(wanted) = told.within(Kind::ReplicaSet, &key.namespace).find_map(of) else { return Ok(()) };
+        let as_told = finished(told.within(Kind::Pod, &key.namespace), set, &self.asked);
         // What was asked for before and never answered may have been in vain.
         let vain = |ask: &Ask| self.open.values().any(|open| open == ask) && !self.together.1.contains(ask);
         let surely: Asks = self.asked.iter().filter(|ask| !vain(ask)).cloned().collect();
-        let kept = finished(told.objects(), set, &surely).len();
+        let kept = finished(told.within(Kind::Pod, &key.namespace), set, &surely).len();
         if kept <= wanted {
             let what = format!("{} has finished and is deleted, though {wanted} are wanted and {kept} kept", key.name);
             return Err(Broken::by(what).with([stored]));
@@ -115,7 +115,7 @@ impl Observer {
         let Some(set) = owner(known) else { return Ok(()) };
         let wanted = |set: &ReplicaSet| set.wanted();
         let of = |object: &Object| object.get::<ReplicaSet>().filter(|one| one.metadata.uid == set).map(wanted);
-        let Some(wanted) = told.objects().find_map(of) else { return Ok(()) };
+        let Some(wanted) = told.within(Kind::ReplicaSet, &key.namespace).find_map(of) else { return Ok(()) };
         let as_told = left(told.within(Kind::Pod, &key.namespace), set, &self.asked);
         let pods = truth.disk.objects().within(Kind::Pod, &key.namespace);
         let really = left(pods, set, &self.asked);
