@@ -78,7 +78,8 @@ pub fn asked_for(role: Role) -> Option<fn(Kind) -> bool> {
         Role::Scheduler => Some(|kind| matches!(kind, Kind::Node | Kind::Pod)),
         Role::NodeLifecycle => Some(|kind| kind == Kind::Node),
         Role::Endpoints => Some(|kind| matches!(kind, Kind::Service | Kind::Pod)),
-        Role::Workloads | Role::Garbage | Role::Disruption => Some(|_| true),
+        // Nobody listens to events, of which there are most.
+        Role::Workloads | Role::Garbage | Role::Disruption => Some(|kind| kind != Kind::Event),
         _ => None,
     }
 }
