@@ -55,12 +55,12 @@ impl Checker for Meta {
         let miscounted = match (before.get::<ReplicaSet>(), after.get::<ReplicaSet>()) {
             (Some(was), Some(is)) => {
                 let counts = was.spec != is.spec || old.is_deleting() != new.is_deleting();
-                old.generation.map(|generation| generation + i64::from(counts)) != new.generation
+                old.generation.unwrap_or(0) + i64::from(counts) != new.generation.unwrap_or(0)
             }
             _ if COUNTED.contains(&change.key.kind) && !before.is_same_copy(after) => {
                 let spec = |object: &Object| object.to_value().get_mut("spec").map(Value::take);
                 let counts = old.is_deleting() != new.is_deleting() || spec(before) != spec(after);
-                old.generation.map(|generation| generation + i64::from(counts)) != new.generation
+                old.generation.unwrap_or(0) + i64::from(counts) != new.generation.unwrap_or(0)
             }
             _ => false,
         };
@@ -104,6 +104,20 @@ mod tests {
             {
                 assert_eq!(story.put(set(generation, replicas)).is_ok(), right, "{kind} {generation} {replicas}");
             }
+        }
+    }
+
+    /// As it may be in a cluster that is taken from elsewhere.
+    #[test]
+    fn who_has_no_generation_counts_from_none() {
+        for (generation, right) in [(1, true), (2, false)] {
+            let mut story = Story::<Meta>::new();
+            let mut set = crate::plan::replica_set("web", 2, "");
+            set["kind"] = "Deployment".into();
+            story.put(set.clone()).unwrap();
+            set["spec"]["replicas"] = 3.into();
+            set["metadata"]["generation"] = generation.into();
+            assert_eq!(story.put(set).is_ok(), right);
         }
     }
 
