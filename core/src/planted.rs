@@ -171,7 +171,6 @@ mod table {
             DefaultRequestOverLimit "default-request-over-limit" by "S-limit", "a request is filled in where a lower limit is said";
             GraceOfThirty "grace-of-thirty" by "S-grace", "a deletion without seconds gives 30, whatever the pod asks for";
             PendingBlocked "pending-blocked" by "S-budget", "a budget is asked for pods that serve nobody";
-            BindsToNowhere "binds-to-nowhere" by "S-bind", "a pod is bound to a node that is gone";
         }
         Client: {
             SkipsAfterReconnect "skips-after-reconnect" by "S-mono", "a watch that is opened again starts one revision too late";

@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// here. An honest search starts at 1: `miniku sim explore --planted all`.
 const RARE: &[(&str, u64)] = &[
     ("revision-from-objects", 605),
-    ("binds-to-nowhere", 171),
     ("lost-pods-not-failed", 375),
     ("recreated-is-modified", 1329),
     ("bind-not-retried", 674),
