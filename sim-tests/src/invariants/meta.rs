@@ -52,18 +52,19 @@ impl Checker for Meta {
             (Some(_), None) => true,
             (None, _) => false,
         };
-        let miscounted = match (before.get::<ReplicaSet>(), after.get::<ReplicaSet>()) {
-            (Some(was), Some(is)) => {
-                let counts = was.spec != is.spec || old.is_deleting() != new.is_deleting();
-                old.generation.unwrap_or(0) + i64::from(counts) != new.generation.unwrap_or(0)
-            }
+        let respecified = match (before.get::<ReplicaSet>(), after.get::<ReplicaSet>()) {
+            (Some(was), Some(is)) => Some(was.spec != is.spec),
             _ if COUNTED.contains(&change.key.kind) && !before.is_same_copy(after) => {
                 let spec = |object: &Object| object.to_value().get_mut("spec").map(Value::take);
-                let counts = old.is_deleting() != new.is_deleting() || spec(before) != spec(after);
-                old.generation.unwrap_or(0) + i64::from(counts) != new.generation.unwrap_or(0)
+                Some(spec(before) != spec(after))
             }
-            _ => false,
+            _ => None,
         };
+        let miscounted = respecified.is_some_and(|respecified| {
+            // A mark of deletion counts where there is a count, as in Kubernetes' `BeforeDelete`.
+            let marked = old.generation.is_some() && old.is_deleting() != new.is_deleting();
+            old.generation.unwrap_or(0) + i64::from(respecified || marked) != new.generation.unwrap_or(0)
+        });
         let wrong = match () {
             _ if old.uid != new.uid => "uid changed",
             _ if old.creation_timestamp != new.creation_timestamp => "creation time changed",
@@ -119,6 +120,11 @@ mod tests {
             set["metadata"]["generation"] = generation.into();
             assert_eq!(story.put(set).is_ok(), right);
         }
+        let mut story = Story::<Meta>::new();
+        let mut set = crate::plan::replica_set("web", 2, "");
+        story.put(set.clone()).unwrap();
+        set["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+        assert!(story.put(set).is_ok());
     }
 
     #[test]
