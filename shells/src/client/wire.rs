@@ -281,7 +281,14 @@ pub fn kind_of(request: &Request) -> Kind {
 /// since that is how core says "done, and there is no object to show". So is the write of a scale.
 pub fn answer(request: &Request, code: u16, bytes: &[u8]) -> Answer {
     if code >= 400 {
-        return refusal(code, bytes).map_or_else(Answer::Lost, Answer::Refused);
+        return match refusal(code, bytes) {
+            // The server has given up waiting: what was asked for may be done yet.
+            Ok(status) if status.reason == Some(Reason::Timeout) && !status.is_too_large_revision() => {
+                Answer::Lost(status.message)
+            }
+            Ok(status) => Answer::Refused(status),
+            Err(trouble) => Answer::Lost(trouble),
+        };
     }
     let kind = kind_of(request);
     let decoded = match &request.verb {
@@ -556,6 +563,10 @@ mod tests {
         check(200, &serde_json::to_string(&status).unwrap(), Answer::Removed(status));
         check(413, "", Answer::Refused(Status::failure(Reason::RequestEntityTooLarge, "the server answered 413")));
         check(502, "bad gateway\n", Answer::Lost("502: bad gateway".into()));
+        let status = Status::failure(Reason::Timeout, "nothing was heard");
+        check(504, &serde_json::to_string(&status).unwrap(), Answer::Lost("nothing was heard".into()));
+        let status = Status::too_large_revision(7, 3);
+        check(504, &serde_json::to_string(&status).unwrap(), Answer::Refused(status));
         assert!(matches!(answer(&get, 200, b"<html>"), Answer::Lost(_)));
         assert!(matches!(answer(&get, 200, br#"{"kind":"Node","apiVersion":"v1"}"#), Answer::Lost(_)));
 

@@ -17,14 +17,16 @@ use miniku_core::api::pod::PodTemplateSpec;
 use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::api::statefulset::{ControllerRevision, REVISION_HASH, StatefulSet};
 use miniku_core::api::text::Text;
-use miniku_core::program::Verb;
+use miniku_core::program::{Answer, RequestId, Verb};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// By controller: its turn, and the uids of what it has asked to be deleted.
+/// By controller: its turn, and the uids of what it has asked to be deleted; but for what was refused.
 #[derive(Default)]
 pub struct History {
     by: BTreeMap<Arc<str>, (Turn, BTreeSet<Text>)>,
+    /// Whose deletions are not answered yet, and by whom they were asked for.
+    open: BTreeMap<RequestId, (Arc<str>, Text)>,
 }
 
 /// How a job has ended, if it has.
@@ -137,11 +139,18 @@ fn wrong(truth: &Truth, told: Told<'_>, one: &Object, asked: &BTreeSet<Text>) ->
 
 impl Checker for History {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Sent]
+        &[Sight::Sent, Sight::Answered]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
-        if let Fact::Sent { who, request, .. } = fact
+        if let Fact::Answered { id, answer } = fact
+            && let Some((by, uid)) = self.open.remove(id)
+            && matches!(answer, Answer::Refused(_))
+            && let Some((_, asked)) = self.by.get_mut(&by)
+        {
+            asked.remove(&uid);
+        }
+        if let Fact::Sent { who, id, request } = fact
             && let (Role::Workloads, Verb::Delete { key, options }) = (who.role, &request.verb)
             && matches!(key.kind, Kind::ReplicaSet | Kind::ControllerRevision | Kind::Job)
         {
@@ -150,6 +159,9 @@ impl Checker for History {
             let (turn, asked) = self.by.entry(who.name.clone()).or_default();
             if *turn != truth.turn(who) {
                 (*turn, *asked) = (truth.turn(who), BTreeSet::new());
+            }
+            if let Some(known) = known {
+                self.open.insert(*id, (who.name.clone(), known.meta().uid.clone()));
             }
             // What was asked for once is asked for again until it is answered.
             if let Some(known) = known.filter(|known| asked.insert(known.meta().uid.clone()))
@@ -166,7 +178,7 @@ impl Checker for History {
 mod tests {
     use super::super::forged::{Story, who};
     use super::*;
-    use miniku_core::program::{CallId, DeleteOptions, Input, RequestId, WatchEvent};
+    use miniku_core::program::{CallId, DeleteOptions, Input, WatchEvent};
     use serde_json::{Value, json};
 
     /// Tells a controller of an owner and of what is its own, and has it delete one of that.
@@ -248,5 +260,44 @@ mod tests {
         check("b", "");
         check("c", "b, which is older, stays");
         check("a", "0 like it are kept; 1 are asked for");
+    }
+    #[test]
+    fn what_was_refused_is_kept() {
+        let judge = |answer: Answer| {
+            let (mut story, controller) = (Story::<History>::new(), who(Role::Workloads, "workloads"));
+            let by = json!([{"apiVersion": "batch/v1", "kind": "CronJob", "name": "web", "uid": "web-uid", "controller": true}]);
+            let tell = |story: &mut Story<History>, mut manifest: Value| {
+                let uid = format!("{}-uid", manifest["metadata"]["name"].as_str().unwrap());
+                manifest["metadata"]["uid"] = uid.into();
+                let object = story.put(manifest).unwrap().new.unwrap();
+                let input = Input::Event { call: CallId(1), event: WatchEvent::Added(object.clone()) };
+                story.see(Fact::Heard { who: &controller, input: &input }).unwrap();
+                object
+            };
+            let job = |name: &str, minute: u32, conditions: Value| {
+                json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "ownerReferences": by},
+                    "spec": {"template": {}}, "status": {"startTime": format!("2026-01-01T00:0{minute}:00Z"), "conditions": conditions}})
+            };
+            let complete = || json!([{"type": "Complete", "status": "True"}]);
+            tell(
+                &mut story,
+                json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "web"},
+                    "spec": {"schedule": "* * * * *", "successfulJobsHistoryLimit": 1, "jobTemplate": {"spec": {"template": {}}}}}),
+            );
+            let old = tell(&mut story, job("a", 1, complete()));
+            let runs = tell(&mut story, job("b", 2, json!([])));
+            let delete = |story: &mut Story<History>, nth: u64, job: &Object| {
+                let options = DeleteOptions { uid: Some(job.meta().uid.clone()), ..Default::default() };
+                let request = Verb::Delete { key: job.key(), options }.into();
+                story.see(Fact::Sent { who: &controller, id: RequestId(nth), request: &request })
+            };
+            delete(&mut story, 1, &runs).unwrap();
+            story.see(Fact::Answered { id: RequestId(1), answer: &answer }).unwrap();
+            tell(&mut story, job("b", 2, complete()));
+            delete(&mut story, 2, &old).is_ok()
+        };
+        let status = |reason| miniku_core::api::status::Status::failure(reason, "");
+        assert!(judge(Answer::Refused(status(miniku_core::api::status::Reason::InternalError))));
+        assert!(!judge(Answer::Lost("late".into())));
     }
 }

@@ -1,4 +1,4 @@
-//! S-near: Of the pods that one life of the scheduler has bound, none is where its own required anti-affinity or that of another forbids it, or shares a host port; and, as far as the scheduler was told, none makes the places differ by more than its constraints allow, or is away from the pods that its required affinity wants, unless it is the first of them.
+//! S-near: Of the pods that one life of the scheduler has bound, none is where its own required anti-affinity or that of another forbids it, or shares a host port; and, as far as the scheduler was told, none makes the places differ by more than its constraints allow, is outside of all of them, or is away from the pods that its required affinity wants, unless it is the first of them.
 //!
 //! Catches: anti-affinity that is not looked at, or in one direction only; ports, constraints and affinity that are not
 //! looked at; a pod that is taken for the first of those that want to be together, wherever the others are.
@@ -293,7 +293,15 @@ impl Near {
     fn spreads(&self, truth: &Truth, told: Told<'_>, key: &Key, node: &str) -> Result<(), Broken> {
         let Some(pod) = told.object(key).and_then(Object::get::<Pod>) else { return Ok(()) };
         for one in &pod.spec.topology_spread_constraints {
-            if one.when_unsatisfiable != WhenUnsatisfiable::DoNotSchedule || !one.match_label_keys.is_empty() {
+            if one.when_unsatisfiable != WhenUnsatisfiable::DoNotSchedule {
+                continue;
+            }
+            let here = told.object(&Key::new(Kind::Node, "", node)).and_then(Object::get::<Node>);
+            if here.is_some_and(|here| !here.metadata.labels.contains_key(one.topology_key.as_str())) {
+                let what = format!("{key} goes to {node}, which has no {}", one.topology_key);
+                return Err(Broken::by(what).with(told.object(key)));
+            }
+            if !one.match_label_keys.is_empty() {
                 continue;
             }
             let Spreading { places, least, most, counts_itself } =
@@ -461,7 +469,10 @@ mod tests {
         let spread = json!({"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "host",
             "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {"matchLabels": {"app": "web"}}}]});
         assert!(breaks([spread.clone(), spread.clone()], ["n", "n"]));
-        assert!(!breaks([spread.clone(), spread], ["n", "m"]));
+        assert!(!breaks([spread.clone(), spread.clone()], ["n", "m"]));
+        let mut nowhere = spread;
+        nowhere["topologySpreadConstraints"][0]["topologyKey"] = "rack".into();
+        assert!(breaks([nowhere.clone(), nowhere], ["n", "m"]));
         let port =
             json!({"containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 1, "hostPort": 80}]}]});
         assert!(breaks([port.clone(), port.clone()], ["n", "n"]));

@@ -1,9 +1,9 @@
-//! L-sched: A pod that some node takes, as far as the scheduler was told, is bound or being bound within a minute, while the scheduler is well; no node is given to a less important pod meanwhile, or to one that had rather not be there while another takes it; and nobody is made to go for it in vain, or where less important ones would do.
+//! L-sched: A pod that some node takes, as far as the scheduler was told, is bound or being bound within a minute, while the scheduler is well; meanwhile the node is not given to a less important one, nor to a younger one that is as important before the older was looked at; room is not given away that is kept for a pod for which others go; no pod comes to a node where it had rather not be while another takes it; and nobody is made to go for it in vain, where less important ones would do, or against a budget where others would do.
 //!
 //! Well is who runs at its pace, with a good way to a running API server. Room that a bind was asked for counts as taken
 //! as long as it may be reserved, whatever came of the bind. Blamed is only what the store shows as well.
 //! Catches: room that is not given back; a pod that hears of it only when everything is looked at again; priorities
-//! upside down; more victims than are needed, or others.
+//! upside down; more victims than are needed, or others; budgets that are not looked at.
 
 use super::each::Each;
 use super::near::{is_surely_even, minds_spread_alone, repels, wants_near, with_its_kind};
@@ -11,7 +11,8 @@ use super::wants::{Wants as Amounts, offers, wants as amounts};
 use super::{Broken, Checker};
 use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth, Who};
-use miniku_core::api::by_key::ByKey;
+use miniku_core::api::budget::PodDisruptionBudget;
+use miniku_core::api::by_key::{ByKey, Keys};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
@@ -53,6 +54,8 @@ pub struct Pending {
     condemned: Vec<(Key, String)>,
     /// When something was asked about a pod last.
     asked: ByKey<Instant>,
+    /// Of which waiting pods the scheduler's present life has said or asked anything.
+    tried: Keys,
     /// Since when each pod waits though a node takes it.
     since: BTreeMap<Key, (String, Instant)>,
     look_at: Option<Instant>,
@@ -149,6 +152,7 @@ impl Pending {
             let pod = pod.filter(|pod| waits(pod));
             if pod.is_none() {
                 self.expected.remove(&key);
+                self.tried.remove(&key);
             }
             if let Some(priority) = pod.map(|pod| pod.spec.priority.unwrap_or(0)) {
                 self.importance.insert(key.clone(), priority);
@@ -284,46 +288,98 @@ impl Pending {
     /// A node is about to be given to a pod.
     fn binds(&mut self, truth: &Truth, told: Told<'_>, key: &Key, node: &str) -> Result<(), Broken> {
         let priority = self.importance.get(key).copied().unwrap_or(i32::MAX);
-        if self.waiting.last().is_none_or(|(most, _)| *most <= priority) {
+        let more = self.waiting.iter().rev().take_while(|(more, _)| *more > priority).take(LOOKED_AT);
+        let more = more.map(|(_, other)| other).filter(|other| *other != key);
+        let first: Vec<Key> = more.chain(self.older(told, key, priority)).cloned().collect();
+        if first.is_empty() {
             return Ok(());
         }
-        let used = self.used(truth, told).get(node).copied().unwrap_or_default();
         let Some(facts) = told.object(&Key::new(Kind::Node, "", node)).and_then(Object::get::<Node>) else {
             return Ok(());
         };
-        let more = self.waiting.iter().rev().take_while(|(more, _)| *more > priority).take(LOOKED_AT);
-        for (more, other) in more.filter(|(_, other)| other != key) {
-            let used = plus(used, self.kept_from(told, other, *more, node));
+        let used = self.used(truth, told).get(node).copied().unwrap_or_default();
+        for other in &first {
+            let theirs = self.importance.get(other).copied().unwrap_or(priority);
+            let used = plus(used, self.kept_from(told, other, theirs, node));
             if self.idle(truth, told, other).is_some_and(|pod| takes(facts, used, pod) && !is_repelled(told, pod)) {
-                let what = format!("{node} is given to {key} of priority {priority}, and {other} of {more} waits");
+                let than = if theirs > priority { "more important" } else { "as important and older" };
+                let what = format!("{node} is given to {key}, and {other} waits, which is {than}");
                 return Err(Broken::by(what).with(truth.object(other)));
             }
         }
         Ok(())
     }
+
+    /// A node is about to be given to a pod: whether there is room beside the one for which others go, or have gone, from
+    /// there. Only where that is one alone, and not less important.
+    fn keeps(&mut self, truth: &Truth, told: Told<'_>, key: &Key, node: &str) -> Result<(), Broken> {
+        let expects: Vec<(Key, &Pod)> = self.expects(told, node).collect();
+        let [(other, first)] = &expects[..] else { return Ok(()) };
+        let Some(pod) = told.object(key).and_then(Object::get::<Pod>) else { return Ok(()) };
+        let is_said = self.expected.get(other).is_some_and(|on| on == node);
+        let again = self.binds.contains_key(&(key.clone(), node.to_owned()));
+        if other == key
+            || again
+            || !is_said
+            || priority(first) < priority(pod)
+            || self.idle(truth, told, other).is_none()
+        {
+            return Ok(());
+        }
+        let used = self.used(truth, told).get(node).copied().unwrap_or_default();
+        let facts = told.object(&Key::new(Kind::Node, "", node)).and_then(Object::get::<Node>);
+        match facts.is_some_and(|facts| fits(facts, used, pod) && !fits(facts, plus(used, amounts(first)), pod)) {
+            true => {
+                let what = format!("{node} is given to {key}, and others have gone from there for {other}");
+                Err(Broken::by(what).with(truth.object(other)))
+            }
+            false => Ok(()),
+        }
+    }
+
+    /// Some pods that are as important and were made before, and that the scheduler has not come to in this life: nor in a
+    /// former one, as far as they tell.
+    fn older<'a>(&'a self, told: Told<'a>, key: &Key, priority: i32) -> impl Iterator<Item = &'a Key> {
+        let created = move |key: &Key| told.object(key).and_then(|one| one.meta().creation_timestamp);
+        let made = created(key).filter(|_| !self.tried.contains_key(key));
+        let from = (priority, Key::new(Kind::Pod, "", ""));
+        let equals = self.waiting.range(from..).take_while(move |(theirs, _)| *theirs == priority).take(LOOKED_AT);
+        let untried = move |other: &&Key| {
+            let pod = told.object(other).and_then(Object::get::<Pod>);
+            let is_new = |pod: &Pod| !pod.status.conditions.iter().any(|one| one.kind == "PodScheduled");
+            !self.tried.contains_key(other) && pod.is_some_and(is_new)
+        };
+        let older = move |other: &&Key| made.is_some_and(|made| created(other).is_some_and(|one| one < made));
+        equals.map(|(_, other)| other).filter(older).filter(untried)
+    }
 }
 
 impl Pending {
-    /// Others are made to go from a node, as all of them were told in this step: for this pod, or for one that expects the
-    /// node already, and of which there is nothing new to say.
+    /// Others are made to go from a node, as all of them were told in this step: for this pod, and before for some that
+    /// expect the node already, and of which there is nothing new to say.
     fn preempts(&mut self, truth: &Truth, told: Told<'_>, key: &Key, node: &str) -> Result<(), Broken> {
-        let victims: BTreeSet<Key> = std::mem::take(&mut self.condemned)
-            .into_iter()
-            .filter(|(_, on)| on == node)
-            .map(|(victim, _)| victim)
-            .collect();
+        let condemned = std::mem::take(&mut self.condemned);
+        let victims: Vec<Key> = condemned.into_iter().filter(|(_, on)| on == node).map(|(victim, _)| victim).collect();
         if victims.is_empty() {
             return Ok(());
         }
         let used = self.used(truth, told);
-        let judged = self.goes_for(truth, told, (key, node), &victims, &used);
-        let silent = || self.expects(told, node).map(|(other, _)| other).filter(|other| other != key);
-        match judged {
-            Err(_) if silent().any(|other| self.goes_for(truth, told, (&other, node), &victims, &used).is_ok()) => {
-                Ok(())
-            }
-            judged => judged,
+        let goes_for =
+            |of: &Key, some: &[Key]| self.goes_for(truth, told, (of, node), &some.iter().cloned().collect(), &used);
+        let judged = goes_for(key, &victims);
+        if judged.is_ok() {
+            return Ok(());
         }
+        let silent: Vec<Key> = self.expects(told, node).map(|(other, _)| other).filter(|other| other != key).collect();
+        // Whether the first so many can be those of pods that were silent.
+        let mut shared = vec![true];
+        for many in 1..=victims.len() {
+            let goes = |from: usize| silent.iter().any(|other| goes_for(other, &victims[from..many]).is_ok());
+            shared.push((0..many).any(|from| shared[from] && goes(from)));
+        }
+        let explained = (1..=victims.len())
+            .any(|from| shared[from] && (from == victims.len() || goes_for(key, &victims[from..]).is_ok()));
+        if explained { Ok(()) } else { judged }
     }
 
     /// The pods that wait for a node which others leave: as was said of them, or as their status says, which a former life
@@ -378,6 +434,40 @@ impl Pending {
                 return broken(format!("{victim} has to go from {node} for {key}, which has room without that"));
             }
         }
+        // Whom no budget speaks of, and whom one cannot miss, by what was told and by what is.
+        type OfNamespace = (Text, PodDisruptionBudget);
+        let budgets = |object: &Object| Some((object.meta().namespace.clone(), object.read()?));
+        let known: Vec<OfNamespace> = told.of_kind(Kind::PodDisruptionBudget).filter_map(budgets).collect();
+        let stored = truth.disk.objects().of_kind(Kind::PodDisruptionBudget);
+        let stored: Vec<OfNamespace> = stored.filter_map(budgets).collect();
+        let selects = |(namespace, budget): &OfNamespace, one: &Pod| {
+            let selector = budget.spec.selector.as_ref();
+            one.metadata.namespace == *namespace && selector.is_some_and(|wants| wants.matches(&one.metadata.labels))
+        };
+        let is_free = |one: &Pod| !known.iter().chain(&stored).any(|budget| selects(budget, one));
+        let is_missed = |one: &Pod| {
+            let missed = |all: &OfNamespace| {
+                let status = &all.1.status;
+                let is_counted = !status.disrupted_pods.contains_key(&one.metadata.name);
+                selects(all, one) && status.disruptions_allowed <= 0 && is_counted
+            };
+            known.iter().any(&missed) && stored.iter().any(missed)
+        };
+        if let Some((victim, _)) = going.iter().find(|(_, one)| is_missed(one)) {
+            let free = |one: &Pod| is_free(one) && priority(one) < more;
+            if fits(here, without(node, &|_, one| free(one)), pod) {
+                return broken(format!("{victim} has to go from {node} for {key}, whom its budget cannot miss"));
+            }
+            let nodes = told.of_kind(Kind::Node).filter_map(Object::get::<Node>);
+            let elsewhere = nodes.map(|one| (&one.metadata.name, one)).find(|(name, one)| {
+                let left = without(name, &|_, other| free(other));
+                **name != *node && takes(one, left, pod) && truth.node(name).is_some_and(|is| takes(is, left, pod))
+            });
+            if let Some((other, _)) = elsewhere {
+                let what = format!("{victim} has to go from {node} for {key}, whom its budget cannot miss");
+                return broken(format!("{what}; on {other} others would do"));
+            }
+        }
         // With budgets more is asked than who is how important.
         if truth.disk.objects().of_kind(Kind::PodDisruptionBudget).next().is_some() {
             return Ok(());
@@ -423,7 +513,7 @@ impl Checker for Pending {
         match fact {
             Fact::Heard { who, input } if who.role == Role::Scheduler => {
                 if self.who.as_ref() != Some(who) {
-                    (self.since, self.waiting, self.importance, self.expected) = Default::default();
+                    (self.since, self.waiting, self.importance, self.expected, self.tried) = Default::default();
                     self.who = Some((*who).clone());
                 }
                 self.condemned.clear();
@@ -435,6 +525,8 @@ impl Checker for Pending {
                     let told = truth.told(who);
                     let judged = self.prefers(truth, told, key, node);
                     let judged = judged.and_then(|()| self.binds(truth, told, key, node));
+                    let judged = judged.and_then(|()| self.keeps(truth, told, key, node));
+                    self.tried.add(key.clone());
                     let amount = told.object(key).and_then(Object::get).map_or([0, 0, 1, 0], amounts);
                     self.binds.insert((key.clone(), node.to_string()), amount);
                     self.asked.insert(key.clone(), truth.now);
@@ -442,6 +534,7 @@ impl Checker for Pending {
                 }
                 Verb::Update { object, part: Part::Status } if object.kind() == Kind::Pod => {
                     let Some(pod) = object.get::<Pod>() else { return Ok(()) };
+                    self.tried.add(object.key());
                     let on = &*pod.status.nominated_node_name;
                     match on {
                         "" => drop(self.expected.remove(&object.key())),
@@ -453,7 +546,10 @@ impl Checker for Pending {
                         return self.preempts(truth, truth.told(who), &object.key(), on);
                     }
                 }
-                Verb::Get { key } if key.kind == Kind::Pod => drop(self.asked.insert(key.clone(), truth.now)),
+                Verb::Get { key } if key.kind == Kind::Pod => {
+                    self.tried.add(key.clone());
+                    self.asked.insert(key.clone(), truth.now);
+                }
                 _ => {}
             },
             Fact::Time if self.look_at.is_some_and(|at| at <= truth.now) => {
@@ -525,8 +621,33 @@ mod tests {
             story.see(Fact::Sent { who: &scheduler, id: RequestId(1), request: &request })
         };
         let broken = bind("b").unwrap_err();
-        assert_eq!(broken.what, "n is given to pods/default/b of priority 0, and pods/default/a of 7 waits");
+        assert_eq!(broken.what, "n is given to pods/default/b, and pods/default/a waits, which is more important");
         bind("a").unwrap();
+    }
+
+    #[test]
+    fn fires_when_the_younger_goes_first() {
+        let judge = |[a, b]: [u32; 2], condition: serde_json::Value| {
+            let mut story = story();
+            for (name, at) in [("a", a), ("b", b)] {
+                let mut pod = pod(name, "", "Pending");
+                pod["metadata"]["creationTimestamp"] = format!("2026-01-01T00:00:0{at}Z").into();
+                pod["status"]["conditions"] = condition.clone();
+                told(&mut story, pod);
+            }
+            let (key, uid) = (Key::new(Kind::Pod, "default", "b"), "b-uid".into());
+            let request = Verb::Bind { key, uid, node: "n".into() }.into();
+            story.see(Fact::Sent { who: &who(Role::Scheduler, "scheduler"), id: RequestId(1), request: &request })
+        };
+        let broken = judge([1, 2], json!([])).unwrap_err();
+        assert_eq!(
+            broken.what,
+            "n is given to pods/default/b, and pods/default/a waits, which is as important and older"
+        );
+        judge([1, 1], json!([])).unwrap();
+        judge([2, 1], json!([])).unwrap();
+        // It was looked at before.
+        judge([1, 2], json!([{"type": "PodScheduled", "status": "False"}])).unwrap();
     }
 
     #[test]
@@ -647,6 +768,56 @@ mod tests {
         fires(judge([0, 0, 0], &["a", "b"], "500m"), "which has room without that");
         fires(judge([3, 0, 3], &["a"], "500m"), "pods/default/b of 0 would do");
         fires(judge([3, 3, 0], &["a"], "500m"), "on m less important ones would do");
+    }
+
+    #[test]
+    fn fires_on_victims_that_their_budgets_cannot_miss() {
+        // On one node two pods, of which a budget speaks of the first, on the other one more; each node is full.
+        let judge = |allowed: i32, third: i32, victim: &str| {
+            let mut story = story();
+            let mut other = json!({"kind": "Node", "metadata": {"name": "m", "uid": "m"}});
+            other["status"] = json!({"allocatable": {"cpu": "600m", "memory": "1Gi", "pods": "2"},
+                "conditions": [{"type": "Ready", "status": "True"}]});
+            told(&mut story, other);
+            for (name, node, priority) in [("a", "n", 0), ("b", "n", 9), ("c", "m", third)] {
+                let mut pod = sized(name, node, priority, "500m");
+                pod["metadata"]["labels"] = json!({"app": name});
+                told(&mut story, pod);
+            }
+            told(
+                &mut story,
+                json!({"kind": "PodDisruptionBudget", "metadata": {"name": "a", "namespace": "default"},
+                    "spec": {"selector": {"matchLabels": {"app": "a"}}}, "status": {"disruptionsAllowed": allowed}}),
+            );
+            told(&mut story, sized("waits", "", 7, "500m"));
+            has_to_go(&mut story, &[victim], "waits")
+        };
+        judge(1, 0, "a").unwrap();
+        judge(0, 8, "a").unwrap();
+        let broken = judge(0, 0, "a").unwrap_err();
+        assert!(broken.what.contains("whom its budget cannot miss; on m others would do"), "{broken:?}");
+    }
+
+    #[test]
+    fn fires_when_room_is_given_away_that_is_kept() {
+        let judge = |cpu: &str, other: i32| {
+            let mut story = story();
+            told(&mut story, sized("a", "n", 0, "500m"));
+            told(&mut story, sized("waits", "", 7, "800m"));
+            told(&mut story, sized("other", "", other, cpu));
+            has_to_go(&mut story, &["a"], "waits").unwrap();
+            told(&mut story, pod("a", "n", "Succeeded"));
+            let (key, uid) = (Key::new(Kind::Pod, "default", "other"), "other-uid".into());
+            let request = Verb::Bind { key, uid, node: "n".into() }.into();
+            story.see(Fact::Sent { who: &who(Role::Scheduler, "scheduler"), id: RequestId(3), request: &request })
+        };
+        let broken = judge("500m", 7).unwrap_err();
+        assert_eq!(
+            broken.what,
+            "n is given to pods/default/other, and others have gone from there for pods/default/waits"
+        );
+        judge("500m", 8).unwrap();
+        judge("100m", 7).unwrap();
     }
 
     #[test]

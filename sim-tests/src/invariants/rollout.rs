@@ -188,10 +188,13 @@ impl Rollout {
         })
     }
 
-    /// Whether a size was asked for by a life that is over.
+    /// Whether a size was asked for by a life that is over, or by one that went on without it since.
     fn is_late(&self, set: &Key) -> bool {
-        let late = |asked: &Asked| self.by.get(&asked.by).is_some_and(|one| one.turn > asked.turn);
-        self.sized.get(set).is_some_and(late)
+        let Some(asked) = self.sized.get(set) else { return false };
+        let is_over = self.by.get(&asked.by).is_some_and(|one| one.turn > asked.turn);
+        let goes_on =
+            |other: &Asked| (&other.owner, &other.by) == (&asked.owner, &asked.by) && other.at >= asked.at + LOST;
+        is_over || self.sized.values().any(goes_on)
     }
 }
 
@@ -340,6 +343,27 @@ mod tests {
         };
         assert!(exceeds([1, 1], false, 0) && exceeds([1, 1], true, 0));
         assert!(!exceeds([1, 2], false, 0) && !exceeds([1, 1], true, 2) && !exceeds([1, 1], false, 2));
+    }
+
+    #[test]
+    fn what_was_given_up_may_be_done_later() {
+        let exceeds = |wait: u64| {
+            let mut story = Story::<Rollout>::new();
+            let strategy = json!({"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}});
+            let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "uid": "d"},
+                "spec": {"replicas": 3, "strategy": strategy, "selector": {}, "template": {}}});
+            story.put(deployment).unwrap();
+            story.put(set("a", 2)).unwrap();
+            for name in ["b", "c"] {
+                let made = Verb::Create { object: crate::plan::object(set(name, 2)) }.into();
+                let controller = who(Role::Workloads, "workloads");
+                story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &made }).unwrap();
+                story.pass(wait).unwrap();
+            }
+            story.put(set("c", 2)).unwrap();
+            story.put(set("b", 2)).is_err()
+        };
+        assert!(exceeds(0) && !exceeds(2));
     }
 
     /// Tells the controller of a deployment, of its sets with these sizes and available pods, and asks for another size.

@@ -137,7 +137,9 @@ fn deployment(truth: &Truth, object: &Object) -> Result<(), String> {
         return shared(&deployment, &sets);
     }
     overdue(truth, &deployment)?;
-    let Some(new) = sets.iter().find(|set| is_made_of(set, &deployment.spec.template)) else {
+    // If there are several, which can only be by adoption, the oldest is meant.
+    let of_template = sets.iter().filter(|set| is_made_of(set, &deployment.spec.template));
+    let Some(new) = of_template.min_by_key(|set| (set.metadata.creation_timestamp, &set.metadata.name)) else {
         // With Recreate an old pod that cannot go has to be waited for.
         let held = is_held(truth, |pod| is_below(truth, pod, object));
         return if held { Ok(()) } else { Err("has no replica set of its template".into()) };
