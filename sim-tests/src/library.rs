@@ -44,6 +44,7 @@ library! {
     "owned"
     "orphans-unseen"
     "namespace-ends"
+    "namespace-unseen"
     "drain"
     "preemption-storm"
     "neighbours"

@@ -90,7 +90,7 @@ pub struct ApiServer {
 }
 
 /// After this time the server tries again what it writes for itself.
-const OWN_RETRY: Duration = Duration::from_secs(10);
+pub(super) const OWN_RETRY: Duration = Duration::from_secs(10);
 
 /// Which event: its namespace and name. There may be more events than all else.
 type EventName = (Text, Text);
@@ -270,8 +270,14 @@ impl ApiServer {
     ///
     /// Source: Kubernetes documentation, "Service Accounts", default service accounts.
     fn complete_namespace(&mut self, now: Now, namespace: &Text, out: &mut Effects) {
+        let within = Key::new(Kind::Namespace, "", namespace);
+        if self.busy.contains_key(&within) {
+            // Perhaps its end is on its way to the disk.
+            self.incomplete_until.get_or_insert(now.mono + OWN_RETRY);
+            return;
+        }
         let lives = |object: &Object| !object.meta().is_deleting();
-        let needed = self.store.get(&Key::new(Kind::Namespace, "", namespace)).is_some_and(lives);
+        let needed = self.store.get(&within).is_some_and(lives);
         if !needed {
             return;
         }

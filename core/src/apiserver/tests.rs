@@ -974,6 +974,32 @@ fn every_living_namespace_has_a_service_account() {
 }
 
 #[test]
+fn a_namespace_whose_end_is_being_stored_gets_no_service_account() {
+    let within = Key::new(Kind::Namespace, "", "x");
+    let account = Key::new(Kind::ServiceAccount, "x", "default");
+    let judge = |outcome: Option<Committed>| {
+        let mut desk = Desk::new();
+        desk.create(Kind::Namespace, json!({"metadata": {"name": "x"}}));
+        desk.hold = true;
+        let delete = |key: &Key| Verb::Delete { key: key.clone(), options: DeleteOptions::default() };
+        desk.send(delete(&account));
+        desk.send(delete(&within));
+        desk.flush(1);
+        assert!(desk.held.iter().all(|(_, write)| write.key == within), "{:?}", desk.held);
+        desk.hold = false;
+        match outcome {
+            Some(outcome) => desk.fail(outcome),
+            None => desk.flush(1),
+        }
+        desk.now.mono = desk.now.mono + super::program::OWN_RETRY;
+        desk.step(Input::Wake);
+        desk.durable.contains_key(&account)
+    };
+    assert!(!judge(None), "it ends");
+    assert!(judge(Some(Committed::Failed("no space left".into()))), "it goes on");
+}
+
+#[test]
 fn a_service_keeps_its_address_and_shares_it_with_nobody() {
     let mut desk = Desk::new();
     let service = |name: &str, ip: &str| json!({"metadata": {"name": name, "namespace": "default"}, "spec": {"clusterIP": ip, "ports": [{"port": 80}]}});

@@ -1,13 +1,15 @@
-//! S-namespace: A namespace goes only when nothing is in it, nothing new appears in one that is being deleted, and nobody takes the finalizers from its spec before.
+//! S-namespace: A namespace goes only when nothing is in it, nothing new appears in one that is being deleted, its controller deletes nothing that is in another, and nobody takes the finalizers from its spec before.
 //!
-//! Catches: a namespace that is let go by an ordinary write, or while its contents are on their way out, or half of them were looked for.
+//! Catches: a namespace that is let go by an ordinary write, or while its contents are on their way out, or half of them were
+//! looked for; a view that is behind, by which one is emptied that has followed another of its name.
 
 use super::{Broken, Checker};
-use crate::truth::{Fact, Sight, Truth};
+use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::namespace;
-use miniku_core::api::object::Object;
+use miniku_core::api::object::{Key, Object};
 use miniku_core::api::text::Text;
+use miniku_core::program::Verb;
 use std::collections::BTreeSet;
 
 /// The namespaces that are being deleted.
@@ -18,10 +20,21 @@ pub struct Namespace {
 
 impl Checker for Namespace {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Durable]
+        &[Sight::Durable, Sight::Sent]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
+        if let Fact::Sent { who, request, .. } = fact
+            && who.role == Role::Namespaces
+            && let Verb::Delete { key, options } = &request.verb
+        {
+            let meant = truth.object(key).filter(|object| options.uid.as_ref() == Some(&object.meta().uid));
+            let within = truth.object(&Key::new(Kind::Namespace, "", &key.namespace));
+            if let (Some(object), Some(within)) = (meant, within.filter(|within| !within.meta().is_deleting())) {
+                let what = format!("{key} is deleted, and its namespace is not");
+                return Err(Broken::by(what).with([object, within]));
+            }
+        }
         let Fact::Durable { change } = fact else { return Ok(()) };
         if change.key.kind == Kind::Namespace {
             match change.new.as_ref().is_some_and(|new| new.meta().is_deleting()) {
@@ -62,9 +75,28 @@ impl Checker for Namespace {
 
 #[cfg(test)]
 mod tests {
-    use super::super::forged::{Story, pod};
+    use super::super::forged::{Story, pod, who};
     use super::*;
+    use miniku_core::program::{DeleteOptions, RequestId};
     use serde_json::json;
+
+    #[test]
+    fn fires_when_one_is_emptied_that_nobody_deletes() {
+        let judge = |deleted_at: serde_json::Value, uid: &str| {
+            let mut story = Story::<Namespace>::new();
+            let pod = story.put(pod("a", "", "Pending")).unwrap().new.unwrap();
+            let meta = json!({"name": "default", "uid": "u", "deletionTimestamp": deleted_at});
+            story.put(json!({"kind": "Namespace", "metadata": meta})).unwrap();
+            let options = DeleteOptions { uid: Some(uid.into()), ..DeleteOptions::default() };
+            let request = Verb::Delete { key: pod.key(), options }.into();
+            let who = who(Role::Namespaces, "namespaces");
+            story.see(Fact::Sent { who: &who, id: RequestId(1), request: &request })
+        };
+        let broken = judge(json!(null), "a-uid").unwrap_err();
+        assert_eq!(broken.what, "pods/default/a is deleted, and its namespace is not");
+        judge(json!(null), "another").unwrap();
+        judge(json!("2026-01-01T00:00:00Z"), "a-uid").unwrap();
+    }
 
     #[test]
     fn fires_on_what_is_left_and_on_what_is_new() {

@@ -9,7 +9,7 @@ use crate::api::status::Reason;
 use crate::client::informer;
 use crate::client::{Calls, Change, Informer};
 use crate::controllers::attempts::Attempts;
-use crate::controllers::namespaces::emptying::{Action, Contents, EMPTYING, Stage, emptying};
+use crate::controllers::namespaces::emptying::{Action, Contents, EMPTYING, Server, Stage, emptying};
 use crate::decision::{Because, Decision};
 use crate::program::{Answer, DeleteOptions, Effects, Input, Level, Part, Program, Propagation, Query, Verb};
 use crate::time::Now;
@@ -59,14 +59,17 @@ struct Round {
     awaited: usize,
     /// Whether one of those that came was no success.
     failed: bool,
-    /// What was listed so far.
+    /// What was listed so far, or before.
     found: Vec<Object>,
+    /// What the server has of the namespace, as far as that was asked for.
+    server: Server,
 }
 
 /// What a call is for: it is about something in this namespace, or about the namespace itself.
 #[derive(Clone, Debug)]
 enum Asked {
     List(Key),
+    Look(Key),
     Deletion(Key),
     Release(Key),
 }
@@ -106,10 +109,19 @@ impl NamespaceController {
         }
     }
 
-    /// Does what is to be done with a namespace in which this was found.
-    fn decide(&mut self, now: Now, key: Key, contents: Contents, found: Vec<Object>, out: &mut Effects) {
+    /// Does what is to be done with a namespace in which this was found, and of which the server says so much.
+    fn decide(
+        &mut self,
+        now: Now,
+        key: Key,
+        contents: Contents,
+        found: Vec<Object>,
+        server: Server,
+        out: &mut Effects,
+    ) {
         let Some(object) = self.view.object(&key).cloned() else { return self.namespaces.closed(&key) };
-        let row = emptying(object.get().map_or(Stage::Active, Stage::of), contents);
+        let server = if planted!(EmptiesSuccessor) { Server::Ending } else { server };
+        let row = emptying(object.get().map_or(Stage::Active, Stage::of), contents, server);
         if row.then != Action::Keep {
             out.decided(Level::Info, Decision::about(key.clone(), Because::of(&EMPTYING, row)));
         }
@@ -122,7 +134,12 @@ impl NamespaceController {
                 let custom = self.definitions.all::<CustomResourceDefinition>().filter_map(|one| one.open_kind());
                 let kinds: Vec<Kind> = Kind::BUILT_IN.iter().copied().chain(custom).collect();
                 let within = kinds.iter().filter(|kind| kind.row().namespaced).filter(looked_for);
-                self.start_round(now, &object, Asked::List(key.clone()), within.map(verb).collect(), out);
+                let lists = within.map(verb).collect();
+                self.start_round(now, &object, Asked::List(key), lists, Vec::new(), out);
+            }
+            Action::Ask => {
+                let verb = Verb::Get { key: key.clone() };
+                self.start_round(now, &object, Asked::Look(key), vec![verb], found, out);
             }
             Action::DeleteContents => {
                 sometimes!(NamespaceEmptied);
@@ -134,7 +151,7 @@ impl NamespaceController {
                     out.decided(Level::Debug, Decision { about, sake: Some(key.clone()), because });
                 }
                 let verbs = stay.into_iter().map(deletion).collect();
-                self.start_round(now, &object, Asked::Deletion(key), verbs, out);
+                self.start_round(now, &object, Asked::Deletion(key), verbs, Vec::new(), out);
             }
             Action::LookAgain => {
                 sometimes!(NamespaceWaits);
@@ -154,9 +171,17 @@ impl NamespaceController {
         }
     }
 
-    fn start_round(&mut self, now: Now, namespace: &Object, asked: Asked, verbs: Vec<Verb>, out: &mut Effects) {
-        let uid = namespace.meta().uid.clone();
-        let round = Round { uid: uid.to_string(), awaited: verbs.len(), failed: false, found: Vec::new() };
+    fn start_round(
+        &mut self,
+        now: Now,
+        namespace: &Object,
+        asked: Asked,
+        verbs: Vec<Verb>,
+        found: Vec<Object>,
+        out: &mut Effects,
+    ) {
+        let uid = namespace.meta().uid.to_string();
+        let round = Round { uid, awaited: verbs.len(), failed: false, found, server: Server::NotAsked };
         assert!(round.awaited > 0, "a round that asks nothing would never end");
         let before = self.rounds.insert(namespace.key(), round);
         assert!(before.is_none(), "a namespace has one round at a time");
@@ -166,30 +191,37 @@ impl NamespaceController {
     }
 
     fn answered(&mut self, now: Now, asked: Asked, answer: Answer, out: &mut Effects) {
-        let (key, listed) = match asked {
-            Asked::List(key) => (key, true),
-            Asked::Deletion(key) => (key, false),
+        let (key, is_deletion) = match &asked {
+            Asked::List(key) | Asked::Look(key) => (key.clone(), false),
+            Asked::Deletion(key) => (key.clone(), true),
             Asked::Release(key) => {
-                let view = self.view.object(&key).map(Object::revision);
-                return self.namespaces.answered(&key, &answer, view, now, out);
+                let view = self.view.object(key).map(Object::revision);
+                return self.namespaces.answered(key, &answer, view, now, out);
             }
         };
         let round = self.rounds.get_mut(&key).expect("a call of a round is open as long as the round");
         round.awaited -= 1;
-        match answer {
-            Answer::List { items, .. } if listed => round.found.extend(items),
-            Answer::Object { .. } | Answer::Removed(_) if !listed => {}
+        let trouble = match (&asked, answer) {
+            (Asked::List(_), Answer::List { items, .. }) => {
+                round.found.extend(items);
+                None
+            }
+            (Asked::Look(_), Answer::Object { object, .. }) => {
+                round.server = Server::of(&round.uid, Some(&object));
+                None
+            }
+            (Asked::Look(_), Answer::Refused(status)) if status.reason == Some(Reason::NotFound) => {
+                round.server = Server::Gone;
+                None
+            }
+            (Asked::Deletion(_), Answer::Object { .. } | Answer::Removed(_)) => None,
             // Somebody else was faster.
-            Answer::Refused(status) if !listed && status.reason == Some(Reason::NotFound) => {}
-            Answer::Refused(status) => {
-                out.log(Level::Warn, format!("namespace {}: {status}", key.name));
-                round.failed = true;
-            }
-            Answer::Lost(why) => {
-                out.log(Level::Warn, format!("namespace {}: {why}", key.name));
-                round.failed = true;
-            }
-            Answer::Object { .. } | Answer::Removed(_) | Answer::List { .. } | Answer::Watching => round.failed = true,
+            (Asked::Deletion(_), Answer::Refused(status)) if status.reason == Some(Reason::NotFound) => None,
+            (_, answer) => Some(answer.trouble()),
+        };
+        if let Some(trouble) = trouble {
+            out.log(Level::Warn, format!("namespace {}: {trouble}", key.name));
+            round.failed = true;
         }
         if round.awaited > 0 {
             return;
@@ -197,9 +229,9 @@ impl NamespaceController {
         let round = self.rounds.remove(&key).expect("it was there a moment ago");
         // What was listed of a namespace that has gone since says nothing of its successor.
         let same = self.view.object(&key).is_some_and(|namespace| namespace.meta().uid == round.uid);
-        match (round.failed, listed && same) {
+        match (round.failed, !is_deletion && same) {
             (true, _) => self.namespaces.failed(&key, now.mono),
-            (false, true) => self.decide(now, key, Contents::of(&round.found), round.found, out),
+            (false, true) => self.decide(now, key, Contents::of(&round.found), round.found, round.server, out),
             (false, false) => self.namespaces.again(&key, now.mono),
         }
     }
@@ -229,7 +261,7 @@ impl Program for NamespaceController {
             return;
         }
         while let Some(key) = self.namespaces.pop_due(now.mono) {
-            self.decide(now, key, Contents::NotListed, Vec::new(), out);
+            self.decide(now, key, Contents::NotListed, Vec::new(), Server::NotAsked, out);
         }
         out.wake_at(self.namespaces.next());
         out.wake_at(self.calls.next());
@@ -423,6 +455,26 @@ mod tests {
         world.run(&mut program, 10);
         assert_eq!(world.names(Kind::Pod, "team"), "-a");
         assert!(world.get(Kind::Namespace, "", "team").is_some(), "a pod is left");
+    }
+
+    #[test]
+    fn nothing_of_a_successor_goes() {
+        let (mut world, mut program) = world(7);
+        pod(&mut world, "a", "n1", "team");
+        world.delete(team(), None);
+        world.run(&mut program, 1);
+        // It does not hear that the namespace has gone, and another of its name is there.
+        world.deaf_to.insert(Kind::Namespace);
+        world.kubelets_finish_pods();
+        world.merge(team(), json!({"spec": {"finalizers": []}}), Part::Finalize);
+        world.create(Kind::Namespace, json!({"metadata": {"name": "team"}}));
+        pod(&mut world, "b", "n1", "team");
+        world.run(&mut program, 120);
+        assert_eq!(world.names(Kind::Pod, "team"), "b");
+        world.deaf_to.clear();
+        world.delete(team(), None);
+        world.run(&mut program, 120);
+        assert_eq!(world.names(Kind::Pod, "team"), "-b");
     }
 
     #[test]
