@@ -94,8 +94,13 @@ impl Hot {
         }
         let key = Kind::named(&by.api_version, &by.kind).map(|kind| Key::new(kind, &pod.meta().namespace, &by.name));
         let wants = key.as_ref().and_then(|key| truth.object(key)).map_or(0, most_pods);
-        let lately = key.as_ref().and_then(|key| self.pods.get(&number(key)));
-        if times > MADE + wants.max(lately.copied().unwrap_or(0)) * MADE_A_POD {
+        let lately = key.as_ref().and_then(|key| self.pods.get(&number(key))).copied().unwrap_or(0);
+        // A daemon set does not say yet how many it wants.
+        let nodes = match &key {
+            Some(key) if key.kind == Kind::DaemonSet => truth.disk.objects().of_kind(Kind::Node).count() as u64,
+            _ => 0,
+        };
+        if times > MADE + wants.max(lately).max(nodes) * MADE_A_POD {
             return Err(Broken::by(format!("{times} pods are made for {} in a minute", by.name)).with([pod]));
         }
         Ok(())
@@ -208,6 +213,22 @@ mod tests {
         };
         makes(0, MADE + MADE_A_POD).unwrap();
         assert_eq!(makes(100, 1).unwrap_err().what, "29 pods are made for web in a minute");
+    }
+
+    #[test]
+    fn a_daemon_set_makes_a_pod_for_each_node_at_once() {
+        let makes = |nodes: u64| {
+            let mut story = Story::<Hot>::new();
+            (0..nodes).for_each(|nth| drop(story.put(node(&format!("n{nth}"))).unwrap()));
+            (0..60).try_for_each(|nth| {
+                let mut pod = pod(&format!("p{nth}"), "", "Pending");
+                pod["metadata"]["ownerReferences"] =
+                    json!([{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "ds", "uid": "d", "controller": true}]);
+                story.put(pod).map(|_| ())
+            })
+        };
+        makes(60).unwrap();
+        assert_eq!(makes(1).unwrap_err().what, "29 pods are made for ds in a minute");
     }
 
     #[test]
