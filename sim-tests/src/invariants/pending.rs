@@ -125,6 +125,18 @@ fn is_repelled(told: Told<'_>, pod: &Pod) -> bool {
     told.of_kind(Kind::Pod).filter_map(Object::get::<Pod>).any(|other| repels(other, pod))
 }
 
+/// What the pods of each node request as far as the scheduler was told.
+fn bound(told: Told<'_>) -> BTreeMap<Text, Amounts> {
+    let mut used: BTreeMap<Text, Amounts> = BTreeMap::new();
+    for pod in told.of_kind(Kind::Pod).filter_map(Object::get::<Pod>).filter(|pod| !pod.status.phase.is_final()) {
+        if let Some(node) = pod.node() {
+            let sum = used.entry(node.into()).or_default();
+            *sum = plus(*sum, amounts(pod));
+        }
+    }
+    used
+}
+
 impl Pending {
     fn hear(&mut self, told: Told<'_>, input: &Input) {
         let news: &[Object] = match input {
@@ -165,15 +177,11 @@ impl Pending {
     fn used(&mut self, truth: &Truth, told: Told<'_>) -> BTreeMap<Text, Amounts> {
         self.asked.retain(|_, at| truth.now.since(*at) < RESERVED);
         self.binds.retain(|(pod, _), _| self.asked.contains_key(pod));
-        let mut used: BTreeMap<Text, Amounts> = BTreeMap::new();
-        let mut add = |node: &str, amount: &Amounts| {
-            let sum = used.entry(node.into()).or_default();
+        let mut used = bound(told);
+        for ((_, node), amount) in &self.binds {
+            let sum = used.entry(node.as_str().into()).or_default();
             *sum = plus(*sum, *amount);
-        };
-        for pod in told.of_kind(Kind::Pod).filter_map(Object::get::<Pod>).filter(|pod| !pod.status.phase.is_final()) {
-            pod.node().into_iter().for_each(|node| add(node, &amounts(pod)));
         }
-        self.binds.iter().for_each(|((_, node), amount)| add(node, amount));
         used
     }
 
@@ -312,7 +320,7 @@ impl Pending {
 
     /// A node is about to be given to a pod: whether there is room beside the one for which others go, or have gone, from
     /// there. Only where that is one alone, and not less important.
-    fn keeps(&mut self, truth: &Truth, told: Told<'_>, key: &Key, node: &str) -> Result<(), Broken> {
+    fn keeps(&self, truth: &Truth, told: Told<'_>, key: &Key, node: &str) -> Result<(), Broken> {
         let expects: Vec<(Key, &Pod)> = self.expects(told, node).collect();
         let [(other, first)] = &expects[..] else { return Ok(()) };
         let Some(pod) = told.object(key).and_then(Object::get::<Pod>) else { return Ok(()) };
@@ -326,7 +334,8 @@ impl Pending {
         {
             return Ok(());
         }
-        let used = self.used(truth, told).get(node).copied().unwrap_or_default();
+        // What else was asked for may have been refused.
+        let used = bound(told).get(node).copied().unwrap_or_default();
         let facts = told.object(&Key::new(Kind::Node, "", node)).and_then(Object::get::<Node>);
         match facts.is_some_and(|facts| fits(facts, used, pod) && !fits(facts, plus(used, amounts(first)), pod)) {
             true => {
