@@ -589,8 +589,9 @@ impl Scheduler {
             && let Some(place) = self.queue.pop_first()
         {
             self.decide(now, &place.key, out);
-            // Also if no more may be asked now: who is woken waits for an answer, not for a time.
-            if self.queue.is_empty() || self.open >= self.options.calls_max {
+            // Also if no more may be asked now: who is woken waits for an answer, not for a time. And whom room that has
+            // just been given up is enough for may be more important than who is queued.
+            if self.queue.is_empty() || self.open >= self.options.calls_max || !self.gains.is_empty() {
                 self.wake_parked();
             }
         }

@@ -125,16 +125,10 @@ fn is_repelled(told: Told<'_>, pod: &Pod) -> bool {
     told.of_kind(Kind::Pod).filter_map(Object::get::<Pod>).any(|other| repels(other, pod))
 }
 
-/// What the pods of each node request as far as the scheduler was told.
-fn bound(told: Told<'_>) -> BTreeMap<Text, Amounts> {
-    let mut used: BTreeMap<Text, Amounts> = BTreeMap::new();
-    for pod in told.of_kind(Kind::Pod).filter_map(Object::get::<Pod>).filter(|pod| !pod.status.phase.is_final()) {
-        if let Some(node) = pod.node() {
-            let sum = used.entry(node.into()).or_default();
-            *sum = plus(*sum, amounts(pod));
-        }
-    }
-    used
+/// The pods that take up room, as far as the scheduler was told.
+fn placed<'a>(told: Told<'a>) -> impl Iterator<Item = (&'a str, &'a Pod)> {
+    let pods = told.of_kind(Kind::Pod).filter_map(Object::get::<Pod>);
+    pods.filter(|pod| !pod.status.phase.is_final()).filter_map(|pod| Some((pod.node()?, pod)))
 }
 
 impl Pending {
@@ -177,11 +171,13 @@ impl Pending {
     fn used(&mut self, truth: &Truth, told: Told<'_>) -> BTreeMap<Text, Amounts> {
         self.asked.retain(|_, at| truth.now.since(*at) < RESERVED);
         self.binds.retain(|(pod, _), _| self.asked.contains_key(pod));
-        let mut used = bound(told);
-        for ((_, node), amount) in &self.binds {
-            let sum = used.entry(node.as_str().into()).or_default();
-            *sum = plus(*sum, *amount);
-        }
+        let mut used: BTreeMap<Text, Amounts> = BTreeMap::new();
+        let mut add = |node: &str, amount: Amounts| {
+            let sum = used.entry(node.into()).or_default();
+            *sum = plus(*sum, amount);
+        };
+        placed(told).for_each(|(node, pod)| add(node, amounts(pod)));
+        self.binds.iter().for_each(|((_, node), amount)| add(node, *amount));
         used
     }
 
@@ -334,8 +330,10 @@ impl Pending {
         {
             return Ok(());
         }
-        // What else was asked for may have been refused.
-        let used = bound(told).get(node).copied().unwrap_or_default();
+        // What else was asked for may have been refused, and what vanished in a gap of the view stays in what was told.
+        let stays = |pod: &Pod| truth.pods.get(&pod.metadata.uid).is_some_and(|facts| facts.removed.is_none());
+        let there = placed(told).filter(|(on, pod)| *on == node && stays(pod));
+        let used = there.map(|(_, pod)| amounts(pod)).fold([0; 4], plus);
         let facts = told.object(&Key::new(Kind::Node, "", node)).and_then(Object::get::<Node>);
         match facts.is_some_and(|facts| fits(facts, used, pod) && !fits(facts, plus(used, amounts(first)), pod)) {
             true => {

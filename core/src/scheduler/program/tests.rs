@@ -519,6 +519,28 @@ fn who_loses_the_room_made_for_it_makes_others_go_once_more() {
 }
 
 #[test]
+fn room_that_is_given_up_goes_to_the_most_important_first() {
+    let mut world = World::new();
+    let zoned = |zone: &str| node("n").offers("cpu", "1").label("zone", zone);
+    world.add(zoned("a"));
+    world.create(pod("low").requests("cpu", "1"));
+    world.pass(1);
+    let choosy = pod("choosy").priority(9).requests("cpu", "400m");
+    world.create(choosy.spec(serde_json::json!({"nodeSelector": {"zone": "a"}})));
+    world.pass(1);
+    assert_eq!(world.pod("choosy").unwrap().status.nominated_node_name, "n");
+    // Beside the room that is kept there is enough for the small one alone.
+    world.create(pod("middle").priority(5).requests("cpu", "700m"));
+    world.create(pod("small").priority(1).requests("cpu", "500m"));
+    world.change_node("n", zoned("b"));
+    world.pass(1);
+    world.delete(key("low"), 0);
+    world.pass(1);
+    assert_eq!(world.places(), "choosy=- middle=n small=-");
+    world.check_settled();
+}
+
+#[test]
 fn who_would_fit_if_others_went_hears_of_it() {
     let changes: [fn(&mut World); 2] =
         [|world| world.delete(key("equal"), 0), |world| world.change_node("n", node("n").offers("cpu", "1500m"))];
