@@ -3,7 +3,7 @@
 //! Ends are counted since its kubelet started, which keeps no count over a restart; a run of ten minutes is forgiven. A
 //! good end is one that is stored. Catches: a back-off that is not kept; a restart policy that is not looked at.
 
-use super::{Broken, Checker};
+use super::{Broken, Checker, by_its_clock};
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::pod::{Pod, RestartPolicy};
 use miniku_core::api::text::Text;
@@ -13,11 +13,6 @@ use std::collections::BTreeMap;
 const FIRST: Duration = Duration::from_secs(10);
 const MOST: Duration = Duration::from_secs(300);
 const FORGIVEN_AFTER: Duration = Duration::from_secs(600);
-
-/// What a kubelet's clock that runs 5 % too fast leaves of a time: it counts by its own.
-fn by_its_clock(time: Duration) -> Duration {
-    time * 100 / 105
-}
 
 /// Each container's ends.
 #[derive(Default)]

@@ -3,7 +3,7 @@
 //! What it heard is what was delivered to it, by its own clock. Pods of nodes that are gone from the store may go.
 //! Catches: eviction of everything after the API server was away; a deadline that fires though the node came back.
 
-use super::{Broken, Checker};
+use super::{Broken, Checker, by_its_clock};
 use crate::told::Turn;
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
@@ -22,11 +22,6 @@ const GRACE: Duration = Duration::from_millis(15_000 * 100 / 105);
 
 /// For how long a pod stays that says nothing of its own.
 const USUAL: Duration = Duration::from_secs(30);
-
-/// So long, by a clock that runs 5 % too fast.
-fn by_its_clock(time: Duration) -> Duration {
-    time * 100 / 105
-}
 
 /// For how long a pod puts up with a taint; for ever if absent.
 pub(super) fn puts_up_with(pod: &Pod, taint: &Taint) -> Option<Duration> {

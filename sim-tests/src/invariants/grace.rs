@@ -5,7 +5,7 @@
 //! look at what a deletion says; a server that does not let a second deletion hasten the first, or does not look at what a
 //! pod says of itself.
 
-use super::{Broken, Checker};
+use super::{Broken, Checker, by_its_clock};
 use crate::truth::{Fact, PodFacts, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::Object;
@@ -19,10 +19,6 @@ use std::collections::BTreeMap;
 
 /// Source: Kubernetes, `minimumGracePeriodInSeconds`.
 const LEAST: Duration = Duration::from_secs(2);
-/// Of a kubelet's period, a clock that runs 5 % too fast leaves this.
-fn at_least(period: Duration) -> Duration {
-    period * 100 / 105
-}
 
 /// So much later the kill may be: by a clock that is too slow, and on its way.
 const SLACK: Duration = Duration::from_secs(15);
@@ -101,7 +97,7 @@ impl Checker for Grace {
                 let asked = self.asked.get(&one);
                 let had = asked.map(|asked| truth.now.since(*asked));
                 let due = period(truth, &pod.uid);
-                if had.is_none_or(|had| had < at_least(due)) {
+                if had.is_none_or(|had| had < by_its_clock(due)) {
                     let had = had.map_or("nothing".into(), |had| format!("{} ms", had.as_millis()));
                     let what = format!("{}/{container} is killed after {had} of {} s", pod.name, due.as_secs());
                     return Err(Broken::by(what).with(truth.pods.get(&pod.uid).map(|facts| &facts.last)));

@@ -62,7 +62,7 @@ use crate::trace::Seq;
 use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::object::{Key, Object};
 use miniku_core::rng::Draw;
-use miniku_core::time::Instant;
+use miniku_core::time::{Duration, Instant};
 
 /// Says what is wrong, as soon as it is.
 pub trait Checker {
@@ -100,6 +100,11 @@ impl Broken {
         self.objects.extend(objects.into_iter().cloned());
         self
     }
+}
+
+/// What a clock that runs 5 % too fast, which is the most that is drawn, leaves of a time that a program counts by it.
+fn by_its_clock(time: Duration) -> Duration {
+    time * 100 / 105
 }
 
 /// A checker that is used.

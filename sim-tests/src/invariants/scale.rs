@@ -3,7 +3,7 @@
 //! How many were added before, or taken away, only its own memory tells, which it may have lost: it is given the benefit.
 //! Catches: bounds that are not looked at, what was recommended lately forgotten, a number that follows each measurement.
 
-use super::{Broken, Checker};
+use super::{Broken, Checker, by_its_clock};
 use crate::truth::{Fact, Role, Sight, Truth, Who};
 use miniku_core::api::autoscaler::{HorizontalPodAutoscaler, Policy, Rules, SelectPolicy};
 use miniku_core::api::deployment::Deployment;
@@ -125,7 +125,7 @@ impl Checker for Scale {
         let seconds = down.and_then(|down| down.stabilization_window_seconds);
         let window = seconds.map_or(DOWN_WINDOW, |seconds| Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
         let wrote = self.wrote.entry((who.to_string(), key.clone())).or_default();
-        wrote.retain(|(at, _)| truth.now.since(*at) < window);
+        wrote.retain(|(at, _)| truth.now.since(*at) < by_its_clock(window));
         let has = truth.object(key).and_then(|target| target.at(&["spec", "replicas"])?.as_i64()).unwrap_or(1);
         if let Some((at, more)) =
             wrote.iter().filter(|_| to < has).find(|(_, more)| *more > to && *more <= i64::from(most))

@@ -87,6 +87,8 @@ struct Care {
     /// Objects that were asked for and that no view shows yet, each with how its name came about. Of those that are not
     /// expected any more it is not known whether they were made.
     made: BTreeMap<Key, Naming>,
+    /// Objects that were made, and the revision at which they were: older views show one that had the name before, or none.
+    made_at: BTreeMap<Key, Revision>,
     /// Objects by uid whose deletion was asked for; whether they were is not known, and no view shows it.
     undeleted: BTreeMap<Text, Victim>,
     /// Objects that were changed, and the revision at which they were: older views do not show it.
@@ -372,10 +374,7 @@ impl WorkloadController {
     fn child_changed(&mut self, now: Now, kind: Kind, change: &Change) {
         let (old, new) = change.sides();
         let Some(key) = old.or(new).map(Object::key) else { return self.listed(now, kind) };
-        let mut concerned = self.creations.seen(&key);
-        for owner in &concerned {
-            self.care.get_mut(owner).map(|care| care.made.remove(&key));
-        }
+        let mut concerned = self.child_shown(&key, new.map(Object::revision));
         concerned.extend(self.claims.seen(&key));
         concerned.extend(self.shown(&key, new.map(Object::revision)));
         let mut asked_for = false;
@@ -481,6 +480,22 @@ impl WorkloadController {
         out.wake_at(self.strays.next());
     }
 
+    /// A view shows a child at this revision, or that it is gone: who asked for it waits no longer, unless it was told of
+    /// a later one of the name.
+    fn child_shown(&mut self, child: &Key, at: Option<Revision>) -> BTreeSet<Key> {
+        let waiting = self.creations.waiting_for(child);
+        for owner in &waiting {
+            let Some(care) = self.care.get_mut(owner) else { continue };
+            if care.made_at.get(child).is_some_and(|made| at < Some(*made)) {
+                continue;
+            }
+            care.made_at.remove(child);
+            care.made.remove(child);
+            self.creations.met(owner, child);
+        }
+        waiting
+    }
+
     /// A view shows an object at this revision, or that it is gone: who waited for that waits no longer.
     fn shown(&mut self, object: &Key, at: Option<Revision>) -> BTreeSet<Key> {
         let waiting = self.changes.waiting_for(object);
@@ -508,6 +523,7 @@ impl WorkloadController {
         for (owner, child) in answered {
             sometimes!(CountSettledByList);
             self.creations.met(&owner, &child);
+            self.care.get_mut(&owner).map(|care| care.made_at.remove(&child));
         }
         self.look_at_all(now, |one| one.children().contains(&kind));
     }
@@ -568,8 +584,13 @@ impl WorkloadController {
         };
         match (asked, answer) {
             (Asked::Create { owner_uid, .. } | Asked::Change { owner_uid, .. }, _) if owner_uid != care.uid => {}
-            (Asked::Create { told, .. }, Answer::Object { .. }) => {
-                // Met when the view shows it.
+            (Asked::Create { owner, child, told, .. }, Answer::Object { object: made, .. }) => {
+                // Met when the view shows it. What was seen until now may have been made by an earlier call, whose answer
+                // was lost, and be gone.
+                if !self.views.is_as_new_as(child.kind, made) {
+                    care.made_at.insert(child.clone(), made.revision());
+                    self.creations.expect(&owner, child);
+                }
                 care.refused = None;
                 care.creation.succeeded();
                 if let Some(told) = told {
@@ -1382,5 +1403,34 @@ mod tests {
         desk.step(Input::Wake);
         assert_eq!(desk.created().map(|(_, name)| name), Some(first), "though the first name is free now");
         assert_eq!(desk.created(), None);
+    }
+    #[test]
+    fn a_pod_that_was_made_once_more_is_waited_for() {
+        let mut desk = desk();
+        desk.list(Kind::ReplicaSet, vec![set(1)]);
+        let watch = desk.list(Kind::Pod, Vec::new());
+        let (call, name) = desk.created().unwrap();
+        desk.answer(call, Answer::Lost("nobody answers".into()));
+        desk.now.mono = desk.now.mono + Duration::from_secs(1);
+        desk.step(Input::Wake);
+        let (call, again) = desk.created().unwrap();
+        assert_eq!(name, again);
+        let pod = |uid: &str, revision: u64| {
+            first_pod(&set(1)).with_meta(|meta| {
+                (meta.name, meta.uid) = (name.as_str().into(), uid.into());
+                meta.resource_version = revision.to_string().into();
+            })
+        };
+        // Both calls have come to their ends, and somebody took the first pod away between them.
+        desk.step(Input::Event { call: watch, event: WatchEvent::Added(pod("first", 20)) });
+        desk.answer(call, Answer::Object { object: pod("second", 40), created: true });
+        desk.step(Input::Event { call: watch, event: WatchEvent::Deleted(pod("first", 30)) });
+        assert_eq!(desk.created(), None, "the second one is there");
+        desk.step(Input::Event { call: watch, event: WatchEvent::Added(pod("second", 40)) });
+        assert_eq!(desk.created(), None);
+        desk.step(Input::Event { call: watch, event: WatchEvent::Deleted(pod("second", 50)) });
+        desk.now.mono = desk.now.mono + Duration::from_secs(1);
+        desk.step(Input::Wake);
+        assert!(desk.created().is_some());
     }
 }

@@ -277,9 +277,10 @@ fn stateful_set(truth: &Truth, object: &Object) -> Result<(), String> {
     same("updated pods", status.updated_replicas, pods.iter().filter(of_newest).count())
 }
 
-/// Whether a job may hold pods that failed until others have taken their numbers, which waits until it is resumed.
+/// Whether a job may hold pods that failed until others have taken their numbers, which waits until it goes on.
 fn remembers(job: &Job) -> bool {
-    job.spec.suspend && !job.is_over() && job.spec.backoff_limit_per_index.is_some()
+    let rests = job.spec.suspend || job.parallelism() == 0;
+    rests && !job.is_over() && job.spec.backoff_limit_per_index.is_some()
 }
 
 /// Whether a pod is held by a job of that kind.
@@ -422,6 +423,22 @@ mod tests {
         assert_eq!(says(1, [3, 1, 2]).unwrap(), "keeps 2 old replica sets, 1 are asked for");
         assert_eq!(says(2, [3, 1, 4]).unwrap(), "is of s0, its revision 3, and s2 is a later one");
         assert_eq!(says(2, [4, 1, 2]).unwrap(), "says that it is of revision 3, and its replica set is of 4");
+    }
+
+    #[test]
+    fn a_job_that_rests_remembers_who_failed() {
+        let remembers = |parallelism: i32, suspend: bool, per_index: Option<i32>, end: &str| {
+            let job = json!({"kind": "Job", "metadata": {"name": "j"}, "spec": {"parallelism": parallelism, "suspend": suspend,
+                "completions": 2, "completionMode": "Indexed", "backoffLimitPerIndex": per_index, "template": {}},
+                "status": {"conditions": [{"type": end, "status": "True"}]}});
+            super::remembers(&crate::plan::object(job).read().unwrap())
+        };
+        assert!(remembers(1, true, Some(1), "") && remembers(0, false, Some(1), ""));
+        assert!(
+            !remembers(1, false, Some(1), "")
+                && !remembers(0, true, None, "")
+                && !remembers(0, true, Some(1), "Failed")
+        );
     }
 
     #[test]
