@@ -217,8 +217,8 @@ struct Reserved {
 
 /// How long a request that was given up may still arrive.
 ///
-/// Far longer than anything should hold it up: connections are closed when an answer is given up. Until a parked pod is
-/// decided again in any case, so that a reservation ends then.
+/// Far longer than anything should hold it up: connections are closed when an answer is given up. A parked pod is decided
+/// again when it is over, which ends the reservation.
 const LATE_MAX: Duration = FLUSH;
 
 /// What is known of the bind of an assumed pod.
@@ -887,7 +887,10 @@ impl Scheduler {
             kin.obstacles = obstacles;
             kin.moved = kin.standing.as_ref().map_or(u64::MAX, Standing::moved);
         }
-        self.due.set(key.clone(), now.mono + FLUSH);
+        // Others may have the room that was kept for it as soon as none of its binds can arrive any more.
+        let freed = pod.reserved.iter().map(|one| one.until).min();
+        let later = now.mono + FLUSH;
+        self.due.set(key.clone(), freed.map_or(later, |freed| freed.min(later)));
     }
 
     /// Nothing is pending about this pod any more. Returns where it was assumed, which still counts.

@@ -31,6 +31,8 @@ const EVERY: Duration = Duration::from_secs(20);
 const RESERVED: Duration = Duration::from_secs(400);
 /// So many waiting pods are looked at, since each costs a look at each node.
 const LOOKED_AT: usize = 100;
+/// And so many of those that are as important as one that is bound, for each bind.
+const COMPARED: usize = 16;
 
 /// Who binds pods that name nobody. Source: Kubernetes, `DefaultSchedulerName`.
 const SCHEDULER: &str = "default-scheduler";
@@ -350,7 +352,7 @@ impl Pending {
         let created = move |key: &Key| told.object(key).and_then(|one| one.meta().creation_timestamp);
         let made = created(key).filter(|_| !self.tried.contains_key(key));
         let from = (priority, Key::new(Kind::Pod, "", ""));
-        let equals = self.waiting.range(from..).take_while(move |(theirs, _)| *theirs == priority).take(LOOKED_AT);
+        let equals = self.waiting.range(from..).take_while(move |(theirs, _)| *theirs == priority).take(COMPARED);
         let untried = move |other: &&Key| {
             let pod = told.object(other).and_then(Object::get::<Pod>);
             let is_new = |pod: &Pod| !pod.status.conditions.iter().any(|one| one.kind == "PodScheduled");

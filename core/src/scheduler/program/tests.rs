@@ -836,6 +836,28 @@ fn room_is_kept_for_a_bind_that_may_still_arrive() {
 }
 
 #[test]
+fn room_that_was_kept_is_free_as_soon_as_no_bind_can_arrive() {
+    let mut world = World::new();
+    world.add(node("n1").offers("cpu", "1").label("x", "y"));
+    world.pass(1);
+    let bind = world.made + 1;
+    world.fate = Box::new(move |made| if made == bind { Fate::RequestLost } else { Fate::Arrives });
+    world.create(pod("a").requests("cpu", "1").selects("x", "y"));
+    world.pass(1);
+    world.change_node("n1", node("n1").offers("cpu", "1"));
+    world.pass(60);
+    world.create(pod("b").requests("cpu", "1"));
+    world.pass(140);
+    // It is decided once more, in vain.
+    world.change_node("n1", node("n1").offers("cpu", "1").label("x", "z"));
+    world.pass(1);
+    assert_eq!(world.places(), "a=- b=-");
+    world.pass(200);
+    assert_eq!(world.places(), "a=- b=n1");
+    world.check_settled();
+}
+
+#[test]
 fn decisions_wait_when_too_many_calls_are_open() {
     let mut world = World::with(SchedulerOptions { calls_max: 3, ..Default::default() });
     world.add(node("n"));
