@@ -22,6 +22,7 @@ library! {
     "endpoints-follow-pods"
     "tolerations"
     "two-nodes-silent"
+    "two-of-three-silent"
     "most-nodes-silent"
     "question-unanswered"
     "quota-raced"

@@ -1,4 +1,4 @@
-//! S-endpoints: What is shown of a pod behind a service is as the endpoints controller was told of it: at its address and on its node, ready only if it is and may stay, or if the service wants to be shown all; no pod that has finished, or that the service does not select; and none is left out before.
+//! S-endpoints: What is shown of a pod behind a service is as the endpoints controller was told of it: at its address and on its node, ready only if it is and may stay, or if the service wants to be shown all; no pod that has finished, or that the service does not select; none is left out before; and Endpoints that somebody else has made are not deleted.
 //!
 //! Catches: pods that are ending, or not ready yet, to which new connections are sent; addresses of finished pods, which
 //! others may have by then; pods of another service.
@@ -6,7 +6,7 @@
 use super::{Broken, Checker};
 use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
-use miniku_core::api::endpoints::{EndpointSlice, Endpoints, SERVICE_NAME};
+use miniku_core::api::endpoints::{ENDPOINTS_MANAGED_BY, EndpointSlice, Endpoints, SERVICE_NAME};
 use miniku_core::api::event::ObjectReference;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
@@ -124,6 +124,13 @@ impl Checker for Shown {
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         let Fact::Sent { who, request, .. } = fact else { return Ok(()) };
+        if let (Role::Endpoints, Verb::Delete { key, .. }) = (who.role, &request.verb)
+            && key.kind == Kind::Endpoints
+            && let Some(object) = truth.object(key)
+            && !object.meta().labels.contains_key(ENDPOINTS_MANAGED_BY)
+        {
+            return Err(Broken::by(format!("{key} is deleted, and was made by somebody else")).with([object]));
+        }
         let (Verb::Create { object } | Verb::Update { object, part: Part::Main }) = &request.verb else {
             return Ok(());
         };
@@ -151,7 +158,7 @@ mod tests {
     use super::super::forged::{Story, who};
     use super::*;
     use miniku_core::patch::merge::merge;
-    use miniku_core::program::{CallId, Input, Request, RequestId, WatchEvent};
+    use miniku_core::program::{CallId, DeleteOptions, Input, Request, RequestId, WatchEvent};
     use serde_json::{Value, json};
 
     fn told(story: &mut Story<Shown>, manifest: Value) {
@@ -187,6 +194,24 @@ mod tests {
         let who = who(Role::Endpoints, "endpoints");
         let seen = story.see(Fact::Sent { who: &who, id: RequestId(1), request: &request });
         seen.err().map(|broken| broken.what).unwrap_or_default()
+    }
+
+    #[test]
+    fn fires_when_what_others_have_made_is_deleted() {
+        let judge = |labels: Value| {
+            let mut story = Story::<Shown>::new();
+            let made = story.put(
+                json!({"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "by-hand", "labels": labels}}),
+            );
+            let request =
+                Verb::Delete { key: made.unwrap().new.unwrap().key(), options: DeleteOptions::default() }.into();
+            story.see(Fact::Sent { who: &who(Role::Endpoints, "endpoints"), id: RequestId(1), request: &request })
+        };
+        assert_eq!(
+            judge(json!({})).unwrap_err().what,
+            "endpoints/default/by-hand is deleted, and was made by somebody else"
+        );
+        judge(json!({ENDPOINTS_MANAGED_BY: "endpoint-controller"})).unwrap();
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! S-scale: No autoscaler writes a number beyond its bounds or faster than its policies allow, or, within its window, lowers it below one to which it raised it, or changes it at all while what it was told is used is nearly what is wished.
+//! S-scale: No autoscaler writes a number beyond its bounds or faster than its policies allow, or, within its window, lowers it below one to which it raised it, or changes it at all while what it was told is used is nearly what is wished, or while none are wished for by hand.
 //!
 //! How many were added before, or taken away, only its own memory tells, which it may have lost: it is given the benefit.
 //! Catches: bounds that are not looked at, what was recommended lately forgotten, a number that follows each measurement.
@@ -166,6 +166,9 @@ impl Scale {
         };
         let (least, most) = (i64::from(body.spec.min_replicas.unwrap_or(1)), i64::from(body.spec.max_replicas));
         let broken = |what: String| Err(Broken::by(format!("{who} makes {key} {to} of {has}, {what}")).with([object]));
+        if has == 0 && least > 0 {
+            return broken("where none are wished for by hand".to_owned());
+        }
         // What is out of its bounds is brought back at once.
         if (least..=most).contains(&has) {
             let (up, down) = match &body.spec.behavior {
@@ -247,6 +250,7 @@ mod tests {
         let both = |select: &str| json!({"scaleUp": rules(select), "scaleDown": rules(select)});
         check(json!(null), 1, 4, false);
         check(json!(null), 3, 7, true);
+        check(json!(null), 0, 1, true);
         check(both("Max"), 5, 8, false);
         check(both("Max"), 5, 9, true);
         check(both("Min"), 5, 7, false);

@@ -440,6 +440,11 @@ fn services(truth: &Truth) -> Option<String> {
         if slices.is_empty() || truth.object(&Key::new(Kind::Endpoints, namespace, name)).is_none() {
             return Some(format!("service {name} has no endpoints, not even empty ones"));
         }
+        let bears =
+            |slice: &Object| meta.labels.iter().all(|(name, value)| slice.meta().labels.get(name) == Some(value));
+        if let Some(slice) = of_kind(truth, Kind::EndpointSlice).filter(own).find(|slice| !bears(slice)) {
+            return Some(format!("{} does not bear the labels of service {name}", slice.key()));
+        }
         let endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
         let said = |one: &Endpoint| {
             let (uid, ip) = (one.target_ref.as_ref()?.uid.clone(), one.addresses.first()?.clone());
@@ -548,5 +553,25 @@ mod tests {
         says(&story, "does not run");
         story.put(pod("a", "m", "Running")).unwrap();
         says(&story, "a node that does not exist");
+    }
+    #[test]
+    fn says_what_slices_do_not_bear() {
+        let judge = |labels: serde_json::Value| {
+            let mut story = Story::<Nobody>::new();
+            let front = serde_json::json!({"name": "front", "uid": "f", "labels": {"tier": "front"}});
+            let owner = serde_json::json!([{"apiVersion": "v1", "kind": "Service", "name": "front", "uid": "f", "controller": true}]);
+            for manifest in [
+                serde_json::json!({"kind": "Service", "metadata": front, "spec": {"selector": {"app": "web"}}}),
+                serde_json::json!({"kind": "Endpoints", "metadata": {"name": "front"}}),
+                serde_json::json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+                    "metadata": {"name": "front-1", "labels": labels, "ownerReferences": owner}, "endpoints": []}),
+            ] {
+                story.put(manifest).unwrap();
+            }
+            services(&story.truth)
+        };
+        assert_eq!(judge(serde_json::json!({"tier": "front"})), None);
+        let says = judge(serde_json::json!({})).unwrap();
+        assert_eq!(says, "endpointslices.discovery.k8s.io/default/front-1 does not bear the labels of service front");
     }
 }

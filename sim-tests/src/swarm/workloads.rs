@@ -290,6 +290,12 @@ fn autoscaled(dice: &Dice, nth: u64, plan: &mut Plan) {
         let some = dice.one("load", nth, &["10m", "90m", "170m", "300m", "2"]);
         plan.ask(dice.millis("load at", nth, 5_000, ACTIVE), merge(&key, load(some)));
     }
+    if dice.below("auto none", nth, 5) == 0 {
+        // By hand, which stops the autoscaler until somebody wishes for some again.
+        let at = dice.millis("auto none at", nth, 20_000, ACTIVE);
+        plan.ask(at, merge(&key, json!({"spec": {"replicas": 0}})));
+        plan.ask(at + dice.millis("auto again", nth, 1_000, 60_000), merge(&key, json!({"spec": {"replicas": 2}})));
+    }
     for act in 0..dice.below("auto actions", nth, 3) {
         action(dice, "auto action", nth * 10 + act, &key, &manifest, plan);
     }
@@ -400,7 +406,19 @@ fn service(dice: &Dice, nth: u64, plan: &mut Plan) {
     let manifest = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": format!("front-{nth}")}, "spec": {
         "selector": {"app": app(dice, "in front of", nth)}, "ports": [{"port": 80}],
         "publishNotReadyAddresses": shows_all}});
-    plan.ask(dice.millis("service at", nth, 500, 90_000), plan::create(manifest));
+    let at = dice.millis("service at", nth, 500, 90_000);
+    plan.ask(at, plan::create(manifest));
+    if dice.below("service labelled", nth, 3) == 0 {
+        let key = Key::new(Kind::Service, "default", &format!("front-{nth}"));
+        let tier = json!({"metadata": {"labels": {"tier": "front"}}});
+        plan.ask(at + dice.millis("service labelled at", nth, 500, 60_000), merge(&key, tier));
+    }
+    if dice.below("endpoints by hand", nth, 4) == 0 {
+        let subsets = json!([{"addresses": [{"ip": "192.0.2.1"}], "ports": [{"port": 80}]}]);
+        let name = format!("elsewhere-{nth}");
+        let by_hand = json!({"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": name}, "subsets": subsets});
+        plan.ask(dice.millis("endpoints by hand at", nth, 500, 90_000), plan::create(by_hand));
+    }
 }
 
 fn budget(dice: &Dice, nth: u64, plan: &mut Plan) {
