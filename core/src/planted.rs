@@ -196,6 +196,8 @@ mod table {
             ListsForEver "lists-for-ever" by "L-stable" "expected", "a list that is not answered is waited for, for ever";
         }
         Scheduler: {
+            AgeIgnored "age-ignored" by "L-sched", "pods that are as important as others do not wait behind the older ones";
+            SpreadNowhere "spread-nowhere" by "S-near", "a node that is in none of the places takes pods that have to be spread over them";
             FreesAtDeletion "frees-at-deletion" by "S-fit", "a pod's room is given away when its deletion begins";
             ForgetsAssumed "forgets-assumed" by "S-fit" "expected", "a pod that is being bound takes no room";
             IgnoresCordon "ignores-cordon" by "S-where", "pods are bound to nodes that are cordoned";
@@ -295,6 +297,7 @@ mod table {
             CronTooLate "cron-too-late" by "S-cron", "startingDeadlineSeconds is not looked at";
         }
         NodeLifecycle: {
+            SmallDisruption "small-disruption" by "expected" "L-evict" "S-brake", "two silent nodes of three are taken for a disruption of the cluster, and no pod leaves them";
             EvictsByForce "evicts-by-force" by "S-ordinal", "pods of silent nodes are removed at once, whether or not they still run";
             EvictsUnconfirmed "evicts-unconfirmed" by "S-evict", "a node is called silent without asking the API server for its lease";
             BrakeOff "brake-off" by "S-brake", "nodes are emptied at the same pace however many are silent";
@@ -329,6 +332,8 @@ mod table {
             ListsOnlyPods "lists-only-pods" by "S-namespace", "only pods are looked for in a namespace that is being deleted";
         }
         Endpoints: {
+            SliceLabelsKept "slice-labels-kept" by "L-stable", "slices keep the labels that their service had";
+            TakesOthersEndpoints "takes-others-endpoints" by "S-endpoints", "Endpoints without a service are deleted, whoever made them";
             EndingServe "ending-serve" by "S-endpoints", "pods that are being deleted are sent new connections";
         }
         Disruption: {
@@ -339,6 +344,7 @@ mod table {
             ScaleOfPods "scale-of-pods" by "S-demand", "as many pods are expected as there are, not as many as are wanted";
         }
         Horizontal: {
+            ZeroIsScaled "zero-is-scaled" by "S-scale", "what was scaled to none by hand is scaled up again";
             AutoscalerIgnoresMax "autoscaler-ignores-max" by "S-scale", "the number that metrics ask for is written without regard to bounds and rates";
             AutoscalerNoWindow "autoscaler-no-window" by "S-scale", "what was recommended lately is not looked at: the number follows each measurement";
             AutoscalerCountsUnready "autoscaler-counts-unready" by "S-scale" "expected", "what pods use while they start counts as their work";

@@ -1043,7 +1043,7 @@ fn place(key: &Key, pod: &Pod) -> Place {
     } else {
         pod.spec.priority.unwrap_or(0)
     });
-    Place { priority, created: pod.metadata.creation_timestamp, key: key.clone() }
+    Place { priority, created: pod.metadata.creation_timestamp.filter(|_| !planted!(AgeIgnored)), key: key.clone() }
 }
 
 /// What its status says about why it has no node, and for which one others go.

@@ -159,7 +159,7 @@ fn filled(object: &Object, labels: &Labels, (ports, endpoints): Group) -> Object
 }
 
 fn relabel(object: &Object, labels: &Labels, plan: &mut Plan) {
-    if object.meta().labels != *labels {
+    if object.meta().labels != *labels && !planted!(SliceLabelsKept) {
         plan.change.push(object.with_meta(|meta| meta.labels.clone_from(labels)));
     }
 }

@@ -70,6 +70,7 @@ impl Found {
     pub fn of(endpoints: Option<&Object>) -> Found {
         match endpoints {
             None => Found::Nothing,
+            Some(_) if planted!(TakesOthersEndpoints) => Found::Ours,
             Some(one) if one.meta().labels.get(ENDPOINTS_MANAGED_BY).is_some_and(|by| by == ENDPOINTS_CONTROLLER) => {
                 Found::Ours
             }

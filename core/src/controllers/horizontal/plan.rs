@@ -74,7 +74,7 @@ pub fn plan(now: Now, spec: &AutoscalerSpec, before: &AutoscalerStatus, memory: 
     memory.begin(now.mono, current);
     status.current_replicas = Some(current);
     let bounds = Bounds { min: spec.min_replicas.unwrap_or(1), max: spec.max_replicas };
-    if current == 0 && bounds.min != 0 {
+    if current == 0 && bounds.min != 0 && !planted!(ZeroIsScaled) {
         let message = "scaling is disabled since the replica count of the target is zero";
         say(now, status, SCALING_ACTIVE, false, "ScalingDisabled", message);
         status.desired_replicas = 0;

@@ -63,7 +63,7 @@ pub const LARGE: usize = 50;
 /// Of two nodes with one silent, the zone is `Normal`: `zone(1, 1)`. Of five with three silent it is
 /// `PartialDisruption`: 60 %, and three are more than two. Without nodes nothing is disrupted.
 pub fn zone(ready: usize, not_ready: usize) -> Zone {
-    let many = not_ready > DISRUPTION_MIN
+    let many = (not_ready > DISRUPTION_MIN || planted!(SmallDisruption))
         && not_ready.saturating_mul(100) >= ready.saturating_add(not_ready).saturating_mul(DISRUPTION_PERCENT);
     match () {
         () if ready == 0 && not_ready > 0 => Zone::FullDisruption,
