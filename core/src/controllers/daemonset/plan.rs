@@ -18,7 +18,7 @@ use crate::controllers::workload::revisions::Revisions;
 use crate::controllers::workload::{BURST, Naming, New, Plan, Scene, Told, Victim};
 use crate::decision::Because;
 use crate::reasons::{DEAD, DOUBLE, NODE_GONE};
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -153,6 +153,7 @@ fn staff(
     let (mut away, mut two) = (0, 0);
     let mut to_end: Vec<(&Pod, Because)> = Vec::new();
     let mut to_make: Vec<(&str, Because)> = Vec::new();
+    let turn = |node: &str| turn(scene, node);
     for (node, home) in homes {
         let row = staffing(home.fit, home.here(), surge);
         let on = |because: Because| because.as_seen(format!("on node {node}"));
@@ -162,7 +163,10 @@ fn staff(
             Action::Wait => away += 1,
             Action::Make => {
                 away += 1;
-                plan.create.push(meant_for(pattern, node, staffed()));
+                match turn(node) {
+                    Some(turn) => plan.look_at(turn),
+                    None => plan.create.push(meant_for(pattern, node, staffed())),
+                }
             }
             Action::End if planted!(DaemonsStay) => continue,
             Action::End => {
@@ -211,6 +215,9 @@ fn staff(
                         away += usize::from(surge == Surge::No);
                     }
                     renewal::Action::EndInTurn => to_end.extend(left.map(|one| (one.pod, renewed()))),
+                    renewal::Action::Make | renewal::Action::MakeInTurn if turn(node).is_some() => {
+                        plan.look_at(turn(node));
+                    }
                     renewal::Action::Make => plan.create.push(meant_for(pattern, node, renewed())),
                     renewal::Action::MakeInTurn => to_make.push((node, renewed())),
                 }
@@ -230,15 +237,21 @@ fn position(home: &Home<'_>, member: &Member<'_>) -> Option<usize> {
     home.members.iter().position(|one| std::ptr::eq(one, member))
 }
 
+/// When a node's pod may be replaced, if that is not yet: they ended too often lately, or were taken away before they ran.
+fn turn(scene: &Scene<'_>, node: &str) -> Option<Instant> {
+    let turn = scene.places.get(node).map(|failures| failures.replace_at(1));
+    turn.filter(|turn| *turn > scene.now.mono)
+}
+
 /// Deletes pods of a node that have ended, if they have not ended too often lately.
 fn bury(scene: &Scene<'_>, node: &str, ended: &[&Pod], plan: &mut Plan) {
-    let turn = scene.places.get(node).map(|failures| failures.replace_at(1));
+    let turn = turn(scene, node);
     for pod in ended {
         let name = &pod.metadata.name;
         let because = DEAD.because().as_seen(format!("it ended as {:?} on node {node}", pod.status.phase));
         let told = match pod.status.phase {
             PodPhase::Failed => {
-                if let Some(turn) = turn.filter(|turn| *turn > scene.now.mono) {
+                if let Some(turn) = turn {
                     plan.look_at(turn);
                     continue;
                 }

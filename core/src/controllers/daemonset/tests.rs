@@ -294,6 +294,26 @@ fn a_pod_that_fails_is_replaced_later_each_time() {
     assert_eq!(desk.world.told_about("agent").iter().filter(|one| *one == "FailedDaemonPod").count().min(1), 1);
 }
 
+/// Somebody with an old view of the node does not want it there.
+#[test]
+fn a_pod_that_is_taken_away_before_it_runs_is_replaced_later_each_time() {
+    for surge in [json!({}), json!({"updateStrategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}})] {
+        let mut desk = Desk::new(6, 2);
+        desk.create(surge.clone());
+        desk.run(1);
+        desk.world.take_writes();
+        for _ in 0..300 {
+            let is = |pod: &&Object| pod.get::<Pod>().unwrap().target_node() == Some("n1");
+            for pod in desk.pods().iter().filter(is) {
+                desk.world.delete_at_once(pod.key());
+            }
+            desk.run(1);
+        }
+        let made = desk.world.take_writes().iter().filter(|write| write.starts_with("create pods")).count();
+        assert!((3..15).contains(&made), "{made} pods in 300 s, {surge}");
+    }
+}
+
 #[test]
 fn pods_of_a_node_that_vanished_before_they_were_bound_go() {
     let mut desk = Desk::new(5, 2);
