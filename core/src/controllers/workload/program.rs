@@ -87,6 +87,9 @@ struct Care {
     /// Objects that were asked for and that no view shows yet, each with how its name came about. Of those that are not
     /// expected any more it is not known whether they were made.
     made: BTreeMap<Key, Naming>,
+    /// Objects that are asked for once more, since it is not known what came of it before, and whether a view has shown
+    /// them since: whichever of the calls made what is shown, the other may make one, too, when that is gone.
+    again: BTreeMap<Key, bool>,
     /// Objects that were made, and the revision at which they were: older views show one that had the name before, or none.
     made_at: BTreeMap<Key, Revision>,
     /// Objects by uid whose deletion was asked for; whether they were is not known, and no view shows it.
@@ -481,11 +484,15 @@ impl WorkloadController {
     }
 
     /// A view shows a child at this revision, or that it is gone: who asked for it waits no longer, unless it was told of
-    /// a later one of the name.
+    /// a later one of the name, or asks for one once more.
     fn child_shown(&mut self, child: &Key, at: Option<Revision>) -> BTreeSet<Key> {
         let waiting = self.creations.waiting_for(child);
         for owner in &waiting {
             let Some(care) = self.care.get_mut(owner) else { continue };
+            if let Some(shown) = care.again.get_mut(child) {
+                *shown = true;
+                continue;
+            }
             if care.made_at.get(child).is_some_and(|made| at < Some(*made)) {
                 continue;
             }
@@ -582,12 +589,19 @@ impl WorkloadController {
                 tries.failed(now.mono, RETRY);
             }
         };
+        let shown = match &asked {
+            Asked::Create { child, .. } => care.again.remove(child).unwrap_or(false),
+            _ => false,
+        };
         match (asked, answer) {
             (Asked::Create { owner_uid, .. } | Asked::Change { owner_uid, .. }, _) if owner_uid != care.uid => {}
             (Asked::Create { owner, child, told, .. }, Answer::Object { object: made, .. }) => {
                 // Met when the view shows it. What was seen until now may have been made by an earlier call, whose answer
                 // was lost, and be gone.
-                if !self.views.is_as_new_as(child.kind, made) {
+                if self.views.is_as_new_as(child.kind, made) {
+                    self.creations.met(&owner, &child);
+                    care.made.remove(&child);
+                } else {
                     care.made_at.insert(child.clone(), made.revision());
                     self.creations.expect(&owner, child);
                 }
@@ -600,7 +614,7 @@ impl WorkloadController {
             (Asked::Create { owner, child, .. }, Answer::Refused(_)) if reason == Some(Reason::AlreadyExists) => {
                 sometimes!(CreateExists);
                 // Made by a call whose answer was lost, or by somebody else: in both cases the view shows it.
-                if self.views.object(&child).is_some() {
+                if shown || self.views.object(&child).is_some() {
                     self.creations.met(&owner, &child);
                     care.made.remove(&child);
                 }
@@ -988,7 +1002,9 @@ impl WorkloadController {
             }
             decided.add(because, child.clone());
             chosen.insert(child.clone());
-            care.made.insert(child.clone(), name);
+            if care.made.insert(child.clone(), name).is_some() {
+                care.again.insert(child.clone(), false);
+            }
             self.creations.expect(key, child.clone());
             let asked = Asked::Create { owner: key.clone(), owner_uid: owner.meta().uid.to_string(), child, told };
             self.calls.call(now, asked, Verb::Create { object }, out);
@@ -1430,6 +1446,29 @@ mod tests {
         assert_eq!(desk.created(), None);
         desk.step(Input::Event { call: watch, event: WatchEvent::Deleted(pod("second", 50)) });
         desk.now.mono = desk.now.mono + Duration::from_secs(1);
+        desk.step(Input::Wake);
+        assert!(desk.created().is_some());
+    }
+    #[test]
+    fn a_pod_that_is_asked_for_once_more_is_waited_for() {
+        let mut desk = desk();
+        desk.list(Kind::ReplicaSet, vec![set(1)]);
+        let watch = desk.list(Kind::Pod, Vec::new());
+        let (call, name) = desk.created().unwrap();
+        desk.answer(call, Answer::Lost("nobody answers".into()));
+        desk.now.mono = desk.now.mono + Duration::from_secs(1);
+        desk.step(Input::Wake);
+        let (call, _) = desk.created().unwrap();
+        let pod = first_pod(&set(1)).with_meta(|meta| {
+            (meta.name, meta.resource_version) = (name.as_str().into(), "20".into());
+        });
+        // The first call has made it after all, and somebody took it away. What the second one does is not known yet.
+        desk.step(Input::Event { call: watch, event: WatchEvent::Added(pod.clone()) });
+        desk.step(Input::Event { call: watch, event: WatchEvent::Deleted(pod) });
+        assert_eq!(desk.created(), None);
+        let stale = crate::api::status::Status::already_exists(Kind::Pod, &name);
+        desk.answer(call, Answer::Refused(stale));
+        desk.now.mono = desk.now.mono + Duration::from_secs(10);
         desk.step(Input::Wake);
         assert!(desk.created().is_some());
     }
