@@ -174,7 +174,7 @@ mod table {
         }
         Client: {
             SkipsAfterReconnect "skips-after-reconnect" by "S-mono", "a watch that is opened again starts one revision too late";
-            WatchesFromList "watches-from-list" by "S-mono", "a watch is opened again from the list's revision, not from the last event's";
+            WatchesFromList "watches-from-list" by "S-mono" "expected", "a watch is opened again from the list's revision, not from the last event's";
             NoRelistWhenExpired "no-relist-when-expired" by "expected" "L-stable", "an expired watch is opened again from the same revision";
             FailedListIsEmpty "failed-list-is-empty" by "S-why" "S-count", "a list that fails is taken for an empty one";
             RelistKeepsDeleted "relist-keeps-deleted" by "L-stable" "S-zombie" "expected", "what was deleted during a gap stays in the view after a list";
