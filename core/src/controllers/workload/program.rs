@@ -1420,8 +1420,10 @@ mod tests {
         assert_eq!(desk.created().map(|(_, name)| name), Some(first), "though the first name is free now");
         assert_eq!(desk.created(), None);
     }
-    #[test]
-    fn a_pod_that_was_made_once_more_is_waited_for() {
+
+    /// A set whose pod was asked for twice, since nothing was heard of the first call: the watch of pods, the second call,
+    /// and the pod as one of them may make it.
+    fn asked_twice() -> (Desk, CallId, CallId, impl Fn(&str, u64) -> Object) {
         let mut desk = desk();
         desk.list(Kind::ReplicaSet, vec![set(1)]);
         let watch = desk.list(Kind::Pod, Vec::new());
@@ -1431,12 +1433,18 @@ mod tests {
         desk.step(Input::Wake);
         let (call, again) = desk.created().unwrap();
         assert_eq!(name, again);
-        let pod = |uid: &str, revision: u64| {
+        let pod = move |uid: &str, revision: u64| {
             first_pod(&set(1)).with_meta(|meta| {
                 (meta.name, meta.uid) = (name.as_str().into(), uid.into());
                 meta.resource_version = revision.to_string().into();
             })
         };
+        (desk, watch, call, pod)
+    }
+
+    #[test]
+    fn a_pod_that_was_made_once_more_is_waited_for() {
+        let (mut desk, watch, call, pod) = asked_twice();
         // Both calls have come to their ends, and somebody took the first pod away between them.
         desk.step(Input::Event { call: watch, event: WatchEvent::Added(pod("first", 20)) });
         desk.answer(call, Answer::Object { object: pod("second", 40), created: true });
@@ -1449,25 +1457,17 @@ mod tests {
         desk.step(Input::Wake);
         assert!(desk.created().is_some());
     }
+
     #[test]
     fn a_pod_that_is_asked_for_once_more_is_waited_for() {
-        let mut desk = desk();
-        desk.list(Kind::ReplicaSet, vec![set(1)]);
-        let watch = desk.list(Kind::Pod, Vec::new());
-        let (call, name) = desk.created().unwrap();
-        desk.answer(call, Answer::Lost("nobody answers".into()));
-        desk.now.mono = desk.now.mono + Duration::from_secs(1);
-        desk.step(Input::Wake);
-        let (call, _) = desk.created().unwrap();
-        let pod = first_pod(&set(1)).with_meta(|meta| {
-            (meta.name, meta.resource_version) = (name.as_str().into(), "20".into());
-        });
+        let (mut desk, watch, call, pod) = asked_twice();
         // The first call has made it after all, and somebody took it away. What the second one does is not known yet.
-        desk.step(Input::Event { call: watch, event: WatchEvent::Added(pod.clone()) });
-        desk.step(Input::Event { call: watch, event: WatchEvent::Deleted(pod) });
+        let made = pod("first", 20);
+        desk.step(Input::Event { call: watch, event: WatchEvent::Added(made.clone()) });
+        desk.step(Input::Event { call: watch, event: WatchEvent::Deleted(made.clone()) });
         assert_eq!(desk.created(), None);
-        let stale = crate::api::status::Status::already_exists(Kind::Pod, &name);
-        desk.answer(call, Answer::Refused(stale));
+        let there = crate::api::status::Status::already_exists(Kind::Pod, &made.meta().name);
+        desk.answer(call, Answer::Refused(there));
         desk.now.mono = desk.now.mono + Duration::from_secs(10);
         desk.step(Input::Wake);
         assert!(desk.created().is_some());
