@@ -589,9 +589,10 @@ impl WorkloadController {
                 tries.failed(now.mono, RETRY);
             }
         };
-        let shown = match &asked {
-            Asked::Create { child, .. } => care.again.remove(child).unwrap_or(false),
-            _ => false,
+        // Whether it was asked for once more; and if so, whether a view has shown it since.
+        let again = match &asked {
+            Asked::Create { child, .. } => care.again.remove(child),
+            _ => None,
         };
         match (asked, answer) {
             (Asked::Create { owner_uid, .. } | Asked::Change { owner_uid, .. }, _) if owner_uid != care.uid => {}
@@ -614,7 +615,7 @@ impl WorkloadController {
             (Asked::Create { owner, child, .. }, Answer::Refused(_)) if reason == Some(Reason::AlreadyExists) => {
                 sometimes!(CreateExists);
                 // Made by a call whose answer was lost, or by somebody else: in both cases the view shows it.
-                if shown || self.views.object(&child).is_some() {
+                if again == Some(true) || self.views.object(&child).is_some() {
                     self.creations.met(&owner, &child);
                     care.made.remove(&child);
                 }
@@ -622,7 +623,10 @@ impl WorkloadController {
             }
             (Asked::Create { owner, child, .. }, Answer::Refused(status)) => {
                 self.creations.met(&owner, &child);
-                care.made.remove(&child);
+                // Of an earlier call, whose answer was lost, that says nothing: it may make the object still.
+                if again.is_none() {
+                    care.made.remove(&child);
+                }
                 sometimes!(CreateRefused);
                 let message = format!("Error creating: {status}");
                 recorder.tell(now, &object, Tone::Warning, "FailedCreate", message, out);
@@ -1415,10 +1419,15 @@ mod tests {
         desk.answer(call, Answer::Lost("nobody answers".into()));
         let event = WatchEvent::Deleted(leaving.with_meta(|meta| meta.resource_version = "10".into()));
         desk.step(Input::Event { call: watch, event });
-        desk.now.mono = desk.now.mono + Duration::from_secs(1);
-        desk.step(Input::Wake);
-        assert_eq!(desk.created().map(|(_, name)| name), Some(first), "though the first name is free now");
-        assert_eq!(desk.created(), None);
+        for refusals in 0..3 {
+            desk.now.mono = desk.now.mono + Duration::from_secs(1);
+            desk.step(Input::Wake);
+            let (call, name) = desk.created().unwrap();
+            assert_eq!(name, first, "though the first name is free now, and after {refusals} refusals");
+            assert_eq!(desk.created(), None);
+            let full = crate::api::status::Status::forbidden(Kind::Pod, &name, "exceeded quota");
+            desk.answer(call, Answer::Refused(full));
+        }
     }
 
     /// A set whose pod was asked for twice, since nothing was heard of the first call: the watch of pods, the second call,
