@@ -35,7 +35,7 @@ pub enum Fate {
     Arrives(Duration),
     /// It arrives after this time, and once more after that time.
     ArrivesTwice(Duration, Duration),
-    /// It never arrives.
+    /// It never arrives: no event of a watch is left out alone, so with one the connection breaks.
     Lost,
 }
 
@@ -128,11 +128,6 @@ impl Link {
         self.weather.iter().filter(move |spell| spell.bad_until(now).is_some()).map(|spell| &spell.weather)
     }
 
-    /// Whether nothing comes from the API server, so that watches break.
-    pub fn is_deaf(&self, now: Instant) -> bool {
-        self.bad(now).any(|weather| weather.replies_lost.is_all())
-    }
-
     /// Whether bookmarks get lost.
     pub fn drops_bookmarks(&self, now: Instant) -> bool {
         self.bad(now).any(|weather| weather.no_bookmarks)
@@ -176,6 +171,7 @@ impl Link {
             let (lost, doubled) = match message {
                 Message::Request => (weather.requests_lost, weather.requests_doubled),
                 Message::Reply => (weather.replies_lost, weather.doubled),
+                Message::Event if weather.replies_lost.is_all() => (Ratio::ALL, Ratio::NONE),
                 Message::Event | Message::Hangup => (Ratio::NONE, Ratio::NONE),
             };
             let happens = |ratio: Ratio, draw: Draw| draw.chance(u64::from(ratio.0), u64::from(ratio.1));
@@ -187,6 +183,10 @@ impl Link {
                 && happens(spikes.share, draw.count(5))
             {
                 delay += spikes.by.of(draw.count(6));
+            }
+            // Nobody sends again for ever what is not confirmed: the connection breaks.
+            if matches!(message, Message::Event) && delay > self.quality.timeout {
+                return Fate::Lost;
             }
             if happens(doubled, draw.count(3)) {
                 again = Some(self.quality.delay.of(draw.count(4)) * 4);
@@ -267,8 +267,10 @@ mod tests {
         let flaps = Some(Duration::from_secs(1));
         let mut link = link(Weather { flaps, ..Weather::CUT });
         for (from, lost) in [(0, false), (1_000, true), (2_000, false), (3_000, true), (8_000, false), (9_000, false)] {
-            let all = delays(&mut link, from, Message::Reply);
-            assert_eq!((all.iter().all(Option::is_none), link.is_deaf(at(from))), (lost, lost), "{from}");
+            for message in [Message::Reply, Message::Event] {
+                let all = delays(&mut link, from, message);
+                assert_eq!(all.iter().all(Option::is_none), lost, "{message:?} {from}");
+            }
         }
     }
 
@@ -276,8 +278,11 @@ mod tests {
     fn a_few_are_very_late() {
         let by = Delay { min: Duration::from_secs(100), mean: Duration::ZERO };
         let mut link = link(Weather { spikes: Some(Spikes { share: Ratio(1, 10), by }), ..Weather::FAIR });
-        let late =
-            delays(&mut link, 2_000, Message::Reply).iter().filter(|at| at.is_some_and(|at| at > 100_000)).count();
+        let are_late = |all: Vec<Option<u128>>| all.iter().filter(|at| at.is_some_and(|at| at > 100_000)).count();
+        let late = are_late(delays(&mut link, 2_000, Message::Reply));
         assert!((3..20).contains(&late), "{late}");
+        // A watch breaks instead.
+        let events = delays(&mut link, 2_000, Message::Event);
+        assert!(events.contains(&None) && are_late(events) == 0);
     }
 }

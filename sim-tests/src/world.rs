@@ -1235,7 +1235,8 @@ impl World {
                 if !link.is_fair() && matches!(event, WatchEvent::Bookmark(_)) && link.drops_bookmarks(self.truth.now) {
                     return;
                 }
-                if link.is_deaf(self.truth.now) {
+                let (fate, _) = link.signal(self.truth.now, Message::Event, to.0);
+                let Fate::Arrives(delay) = fate else {
                     sometimes!(DeafWatch);
                     // The connection cannot deliver it, so it will break, and nothing later may come through.
                     asked.broken = true;
@@ -1244,9 +1245,7 @@ impl World {
                     self.agenda.add(at, to.0, Happening::End { actor, life, call });
                     self.agenda.add(at, to.0, Happening::Gone { id: to });
                     return;
-                }
-                let (fate, _) = link.signal(self.truth.now, Message::Event, to.0);
-                let Fate::Arrives(delay) = fate else { unreachable!("events of a watch are never lost one by one") };
+                };
                 let mut at = (self.truth.now + delay).max(asked.last + TICK);
                 let mut cut = false;
                 if !link.is_fair()
