@@ -135,6 +135,11 @@ impl Budget {
     }
 }
 
+/// Whether a pod that goes may be one too few.
+fn serves(object: &Object) -> bool {
+    object.get::<Pod>().is_some_and(|pod| pod.status.phase == PodPhase::Running && !pod.metadata.is_deleting())
+}
+
 /// Whether a pod says that it was made to go.
 fn is_told(object: &Object) -> bool {
     let says =
@@ -144,14 +149,13 @@ fn is_told(object: &Object) -> bool {
 
 impl Checker for Budget {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Sent, Sight::Durable, Sight::Told, Sight::Answered]
+        &[Sight::Sent, Sight::Durable, Sight::Told, Sight::Answered, Sight::Recovered]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
             Fact::Told { change } if change.key.kind == Kind::Pod => {
-                let served = |pod: &Pod| pod.status.phase == PodPhase::Running && !pod.metadata.is_deleting();
-                let idle = change.new.as_ref().filter(|new| !new.get().is_some_and(served));
+                let idle = change.new.as_ref().filter(|new| !serves(new));
                 match (idle, self.idle.get(&change.key)) {
                     (Some(new), Some((uid, _))) if new.meta().uid == *uid => {}
                     (Some(new), _) => {
@@ -160,6 +164,8 @@ impl Checker for Budget {
                     (None, _) => drop(self.idle.remove(&change.key)),
                 }
             }
+            // What was written just before it crashed is told to nobody, and found.
+            Fact::Recovered { objects, .. } => self.idle.retain(|key, _| !objects.get(key).is_some_and(serves)),
             Fact::Answered { id, answer } => {
                 let Some((key, asked)) = self.open.remove(id) else { return Ok(()) };
                 let Answer::Refused(status) = answer else { return Ok(()) };
@@ -280,6 +286,7 @@ impl Checker for Budget {
 mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
+    use miniku_core::api::by_key::ByKey;
     use miniku_core::api::status::Status;
     use miniku_core::program::{CallId, DeleteOptions, Input, WatchEvent};
     use serde_json::{Value, json};
@@ -346,18 +353,26 @@ mod tests {
 
     #[test]
     fn fires_on_a_pod_that_serves_nobody_and_is_not_evicted() {
-        let refused = |phase: &str, known: bool, message: &str| {
+        let refused_then = |phase: &str, known: bool, message: &str, found: Option<&str>| {
             let mut story = Story::<Budget>::new();
             let change = story.put(pod("a", "n", phase)).unwrap();
             if known {
                 story.see(Fact::Told { change: &change }).unwrap();
                 story.pass(1).unwrap();
             }
+            if let Some(phase) = found {
+                let change = story.put(pod("a", "n", phase)).unwrap();
+                let objects = ByKey::from_iter([(change.key, change.new.unwrap())]);
+                story.see(Fact::Recovered { objects: &objects, revision: change.revision }).unwrap();
+            }
             ask(&mut story, "a", true).unwrap();
             let answer = Answer::Refused(Status::too_many_requests(message, 0));
             story.see(Fact::Answered { id: RequestId(1), answer: &answer }).is_err()
         };
+        let refused = |phase: &str, known: bool, message: &str| refused_then(phase, known, message, None);
         let message = "Cannot evict pod as it would violate the pod's disruption budget.";
+        assert!(refused_then("Pending", true, message, Some("Pending")));
+        assert!(!refused_then("Pending", true, message, Some("Running")));
         assert!(refused("Pending", true, message));
         assert!(refused("Failed", true, message));
         assert!(!refused("Running", true, message));

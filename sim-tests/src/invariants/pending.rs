@@ -50,8 +50,8 @@ pub struct Pending {
     importance: BTreeMap<Key, i32>,
     /// The binds that were asked for, by pod and node, and that the view does not show: for how much.
     binds: BTreeMap<(Key, String), Amounts>,
-    /// For which node others go, or have gone, as the scheduler has said of each pod.
-    expected: BTreeMap<Key, String>,
+    /// For which node others go, or have gone, as the scheduler has said of each pod, with its uid.
+    expected: BTreeMap<Key, (Text, String)>,
     /// Who is told in this step that it has to go for another, and from where.
     condemned: Vec<(Key, String)>,
     /// When something was asked about a pod last.
@@ -158,8 +158,12 @@ impl Pending {
                 }
             }
             let pod = pod.filter(|pod| waits(pod));
-            if pod.is_none() {
+            // For another one of its name nobody has gone.
+            let is_other = |pod: &Pod| self.expected.get(&key).is_some_and(|(uid, _)| *uid != pod.metadata.uid);
+            if pod.is_none_or(is_other) {
                 self.expected.remove(&key);
+            }
+            if pod.is_none() {
                 self.tried.remove(&key);
             }
             if let Some(priority) = pod.map(|pod| pod.spec.priority.unwrap_or(0)) {
@@ -250,7 +254,7 @@ impl Pending {
 
     /// What is kept on a node for others that are as important, since pods have gone for them.
     fn kept_from(&self, told: Told<'_>, key: &Key, priority: i32, node: &str) -> Amounts {
-        let others = self.expected.iter().filter(|(other, on)| *on == node && *other != key);
+        let others = self.expected.iter().filter(|(other, (_, on))| on == node && *other != key);
         let others = others.filter(|(other, _)| self.importance.get(*other).is_some_and(|other| *other >= priority));
         let pods = others.filter_map(|(other, _)| told.object(other)?.get::<Pod>());
         pods.map(amounts).fold([0; 4], plus)
@@ -322,7 +326,7 @@ impl Pending {
         let expects: Vec<(Key, &Pod)> = self.expects(told, node).collect();
         let [(other, first)] = &expects[..] else { return Ok(()) };
         let Some(pod) = told.object(key).and_then(Object::get::<Pod>) else { return Ok(()) };
-        let is_said = self.expected.get(other).is_some_and(|on| on == node);
+        let is_said = self.expected.get(other).is_some_and(|(_, on)| on == node);
         let again = self.binds.contains_key(&(key.clone(), node.to_owned()));
         if other == key
             || again
@@ -397,7 +401,7 @@ impl Pending {
         let pods = told.of_kind(Kind::Pod).filter_map(|one| Some((one.key(), one.get::<Pod>()?)));
         pods.filter(move |(key, pod)| {
             let by_status = &*pod.status.nominated_node_name == node;
-            let by_word = self.expected.get(key).is_some_and(|on| on == node);
+            let by_word = self.expected.get(key).is_some_and(|(_, on)| on == node);
             waits(pod) && (by_status || by_word)
         })
     }
@@ -547,7 +551,7 @@ impl Checker for Pending {
                     let on = &*pod.status.nominated_node_name;
                     match on {
                         "" => drop(self.expected.remove(&object.key())),
-                        on => drop(self.expected.insert(object.key(), on.to_owned())),
+                        on => drop(self.expected.insert(object.key(), (pod.metadata.uid.clone(), on.to_owned()))),
                     }
                     if let Some(node) = pod.node() {
                         self.condemned.push((object.key(), node.to_owned()));
@@ -809,24 +813,30 @@ mod tests {
 
     #[test]
     fn fires_when_room_is_given_away_that_is_kept() {
-        let judge = |cpu: &str, other: i32| {
+        // In the end the pod that waits is told of once more, with this uid.
+        let judge = |cpu: &str, other: i32, uid: &str| {
             let mut story = story();
             told(&mut story, sized("a", "n", 0, "500m"));
             told(&mut story, sized("waits", "", 7, "800m"));
             told(&mut story, sized("other", "", other, cpu));
             has_to_go(&mut story, &["a"], "waits").unwrap();
             told(&mut story, pod("a", "n", "Succeeded"));
+            let mut waits = sized("waits", "", 7, "800m");
+            waits["metadata"]["uid"] = uid.into();
+            told(&mut story, waits);
             let (key, uid) = (Key::new(Kind::Pod, "default", "other"), "other-uid".into());
             let request = Verb::Bind { key, uid, node: "n".into() }.into();
             story.see(Fact::Sent { who: &who(Role::Scheduler, "scheduler"), id: RequestId(3), request: &request })
         };
-        let broken = judge("500m", 7).unwrap_err();
+        let broken = judge("500m", 7, "waits-uid").unwrap_err();
         assert_eq!(
             broken.what,
             "n is given to pods/default/other, and others have gone from there for pods/default/waits"
         );
-        judge("500m", 8).unwrap();
-        judge("100m", 7).unwrap();
+        judge("500m", 8, "waits-uid").unwrap();
+        judge("100m", 7, "waits-uid").unwrap();
+        // It was made anew in a gap of the view: nobody has gone for this one.
+        judge("500m", 7, "another-uid").unwrap();
     }
 
     #[test]
