@@ -78,6 +78,7 @@ library! {
     "not-heard"
     "stale-list"
     "bind-arrives-twice"
+    "bind-turned-away"
     "swizzle"
     "torn-disk"
     "wrong-clocks"

@@ -394,6 +394,35 @@ impl Status {
         self
     }
 
+    /// Whether what was asked for may have been done all the same, or may still be: the server failed in the midst of it, or
+    /// had no time for it just then. Something on the way may have asked twice, and this says nothing of the other time.
+    pub fn leaves_open(&self) -> bool {
+        match self.reason {
+            None
+            | Some(
+                Reason::TooManyRequests
+                | Reason::InternalError
+                | Reason::ServiceUnavailable
+                | Reason::Timeout
+                | Reason::Unknown,
+            ) => true,
+            Some(
+                Reason::BadRequest
+                | Reason::Unauthorized
+                | Reason::Forbidden
+                | Reason::NotFound
+                | Reason::MethodNotAllowed
+                | Reason::NotAcceptable
+                | Reason::AlreadyExists
+                | Reason::Conflict
+                | Reason::Expired
+                | Reason::RequestEntityTooLarge
+                | Reason::UnsupportedMediaType
+                | Reason::Invalid,
+            ) => false,
+        }
+    }
+
     /// The HTTP status code.
     pub fn http_code(&self) -> u16 {
         self.code.unwrap_or(if self.status == "Success" { 200 } else { 500 })

@@ -111,30 +111,14 @@ decision_table! {
 
 /// What an answer says of the bind it answers.
 ///
-/// An error of the server is not a refusal: it may have failed after the bind was done.
+/// An error of the server is not a refusal: it may have failed after the bind was done. Nor is it one that there are too
+/// many requests: of a bind that arrives twice, the other may be carried out.
 pub fn heard(answer: &Answer) -> Heard {
     match answer {
         Answer::Object { .. } | Answer::Removed(_) => Heard::Done,
-        Answer::Refused(status) => match status.reason {
-            None | Some(Reason::InternalError | Reason::ServiceUnavailable | Reason::Timeout | Reason::Unknown) => {
-                Heard::Lost
-            }
-            Some(Reason::Conflict) => Heard::Taken,
-            Some(
-                Reason::BadRequest
-                | Reason::Unauthorized
-                | Reason::Forbidden
-                | Reason::NotFound
-                | Reason::MethodNotAllowed
-                | Reason::NotAcceptable
-                | Reason::AlreadyExists
-                | Reason::Expired
-                | Reason::RequestEntityTooLarge
-                | Reason::UnsupportedMediaType
-                | Reason::Invalid
-                | Reason::TooManyRequests,
-            ) => Heard::Refused,
-        },
+        Answer::Refused(status) if status.leaves_open() => Heard::Lost,
+        Answer::Refused(status) if status.reason == Some(Reason::Conflict) => Heard::Taken,
+        Answer::Refused(_) => Heard::Refused,
         Answer::List { .. } | Answer::Watching | Answer::Lost(_) => Heard::Lost,
     }
 }

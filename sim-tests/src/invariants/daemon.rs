@@ -167,7 +167,7 @@ impl Checker for Daemon {
             Fact::Answered { id, answer } => {
                 for observer in self.by.values_mut() {
                     if let Some(uid) = observer.open.remove(id)
-                        && matches!(answer, Answer::Refused(_))
+                        && matches!(answer, Answer::Refused(status) if !status.leaves_open())
                     {
                         observer.ended.remove(&uid);
                     }

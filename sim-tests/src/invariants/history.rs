@@ -145,7 +145,7 @@ impl Checker for History {
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         if let Fact::Answered { id, answer } = fact
             && let Some((by, uid)) = self.open.remove(id)
-            && matches!(answer, Answer::Refused(_))
+            && matches!(answer, Answer::Refused(status) if !status.leaves_open())
             && let Some((_, asked)) = self.by.get_mut(&by)
         {
             asked.remove(&uid);
@@ -297,7 +297,7 @@ mod tests {
             delete(&mut story, 2, &old).is_ok()
         };
         let status = |reason| miniku_core::api::status::Status::failure(reason, "");
-        assert!(judge(Answer::Refused(status(miniku_core::api::status::Reason::InternalError))));
+        assert!(judge(Answer::Refused(status(miniku_core::api::status::Reason::Forbidden))));
         assert!(!judge(Answer::Lost("late".into())));
     }
 }

@@ -378,7 +378,7 @@ impl HorizontalController {
             }
             Stage::Scaling { from, to, why, mut status } => {
                 // What was lost may have been done: then it counts.
-                if !matches!(answer, Answer::Refused(_))
+                if !matches!(&answer, Answer::Refused(status) if !status.leaves_open())
                     && let Some(known) = self.known.get_mut(&run.0)
                 {
                     let behavior = object.read::<HorizontalPodAutoscaler>().and_then(|body| body.spec.behavior);

@@ -623,8 +623,9 @@ impl WorkloadController {
             }
             (Asked::Create { owner, child, .. }, Answer::Refused(status)) => {
                 self.creations.met(&owner, &child);
-                // Of an earlier call, whose answer was lost, that says nothing: it may make the object still.
-                if again.is_none() {
+                // Of an earlier call, whose answer was lost, that says nothing: it may make the object still. Nor does it of
+                // this one, if it arrives twice and there was no time for it once.
+                if again.is_none() && !status.leaves_open() {
                     care.made.remove(&child);
                 }
                 sometimes!(CreateRefused);
@@ -650,7 +651,9 @@ impl WorkloadController {
             }
             // It is gone already, as the view will show.
             (Asked::Delete { .. }, _) if reason == Some(Reason::NotFound) => {}
-            (Asked::Delete { owner, victim }, Answer::Refused(status)) if reason != Some(Reason::Conflict) => {
+            (Asked::Delete { owner, victim }, Answer::Refused(status))
+                if reason != Some(Reason::Conflict) && !status.leaves_open() =>
+            {
                 self.deletions.met(&owner, &victim.uid);
                 out.log(Level::Warn, format!("{name}: deletion of {}: {status}", victim.key));
                 fail(&mut care.deletion);
@@ -1296,6 +1299,11 @@ mod tests {
         desk
     }
 
+    /// There was no time for it once; if it arrives twice, there may be the other time.
+    fn turned_away() -> Answer {
+        Answer::Refused(crate::api::status::Status::too_many_requests("later", 1))
+    }
+
     #[test]
     fn a_pod_that_is_gone_already_is_not_deleted_again_and_again() {
         let mut desk = desk();
@@ -1409,6 +1417,11 @@ mod tests {
 
     #[test]
     fn a_pod_that_may_have_been_made_is_asked_for_by_its_name() {
+        made_unsaid(Answer::Lost("nobody answers".into()));
+        made_unsaid(turned_away());
+    }
+
+    fn made_unsaid(answer: Answer) {
         let mut desk = desk();
         let set = set(1);
         let leaving = first_pod(&set).with_meta(|meta| meta.deletion_timestamp = Some(Time::default()));
@@ -1416,7 +1429,7 @@ mod tests {
         let watch = desk.list(Kind::Pod, vec![leaving.clone()]);
         let (call, first) = desk.created().unwrap();
         assert_eq!(first, names::child("web", "u", 1), "the first name is in use");
-        desk.answer(call, Answer::Lost("nobody answers".into()));
+        desk.answer(call, answer);
         let event = WatchEvent::Deleted(leaving.with_meta(|meta| meta.resource_version = "10".into()));
         desk.step(Input::Event { call: watch, event });
         for refusals in 0..3 {
@@ -1427,6 +1440,36 @@ mod tests {
             assert_eq!(desk.created(), None);
             let full = crate::api::status::Status::forbidden(Kind::Pod, &name, "exceeded quota");
             desk.answer(call, Answer::Refused(full));
+        }
+    }
+
+    #[test]
+    fn a_pod_that_may_be_going_is_asked_to_go_again_and_no_other() {
+        for answer in [Answer::Lost("nobody answers".into()), turned_away()] {
+            let mut desk = desk();
+            let pod = |nth: u64, revision: u64, node: &str| {
+                let mut pod = first_pod(&set(1)).to_value();
+                pod["metadata"]["name"] = names::child("web", "u", nth).into();
+                pod["metadata"]["uid"] = nth.to_string().into();
+                pod["metadata"]["resourceVersion"] = revision.to_string().into();
+                pod["spec"]["nodeName"] = node.into();
+                object(Kind::Pod, pod)
+            };
+            let asked = |desk: &mut Desk| match desk.take(Kind::Pod, |verb| matches!(verb, Verb::Delete { .. }))? {
+                (call, Verb::Delete { options, .. }) => Some((call, options.uid.unwrap())),
+                _ => None,
+            };
+            desk.list(Kind::ReplicaSet, vec![set(1)]);
+            let watch = desk.list(Kind::Pod, vec![pod(0, 2, ""), pod(1, 2, "n")]);
+            let (call, victim) = asked(&mut desk).unwrap();
+            assert_eq!(victim, "0", "it has no node");
+            desk.answer(call, answer);
+            desk.step(Input::Event { call: watch, event: WatchEvent::Modified(pod(0, 10, "n")) });
+            desk.step(Input::Event { call: watch, event: WatchEvent::Modified(pod(1, 11, "")) });
+            desk.now.mono = desk.now.mono + Duration::from_secs(1);
+            desk.step(Input::Wake);
+            assert_eq!(asked(&mut desk).map(|(_, uid)| uid), Some(victim), "though it is worth more now");
+            assert_eq!(asked(&mut desk), None);
         }
     }
 

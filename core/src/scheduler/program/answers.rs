@@ -34,7 +34,7 @@ impl Scheduler {
         }
         match next.then {
             AfterBind::Wait => self.bound(now, key, out),
-            AfterBind::DecideLater if planted!(BindNotRetried) => {}
+            AfterBind::DecideLater | AfterBind::Look if planted!(BindNotRetried) => {}
             AfterBind::DecideLater => self.delay(now, key),
             AfterBind::Look => {
                 sometimes!(BindUnknown);

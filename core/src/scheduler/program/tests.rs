@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::api::object::Resource;
+use crate::api::status::Status;
 use crate::apiserver::{self, ApiServer};
 use crate::program::{Answer, CallId, Committed, DeleteOptions, Effect, RequestId, Revision};
 use crate::rng::Draw;
@@ -21,6 +22,8 @@ enum Fate {
     ReplyLost,
     /// It reaches the server long after it was given up.
     Late,
+    /// Something on the way asks twice: once there are too many requests, which is told, and the other time is late.
+    TurnedAway,
 }
 
 /// The real API server, whose writes are durable at once, the scheduler, and what lies between.
@@ -133,6 +136,11 @@ impl World {
                 self.request(Some(call), verb);
             }
             Fate::Late => self.late.push_back((self.now.mono + Duration::from_secs(33), call, verb)),
+            Fate::TurnedAway => {
+                let answer = Answer::Refused(Status::too_many_requests("later", 1));
+                self.inbox.push_back(Input::Reply { call, answer });
+                self.late.push_back((self.now.mono + Duration::from_secs(33), call, verb));
+            }
         }
     }
 
@@ -807,7 +815,7 @@ fn any_one_call_may_be_lost_or_late() {
     let calls = run(0, Fate::Arrives);
     assert!(calls > 10);
     for nth in 1..=calls {
-        for fate in [Fate::RequestLost, Fate::ReplyLost, Fate::Late] {
+        for fate in [Fate::RequestLost, Fate::ReplyLost, Fate::Late, Fate::TurnedAway] {
             run(nth, fate);
         }
     }
@@ -832,6 +840,22 @@ fn room_is_kept_for_a_bind_that_may_still_arrive() {
     world.add(node("n2"));
     world.pass(1);
     assert_eq!(world.places(), "a=n1 b=n2");
+    world.check_settled();
+}
+
+#[test]
+fn who_was_turned_away_may_be_bound_all_the_same() {
+    let mut world = World::new();
+    world.add(node("n").offers("cpu", "1"));
+    world.pass(1);
+    let bind = world.made + 1;
+    world.fate = Box::new(move |made| if made == bind { Fate::TurnedAway } else { Fate::Arrives });
+    world.create(pod("a").requests("cpu", "1"));
+    world.create(pod("b").requests("cpu", "1"));
+    world.pass(0);
+    assert_eq!(world.scheduler.waiting(), [0, 1, 0, 1], "its room is not given to another");
+    world.pass(200);
+    assert_eq!(world.places(), "a=n b=-");
     world.check_settled();
 }
 
