@@ -237,7 +237,8 @@ fn position(home: &Home<'_>, member: &Member<'_>) -> Option<usize> {
     home.members.iter().position(|one| std::ptr::eq(one, member))
 }
 
-/// When a node's pod may be replaced, if that is not yet: they ended too often lately, or were taken away before they ran.
+/// When a node's pod may be replaced, if that is not yet: they ended too often lately, or were taken away before they ran
+/// or soon after.
 fn turn(scene: &Scene<'_>, node: &str) -> Option<Instant> {
     let turn = scene.places.get(node).map(|failures| failures.replace_at(1));
     turn.filter(|turn| *turn > scene.now.mono)

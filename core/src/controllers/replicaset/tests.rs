@@ -193,6 +193,31 @@ fn failed_pods_are_replaced_later_each_time() {
     assert!(desk.pods().len() <= 2);
 }
 
+/// Somebody with a newer view of their node does not want them there; but they run as soon as they are bound.
+#[test]
+fn pods_that_are_taken_away_as_soon_as_they_run_are_replaced_later_each_time() {
+    let mut desk = Desk::new(0);
+    desk.set("web", 4);
+    desk.run(1);
+    for _ in 0..60 {
+        desk.start_pods();
+        desk.run(1);
+        for pod in desk.pods() {
+            desk.world.delete_at_once(Key::new(Kind::Pod, "default", &pod.metadata.name));
+        }
+        desk.run(1);
+    }
+    let made = desk.writes("create pods");
+    assert!((12..52).contains(&made), "{made} pods in two minutes");
+    // One that has run for long is replaced at once.
+    desk.run(100);
+    desk.start_pods();
+    desk.run(10);
+    desk.world.delete_at_once(Key::new(Kind::Pod, "default", &desk.pods()[0].metadata.name.clone()));
+    desk.run(1);
+    assert_eq!(desk.alive("web"), 4);
+}
+
 /// Most processes end with 143 when they are told to: their pods are `Failed` for the moment until they are gone.
 #[test]
 fn pods_that_end_because_they_are_deleted_have_not_failed() {

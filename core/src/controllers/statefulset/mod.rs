@@ -59,8 +59,8 @@ pub fn pages() -> Vec<Page> {
                 "Asked for each wanted number from the first on, then for those that are not wanted from the last down. \
                  With `podManagementPolicy: OrderedReady` the first that says `Wait`, or for which something is done, is \
                  the last that is asked for; with `Parallel` all are. Old pods are replaced, from the last down, when all \
-                 wanted numbers say `Go`. A pod whose predecessors failed, or were taken away before they ran, is made \
-                 later each time.",
+                 wanted numbers say `Go`. A pod whose predecessors failed, or were taken away before they ran or soon \
+                 after, is made later each time.",
             )
             .decides(&ordinal::ORDINAL),
     ]

@@ -397,7 +397,7 @@ impl WorkloadController {
         }
         if let Some(care) = after.as_ref().or(before.as_ref()).and_then(|owner| self.care.get_mut(owner)) {
             care.changing.succeeded();
-            care.failures.notice(now.mono, old, new, asked_for);
+            care.failures.notice(now, old, new, asked_for);
             let leaves = new.is_none_or(|new| new.meta().is_deleting());
             if kind != Kind::Pod && leaves && !asked_for && old.is_some_and(|old| !old.meta().is_deleting()) {
                 care.taken.retain(|_, taken| !taken.is_forgiven(now.mono));
@@ -407,7 +407,7 @@ impl WorkloadController {
             if let Some(place) = new.or(old).and_then(|child| workload?.place(child)) {
                 let before = care.places.get(place).copied().unwrap_or_default();
                 let mut failures = before;
-                failures.notice(now.mono, old, new, asked_for);
+                failures.notice(now, old, new, asked_for);
                 if failures != before {
                     care.places.insert(place.into(), failures);
                 }
