@@ -161,11 +161,11 @@ pub const RULES: Rules = Rules {
             object.add(validate(&read));
         }
     },
-    change: |new, old| {
+    change: Some(|new, old| {
         if let (Some(is), Some(was)) = (read(new), read(old)) {
             new.add(changed(&is, &was));
         }
-    },
+    }),
     ..Rules::ANY
 };
 

@@ -10,7 +10,7 @@ use crate::api::deployment::Deployment;
 use crate::api::event::Event;
 use crate::api::job::Job;
 use crate::api::lease::Lease;
-use crate::api::meta::ObjectMeta;
+use crate::api::meta::{Labels, ObjectMeta};
 use crate::api::namespace::{self, Namespace};
 use crate::api::node::Node;
 use crate::api::pod::Pod;
@@ -603,6 +603,12 @@ impl Object {
         serde_json::to_value(self).expect("API structs have string keys and finite numbers")
     }
 
+    /// As the rules of its kind look at it: of its metadata only the names, the uid and the annotations. To write all of it
+    /// costs more than the rest of a small object, such as a lease, and each write is judged.
+    pub fn to_ruled_value(&self) -> Value {
+        serde_json::to_value(Ruled(self)).expect("API structs have string keys and finite numbers")
+    }
+
     /// Calls `visit` with the fields of each of its structs on which nothing acts by name. `message` is its own.
     pub fn each_rest(&mut self, schema: &Schema, message: MessageId, visit: &mut VisitRest) {
         let kind = Type::Message(message);
@@ -683,7 +689,27 @@ impl Serialize for Object {
         let row = self.kind().row();
         map.serialize_entry("kind", row.name)?;
         map.serialize_entry("apiVersion", &row.api_version())?;
-        each_body!(&self.0, one => one.body.serialize_fields(&mut map))?;
+        each_body!(&self.0, one => one.body.serialize_fields(&mut map, ""))?;
+        map.end()
+    }
+}
+
+/// See [`Object::to_ruled_value`].
+struct Ruled<'a>(&'a Object);
+
+impl Serialize for Ruled<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Metadata<'a> {
+            name: &'a Text,
+            namespace: &'a Text,
+            uid: &'a Text,
+            annotations: &'a Labels,
+        }
+        let ObjectMeta { name, namespace, uid, annotations, .. } = self.0.meta();
+        let mut map = to.serialize_map(None)?;
+        map.serialize_entry("metadata", &Metadata { name, namespace, uid, annotations })?;
+        each_body!(&self.0.0, one => one.body.serialize_fields(&mut map, "metadata"))?;
         map.end()
     }
 }

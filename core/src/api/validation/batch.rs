@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Rules for jobs.
-pub const JOB: Rules = Rules { content: job, change: job_stays, ..Rules::ANY };
+pub const JOB: Rules = Rules { content: job, change: Some(job_stays), ..Rules::ANY };
 /// Rules for cron jobs.
 pub const CRON_JOB: Rules = Rules { name: cron_job_name, content: cron_job, ..Rules::ANY };
 

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 /// Rules for namespaces.
 pub const NAMESPACE: Rules = Rules { name: text::label, ..Rules::ANY };
 /// Rules for nodes.
-pub const NODE: Rules = Rules { content: node, change: node_stays, status: Some(node_status), ..Rules::ANY };
+pub const NODE: Rules = Rules { content: node, change: Some(node_stays), status: Some(node_status), ..Rules::ANY };
 /// Rules for leases.
 pub const LEASE: Rules = Rules {
     content: |lease| {

@@ -10,14 +10,14 @@ use serde_json::Value;
 
 /// Rules for config maps.
 pub const CONFIG_MAP: Rules =
-    Rules { content: config_map, change: |new, old| fixed_data(new, old, &["data", "binaryData"]), ..Rules::ANY };
+    Rules { content: config_map, change: Some(|new, old| fixed_data(new, old, &["data", "binaryData"])), ..Rules::ANY };
 /// Rules for secrets.
 pub const SECRET: Rules = Rules {
     content: secret,
-    change: |new, old| {
+    change: Some(|new, old| {
         new.field("type").unchanged(&old.field("type"));
         fixed_data(new, old, &["data"]);
-    },
+    }),
     ..Rules::ANY
 };
 

@@ -59,15 +59,15 @@ pub struct Rules {
     pub name: Rule,
     /// What an object must be like, metadata and status aside.
     pub content: fn(&At),
-    /// What may not become of an object.
-    pub change: fn(new: &At, old: &At),
+    /// What may not become of an object, if not everything may.
+    pub change: Option<fn(new: &At, old: &At)>,
     /// What a status must be like, where that is looked at.
     pub status: Option<fn(&At)>,
 }
 
 impl Rules {
     /// Any content, any change, and a name that is a DNS subdomain.
-    pub const ANY: Rules = Rules { name: text::subdomain, content: |_| {}, change: |_, _| {}, status: None };
+    pub const ANY: Rules = Rules { name: text::subdomain, content: |_| {}, change: None, status: None };
 }
 
 /// So many things at most are told to be wrong with one object: who sends it is a person, and it may have a million items.
@@ -86,9 +86,10 @@ pub fn validate(new: &Object, old: Option<&Object>) -> Vec<FieldError> {
     // What a custom kind's objects must be like, its definition says.
     let custom = matches!(new.kind(), Kind::Custom(_));
     if !custom && old.is_none_or(|old| !new.same_but_for_meta(old)) {
-        let value = new.to_value();
-        let old = old.map(Object::to_value);
-        errors.extend(content(new.kind(), &value, old.as_ref()));
+        // Without what changes, whether anything else is to be looked at is known already.
+        let compared = old.filter(|_| row.has_status || row.rules.change.is_some());
+        let old = compared.map(Object::to_ruled_value);
+        errors.extend(content(new.kind(), &new.to_ruled_value(), old.as_ref()));
     }
     errors.truncate(ERRORS_MAX);
     errors
@@ -107,8 +108,8 @@ pub fn content(kind: Kind, new: &Value, old: Option<&Value>) -> Vec<FieldError> 
     let row = kind.row();
     let errors = RefCell::default();
     let object = At::object(new, &errors);
-    if let Some(old) = old {
-        (row.rules.change)(&object, &At::object(old, &errors));
+    if let (Some(old), Some(change)) = (old, row.rules.change) {
+        change(&object, &At::object(old, &errors));
     }
     if old.is_none_or(|old| written(new, row.has_status).ne(written(old, row.has_status))) {
         (row.rules.content)(&object);

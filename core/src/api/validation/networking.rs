@@ -13,10 +13,10 @@ pub const INGRESS: Rules = Rules { content: ingress, ..Rules::ANY };
 /// Rules for ingress classes.
 pub const INGRESS_CLASS: Rules = Rules {
     content: ingress_class,
-    change: |new, old| {
+    change: Some(|new, old| {
         let (new, old) = (new.field("spec"), old.field("spec"));
         new.field("controller").unchanged(&old.field("controller"));
-    },
+    }),
     ..Rules::ANY
 };
 /// Rules for network policies.

@@ -17,7 +17,7 @@ pub const POD: Rules = Rules {
         start_retries(&pod.field("metadata"));
         spec(&pod.field("spec"), Of::Pod, &BTreeSet::new());
     },
-    change: |new, old| change(&new.field("spec"), &old.field("spec")),
+    change: Some(|new, old| change(&new.field("spec"), &old.field("spec"))),
     ..Rules::ANY
 };
 

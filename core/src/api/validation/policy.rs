@@ -13,9 +13,9 @@ use std::collections::BTreeSet;
 /// Rules for pod disruption budgets.
 pub const POD_DISRUPTION_BUDGET: Rules = Rules { content: budget, ..Rules::ANY };
 /// Rules for priority classes.
-pub const PRIORITY_CLASS: Rules = Rules { content: priority, change: priority_stays, ..Rules::ANY };
+pub const PRIORITY_CLASS: Rules = Rules { content: priority, change: Some(priority_stays), ..Rules::ANY };
 /// Rules for resource quotas.
-pub const RESOURCE_QUOTA: Rules = Rules { content: quota, change: quota_stays, ..Rules::ANY };
+pub const RESOURCE_QUOTA: Rules = Rules { content: quota, change: Some(quota_stays), ..Rules::ANY };
 /// Rules for limit ranges.
 pub const LIMIT_RANGE: Rules = Rules { content: limit_range, ..Rules::ANY };
 

@@ -25,7 +25,7 @@ pub const CLUSTER_ROLE: Rules = Rules {
 pub const ROLE_BINDING: Rules = Rules {
     name: text::path_segment,
     content: |binding| self::binding(binding, &["ClusterRole", "Role"]),
-    change: role_stays,
+    change: Some(role_stays),
     ..Rules::ANY
 };
 /// Rules for cluster role bindings.

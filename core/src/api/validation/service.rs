@@ -11,13 +11,13 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// Rules for services.
-pub const SERVICE: Rules = Rules { name: text::word, content: service, change: address_stays, ..Rules::ANY };
+pub const SERVICE: Rules = Rules { name: text::word, content: service, change: Some(address_stays), ..Rules::ANY };
 /// Rules for endpoints.
 pub const ENDPOINTS: Rules = Rules { content: endpoints, ..Rules::ANY };
 /// Rules for endpoint slices.
 pub const ENDPOINT_SLICE: Rules = Rules {
     content: endpoint_slice,
-    change: |new, old| new.field("addressType").unchanged(&old.field("addressType")),
+    change: Some(|new, old| new.field("addressType").unchanged(&old.field("addressType"))),
     ..Rules::ANY
 };
 

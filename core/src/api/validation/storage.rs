@@ -10,12 +10,12 @@ use super::{Rules, resources, text, volume};
 use serde_json::Value;
 
 /// Rules for persistent volumes.
-pub const PERSISTENT_VOLUME: Rules = Rules { content: persistent_volume, change: volume_stays, ..Rules::ANY };
+pub const PERSISTENT_VOLUME: Rules = Rules { content: persistent_volume, change: Some(volume_stays), ..Rules::ANY };
 /// Rules for claims to them.
 pub const PERSISTENT_VOLUME_CLAIM: Rules =
-    Rules { content: |object| claim(&object.field("spec")), change: claim_stays, ..Rules::ANY };
+    Rules { content: |object| claim(&object.field("spec")), change: Some(claim_stays), ..Rules::ANY };
 /// Rules for storage classes.
-pub const STORAGE_CLASS: Rules = Rules { content: storage_class, change: class_stays, ..Rules::ANY };
+pub const STORAGE_CLASS: Rules = Rules { content: storage_class, change: Some(class_stays), ..Rules::ANY };
 
 /// How a volume may be mounted. Source: Kubernetes documentation, "Persistent Volumes", access modes.
 const ACCESS_MODES: &[&str] = &["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];

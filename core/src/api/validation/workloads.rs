@@ -9,15 +9,15 @@ use crate::api::pod::START_RETRIES;
 use serde_json::Value;
 
 /// Rules for deployments.
-pub const DEPLOYMENT: Rules = Rules { content: deployment, change: selector_stays, ..Rules::ANY };
+pub const DEPLOYMENT: Rules = Rules { content: deployment, change: Some(selector_stays), ..Rules::ANY };
 /// Rules for replica sets.
-pub const REPLICA_SET: Rules = Rules { content: replica_set, change: selector_stays, ..Rules::ANY };
+pub const REPLICA_SET: Rules = Rules { content: replica_set, change: Some(selector_stays), ..Rules::ANY };
 /// Rules for replication controllers.
 pub const REPLICATION_CONTROLLER: Rules = Rules { content: replication_controller, ..Rules::ANY };
 /// Rules for daemon sets.
-pub const DAEMON_SET: Rules = Rules { content: daemon_set, change: selector_stays, ..Rules::ANY };
+pub const DAEMON_SET: Rules = Rules { content: daemon_set, change: Some(selector_stays), ..Rules::ANY };
 /// Rules for stateful sets.
-pub const STATEFUL_SET: Rules = Rules { content: stateful_set, change: stateful_set_stays, ..Rules::ANY };
+pub const STATEFUL_SET: Rules = Rules { content: stateful_set, change: Some(stateful_set_stays), ..Rules::ANY };
 /// Rules for controller revisions.
 pub const CONTROLLER_REVISION: Rules = Rules {
     content: |revision| {
@@ -26,7 +26,7 @@ pub const CONTROLLER_REVISION: Rules = Rules {
         }
         revision.field("revision").at_least(0);
     },
-    change: |new, old| new.field("data").unchanged(&old.field("data")),
+    change: Some(|new, old| new.field("data").unchanged(&old.field("data"))),
     ..Rules::ANY
 };
 
