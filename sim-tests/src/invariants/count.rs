@@ -4,7 +4,9 @@
 //! request may have been on its way for long; so the versions are counted from the one known when it was sent.
 //! A creation that a former life had asked for may come late and be one too many, if a pod of the set has gone since: the
 //! next life takes the name that became free. So may one that is asked for again, since nobody has told the controller
-//! that the pod was made and has gone. The surplus goes again. So does what is made for a set that is gone.
+//! that the pod was made and has gone; or, though it was told, since one request comes when the pod that the other made has
+//! gone: while that went its name was in use, and another was made in its place. The surplus goes again. So does what is
+//! made for a set that is gone.
 //! Catches: a controller that counts its stale view and creates again; twins after a lost reply or a restart.
 
 use super::{Broken, Checker};
@@ -51,7 +53,7 @@ pub struct Count {
     heard: BTreeMap<Arc<str>, Revision>,
     /// By uid of the set.
     pods: BTreeMap<String, Keys>,
-    /// Pods that were not made for the set that has them, or not by the life that counts now.
+    /// Pods that were not made for the set that has them, or not by the life that counts now, or too late.
     adopted: BTreeSet<Key>,
 }
 
@@ -144,13 +146,15 @@ impl Checker for Count {
                 let Some(uid) = counted(change.new.as_ref()) else { return Ok(()) };
                 let asked = if change.old.is_none() { self.asked.remove(&change.key) } else { None };
                 // The next life took the names that this one did not know to be free, and could not know of it.
-                let late = asked.as_ref().is_some_and(|asked| {
-                    if asked.unaware {
-                        return true;
+                let late = match &asked {
+                    Some(asked) if asked.unaware => true,
+                    Some(asked) => {
+                        let over = self.turns.get(&asked.by).is_some_and(|turn| asked.turn < *turn);
+                        over && self.removed.get(uid).is_some_and(|removed| *removed > asked.at.min(asked.known))
                     }
-                    let over = self.turns.get(&asked.by).is_some_and(|turn| asked.turn < *turn);
-                    over && self.removed.get(uid).is_some_and(|removed| *removed > asked.at.min(asked.known))
-                });
+                    // Nobody has asked since one of this name was made: it was asked for twice, and that one has gone.
+                    None => self.gone.contains_key(&change.key),
+                };
                 let pods = self.pods.entry(uid.to_owned()).or_default();
                 match &change.old {
                     None if late => drop(self.adopted.insert(change.key.clone())),
@@ -186,7 +190,7 @@ impl Checker for Count {
 mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
-    use miniku_core::program::{CallId, RequestId};
+    use miniku_core::program::{CallId, Query, RequestId};
     use serde_json::json;
 
     fn set(replicas: usize) -> serde_json::Value {
@@ -232,5 +236,32 @@ mod tests {
         let request = Verb::Create { object }.into();
         story.see(Fact::Sent { who: &controller, id: RequestId(2), request: &request }).unwrap();
         assert!(story.put(owned("c")).is_err());
+    }
+
+    #[test]
+    fn one_of_two_requests_may_come_when_what_the_other_made_has_gone() {
+        let mut story = Story::<Count>::new();
+        let controller = who(Role::Workloads, "workloads");
+        let ask = |story: &mut Story<Count>, name: &str| {
+            let request = Verb::Create { object: crate::plan::object(owned(name)) }.into();
+            story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request }).unwrap();
+        };
+        story.put(set(1)).unwrap();
+        // The first is late, so that it is taken for lost, and the second makes the pod.
+        ask(&mut story, "a");
+        ask(&mut story, "a");
+        story.put(owned("a")).unwrap();
+        let mut going = owned("a");
+        going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+        story.put(going.clone()).unwrap();
+        // Its name is in use.
+        ask(&mut story, "b");
+        story.put(owned("b")).unwrap();
+        let change = story.write(&crate::plan::object(going), true).unwrap();
+        let event = change.seen_by(&Query::all(Kind::Pod)).unwrap();
+        story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+        story.put(owned("a")).unwrap();
+        ask(&mut story, "c");
+        assert!(story.put(owned("c")).unwrap_err().what.starts_with("2 pods where at most 1"));
     }
 }

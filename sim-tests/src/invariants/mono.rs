@@ -61,7 +61,8 @@ impl Client {
                 if *revision < view.floor && self.of.values().any(|one| *one == space) {
                     return Err(Broken::by(format!("a list @{revision} after news @{}", view.floor)));
                 }
-                *view = View { call: *call, told: *revision, floor: *revision, ignored: false };
+                // It may have been given up for another one that was asked for since: then it binds that one to nothing.
+                *view = View { call: *call, told: *revision, floor: view.floor, ignored: false };
             }
             Input::Reply { call, answer: Answer::Lost(_) | Answer::Refused(_) } => {
                 let view = self.views.entry(call.0 >> 48).or_default();
@@ -167,10 +168,14 @@ mod tests {
                 let again = Verb::List(Query::all(Kind::Node)).into();
                 story.see(Fact::Sent { who: &client, id: RequestId(2), request: &again }).unwrap();
                 let items = Vec::new();
-                let list =
-                    |call| Input::Reply { call, answer: Answer::List { revision: Revision(1), items: items.clone() } };
-                story.see(Fact::Heard { who: &client, input: &list(CallId(1)) }).expect("it was answered before");
-                assert!(story.see(Fact::Heard { who: &client, input: &list(CallId(3)) }).is_err(), "an older list");
+                let mut hears = |call, revision| {
+                    let answer = Answer::List { revision: Revision(revision), items: items.clone() };
+                    story.see(Fact::Heard { who: &client, input: &Input::Reply { call, answer } })
+                };
+                hears(CallId(1), 1).expect("it was answered before");
+                assert!(hears(CallId(3), 1).is_err(), "an older list");
+                hears(CallId(4), 9).unwrap();
+                hears(CallId(5), 8).expect("it was asked for before the other came");
             }
         }
     }

@@ -48,6 +48,8 @@ pub struct Pending {
     /// The pods that wait, the least important first, and how important each is.
     waiting: BTreeSet<(i32, Key)>,
     importance: BTreeMap<Key, i32>,
+    /// For which node others have gone, as the status of a pod that waits says, which a former life may have written.
+    nominated: BTreeMap<Key, Text>,
     /// The binds that were asked for, by pod and node, and that the view does not show: for how much.
     binds: BTreeMap<(Key, String), Amounts>,
     /// For which node others go, or have gone, as the scheduler has said of each pod, with its uid.
@@ -146,6 +148,7 @@ impl Pending {
         for key in news.iter().filter(|one| one.kind() == Kind::Pod).map(Object::key) {
             if let Some(before) = self.importance.remove(&key) {
                 self.waiting.remove(&(before, key.clone()));
+                self.nominated.remove(&key);
             }
             let pod = told.object(&key).and_then(Object::get::<Pod>);
             if pod.is_none_or(|pod| pod.node().is_some()) {
@@ -166,9 +169,12 @@ impl Pending {
             if pod.is_none() {
                 self.tried.remove(&key);
             }
-            if let Some(priority) = pod.map(|pod| pod.spec.priority.unwrap_or(0)) {
-                self.importance.insert(key.clone(), priority);
-                self.waiting.insert((priority, key));
+            if let Some(pod) = pod {
+                self.importance.insert(key.clone(), priority(pod));
+                if !pod.status.nominated_node_name.is_empty() {
+                    self.nominated.insert(key.clone(), pod.status.nominated_node_name.clone());
+                }
+                self.waiting.insert((priority(pod), key));
             }
         }
     }
@@ -395,15 +401,13 @@ impl Pending {
         if explained { Ok(()) } else { judged }
     }
 
-    /// The pods that wait for a node which others leave: as was said of them, or as their status says, which a former life
-    /// may have written.
+    /// The pods that wait for a node which others leave: as was said of them, or as their status says.
     fn expects<'a>(&self, told: Told<'a>, node: &str) -> impl Iterator<Item = (Key, &'a Pod)> {
-        let pods = told.of_kind(Kind::Pod).filter_map(|one| Some((one.key(), one.get::<Pod>()?)));
-        pods.filter(move |(key, pod)| {
-            let by_status = &*pod.status.nominated_node_name == node;
-            let by_word = self.expected.get(key).is_some_and(|(_, on)| on == node);
-            waits(pod) && (by_status || by_word)
-        })
+        let by_word = self.expected.iter().filter(|(_, (_, on))| on == node).map(|(key, _)| key);
+        let by_status = self.nominated.iter().filter(|(_, on)| *on == node).map(|(key, _)| key);
+        let keys: BTreeSet<Key> =
+            by_word.chain(by_status).filter(|key| self.importance.contains_key(key)).cloned().collect();
+        keys.into_iter().filter_map(move |key| told.object(&key)?.get::<Pod>().map(|pod| (key, pod)))
     }
 
     /// These are made to go from a node for a pod.

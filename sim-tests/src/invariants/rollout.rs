@@ -267,7 +267,8 @@ impl Checker for Rollout {
         }
         let Some(by) = new.meta().controller().filter(|by| by.kind == "Deployment") else { return Ok(()) };
         let before = change.old.as_ref().filter(|old| old.meta().controller() == new.meta().controller());
-        let grows = before.map_or(change.old.is_none(), |old| wanted(old) < wanted(new));
+        // One that is made empty adds nobody.
+        let grows = before.map_or(change.old.is_none() && wanted(new) > 0, |old| wanted(old) < wanted(new));
         let Some(allowed) = self.allowed.get(&by.uid).filter(|_| change.key.kind == Kind::ReplicaSet && grows) else {
             return Ok(());
         };
@@ -311,6 +312,9 @@ mod tests {
         story.put(set("a", 3)).unwrap();
         story.put(set("b", 1)).unwrap();
         assert!(story.put(set("b", 2)).unwrap_err().what.contains("5 pods, 4 are allowed"));
+        // A new template needs a set of its own all the same.
+        story.put(set("c", 0)).unwrap();
+        assert!(story.put(set("c", 1)).is_err() && story.put(set("d", 1)).is_err());
         story.put(set("b", 1)).unwrap();
     }
 

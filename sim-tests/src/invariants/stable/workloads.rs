@@ -277,18 +277,21 @@ fn stateful_set(truth: &Truth, object: &Object) -> Result<(), String> {
     same("updated pods", status.updated_replicas, pods.iter().filter(of_newest).count())
 }
 
-/// Whether a job may hold pods that failed until others have taken their numbers, which waits until it goes on.
-fn remembers(job: &Job) -> bool {
-    let rests = job.spec.suspend || job.parallelism() == 0;
+/// Whether a job for which so many pods work may hold those that failed until others have taken their numbers, which waits
+/// until it goes on, or has a place for another.
+fn remembers(job: &Job, active: usize) -> bool {
+    let rests = job.spec.suspend || active as i64 >= job.parallelism();
     rests && !job.is_over() && job.spec.backoff_limit_per_index.is_some()
 }
 
 /// Whether a pod is held by a job of that kind.
 pub(super) fn is_remembered(truth: &Truth, pod: &Pod) -> bool {
     let Some(by) = pod.metadata.controller().filter(|by| by.kind == "Job") else { return false };
-    let job = truth.object(&Key::new(Kind::Job, &pod.metadata.namespace, &by.name));
-    let job = job.filter(|job| job.meta().uid == by.uid).and_then(Object::read::<Job>);
-    pod.metadata.finalizers.iter().any(|one| one == TRACKING) && job.is_some_and(|job| remembers(&job))
+    let object = truth.object(&Key::new(Kind::Job, &pod.metadata.namespace, &by.name));
+    let Some(object) = object.filter(|object| object.meta().uid == by.uid) else { return false };
+    let active = truth.all::<Pod>().filter(|pod| pod.is_active() && is_of(&pod.metadata, object)).count();
+    let is_held = pod.metadata.finalizers.iter().any(|one| one == TRACKING);
+    is_held && object.read::<Job>().is_some_and(|job| remembers(&job, active))
 }
 
 fn job(truth: &Truth, object: &Object) -> Result<(), String> {
@@ -316,7 +319,7 @@ fn job(truth: &Truth, object: &Object) -> Result<(), String> {
     }
     let is_left =
         |pod: &&&Pod| pod.status.phase.is_final() && pod.metadata.finalizers.iter().any(|one| one == TRACKING);
-    let remembers = remembers(&job);
+    let remembers = remembers(&job, active);
     match () {
         () if job.is_over() || job.spec.suspend => {
             if active > 0 {
@@ -427,18 +430,15 @@ mod tests {
 
     #[test]
     fn a_job_that_rests_remembers_who_failed() {
-        let remembers = |parallelism: i32, suspend: bool, per_index: Option<i32>, end: &str| {
-            let job = json!({"kind": "Job", "metadata": {"name": "j"}, "spec": {"parallelism": parallelism, "suspend": suspend,
-                "completions": 2, "completionMode": "Indexed", "backoffLimitPerIndex": per_index, "template": {}},
+        let remembers = |active: usize, suspend: bool, per_index: Option<i32>, end: &str| {
+            let job = json!({"kind": "Job", "metadata": {"name": "j"}, "spec": {"parallelism": 2, "suspend": suspend,
+                "completions": 4, "completionMode": "Indexed", "backoffLimitPerIndex": per_index, "template": {}},
                 "status": {"conditions": [{"type": end, "status": "True"}]}});
-            super::remembers(&crate::plan::object(job).read().unwrap())
+            super::remembers(&crate::plan::object(job).read().unwrap(), active)
         };
-        assert!(remembers(1, true, Some(1), "") && remembers(0, false, Some(1), ""));
-        assert!(
-            !remembers(1, false, Some(1), "")
-                && !remembers(0, true, None, "")
-                && !remembers(0, true, Some(1), "Failed")
-        );
+        assert!(remembers(0, true, Some(1), "") && remembers(2, false, Some(1), ""));
+        assert!(!remembers(1, false, Some(1), ""), "there is a place for another");
+        assert!(!remembers(0, true, None, "") && !remembers(0, true, Some(1), "Failed"));
     }
 
     #[test]
