@@ -546,6 +546,17 @@ impl Scheduler {
             self.nodes.dismiss(node, &pod.uid);
             self.nodes.nominate(node, key, &pod.uid, &facts);
         }
+        // Where it counts already, it counts in another way from now on, and takes the same room.
+        let reserved = pod.reserved.iter_mut().map(|one| (&one.node, &mut one.facts));
+        let bound_to = match &mut pod.stage {
+            Stage::Assumed(one) => Some((&one.node, &mut one.facts)),
+            Stage::Queued | Stage::Parked | Stage::Delayed => None,
+        };
+        for (node, counted) in reserved.chain(bound_to) {
+            self.nodes.charge(node, &facts, false);
+            self.nodes.release(node, counted, false);
+            *counted = facts.clone();
+        }
         let old = pod.kin();
         (pod.facts, pod.strategy, pod.place) = (facts.clone(), strategy, place);
         let new = pod.kin();

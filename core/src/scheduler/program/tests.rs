@@ -239,6 +239,11 @@ impl World {
         self.ask(Verb::Merge { key: key(name), patch, part: Part::Status });
     }
 
+    fn relabel(&mut self, name: &str, app: &str) {
+        let patch = serde_json::json!({"metadata": {"labels": {"app": app}}});
+        self.ask(Verb::Merge { key: key(name), patch, part: Part::Main });
+    }
+
     fn delete(&mut self, key: Key, grace: i64) {
         let options = DeleteOptions { grace_seconds: Some(grace), ..Default::default() };
         self.ask(Verb::Delete { key, options });
@@ -840,6 +845,45 @@ fn room_is_kept_for_a_bind_that_may_still_arrive() {
     world.add(node("n2"));
     world.pass(1);
     assert_eq!(world.places(), "a=n1 b=n2");
+    world.check_settled();
+}
+
+#[test]
+fn who_is_being_bound_counts_as_what_it_has_become() {
+    let mut world = World::new();
+    world.add(node("n").label("host", "n"));
+    world.pass(1);
+    world.held = Some(Vec::new());
+    world.create(pod("a"));
+    world.pass(0);
+    world.relabel("a", "web");
+    world.create(pod("away").spec(away_from_web()));
+    world.pass(0);
+    assert_eq!(world.scheduler.waiting(), [0, 1, 0, 1], "it may not be where the other will be");
+    world.relabel("a", "db");
+    world.pass(0);
+    assert_eq!(world.scheduler.waiting(), [0, 0, 0, 2], "the other is not in its way any more");
+    world.release();
+    world.pass(1);
+    assert_eq!(world.places(), "a=n away=n");
+    world.check_settled();
+}
+
+#[test]
+fn room_that_is_kept_counts_as_what_its_pod_has_become() {
+    let mut world = World::new();
+    world.add(node("n").label("host", "n").label("x", "y"));
+    world.pass(1);
+    let bind = world.made + 1;
+    world.fate = Box::new(move |made| if made == bind { Fate::Late } else { Fate::Arrives });
+    world.create(pod("a").selects("x", "y"));
+    world.pass(1);
+    world.change_node("n", node("n").label("host", "n"));
+    world.pass(31);
+    world.relabel("a", "web");
+    world.create(pod("away").spec(away_from_web()));
+    world.pass(10);
+    assert_eq!(world.places(), "a=n away=-");
     world.check_settled();
 }
 
