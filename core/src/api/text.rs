@@ -49,13 +49,16 @@ impl Short {
         &self.bytes[..usize::from(self.end.get()) - 1]
     }
 
-    /// As numbers that are ordered like the text: what is missing counts as zeros, then the length decides.
-    fn numbers(&self) -> (u64, u64, u64, NonZeroU8) {
-        let number = |from: usize| {
-            let eight = self.bytes[from..].first_chunk().expect("there are eight bytes from here on");
-            u64::from_be_bytes(*eight)
-        };
-        (number(0), number(8), number(SHORT - 8), self.end)
+    /// Eight bytes as a number that is ordered like them.
+    fn number(&self, from: usize) -> u64 {
+        u64::from_be_bytes(*self.bytes[from..].first_chunk().expect("there are eight bytes from here on"))
+    }
+
+    /// By numbers that are ordered like the text, no more of them than it takes: what is missing counts as zeros, then the
+    /// length decides.
+    fn order(&self, other: &Self) -> Ordering {
+        let order = |from: usize| self.number(from).cmp(&other.number(from));
+        order(0).then_with(|| order(8)).then_with(|| order(SHORT - 8)).then_with(|| self.end.cmp(&other.end))
     }
 }
 
@@ -191,7 +194,7 @@ equal_to!(str, &str, String);
 impl Ord for Text {
     fn cmp(&self, other: &Self) -> Ordering {
         match (&self.0, &other.0) {
-            (Repr::Short(one), Repr::Short(other)) => one.numbers().cmp(&other.numbers()),
+            (Repr::Short(one), Repr::Short(other)) => one.order(other),
             _ => self.as_bytes().cmp(other.as_bytes()),
         }
     }
