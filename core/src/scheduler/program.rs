@@ -102,7 +102,7 @@ pub struct Scheduler {
     budgets: BTreeMap<Text, Vec<Budget>>,
     /// The node chosen last.
     last: Option<Arc<str>>,
-    /// All pods of the view that want a node from this scheduler, and those that are being bound.
+    /// All pods of the view that want a node from this scheduler.
     pending: BTreeMap<Key, Pending>,
     /// Those to be decided, the most important first.
     queue: BTreeSet<Place>,
@@ -425,12 +425,7 @@ impl Scheduler {
             }
             Change::Deleted(old) => {
                 self.recount(Some(old), None);
-                if let Some(Assumed { node, facts, .. }) = self.drop_pending(&old.key()) {
-                    sometimes!(PodGoneWhileBound);
-                    if !planted!(LeavesRoomTaken) {
-                        self.release(&node, &facts, false);
-                    }
-                }
+                self.let_go(&old.key());
             }
             // A new list, or the user's wish to look again: as good a time for the flush as any.
             Change::Synced => {
@@ -528,9 +523,8 @@ impl Scheduler {
                     }
                 }
             }
-        } else if !self.pending.get(&key).is_some_and(|pod| matches!(pod.stage, Stage::Assumed(_))) {
-            // A pod that is being bound counts until that is settled, even if it is deleted meanwhile.
-            self.drop_pending(&key);
+        } else {
+            self.let_go(&key);
         }
     }
 
@@ -574,14 +568,7 @@ impl Scheduler {
         let Some(pod) = self.pending.get(key) else { return };
         let uid = pod.uid.clone();
         match &pod.stage {
-            Stage::Parked => self.enter(key, Stage::Queued),
-            Stage::Delayed => {
-                if self.pods.get::<Pod>(key).is_some_and(|pod| self.wants_node(pod).is_some()) {
-                    self.enter(key, Stage::Queued);
-                } else {
-                    self.drop_pending(key);
-                }
-            }
+            Stage::Parked | Stage::Delayed => self.enter(key, Stage::Queued),
             Stage::Assumed(Assumed { bind: Bind::NotKnown, .. }) => {
                 self.open += 1;
                 self.calls.call(now, Ask::Look { key: key.clone(), uid }, Verb::Get { key: key.clone() }, out);
@@ -925,6 +912,18 @@ impl Scheduler {
         match pod.stage {
             Stage::Assumed(assumed) => Some(assumed),
             Stage::Queued | Stage::Parked | Stage::Delayed => None,
+        }
+    }
+
+    /// A pod is gone, or wants no node any more. A bind that is on its way is refused if the pod is being deleted, and
+    /// takes no room if it has finished: so what it counted is free at once, whatever is answered.
+    ///
+    /// Source: Kubernetes, `pkg/scheduler/eventhandlers.go`, `handleAssumedPodDeletion`.
+    fn let_go(&mut self, key: &Key) {
+        let Some(Assumed { node, facts, .. }) = self.drop_pending(key) else { return };
+        sometimes!(PodGoneWhileBound);
+        if !planted!(LeavesRoomTaken) {
+            self.release(&node, &facts, false);
         }
     }
 

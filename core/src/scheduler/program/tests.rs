@@ -801,6 +801,30 @@ fn pods_and_nodes_that_vanish_leave_no_ghosts() {
 }
 
 #[test]
+fn who_wants_no_node_any_more_while_it_is_being_bound_makes_room_at_once() {
+    let changes: [fn(&mut World); 2] = [|world| world.delete(key("a"), 0), |world| world.finish("a")];
+    for (change, places) in changes.into_iter().zip(["a=- b=n", "a=n b=n"]) {
+        let mut world = World::new();
+        world.add(node("n").offers("cpu", "1"));
+        world.pass(1);
+        world.held = Some(Vec::new());
+        let mut a = pod("a").requests("cpu", "1");
+        a.0.metadata.finalizers.push("x/y".into());
+        world.create(a);
+        world.create(pod("b").requests("cpu", "1"));
+        world.pass(0);
+        assert_eq!(world.scheduler.waiting(), [0, 1, 0, 1]);
+        change(&mut world);
+        world.pass(0);
+        assert_eq!(world.scheduler.waiting(), [0, 0, 0, 1], "the other has its room before the bind is answered");
+        world.release();
+        world.pass(1);
+        assert_eq!(world.places(), places);
+        world.check_settled();
+    }
+}
+
+#[test]
 fn any_one_call_may_be_lost_or_late() {
     let run = |nth: u64, fate: Fate| {
         let mut world = World::new();
