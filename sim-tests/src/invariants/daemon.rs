@@ -2,7 +2,7 @@
 //!
 //! Catches: two pods that want the same port; a node without its agent for longer than need be, or all of them at once.
 
-use super::ordinal::age;
+use super::ordinal::{age, serves};
 use super::{Broken, Checker};
 use crate::told::{Told, Turn};
 use crate::truth::{Fact, Role, Sight, Truth};
@@ -113,13 +113,13 @@ impl Observer {
         let by_clocks = set.spec.min_ready_seconds.is_some_and(|secs| secs > 0);
         // It goes for another reason: its node does not take it any more, or it is of the newest revision.
         let other = is_of(pod, &newest) || !takes(node, pod);
-        if other || !pod.is_ready() {
+        if other || !serves(pod) {
             return Ok(());
         }
         if set.max_surge(100) > 0 {
-            let serves = |one: &Pod| one.is_ready() && one.is_active() && one.target_node() == pod.target_node();
+            let beside = |one: &Pod| serves(one) && one.target_node() == pod.target_node();
             let mut others = pods_of(told, uid).filter(|one| !self.ended.contains(&one.metadata.uid));
-            return match others.any(serves) {
+            return match others.any(beside) {
                 true => Ok(()),
                 false => Err(Broken::by(format!("{key} is ended, and no other serves on its node")).with([object])),
             };
@@ -136,7 +136,7 @@ impl Observer {
                 continue;
             }
             all.insert(&node.metadata.name);
-            if one.is_ready() && one.is_active() && !self.ended.contains(&one.metadata.uid) {
+            if serves(one) && !self.ended.contains(&one.metadata.uid) {
                 served.insert(&node.metadata.name);
             }
         }
@@ -292,6 +292,20 @@ mod tests {
         let answer = Answer::Refused(Status::failure(Reason::Conflict, "another version"));
         desk.0.see(Fact::Answered { id: RequestId(1), answer: &answer }).unwrap();
         desk.ends("b").unwrap();
+    }
+
+    /// The collector calls it failed, and says nothing else of it; then its node is there again.
+    #[test]
+    fn who_has_ended_serves_no_more() {
+        for strategy in [json!({}), json!({"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}})] {
+            let (mut updated, mut starting, mut failed) = (set("two"), pod("a", "n", "2"), pod("b", "m", "1"));
+            updated["spec"]["updateStrategy"] = strategy;
+            starting["status"]["conditions"] = json!([]);
+            failed["status"]["phase"] = "Failed".into();
+            let mut desk = Desk(Story::new());
+            desk.tell(&[updated, node("n"), node("m"), revision("1", 1), revision("2", 2), starting, failed]);
+            desk.ends("b").unwrap();
+        }
     }
 
     #[test]

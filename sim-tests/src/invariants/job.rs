@@ -192,7 +192,11 @@ fn in_vain(truth: &Truth, told: Told<'_>, wall: Wall, new: &Object) -> Option<St
             return Some(format!("whose number {number} is done with"));
         }
     }
-    let succeeded = i64::from(job.status.succeeded.unwrap_or(0));
+    // Numbers that were done with may be beyond those that are asked for now.
+    let succeeded = match job.completions().filter(|_| job.is_indexed()) {
+        Some(all) => indexes::parse(&job.status.completed_indexes, all).len() as i64,
+        None => i64::from(job.status.succeeded.unwrap_or(0)),
+    };
     let missing = job.completions().map_or(i64::MAX, |all| all - succeeded).min(job.parallelism());
     let works = others.len() as i64;
     (works >= missing).then(|| format!("for which {works} work, and {missing} are needed"))
@@ -471,6 +475,23 @@ mod tests {
         }
         let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &verb.into() });
         sent.err().map(|broken| broken.what).unwrap_or_default()
+    }
+
+    #[test]
+    fn numbers_beyond_those_that_are_asked_for_do_not_count() {
+        for (done, says) in [("1", ""), ("0", "whose number 0 is done with")] {
+            let mut job = job(json!({"succeeded": 1, "completedIndexes": done}));
+            job["spec"]["completions"] = 1.into();
+            job["spec"]["completionMode"] = "Indexed".into();
+            let numbered = |name: &str, phase: &str, number: &str| {
+                let mut pod = of_job(name, phase);
+                pod["metadata"]["annotations"] = json!({INDEX: number});
+                pod
+            };
+            let verb = Verb::Create { object: crate::plan::object(numbered("b", "Pending", "0")) };
+            let what = asks(job, Some(numbered("a", "Succeeded", done)), verb);
+            assert!(what.is_empty() == says.is_empty() && what.contains(says), "{done}: {what}");
+        }
     }
 
     #[test]

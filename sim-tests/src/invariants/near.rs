@@ -4,6 +4,7 @@
 //! looked at; a pod that is taken for the first of those that want to be together, wherever the others are.
 
 use super::each::Each;
+use super::pending::RESERVED;
 use super::{Broken, Checker};
 use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
@@ -16,6 +17,7 @@ use miniku_core::api::pod_affinity::{NodeInclusion, PodAffinityTerm, TopologySpr
 use miniku_core::api::taint::{KEEP_AWAY, untolerated};
 use miniku_core::api::text::Text;
 use miniku_core::program::Verb;
+use miniku_core::time::Instant;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -34,12 +36,14 @@ pub struct Near {
     gone: Vec<(Key, Text)>,
 }
 
-/// A bind that was asked for.
+/// The bind that was asked for last of a pod.
 struct Ask {
     /// Which of all.
     nth: u64,
     uid: Text,
     node: String,
+    /// For which other nodes it was asked before, where it may still arrive, and when for another instead.
+    earlier: BTreeMap<String, Instant>,
     clashes: Vec<Clash>,
 }
 
@@ -159,7 +163,7 @@ fn spreading<'a>(
     told: Told<'a>,
     pod: &Pod,
     one: &TopologySpreadConstraint,
-    asked: &dyn Fn(&Key) -> Option<&'a str>,
+    asked: &dyn Fn(&Key) -> Vec<&'a str>,
 ) -> Spreading<'a> {
     let counted = |other: &Pod| {
         other.metadata.namespace == pod.metadata.namespace
@@ -181,14 +185,16 @@ fn spreading<'a>(
         least.entry(place).or_default();
         most.entry(place).or_default();
     }
+    let place_of = |node: &str| places.get(node).copied();
     for object in told.of_kind(Kind::Pod) {
         let Some(other) = object.get::<Pod>().filter(|other| counted(other)) else { continue };
-        if let Some(place) = other.node().and_then(|node| places.get(node).copied())
+        if let Some(place) = other.node().and_then(place_of)
             && exists(truth, object)
         {
             *least.entry(place).or_default() += 1;
         }
-        if let Some(place) = other.node().or(asked(&object.key())).and_then(|node| places.get(node).copied()) {
+        let on = other.node().map_or_else(|| asked(&object.key()), |node| vec![node]);
+        for place in on.into_iter().filter_map(place_of) {
             *most.entry(place).or_default() += 1;
         }
     }
@@ -208,7 +214,7 @@ pub(super) fn is_surely_even<'a>(
     told: Told<'a>,
     pod: &Pod,
     node: &str,
-    asked: &dyn Fn(&Key) -> Option<&'a str>,
+    asked: &dyn Fn(&Key) -> Vec<&'a str>,
 ) -> bool {
     let hard = |one: &&TopologySpreadConstraint| one.when_unsatisfiable == WhenUnsatisfiable::DoNotSchedule;
     pod.spec.topology_spread_constraints.iter().filter(hard).all(|one| {
@@ -254,10 +260,30 @@ impl Near {
         }
     }
 
+    /// The nodes for which a bind of a pod was asked for: it may come to any of them, and counts on each meanwhile.
+    fn asked_for(&self, key: &Key) -> Vec<&str> {
+        let Some(ask) = self.asked.get(key) else { return Vec::new() };
+        ask.earlier.keys().chain([&ask.node]).map(String::as_str).collect()
+    }
+
+    /// A bind is asked for: where those before it may still arrive.
+    fn earlier(&mut self, truth: &Truth, key: &Key, uid: &str, node: &str) -> BTreeMap<String, Instant> {
+        let Some(last) = self.asked.remove(key).filter(|last| *last.uid == *uid) else { return BTreeMap::new() };
+        let mut earlier = last.earlier;
+        // The same one may be asked for once more. Another one is a new decision, which gives back what was reserved
+        // for long enough.
+        if last.node != node {
+            earlier.retain(|on, since| on != node && truth.now.since(*since) < RESERVED);
+            earlier.insert(last.node, truth.now);
+        }
+        earlier
+    }
+
     /// A bind is asked for.
     fn ask(&mut self, truth: &Truth, told: Told<'_>, key: &Key, uid: &str, node: &str) {
         self.asks += 1;
-        let mut ask = Ask { nth: self.asks, uid: uid.into(), node: node.into(), clashes: Vec::new() };
+        let earlier = self.earlier(truth, key, uid, node);
+        let mut ask = Ask { nth: self.asks, uid: uid.into(), node: node.into(), earlier, clashes: Vec::new() };
         for (other, why) in self.clashes(truth, told, key, uid, node) {
             // Which of the two is bound first is not known.
             if let Some(theirs) = self.asked.get_mut(&other) {
@@ -305,7 +331,7 @@ impl Near {
                 continue;
             }
             let Spreading { places, least, most, counts_itself } =
-                spreading(truth, told, pod, one, &|key| self.asked.get(key).map(|ask| ask.node.as_str()));
+                spreading(truth, told, pod, one, &|key| self.asked_for(key));
             let Some(place) = places.get(node).copied() else { continue };
             let with_it = least[place] + counts_itself;
             let emptiest = most.values().min().copied().unwrap_or(0);
@@ -335,16 +361,13 @@ impl Near {
         }
         let others = told.of_kind(Kind::Pod).filter(|one| one.key() != *key);
         let others: Vec<(&Object, &Pod)> = others.filter_map(|one| Some((one, one.get::<Pod>()?))).collect();
-        let on = |object: &Object, other: &Pod| {
-            let asked = || self.asked.get(&object.key()).map(|ask| ask.node.clone());
-            other.node().map(str::to_owned).or_else(asked)
-        };
         for term in terms {
             let place = |node: &Node| node.metadata.labels.get(&term.topology_key).cloned();
             let place_of = |name: &str| place(told.object(&Key::new(Kind::Node, "", name))?.get::<Node>()?);
             let near = |(object, other): &&(&Object, &Pod)| {
-                let there = on(object, other).and_then(|node| place_of(&node));
-                wanted(other) && there.is_some() && there == place(here)
+                let on = || other.node().map_or_else(|| self.asked_for(&object.key()), |node| vec![node]);
+                let here = place(here);
+                wanted(other) && here.is_some() && on().into_iter().any(|node| place_of(node) == here)
             };
             if others.iter().any(|one| near(&one)) {
                 continue;
@@ -510,6 +533,36 @@ mod tests {
         };
         assert!(breaks(true));
         assert!(!breaks(false));
+    }
+
+    #[test]
+    fn any_bind_that_was_asked_for_may_still_arrive() {
+        let even = json!({"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "host",
+            "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {"matchLabels": {"app": "web"}}}]});
+        let near = json!({"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
+            [{"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": "host"}]}}});
+        // Beside a pod that is bound, another one is asked for on these nodes, each so long after the one before.
+        let breaks = |asks: &[(u64, &str)], spec: &Value, to: &str| {
+            let mut story = Story::<Near>::new();
+            let nodes = ["n", "m", "o"].map(|name| labelled(name, "host", name));
+            let pods = [web("bound", "n", &json!({})), web("asked", "", &json!({})), web("new", "", spec)];
+            let objects: Vec<Object> = nodes.into_iter().chain(pods).map(|one| put(&mut story, one)).collect();
+            objects.iter().for_each(|one| tell(&mut story, one));
+            for (secs, on) in asks {
+                story.pass(*secs).unwrap();
+                ask(&mut story, &objects[4], on).unwrap();
+            }
+            ask(&mut story, &objects[5], to).is_err()
+        };
+        assert!(breaks(&[(0, "m")], &even, "n"));
+        assert!(breaks(&[(0, "o")], &even, "n"));
+        assert!(!breaks(&[(0, "m"), (0, "o")], &even, "n"));
+        assert!(breaks(&[(0, "o")], &near, "m"));
+        assert!(!breaks(&[(0, "m"), (0, "o")], &near, "m"));
+        // What was given up is reserved for a while, and given back when the pod is decided again.
+        assert!(!breaks(&[(0, "m"), (0, "o"), (401, "o")], &even, "n"));
+        assert!(!breaks(&[(0, "m"), (0, "o"), (300, "n")], &even, "n"));
+        assert!(breaks(&[(0, "m"), (0, "o"), (401, "n")], &even, "n"));
     }
 
     #[test]

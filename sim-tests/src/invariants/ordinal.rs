@@ -60,7 +60,8 @@ fn member<'a>(told: Told<'a>, namespace: &str, (set, uid): (&str, &str), number:
     pod.get::<Pod>().filter(|_| set_of(pod).is_some_and(|(_, of)| of == uid))
 }
 
-fn serves(pod: &Pod) -> bool {
+/// Who has ended serves nobody, even if it still says that it is ready: who gives it up leaves that as it is.
+pub(super) fn serves(pod: &Pod) -> bool {
     pod.is_ready() && pod.is_active()
 }
 

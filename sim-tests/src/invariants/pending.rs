@@ -28,7 +28,7 @@ const BOUND: Duration = Duration::from_secs(60);
 /// How often pods are looked at.
 const EVERY: Duration = Duration::from_secs(20);
 /// The room of a bind that may still arrive is kept for five minutes after it was given up, which takes a few tries.
-const RESERVED: Duration = Duration::from_secs(400);
+pub(super) const RESERVED: Duration = Duration::from_secs(400);
 /// So many waiting pods are looked at, since each costs a look at each node.
 const LOOKED_AT: usize = 100;
 /// And so many of those that are as important as one that is bound, for each bind.
@@ -227,8 +227,8 @@ impl Pending {
             let spread = minds_spread_alone(pod);
             let asked = |key: &Key| {
                 let of = (key.clone(), String::new());
-                let bind = self.binds.range(of..).next().map(|(of, _)| of).filter(|(pod, _)| pod == key);
-                bind.map(|(_, node)| node.as_str())
+                let binds = self.binds.range(of..).map(|(of, _)| of).take_while(|(pod, _)| pod == key);
+                binds.map(|(_, node)| node.as_str()).collect::<Vec<_>>()
             };
             let takes = |node: &Node, used| match &first {
                 None if spread => {
@@ -698,6 +698,41 @@ mod tests {
         let tolerates = json!([{"key": UNSCHEDULABLE, "operator": "Exists"}]);
         assert!(judge(json!({"unschedulable": true}), host(), &[("tolerations", tolerates)]));
         assert!(!judge(json!({"unschedulable": true}), host(), &[]));
+    }
+
+    #[test]
+    fn says_nothing_of_who_is_spread_evenly_over_all_that_may_be_bound() {
+        let judge = |asked: &[&str]| {
+            let mut story = story();
+            for name in ["m", "n"] {
+                let mut node = json!({"kind": "Node", "metadata": {"name": name, "uid": name}});
+                node["metadata"]["labels"] = json!({"host": name});
+                node["status"] = json!({"allocatable": {"cpu": "1", "memory": "1Gi", "pods": "9"},
+                    "conditions": [{"type": "Ready", "status": "True"}]});
+                told(&mut story, node);
+            }
+            let web = |name: &str, cpu: &str| {
+                let mut pod = sized(name, "", 0, cpu);
+                pod["metadata"]["labels"] = json!({"app": "web"});
+                pod
+            };
+            told(&mut story, web("a", "600m"));
+            for node in asked {
+                let (key, uid) = (Key::new(Kind::Pod, "default", "a"), "a-uid".into());
+                let request = Verb::Bind { key, uid, node: (*node).into() }.into();
+                let scheduler = who(Role::Scheduler, "scheduler");
+                story.see(Fact::Sent { who: &scheduler, id: RequestId(1), request: &request }).unwrap();
+            }
+            let mut even = web("b", "100m");
+            even["spec"]["topologySpreadConstraints"] = json!([{"maxSkew": 1, "topologyKey": "host",
+                "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {"matchLabels": {"app": "web"}}}]);
+            told(&mut story, even);
+            waits(&mut story)
+        };
+        let broken = judge(&["m"]).unwrap_err();
+        assert_eq!(broken.what, "pods/default/b waits for 60 s, and n takes it");
+        // It may come to either of them.
+        judge(&["m", "n"]).unwrap();
     }
 
     #[test]
