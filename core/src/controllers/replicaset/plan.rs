@@ -34,7 +34,9 @@ pub fn plan(scene: &Scene<'_>, set: &ReplicaSet) -> (Plan, Option<ReplicaSetStat
             let more = more + usize::from(planted!(OneTooMany));
             let pod = set.spec.template.pod().into_object();
             let because = MISSING.because().as_seen(counts(active.len()));
-            plan.create = (0..more.min(BURST)).map(|_| New::drawn(pod.clone(), "", because.clone())).collect();
+            // While others are on their way none is asked for; one tells that some are missing.
+            let most = if scene.awaits { 1 } else { BURST };
+            plan.create = (0..more.min(most)).map(|_| New::drawn(pod.clone(), "", because.clone())).collect();
         }
         Scale::Delete(victims) => {
             for pod in victims {
