@@ -206,7 +206,7 @@ mod table {
             NotWokenByRoom "not-woken-by-room" by "expected", "a pod that waits for room does not hear that there is some";
             NotWokenByVictims "not-woken-by-victims" by "expected", "who would fit if others went waits for the next look at all who wait";
             GhostNodes "ghost-nodes" by "L-stable", "a node that was deleted stays in the cache";
-            BindNotRetried "bind-not-retried" by "L-sched" "L-stable", "a refused bind is not followed by a decision";
+            BindNotRetried "bind-not-retried" by "L-sched" "L-stable" "expected", "a refused bind is not followed by a decision";
             LeavesRoomTaken "leaves-room-taken" by "L-sched", "the room of a pod that goes while it is being bound is not given back";
             FinishedTakeRoom "finished-take-room" by "L-sched", "finished pods take room as long as they are kept";
             UntaintUnnoticed "untaint-unnoticed" by "L-sched" "expected", "a pod that waits is not told that a taint is gone";

@@ -226,6 +226,11 @@ impl Truth {
         self.object(&Key::new(Kind::Node, "", name))?.get()
     }
 
+    /// A node that somebody was told of, as stored; none if it is gone, whoever has its name by now.
+    pub fn still(&self, told: &Node) -> Option<&Node> {
+        self.node(&told.metadata.name).filter(|stored| stored.metadata.uid == told.metadata.uid)
+    }
+
     /// The replica set of this name in `default`.
     pub fn set(&self, name: &str) -> Option<&ReplicaSet> {
         self.object(&Key::new(Kind::ReplicaSet, "default", name))?.get()

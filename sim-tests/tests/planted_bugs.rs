@@ -11,11 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Bugs that show so rarely that looking for them takes more than a test may: from which seed on they are looked for
 /// here. An honest search starts at 1: `miniku sim explore --planted all`.
 const RARE: &[(&str, u64)] = &[
-    ("revision-from-objects", 605),
-    ("lost-pods-not-failed", 375),
-    ("recreated-is-modified", 1329),
-    ("bind-not-retried", 674),
-    ("retries-forgotten", 324),
+    ("revision-from-objects", 673),
+    ("lost-pods-not-failed", 400),
+    ("retries-forgotten", 416),
     ("forgets-finished", 362),
 ];
 

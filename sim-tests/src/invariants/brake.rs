@@ -52,7 +52,7 @@ impl Observer {
     fn asks(&mut self, truth: &Truth, told: Told<'_>, name: Text) {
         // A node that has gone unseen may be one that it does not count; so both have to say the same.
         let nodes = || told.of_kind(Kind::Node).filter_map(Object::get::<Node>);
-        let hold = holds(nodes()) && holds(nodes().filter(|node| truth.node(&node.metadata.name).is_some()));
+        let hold = holds(nodes()) && holds(nodes().filter(|node| truth.still(node).is_some()));
         self.asked.insert(name, (truth.now, hold));
     }
 

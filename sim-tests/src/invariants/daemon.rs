@@ -132,7 +132,7 @@ impl Observer {
             let Some(node) = one.target_node().and_then(|node| node_of(told, node)) else { continue };
             // Where nothing new may come, nobody waits for it: neither for a taint nor for the node's labels. A node that
             // vanished in a gap may be known here for longer than to the controller.
-            if !takes(node, one) || truth.node(&node.metadata.name).is_none() {
+            if !takes(node, one) || truth.still(node).is_none() {
                 continue;
             }
             all.insert(&node.metadata.name);

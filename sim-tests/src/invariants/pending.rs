@@ -243,7 +243,7 @@ impl Pending {
             let taker = told.of_kind(Kind::Node).filter_map(Object::get::<Node>).find(|node| {
                 let name = &node.metadata.name;
                 let used = used.get(name).copied().unwrap_or_default();
-                takes(node, used) && truth.node(name).is_some_and(|stored| takes(stored, used))
+                takes(node, used) && truth.still(node).is_some_and(|stored| takes(stored, used))
             });
             let Some(node) = taker else { continue };
             let began = since.get(&key).filter(|(of, _)| of == uid).map_or(truth.now, |(_, at)| *at);
@@ -290,7 +290,7 @@ impl Pending {
             let name = &one.metadata.name;
             let kept = self.expects(told, name).filter(|(other, _)| other != key).map(|(_, other)| amounts(other));
             let used = plus(used.get(name).copied().unwrap_or_default(), kept.fold([0; 4], plus));
-            takes(one, used, pod) && truth.node(name).is_some_and(|stored| takes(stored, used, pod))
+            takes(one, used, pod) && truth.still(one).is_some_and(|stored| takes(stored, used, pod))
         });
         match other.map(|other| &other.metadata.name) {
             Some(other) => {
@@ -478,7 +478,7 @@ impl Pending {
             let nodes = told.of_kind(Kind::Node).filter_map(Object::get::<Node>);
             let elsewhere = nodes.map(|one| (&one.metadata.name, one)).find(|(name, one)| {
                 let left = without(name, &|_, other| free(other));
-                **name != *node && takes(one, left, pod) && truth.node(name).is_some_and(|is| takes(is, left, pod))
+                **name != *node && takes(one, left, pod) && truth.still(one).is_some_and(|is| takes(is, left, pod))
             });
             if let Some((other, _)) = elsewhere {
                 let what = format!("{victim} has to go from {node} for {key}, whom its budget cannot miss");
@@ -507,7 +507,7 @@ impl Pending {
         let elsewhere = nodes.into_iter().find(|one| {
             let name = &one.metadata.name;
             let left = without(name, &|_, other| priority(other) < highest);
-            takes(one, left, pod) && truth.node(name).is_some_and(|stored| takes(stored, left, pod))
+            takes(one, left, pod) && truth.still(one).is_some_and(|stored| takes(stored, left, pod))
         });
         match elsewhere {
             Some(other) => {
@@ -848,6 +848,55 @@ mod tests {
         judge(0, 8, "a").unwrap();
         let broken = judge(0, 0, "a").unwrap_err();
         assert!(broken.what.contains("whom its budget cannot miss; on m others would do"), "{broken:?}");
+    }
+
+    #[test]
+    fn says_nothing_of_a_node_that_vanished_in_a_gap_even_if_another_has_its_name() {
+        for (uid, fires) in [("m", true), ("another", false)] {
+            // By now the node `m` is stored with this uid, of which the scheduler has not heard.
+            let story = |spec: serde_json::Value| {
+                let mut story = story();
+                let mut node = json!({"kind": "Node", "metadata": {"name": "n", "uid": "n"}});
+                node["status"] = json!({"allocatable": {"cpu": "1", "memory": "1Gi", "pods": "2"},
+                    "conditions": [{"type": "Ready", "status": "True"}]});
+                let mut other = node.clone();
+                other["metadata"] = json!({"name": "m", "uid": "m"});
+                node["spec"] = spec;
+                [node, other.clone()].into_iter().for_each(|node| told(&mut story, node));
+                other["metadata"]["uid"] = uid.into();
+                story.put(other).unwrap();
+                story
+            };
+            let mut idle = story(json!({}));
+            told(&mut idle, sized("a", "n", 0, "600m"));
+            told(&mut idle, sized("b", "", 0, "600m"));
+            assert_eq!(waits(&mut idle).is_err(), fires);
+
+            let mut averse = story(json!({"taints": [{"key": "k", "effect": "PreferNoSchedule"}]}));
+            told(&mut averse, sized("a", "", 0, "600m"));
+            let (key, uid) = (Key::new(Kind::Pod, "default", "a"), "a-uid".into());
+            let request = Verb::Bind { key, uid, node: "n".into() }.into();
+            let scheduler = who(Role::Scheduler, "scheduler");
+            assert_eq!(averse.see(Fact::Sent { who: &scheduler, id: RequestId(1), request: &request }).is_err(), fires);
+
+            for budget in [false, true] {
+                let mut full = story(json!({}));
+                if budget {
+                    told(
+                        &mut full,
+                        json!({"kind": "PodDisruptionBudget", "metadata": {"name": "a", "namespace": "default"},
+                            "spec": {"selector": {"matchLabels": {"app": "a"}}}, "status": {"disruptionsAllowed": 0}}),
+                    );
+                }
+                for (name, node, priority) in [("a", "n", 3), ("b", "m", 0)] {
+                    let mut pod = sized(name, node, priority, "600m");
+                    pod["metadata"]["labels"] = json!({"app": name});
+                    told(&mut full, pod);
+                }
+                told(&mut full, sized("waits", "", 7, "600m"));
+                assert_eq!(has_to_go(&mut full, &["a"], "waits").is_err(), fires, "{budget}");
+            }
+        }
     }
 
     #[test]
