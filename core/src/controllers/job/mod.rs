@@ -12,8 +12,10 @@ pub mod tally;
 #[cfg(test)]
 mod tests;
 
-use crate::api::job::TRACKING;
+use crate::api::job::{INDEX, TRACKING};
 use crate::api::kinds::Kind;
+use crate::api::object::Object;
+use crate::api::text::Text;
 use crate::controllers::workload::{Plan, Scene, Workload};
 use crate::pages::Page;
 
@@ -40,6 +42,11 @@ impl Workload for Jobs {
 
     fn plan(&self, scene: &Scene<'_>) -> Plan {
         plan::plan(scene)
+    }
+
+    /// Its number, if it has one: numbers may fail by themselves.
+    fn place<'a>(&self, child: &'a Object) -> Option<&'a str> {
+        child.meta().annotations.get(INDEX).map(Text::as_str)
     }
 }
 

@@ -210,8 +210,13 @@ fn staff(scene: &Scene<'_>, job: &Job, tally: &Tally<'_>, plan: &mut Plan) {
     if missing == 0 {
         return;
     }
+    // Those that were taken away may have left nothing behind that tells of them.
+    let taken_away = |index: Option<i64>| match scope(job, index) {
+        Some(index) => scene.places.get(&*index.to_string()).map(|failures| failures.replace_at(1)),
+        None => Some(scene.failures.replace_at(usize::try_from(wanted).unwrap_or(0))),
+    };
     let mut may = |index: Option<i64>| {
-        let at = retry_at(scene.now, job, tally, index);
+        let at = retry_at(scene.now, job, tally, index).max(taken_away(index).filter(|at| *at > scene.now.mono));
         plan.look_at(at);
         at.is_none()
     };

@@ -220,6 +220,29 @@ fn a_number_waits_for_its_own_failures_only() {
 }
 
 #[test]
+fn pods_that_are_taken_away_are_made_again_later_each_time() {
+    let by_numbers =
+        json!({"completions": 2, "parallelism": 2, "completionMode": "Indexed", "backoffLimitPerIndex": 900});
+    for spec in [json!({"completions": 2, "parallelism": 2, "backoffLimit": 900}), by_numbers] {
+        let mut desk = Desk::new(0);
+        desk.create(spec);
+        let mut made = 0;
+        for _ in 0..120 {
+            desk.run(1);
+            for pod in desk.going().iter().filter(|pod| !pod.meta().is_deleting()) {
+                made += 1;
+                desk.world.delete(pod.key(), None);
+            }
+        }
+        assert!((4..20).contains(&made), "{made} pods in two minutes");
+        desk.run(100);
+        desk.end_all("Succeeded");
+        desk.run(5);
+        assert!(desk.told().contains("Complete"), "{}", desk.told());
+    }
+}
+
+#[test]
 fn numbers_fail_by_themselves() {
     let mut desk = Desk::new(0);
     desk.create(json!({"completions": 3, "parallelism": 3, "completionMode": "Indexed", "backoffLimitPerIndex": 1}));

@@ -42,6 +42,11 @@ impl Failures {
     pub fn notice(&mut self, now: Now, old: Option<&Object>, new: Option<&Object>, asked_for: bool) {
         let (old, new) = (old.and_then(Object::get::<Pod>), new.and_then(Object::get::<Pod>));
         let Some(old) = old else { return };
+        // Who has done its part ends the row of those that have not.
+        let has_succeeded = |pod: &Pod| pod.status.phase == PodPhase::Succeeded;
+        if new.is_some_and(has_succeeded) && !has_succeeded(old) {
+            *self = Failures::default();
+        }
         let leaves = new.is_none_or(|new| new.metadata.is_deleting());
         // Whoever took it away before it ran, or soon after, may go on doing so: it is replaced like one that failed.
         if leaves
