@@ -1,7 +1,8 @@
 //! L-hot: No object is written, no container started, no pod made for one owner, and nothing asked for by one program, more often than a bound allows within a minute.
 //!
 //! The bound of a workload, of a quota, and of a disruption budget grows with its pods, wanted or there, each of which may change its counts. Leases have
-//! their own rhythm.
+//! their own rhythm. Pods are made for as many as their owner ever wanted: who makes them may see it as it was, also
+//! when it is gone and another has its name.
 //! Catches: two programs that undo each other's writes; a start that is tried again without a pause; pods that are made as
 //! fast as somebody takes them away.
 
@@ -18,6 +19,7 @@ use miniku_core::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::mem::take;
 
 const WINDOW: Duration = Duration::from_secs(60);
 /// Writes of one object.
@@ -29,20 +31,22 @@ const STARTS: u64 = 12;
 
 /// Pods made for one owner.
 const MADE: u64 = 20;
-/// More of them, for each pod it wants.
+/// More of them, for each pod it ever wanted.
 const MADE_A_POD: u64 = 8;
 
 /// Requests of one program about one object.
 const REQUESTS: u64 = 600;
 
-/// Counts since the current minute began. By numbers that stand for what is counted: it is very much, and hardly any of it
-/// comes twice.
+/// Counts since the current minute began, and what workloads ever wanted. By numbers that stand for what is counted: it
+/// is very much, and hardly any of it comes twice.
 #[derive(Default)]
 pub struct Hot {
     since: Instant,
     writes: BTreeMap<u64, u32>,
     /// The most pods that a workload had or wanted meanwhile.
     pods: BTreeMap<u64, u64>,
+    /// The most that one of a uid ever had or wanted.
+    ever: BTreeMap<u64, u64>,
     starts: BTreeMap<u64, u32>,
     made: BTreeMap<u64, u32>,
     requests: BTreeMap<u64, u32>,
@@ -88,19 +92,21 @@ impl Hot {
     /// A pod is new.
     fn makes(&mut self, truth: &Truth, pod: &Object) -> Result<(), Broken> {
         let Some(by) = pod.meta().controller() else { return Ok(()) };
-        let times = count(&mut self.made, Draw::new(1).key(&by.uid).u64());
+        let owner = uid_number(&by.uid);
+        let times = count(&mut self.made, owner);
         if times <= MADE {
             return Ok(());
         }
         let key = Kind::named(&by.api_version, &by.kind).map(|kind| Key::new(kind, &pod.meta().namespace, &by.name));
-        let wants = key.as_ref().and_then(|key| truth.object(key)).map_or(0, most_pods);
-        let lately = key.as_ref().and_then(|key| self.pods.get(&number(key))).copied().unwrap_or(0);
+        let stored = key.as_ref().and_then(|key| truth.object(key)).filter(|stored| stored.meta().uid == by.uid);
+        let wants = stored.map_or(0, most_pods);
+        let ever = self.ever.get(&owner).copied().unwrap_or(0);
         // A daemon set does not say yet how many it wants.
         let nodes = match &key {
             Some(key) if key.kind == Kind::DaemonSet => truth.disk.objects().of_kind(Kind::Node).count() as u64,
             _ => 0,
         };
-        if times > MADE + wants.max(lately).max(nodes) * MADE_A_POD {
+        if times > MADE + wants.max(ever).max(nodes) * MADE_A_POD {
             return Err(Broken::by(format!("{times} pods are made for {} in a minute", by.name)).with([pod]));
         }
         Ok(())
@@ -111,6 +117,11 @@ impl Hot {
 fn is_intruders(change: &Change) -> bool {
     let mark = |object: &Option<Object>| object.as_ref()?.meta().annotations.get(INTRUDER).cloned();
     change.old.is_some() && change.new.is_some() && mark(&change.old) != mark(&change.new)
+}
+
+/// A number that stands for an owner: names come back, uids do not.
+fn uid_number(uid: &str) -> u64 {
+    Draw::new(1).key(uid).u64()
 }
 
 fn count(map: &mut BTreeMap<u64, u32>, number: u64) -> u64 {
@@ -126,7 +137,7 @@ impl Checker for Hot {
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         if truth.now.since(self.since) >= WINDOW {
-            *self = Hot { since: truth.now, ..Hot::default() };
+            *self = Hot { since: truth.now, ever: take(&mut self.ever), ..Hot::default() };
         }
         match fact {
             Fact::Durable { change } if change.key.kind != Kind::Lease && !is_intruders(change) => {
@@ -135,10 +146,14 @@ impl Checker for Hot {
                 }
                 let number = number(&change.key);
                 let times = count(&mut self.writes, number);
-                let pods = change.old.iter().chain(&change.new).map(most_pods).max().unwrap_or(0);
-                if pods > 0 {
-                    let most = self.pods.entry(number).or_default();
-                    *most = pods.max(*most);
+                for object in change.old.iter().chain(&change.new) {
+                    let pods = most_pods(object);
+                    if pods > 0 {
+                        let most = self.pods.entry(number).or_default();
+                        *most = pods.max(*most);
+                        let ever = self.ever.entry(uid_number(&object.meta().uid)).or_default();
+                        *ever = pods.max(*ever);
+                    }
                 }
                 if times > WRITES && times > WRITES + self.more(number) {
                     let what = format!("{} is written {times} times in a minute", change.key);
@@ -199,20 +214,43 @@ mod tests {
         assert!(write(0).unwrap_err().what.contains("times in a minute"));
     }
 
+    fn set(uid: &str, replicas: usize) -> Value {
+        let mut set = crate::plan::replica_set("web", replicas, "");
+        set["metadata"]["uid"] = uid.into();
+        set
+    }
+
+    /// Pods are made for the set of this uid.
+    fn make(story: &mut Story<Hot>, uid: &str, from: u64, times: u64) -> Result<(), Broken> {
+        (from..from + times).try_for_each(|nth| {
+            let mut pod = pod(&format!("{uid}-{nth}"), "", "Pending");
+            pod["metadata"]["ownerReferences"] =
+                json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": uid, "controller": true}]);
+            story.put(pod).map(|_| ())
+        })
+    }
+
     #[test]
     fn fires_on_pods_that_are_made_as_fast_as_they_are_taken_away() {
         let mut story = Story::<Hot>::new();
-        story.put(crate::plan::replica_set("web", 1, "")).unwrap();
-        let mut makes = |from: u64, times: u64| {
-            (from..from + times).try_for_each(|nth| {
-                let mut pod = pod(&format!("p{nth}"), "", "Pending");
-                pod["metadata"]["ownerReferences"] =
-                    json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "w", "controller": true}]);
-                story.put(pod).map(|_| ())
-            })
-        };
-        makes(0, MADE + MADE_A_POD).unwrap();
-        assert_eq!(makes(100, 1).unwrap_err().what, "29 pods are made for web in a minute");
+        story.put(set("w", 1)).unwrap();
+        make(&mut story, "w", 0, MADE + MADE_A_POD).unwrap();
+        assert_eq!(make(&mut story, "w", 100, 1).unwrap_err().what, "29 pods are made for web in a minute");
+    }
+
+    #[test]
+    fn a_set_that_is_gone_makes_what_it_wanted_and_not_what_another_of_its_name_wants() {
+        let mut story = Story::<Hot>::new();
+        story.put(set("old", 5)).unwrap();
+        let scaled = story.put(set("old", 2)).unwrap().new.unwrap();
+        story.write(&scaled, true).unwrap();
+        story.put(set("new", 1)).unwrap();
+        // Whoever makes pods hears of none of that, for more than a minute.
+        story.pass(100).unwrap();
+        make(&mut story, "old", 0, MADE + 5 * MADE_A_POD).unwrap();
+        assert_eq!(make(&mut story, "old", 100, 1).unwrap_err().what, "61 pods are made for web in a minute");
+        make(&mut story, "new", 0, MADE + MADE_A_POD).unwrap();
+        assert_eq!(make(&mut story, "new", 100, 1).unwrap_err().what, "29 pods are made for web in a minute");
     }
 
     #[test]
