@@ -86,7 +86,7 @@ pub fn validate(new: &Object, old: Option<&Object>) -> Vec<FieldError> {
     // What a custom kind's objects must be like, its definition says.
     let custom = matches!(new.kind(), Kind::Custom(_));
     if !custom && old.is_none_or(|old| !new.same_but_for_meta(old)) {
-        // Without what changes, whether anything else is to be looked at is known already.
+        // The old one tells what may not change, and whether more than the status has.
         let compared = old.filter(|_| row.has_status || row.rules.change.is_some());
         let old = compared.map(Object::to_ruled_value);
         errors.extend(content(new.kind(), &new.to_ruled_value(), old.as_ref()));
