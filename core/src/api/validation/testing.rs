@@ -105,3 +105,17 @@ fn no_shape_of_input_is_too_strange() {
         validate(&Object::empty(*kind), Some(&Object::empty(*kind)));
     }
 }
+
+/// What has no status is compared with the stored one, too, where something must not change.
+#[test]
+fn what_is_immutable_stays_where_there_is_no_status() {
+    let map = |data: &str, immutable: bool| {
+        let value = serde_json::json!({"metadata": {"name": "a", "namespace": "n"}, "data": {"key": data}, "immutable": immutable});
+        Object::from_value(Kind::ConfigMap, value).unwrap()
+    };
+    let says =
+        |old: &Object, new: &Object| validate(new, Some(old)).iter().map(ToString::to_string).collect::<Vec<_>>();
+    compare(&says(&map("1", true), &map("2", true)), &["data: Forbidden: field is immutable when `immutable` is set"]);
+    compare(&says(&map("1", false), &map("2", false)), &[]);
+    compare(&says(&map("1", true), &map("1", true)), &[]);
+}
