@@ -372,12 +372,24 @@ impl Scheduler {
                 let Some(node) = object.get::<Node>() else { return };
                 let (at, before) = self.nodes.set(node);
                 let gain = removed(before.as_ref(), self.nodes.facts(at));
-                if !gain.is_empty() {
+                // Whoever waits for others to go from it looks whether that is of any use still.
+                if !gain.is_empty() || !self.nodes.facts(at).nominated.is_empty() {
                     self.gains.entry(self.nodes.name(at).clone()).or_default().extend(gain);
                 }
             }
             Change::Deleted(_) if planted!(GhostNodes) => {}
-            Change::Deleted(object) => self.nodes.remove(&object.meta().name),
+            Change::Deleted(object) => {
+                let name = &object.meta().name;
+                let facts = self.nodes.find(name).map(|at| self.nodes.facts(at));
+                let expected = facts.into_iter().flat_map(|facts| &facts.nominated).map(|one| one.key.clone());
+                let expected: Vec<Key> = expected.collect();
+                self.nodes.remove(name);
+                for key in expected {
+                    if matches!(self.pending.get(&key).map(|pod| &pod.stage), Some(Stage::Parked)) {
+                        self.enter(&key, Stage::Queued);
+                    }
+                }
+            }
             Change::Synced => {}
         }
     }

@@ -532,6 +532,39 @@ fn who_loses_the_room_made_for_it_makes_others_go_once_more() {
 }
 
 #[test]
+fn who_waits_for_others_to_go_from_a_node_that_takes_nobody_any_more_looks_elsewhere() {
+    fn small(name: &str) -> NodeExample {
+        node(name).label("host", name).offers("cpu", "1")
+    }
+    let changes: [fn(&mut World); 3] = [
+        |world| world.change_node("n1", small("n1").ready("Unknown")),
+        |world| world.change_node("n1", small("n1").cordoned()),
+        |world| world.delete(Key::new(Kind::Node, "", "n1"), 0),
+    ];
+    for change in changes {
+        let mut world = World::new();
+        for name in ["n1", "n2"] {
+            world.add(small(name));
+            world.create(pod(&format!("low-{name}")).selects("host", name).requests("cpu", "1"));
+        }
+        world.pass(1);
+        world.create(pod("high").priority(7).requests("cpu", "1"));
+        world.pass(1);
+        assert_eq!(world.pod("high").unwrap().status.nominated_node_name, "n1");
+        change(&mut world);
+        // Whoever is to go from there may never be seen to go.
+        world.pass(2);
+        assert_eq!(world.pod("high").unwrap().status.nominated_node_name, "n2");
+        assert!(world.pod("low-n1").unwrap().metadata.is_deleting());
+        assert!(world.pod("low-n2").unwrap().metadata.is_deleting());
+        world.delete(key("low-n2"), 0);
+        world.pass(1);
+        assert_eq!(world.pod("high").unwrap().node(), Some("n2"));
+        world.check_settled();
+    }
+}
+
+#[test]
 fn room_that_is_given_up_goes_to_the_most_important_first() {
     let mut world = World::new();
     let zoned = |zone: &str| node("n").offers("cpu", "1").label("zone", zone);

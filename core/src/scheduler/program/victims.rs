@@ -13,7 +13,7 @@ use crate::client::events::Tone;
 use crate::decision::Decision;
 use crate::program::{Answer, DeleteOptions, Effects, Level, Part, Verb};
 use crate::reasons::VICTIM;
-use crate::scheduler::filters::Unschedulable;
+use crate::scheduler::filters::{Unschedulable, refusal_by_node};
 use crate::scheduler::nodes::NodeIndex;
 use crate::scheduler::preemption::{Preemption, Victim, preempt};
 use crate::scheduler::wake_ups::Gain;
@@ -34,9 +34,15 @@ impl Scheduler {
         let there = |(victim, uid): (&Key, &Text)| {
             self.pods.object(victim).is_some_and(|one| *one.meta().uid == **uid && counts(one).is_some())
         };
+        // Nor where the node takes the pod no more, whoever goes: from one that is silent nobody may ever be seen to go.
+        //
+        // Source: Kubernetes, `plugins/defaultpreemption`, `PodEligibleToPreemptOthers`.
         let waits = nominated.as_ref().is_some_and(|node| {
+            let helps = self.nodes.find(node).is_some_and(|at| {
+                refusal_by_node(&facts, self.nodes.facts(at)).is_none_or(|refusal| refusal.ends_with_pods())
+            });
             let leaving = |one: &Victim| one.leaving && one.facts.priority < facts.priority;
-            pod.victims.iter().any(there) || self.on_node(node).iter().any(leaving)
+            helps && (pod.victims.iter().any(there) || self.on_node(node).iter().any(leaving))
         });
         if waits {
             why.preemption = "preemption: not eligible due to a terminating pod on the nominated node.".into();
