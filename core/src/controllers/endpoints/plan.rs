@@ -80,6 +80,8 @@ fn slices(view: &View<'_>, service: &Service, plan: &mut Plan) {
     for object in &view.slices {
         match owned(view.service, object) {
             Some(slice) => held.entry(ports_of(&slice)).or_default().push((object, named(object, slice))),
+            // It goes when nobody holds it any longer.
+            None if object.meta().is_deleting() => {}
             None => plan.delete.push((*object).clone()),
         }
     }

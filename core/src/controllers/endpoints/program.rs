@@ -14,11 +14,12 @@ use crate::client::{Calls, Change, Deadlines, Informer, RETRY, Tries, informer};
 use crate::controllers::endpoints::plan::{Plan, View, plan};
 use crate::controllers::endpoints::upkeep::{Action, Found, Kept, UPKEEP, upkeep};
 use crate::controllers::labelled::Labelled;
+use crate::controllers::workload::failures::Failures;
 use crate::controllers::workload::selecting::Selecting;
 use crate::decision::{Because, Decision};
 use crate::program::{Answer, DeleteOptions, Effects, Input, Level, Part, Program, Query, Revision, Verb};
 use crate::rng::Draw;
-use crate::time::Now;
+use crate::time::{Instant, Now};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,6 +47,8 @@ pub struct EndpointsController {
     labelled: Labelled,
     /// Slices that are kept here, by the service that they name.
     of_service: BTreeMap<Key, BTreeSet<Key>>,
+    /// Services whose slices somebody else took away, and how often lately.
+    taken: BTreeMap<Key, Failures>,
     /// What is on its way, or has failed. Services about which nothing is have none.
     care: BTreeMap<Key, Care>,
     /// Services of which it is not known whether they are still there, and which lack something then.
@@ -98,6 +101,7 @@ impl EndpointsController {
             selecting: Selecting::default(),
             labelled: Labelled::default(),
             of_service: BTreeMap::new(),
+            taken: BTreeMap::new(),
             care: BTreeMap::new(),
             unsure: BTreeSet::new(),
         }
@@ -114,6 +118,9 @@ impl EndpointsController {
         }
         if let Some(selector) = new.and_then(selector) {
             new.into_iter().for_each(|new| self.selecting.add(&new.key(), &selector));
+        }
+        if let (Some(old), None) = (old, new) {
+            self.taken.remove(&old.key());
         }
         match old.or(new) {
             Some(object) => self.queue.set(object.key(), now.mono),
@@ -142,6 +149,9 @@ impl EndpointsController {
         let (old, new) = change.sides();
         if let Some(object) = old {
             let service = service_of(object.meta());
+            if new.is_none() {
+                self.slice_is_gone(now, &service, &object.key());
+            }
             if let Some(slices) = self.of_service.get_mut(&service) {
                 slices.remove(&object.key());
                 if slices.is_empty() {
@@ -160,6 +170,23 @@ impl EndpointsController {
         if matches!(change, Change::Synced) {
             self.listed(now, Kind::EndpointSlice);
         }
+    }
+
+    /// Whoever took away a slice that is kept here, and was not asked to go, may go on doing so.
+    fn slice_is_gone(&mut self, now: Now, service: &Key, slice: &Key) {
+        let is_kept = self.of_service.get(service).is_some_and(|slices| slices.contains(slice));
+        let asked = |care: &Care| care.open.contains_key(slice) || care.tries.contains_key(slice);
+        let is_there = self.services.object(service).is_some();
+        if is_kept && is_there && !self.care.get(service).is_some_and(asked) {
+            self.taken.entry(service.clone()).or_default().add(now.mono);
+        }
+    }
+
+    /// When so many slices may be made for a service, if so many were taken away lately that it is not now.
+    fn turn(&self, now: Now, service: &Key, missing: usize) -> Option<Instant> {
+        let slices = missing + self.of_service.get(service).map_or(0, BTreeSet::len);
+        let turn = self.taken.get(service)?.replace_at(slices);
+        Some(turn).filter(|turn| *turn > now.mono)
     }
 
     fn endpoints_changed(&mut self, now: Now, change: &Change) {
@@ -238,6 +265,14 @@ impl EndpointsController {
             plan.create.clear();
             self.unsure.insert(key.clone());
         }
+        // So it would with a view that is connected, and behind.
+        let missing = plan.create.iter().filter(|object| is_slice(object)).count();
+        if missing > 0
+            && let Some(turn) = self.turn(now, key, missing)
+        {
+            plan.create.retain(|object| !is_slice(object));
+            self.queue.set_if_earlier(key.clone(), turn);
+        }
         let is_gone = row.then == Action::Remove;
         if is_gone {
             let endpoints = Key { kind: Kind::Endpoints, ..key.clone() };
@@ -308,12 +343,15 @@ impl EndpointsController {
             Asked::IsGone { service, endpoints } => return self.asked_for(now, service, endpoints, answer, out),
         };
         let view = if object.kind == Kind::Endpoints { &self.endpoints } else { &self.slices };
-        let shown = view.object(&object).map(Object::revision);
+        let (shown, seen) = (view.object(&object).map(Object::revision), view.revision());
         let Some(care) = self.care.get_mut(&service) else { return };
         self.queue.set(service, now.mono);
         care.open.remove(&object);
         let awaited = match answer {
-            Answer::Object { object: written, .. } if shown.is_none_or(|shown| shown < written.revision()) => {
+            // Of a revision that the view has passed there is nothing to wait for: it was shown, and may be gone again.
+            Answer::Object { object: written, .. }
+                if seen < written.revision() && shown.is_none_or(|shown| shown < written.revision()) =>
+            {
                 Some(written.revision())
             }
             // Waited for until it is gone from the view.
@@ -379,6 +417,10 @@ fn selector(service: &Object) -> Option<LabelSelector> {
     let spec = service.read::<Service>()?.spec;
     let match_labels = Some(spec.selector).filter(|labels| !labels.is_empty())?;
     Some(LabelSelector { match_labels, ..Default::default() })
+}
+
+fn is_slice(object: &Object) -> bool {
+    object.kind() == Kind::EndpointSlice
 }
 
 /// The service that a slice names.

@@ -344,6 +344,25 @@ fn a_name_that_is_taken_is_no_end() {
 }
 
 #[test]
+fn what_is_gone_before_its_answer_comes_is_made_anew() {
+    for seed in SEEDS {
+        let mut desk = Desk::new(seed);
+        desk.service(json!({}));
+        desk.run(1);
+        desk.world.answers_are_late = true;
+        desk.pod(0, true);
+        desk.run(1);
+        assert_eq!(desk.shown(), "8080: web-0");
+        let slice = desk.world.objects(Kind::EndpointSlice)[0].key();
+        desk.world.delete_at_once(slice);
+        desk.run(1);
+        desk.world.answers_are_late = false;
+        desk.run(1);
+        assert_eq!(desk.shown(), "8080: web-0", "seed {seed}");
+    }
+}
+
+#[test]
 fn what_is_lost_is_done_again() {
     for seed in SEEDS {
         let mut desk = Desk::new(seed);
@@ -392,4 +411,43 @@ fn another_program_goes_on_where_the_first_left() {
     desk.controller = EndpointsController::new(Options::default(), 99);
     desk.run(1);
     assert_eq!(desk.old_form(), "none", "what was missed while it was down");
+}
+
+#[test]
+fn slices_that_are_taken_away_again_and_again_are_made_later_each_time() {
+    let mut desk = Desk::new(9);
+    desk.service(json!({}));
+    desk.run(1);
+    // It does not hear that the service is gone, and its slices are collected.
+    desk.world.deaf_to.insert(Kind::Service);
+    desk.world.delete(service(), None);
+    let mut made = 0;
+    for _ in 0..120 {
+        for slice in desk.world.objects(Kind::EndpointSlice) {
+            made += 1;
+            desk.world.delete_at_once(slice.key());
+        }
+        desk.run(1);
+    }
+    assert!((3..20).contains(&made), "{made} slices in two minutes");
+    desk.world.deaf_to.clear();
+    desk.run(1);
+    desk.service(json!({}));
+    desk.run(1);
+    assert_eq!(desk.shown(), ": ", "another one of its name does not wait for that");
+}
+
+#[test]
+fn a_slice_that_somebody_holds_is_not_asked_to_go_again_and_again() {
+    let mut desk = Desk::new(10);
+    desk.service(json!({}));
+    desk.pod(0, true);
+    desk.run(1);
+    let slice = desk.world.objects(Kind::EndpointSlice)[0].key();
+    desk.world.merge(slice.clone(), json!({"metadata": {"finalizers": ["x/y"]}}), Part::Main);
+    desk.run(1);
+    desk.world.take_writes();
+    desk.world.delete(slice, None);
+    desk.run(60);
+    assert_eq!((desk.world.take_writes().len(), desk.slices().len()), (1, 2), "another one takes its place");
 }
