@@ -125,6 +125,8 @@ pub fn tally<'a>(job: &Job, pods: &[&'a Object], all_shown: bool) -> Tally<'a> {
             Outcome::Active => tally.active.push((object, pod)),
             Outcome::Terminating => {}
             Outcome::Success if !is_held || over => {}
+            // It was given up while it was going, and noted as a failure: it does not count twice.
+            Outcome::Success if shown.failed.iter().any(|one| one == uid) => {}
             // The number itself tells that it is counted.
             Outcome::Success if job.is_indexed() => tally.completed.extend(index.filter(|_| !is_beyond)),
             Outcome::Success => {
@@ -322,6 +324,16 @@ mod tests {
         assert_eq!(told(noted, &[]), r#"1+ well, 1+ badly, numbers "", release "#, "deleted in between");
         let counted = json!({"status": {"succeeded": 1, "failed": 1}});
         assert_eq!(told(counted, &ended(false)), r#"1+ well, 1+ badly, numbers "", release "#);
+    }
+
+    #[test]
+    fn who_was_given_up_does_not_succeed_any_more() {
+        let noted = |spec: Value| json!({"spec": spec, "status": {"uncountedTerminatedPods": {"failed": ["a"]}}});
+        // It was being deleted when it was noted, and ended well before it was let go.
+        let want = r#"0+ well, 0+a badly, numbers "", release a"#;
+        assert_eq!(told(noted(json!({})), &[pod("a", "Succeeded", true, None)]), want);
+        let numbered = noted(json!({"completionMode": "Indexed", "completions": 3}));
+        assert_eq!(told(numbered, &[pod("a", "Succeeded", true, Some(1))]), want);
     }
 
     #[test]
