@@ -59,6 +59,8 @@ struct Round {
     awaited: usize,
     /// Whether one of those that came was no success.
     failed: bool,
+    /// The kinds that are listed.
+    listed: Vec<Kind>,
     /// What was listed so far, or before.
     found: Vec<Object>,
     /// What the server has of the namespace, as far as that was asked for.
@@ -129,12 +131,13 @@ impl NamespaceController {
             Action::Keep => self.namespaces.closed(&key),
             Action::List => {
                 self.namespaces.begun(key.clone(), object.revision());
-                let verb = |kind: &Kind| Verb::List(Query { namespace: Some(key.name.clone()), ..Query::all(*kind) });
-                let looked_for = |kind: &&Kind| !planted!(ListsOnlyPods) || **kind == Kind::Pod;
+                let looked_for = |kind: &Kind| !planted!(ListsOnlyPods) || *kind == Kind::Pod;
                 let custom = self.definitions.all::<CustomResourceDefinition>().filter_map(|one| one.open_kind());
-                let kinds: Vec<Kind> = Kind::BUILT_IN.iter().copied().chain(custom).collect();
-                let within = kinds.iter().filter(|kind| kind.row().namespaced).filter(looked_for);
-                let lists = within.map(verb).collect();
+                let kinds = Kind::BUILT_IN.iter().copied().chain(custom);
+                let within: Vec<Kind> = kinds.filter(|kind| kind.row().namespaced).filter(looked_for).collect();
+                let mut lists = lists(&key, &within);
+                // The view of definitions may be behind, and what is in a namespace that goes would stay for ever.
+                lists.push(Verb::List(Query::all(Kind::CustomResourceDefinition)));
                 self.start_round(now, &object, Asked::List(key), lists, Vec::new(), out);
             }
             Action::Ask => {
@@ -181,7 +184,9 @@ impl NamespaceController {
         out: &mut Effects,
     ) {
         let uid = namespace.meta().uid.to_string();
-        let round = Round { uid, awaited: verbs.len(), failed: false, found, server: Server::NotAsked };
+        let listed = |verb: &Verb| if let Verb::List(query) = verb { Some(query.kind) } else { None };
+        let listed = verbs.iter().filter_map(listed).collect();
+        let round = Round { uid, awaited: verbs.len(), failed: false, listed, found, server: Server::NotAsked };
         assert!(round.awaited > 0, "a round that asks nothing would never end");
         let before = self.rounds.insert(namespace.key(), round);
         assert!(before.is_none(), "a namespace has one round at a time");
@@ -228,13 +233,28 @@ impl NamespaceController {
         }
         let round = self.rounds.remove(&key).expect("it was there a moment ago");
         // What was listed of a namespace that has gone since says nothing of its successor.
-        let same = self.view.object(&key).is_some_and(|namespace| namespace.meta().uid == round.uid);
-        match (round.failed, !is_deletion && same) {
+        let same = self.view.object(&key).filter(|namespace| namespace.meta().uid == round.uid).cloned();
+        let (definitions, found): (Vec<Object>, Vec<Object>) =
+            round.found.into_iter().partition(|object| object.kind() == Kind::CustomResourceDefinition);
+        let defined = definitions.iter().filter_map(Object::get::<CustomResourceDefinition>);
+        let unlisted = defined.filter_map(CustomResourceDefinition::open_kind).filter(|kind| kind.row().namespaced);
+        let unlisted: Vec<Kind> = unlisted.filter(|kind| !round.listed.contains(kind)).collect();
+        match (round.failed, same.filter(|_| !is_deletion)) {
             (true, _) => self.namespaces.failed(&key, now.mono),
-            (false, true) => self.decide(now, key, Contents::of(&round.found), round.found, round.server, out),
-            (false, false) => self.namespaces.again(&key, now.mono),
+            (false, Some(namespace)) if !unlisted.is_empty() => {
+                let lists = lists(&key, &unlisted);
+                self.start_round(now, &namespace, Asked::List(key), lists, found, out);
+            }
+            (false, Some(_)) => self.decide(now, key, Contents::of(&found), found, round.server, out),
+            (false, None) => self.namespaces.again(&key, now.mono),
         }
     }
+}
+
+/// What of these kinds is in a namespace.
+fn lists(namespace: &Key, kinds: &[Kind]) -> Vec<Verb> {
+    let list = |kind: &Kind| Verb::List(Query { namespace: Some(namespace.name.clone()), ..Query::all(*kind) });
+    kinds.iter().map(list).collect()
 }
 
 fn deletion(object: &Object) -> Verb {
@@ -339,6 +359,25 @@ mod tests {
     }
 
     #[test]
+    fn objects_of_a_kind_that_the_view_lacks_go_too() {
+        let (mut world, mut program) = world(11);
+        world.run(&mut program, 1);
+        world.deaf_to.insert(Kind::CustomResourceDefinition);
+        let schema = json!({"openAPIV3Schema": {"type": "object"}});
+        let versions = json!([{"name": "v1", "served": true, "storage": true, "schema": schema}]);
+        let names = json!({"plural": "widgets", "kind": "Widget"});
+        let spec = json!({"group": "late.ns.example.com", "scope": "Namespaced", "versions": versions, "names": names});
+        let meta = json!({"name": "widgets.late.ns.example.com"});
+        world.create(Kind::CustomResourceDefinition, json!({"metadata": meta, "spec": spec}));
+        let kind = Kind::of_resource("widgets.late.ns.example.com").unwrap();
+        world.create(kind, json!({"metadata": {"name": "w", "namespace": "team"}}));
+        world.delete(team(), None);
+        world.run(&mut program, 5);
+        assert!(world.get(Kind::Namespace, "", "team").is_none());
+        assert_eq!(world.names(kind, "team"), "");
+    }
+
+    #[test]
     fn an_empty_namespace_goes_at_once_and_may_come_again() {
         let (mut world, mut program) = world(1);
         for _ in 0..3 {
@@ -402,7 +441,8 @@ mod tests {
         assert_eq!(writes, ["delete pods/team/a", "delete serviceaccounts/team/default"]);
         let lists = world.lists;
         world.run(&mut program, 3600);
-        let round = Kind::BUILT_IN.iter().filter(|kind| kind.row().namespaced).count();
+        // With what kinds there are.
+        let round = Kind::BUILT_IN.iter().filter(|kind| kind.row().namespaced).count() + 1;
         assert!(world.lists - lists <= 61 * round, "{} lists an hour", world.lists - lists);
         world.kubelets_finish_pods();
         world.merge(Key::new(Kind::Pod, "team", "a"), json!({"metadata": {"finalizers": []}}), Part::Main);
