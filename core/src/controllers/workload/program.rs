@@ -90,6 +90,9 @@ struct Care {
     /// Objects that are asked for once more, since it is not known what came of it before, and whether a view has shown
     /// them since: whichever of the calls made what is shown, the other may make one, too, when that is gone.
     again: BTreeMap<Key, bool>,
+    /// Objects that are asked for since before all of their kind were listed anew: what had their names may have come and
+    /// gone unseen.
+    listed: BTreeSet<Key>,
     /// Objects that were made, and the revision at which they were: older views show one that had the name before, or none.
     made_at: BTreeMap<Key, Revision>,
     /// Objects by uid whose deletion was asked for; whether they were is not known, and no view shows it.
@@ -525,8 +528,13 @@ impl WorkloadController {
             .open()
             .filter_map(|asked| if let Asked::Create { child, .. } = asked { Some(child) } else { None })
             .collect();
-        let answered = self.creations.all().filter(|(_, child)| child.kind == kind && !open.contains(child));
-        let answered: Vec<(Key, Key)> = answered.map(|(owner, child)| (owner.clone(), child.clone())).collect();
+        let expected = self.creations.all().filter(|(_, child)| child.kind == kind);
+        let expected = expected.map(|(owner, child)| (owner.clone(), child.clone()));
+        let (asked, answered): (Vec<(Key, Key)>, Vec<(Key, Key)>) =
+            expected.partition(|(_, child)| open.contains(child));
+        for (owner, child) in asked {
+            self.care.get_mut(&owner).map(|care| care.listed.insert(child));
+        }
         for (owner, child) in answered {
             sometimes!(CountSettledByList);
             self.creations.met(&owner, &child);
@@ -589,10 +597,12 @@ impl WorkloadController {
                 tries.failed(now.mono, RETRY);
             }
         };
-        // Whether it was asked for once more; and if so, whether a view has shown it since.
-        let again = match &asked {
-            Asked::Create { child, .. } => care.again.remove(child),
-            _ => None,
+        // Whether it was asked for once more; and if so, whether a view has shown it since. And whether all were listed since.
+        let (again, listed) = match &asked {
+            Asked::Create { owner_uid, child, .. } if *owner_uid == care.uid => {
+                (care.again.remove(child), care.listed.remove(child))
+            }
+            _ => (None, false),
         };
         match (asked, answer) {
             (Asked::Create { owner_uid, .. } | Asked::Change { owner_uid, .. }, _) if owner_uid != care.uid => {}
@@ -618,6 +628,9 @@ impl WorkloadController {
                 if again == Some(true) || self.views.object(&child).is_some() {
                     self.creations.met(&owner, &child);
                     care.made.remove(&child);
+                } else if listed {
+                    // But it may have gone unseen. If it has not, asking for it again, by its name, tells nothing else.
+                    self.creations.met(&owner, &child);
                 }
                 fail(&mut care.creation);
             }
@@ -1521,6 +1534,37 @@ mod tests {
         let there = crate::api::status::Status::already_exists(Kind::Pod, &made.meta().name);
         desk.answer(call, Answer::Refused(there));
         desk.now.mono = desk.now.mono + Duration::from_secs(10);
+        desk.step(Input::Wake);
+        assert!(desk.created().is_some());
+    }
+
+    #[test]
+    fn a_pod_that_may_have_come_and_gone_unseen_is_asked_for_again() {
+        let mut desk = desk();
+        desk.list(Kind::ReplicaSet, vec![set(1)]);
+        let watch = desk.list(Kind::Pod, Vec::new());
+        let (call, name) = desk.created().unwrap();
+        // The watch cannot go on, and by the time of the next list the pod that had the name is gone.
+        let gap = crate::api::status::Status::failure(Reason::Expired, "too old resource version");
+        desk.step(Input::Event { call: watch, event: WatchEvent::Expired(gap) });
+        let watch = desk.list(Kind::Pod, Vec::new());
+        let there = crate::api::status::Status::already_exists(Kind::Pod, &name);
+        desk.answer(call, Answer::Refused(there.clone()));
+        desk.now.mono = desk.now.mono + Duration::from_secs(1);
+        desk.step(Input::Wake);
+        let (call, again) = desk.created().expect("nothing else will come of it");
+        assert_eq!((again.as_str(), desk.created()), (name.as_str(), None), "under the same name, and no other");
+        // What there is now, the view will show.
+        desk.answer(call, Answer::Refused(there));
+        desk.now.mono = desk.now.mono + Duration::from_secs(10);
+        desk.step(Input::Wake);
+        assert_eq!(desk.created(), None);
+        let pod = first_pod(&set(1)).with_meta(|meta| meta.resource_version = "20".into());
+        desk.step(Input::Event { call: watch, event: WatchEvent::Added(pod.clone()) });
+        assert_eq!(desk.created(), None);
+        let gone = pod.with_meta(|meta| meta.resource_version = "30".into());
+        desk.step(Input::Event { call: watch, event: WatchEvent::Deleted(gone) });
+        desk.now.mono = desk.now.mono + Duration::from_secs(60);
         desk.step(Input::Wake);
         assert!(desk.created().is_some());
     }
