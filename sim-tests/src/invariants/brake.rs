@@ -12,7 +12,7 @@ use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
 use miniku_core::api::taint::{NO_EXECUTE, NOT_READY, Taint, UNREACHABLE};
 use miniku_core::api::text::Text;
-use miniku_core::program::{Part, Verb};
+use miniku_core::program::{DeleteOptions, Part, Verb};
 use miniku_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -56,8 +56,9 @@ impl Observer {
         self.asked.insert(name, (truth.now, hold));
     }
 
-    fn evicts(truth: &Truth, told: Told<'_>, key: &Key) -> Result<(), Broken> {
-        let Some(node) = truth.object(key).and_then(Object::get::<Pod>).and_then(Pod::node) else { return Ok(()) };
+    fn evicts(truth: &Truth, told: Told<'_>, key: &Key, options: &DeleteOptions) -> Result<(), Broken> {
+        let meant = truth.meant(key, options).and_then(Object::get::<Pod>);
+        let Some(node) = meant.and_then(Pod::node) else { return Ok(()) };
         // Who sends pods away by another taint need not be asked.
         let by_others = |taint: &Taint| taint.effect == NO_EXECUTE && !matches!(&*taint.key, NOT_READY | UNREACHABLE);
         let node = told.object(&Key::new(Kind::Node, "", node)).and_then(Object::get::<Node>);
@@ -115,7 +116,9 @@ impl Checker for Brake {
         }
         match &request.verb {
             Verb::Get { key } if key.kind == Kind::Lease => observer.asks(truth, told, key.name.clone()),
-            Verb::Delete { key, .. } if key.kind == Kind::Pod => return Observer::evicts(truth, told, key),
+            Verb::Delete { key, options } if key.kind == Kind::Pod => {
+                return Observer::evicts(truth, told, key, options);
+            }
             Verb::Update { object, part: Part::Main } if object.kind() == Kind::Node => {
                 return observer.taints(told, object);
             }
@@ -129,7 +132,7 @@ impl Checker for Brake {
 mod tests {
     use super::super::forged::{Story, node, pod, who};
     use super::*;
-    use miniku_core::program::{CallId, DeleteOptions, Input, RequestId, WatchEvent};
+    use miniku_core::program::{CallId, Input, RequestId, WatchEvent};
     use serde_json::json;
 
     #[test]
@@ -137,17 +140,20 @@ mod tests {
         let mut story = Story::<Brake>::new();
         let controller = who(Role::NodeLifecycle, "node-lifecycle");
         let key = story.put(pod("a", "n", "Running")).unwrap().key;
-        let request = Verb::Delete { key, options: DeleteOptions::default() }.into();
-        let mut evict = |status: &str| {
+        let mut evict = |status: &str, uid: &str| {
             let mut node = node("m");
             node["status"]["conditions"] = json!([{"type": "Ready", "status": status}]);
             let event = WatchEvent::Modified(story.put(node).unwrap().new.unwrap());
             let input = Input::Event { call: CallId(1), event };
             story.see(Fact::Heard { who: &controller, input: &input }).unwrap();
+            let options = DeleteOptions { uid: Some(uid.into()), ..DeleteOptions::default() };
+            let request = Verb::Delete { key: key.clone(), options }.into();
             story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request })
         };
-        evict("True").unwrap();
-        assert!(evict("Unknown").is_err());
+        evict("True", "a-uid").unwrap();
+        assert!(evict("Unknown", "a-uid").is_err());
+        // Where the one was that is meant, nobody knows any more.
+        evict("Unknown", "one-before").unwrap();
     }
 
     /// What a controller is told of nodes, and that each of these is tainted after its lease was asked for.

@@ -10,7 +10,7 @@ use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::{Pod, PreemptionPolicy};
 use miniku_core::api::text::Text;
-use miniku_core::program::{Part, Verb};
+use miniku_core::program::{DeleteOptions, Part, Verb};
 use std::collections::BTreeMap;
 
 /// One for each scheduler.
@@ -32,10 +32,12 @@ fn promise(pod: &Pod) -> Promise {
 }
 
 impl Preempt {
-    fn goes(&self, told: Told<'_>, key: &Key, grace: Option<i64>) -> Result<(), Broken> {
-        let Some(object) = told.object(key) else { return Ok(()) };
+    fn goes(&self, told: Told<'_>, key: &Key, options: &DeleteOptions) -> Result<(), Broken> {
+        // Another one may have its name since it was told why it has to go: of that one nothing is asked.
+        let meant = |known: &&Object| options.uid.as_ref().is_none_or(|uid| known.meta().uid == *uid);
+        let Some(object) = told.object(key).filter(meant) else { return Ok(()) };
         let Some(pod) = object.get::<Pod>() else { return Ok(()) };
-        let node = pod.node().unwrap_or_default();
+        let (node, grace) = (pod.node().unwrap_or_default(), options.grace_seconds);
         let priority = pod.spec.priority.unwrap_or(0);
         let enough = |(of, more, may): &Promise| of == node && *more > priority && *may;
         // What the status of a pod says already is not said again, even if something else was tried in between.
@@ -75,7 +77,7 @@ impl Checker for Preempt {
                 }
             }
             Verb::Delete { key, options } if key.kind == Kind::Pod => {
-                return self.goes(truth.told(who), key, options.grace_seconds);
+                return self.goes(truth.told(who), key, options);
             }
             _ => {}
         }
@@ -87,7 +89,7 @@ impl Checker for Preempt {
 mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
-    use miniku_core::program::{CallId, DeleteOptions, Input, RequestId, WatchEvent};
+    use miniku_core::program::{CallId, Input, RequestId, WatchEvent};
     use serde_json::{Value, json};
 
     /// A pod that waits for the node `n`, as the scheduler says now or as it was told, and one that goes from there.
@@ -129,5 +131,21 @@ mod tests {
         check(&|pod| pod["spec"]["priority"] = 0.into(), None, true);
         check(&|pod| pod["spec"]["preemptionPolicy"] = json!("Never"), None, true);
         check(&|pod| pod["status"]["nominatedNodeName"] = json!("m"), None, true);
+    }
+
+    #[test]
+    fn one_of_the_same_name_is_another() {
+        for (uid, fires) in [("victim-uid", true), ("one-before", false)] {
+            let mut story = Story::<Preempt>::new();
+            let scheduler = who(Role::Scheduler, "scheduler");
+            // It was made since, and is on no node yet.
+            let object = story.put(pod("victim", "", "Pending")).unwrap().new.unwrap();
+            let input = Input::Event { call: CallId(1), event: WatchEvent::Added(object.clone()) };
+            story.see(Fact::Heard { who: &scheduler, input: &input }).unwrap();
+            let options = DeleteOptions { uid: Some(uid.into()), ..DeleteOptions::default() };
+            let request = Verb::Delete { key: object.key(), options }.into();
+            let sent = story.see(Fact::Sent { who: &scheduler, id: RequestId(1), request: &request });
+            assert_eq!(sent.is_err(), fires, "{uid}: {sent:?}");
+        }
     }
 }
