@@ -1,5 +1,8 @@
 //! What clients were told of objects: by lists and by events, the newest by revision.
 //!
+//! A list counts if its client still waits for it, and makes a view of it: one of some objects alone answers a question,
+//! and one that was given up comes to nothing. What these say its views may show later, or never.
+//!
 //! Of most objects that is what is stored. Only the others are kept: those on whose last write there was no news yet.
 //!
 //! Checkers judge a decision by what its maker could know. An object that vanished in a gap may stay here for longer
@@ -12,7 +15,7 @@ use miniku_core::api::lease::Lease;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::text::Text;
 use miniku_core::client::leader;
-use miniku_core::program::{Answer, Input, WatchEvent};
+use miniku_core::program::{Answer, CallId, Input, Query, WatchEvent};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +23,8 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug)]
 pub(crate) struct Apart {
     turn: Turn,
+    /// The lists of all objects of a kind that it waits for.
+    lists: BTreeSet<CallId>,
     /// What it was told last of each object that is stored otherwise, or is not stored; nothing, where it was not told.
     objects: ByKey<Option<Object>>,
 }
@@ -89,7 +94,7 @@ impl Apart {
     pub fn begin(turn: Turn, asked_for: fn(Kind) -> bool, stored: &ByKey<Object>) -> Self {
         let mut objects = ByKey::new();
         stored.keys().filter(|key| asked_for(key.kind)).for_each(|key| drop(objects.insert(key, None)));
-        Apart { turn, objects }
+        Apart { turn, lists: BTreeSet::new(), objects }
     }
 
     /// Whether it is of this life and term.
@@ -104,10 +109,23 @@ impl Apart {
         }
     }
 
+    /// The client asks for a list.
+    pub fn asks(&mut self, call: CallId, query: &Query) {
+        if query.namespace.is_none() && query.labels.is_empty() {
+            self.lists.insert(call);
+        }
+    }
+
+    /// The client waits for no answer to this any more.
+    pub fn gives_up(&mut self, call: CallId) {
+        self.lists.remove(&call);
+    }
+
     /// The client is about to be stepped with this; what is not asked for is left out.
     pub fn hear(&mut self, asked_for: fn(Kind) -> bool, stored: &ByKey<Object>, input: &Input) {
+        let awaited = if let Input::Reply { call, .. } = input { self.lists.remove(call) } else { false };
         match input {
-            Input::Reply { answer: Answer::List { items, .. }, .. } => {
+            Input::Reply { answer: Answer::List { items, .. }, .. } if awaited => {
                 items.iter().filter(|item| asked_for(item.kind())).for_each(|item| self.put(stored, item));
             }
             Input::Event { event: WatchEvent::Added(object) | WatchEvent::Modified(object), .. }
@@ -227,7 +245,6 @@ mod tests {
     use crate::invariants::Checker;
     use crate::invariants::forged::{Story, node, pod, who};
     use crate::truth::{Fact, Truth};
-    use miniku_core::program::CallId;
     use miniku_core::rng::Draw;
     use serde_json::json;
 
@@ -257,6 +274,26 @@ mod tests {
         workloads.life += 1;
         assert_eq!(story.truth.told(&workloads).objects().count(), 0);
         assert_eq!(tell(&mut story, &workloads, node("n")), 1);
+    }
+
+    #[test]
+    fn a_list_tells_who_waits_for_it_and_asked_for_all() {
+        let within = Query { namespace: Some("default".into()), ..Query::all(Kind::Pod) };
+        for (query, given_up, knows) in
+            [(Query::all(Kind::Pod), false, 1), (Query::all(Kind::Pod), true, 0), (within, false, 0)]
+        {
+            let (mut story, workloads) = (Story::<Nobody>::new(), who(Role::Workloads, "workloads"));
+            story.see(Fact::Heard { who: &workloads, input: &Input::Wake }).unwrap();
+            let change = story.put(pod("a", "", "Pending")).unwrap();
+            story.truth.asks(&workloads, CallId(7), &query);
+            if given_up {
+                story.truth.gives_up(&workloads, CallId(7));
+            }
+            let answer = Answer::List { revision: change.revision, items: change.new.into_iter().collect() };
+            let input = Input::Reply { call: CallId(7), answer };
+            story.see(Fact::Heard { who: &workloads, input: &input }).unwrap();
+            assert_eq!(story.truth.told(&workloads).objects().count(), knows, "{query:?} {given_up}");
+        }
     }
 
     /// Kept in full: all that was told, the newest by revision.

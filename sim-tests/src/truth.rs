@@ -16,7 +16,9 @@ use miniku_core::api::pod::Pod;
 use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::api::text::Text;
 use miniku_core::kubelet::runtime::Command;
-use miniku_core::program::{Answer, DeleteOptions, Input, Query, Request, RequestId, Revision, WatchEvent, WatchFrom};
+use miniku_core::program::{
+    Answer, CallId, DeleteOptions, Input, Query, Request, RequestId, Revision, WatchEvent, WatchFrom,
+};
 use miniku_core::store::Change;
 use miniku_core::time::{Instant, Wall};
 use std::collections::{BTreeMap, VecDeque};
@@ -294,6 +296,23 @@ impl Truth {
     /// Since when what a client knows and has asked for counts.
     pub fn turn(&self, who: &Who) -> Turn {
         (who.life, self.leaders.term(who).unwrap_or(-1))
+    }
+
+    /// Takes in that a client asks for a list.
+    pub(crate) fn asks(&mut self, who: &Who, call: CallId, query: &Query) {
+        let turn = self.turn(who);
+        if let Some((_, apart)) = self.told.get_mut(&who.name)
+            && apart.is_of(turn)
+        {
+            apart.asks(call, query);
+        }
+    }
+
+    /// Takes in that a client waits for no answer to this any more.
+    pub(crate) fn gives_up(&mut self, who: &Who, call: CallId) {
+        if let Some((_, apart)) = self.told.get_mut(&who.name) {
+            apart.gives_up(call);
+        }
     }
 
     /// Takes in what a client is about to be stepped with.

@@ -962,6 +962,7 @@ impl World {
                 self.call(actor, call, request, id, false);
             }
             Effect::Cancel { call } => {
+                self.truth.gives_up(&self.actors[actor].who, call);
                 if let Some(id) = self.actors[actor].open.remove(&call) {
                     self.hang_up(actor, id);
                 }
@@ -997,6 +998,9 @@ impl World {
         let about = subject(&request);
         let (mut fate, tie) = one.link.send(now, Message::Request, &about);
         one.open.insert(call, id);
+        if let Verb::List(query) = &request.verb {
+            self.truth.asks(&one.who, call, query);
+        }
         let (life, timeout) = (one.who.life, one.link.quality.timeout);
         let watch = match &request.verb {
             Verb::Watch { query, from, .. } => Some((query.clone(), *from)),
