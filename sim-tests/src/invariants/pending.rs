@@ -1,7 +1,8 @@
 //! L-sched: A pod that some node takes, as far as the scheduler was told, is bound or being bound within a minute, while the scheduler is well; meanwhile the node is not given to a less important one, nor to a younger one that is as important before the older was looked at; room is not given away that is kept for a pod for which others go; no pod comes to a node where it had rather not be while another takes it; and nobody is made to go for it in vain, where less important ones would do, or against a budget where others would do.
 //!
 //! Well is who runs at its pace, with a good way to a running API server. Room that a bind was asked for counts as taken
-//! as long as it may be reserved, whatever came of the bind. Blamed is only what the store shows as well.
+//! as long as it may be reserved, whatever came of the bind; and so does what is kept for a pod for which others leave, for
+//! those who are no more important. Blamed is only what the store shows as well.
 //! Catches: room that is not given back; a pod that hears of it only when everything is looked at again; priorities
 //! upside down; more victims than are needed, or others; budgets that are not looked at.
 
@@ -219,6 +220,8 @@ impl Pending {
             return Ok(());
         }
         let used = self.used(truth, told);
+        let leaving: BTreeSet<&str> =
+            placed(told).filter(|(_, pod)| pod.metadata.is_deleting()).map(|(on, _)| on).collect();
         let waiting: Vec<Key> = self.waiting.iter().rev().take(LOOKED_AT).map(|(_, key)| key.clone()).collect();
         for key in waiting {
             let Some(pod) = self.idle(truth, told, &key).filter(|pod| !is_repelled(told, pod)) else { continue };
@@ -242,7 +245,13 @@ impl Pending {
             };
             let taker = told.of_kind(Kind::Node).filter_map(Object::get::<Node>).find(|node| {
                 let name = &node.metadata.name;
-                let used = used.get(name).copied().unwrap_or_default();
+                // While somebody leaves it, whoever that is for waits, and so do those who are no more important.
+                let kept = if leaving.contains(name.as_str()) {
+                    self.kept_from(told, &key, priority(pod), name)
+                } else {
+                    [0; 4]
+                };
+                let used = plus(used.get(name).copied().unwrap_or_default(), kept);
                 takes(node, used) && truth.still(node).is_some_and(|stored| takes(stored, used))
             });
             let Some(node) = taker else { continue };
@@ -258,12 +267,12 @@ impl Pending {
         Ok(())
     }
 
-    /// What is kept on a node for others that are as important, since pods have gone for them.
+    /// What is kept on a node for others that are as important, since pods go for them, or have gone: of which a former
+    /// life may have said it.
     fn kept_from(&self, told: Told<'_>, key: &Key, priority: i32, node: &str) -> Amounts {
-        let others = self.expected.iter().filter(|(other, (_, on))| on == node && *other != key);
-        let others = others.filter(|(other, _)| self.importance.get(*other).is_some_and(|other| *other >= priority));
-        let pods = others.filter_map(|(other, _)| told.object(other)?.get::<Pod>());
-        pods.map(amounts).fold([0; 4], plus)
+        let others = self.expects(told, node).filter(|(other, _)| other != key);
+        let others = others.filter(|(other, _)| self.importance.get(other).is_some_and(|other| *other >= priority));
+        others.map(|(_, pod)| amounts(pod)).fold([0; 4], plus)
     }
 
     /// A node is about to be given to a pod: whether the pod had rather be on another that takes it. Only where nothing else
@@ -485,8 +494,8 @@ impl Pending {
                 return broken(format!("{what}; on {other} others would do"));
             }
         }
-        // With budgets more is asked than who is how important.
-        if truth.disk.objects().of_kind(Kind::PodDisruptionBudget).next().is_some() {
+        // With budgets more is asked than who is how important, also if they are gone and it was not told so yet.
+        if !known.is_empty() || truth.disk.objects().of_kind(Kind::PodDisruptionBudget).next().is_some() {
             return Ok(());
         }
         for (victim, dear) in &going {
@@ -531,6 +540,7 @@ impl Checker for Pending {
             Fact::Heard { who, input } if who.role == Role::Scheduler => {
                 if self.who.as_ref() != Some(who) {
                     (self.since, self.waiting, self.importance, self.expected, self.tried) = Default::default();
+                    self.nominated.clear();
                     self.who = Some((*who).clone());
                 }
                 self.condemned.clear();
@@ -588,7 +598,7 @@ impl Checker for Pending {
 mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
-    use miniku_core::program::{CallId, RequestId};
+    use miniku_core::program::{CallId, Query, RequestId};
     use serde_json::json;
 
     fn told(story: &mut Story<Pending>, object: serde_json::Value) {
@@ -823,6 +833,38 @@ mod tests {
     }
 
     #[test]
+    fn a_budget_that_is_gone_counts_until_that_is_told() {
+        for hears in [true, false] {
+            let mut story = story();
+            let mut other = json!({"kind": "Node", "metadata": {"name": "m", "uid": "m"}});
+            other["status"] = json!({"allocatable": {"cpu": "600m", "memory": "1Gi", "pods": "2"},
+                "conditions": [{"type": "Ready", "status": "True"}]});
+            told(&mut story, other);
+            for (name, node, priority) in [("a", "n", 3), ("b", "m", 0)] {
+                let mut pod = sized(name, node, priority, "600m");
+                pod["metadata"]["labels"] = json!({"app": name});
+                told(&mut story, pod);
+            }
+            // Without it, the less important one would have to go.
+            told(
+                &mut story,
+                json!({"kind": "PodDisruptionBudget", "metadata": {"name": "b", "namespace": "default"},
+                    "spec": {"selector": {"matchLabels": {"app": "b"}}}, "status": {"disruptionsAllowed": 0}}),
+            );
+            let key = Key::new(Kind::PodDisruptionBudget, "default", "b");
+            let budget = story.truth.object(&key).unwrap().clone();
+            let gone = story.write(&budget, true).unwrap();
+            if hears {
+                let event = gone.seen_by(&Query::all(Kind::PodDisruptionBudget)).unwrap();
+                let input = Input::Event { call: CallId(1), event };
+                story.see(Fact::Heard { who: &who(Role::Scheduler, "scheduler"), input: &input }).unwrap();
+            }
+            told(&mut story, sized("waits", "", 7, "600m"));
+            assert_eq!(has_to_go(&mut story, &["a"], "waits").is_err(), hears);
+        }
+    }
+
+    #[test]
     fn fires_on_victims_that_their_budgets_cannot_miss() {
         // On one node two pods, of which a budget speaks of the first, on the other one more; each node is full.
         let judge = |allowed: i32, third: i32, victim: &str| {
@@ -925,6 +967,38 @@ mod tests {
         judge("100m", 7, "waits-uid").unwrap();
         // It was made anew in a gap of the view: nobody has gone for this one.
         judge("500m", 7, "another-uid").unwrap();
+    }
+
+    #[test]
+    fn room_that_is_kept_is_taken_also_where_a_former_life_has_said_so() {
+        // Who waits expects this node, as its status says; perhaps a pod is about to leave the node.
+        let story = |expects: &str, leaves: bool| {
+            let mut story = story();
+            let mut goes = sized("a", "n", 0, "500m");
+            if leaves {
+                goes["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+            }
+            told(&mut story, goes);
+            let mut waits = sized("waits", "", 7, "800m");
+            waits["status"]["nominatedNodeName"] = expects.into();
+            told(&mut story, waits);
+            story
+        };
+        for (expects, priority, fires) in [("m", 5, true), ("n", 5, false), ("n", 8, true)] {
+            for leaves in [true, false] {
+                let mut idle = story(expects, leaves);
+                told(&mut idle, sized("small", "", priority, "300m"));
+                assert_eq!(waits(&mut idle).is_err(), fires || !leaves, "{expects} {priority} {leaves}");
+            }
+            let mut given = story(expects, true);
+            told(&mut given, sized("small", "", priority, "300m"));
+            told(&mut given, sized("tiny", "", 0, "100m"));
+            let (key, uid) = (Key::new(Kind::Pod, "default", "tiny"), "tiny-uid".into());
+            let request = Verb::Bind { key, uid, node: "n".into() }.into();
+            let scheduler = who(Role::Scheduler, "scheduler");
+            let sent = given.see(Fact::Sent { who: &scheduler, id: RequestId(1), request: &request });
+            assert_eq!(sent.is_err(), fires, "{expects} {priority}: {sent:?}");
+        }
     }
 
     #[test]
