@@ -1,7 +1,8 @@
 //! S-budget: No eviction leaves fewer healthy pods than their disruption budget demands, unless pods were lost otherwise since it was counted; none is granted by what was counted for another wish; each is written into every budget that selects the pod; who is evicted is told so; and a running pod that is not ready is evicted without being charged only while enough others are healthy, or its budget says always; and no eviction is refused for a budget if the pod has not started, has ended or is leaving.
 //!
 //! Healthy is what is stored as ready and nobody has begun to delete. Between a loss that nobody could refuse (a crash, a
-//! deletion) and the next count that takes it in a budget allows more than there is: that is excused. Catches: two
+//! deletion) and the next count that takes it in a budget allows more than there is: that is excused. So is an eviction that
+//! was granted before more were demanded: it may be carried out later, by whoever asks again. Catches: two
 //! evictions on one disruption; a count that overlooks what was granted; a pod that is about to serve and is evicted though
 //! too few do; a pod of two budgets of which one is asked.
 
@@ -10,6 +11,7 @@ use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::budget::PodDisruptionBudget;
 use miniku_core::api::kinds::Kind;
+use miniku_core::api::meta::Time;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::{Pod, PodPhase};
 use miniku_core::api::text::Text;
@@ -27,6 +29,8 @@ pub struct Budget {
     /// Since when each pod runs and is not ready, and since when each budget is said to lack healthy pods.
     unready: BTreeMap<Key, Instant>,
     short: BTreeMap<Key, Instant>,
+    /// How many were demanded when the eviction of a pod of this name was granted, and when that was, by budget.
+    granted: BTreeMap<Key, BTreeMap<Text, (Time, i32)>>,
     /// Since when each budget has its wish, and pods whose labels were changed have theirs.
     wished: BTreeMap<Key, Instant>,
     labelled: BTreeMap<Key, Instant>,
@@ -96,6 +100,26 @@ fn is_short(budget: &PodDisruptionBudget, object: &Object) -> bool {
 }
 
 impl Budget {
+    /// Remembers how many were demanded when each eviction was granted.
+    fn note_grants(&mut self, key: &Key, budget: &PodDisruptionBudget) {
+        let before = self.granted.remove(key).unwrap_or_default();
+        let noted = |(pod, at): (&Text, &Time)| {
+            let known = before.get(pod).filter(|(then, _)| then == at).copied();
+            (pod.clone(), known.unwrap_or((*at, budget.status.desired_healthy)))
+        };
+        let granted: BTreeMap<Text, (Time, i32)> = budget.status.disrupted_pods.iter().map(noted).collect();
+        if !granted.is_empty() {
+            self.granted.insert(key.clone(), granted);
+        }
+    }
+
+    /// How many a budget demands of the eviction of a pod: no more than when that was granted, if it was.
+    fn demands(&self, key: &Key, budget: &PodDisruptionBudget, pod: &Key) -> i32 {
+        let granted = self.granted.get(key).and_then(|granted| granted.get(&pod.name));
+        let now = budget.status.desired_healthy;
+        granted.map_or(now, |(_, then)| now.min(*then))
+    }
+
     /// An unready pod is evicted: whether its budgets were short for long, and have not granted it.
     fn goes_unready(&self, truth: &Truth, pod: &Object) -> Result<(), Broken> {
         let long = |since: Option<&Instant>| since.is_some_and(|since| truth.now.since(*since) >= DECIDED);
@@ -199,8 +223,10 @@ impl Checker for Budget {
                     self.excused.remove(&change.key);
                     self.short.remove(&change.key);
                     self.wished.remove(&change.key);
+                    self.granted.remove(&change.key);
                     return Ok(());
                 };
+                self.note_grants(&change.key, &budget);
                 let wish = |object: &Option<Object>| object.as_ref().map(|object| object.meta().generation);
                 if wish(&change.old) != wish(&change.new) {
                     self.wished.insert(change.key.clone(), truth.now);
@@ -269,7 +295,8 @@ impl Checker for Budget {
                         self.excused.insert(object.key(), truth.now);
                         continue;
                     }
-                    let (has, needs) = (healthy(truth, &change.key.namespace, &budget), budget.status.desired_healthy);
+                    let has = healthy(truth, &change.key.namespace, &budget);
+                    let needs = self.demands(&object.key(), &budget, &change.key);
                     if has < needs && !self.excused.contains_key(&object.key()) {
                         let what = format!("{} is evicted, and {has} of {needs} healthy pods are left", change.key);
                         return Err(Broken::by(what).with([object, old]));
@@ -349,6 +376,29 @@ mod tests {
         end(&mut story, "a", true).unwrap();
         let broken = end(&mut story, "b", true).unwrap_err();
         assert_eq!(broken.what, "pods/default/b is evicted, and 1 of 2 healthy pods are left");
+    }
+
+    /// The server has crashed before the pod was marked, say, and who wants it to go asks again.
+    #[test]
+    fn what_was_granted_may_be_carried_out_when_more_are_demanded() {
+        let evicts = |granted: bool, then: &str| {
+            let mut story = story();
+            let with = |has: i32, demands: i32| {
+                let mut budget = budget(has, 0);
+                budget["status"]["desiredHealthy"] = demands.into();
+                if granted {
+                    budget["status"]["disruptedPods"] = json!({"a": "2026-01-01T00:00:00Z"});
+                }
+                budget
+            };
+            story.put(with(3, 2)).unwrap();
+            count(&mut story, with(2, 3));
+            end(&mut story, then, true).map_err(|broken| broken.what)
+        };
+        evicts(true, "a").unwrap();
+        let broken = |name: &str| Err(format!("pods/default/{name} is evicted, and 2 of 3 healthy pods are left"));
+        assert_eq!(evicts(false, "a"), broken("a"));
+        assert_eq!(evicts(true, "b"), broken("b"));
     }
 
     #[test]
