@@ -1,8 +1,9 @@
 //! S-owner: A pod's controller is never replaced by another, is of its namespace, and takes no pod that it was told has finished or is going, nor any once it was told that it is going itself, nor one that it does not select or whose name a stateful set has not to give, and only when it has just asked whether it is not; whom it takes keeps its other owners; whom a workload makes or takes names it as who is in charge and whose end waits for it; a replica set's controller deletes no pod of a former set of that name; the collector deletes nothing that an owner holds or has let go, and takes no living owner away, unless somebody else asked that owner to let go.
 //!
 //! An owner holds what names it while it exists and does not wait for its children to go; kinds that nobody knows are
-//! taken to exist. Who was made for an owner that was gone already was never let go. A pod of a missing node is no matter
-//! of owners.
+//! taken to exist. Who was made for an owner that was gone already was never let go; nor was, perhaps, who came when the
+//! collector had asked already which children there are: what it asked for may have been on its way. A pod of a missing
+//! node is no matter of owners.
 //! Catches: an owner that is absent from a cache taken for gone; adoption by force, or of whoever comes along; an orphan that is collected.
 
 use super::{Broken, Checker, number};
@@ -17,7 +18,7 @@ use miniku_core::api::selector::LabelSelector;
 use miniku_core::api::text::Text;
 use miniku_core::apiserver::deletion::FOREGROUND;
 use miniku_core::controllers::statefulset::plan::number_of;
-use miniku_core::program::{Answer, DeleteOptions, Input, Propagation, RequestId, Verb};
+use miniku_core::program::{Answer, DeleteOptions, Input, Propagation, RequestId, Revision, Verb};
 use miniku_core::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::Value;
@@ -32,8 +33,10 @@ pub struct Owner {
     takes_along: BTreeSet<Text>,
     /// By their [`number`]: the collector itself asks nobody to.
     asked: BTreeSet<u64>,
-    /// By uid: made when their owner was gone already, which had let others go.
+    /// By uid: made when their owner was gone already, which had let others go, or when these were counted.
     late: BTreeSet<Text>,
+    /// After which revision the collector asked last for all of a kind that are in a namespace.
+    counted: BTreeMap<(Kind, Text), Revision>,
     /// When each life of a controller was last answered that an owner of this uid is there.
     confirmed: BTreeMap<(String, Text), Instant>,
 }
@@ -107,6 +110,14 @@ impl Owner {
             Some(owner) => broken("though it was let go by", &owner.name),
             None => Ok(()),
         }
+    }
+
+    /// Whether the children of an owner that is going were counted before this one came, since the owner was written last.
+    fn is_counted(&self, truth: &Truth, child: &Key, owner: &OwnerReference) -> bool {
+        let Some(key) = place(child, owner) else { return false };
+        let goes = truth.object(&key).filter(|one| one.meta().uid == owner.uid && one.meta().is_deleting());
+        let counted = self.counted.get(&(child.kind, child.namespace.clone()));
+        goes.zip(counted).is_some_and(|(owner, counted)| *counted >= owner.revision())
     }
 
     fn scales_down(truth: &Truth, told: Told<'_>, key: &Key, uid: Option<&Text>) -> Result<(), Broken> {
@@ -224,6 +235,11 @@ impl Checker for Owner {
                 if let (Role::Garbage, Verb::Merge { key, patch, .. }) = (who.role, &request.verb) {
                     return self.strips(truth, key, patch);
                 }
+                if let (Role::Garbage, Verb::List(query)) = (who.role, &request.verb)
+                    && let Some(namespace) = &query.namespace
+                {
+                    self.counted.insert((query.kind, namespace.clone()), truth.disk.revision());
+                }
                 let Verb::Delete { key, options } = &request.verb else { return Ok(()) };
                 match (who.role, options.propagation) {
                     (Role::Garbage, _) => return self.collects(truth, key, options),
@@ -259,8 +275,10 @@ impl Checker for Owner {
                     (Some(old), Some(new)) => (old, new),
                     (None, Some(new)) => {
                         let owners = &new.meta().owner_references;
-                        let let_go = |owner: &OwnerReference| self.let_go.contains(&owner.uid);
-                        if owners.iter().any(|owner| let_go(owner) && !holds(truth, &change.key, owner)) {
+                        let comes_late = |owner: &OwnerReference| {
+                            !holds(truth, &change.key, owner) || self.is_counted(truth, &change.key, owner)
+                        };
+                        if owners.iter().any(|owner| self.let_go.contains(&owner.uid) && comes_late(owner)) {
                             self.late.insert(new.meta().uid.clone());
                         }
                         return Ok(());
@@ -295,7 +313,7 @@ mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
     use miniku_core::api::meta::Time;
-    use miniku_core::program::{CallId, Part, WatchEvent};
+    use miniku_core::program::{CallId, Part, Query, WatchEvent};
     use miniku_core::time::Wall;
     use serde_json::{Value, json};
 
@@ -383,6 +401,31 @@ mod tests {
         assert!(collects(None).unwrap_err().what.contains("let go by a"));
         // Who asks for something else after that is heard.
         collects(Some(Propagation::Foreground)).unwrap();
+    }
+
+    #[test]
+    fn who_comes_when_children_were_counted_already_may_be_collected() {
+        for counts_first in [true, false] {
+            let mut story = Story::<Owner>::new();
+            let owner = story.put(pod("a", "", "Pending")).unwrap().new.unwrap();
+            ask(&mut story, Role::Operator, "a", Some(Propagation::Orphan)).unwrap();
+            let at = Some(Time::of(Wall::from_secs(9)));
+            let owner = story.write(&owner.with_meta(|meta| meta.deletion_timestamp = at), false).unwrap().new.unwrap();
+            let answer = Answer::Object { object: owner.clone(), created: false };
+            story.see(Fact::Answered { id: RequestId(1), answer: &answer }).unwrap();
+            let within = Query { namespace: Some("default".into()), ..Query::all(Kind::Pod) };
+            let counts = Verb::List(within).into();
+            let counts = Fact::Sent { who: &who(Role::Garbage, "x"), id: RequestId(2), request: &counts };
+            if counts_first {
+                story.see(counts).unwrap();
+            }
+            story.put(owned("b", "a")).unwrap();
+            if !counts_first {
+                story.see(counts).unwrap();
+            }
+            story.write(&owner, true).unwrap();
+            assert_eq!(ask(&mut story, Role::Garbage, "b", None).is_ok(), counts_first);
+        }
     }
 
     /// A controller hears of a set and of a pod, perhaps asks for the set once more, and adopts the pod.
