@@ -80,7 +80,9 @@ impl Clock {
 
     fn turn(&mut self, now: Instant) {
         (self.mono, self.from) = (self.mono(now), now);
-        self.per_mille = self.drifts.iter().map(|(_, per_mille)| per_mille).sum();
+        // Of several faults the strongest in each direction counts: checkers know how far off one alone makes a clock.
+        let strongest = |of: fn(i32, i32) -> i32| self.drifts.iter().fold(0, |one, (_, other)| of(one, *other));
+        self.per_mille = strongest(i32::max) + strongest(i32::min);
     }
 }
 
@@ -112,5 +114,18 @@ mod tests {
         clock.drift(at(130), 3, -50);
         assert_eq!(clock.now(at(230)).mono, at(1_230));
         assert_eq!(clock.world(at(1_230)), at(230));
+    }
+
+    #[test]
+    fn several_drifts_take_a_clock_no_further_than_the_strongest() {
+        let mut clock = Clock::default();
+        clock.begin(at(0), Duration::ZERO);
+        clock.drift(at(0), 1, 40);
+        clock.drift(at(0), 2, 30);
+        assert_eq!(clock.now(at(100)).mono, at(104));
+        clock.drift(at(100), 3, -50);
+        assert_eq!(clock.now(at(200)).mono, at(203));
+        clock.heal(at(200), 1);
+        assert_eq!(clock.now(at(300)).mono, at(301));
     }
 }
