@@ -1,4 +1,4 @@
-//! S-rollout: No deployment has its replica sets ask for more pods than its surge allows; and, as far as its controller was told, a rolling update leaves as many available pods as it has to, with Recreate none is asked for while one of another template is there, and while it is paused no set is made; a set is made with its deployment's minReadySeconds; and no rollout is called overdue before it has come no further for as long as it may take, nor for the time of a pause, nor over when new pods come beside old ones.
+//! S-rollout: No deployment has its replica sets ask for more pods than its surge allows; and, as far as its controller was told, a rolling update leaves as many available pods as it has to, with Recreate none is asked for while one of another template is there, and while it is paused no set is made; a set is made with its deployment's minReadySeconds; and no rollout is called overdue before it has come no further for as long as it may take, nor for the time of a pause, nor over when new pods come beside old ones or by a status that counts other pods than are wanted; and something is said of each rollout that may take too long, and nothing of others.
 //!
 //! What a controller asked for in vain, as far as it knows, or right before it crashed, may be done nevertheless and not
 //! be shown yet: the sum may be exceeded then.
@@ -174,6 +174,36 @@ fn is_over(told: Told<'_>, new: &Object) -> Option<String> {
     (says_so && moves && old > 0).then(|| format!("says that it is rolled out, and {old} of its pods are old"))
 }
 
+/// Why what is said of a rollout does not go with its deadline, with what was said before, or with the pods that the same
+/// status counts.
+fn is_misjudged(told: Told<'_>, new: &Object) -> Option<String> {
+    let same = |one: &&Object| one.meta().resource_version == new.meta().resource_version;
+    let before = told.object(&new.key()).filter(same)?.read::<Deployment>()?;
+    let after = new.read::<Deployment>()?;
+    let said = |one: &Deployment| {
+        let said = one.status.conditions.iter().find(|one| one.kind == "Progressing");
+        said.map(|one| one.reason.clone())
+    };
+    let (was, is) = (said(&before), said(&after));
+    if was == is {
+        return None;
+    }
+    let all = |number: Option<i32>| i64::from(number.unwrap_or(0)) == after.wanted();
+    let status = &after.status;
+    let is_complete = all(status.replicas) && all(status.updated_replicas) && all(status.available_replicas);
+    match (after.progress_deadline(), is) {
+        (None, Some(is)) => Some(format!("says {is}, and may take for ever")),
+        (Some(_), None) => Some("says nothing of its rollout any more".into()),
+        (Some(_), Some(is)) if is == "NewReplicaSetAvailable" && !is_complete => {
+            let count = |number: Option<i32>| number.unwrap_or(0);
+            let (has, new) = (count(status.replicas), count(status.updated_replicas));
+            let (serve, wanted) = (count(status.available_replicas), after.wanted());
+            Some(format!("says that it is rolled out: has {has} pods, {new} new, {serve} available, of {wanted}"))
+        }
+        _ => None,
+    }
+}
+
 impl Rollout {
     /// Whether this controller asked for more pods of a set beside this one than it was told of since, in a former life or
     /// in vain, as far as it knows.
@@ -254,8 +284,9 @@ impl Checker for Rollout {
             && let Verb::Update { object, part: Part::Status } = &request.verb
             && who.role == Role::Workloads
             && object.kind() == Kind::Deployment
-            && let Some(early) =
-                is_in_time(truth.told(who), truth.wall(&who.name), object).or_else(|| is_over(truth.told(who), object))
+            && let Some(early) = is_in_time(truth.told(who), truth.wall(&who.name), object)
+                .or_else(|| is_over(truth.told(who), object))
+                .or_else(|| is_misjudged(truth.told(who), object))
         {
             return Err(Broken::by(format!("{} {early}", object.key())).with([object]));
         }
@@ -483,6 +514,36 @@ mod tests {
         assert_eq!(check((over, 2), (over, 3)), "");
         assert!(check(("DeploymentPaused", 1), (late, 1)).contains("was paused until now"));
         assert_eq!(check((moves, 1), (late, 1)), "");
+    }
+
+    #[test]
+    fn fires_on_what_does_not_follow_from_what_is_counted() {
+        let check = |deadline: i32, before: Option<&str>, after: Option<&str>, available: i32| {
+            let (mut story, controller) = (Story::<Rollout>::new(), who(Role::Workloads, "workloads"));
+            let said = |reason: Option<&str>, available: i32| {
+                let one = |reason| json!({"type": "Progressing", "status": "True", "reason": reason});
+                let conditions: Vec<Value> = reason.into_iter().map(one).collect();
+                json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "uid": "d"},
+                    "spec": {"replicas": 3, "progressDeadlineSeconds": deadline, "selector": {}, "template": {}},
+                    "status": {"replicas": 3, "updatedReplicas": 3, "availableReplicas": available, "conditions": conditions}})
+            };
+            let told = story.put(said(before, 2)).unwrap().new.unwrap();
+            let event = WatchEvent::Added(told.clone());
+            story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+            let revision = told.meta().resource_version.clone();
+            let object = crate::plan::object(said(after, available)).with_meta(|meta| meta.resource_version = revision);
+            let request = Verb::Update { object, part: Part::Status }.into();
+            let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
+            sent.err().map_or(String::new(), |broken| broken.what)
+        };
+        let (over, moves) = (Some("NewReplicaSetAvailable"), Some("ReplicaSetUpdated"));
+        assert_eq!(check(60, moves, over, 3), "");
+        assert!(check(60, moves, over, 2).contains("rolled out: has 3 pods, 3 new, 2 available, of 3"));
+        assert_eq!(check(60, over, over, 2), "", "what becomes of its pods later is no rollout");
+        assert!(check(60, moves, None, 3).contains("says nothing of its rollout any more"));
+        assert_eq!(check(i32::MAX, moves, None, 3), "");
+        assert!(check(i32::MAX, None, over, 3).contains("may take for ever"));
+        assert_eq!(check(i32::MAX, moves, moves, 3), "", "while it is paused");
     }
 
     #[test]

@@ -99,6 +99,9 @@ fn mend(dice: &Dice, key: &Key, spec: Value, plan: &mut Plan) {
     }
 }
 
+/// How long a rollout may take without progress: who has no room is given up before the silence at the end, or never.
+const DEADLINES: &[i32] = &[30, 30, 30, i32::MAX];
+
 fn deployment(dice: &Dice, nth: u64, plan: &mut Plan) {
     let name = format!("web-{nth}");
     let key = Key::new(Kind::Deployment, "default", &name);
@@ -113,8 +116,7 @@ fn deployment(dice: &Dice, nth: u64, plan: &mut Plan) {
         "replicas": dice.below("web size", nth, 7),
         "strategy": strategy,
         "minReadySeconds": dice.one("web ready", nth, &[0, 0, 3]),
-        // Whoever has no room is given up before the silence at the end.
-        "progressDeadlineSeconds": 30,
+        "progressDeadlineSeconds": dice.one("web deadline", nth, DEADLINES),
         "revisionHistoryLimit": dice.one("web history", nth, &[0, 1, 10]),
         "selector": {"matchLabels": {"app": name}},
         "template": template(dice, &key, 0)
@@ -127,6 +129,11 @@ fn deployment(dice: &Dice, nth: u64, plan: &mut Plan) {
         let seconds = dice.one("ready then", nth, &[0, 3, 6]);
         let at = dice.millis("ready changed", nth, 5_000, ACTIVE);
         plan.ask(at, merge(&key, json!({"spec": {"minReadySeconds": seconds}})));
+    }
+    if dice.below("deadline changes", nth, 6) == 0 {
+        let seconds = dice.one("deadline then", nth, &[30, i32::MAX]);
+        let at = dice.millis("deadline changed", nth, 5_000, ACTIVE);
+        plan.ask(at, merge(&key, json!({"spec": {"progressDeadlineSeconds": seconds}})));
     }
     if dice.below("pauses", nth, 3) == 0 {
         let at = dice.millis("paused at", nth, 5_000, ACTIVE);

@@ -170,7 +170,8 @@ fn deployment(truth: &Truth, object: &Object) -> Result<(), String> {
     let all = |number: Option<i32>| i64::from(number.unwrap_or(0)) == deployment.wanted();
     let said = |kind: &str| status.conditions.iter().find(|one| one.kind == kind).map_or("", |one| &*one.reason);
     let is_complete = all(status.replicas) && all(status.updated_replicas) && all(status.available_replicas);
-    if is_complete && deployment.progress_deadline().is_some() && said("Progressing") != "NewReplicaSetAvailable" {
+    let should = deployment.progress_deadline().map_or("", |_| "NewReplicaSetAvailable");
+    if is_complete && said("Progressing") != should {
         return Err(format!("is rolled out, and says {:?}", said("Progressing")));
     }
     let least = deployment.wanted() - deployment.max_unavailable();
