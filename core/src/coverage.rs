@@ -120,6 +120,8 @@ sites! {
     BrakeReleased "nodes were heard again after none was";
     StoreNotReached "the API server did not answer whether a node lives";
     HearingLost "it could not hear any node";
+    // Disruptions.
+    DisruptionTakenBack "a pod that was to go was told that it stays";
     // Garbage and namespaces.
     OwnerNotInView "an owner was not in the view, and was asked for";
     OwnerWasThere "an owner that the view lacked was there";

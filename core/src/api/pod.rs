@@ -357,13 +357,17 @@ impl Pod {
         self.status.conditions.iter().any(|condition| condition.kind == "Ready" && condition.status == "True")
     }
 
+    /// Why it goes, if that is said to be none of its own doing: see [`Pod::say_disrupted`].
+    pub fn disruption(&self) -> Option<&PodCondition> {
+        self.status.conditions.iter().find(|one| one.kind == DISRUPTION_TARGET && one.status == "True")
+    }
+
     /// Says that the pod goes for a reason that is none of its own, so that its end is not taken for its failure. Whether
     /// that was said already.
     ///
     /// Source: Kubernetes documentation, "Disruptions", pod disruption conditions.
     pub fn say_disrupted(&mut self, at: Time, reason: &str, message: &str) -> bool {
-        let said = |one: &PodCondition| one.kind == DISRUPTION_TARGET && one.status == "True";
-        if self.status.conditions.iter().any(said) {
+        if self.disruption().is_some() {
             return true;
         }
         self.status.conditions.retain(|one| one.kind != DISRUPTION_TARGET);
@@ -376,6 +380,16 @@ impl Pod {
             ..PodCondition::default()
         });
         false
+    }
+
+    /// Takes back that the pod goes, if that is said. Why it should have gone stays told.
+    pub fn take_back_disruption(&mut self, at: Time) {
+        for one in &mut self.status.conditions {
+            if one.kind == DISRUPTION_TARGET && one.status == "True" {
+                one.status = "False".into();
+                one.last_transition_time = Some(at);
+            }
+        }
     }
 
     /// Seconds between SIGTERM and SIGKILL.

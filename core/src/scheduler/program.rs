@@ -175,6 +175,11 @@ impl Pending {
     fn kin(&self) -> KinId {
         (self.facts.class, self.strategy)
     }
+
+    /// Whether it is for this very pod that the other goes, and it has not given that up.
+    fn waits_for(&self, going: &Going) -> bool {
+        self.uid == going.uid && self.victims.get(&going.victim) == Some(&going.victim_uid)
+    }
 }
 
 /// Where a pod stands in line: priority, then age, then name.
@@ -246,16 +251,18 @@ enum Ask {
         uid: Text,
     },
     /// Told a pod that it has to go for another.
-    Condemn {
-        key: Key,
-        victim: Key,
-        uid: Text,
-    },
+    Condemn(Going),
     /// Asked a pod to go.
-    Evict {
-        key: Key,
-        victim: Key,
-    },
+    Evict(Going),
+}
+
+/// A pod that has to go, and the one that it goes for.
+#[derive(Clone, Debug)]
+struct Going {
+    victim: Key,
+    victim_uid: Text,
+    key: Key,
+    uid: Text,
 }
 
 impl Scheduler {
@@ -341,8 +348,8 @@ impl Program for Scheduler {
         for (ask, answer) in self.calls.ended(now, &input) {
             self.open -= 1;
             match ask {
-                Ask::Condemn { key, victim, uid } => self.condemned(now, &key, victim, &uid, &answer, out),
-                Ask::Evict { key, victim } => self.evicted(now, &key, &victim, &answer),
+                Ask::Condemn(going) => self.condemned(now, going, &answer, out),
+                Ask::Evict(going) => self.evicted(now, &going, &answer),
                 Ask::Bind { key, uid, node } => self.bind_answered(now, (&key, &uid, &node), &answer, out),
                 Ask::Look { key, uid } => self.look_answered(now, &key, &uid, &answer, out),
                 Ask::Report { key, uid } => self.report_answered(now, &key, &uid, &answer),

@@ -139,6 +139,7 @@ fn pods(truth: &Truth) -> Option<String> {
         let node = pod.node().unwrap_or_default();
         let living = truth.processes_of(&pod.metadata.uid).count();
         let wrong = match () {
+            _ if pod.is_active() && pod.disruption().is_some() => Some("was made to go, and lives on with that word"),
             _ if pod.is_ready() && !node.is_empty() && !is_up(truth, node) => {
                 Some("is called ready, and its node is dead")
             }
@@ -554,6 +555,21 @@ mod tests {
         story.put(pod("a", "m", "Running")).unwrap();
         says(&story, "a node that does not exist");
     }
+
+    #[test]
+    fn says_who_was_made_to_go_and_lives_on() {
+        let judge = |goes: &str| {
+            let mut story = Story::<Nobody>::new();
+            let mut waits = pod("a", "", "Pending");
+            waits["status"]["conditions"] = serde_json::json!([{"type": "PodScheduled", "status": "False"},
+                {"type": "DisruptionTarget", "status": goes}]);
+            story.put(waits).unwrap();
+            missing(&story.truth)
+        };
+        assert_eq!(judge("False"), None);
+        assert!(judge("True").unwrap().contains("was made to go"));
+    }
+
     #[test]
     fn says_what_slices_do_not_bear() {
         let judge = |labels: serde_json::Value| {

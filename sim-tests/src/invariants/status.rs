@@ -1,11 +1,11 @@
-//! S-status: What a pod's status tells of a container was seen of a process of this very pod; with the exit code that it had; the pod is called ready only if all of its containers are, and they run, or did a moment ago; it is called Running when all of them have run, and has Succeeded only if all ended well, or Failed when none runs any more; and that somebody made it go is told of it as long as it is there.
+//! S-status: What a pod's status tells of a container was seen of a process of this very pod; with the exit code that it had; the pod is called ready only if all of its containers are, and they run, or did a moment ago; it is called Running when all of them have run, and has Succeeded only if all ended well, or Failed when none runs any more; and that somebody made it go is told of it as long as it is there, unless it has lived on for two minutes.
 //!
 //! One whose start was given up fails at once, and the others of its pod are stopped then; so does one that nobody looks
 //! after any more.
 //! Catches: a status that is written to a successor of the same name; a container that is called ready too early; one who
 //! writes his own words over those of others; a pod of several containers that is judged by one.
 
-use super::{Broken, Checker};
+use super::{Broken, Checker, by_its_clock};
 use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::object::Object;
 use miniku_core::api::pod::{ContainerStatus, Pod, PodPhase};
@@ -15,11 +15,15 @@ use std::collections::BTreeMap;
 
 /// A status may be on its way for a request's time-out.
 const NEWS: Duration = Duration::from_secs(75);
+/// Who was made to go, and has not gone after so long, may be told that it stays. Source: `stalePodDisruptionTimeout`.
+const STALE: Duration = Duration::from_secs(120);
 
 /// Of each container, its latest attempt that ran.
 #[derive(Default)]
 pub struct Status {
     ran: BTreeMap<(Text, Text), Ran>,
+    /// Since when pods say that they were made to go, by uid.
+    going: BTreeMap<Text, Instant>,
 }
 
 #[derive(Clone, Copy)]
@@ -59,12 +63,22 @@ impl Checker for Status {
                 if old.is_none_or(|old| old.status == pod.status) {
                     return Ok(());
                 }
-                let disrupted = |pod: &Pod| {
-                    pod.status.conditions.iter().any(|one| one.kind == "DisruptionTarget" && one.status == "True")
+                let says = |pod: &Pod, status: &str| {
+                    pod.status.conditions.iter().any(|one| one.kind == "DisruptionTarget" && one.status == status)
                 };
-                if old.is_some_and(|old| old.metadata.uid == pod.metadata.uid && disrupted(old)) && !disrupted(pod) {
-                    let what = format!("{} was made to go, and that is told no more", pod.metadata.name);
-                    return Err(Broken::by(what).with(change.old.iter().chain([new])));
+                let disrupted = |pod: &Pod| says(pod, "True");
+                let uid = &pod.metadata.uid;
+                match old.filter(|old| old.metadata.uid == *uid && disrupted(old)) {
+                    None if disrupted(pod) => drop(self.going.insert(uid.clone(), truth.now)),
+                    Some(old) if !disrupted(pod) => {
+                        let since = self.going.remove(uid);
+                        let long = since.is_some_and(|since| truth.now.since(since) >= by_its_clock(STALE));
+                        if !long || !old.is_active() || !says(pod, "False") {
+                            let what = format!("{} was made to go, and that is told no more", pod.metadata.name);
+                            return Err(Broken::by(what).with(change.old.iter().chain([new])));
+                        }
+                    }
+                    _ => {}
                 }
                 let ran = |name: &Text| self.ran.get(&(pod.metadata.uid.clone(), name.clone()));
                 let broken = |what: String| Err(Broken::by(what).with(change.old.iter().chain([new])));
@@ -235,5 +249,22 @@ mod tests {
         story.put(going("DisruptionTarget")).unwrap();
         story.put(going("DisruptionTarget")).unwrap();
         assert!(story.put(going("Initialized")).unwrap_err().what.contains("that is told no more"));
+    }
+
+    #[test]
+    fn who_lives_on_for_long_may_be_told_that_it_stays() {
+        let is_told = |phase: &str, secs: u64, says: Value| {
+            let told = |says: Value| with(json!({"phase": phase, "conditions": says}));
+            let mut story = Story::<Status>::new();
+            story.put(pod("a", "n", "Running")).unwrap();
+            story.put(told(json!([{"type": "DisruptionTarget", "status": "True"}]))).unwrap();
+            story.pass(secs).unwrap();
+            story.put(told(says)).is_ok()
+        };
+        let stays = || json!([{"type": "DisruptionTarget", "status": "False"}]);
+        assert!(is_told("Running", 120, stays()));
+        assert!(!is_told("Running", 110, stays()), "its deletion may be on its way");
+        assert!(!is_told("Running", 120, json!([])), "somebody else's words are lost");
+        assert!(!is_told("Failed", 120, stays()), "it has ended, as it was made to");
     }
 }

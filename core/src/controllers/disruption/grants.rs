@@ -1,7 +1,8 @@
 //! How long a granted eviction is remembered.
 //!
 //! Source: Kubernetes, `buildDisruptedPodMap` of `pkg/controller/disruption`. Other than there, the time is counted from
-//! when the controller saw the grant, by its own clock, and a pod that its view does not show yet is not taken to be gone.
+//! when the controller saw the grant, and pods as they were then, by its own clock: a view that is older neither shows that
+//! a pod is gone which it lacks, nor that one stays which it has.
 
 use crate::api::meta::Time;
 use crate::api::pod::Pod;
@@ -25,9 +26,9 @@ decision_enum! {
 }
 
 decision_enum! {
-    /// How long ago the grant was seen first.
+    /// How long ago the grant, and pods as they were then, were seen first.
     pub enum Age {
-        /// Less than the time in which pods are deleted.
+        /// Less than the time in which pods are deleted, or the view is older than the grant still.
         Recent,
         /// Longer.
         Overdue,
@@ -52,13 +53,15 @@ decision_table! {
     done:      (Ending | Gone, _)   => Forget, "the pod does not count any more, or is not there to be counted";
     successor: (Successor, _)       => Forget, "it was granted for another";
     under_way: (Lives, Recent)      => Keep,   "the deletion follows the grant, and is on its way here";
-    unseen:    (NotYet, Recent)     => Keep,   "once it is seen it must not count";
+    unseen:    (NotYet, _)          => Keep,   "once it is seen it must not count";
     undone:    (Lives, Overdue)     => GiveUp, "who asked for it has not ended it";
-    never:     (NotYet, Overdue)    => Forget, "it has come and gone";
 }
 
 /// After so long a pod whose eviction was granted should be going. Source: `DeletionTimeout`.
 pub const DELETION_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// So often it is looked whether the view is older than a grant still. Nobody is told when a bookmark brings it forward.
+pub const CATCH_UP: Duration = Duration::from_secs(10);
 
 /// What is seen of a pod, if anything, whose eviction was granted at this time.
 pub fn seen(pod: Option<&Pod>, granted: Time, view_is_older: bool) -> Seen {

@@ -1,4 +1,4 @@
-//! The disruption controller: views, and for each budget at most one write of its status on its way.
+//! The disruption controller: views, and for each budget and each pod at most one write of its status on its way.
 
 use crate::api::budget::{
     BudgetStatus, DISRUPTION_ALLOWED, INSUFFICIENT_PODS, PodDisruptionBudget, SUFFICIENT_PODS, SYNC_FAILED,
@@ -8,7 +8,7 @@ use crate::api::kinds::Kind;
 use crate::api::meta::{Labels, ObjectMeta, Time};
 use crate::api::object::{Key, Object};
 use crate::api::plain::label_selector;
-use crate::api::pod::Pod;
+use crate::api::pod::{Pod, PodCondition};
 use crate::api::replicaset::ReplicaSet;
 use crate::api::selector::LabelSelector;
 use crate::api::text::Text;
@@ -17,11 +17,13 @@ use crate::client::{Calls, Change, Informer, informer};
 use crate::controllers::attempts::Attempts;
 use crate::controllers::disruption::allowance::{allowance, needs_scale};
 use crate::controllers::disruption::counting::is_healthy;
-use crate::controllers::disruption::grants::{self, Action, Age, DELETION_TIMEOUT};
+use crate::controllers::disruption::grants::{self, Action, Age, CATCH_UP, DELETION_TIMEOUT};
 use crate::controllers::disruption::scale::{SCALED, replicas, scale};
+use crate::controllers::disruption::stale::{self, STALE_AFTER, STALE_DISRUPTION, stale_disruption};
 use crate::controllers::labelled::Labelled;
 use crate::controllers::workload::selecting::Selecting;
-use crate::program::{Effects, Input, Part, Program, Query, Revision, Verb};
+use crate::decision::{Because, Decision};
+use crate::program::{Effects, Input, Level, Part, Program, Query, Revision, Verb};
 use crate::time::{Instant, Now};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -33,8 +35,8 @@ pub struct Options {
     pub informer: informer::Options,
 }
 
-/// Counts the pods of disruption budgets. A change of a pod costs its labels and then, for each budget that selects it,
-/// the budget's pods.
+/// Counts the pods of disruption budgets, and takes back that a pod goes which has not gone. A change of a pod costs its
+/// labels and then, for each budget that selects it, the budget's pods.
 #[derive(Debug)]
 pub struct DisruptionController {
     budgets: Informer,
@@ -44,11 +46,14 @@ pub struct DisruptionController {
     workloads: Vec<Informer>,
     calls: Calls<Key>,
     recorder: EventRecorder,
+    /// Budgets, and pods that say that they go.
     attempts: Attempts<Key>,
     selecting: Selecting,
     labelled: Labelled,
     /// Evictions that were granted, by budget and name of the pod.
     granted: BTreeMap<Key, BTreeMap<Text, Granted>>,
+    /// Pods that live and say that they go, and since when they are seen to say so.
+    going: BTreeMap<Key, Instant>,
 }
 
 /// An eviction that was granted.
@@ -56,10 +61,10 @@ pub struct DisruptionController {
 struct Granted {
     /// When, as the API server says.
     time: Time,
-    /// When it was seen first.
-    seen: Instant,
-    /// The budget's revision then: whoever knows pods up to it knows the pod.
+    /// The budget's revision when it was seen first: whoever knows pods up to it knows the pod.
     revision: Revision,
+    /// Since when pods are known up to there; absent if they are not.
+    known: Option<Instant>,
 }
 
 /// What is counted of a budget.
@@ -91,6 +96,7 @@ impl DisruptionController {
             selecting: Selecting::default(),
             labelled: Labelled::default(),
             granted: BTreeMap::new(),
+            going: BTreeMap::new(),
         }
     }
 
@@ -123,12 +129,30 @@ impl DisruptionController {
         if matches!(change, Change::Synced) {
             return self.look_at_all(now);
         }
+        self.note_going(now, old, new);
         let pods = (old.and_then(Object::get::<Pod>), new.and_then(Object::get::<Pod>));
         if pods.0.map(face) == pods.1.map(face) {
             return;
         }
         for object in old.into_iter().chain(new) {
             self.look_at_those_that_select(now, object.meta());
+        }
+    }
+
+    /// Remembers since when a pod says that it goes. It is looked at when its end should have been asked for.
+    fn note_going(&mut self, now: Now, old: Option<&Object>, new: Option<&Object>) {
+        let Some(key) = old.or(new).map(Object::key) else { return };
+        self.attempts.seen(&key, new.map(Object::revision), now.mono);
+        match going(new) {
+            None => {
+                self.going.remove(&key);
+                self.attempts.forget(&key);
+            }
+            said if said == going(old) => {}
+            Some(_) => {
+                self.going.insert(key.clone(), now.mono);
+                self.attempts.add_at(key, now.mono + STALE_AFTER);
+            }
         }
     }
 
@@ -185,12 +209,40 @@ impl DisruptionController {
         self.calls.call(now, key, Verb::Update { object: update, part: Part::Status }, out);
     }
 
-    /// Remembers since when each grant is known.
+    /// Looks at a pod that says that it goes.
+    fn look_at_going(&mut self, now: Now, key: Key, out: &mut Effects) {
+        let found = self.pods.object(&key).and_then(|object| Some((object, object.get::<Pod>()?)));
+        let Some((object, pod)) = found else { return self.attempts.closed(&key) };
+        let due = self.going.get(&key).map_or(now.mono, |since| *since + STALE_AFTER);
+        let (word, life) = stale::classify(pod);
+        let age = if due <= now.mono { stale::Age::Overdue } else { stale::Age::Recent };
+        let row = stale_disruption(word, life, age);
+        match row.then {
+            stale::Action::Keep => self.attempts.settled(&key),
+            stale::Action::Wait => {
+                self.attempts.settled(&key);
+                self.attempts.add_at(key, due);
+            }
+            stale::Action::TakeBack => {
+                sometimes!(DisruptionTakenBack);
+                let at = Time::of(now.wall);
+                let object = object.with(|pod: &mut Pod| pod.take_back_disruption(at));
+                out.decided(Level::Info, Decision::about(key.clone(), Because::of(&STALE_DISRUPTION, row)));
+                self.attempts.begun(key.clone(), object.revision());
+                self.calls.call(now, key, Verb::Update { object, part: Part::Status }, out);
+            }
+        }
+    }
+
+    /// Remembers since when each grant is known, and pods as they were then.
     fn note_grants(&mut self, now: Now, key: &Key, object: &Object, status: &BudgetStatus) {
-        let known = self.granted.remove(key).unwrap_or_default();
+        let before = self.granted.remove(key).unwrap_or_default();
+        let pods_are_at = self.pods.revision();
         let noted = |(pod, time): (&Text, &Time)| {
-            let new = Granted { time: *time, seen: now.mono, revision: object.revision() };
-            (pod.clone(), known.get(pod).filter(|known| known.time == *time).copied().unwrap_or(new))
+            let new = Granted { time: *time, revision: object.revision(), known: None };
+            let mut grant = before.get(pod).filter(|before| before.time == *time).copied().unwrap_or(new);
+            grant.known = grant.known.or((pods_are_at >= grant.revision).then_some(now.mono));
+            (pod.clone(), grant)
         };
         let granted: BTreeMap<Text, Granted> = status.disrupted_pods.iter().map(noted).collect();
         if !granted.is_empty() {
@@ -222,12 +274,13 @@ impl DisruptionController {
         };
         for (name, grant) in self.granted.get(key).into_iter().flatten() {
             let pod = self.pods.get::<Pod>(&Key::new(Kind::Pod, &key.namespace, name)).filter(selects);
-            let seen = grants::seen(pod, grant.time, self.pods.revision() < grant.revision);
-            let overdue_at = grant.seen + DELETION_TIMEOUT;
-            let age = if overdue_at <= now.mono { Age::Overdue } else { Age::Recent };
+            let seen = grants::seen(pod, grant.time, grant.known.is_none());
+            let overdue_at = grant.known.map(|known| known + DELETION_TIMEOUT);
+            let age = if overdue_at.is_some_and(|at| at <= now.mono) { Age::Overdue } else { Age::Recent };
             match grants::grant(seen, age).then {
                 Action::Keep => {
-                    counted.look_again = Some(counted.look_again.map_or(overdue_at, |at| at.min(overdue_at)));
+                    let look_at = overdue_at.unwrap_or(now.mono + CATCH_UP);
+                    counted.look_again = Some(counted.look_again.map_or(look_at, |at| at.min(look_at)));
                 }
                 Action::Forget => drop(status.disrupted_pods.remove(name)),
                 Action::GiveUp => {
@@ -284,6 +337,11 @@ fn face(pod: &Pod) -> impl PartialEq + '_ {
     (&meta.uid, &meta.labels, meta.controller(), meta.is_deleting(), pod.is_ready())
 }
 
+/// What a pod that lives says of its going, if it says that it goes.
+fn going(pod: Option<&Object>) -> Option<&PodCondition> {
+    pod?.get::<Pod>().filter(|pod| pod.is_active())?.disruption()
+}
+
 fn owner(workload: &Object) -> Option<&str> {
     workload.meta().controller().map(|by| by.uid.as_str())
 }
@@ -313,12 +371,16 @@ impl Program for DisruptionController {
                 self.workload_changed(now, &change);
             }
         }
-        for (budget, answer) in self.calls.ended(now, &input) {
-            let view = self.budgets.object(&budget).map(Object::revision);
-            self.attempts.answered(&budget, &answer, view, now, out);
+        for (key, answer) in self.calls.ended(now, &input) {
+            let view = if key.kind == Kind::Pod { &self.pods } else { &self.budgets };
+            let view = view.object(&key).map(Object::revision);
+            self.attempts.answered(&key, &answer, view, now, out);
         }
-        while let Some(budget) = self.attempts.pop_due(now.mono) {
-            self.decide(now, budget, out);
+        while let Some(key) = self.attempts.pop_due(now.mono) {
+            match key.kind {
+                Kind::Pod => self.look_at_going(now, key, out),
+                _ => self.decide(now, key, out),
+            }
         }
         out.wake_at(self.attempts.next());
         out.wake_at(self.calls.next());

@@ -2,7 +2,9 @@
 
 use crate::api::budget::{BudgetStatus, PodDisruptionBudget};
 use crate::api::kinds::Kind;
+use crate::api::meta::Time;
 use crate::api::object::{Key, Object};
+use crate::api::pod::Pod;
 use crate::controllers::disruption::{DisruptionController, Options};
 use crate::controllers::testing::{World, owned_by};
 use crate::program::{Answer, DeleteOptions, Part, Verb};
@@ -57,6 +59,22 @@ impl Desk {
             Answer::Refused(status) if status.code == Some(429) => false,
             other => panic!("{other:?}"),
         }
+    }
+
+    /// The scheduler says of a pod that it has to go.
+    fn condemn(&mut self, name: &str) {
+        let at = Time::of(self.world.now.wall).to_string();
+        let said = json!({"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler",
+            "lastTransitionTime": at});
+        let conditions = json!([{"type": "Ready", "status": "True"}, said]);
+        self.world.merge(key(Kind::Pod, name), json!({"status": {"conditions": conditions}}), Part::Status);
+    }
+
+    /// What a pod says of its going, and for what reason.
+    fn going(&self, name: &str) -> String {
+        let pod = self.world.get(Kind::Pod, "default", name).and_then(Object::get::<Pod>).unwrap();
+        let said = pod.status.conditions.iter().find(|one| one.kind == "DisruptionTarget");
+        said.map_or("-".into(), |one| format!("{} {}", one.status, one.reason))
     }
 
     fn status(&self) -> BudgetStatus {
@@ -169,13 +187,18 @@ fn a_grant_that_comes_to_nothing_is_given_back() {
     }
     desk.run(1);
     // The API server has charged the budget, and died before it deleted the pod.
-    let now = crate::api::meta::Time::of(desk.world.now.wall).to_string();
+    let now = Time::of(desk.world.now.wall).to_string();
     let status = json!({"disruptionsAllowed": 0, "disruptedPods": {"web-a": now, "gone": now}});
     desk.world.merge(key(Kind::PodDisruptionBudget, "b"), json!({"status": status}), Part::Status);
-    desk.run(100);
+    desk.run(50);
     assert_eq!(desk.told(), "1: 1 of 2 healthy, 0 allowed: False InsufficientPods");
     assert!(!desk.evict("web-b"));
     assert_eq!(desk.status().disrupted_pods.len(), 2, "of the other, too, it is not known that it is gone");
+    // A bookmark has told that nothing else has happened.
+    desk.run(30);
+    assert_eq!(desk.status().disrupted_pods.len(), 1);
+    desk.run(95);
+    assert_eq!(desk.told(), "1: 1 of 2 healthy, 0 allowed: False InsufficientPods");
     desk.run(30);
     assert_eq!(desk.told(), "1: 2 of 2 healthy, 1 allowed: True SufficientPods");
     assert_eq!(desk.world.told_about("b"), ["NotDeleted"]);
@@ -201,6 +224,26 @@ fn a_pod_that_is_not_seen_yet_does_not_count_later() {
 }
 
 #[test]
+fn a_view_that_is_older_than_a_grant_does_not_give_it_up() {
+    let mut desk = Desk::new(7);
+    desk.budget(json!({"minAvailable": 1}));
+    for name in ["web-a", "web-b"] {
+        desk.pod(name, json!([]));
+    }
+    desk.run(1);
+    desk.world.deaf_to.insert(Kind::Pod);
+    assert!(desk.evict("web-a"));
+    desk.run(300);
+    assert_eq!(desk.told(), "1: 1 of 2 healthy, 0 allowed: False InsufficientPods");
+    assert!(!desk.evict("web-b"), "the other goes, though that is not seen");
+    desk.world.deaf_to.clear();
+    desk.run(1);
+    assert_eq!(desk.told(), "1: 1 of 2 healthy, 0 allowed: False InsufficientPods");
+    assert!(desk.status().disrupted_pods.is_empty(), "it is seen to go");
+    assert_eq!(desk.world.told_about("b"), [""; 0]);
+}
+
+#[test]
 fn a_successor_of_the_same_name_is_another_pod() {
     let mut desk = Desk::new(5);
     desk.budget(json!({"minAvailable": 1}));
@@ -217,6 +260,55 @@ fn a_successor_of_the_same_name_is_another_pod() {
     desk.world.deaf_to.clear();
     desk.run(1);
     assert_eq!(desk.told(), "1: 2 of 2 healthy, 1 allowed: True SufficientPods");
+}
+
+#[test]
+fn a_pod_that_was_to_go_and_lives_on_is_told_that_it_stays() {
+    for seed in SEEDS {
+        let mut desk = Desk::new(seed);
+        let names = ["lives", "goes", "ends"];
+        for name in names {
+            desk.pod(name, json!([]));
+        }
+        desk.run(1);
+        names.iter().for_each(|name| desk.condemn(name));
+        desk.world.delete(key(Kind::Pod, "goes"), None);
+        desk.world.merge(key(Kind::Pod, "ends"), json!({"status": {"phase": "Failed"}}), Part::Status);
+        // Whoever says so once more is given as long once more.
+        for _ in 0..2 {
+            desk.run(119);
+            assert_eq!(desk.world.take_writes(), [""; 0], "its deletion may be on its way");
+            desk.run(2);
+            assert_eq!(desk.world.take_writes(), ["Status pods/default/lives"], "seed {seed}");
+            let (is, is_not) = ("True PreemptionByScheduler", "False PreemptionByScheduler");
+            assert_eq!(names.map(|name| desk.going(name)), [is_not, is, is]);
+            desk.condemn("lives");
+        }
+        desk.run(122);
+        desk.world.take_writes();
+        desk.run(1000);
+        assert_eq!(desk.world.take_writes(), [""; 0], "and then it is silent");
+    }
+}
+
+#[test]
+fn what_is_taken_back_is_what_was_seen() {
+    let mut desk = Desk::new(6);
+    desk.pod("goes", json!([]));
+    desk.run(1);
+    desk.condemn("goes");
+    desk.run(1);
+    desk.world.deaf_to.insert(Kind::Pod);
+    desk.world.delete(key(Kind::Pod, "goes"), None);
+    desk.run(200);
+    assert_eq!(desk.going("goes"), "True PreemptionByScheduler", "it goes, though that is not seen");
+    let tries = desk.world.take_writes().len();
+    assert!((1..20).contains(&tries), "{tries} tries");
+    desk.world.deaf_to.clear();
+    desk.run(1);
+    desk.world.take_writes();
+    desk.run(300);
+    assert_eq!(desk.world.take_writes(), [""; 0]);
 }
 
 /// Whatever is lost, and however often the controller is another: of three pods with `minAvailable: 2` one at a time goes.

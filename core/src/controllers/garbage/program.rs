@@ -96,7 +96,7 @@ pub struct GarbageCollector {
     gone: BTreeMap<Text, BTreeSet<Key>>,
     /// Nodes that the view does not show, to be asked for.
     nodes: Attempts<Text>,
-    /// Uids of pods that were bound to a node when the API server knew nothing of it.
+    /// Uids of pods that were bound to a node when the API server knew nothing of it, until a write about them fails.
     lost: BTreeSet<Text>,
     /// Pods that have ended and are kept, the oldest first.
     finished: BTreeSet<(Option<Time>, Key)>,
@@ -609,6 +609,9 @@ impl GarbageCollector {
     fn answered(&mut self, now: Now, asked: Asked, answer: Answer, out: &mut Effects) {
         match asked {
             Asked::Write(key) => {
+                if !matches!(answer, Answer::Object { .. } | Answer::Removed(_)) {
+                    self.ask_anew(&key);
+                }
                 let view = self.revision(&key);
                 self.objects.answered(&key, &answer, view, now, out);
             }
@@ -656,6 +659,14 @@ impl GarbageCollector {
                     self.objects.failed(&owner.key, now.mono);
                 }
             },
+        }
+    }
+
+    /// What the API server said of a pod's node is old when the pod comes again: its kubelet may be back, and may have made
+    /// the conflict itself.
+    fn ask_anew(&mut self, pod: &Key) {
+        if let Some(uid) = self.object(pod).map(|pod| pod.meta().uid.clone()) {
+            self.lost.remove(&uid);
         }
     }
 
@@ -1199,6 +1210,50 @@ mod tests {
             let told = ["Status pods/default/b", "Status pods/default/c"];
             let removed = ["delete pods/default/b by force", "delete pods/default/c by force"];
             assert_eq!(writes, [told, removed].concat(), "seed {seed}: each has failed first");
+        }
+    }
+
+    #[test]
+    fn a_node_is_asked_for_anew_when_its_pod_could_not_be_written() {
+        for is_lost in [false, true] {
+            let (mut world, mut program) = world(9);
+            world.pod("a", "n1", json!([]));
+            world.run(&mut program, 10);
+            world.delete(Key::new(Kind::Node, "", "n1"), None);
+            world.hold_writes = true;
+            world.run(&mut program, 41);
+            assert_eq!(world.take_writes(), ["Status pods/default/a"]);
+            // The node is back, though that is not seen, and its kubelet speaks for the pod.
+            world.deaf_to.insert(Kind::Node);
+            world.node("n1");
+            world.merge(key(Kind::Pod, "a"), json!({"status": {"message": "it runs"}}), Part::Status);
+            if is_lost {
+                world.lose_held();
+            } else {
+                world.release();
+            }
+            world.run(&mut program, 300);
+            world.deaf_to.clear();
+            world.run(&mut program, 100);
+            assert_eq!((pods(&world).as_str(), world.take_writes().len()), ("a", 0), "lost: {is_lost}");
+            let pod = world.get(Kind::Pod, "default", "a").unwrap().get::<Pod>().unwrap();
+            assert_eq!(pod.status.phase, PodPhase::Running);
+        }
+    }
+
+    /// What is lost delays the removal, and does not prevent it.
+    #[test]
+    fn pods_of_a_deleted_node_are_removed_whatever_is_lost() {
+        for seed in 0..10 {
+            let (mut world, mut program) = world(seed);
+            world.pod("a", "n1", json!([]));
+            world.run(&mut program, 10);
+            world.delete(Key::new(Kind::Node, "", "n1"), None);
+            world.lost_percent = 40;
+            world.run(&mut program, 1200);
+            world.lost_percent = 0;
+            world.run(&mut program, 300);
+            assert_eq!(pods(&world), "", "seed {seed}");
         }
     }
 

@@ -15,9 +15,12 @@ mod tests;
 use crate::api::job::{INDEX, TRACKING};
 use crate::api::kinds::Kind;
 use crate::api::object::Object;
+use crate::api::plain::{label_selector, text};
+use crate::api::selector::LabelSelector;
 use crate::api::text::Text;
 use crate::controllers::workload::{Plan, Scene, Workload};
 use crate::pages::Page;
+use std::borrow::Cow;
 
 /// Jobs: each is run to its end.
 #[derive(Debug)]
@@ -34,6 +37,12 @@ impl Workload for Jobs {
 
     fn children(&self) -> &'static [Kind] {
         &[Kind::Pod]
+    }
+
+    /// None for a job that somebody else manages: who is taken for it would be held, and never counted and let go.
+    fn selector<'a>(&self, owner: &'a Object) -> Option<Cow<'a, LabelSelector>> {
+        let is_ours = !plan::is_managed_elsewhere(text(owner, &["spec", "managedBy"]));
+        label_selector(owner.at(&["spec", "selector"]).filter(|_| is_ours)).map(Cow::Owned)
     }
 
     fn holds(&self) -> Option<&'static str> {

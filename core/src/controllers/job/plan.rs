@@ -33,7 +33,7 @@ const MANAGER: &str = "kubernetes.io/job-controller";
 /// What a job wants: so many pods at a time until enough have succeeded, and then none.
 pub fn plan(scene: &Scene<'_>) -> Plan {
     let Some(job) = scene.owner.read::<Job>() else { return Plan::default() };
-    if !job.spec.managed_by.is_empty() && job.spec.managed_by != MANAGER {
+    if is_managed_elsewhere(&job.spec.managed_by) {
         return Plan::default();
     }
     let all_shown = scene.shows_all(Kind::Pod);
@@ -70,6 +70,11 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
         plan.status = Some(scene.owner.with_status(&status));
     }
     plan
+}
+
+/// Whether a job is somebody else's to act on, as its `spec.managedBy` says.
+pub fn is_managed_elsewhere(by: &str) -> bool {
+    !by.is_empty() && by != MANAGER
 }
 
 /// A pod that is held no longer.

@@ -293,6 +293,47 @@ fn one_pod_of_each_number_is_enough() {
 }
 
 #[test]
+fn whom_a_job_takes_it_holds_and_whom_it_releases_no_longer() {
+    for seed in SEEDS {
+        let mut desk = Desk::new(seed);
+        desk.create(json!({"completions": 1}));
+        desk.run(1);
+        let uid = desk.world.get(Kind::Job, "default", "sum").unwrap().meta().uid.clone();
+        let pod = desk.going().remove(0);
+        let label = |desk: &mut Desk, of: Value| {
+            let labels = json!({"batch.kubernetes.io/controller-uid": of});
+            desk.world.merge(pod.key(), json!({"metadata": {"labels": labels}}), Part::Main);
+            desk.world.take_writes();
+            desk.run(1);
+            let writes = desk.world.take_writes();
+            assert!(!writes.contains(&format!("Main {}", pod.key()).into()), "all in one write: {writes:?}");
+            desk.world.get(Kind::Pod, "default", &pod.meta().name).unwrap().meta().clone()
+        };
+        let away = label(&mut desk, json!(null));
+        assert_eq!((away.controller(), away.finalizers.len()), (None, 0));
+        let back = label(&mut desk, json!(uid));
+        assert!(back.controller().is_some_and(|by| by.uid == uid) && back.finalizers == [TRACKING]);
+        assert_eq!(desk.going().len(), 1, "the one that was made meanwhile is too many");
+        desk.end_all("Succeeded");
+        desk.run(1);
+        assert_eq!(desk.told(), "0/1/0 SuccessCriteriaMet CompletionsReached, Complete CompletionsReached");
+    }
+}
+
+#[test]
+fn for_a_job_that_somebody_else_manages_nobody_is_taken() {
+    let mut desk = Desk::new(0);
+    desk.create(json!({"managedBy": "example.com/other"}));
+    let uid = desk.world.get(Kind::Job, "default", "sum").unwrap().meta().uid.clone();
+    let pod = desk.world.pod("a", "", json!([]));
+    let labels = json!({"batch.kubernetes.io/controller-uid": uid});
+    desk.world.merge(pod.key(), json!({"metadata": {"labels": labels}}), Part::Main);
+    desk.run(5);
+    let pods = desk.pods();
+    assert_eq!((pods.len(), pods[0].meta().controller(), pods[0].meta().finalizers.len()), (1, None, 0));
+}
+
+#[test]
 fn a_number_remembers_its_failures_whoever_deletes_its_pods() {
     let mut desk = Desk::new(0);
     desk.create(json!({"completions": 1, "completionMode": "Indexed", "backoffLimitPerIndex": 2}));

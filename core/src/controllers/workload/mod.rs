@@ -65,8 +65,8 @@ pub trait Workload: fmt::Debug + Sync {
         true
     }
 
-    /// A finalizer by which it holds its children until it has counted them. Those whose owner is gone, or is going, are let
-    /// go by the program.
+    /// A finalizer by which it holds its children until it has counted them. Whom it adopts the program has held, too, and
+    /// whom it releases it lets go, as it does with those whose owner is gone, or is going.
     fn holds(&self) -> Option<&'static str> {
         None
     }

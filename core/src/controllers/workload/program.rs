@@ -141,12 +141,13 @@ struct Confirmed {
     said: bool,
 }
 
-/// What an open call is for; each names the owner.
+/// What an open call is for. Each names the owner; and its uid, where the answer would be taken for one about the next
+/// owner of that name.
 #[derive(Clone, Debug)]
 enum Asked {
     Create {
         owner: Key,
-        owner_uid: String,
+        owner_uid: Text,
         child: Key,
         told: Option<Told>,
     },
@@ -156,7 +157,7 @@ enum Asked {
     },
     Change {
         owner: Key,
-        owner_uid: String,
+        owner_uid: Text,
         object: Key,
         told: Option<Told>,
     },
@@ -167,10 +168,12 @@ enum Asked {
     /// Whether the owner still is what the view shows, before it adopts these objects as they are at these revisions.
     MayAdopt {
         owner: Key,
+        owner_uid: Text,
         children: Vec<(Key, Revision)>,
     },
     Status {
         owner: Key,
+        owner_uid: Text,
         tell: Vec<Told>,
     },
     /// Whether a child is as the view shows it.
@@ -182,6 +185,7 @@ enum Asked {
     /// Which children of a kind there are, to compare them with the view's.
     Compare {
         owner: Key,
+        owner_uid: Text,
         kind: Kind,
     },
     /// That a child is held no longer whose owner, of this name, is gone or going.
@@ -202,6 +206,18 @@ impl Asked {
             | Asked::Confirm { owner, .. }
             | Asked::Compare { owner, .. }
             | Asked::Release { owner } => owner,
+        }
+    }
+
+    /// Which of that name, where that matters.
+    fn owner_uid(&self) -> Option<&Text> {
+        match self {
+            Asked::Create { owner_uid, .. }
+            | Asked::Change { owner_uid, .. }
+            | Asked::MayAdopt { owner_uid, .. }
+            | Asked::Status { owner_uid, .. }
+            | Asked::Compare { owner_uid, .. } => Some(owner_uid),
+            Asked::Delete { .. } | Asked::Claim { .. } | Asked::Confirm { .. } | Asked::Release { .. } => None,
         }
     }
 }
@@ -583,6 +599,9 @@ impl WorkloadController {
         // Of an owner that is gone nothing is remembered, and nothing of one that had its name.
         let Some(object) = self.views.object(asked.owner()).cloned() else { return };
         let Some(care) = self.care.get_mut(asked.owner()) else { return };
+        if asked.owner_uid().is_some_and(|uid| *uid != care.uid) {
+            return;
+        }
         let nth = self.workloads.iter().position(|one| one.kind() == object.kind());
         let recorder = &mut self.recorders[nth.expect("who is cared for is a workload")];
         let name = asked.owner().to_string();
@@ -599,13 +618,10 @@ impl WorkloadController {
         };
         // Whether it was asked for once more; and if so, whether a view has shown it since. And whether all were listed since.
         let (again, listed) = match &asked {
-            Asked::Create { owner_uid, child, .. } if *owner_uid == care.uid => {
-                (care.again.remove(child), care.listed.remove(child))
-            }
+            Asked::Create { child, .. } => (care.again.remove(child), care.listed.remove(child)),
             _ => (None, false),
         };
         match (asked, answer) {
-            (Asked::Create { owner_uid, .. } | Asked::Change { owner_uid, .. }, _) if owner_uid != care.uid => {}
             (Asked::Create { owner, child, told, .. }, Answer::Object { object: made, .. }) => {
                 // Met when the view shows it. What was seen until now may have been made by an earlier call, whose answer
                 // was lost, and be gone.
@@ -704,11 +720,12 @@ impl WorkloadController {
                 fail(&mut care.claiming);
             }
             // The answer may be older than what was shown meanwhile.
-            (Asked::MayAdopt { owner, children }, Answer::Object { object: live, .. })
+            (Asked::MayAdopt { owner, children, .. }, Answer::Object { object: live, .. })
                 if live.meta().uid == care.uid
                     && !live.meta().is_deleting()
                     && !self.views.object(&owner).is_some_and(|shown| shown.meta().is_deleting()) =>
             {
+                let holds = find(self.workloads, object.kind()).and_then(|workload| workload.holds());
                 for (child, revision) in children {
                     // If it has changed since, it is looked at anew.
                     let known = self.views.object(&child).filter(|known| known.revision() == revision);
@@ -722,11 +739,11 @@ impl WorkloadController {
                         owners.clear();
                     }
                     owners.push(claim::reference(live));
-                    let verb = owned_by(body, &owners);
+                    let verb = owned_by(body, &owners, &held(body, holds));
                     self.calls.call(now, Asked::Claim { owner: owner.clone(), child }, verb, out);
                 }
             }
-            (Asked::MayAdopt { owner, children }, answer) => {
+            (Asked::MayAdopt { owner, children, .. }, answer) => {
                 // An owner that is gone or going adopts nobody; the view will show it.
                 let gone = matches!(answer, Answer::Object { .. }) || reason == Some(Reason::NotFound);
                 for (child, _) in children {
@@ -893,7 +910,8 @@ impl WorkloadController {
         care.comparing = true;
         let namespace = Some(key.namespace.clone());
         let query = Query { namespace, labels: labels.into_owned(), ..Query::all(kind) };
-        self.calls.call(now, Asked::Compare { owner: key, kind }, Verb::List(query), out);
+        let asked = Asked::Compare { owner: key, owner_uid: owner.meta().uid.clone(), kind };
+        self.calls.call(now, asked, Verb::List(query), out);
     }
 
     fn carry_out(&mut self, now: Now, key: &Key, owner: &Object, plan: Plan, out: &mut Effects) {
@@ -930,8 +948,10 @@ impl WorkloadController {
                     sometimes!(PodReleased);
                     let mut owners = body.meta().owner_references.clone();
                     owners.retain(|one| one.uid != owner.meta().uid);
+                    let mut finalizers = body.meta().finalizers.clone();
+                    finalizers.retain(|one| workload.holds().is_none_or(|holds| one != holds));
                     let asked = Asked::Claim { owner: key.clone(), child: child.clone() };
-                    self.calls.call(now, asked, owned_by(body, &owners), out);
+                    self.calls.call(now, asked, owned_by(body, &owners, &finalizers), out);
                 }
             }
             decided.add(Because::of(&claim::CLAIM, row), child.clone());
@@ -945,12 +965,13 @@ impl WorkloadController {
                     let Some(body) = self.views.object(&child) else { continue };
                     let mut owners = body.meta().owner_references.clone();
                     owners.push(claim::reference(owner));
-                    let verb = owned_by(body, &owners);
+                    let verb = owned_by(body, &owners, &held(body, workload.holds()));
                     self.calls.call(now, Asked::Claim { owner: key.clone(), child }, verb, out);
                 }
                 return;
             }
-            let asked = Asked::MayAdopt { owner: key.clone(), children: adopted };
+            let owner_uid = owner.meta().uid.clone();
+            let asked = Asked::MayAdopt { owner: key.clone(), owner_uid, children: adopted };
             self.calls.call(now, asked, Verb::Get { key: key.clone() }, out);
         }
     }
@@ -1026,7 +1047,7 @@ impl WorkloadController {
                 care.again.insert(child.clone(), false);
             }
             self.creations.expect(key, child.clone());
-            let asked = Asked::Create { owner: key.clone(), owner_uid: owner.meta().uid.to_string(), child, told };
+            let asked = Asked::Create { owner: key.clone(), owner_uid: owner.meta().uid.clone(), child, told };
             self.calls.call(now, asked, Verb::Create { object }, out);
         }
         decided.tell(key, out);
@@ -1043,8 +1064,7 @@ impl WorkloadController {
             because.into_iter().for_each(|because| decided.add(because, object.key()));
             self.changes.expect(key, object.key());
             let owner_uid = care.uid.clone();
-            let asked =
-                Asked::Change { owner: key.clone(), owner_uid: owner_uid.to_string(), object: object.key(), told };
+            let asked = Asked::Change { owner: key.clone(), owner_uid, object: object.key(), told };
             self.calls.call(now, asked, Verb::Update { object, part: Part::Main }, out);
         }
         decided.tell(key, out);
@@ -1108,7 +1128,8 @@ impl WorkloadController {
         }
         care.status_asked = true;
         let verb = Verb::Update { object: status, part: Part::Status };
-        self.calls.call(now, Asked::Status { owner: key.clone(), tell }, verb, out);
+        let asked = Asked::Status { owner: key.clone(), owner_uid: owner.meta().uid.clone(), tell };
+        self.calls.call(now, asked, verb, out);
     }
 }
 
@@ -1151,16 +1172,32 @@ fn free_name(
     }
 }
 
-/// Gives an object these owners. On this revision only: the labels and owners that were looked at are those that are
-/// written on.
-fn owned_by(object: &Object, owners: &[OwnerReference]) -> Verb {
+/// The finalizers of an object whose owner holds it by this one, if by any.
+fn held(object: &Object, holds: Option<&str>) -> Vec<Text> {
+    let mut finalizers = object.meta().finalizers.clone();
+    if let Some(holds) = holds.filter(|holds| !finalizers.iter().any(|one| one == *holds)) {
+        finalizers.push(holds.into());
+    }
+    finalizers
+}
+
+/// Gives an object these owners and finalizers. On this revision only: the labels, owners and finalizers that were looked
+/// at are those that are written on.
+///
+/// Both in one write: between two a child might end that is its owner's own and is not counted, or stay held by nobody.
+/// Source: Kubernetes, `pkg/controller/controller_ref_manager.go`, `ownerRefControllerPatch` and
+/// `GenerateDeleteOwnerRefStrategicMergeBytes`.
+fn owned_by(object: &Object, owners: &[OwnerReference], finalizers: &[Text]) -> Verb {
     let meta = object.meta();
     let owners = if owners.is_empty() { json!(null) } else { json!(owners) };
-    let patch = if planted!(AdoptsUnread) {
+    let mut patch = if planted!(AdoptsUnread) {
         json!({"metadata": {"uid": meta.uid, "ownerReferences": owners}})
     } else {
         json!({"metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version, "ownerReferences": owners}})
     };
+    if *finalizers != *meta.finalizers {
+        patch["metadata"]["finalizers"] = if finalizers.is_empty() { json!(null) } else { json!(finalizers) };
+    }
     Verb::Merge { key: object.key(), patch, part: Part::Main }
 }
 
@@ -1346,6 +1383,36 @@ mod tests {
             desk.answer(call, Answer::Object { object: live, created: false });
             assert_eq!(desk.take(Kind::Pod, |verb| matches!(verb, Verb::Merge { .. })).is_some(), adopts);
         }
+    }
+
+    #[test]
+    fn what_was_asked_for_a_set_tells_nothing_of_the_next_of_its_name() {
+        let mut desk = desk();
+        let of = |uid: &str, revision: u64| {
+            set(1).with_meta(|meta| {
+                (meta.uid, meta.generation) = (uid.into(), Some(1));
+                meta.resource_version = revision.to_string().into();
+            })
+        };
+        let watch = desk.list(Kind::ReplicaSet, vec![of("u", 1)]);
+        desk.list(Kind::Pod, vec![first_pod(&set(1)).with_meta(|meta| meta.owner_references.clear())]);
+        let (get, update) =
+            (|verb: &Verb| matches!(verb, Verb::Get { .. }), |verb: &Verb| matches!(verb, Verb::Update { .. }));
+        let ((may_adopt, _), (status, _)) =
+            (desk.take(Kind::ReplicaSet, get).unwrap(), desk.take(Kind::ReplicaSet, update).unwrap());
+        desk.step(Input::Event { call: watch, event: WatchEvent::Deleted(of("u", 10)) });
+        desk.step(Input::Event { call: watch, event: WatchEvent::Added(of("v", 11)) });
+        let (call, _) = desk.take(Kind::ReplicaSet, get).unwrap();
+        assert!(desk.take(Kind::ReplicaSet, update).is_some());
+        let gone = Answer::Refused(crate::api::status::Status::not_found(Kind::ReplicaSet, "web"));
+        desk.answer(may_adopt, gone.clone());
+        desk.answer(status, gone);
+        desk.now.mono = desk.now.mono + Duration::from_secs(1);
+        desk.step(Input::Wake);
+        assert_eq!(desk.created(), None, "it is about to adopt one");
+        assert!(desk.take(Kind::ReplicaSet, update).is_none(), "its own status is on its way");
+        desk.answer(call, Answer::Object { object: of("v", 11), created: false });
+        assert!(desk.take(Kind::Pod, |verb| matches!(verb, Verb::Merge { .. })).is_some());
     }
 
     #[test]

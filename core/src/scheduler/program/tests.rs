@@ -442,6 +442,31 @@ fn the_less_important_go_for_a_more_important_one() {
 }
 
 #[test]
+fn what_became_of_a_victim_concerns_the_very_pod_that_it_goes_for() {
+    let mut world = full_node();
+    let high = || pod("high").priority(7).requests("cpu", "1");
+    world.create(high());
+    world.held = Some(Vec::new());
+    world.pass(0);
+    // It is told that it has to go. Before it is asked to, another pod has the name of the one that it goes for.
+    world.release();
+    world.held = Some(Vec::new());
+    world.pass(0);
+    let asked = world.held.replace(Vec::new()).unwrap();
+    let (evict, _) = asked.into_iter().find(|(_, verb)| matches!(verb, Verb::Delete { .. })).unwrap();
+    world.delete(key("high"), 0);
+    world.create(high());
+    world.pass(0);
+    let answer = Answer::Refused(Status::too_many_requests("later", 1));
+    world.inbox.push_back(Input::Reply { call: evict, answer });
+    world.pass(0);
+    assert!(!world.pod("low").unwrap().metadata.is_deleting());
+    world.release();
+    world.pass(0);
+    assert!(world.pod("low").unwrap().metadata.is_deleting());
+}
+
+#[test]
 fn two_who_wait_for_one_node_do_not_keep_each_other_from_it() {
     let mut world = World::new();
     world.add(node("n").offers("cpu", "2"));

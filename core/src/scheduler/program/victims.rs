@@ -3,7 +3,7 @@
 //! [`preempt`] decides who. Each is first told by a condition, then deleted in its own grace period. Until the view shows
 //! that they are gone, the pod that they go for waits.
 
-use super::{Ask, Counted, RETRY, Scheduler, Stage, counts, looks_around};
+use super::{Ask, Counted, Going, RETRY, Scheduler, Stage, counts, looks_around};
 use crate::api::by_key::ByKey;
 use crate::api::meta::Time;
 use crate::api::object::Key;
@@ -117,57 +117,47 @@ impl Scheduler {
             pod.status.conditions.retain(|one| one.kind != condition.kind);
             pod.status.conditions.push(condition);
         });
-        if let Some(pod) = self.pending.get_mut(key) {
-            pod.victims.insert(of.clone(), uid.clone());
-        }
-        let ask = Ask::Condemn { key: key.clone(), victim: of, uid };
+        let Some(pod) = self.pending.get_mut(key) else { return };
+        pod.victims.insert(of.clone(), uid.clone());
+        let going = Going { victim: of, victim_uid: uid, key: key.clone(), uid: pod.uid.clone() };
         self.open += 1;
-        self.calls.call(now, ask, Verb::Update { object, part: Part::Status }, out);
+        self.calls.call(now, Ask::Condemn(going), Verb::Update { object, part: Part::Status }, out);
     }
 
     /// It was told, or was not: then nothing is asked of it.
-    pub(super) fn condemned(
-        &mut self,
-        now: Now,
-        key: &Key,
-        victim: Key,
-        uid: &Text,
-        answer: &Answer,
-        out: &mut Effects,
-    ) {
+    pub(super) fn condemned(&mut self, now: Now, going: Going, answer: &Answer, out: &mut Effects) {
         // The pod that it should go for may be gone or bound.
-        let wanted = self.pending.get(key).is_some_and(|pod| pod.victims.get(&victim) == Some(uid));
-        if !wanted {
+        if self.pending.get(&going.key).is_none_or(|pod| !pod.waits_for(&going)) {
             return;
         }
         if !matches!(answer, Answer::Object { .. }) {
-            return self.evicted(now, key, &victim, answer);
+            return self.evicted(now, &going, answer);
         }
-        if let Some(object) = self.pods.object(&victim).cloned() {
-            let node = self.pods.get::<Pod>(&victim).and_then(Pod::node).unwrap_or_default().to_owned();
-            let of = self.pending.get(key).map(|pod| pod.uid.clone()).unwrap_or_default();
-            let message = format!("Preempted by pod {of} on node {node}");
+        let victim = &going.victim;
+        if let Some(object) = self.pods.object(victim).cloned() {
+            let node = self.pods.get::<Pod>(victim).and_then(Pod::node).unwrap_or_default().to_owned();
+            let message = format!("Preempted by pod {} on node {node}", going.uid);
             self.recorder.tell(now, &object, Tone::Normal, "Preempted", message, out);
         }
         // The pod's own grace period: it may end in order.
         let grace_seconds = if planted!(PreemptsAtOnce) { Some(0) } else { None };
-        let options = DeleteOptions { uid: Some(uid.clone()), grace_seconds, ..DeleteOptions::default() };
+        let options = DeleteOptions { uid: Some(going.victim_uid.clone()), grace_seconds, ..DeleteOptions::default() };
+        let verb = Verb::Delete { key: victim.clone(), options };
         self.open += 1;
-        let ask = Ask::Evict { key: key.clone(), victim: victim.clone() };
-        self.calls.call(now, ask, Verb::Delete { key: victim, options }, out);
+        self.calls.call(now, Ask::Evict(going), verb, out);
     }
 
     /// It was asked to go. If that came to nothing, the pod it should go for is decided again after a delay.
-    pub(super) fn evicted(&mut self, now: Now, key: &Key, victim: &Key, answer: &Answer) {
-        let Some(pod) = self.pending.get_mut(key) else { return };
+    pub(super) fn evicted(&mut self, now: Now, going: &Going, answer: &Answer) {
+        let Some(pod) = self.pending.get_mut(&going.key).filter(|pod| pod.waits_for(going)) else { return };
         match answer {
             // The view will show it.
             Answer::Object { .. } | Answer::Removed(_) => {}
             Answer::Refused(_) | Answer::Lost(_) | Answer::List { .. } | Answer::Watching => {
-                pod.victims.remove(victim);
+                pod.victims.remove(&going.victim);
                 pod.failures = pod.failures.saturating_add(1);
                 if let Stage::Parked = pod.stage {
-                    self.due.set_if_earlier(key.clone(), now.mono + RETRY.delay(pod.failures));
+                    self.due.set_if_earlier(going.key.clone(), now.mono + RETRY.delay(pod.failures));
                 }
             }
         }
