@@ -42,6 +42,7 @@ reasons! {
     DEAD: "dead", "a pod of the set that has ended leaves its node to another";
     OVER: "over", "its job has come to its end";
     SUSPENDED: "suspended", "its job is suspended";
+    LET_GO: "let-go", "its job holds it no longer, and would not hear how it ends";
     REFUSED: "refused", "what it wants to make is not taken";
     RESIZED: "resized", "what is used asks for another number of pods";
     NOWHERE: "nowhere", "no node takes it";

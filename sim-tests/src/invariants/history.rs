@@ -1,6 +1,7 @@
 //! S-history: Of what a workload keeps of its past, its controller deletes the oldest first, and leaves as many as are asked for, as far as it was told: old replica sets of a deployment, revisions of daemon sets and stateful sets, and jobs of a cron job that have ended in one way.
 //!
 //! Jobs that say themselves for how long they are kept go by that, too. Old replica sets that still have pods, and revisions that somebody still is of, are left out: they may stay for longer.
+//! What was asked to go, and has come into use again before that was carried out, is kept like any other.
 //! Catches: a history upside down, after which nobody can go back to yesterday; one that is kept one too short.
 
 use super::stable::is_made_of;
@@ -18,13 +19,16 @@ use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::api::statefulset::{ControllerRevision, REVISION_HASH, StatefulSet};
 use miniku_core::api::text::Text;
 use miniku_core::program::{Answer, RequestId, Verb};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// By controller: its turn, and the uids of what it has asked to be deleted; but for what was refused.
+/// What was asked to be deleted, by uid, and where it stood in the past then.
+type Asked = BTreeMap<Text, Option<i64>>;
+
+/// By controller: its turn, and what it has asked to be deleted; but for what was refused.
 #[derive(Default)]
 pub struct History {
-    by: BTreeMap<Arc<str>, (Turn, BTreeSet<Text>)>,
+    by: BTreeMap<Arc<str>, (Turn, Asked)>,
     /// Whose deletions are not answered yet, and by whom they were asked for.
     open: BTreeMap<RequestId, (Arc<str>, Text)>,
 }
@@ -34,7 +38,7 @@ fn end_of(job: &Job) -> Option<&'static str> {
     ["Complete", "Failed"].into_iter().find(|end| job.is(end))
 }
 
-/// Where something stands in the past: the oldest first.
+/// Where something stands in the past: the oldest first. What comes into use again moves.
 fn age(object: &Object) -> Option<i64> {
     match object.kind() {
         Kind::ReplicaSet => Some(revision(object.meta())),
@@ -112,13 +116,14 @@ fn is_used(told: Told<'_>, owner: &Object, one: &Object) -> bool {
         || status.is_some_and(|status| is_named(&status.current_revision) || is_named(&status.update_revision))
 }
 
-fn wrong(truth: &Truth, told: Told<'_>, one: &Object, asked: &BTreeSet<Text>) -> Option<String> {
+fn wrong(truth: &Truth, told: Told<'_>, one: &Object, asked: &Asked) -> Option<String> {
     let (meta, kind) = (one.meta(), one.kind());
     let by = meta.controller()?;
     let owner = told.object(&Key::new(Kind::named(&by.api_version, &by.kind)?, &meta.namespace, &by.name))?;
     let (limit, age_of_it) = (limit(owner, one).filter(|_| owner.meta().uid == by.uid)?, age(one)?);
     let others = told.owned(&by.uid, kind, &meta.namespace).filter(|other| other.meta().uid != meta.uid);
-    let others = others.filter(|other| !other.meta().is_deleting() && !asked.contains(&other.meta().uid));
+    let others =
+        others.filter(|other| !other.meta().is_deleting() && asked.get(&other.meta().uid) != Some(&age(other)));
     let (others, newest): (Vec<&Object>, Vec<&Object>) = others.partition(|other| is_past(told, owner, one, other));
     // Of two that say the same, one may go.
     if newest.is_empty() && !is_past(told, owner, one, one) {
@@ -158,13 +163,14 @@ impl Checker for History {
             let known = told.object(key).filter(|known| options.uid.as_ref() == Some(&known.meta().uid));
             let (turn, asked) = self.by.entry(who.name.clone()).or_default();
             if *turn != truth.turn(who) {
-                (*turn, *asked) = (truth.turn(who), BTreeSet::new());
+                (*turn, *asked) = (truth.turn(who), Asked::new());
             }
             if let Some(known) = known {
                 self.open.insert(*id, (who.name.clone(), known.meta().uid.clone()));
             }
             // What was asked for once is asked for again until it is answered.
-            if let Some(known) = known.filter(|known| asked.insert(known.meta().uid.clone()))
+            let is_new = |known: &&Object| asked.insert(known.meta().uid.clone(), age(known)) != Some(age(known));
+            if let Some(known) = known.filter(is_new)
                 && let Some(wrong) = wrong(truth, told, known, asked)
             {
                 return Err(Broken::by(format!("{key} {wrong}")).with([known]));
@@ -261,6 +267,45 @@ mod tests {
         check("c", "b, which is older, stays");
         check("a", "0 like it are kept; 1 are asked for");
     }
+
+    #[test]
+    fn what_came_into_use_again_is_kept() {
+        let judge = |revision: i64| {
+            let (mut story, controller) = (Story::<History>::new(), who(Role::Workloads, "workloads"));
+            let spec = |image: &str| {
+                let template = json!({"spec": {"containers": [{"name": "c", "image": image}]}});
+                json!({"replicas": 0, "selector": {}, "template": template})
+            };
+            let mut owner = json!({"apiVersion": "apps/v1", "kind": "Deployment",
+                "metadata": {"name": "web", "uid": "web"}, "spec": spec("c")});
+            owner["spec"]["revisionHistoryLimit"] = 1.into();
+            let by =
+                json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "web", "controller": true});
+            let set = |name: &str, revision: i64| {
+                let annotations = json!({"deployment.kubernetes.io/revision": revision.to_string()});
+                let meta = json!({"name": name, "uid": name, "ownerReferences": [by], "annotations": annotations});
+                json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": meta, "spec": spec(name)})
+            };
+            let tell = |story: &mut Story<History>, manifest: Value| {
+                let event = WatchEvent::Added(story.put(manifest).unwrap().new.unwrap());
+                story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+            };
+            let delete = |story: &mut Story<History>, name: &str| {
+                let options = DeleteOptions { uid: Some(name.into()), ..Default::default() };
+                let request = Verb::Delete { key: Key::new(Kind::ReplicaSet, "default", name), options }.into();
+                story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request })
+            };
+            for manifest in [owner, set("a", 1), set("b", 2), set("c", 3)] {
+                tell(&mut story, manifest);
+            }
+            delete(&mut story, "a").unwrap();
+            tell(&mut story, set("a", revision));
+            delete(&mut story, "b").is_ok()
+        };
+        assert!(!judge(1), "it was asked to go, so that only the other one is kept");
+        assert!(judge(4));
+    }
+
     #[test]
     fn what_was_refused_is_kept() {
         let judge = |answer: Answer| {

@@ -13,7 +13,7 @@ use crate::controllers::job::indexes;
 use crate::controllers::job::tally::{Active, FAILURE_COUNT, Tally, index_of, is_held, scope, tally};
 use crate::controllers::workload::{BURST, Changed, New, Plan, Scene, Told, Victim};
 use crate::decision::Because;
-use crate::reasons::{EXPIRED, MISSING, NEEDLESS, OVER, Reason, SURPLUS, SUSPENDED};
+use crate::reasons::{EXPIRED, LET_GO, MISSING, NEEDLESS, OVER, Reason, SURPLUS, SUSPENDED};
 use crate::time::{Duration, Instant, Now};
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -205,9 +205,12 @@ fn staff(scene: &Scene<'_>, job: &Job, tally: &Tally<'_>, plan: &mut Plan) {
     let seen = |reason: &Reason| reason.because().as_seen(format!("{active} of {wanted} are active"));
     let (needed, needless) = needed(job, tally);
     let surplus = (needed.len() as i64 - wanted).max(0) as usize;
-    if surplus > 0 || !needless.is_empty() {
+    // Who was let go goes, even if more are wanted since: of its success nobody would hear. Such pods stand last.
+    let unheld = needed.iter().filter(|(_, pod)| !is_held(&pod.metadata)).count();
+    if surplus.max(unheld) > 0 || !needless.is_empty() {
         give_up(&needless, &NEEDLESS.because(), plan);
-        return give_up(&needed[needed.len() - surplus..], &seen(&SURPLUS), plan);
+        let because = if surplus < unheld { LET_GO.because() } else { seen(&SURPLUS) };
+        return give_up(&needed[needed.len() - surplus.max(unheld)..], &because, plan);
     }
     // A pod that still ends takes the place of its successor.
     let leaving = if job.spec.pod_replacement_policy == PodReplacementPolicy::Failed { tally.terminating } else { 0 };
@@ -286,7 +289,9 @@ fn needed<'a>(job: &Job, tally: &Tally<'a>) -> (Vec<Active<'a>>, Vec<Active<'a>>
     pods.into_iter().partition(|(_, pod)| !job.is_indexed() || is_needed(pod))
 }
 
-/// Deletes pods that are too many. They do not count as failures: first they are let go.
+/// Deletes pods that are too many. They do not count as failures: first they are let go, after which nothing keeps them.
+///
+/// Source: Kubernetes, `pkg/controller/job`, `deleteJobPods`, which does both at once.
 fn give_up(pods: &[Active<'_>], because: &Because, plan: &mut Plan) {
     for (object, pod) in pods.iter().rev().take(BURST) {
         if is_held(&pod.metadata) {

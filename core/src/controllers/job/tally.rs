@@ -190,9 +190,12 @@ fn failures_with(pod: &Pod, meaning: FailureAction) -> i64 {
     before.unwrap_or(0) + i64::from(meaning != FailureAction::Ignore)
 }
 
-/// Whether a failed pod's number is not tried again, though the job goes on.
+/// Whether a failed pod's number is not tried again, though the job goes on. Of one that is held no longer the status tells
+/// that, if it was counted; and if it was let go since it was one too many, it is no failure.
+///
+/// Source: Kubernetes, `pkg/controller/job/indexed_job_utils.go`, `calculateFailedIndexes`.
 fn is_given_up(job: &Job, pod: &Pod, meaning: FailureAction) -> bool {
-    let limit = job.spec.backoff_limit_per_index.map(i64::from);
+    let limit = job.spec.backoff_limit_per_index.filter(|_| is_held(&pod.metadata)).map(i64::from);
     limit.is_some_and(|limit| failures_with(pod, meaning) > limit || meaning == FailureAction::FailIndex)
 }
 
@@ -362,6 +365,9 @@ mod tests {
         assert_eq!((once.failures_of[&0], once.failed_indexes.len()), (1, 0));
         let twice = tally(&job, &[&first, &second], true);
         assert_eq!((twice.failures_of[&0], twice.failed_indexes.contains(&0)), (2, true));
+        let let_go = second.with_meta(|meta| meta.finalizers.clear());
+        let since_then = tally(&job, &[&first, &let_go], true);
+        assert_eq!((since_then.failures_of[&0], since_then.failed_indexes.len()), (2, 0));
     }
 
     #[test]

@@ -369,6 +369,29 @@ fn a_job_that_is_held_has_no_pods_and_no_failures() {
 }
 
 #[test]
+fn who_was_let_go_goes_though_more_are_wanted_since() {
+    for seed in SEEDS {
+        let mut desk = Desk::new(seed);
+        desk.create(json!({"completions": 2, "parallelism": 2}));
+        desk.run(1);
+        let held = |desk: &Desk| desk.going().iter().filter(|pod| pod.meta().finalizers == [TRACKING]).count();
+        // Its controller has not seen yet that it let one of them go.
+        desk.world.deaf_to.insert(Kind::Pod);
+        desk.patch(json!({"spec": {"parallelism": 1}}));
+        desk.run(1);
+        assert_eq!((held(&desk), desk.going().len()), (1, 2));
+        desk.patch(json!({"spec": {"parallelism": 2}}));
+        desk.run(1);
+        desk.world.deaf_to.clear();
+        desk.run(30);
+        assert_eq!((held(&desk), desk.going().len()), (2, 2), "another has taken its place");
+        desk.end_all("Succeeded");
+        desk.run(1);
+        assert_eq!(desk.told(), "0/2/0 SuccessCriteriaMet CompletionsReached, Complete CompletionsReached");
+    }
+}
+
+#[test]
 fn a_job_that_takes_too_long_fails_and_is_forgotten() {
     let mut desk = Desk::new(0);
     desk.create(json!({"activeDeadlineSeconds": 20, "ttlSecondsAfterFinished": 100}));

@@ -287,3 +287,32 @@ fn each_number_has_its_claims_and_keeps_them() {
     check(json!({}), "data-web-0 data-web-1");
     check(json!({"whenScaled": "Delete", "whenDeleted": "Retain"}), "data-web-0");
 }
+
+#[test]
+fn a_claim_that_may_be_going_stays_when_its_number_is_wanted_again() {
+    let mut desk = Desk::new(0);
+    let claim = json!({"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}});
+    let retention = json!({"whenScaled": "Delete", "whenDeleted": "Delete"});
+    desk.create(
+        json!({"replicas": 2, "volumeClaimTemplates": [claim], "persistentVolumeClaimRetentionPolicy": retention}),
+    );
+    desk.settle();
+    let uid = |desk: &Desk| {
+        let claim = desk.world.get(Kind::PersistentVolumeClaim, "default", "data-web-1");
+        claim.filter(|claim| !claim.meta().is_deleting()).map(|claim| claim.meta().uid.clone())
+    };
+    let before = uid(&desk);
+    desk.patch(json!({"spec": {"replicas": 1}}));
+    desk.run(1);
+    // The pod is gone, and nothing is heard of the request that its claim goes, too.
+    desk.world.take_writes();
+    desk.world.hold_writes = true;
+    desk.nodes_act();
+    desk.run(1);
+    let asked = desk.world.take_writes();
+    assert!(asked.iter().any(|one| one.ends_with("data-web-1")), "{asked:?}");
+    desk.world.lose_held();
+    desk.patch(json!({"spec": {"replicas": 2}}));
+    desk.settle();
+    assert_eq!((desk.told().as_str(), uid(&desk)), ("web-0 one, web-1 one", before));
+}

@@ -4,6 +4,7 @@ use crate::api::kinds::Kind;
 use crate::api::meta::{ObjectMeta, OwnerReference};
 use crate::api::names;
 use crate::api::object::{Key, Object};
+use crate::api::pod::Pod;
 use crate::api::status::Reason;
 use crate::api::text::Text;
 use crate::client::events::{EventRecorder, Tone};
@@ -95,7 +96,8 @@ struct Care {
     listed: BTreeSet<Key>,
     /// Objects that were made, and the revision at which they were: older views show one that had the name before, or none.
     made_at: BTreeMap<Key, Revision>,
-    /// Objects by uid whose deletion was asked for; whether they were is not known, and no view shows it.
+    /// Objects by uid whose deletion was asked for; whether they were is not known, and no view shows it. Pods among them
+    /// that are wanted again are not expected to go.
     undeleted: BTreeMap<Text, Victim>,
     /// Objects that were changed, and the revision at which they were: older views do not show it.
     changed_at: BTreeMap<Key, Revision>,
@@ -810,7 +812,6 @@ impl WorkloadController {
         let Some(owner) = self.views.object(key).cloned() else { return };
         let Some(workload) = self.workload(key.kind) else { return };
         self.claim(now, workload, key, &owner, out);
-        self.delete_again(now, workload, &owner, out);
 
         let Some(care) = self.care.get_mut(key) else { return };
         let own = self.views.owned_by(filed_under(&owner.meta().uid, &owner.meta().name));
@@ -823,8 +824,12 @@ impl WorkloadController {
             Scene { now, owner: &owner, children, views, refused, failures, readiness, places, compared, awaits };
         let mut plan = workload.plan(&scene);
         let (status, tell, relies_on) = (plan.status.take(), take(&mut plan.tell), take(&mut plan.relies_on));
+        let claimed = care.unclaimed.is_empty();
+        // Who is going wants nothing any more.
+        let unwanted: &[Victim] = if owner.meta().is_deleting() { &[] } else { &plan.delete };
+        self.delete_again(now, workload, &owner, unwanted, out);
         // A child that still is to be claimed may be one of those that seem to be missing.
-        let settled = care.unclaimed.is_empty() && !self.waits(key);
+        let settled = claimed && !self.waits(key);
         if let Some(at) = plan.look_again {
             self.queue.set_if_earlier(key.clone(), at);
         }
@@ -1083,23 +1088,63 @@ impl WorkloadController {
         is_new
     }
 
-    /// Asks again for the deletions of which it is not known whether they were carried out, but for those of children that
-    /// are its children no more: they may be another's by now.
-    fn delete_again(&mut self, now: Now, workload: &dyn Workload, owner: &Object, out: &mut Effects) {
+    /// Asks again for the deletions of which it is not known whether they were carried out, if these objects are unwanted
+    /// still. Those of children that are its children no more it leaves: they may be another's by now.
+    ///
+    /// Of pods others may be chosen by now. One that may be going goes before any other, and no more go than are to go. Of
+    /// all else each is meant by itself, and stays if it is of use again.
+    fn delete_again(
+        &mut self,
+        now: Now,
+        workload: &dyn Workload,
+        owner: &Object,
+        unwanted: &[Victim],
+        out: &mut Effects,
+    ) {
         let key = &owner.key();
         let Some(care) = self.care.get_mut(key) else { return };
-        if let Some(turn) = care.deletion.waits_until(now.mono).filter(|_| !care.undeleted.is_empty()) {
+        if care.undeleted.is_empty() {
+            return;
+        }
+        if let Some(turn) = care.deletion.waits_until(now.mono) {
             return self.queue.set_if_earlier(key.clone(), turn);
         }
-        for (uid, victim) in take(&mut care.undeleted) {
-            let shown = self.views.object(&victim.key).map(Object::meta).filter(|shown| shown.uid == uid);
-            let is_left = workload.children().contains(&victim.key.kind)
-                && shown.is_some_and(|shown| shown.controller().is_none_or(|by| by.uid != owner.meta().uid));
-            if is_left {
-                self.deletions.met(key, &uid);
-            } else if self.deletions.has(key, &uid) {
-                self.ask_to_delete(now, key, victim, out);
+        let unsure = take(&mut care.undeleted);
+        let shown = |victim: &Victim| self.views.object(&victim.key).filter(|shown| shown.meta().uid == victim.uid);
+        let works = |object: &Object| object.get::<Pod>().is_some_and(Pod::is_active);
+        let own = self.views.owned_by(filed_under(&owner.meta().uid, &owner.meta().name));
+        let is_under_way = |uid: &Text| !unsure.contains_key(uid) && self.deletions.has(key, uid);
+        let under_way = own.filter(|child| works(child) && is_under_way(&child.meta().uid)).count();
+        let working = unwanted.iter().filter_map(shown).filter(|child| works(child)).count();
+        let mut room = working.saturating_sub(under_way);
+        let uids: BTreeSet<&Text> = unwanted.iter().map(|victim| &victim.uid).collect();
+        let (named, others): (Vec<&Victim>, Vec<&Victim>) =
+            unsure.values().partition(|victim| uids.contains(&victim.uid));
+        let (mut again, mut stay) = (Vec::new(), BTreeMap::new());
+        for victim in named.into_iter().chain(others) {
+            let Some(object) = shown(victim).filter(|object| !object.meta().is_deleting()) else { continue };
+            let is_child = workload.children().contains(&object.kind());
+            if is_child && object.meta().controller().is_none_or(|by| by.uid != owner.meta().uid) {
+                continue;
             }
+            match works(object) {
+                true if room > 0 => {
+                    room -= 1;
+                    again.push(victim.clone());
+                }
+                true => drop(stay.insert(victim.uid.clone(), victim.clone())),
+                false if uids.contains(&victim.uid) => again.push(victim.clone()),
+                false => {}
+            }
+        }
+        for uid in unsure.keys() {
+            self.deletions.met(key, uid);
+        }
+        if let Some(care) = self.care.get_mut(key) {
+            care.undeleted = stay;
+        }
+        for victim in again {
+            self.ask_to_delete(now, key, victim, out);
         }
     }
 
@@ -1523,33 +1568,64 @@ mod tests {
         }
     }
 
+    /// A pod of the set whose uid is its number.
+    fn nth_pod(nth: u64, revision: u64, node: &str) -> Object {
+        let mut pod = first_pod(&set(1)).to_value();
+        pod["metadata"]["name"] = names::child("web", "u", nth).into();
+        pod["metadata"]["uid"] = nth.to_string().into();
+        pod["metadata"]["resourceVersion"] = revision.to_string().into();
+        pod["spec"]["nodeName"] = node.into();
+        object(Kind::Pod, pod)
+    }
+
+    /// Takes out a call that asks a pod to go, and the pod's uid.
+    fn asked_to_go(desk: &mut Desk) -> Option<(CallId, Text)> {
+        match desk.take(Kind::Pod, |verb| matches!(verb, Verb::Delete { .. }))? {
+            (call, Verb::Delete { options, .. }) => Some((call, options.uid.unwrap())),
+            _ => None,
+        }
+    }
+
     #[test]
     fn a_pod_that_may_be_going_is_asked_to_go_again_and_no_other() {
         for answer in [Answer::Lost("nobody answers".into()), turned_away()] {
             let mut desk = desk();
-            let pod = |nth: u64, revision: u64, node: &str| {
-                let mut pod = first_pod(&set(1)).to_value();
-                pod["metadata"]["name"] = names::child("web", "u", nth).into();
-                pod["metadata"]["uid"] = nth.to_string().into();
-                pod["metadata"]["resourceVersion"] = revision.to_string().into();
-                pod["spec"]["nodeName"] = node.into();
-                object(Kind::Pod, pod)
-            };
-            let asked = |desk: &mut Desk| match desk.take(Kind::Pod, |verb| matches!(verb, Verb::Delete { .. }))? {
-                (call, Verb::Delete { options, .. }) => Some((call, options.uid.unwrap())),
-                _ => None,
-            };
             desk.list(Kind::ReplicaSet, vec![set(1)]);
-            let watch = desk.list(Kind::Pod, vec![pod(0, 2, ""), pod(1, 2, "n")]);
-            let (call, victim) = asked(&mut desk).unwrap();
+            let watch = desk.list(Kind::Pod, vec![nth_pod(0, 2, ""), nth_pod(1, 2, "n")]);
+            let (call, victim) = asked_to_go(&mut desk).unwrap();
             assert_eq!(victim, "0", "it has no node");
             desk.answer(call, answer);
-            desk.step(Input::Event { call: watch, event: WatchEvent::Modified(pod(0, 10, "n")) });
-            desk.step(Input::Event { call: watch, event: WatchEvent::Modified(pod(1, 11, "")) });
+            desk.step(Input::Event { call: watch, event: WatchEvent::Modified(nth_pod(0, 10, "n")) });
+            desk.step(Input::Event { call: watch, event: WatchEvent::Modified(nth_pod(1, 11, "")) });
             desk.now.mono = desk.now.mono + Duration::from_secs(1);
             desk.step(Input::Wake);
-            assert_eq!(asked(&mut desk).map(|(_, uid)| uid), Some(victim), "though it is worth more now");
-            assert_eq!(asked(&mut desk), None);
+            assert_eq!(asked_to_go(&mut desk).map(|(_, uid)| uid), Some(victim), "though it is worth more now");
+            assert_eq!(asked_to_go(&mut desk), None);
+        }
+    }
+
+    #[test]
+    fn a_pod_that_may_be_going_stays_when_it_is_wanted_again() {
+        for answer in [Answer::Lost("nobody answers".into()), turned_away()] {
+            let mut desk = desk();
+            let wants = |replicas: u64, revision: u64| {
+                let set = set(replicas).with_meta(|meta| meta.resource_version = revision.to_string().into());
+                WatchEvent::Modified(set)
+            };
+            let sets = desk.list(Kind::ReplicaSet, vec![set(1)]);
+            let pods = desk.list(Kind::Pod, vec![nth_pod(0, 2, ""), nth_pod(1, 2, "n")]);
+            let (call, victim) = asked_to_go(&mut desk).unwrap();
+            desk.answer(call, answer);
+            desk.step(Input::Event { call: sets, event: wants(2, 10) });
+            desk.now.mono = desk.now.mono + Duration::from_secs(1);
+            desk.step(Input::Wake);
+            assert_eq!((asked_to_go(&mut desk), desk.created()), (None, None), "there are two, and two are wanted");
+            // When one is to go after all, it is the one that may be going, whatever it is worth by now.
+            desk.step(Input::Event { call: pods, event: WatchEvent::Modified(nth_pod(0, 11, "n")) });
+            desk.step(Input::Event { call: pods, event: WatchEvent::Modified(nth_pod(1, 12, "")) });
+            desk.step(Input::Event { call: sets, event: wants(1, 13) });
+            assert_eq!(asked_to_go(&mut desk).map(|(_, uid)| uid), Some(victim));
+            assert_eq!(asked_to_go(&mut desk), None);
         }
     }
 
