@@ -88,6 +88,11 @@ impl Disk {
         idle
     }
 
+    /// The writes on their way, in their order: what each object becomes; nothing, if it is removed.
+    pub fn on_their_way(&self) -> impl Iterator<Item = (&Key, Option<&Object>)> {
+        self.syncing.iter().chain(&self.waiting).map(|one| (&one.write.key, one.write.object.as_ref()))
+    }
+
     /// The first write of the batch that is being synced; a batch is drawn a delay by it.
     pub fn first(&self) -> Option<&Key> {
         self.syncing.first().map(|one| &one.write.key)
@@ -182,6 +187,8 @@ mod tests {
         assert!(disk.submit(CommitId(1), write("a", 0), 0));
         assert!(!disk.submit(CommitId(2), write("b", 0), 0), "the second waits for the next sync");
         assert!(!disk.submit(CommitId(3), write("a", 0), 0));
+        let names: Vec<&str> = disk.on_their_way().map(|(key, _)| key.name.as_str()).collect();
+        assert_eq!(names, ["a", "b", "a"]);
         let told = |disk: &mut Disk| -> Vec<_> {
             let batch = disk.synced();
             batch.into_iter().map(|one| disk.settle(one)).map(|one| (one.commit.0, one.outcome)).collect()

@@ -74,6 +74,7 @@ library! {
     "leader-cut-off"
     "leader-late"
     "leader-again"
+    "leader-answered-late"
     "frozen-observer"
     "not-heard"
     "stale-list"
@@ -84,6 +85,12 @@ library! {
     "wrong-clocks"
     "worst-moment"
     "node-full"
+    "autoscaler-short"
+    "autoscaler-leaving"
+    "autoscaler-unsure"
+    "cron-held-up"
+    "endpoints-of-before"
+    "namespace-of-custom-kinds"
 }
 
 /// The text of the scenario of this name.

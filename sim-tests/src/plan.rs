@@ -8,6 +8,7 @@ use crate::noise::Delay;
 use crate::runtime::Trouble;
 use crate::trace;
 use crate::units;
+use miniku_core::api::custom::CustomResourceDefinition;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::durations;
@@ -986,11 +987,17 @@ impl Plan {
     }
 }
 
-/// The object that a manifest describes, in `default` if it names no namespace.
+/// The object that a manifest describes, in `default` if it names no namespace. Of custom kinds those are known whose
+/// definition was described before.
 pub fn try_object(manifest: Value) -> Result<Object, String> {
     let name = manifest["kind"].as_str().ok_or("a manifest needs a kind")?;
-    let kind = Kind::meant(name).ok_or_else(|| format!("{name:?} is no kind that acts here"))?;
+    let custom = || Kind::named(manifest["apiVersion"].as_str()?, name);
+    let kind = Kind::meant(name).or_else(custom).ok_or_else(|| format!("{name:?} is no kind that acts here"))?;
     let object = Object::from_value(kind, manifest).map_err(|error| error.to_string())?;
+    if let Some(definition) = object.get::<CustomResourceDefinition>() {
+        // It is no more than wished for yet; but what follows may be of its kind.
+        definition.kind();
+    }
     Ok(match kind.row().namespaced && object.meta().namespace.is_empty() {
         true => object.with_meta(|meta| meta.namespace = "default".into()),
         false => object,
@@ -1184,5 +1191,22 @@ pub(crate) struct Added<'a>(pub(crate) &'a Delay);
 impl fmt::Display for Added<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} + {}", durations::text(self.0.min), durations::text(self.0.mean))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_of_a_custom_kind_follow_its_definition() {
+        let gauge = || json!({"apiVersion": "plan.test/v1", "kind": "Gauge", "metadata": {"name": "one"}});
+        assert!(try_object(gauge()).unwrap_err().contains("is no kind that acts here"));
+        let spec = json!({"group": "plan.test", "scope": "Namespaced", "names": {"plural": "gauges", "kind": "Gauge"},
+            "versions": [{"name": "v1", "served": true, "storage": true}]});
+        object(json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": "gauges.plan.test"}, "spec": spec}));
+        assert_eq!(object(gauge()).key().to_string(), "gauges.plan.test/default/one");
+        assert_eq!(try_object(object(gauge()).to_value()), Ok(object(gauge())));
     }
 }

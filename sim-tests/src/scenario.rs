@@ -49,6 +49,7 @@ use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::{Pod, PodPhase};
 use miniku_core::api::quantity::Quantity;
 use miniku_core::api::selector::parse_label_selector;
+use miniku_core::api::text::Text;
 use miniku_core::durations;
 use miniku_core::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -561,6 +562,13 @@ impl Scenario {
             let is_there = |kind: Kind, namespace: &str, name: &str| {
                 let namespace = if kind.row().namespaced { namespace } else { "" };
                 let given = matches!(kind, Kind::Namespace | Kind::Lease | Kind::Event) || kind == Kind::Pod;
+                // Named after a time, which may be known.
+                let of_cron_job = |(of, space, cron): &(Kind, Text, Text)| {
+                    let is_of = |rest: &str| rest.starts_with('-');
+                    let meant = *of == Kind::CronJob && space.as_str() == namespace;
+                    meant && kind == Kind::Job && name.strip_prefix(cron.as_str()).is_some_and(is_of)
+                };
+                let given = given || made.iter().any(of_cron_job);
                 let there = made.contains(&(kind, namespace.into(), name.into()));
                 let node = kind == Kind::Node && nodes.contains(name);
                 match there || given || node {

@@ -84,7 +84,8 @@ pub fn drawn(seed: u64) -> Scenario {
 
 fn cluster(dice: &Dice, nodes: u64) -> Spec {
     let delay = Delay::micros(100, dice.one("delay", 0, &[200, 2_000, 30_000]));
-    let timeout = Duration::from_secs(dice.one("timeout", 0, &[2, 10, 45]));
+    let patient = details::leads_again(dice);
+    let timeout = Duration::from_secs(if patient { 45 } else { dice.one("timeout", 0, &[2, 10, 45]) });
     let mut cluster = Spec {
         network: Quality { delay, timeout },
         sync: Sync(Delay::micros(200, dice.one("sync", 0, &[200, 5_000, 50_000]))),

@@ -83,6 +83,7 @@ pub fn asked_for(role: Role) -> Option<fn(Kind) -> bool> {
         Role::Scheduler => Some(|kind| matches!(kind, Kind::Node | Kind::Pod | Kind::PodDisruptionBudget)),
         Role::NodeLifecycle => Some(|kind| kind == Kind::Node),
         Role::Endpoints => Some(|kind| matches!(kind, Kind::Service | Kind::Pod)),
+        Role::Horizontal => Some(|kind| matches!(kind, Kind::HorizontalPodAutoscaler | Kind::Pod)),
         // Nobody listens to events, of which there are most.
         Role::Workloads | Role::Garbage | Role::Disruption => Some(|kind| kind != Kind::Event),
         _ => None,

@@ -1,55 +1,57 @@
 //! S-bind: A pod's nodeName goes from none to one existing node, once for each uid.
 //!
-//! A bind may be decided before a removal and stored after it, so a node counts as existing for a minute after
-//! that; but no longer than the disk may take once the API server was told of the removal, and not at all if the bind was
-//! asked for only then. Pods that are created with a nodeName are their author's affair.
-//! Catches: an API server that binds twice; a scheduler that keeps deleted nodes in its cache.
+//! A bind may be granted before a removal and stored after it: those that were on their way to the disk when the API server
+//! was told that the node is gone. What it grants later comes to no such node, whenever it was asked for. Pods that are created
+//! with a nodeName are their author's affair.
+//! Catches: an API server that binds twice, or to a node that it knows to be gone; a scheduler that keeps deleted nodes in its
+//! cache.
 
 use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::kinds::Kind;
-use miniku_core::api::object::Key;
+use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
 use miniku_core::api::text::Text;
-use miniku_core::program::Verb;
-use miniku_core::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
 
-const NEWS: Duration = Duration::from_secs(60);
-/// A bind may wait so long for the disk after it was decided.
-const DECIDED: Duration = Duration::from_secs(10);
+/// A pod by its name, and its uid.
+type Meant = (Key, Text);
 
-/// Remembers which nodes there are, and when others were removed. What becomes durable together is stored before any of it is
+/// Remembers which nodes there are, and which were removed. What becomes durable together is stored before any of it is
 /// seen; so a node may be gone from the store whose removal comes next.
 #[derive(Default)]
 pub struct Bind {
     there: BTreeSet<Text>,
-    removed: BTreeMap<String, Instant>,
-    /// The nodes of which the API server knows that they are gone, and since when.
-    known_gone: BTreeMap<Text, Instant>,
-    /// The binds that were asked for: whether one of them was when that was not known yet.
-    asked: BTreeMap<(Key, Text, Text), bool>,
+    /// The nodes that were removed; and once the API server knows that, the pods that were on their way there.
+    removed: BTreeMap<Text, Option<BTreeSet<Meant>>>,
+}
+
+/// The pods whose binds to a node are on their way to the disk.
+fn on_their_way_to(truth: &Truth, node: &str) -> BTreeSet<Meant> {
+    let pods = truth.disk.on_their_way().filter_map(|(key, object)| Some((key, object?.get::<Pod>()?)));
+    pods.filter(|(_, pod)| pod.node() == Some(node)).map(|(key, pod)| (key.clone(), pod.metadata.uid.clone())).collect()
 }
 
 impl Checker for Bind {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Durable, Sight::Told, Sight::Sent]
+        &[Sight::Durable, Sight::Told, Sight::Recovered]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         let change = match fact {
             Fact::Durable { change } => change,
             Fact::Told { change } => {
-                if change.key.kind == Kind::Node && change.new.is_none() {
-                    self.known_gone.insert(change.key.name.clone(), truth.now);
+                if change.key.kind == Kind::Node
+                    && let Some(granted) = self.removed.get_mut(&change.key.name)
+                {
+                    // For as long as it thinks that the node is back, it may grant more.
+                    *granted = change.new.is_none().then(|| on_their_way_to(truth, &change.key.name));
                 }
                 return Ok(());
             }
-            Fact::Sent { request, .. } => {
-                if let Verb::Bind { key, uid, node } = &request.verb {
-                    let unknown = !self.known_gone.contains_key(node);
-                    *self.asked.entry((key.clone(), uid.clone(), node.clone())).or_default() |= unknown;
-                }
+            Fact::Recovered { .. } => {
+                // A young server knows what is stored, and nothing is on its way.
+                self.removed.values_mut().for_each(|granted| *granted = Some(BTreeSet::new()));
                 return Ok(());
             }
             _ => return Ok(()),
@@ -57,12 +59,12 @@ impl Checker for Bind {
         if change.key.kind == Kind::Node {
             match &change.new {
                 Some(node) => {
-                    self.known_gone.remove(&change.key.name);
+                    self.removed.remove(&change.key.name);
                     self.there.insert(node.meta().name.clone());
                 }
                 None => {
                     self.there.remove(&change.key.name);
-                    self.removed.insert(change.key.name.to_string(), truth.now);
+                    self.removed.insert(change.key.name.clone(), None);
                 }
             }
         }
@@ -74,11 +76,10 @@ impl Checker for Bind {
             (Some(before), after) => broken(format!("{} moved from {before} to {after:?}", after_name(new))),
             (None, Some(node)) => {
                 let is_there = self.there.contains(node) || truth.node(node).is_some();
-                let asked = self.asked.remove(&(change.key.clone(), new.meta().uid.clone(), node.into()));
-                let lately = |at: Option<&Instant>, least| at.is_none_or(|at| truth.now.since(*at) <= least);
-                let may_be = asked != Some(false) && lately(self.known_gone.get(node), DECIDED);
-                let was_there = self.removed.contains_key(node) && lately(self.removed.get(node), NEWS);
-                let known = is_there || may_be && was_there;
+                let meant = (change.key.clone(), new.meta().uid.clone());
+                let may_be =
+                    |granted: &Option<BTreeSet<Meant>>| granted.as_ref().is_none_or(|all| all.contains(&meant));
+                let known = is_there || self.removed.get(node).is_some_and(may_be);
                 if known { Ok(()) } else { broken(format!("{} is bound to {node}, which is no node", after_name(new))) }
             }
             (None, None) => Ok(()),
@@ -86,16 +87,16 @@ impl Checker for Bind {
     }
 }
 
-fn after_name(object: &miniku_core::api::object::Object) -> String {
+fn after_name(object: &Object) -> String {
     object.meta().full_name()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::forged::{Story, node, pod, who};
+    use super::super::forged::{Story, node, pod};
     use super::*;
-    use crate::truth::Role;
-    use miniku_core::program::{CommitId, RequestId, Write};
+    use miniku_core::api::by_key::ByKey;
+    use miniku_core::program::{CommitId, Revision, Write};
 
     #[test]
     fn fires_when_a_pod_moves_or_goes_nowhere() {
@@ -110,34 +111,44 @@ mod tests {
     }
 
     #[test]
-    fn news_of_a_removal_take_their_time() {
-        let mut story = Story::<Bind>::new();
-        let change = story.put(node("n")).unwrap();
-        story.write(&change.new.unwrap(), true).unwrap();
-        story.put(pod("a", "", "Pending")).unwrap();
-        story.put(pod("a", "n", "Pending")).unwrap();
-        story.put(pod("b", "", "Pending")).unwrap();
-        story.pass(100).unwrap();
-        assert!(story.put(pod("b", "n", "Pending")).is_err());
+    fn fires_on_what_was_granted_when_the_removal_was_known() {
+        // The bind is on its way before anybody knows of the removal, or begins later; and perhaps the server begins anew.
+        let breaks = |on_its_way: bool, told: bool, restarted: bool| {
+            let mut story = Story::<Bind>::new();
+            let node = story.put(node("n")).unwrap().new.unwrap();
+            let unbound = story.put(pod("a", "", "Pending")).unwrap();
+            let gone = story.write(&node, true).unwrap();
+            if on_its_way {
+                let object = Some(crate::plan::object(pod("a", "n", "Pending")));
+                let write = Write { key: unbound.key, expect: unbound.revision, object };
+                story.truth.disk.submit(CommitId(1), write, 0);
+            }
+            if told {
+                story.see(Fact::Told { change: &gone }).unwrap();
+            }
+            if restarted {
+                story.see(Fact::Recovered { objects: &ByKey::new(), revision: Revision(0) }).unwrap();
+            }
+            story.put(pod("a", "n", "Pending")).is_err()
+        };
+        assert!(breaks(false, true, false));
+        assert!(breaks(false, false, true));
+        assert!(!breaks(false, false, false));
+        assert!(!breaks(true, true, false));
     }
 
     #[test]
-    fn fires_on_a_bind_that_was_asked_for_when_the_removal_was_known() {
-        let breaks = |known: bool| {
-            let mut story = Story::<Bind>::new();
-            let node = story.put(node("n")).unwrap().new.unwrap();
-            let key = story.put(pod("a", "", "Pending")).unwrap().key;
-            let request = Verb::Bind { key, uid: "a-uid".into(), node: "n".into() }.into();
-            let gone = story.write(&node, true).unwrap();
-            if known {
-                story.see(Fact::Told { change: &gone }).unwrap();
-            }
-            let who = who(Role::Scheduler, "scheduler");
-            story.see(Fact::Sent { who: &who, id: RequestId(1), request: &request }).unwrap();
-            story.put(pod("a", "n", "Pending")).is_err()
-        };
-        assert!(breaks(true));
-        assert!(!breaks(false));
+    fn a_node_that_is_back_takes_pods_until_it_is_known_to_be_gone_again() {
+        let mut story = Story::<Bind>::new();
+        let first = story.put(node("n")).unwrap().new.unwrap();
+        let gone = story.write(&first, true).unwrap();
+        let back = story.put(node("n")).unwrap();
+        let again = story.write(back.new.as_ref().unwrap(), true).unwrap();
+        for (name, change, breaks) in [("a", &gone, true), ("b", &back, false), ("c", &again, true)] {
+            story.put(pod(name, "", "Pending")).unwrap();
+            story.see(Fact::Told { change }).unwrap();
+            assert_eq!(story.put(pod(name, "n", "Pending")).is_err(), breaks, "{name}");
+        }
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! S-cron: A cron job's job is made, unless it is suspended, for a time of its schedule in its zone, the last of its schedule that has passed, not too late and never again once its controller was told of it, and with Forbid or Replace only when no other of its jobs works; and none is deleted before the cron job tells of its time.
+//! S-cron: A cron job's job is made, unless it is suspended, for a time of its schedule in its zone, the last of its schedule that has passed, and is named after that, not too late and never again once its controller was told of it, and with Forbid or Replace only when no other of its jobs works, be it on its way out; and none is deleted before the cron job tells of its time.
 //!
 //! The time is what the controller's own clock shows, however wrong that is. What a former life asked for may come late, and
 //! then, as in Kubernetes, two may meet: judged is what is asked for.
-//! Catches: a time that is made up for again and again, or once for each that was missed, or again when its job is gone;
-//! jobs that meet.
+//! Catches: a time that is made up for again and again, or once for each that was missed, or again when its job is gone, or
+//! when nobody knows whether it was made; jobs that meet.
 
 use super::{Broken, Checker};
 use crate::told::Told;
@@ -58,6 +58,11 @@ fn wrong(truth: &Truth, told: Told<'_>, wall: Wall, new: &Object) -> Option<Stri
     let wanted = next.as_ref().and_then(|(schedule, zone)| schedule.next(before(at), zone));
     if wanted.is_some_and(|wanted| wanted != at) {
         return Some(format!("is made for {}, which is no time of {:?}", shown(at), cron.spec.schedule));
+    }
+    // Whoever makes it again, not knowing that it was made, finds the name taken. Source: Kubernetes, `getJobName`.
+    let named = format!("{name}-{}", at.secs().div_euclid(60));
+    if new.meta().name.as_str() != named {
+        return Some(format!("is made for {}, and is not named {named}", shown(at)));
     }
     let next = next.and_then(|(schedule, zone)| schedule.next(at, &zone));
     if let Some(next) = next.filter(|next| *next + SLACK < wall) {
@@ -133,7 +138,11 @@ mod tests {
         }
 
         fn makes(&mut self, minute: u32) -> String {
-            let verb = Verb::Create { object: crate::plan::object(job(minute)) };
+            self.makes_one(job(minute))
+        }
+
+        fn makes_one(&mut self, job: Value) -> String {
+            let verb = Verb::Create { object: crate::plan::object(job) };
             let controller = who(Role::Workloads, "workloads");
             let seen = self.0.see(Fact::Sent { who: &controller, id: RequestId(1), request: &verb.into() });
             seen.err().map(|broken| broken.what).unwrap_or_default()
@@ -146,9 +155,13 @@ mod tests {
             "status": {"lastScheduleTime": last}})
     }
 
+    fn named(minute: u32) -> String {
+        format!("tick-{}", 29_453_760 + minute)
+    }
+
     fn job(minute: u32) -> Value {
         json!({"apiVersion": "batch/v1", "kind": "Job",
-            "metadata": {"name": format!("tick-{minute}"), "uid": minute.to_string(), "namespace": "default",
+            "metadata": {"name": named(minute), "uid": minute.to_string(), "namespace": "default",
                 "annotations": {SCHEDULED_AT: format!("2026-01-01T00:{minute:02}:00Z")},
                 "ownerReferences": [{"apiVersion": "batch/v1", "kind": "CronJob", "name": "tick", "uid": "c", "controller": true}]}})
     }
@@ -159,7 +172,7 @@ mod tests {
         desk.tell(cron("Allow", json!("2026-01-01T00:02:00Z")));
         [2, 3].into_iter().for_each(|minute| desk.tell(job(minute)));
         let mut deletes = |minute: u32| {
-            let key = Key::new(Kind::Job, "default", &format!("tick-{minute}"));
+            let key = Key::new(Kind::Job, "default", &named(minute));
             let verb = Verb::Delete { key, options: Default::default() };
             let controller = who(Role::Workloads, "workloads");
             let seen = desk.0.see(Fact::Sent { who: &controller, id: RequestId(1), request: &verb.into() });
@@ -185,6 +198,20 @@ mod tests {
     }
 
     #[test]
+    fn fires_on_a_job_that_is_named_after_another_time() {
+        let mut desk = Desk(Story::new());
+        let mut seldom = cron("Allow", json!(null));
+        seldom["spec"]["schedule"] = "*/2 * * * *".into();
+        desk.tell(seldom);
+        // It is 00:03:00, and 00:02 was missed.
+        desk.0.pass(180).unwrap();
+        assert_eq!(desk.makes(2), "");
+        let mut late = job(2);
+        late["metadata"]["name"] = named(3).into();
+        assert!(desk.makes_one(late).contains("is made for 2026-01-01T00:02:00Z, and is not named tick-29453762"));
+    }
+
+    #[test]
     fn fires_on_a_job_at_an_hour_of_another_zone() {
         for (hour, fires) in [("1", false), ("0", true)] {
             let mut desk = Desk(Story::new());
@@ -204,7 +231,13 @@ mod tests {
             desk.tell(cron(policy, json!(null)));
             desk.tell(job(2));
             desk.0.pass(210).unwrap();
-            assert_eq!(desk.makes(3).contains("while tick-2 works"), policy != "Allow");
+            let meets = format!("while {} works", named(2));
+            assert_eq!(desk.makes(3).contains(&meets), policy != "Allow");
+            let mut leaving = job(2);
+            leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:03:00Z".into();
+            leaving["metadata"]["finalizers"] = json!(["miniku.test/hold"]);
+            desk.tell(leaving);
+            assert_eq!(desk.makes(3).contains(&meets), policy != "Allow");
             let mut ended = job(2);
             ended["status"] = json!({"conditions": [{"type": "Complete", "status": "True"}]});
             desk.tell(ended);

@@ -1,18 +1,20 @@
-//! S-endpoints: What is shown of a pod behind a service is as the endpoints controller was told of it: at its address and on its node, ready only if it is and may stay, or if the service wants to be shown all; no pod that has finished, or that the service does not select; none is left out before; and Endpoints that somebody else has made are not deleted.
+//! S-endpoints: What is shown of a pod behind a service is as the endpoints controller was told of it: at its address and on its node, with its own ports where the service names them, ready only if it is and may stay, or if the service wants to be shown all; no pod that has finished, or that the service does not select; none is left out before; no slice is written that belongs to a former service of the name; and Endpoints that somebody else has made are not deleted.
 //!
 //! Catches: pods that are ending, or not ready yet, to which new connections are sent; addresses of finished pods, which
-//! others may have by then; pods of another service.
+//! others may have by then; pods of another service; ports at which nobody listens; a slice that will be collected.
 
 use super::{Broken, Checker};
 use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
-use miniku_core::api::endpoints::{ENDPOINTS_MANAGED_BY, EndpointSlice, Endpoints, SERVICE_NAME};
+use miniku_core::api::endpoints::{ENDPOINTS_MANAGED_BY, EndpointPort, EndpointSlice, Endpoints, SERVICE_NAME};
 use miniku_core::api::event::ObjectReference;
+use miniku_core::api::int_or_string::IntOrString;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
-use miniku_core::api::service::Service;
+use miniku_core::api::service::{Service, ServicePort};
 use miniku_core::program::{Part, Verb};
+use serde_json::Value;
 
 /// Needs to remember nothing.
 #[derive(Default)]
@@ -23,6 +25,7 @@ struct Said<'a> {
     of: &'a ObjectReference,
     ip: &'a str,
     node: &'a str,
+    ports: &'a [EndpointPort],
     ready: bool,
     /// Whether it answers, and whether it is ending; where that is said.
     state: Option<(bool, bool)>,
@@ -30,12 +33,14 @@ struct Said<'a> {
 
 /// All that an object shows of pods.
 fn said<'a>(slice: Option<&'a EndpointSlice>, endpoints: Option<&'a Endpoints>) -> Vec<Said<'a>> {
-    let of_slice = slice.into_iter().flat_map(|slice| &slice.endpoints).filter_map(|one| {
+    let in_slice = slice.into_iter().flat_map(|slice| slice.endpoints.iter().map(move |one| (&slice.ports, one)));
+    let of_slice = in_slice.filter_map(|(ports, one)| {
         let conditions = &one.conditions;
         Some(Said {
             of: one.target_ref.as_ref()?,
             ip: one.addresses.first()?,
             node: &one.node_name,
+            ports,
             ready: conditions.ready.unwrap_or(true),
             state: Some((conditions.serving.unwrap_or(true), conditions.terminating.unwrap_or(false))),
         })
@@ -43,12 +48,42 @@ fn said<'a>(slice: Option<&'a EndpointSlice>, endpoints: Option<&'a Endpoints>) 
     let subsets = endpoints.into_iter().flat_map(|endpoints| &endpoints.subsets);
     let of_subsets = subsets.flat_map(|subset| {
         let [ready, others] = [(true, &subset.addresses), (false, &subset.not_ready_addresses)];
-        [ready, others].into_iter().flat_map(|(ready, all)| all.iter().map(move |one| (ready, one)))
+        let each = [ready, others].into_iter().flat_map(|(ready, all)| all.iter().map(move |one| (ready, one)));
+        each.map(move |(ready, one)| (&subset.ports, ready, one))
     });
-    let of_endpoints = of_subsets.filter_map(|(ready, one)| {
-        Some(Said { of: one.target_ref.as_ref()?, ip: &one.ip, node: &one.node_name, ready, state: None })
+    let of_endpoints = of_subsets.filter_map(|(ports, ready, one)| {
+        Some(Said { of: one.target_ref.as_ref()?, ip: &one.ip, node: &one.node_name, ports, ready, state: None })
     });
     of_slice.chain(of_endpoints).collect()
+}
+
+/// A container's port that has a name: that, its protocol and its number.
+fn named_port(port: &Value) -> Option<(&str, &str, i64)> {
+    let protocol = port["protocol"].as_str().unwrap_or("TCP");
+    Some((port["name"].as_str()?, protocol, port["containerPort"].as_i64()?))
+}
+
+/// The number of a pod's port of this name and protocol, if it has one. Those of containers that run before the others and
+/// stay are among them.
+fn port_of(pod: &Pod, name: &str, protocol: &str) -> Option<i64> {
+    let inits = pod.spec.rest.get("initContainers").and_then(Value::as_array).into_iter().flatten();
+    let stay = inits.filter(|one| one["restartPolicy"] == "Always").map(|one| &one["ports"]);
+    let all = pod.spec.containers.iter().filter_map(|one| one.rest.get("ports")).chain(stay);
+    let mut named = all.filter_map(Value::as_array).flatten().filter_map(named_port);
+    named.find(|(one, of, _)| *one == name && *of == protocol).map(|(.., number)| number)
+}
+
+/// What is wrong with the ports at which a pod is shown, if the only one of its service is named.
+fn at_another_port(service: &Service, pod: &Pod, said: &Said<'_>) -> Option<String> {
+    let [ServicePort { target_port: Some(IntOrString::String(name)), protocol, .. }] = service.spec.ports.as_slice()
+    else {
+        return None;
+    };
+    let protocol = if protocol.is_empty() { "TCP" } else { protocol.as_str() };
+    let own: Vec<i64> = port_of(pod, name, protocol).into_iter().collect();
+    let shown: Vec<i64> = said.ports.iter().map(|port| i64::from(port.port)).collect();
+    let wrong = !name.is_empty() && shown != own;
+    wrong.then(|| format!("{} is shown at ports {shown:?}, and has {own:?} of the name {name}", said.of.name))
 }
 
 /// What is wrong with it, by what its author was told.
@@ -72,6 +107,9 @@ fn wrong(told: Told<'_>, service: &Object, said: &Said<'_>) -> Option<String> {
     if (said.ip, said.node) != (&*pod.status.pod_ip, &*pod.spec.node_name) {
         let (ip, node) = (&pod.status.pod_ip, &pod.spec.node_name);
         return Some(format!("{name} is shown at {} on {}, and is at {ip} on {node}", said.ip, said.node));
+    }
+    if let Some(wrong) = at_another_port(&shown, pod, said) {
+        return Some(wrong);
     }
     let has = |kind: &str| pod.status.conditions.iter().any(|one| one.kind == kind && one.status == "True");
     let (ready, ending) = (has("Ready"), meta.is_deleting());
@@ -144,6 +182,10 @@ impl Checker for Shown {
         let Some(service) = told.object(&Key::new(Kind::Service, &meta.namespace, name)) else { return Ok(()) };
         let (slice, endpoints) = (object.read::<EndpointSlice>(), object.read::<Endpoints>());
         let is_slice = object.kind() == Kind::EndpointSlice;
+        if is_slice && meta.controller().is_none_or(|by| by.uid != service.meta().uid) {
+            let what = format!("{} is written for {name}, and belongs to another one", object.key());
+            return Err(Broken::by(what).with([object, service]));
+        }
         let said = said(slice.as_ref().filter(|_| is_slice), endpoints.as_ref().filter(|_| !is_slice));
         let wrong = said.iter().find_map(|said| wrong(told, service, said));
         match wrong.or_else(|| left_out(truth, told, service, object).filter(|_| is_slice)) {
@@ -178,18 +220,27 @@ mod tests {
 
     /// What the checker says when a slice shows the pod `a` like this.
     fn says(pod: Value, endpoint: Value) -> String {
+        shows(pod, endpoint, json!({"port": 80}), json!({}))
+    }
+
+    /// The same where the service has another port, or there is more to the slice.
+    fn shows(pod: Value, endpoint: Value, port: Value, more: Value) -> String {
         let mut story = Story::<Shown>::new();
-        let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "front", "namespace": "default"},
-            "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}});
+        let service = json!({"apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": "front", "namespace": "default", "uid": "front"},
+            "spec": {"selector": {"app": "web"}, "ports": [port]}});
         told(&mut story, service);
         told(&mut story, pod);
         let mut shown = json!({"addresses": ["10.1.0.1"], "nodeName": "n",
             "conditions": {"ready": true, "serving": true, "terminating": false},
             "targetRef": {"kind": "Pod", "namespace": "default", "name": "a", "uid": "a"}});
         merge(&mut shown, &endpoint);
-        let slice = json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-            "metadata": {"name": "front-1", "namespace": "default", "labels": {SERVICE_NAME: "front"}},
+        let owner = json!({"apiVersion": "v1", "kind": "Service", "name": "front", "uid": "front", "controller": true});
+        let mut slice = json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+            "metadata": {"name": "front-1", "namespace": "default", "labels": {SERVICE_NAME: "front"},
+                "ownerReferences": [owner]},
             "endpoints": [shown]});
+        merge(&mut slice, &more);
         let request = Request::from(Verb::Create { object: crate::plan::object(slice) });
         let who = who(Role::Endpoints, "endpoints");
         let seen = story.see(Fact::Sent { who: &who, id: RequestId(1), request: &request });
@@ -212,6 +263,35 @@ mod tests {
             "endpoints/default/by-hand is deleted, and was made by somebody else"
         );
         judge(json!({ENDPOINTS_MANAGED_BY: "endpoint-controller"})).unwrap();
+    }
+
+    #[test]
+    fn fires_on_a_slice_of_a_former_service() {
+        let of = |uid: &str| {
+            let owner = json!({"apiVersion": "v1", "kind": "Service", "name": "front", "uid": uid, "controller": true});
+            let more = json!({"metadata": {"ownerReferences": [owner]}});
+            shows(pod("a", "True", json!({})), json!({}), json!({"port": 80}), more)
+        };
+        assert_eq!(of("front"), "");
+        assert!(of("before").contains("is written for front, and belongs to another one"));
+    }
+
+    #[test]
+    fn fires_on_a_port_that_a_pod_has_not() {
+        let with = |ports: Value| {
+            let containers = json!([{"name": "c", "image": "busybox", "ports": ports}]);
+            pod("a", "True", json!({"spec": {"containers": containers}}))
+        };
+        let at = |pod: Value, ports: Value| {
+            shows(pod, json!({}), json!({"port": 80, "targetPort": "http"}), json!({"ports": ports}))
+        };
+        let http = || with(json!([{"name": "http", "containerPort": 8080}]));
+        assert_eq!(at(http(), json!([{"port": 8080, "protocol": "TCP"}])), "");
+        let says = "a is shown at ports [80], and has [8080] of the name http";
+        assert!(at(http(), json!([{"port": 80, "protocol": "TCP"}])).contains(says));
+        // It has none of that name.
+        assert_eq!(at(with(json!([])), json!([])), "");
+        assert!(at(with(json!([])), json!([{"port": 80, "protocol": "TCP"}])).contains("and has [] of the name http"));
     }
 
     #[test]

@@ -1,10 +1,11 @@
-//! S-lease: Of several that do the same one leads: its writes name its lease and are stored only while the lease is as it took it, a lease that is held is taken by another only after it has not changed for as long as it is good, and in a new term, nobody asks for a write whose lease has run out, or who has not renewed it within the renew deadline, or was told that it is not held any more, nobody asks again for what he was told is stale, and who leads and is told to end gives back its lease, which nobody else does.
+//! S-lease: Of several that do the same one leads: its writes name its lease and are stored only while the lease is as it took it, a lease that is held is taken by another only after it has not changed for as long as it is good, and in a new term, nobody asks for a write whose lease has run out, or who has not renewed it within the renew deadline, or was told that it is not held any more, nobody asks again for what he was told is stale, who renews in time what he holds does not take it anew, and who leads and is told to end gives back its lease, which nobody else does.
 //!
 //! How long a lease is good counts from when a change of its spec was stored: nobody can have seen it earlier. Clocks may run 5 %
-//! too fast, or too slowly. The deadline counts from when the renewal was sent that was stored last: a slow answer gives no more time. Leases
+//! too fast, or too slowly. The deadline counts from when the renewal was sent that was stored last: a slow answer gives no more time. Whoever
+//! has written under a lease leads, until he may have been told of no renewal for as long as the deadline is, or of its end. Leases
 //! of nodes have no terms, and are nobody else's.
 //! Catches: an API server that lets a former leader write; a stand-by without patience; a leader that does not notice, or
-//! leaves others to wait.
+//! leaves others to wait, or takes what is said of a former time of leading for the present one.
 
 use super::{Broken, Checker};
 use crate::truth::{Fact, Role, Sight, Truth, Who};
@@ -45,6 +46,14 @@ pub struct Leases {
     /// On which revision each candidate wrote its lease last, in which life, and whether it was told that this is not the
     /// newest.
     upon: BTreeMap<Arc<str>, (u32, Revision, bool)>,
+    /// For which wish for its lease each candidate waits, if it has not looked at the lease since.
+    awaited: BTreeMap<Arc<str>, RequestId>,
+    /// At which revision each wish was granted, and when that was sent.
+    answers: BTreeMap<RequestId, (Revision, Instant)>,
+    /// When the last wish was sent of which its candidate was told that it is granted, by the time of leading.
+    heard: BTreeMap<Fence, Instant>,
+    /// Times of leading that may be over for who leads: somebody was told so, or of a renewal as late as that.
+    over: BTreeSet<Fence>,
 }
 
 /// Source: Kubernetes, kube-scheduler and kube-controller-manager, `--leader-elect-renew-deadline`.
@@ -103,13 +112,40 @@ impl Leases {
         let read = truth.change(object.revision()).and_then(|change| change.new.as_ref());
         let Some(read) = read.filter(|read| read.key() == object.key()) else { return Ok(()) };
         let fence = |object: &Object| object.get::<Lease>().and_then(Fence::of);
-        let Some(held) = fence(read).filter(|_| fence(object).is_none()) else { return Ok(()) };
+        let Some(held) = fence(read) else { return Ok(()) };
+        if let Some(new) = fence(object) {
+            let anew = new.holder == held.holder && new != held;
+            return if anew { self.takes_anew(truth, who, &held) } else { Ok(()) };
+        }
         if held.holder != identity(who) {
             let what = format!("{who} gives back {}, which is {}'s", held.lease, held.holder);
             return Err(Broken::by(what).with([read]));
         }
         self.given_back.insert(held);
         Ok(())
+    }
+
+    /// A candidate takes the lease that it holds, for another time of leading.
+    fn takes_anew(&self, truth: &Truth, who: &Who, held: &Fence) -> Result<(), Broken> {
+        let leads = self.under.get(&who.name).is_some_and(|(fence, _)| **fence == *held) && !self.over.contains(held);
+        match self.heard.get(held).map(|at| truth.now.since(*at)).filter(|_| leads) {
+            Some(since) if since < RENEW_DEADLINE * 95 / 100 => {
+                let (lease, secs) = (&held.lease, since.as_secs_f64());
+                let what = format!("{who} takes {lease} anew, which it holds and asked to renew {secs:.1} s ago");
+                Err(Broken::by(what).with(truth.object(lease)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A candidate is told that it holds its lease, as of this revision; perhaps since it wished for that.
+    fn is_granted(&mut self, now: Instant, who: &Who, at: Revision, fence: &Fence) {
+        let answer = self.awaited.get(&who.name).and_then(|id| self.answers.get(id));
+        let Some((_, sent)) = answer.filter(|(revision, _)| *revision == at).copied() else { return };
+        let before = self.heard.insert(fence.clone(), sent);
+        if before.is_some_and(|before| now.since(before) >= RENEW_DEADLINE * 95 / 100) {
+            self.over.insert(fence.clone());
+        }
     }
 
     /// Who was told to end, and knew that it leads, has ended.
@@ -193,6 +229,9 @@ impl Checker for Leases {
         match fact {
             Fact::Durable { change } if is_election(&change.key) => self.changed(truth.now, change),
             Fact::Sent { who, id, request } => {
+                if matches!(&request.verb, Verb::Get { key } if is_election(key)) {
+                    self.awaited.remove(&who.name);
+                }
                 let Some(subject) = subject(&request.verb) else { return Ok(()) };
                 if is_election(&subject) {
                     // An intruder only meddles with what somebody else writes.
@@ -200,6 +239,7 @@ impl Checker for Leases {
                         self.writes_lease(truth, who, &request.verb)?;
                         self.candidates.insert((who.name.clone(), who.life));
                         self.wishes.insert(*id, (subject, truth.now));
+                        self.awaited.insert(who.name.clone(), *id);
                         if self.wishes.len() > REMEMBERED {
                             self.wishes.pop_first();
                         }
@@ -251,7 +291,10 @@ impl Checker for Leases {
                     *told = false;
                 }
                 let fence = object.get::<Lease>().and_then(Fence::of);
-                self.told.extend(fence.filter(|fence| fence.holder == identity(who)));
+                if let Some(fence) = fence.filter(|fence| fence.holder == identity(who)) {
+                    self.is_granted(truth.now, who, object.revision(), &fence);
+                    self.told.insert(fence);
+                }
                 Ok(())
             }
             Fact::Heard { who, input: Input::Reply { answer: Answer::Refused(status), .. } } => {
@@ -269,6 +312,10 @@ impl Checker for Leases {
             Fact::Answered { id, answer: Answer::Object { object, .. } } if self.wishes.contains_key(id) => {
                 let sent = self.wishes.remove(id).filter(|(key, _)| object.key() == *key);
                 if let (Some((_, at)), Some(fence)) = (sent, object.get::<Lease>().and_then(Fence::of)) {
+                    self.answers.insert(*id, (object.revision(), at));
+                    if self.answers.len() > REMEMBERED {
+                        self.answers.pop_first();
+                    }
                     // Of two that overtook each other the later one counts.
                     let last = self.granted.entry(fence).or_insert(at);
                     *last = at.max(*last);
@@ -277,6 +324,9 @@ impl Checker for Leases {
             }
             Fact::Answered { id, answer } => {
                 let Some((fence, after)) = self.sent.remove(id) else { return Ok(()) };
+                if matches!(answer, Answer::Refused(status) if status.is_fenced()) {
+                    self.over.insert(Fence::clone(&fence));
+                }
                 let Some(change) = Leases::made(truth, answer, after) else { return Ok(()) };
                 let held = self.held.get(&fence.lease).into_iter().flatten();
                 let then = held.rev().find(|(from, _)| *from < change.revision).and_then(|(_, fence)| fence.as_ref());
@@ -400,6 +450,46 @@ mod tests {
                 story.see(Fact::Sent { who: &leader, id: RequestId(3), request: &free }).unwrap();
             }
             assert_eq!(story.see(Fact::Died { who: &leader }).is_ok(), gives_back);
+        }
+    }
+
+    fn asks(story: &mut Story<Leases>, id: u64, request: &Request) -> Result<(), Broken> {
+        let leader = who(Role::Scheduler, "scheduler");
+        story.see(Fact::Sent { who: &leader, id: RequestId(id), request })
+    }
+
+    fn wish(lease: Object) -> Request {
+        Verb::Update { object: lease, part: Part::Main }.into()
+    }
+
+    /// The leader writes on a lease, and hears so long after that it is granted: the lease, and under which it leads.
+    fn renews(story: &mut Story<Leases>, id: u64, from: Object, after: u64) -> (Object, Arc<Fence>) {
+        asks(story, id, &wish(from)).unwrap();
+        let change = story.put(lease("scheduler_1", 0, id as u32)).unwrap();
+        let (object, fence) = (change.new.clone().unwrap(), under(&change));
+        let answer = Answer::Object { object: object.clone(), created: false };
+        story.see(Fact::Answered { id: RequestId(id), answer: &answer }).unwrap();
+        story.pass(after).unwrap();
+        let input = Input::Reply { call: miniku_core::program::CallId(id), answer };
+        story.see(Fact::Heard { who: &who(Role::Scheduler, "scheduler"), input: &input }).unwrap();
+        (object, fence)
+    }
+
+    #[test]
+    fn fires_on_who_takes_anew_what_it_holds() {
+        // It hears so late that its renewal is granted; and perhaps the server has said that this time of leading is over.
+        for (late, refused, fires) in [(1, false, true), (9, false, true), (10, false, false), (1, true, false)] {
+            let mut story = Story::<Leases>::new();
+            let free = story.put(lease("", 0, 0)).unwrap().new.unwrap();
+            let (held, fence) = renews(&mut story, 1, free, 0);
+            asks(&mut story, 2, &Request { fence: Some(fence), ..create() }).unwrap();
+            let (held, _) = renews(&mut story, 3, held, late);
+            if refused {
+                let answer = Answer::Refused(Status::fenced(Kind::Pod, "a", "it is over"));
+                story.see(Fact::Answered { id: RequestId(2), answer: &answer }).unwrap();
+            }
+            let anew = held.with(|lease: &mut Lease| lease.spec.lease_transitions = Some(1));
+            assert_eq!(asks(&mut story, 4, &wish(anew)).is_err(), fires, "{late} {refused}");
         }
     }
 

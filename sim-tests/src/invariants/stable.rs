@@ -367,6 +367,12 @@ fn autoscalers(truth: &Truth) -> Option<String> {
         if !(least..=most).contains(&has) {
             return Some(format!("{} leaves {has} pods, between {least} and {most} are wished", object.key()));
         }
+        let of = |other: &HorizontalPodAutoscaler| other.spec.scale_target_ref == body.spec.scale_target_ref;
+        let rivals = truth.disk.objects().within(Kind::HorizontalPodAutoscaler, namespace);
+        // None of several changes anything.
+        if rivals.filter_map(Object::read::<HorizontalPodAutoscaler>).filter(of).count() > 1 {
+            continue;
+        }
         let labels = deployment.spec.selector.clone();
         let selected = |pod: &&Pod| pod.metadata.namespace == *namespace && labels.matches(&pod.metadata.labels);
         let pods: Vec<&Pod> = truth.all::<Pod>().filter(selected).filter(|pod| pod.is_active()).collect();
@@ -399,6 +405,9 @@ fn autoscalers(truth: &Truth) -> Option<String> {
         // It counts in whole thousandths of a processor, and in whole percent. What asks for most decides.
         let at_least = shares.iter().map(|(percent, wished)| wanted(percent.saturating_sub(1), *wished)).max();
         let at_most = shares.iter().map(|(percent, wished)| wanted(percent + 1, *wished)).max();
+        // While something cannot be had, no fewer are wished than there are.
+        let is_blind = body.spec.metrics.iter().any(|metric| metric.resource.is_none());
+        let at_most = if is_blind { at_most.max(Some(has)) } else { at_most };
         if let (Some(at_least), Some(at_most)) = (at_least, at_most)
             && !(at_least..=at_most).contains(&has)
         {
@@ -522,7 +531,10 @@ mod tests {
     use super::super::Checker;
     use super::super::forged::{Story, node, pod};
     use super::*;
+    use crate::runtime::Process;
     use crate::truth::{Fact, NodeFacts};
+    use crate::usage::LOAD;
+    use miniku_core::kubelet::runtime::PodRef;
 
     #[derive(Default)]
     struct Nobody;
@@ -568,6 +580,55 @@ mod tests {
         };
         assert_eq!(judge("False"), None);
         assert!(judge("True").unwrap().contains("was made to go"));
+    }
+
+    #[test]
+    fn says_what_an_autoscaler_leaves() {
+        let half = || {
+            let target = serde_json::json!({"type": "Utilization", "averageUtilization": 50});
+            serde_json::json!({"type": "Resource", "resource": {"name": "cpu", "target": target}})
+        };
+        let queue = serde_json::json!({"type": "External", "external": {"metric": {"name": "queue"},
+            "target": {"type": "AverageValue", "averageValue": "3"}}});
+        let judge = |load: &str, metrics: serde_json::Value, autoscalers: &[&str]| {
+            let mut story = Story::<Nobody>::new();
+            story.pass(100).unwrap();
+            let facts = NodeFacts { up: true, in_touch: Some(story.truth.now) };
+            story.truth.nodes.insert("n".into(), facts);
+            let web = serde_json::json!({"apiVersion": "apps/v1", "kind": "Deployment",
+                "metadata": {"name": "web", "uid": "web", "annotations": {LOAD: load}},
+                "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "web"}}, "template": {}}});
+            let target = serde_json::json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"});
+            let owner = serde_json::json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "web",
+                "controller": true}]);
+            story.put(web).unwrap();
+            for name in ["a", "b"] {
+                let mut pod = pod(name, "n", "Running");
+                pod["metadata"]["labels"] = serde_json::json!({"app": "web"});
+                pod["metadata"]["ownerReferences"] = owner.clone();
+                pod["status"]["startTime"] = "2026-01-01T00:00:00Z".into();
+                pod["status"]["conditions"] = serde_json::json!([{"type": "Ready", "status": "True"}]);
+                story.put(pod).unwrap();
+                let of = PodRef { uid: format!("{name}-uid").into(), namespace: "default".into(), name: name.into() };
+                let process = Process { pod: of, container: "c".into(), attempt: 0, pid: 7 };
+                story.truth.started(&"n".into(), &process);
+            }
+            for name in autoscalers {
+                let autoscaler = serde_json::json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+                    "metadata": {"name": name},
+                    "spec": {"scaleTargetRef": target, "maxReplicas": 9, "metrics": metrics}});
+                story.put(autoscaler).unwrap();
+            }
+            super::autoscalers(&story.truth).unwrap_or_default()
+        };
+        // Each requests 600 thousandths.
+        let metrics = || serde_json::json!([half()]);
+        assert_eq!(judge("600m", metrics(), &["one"]), "");
+        assert!(judge("100m", metrics(), &["one"]).contains("leaves 2 pods"));
+        assert!(judge("1200m", metrics(), &["one"]).contains("leaves 2 pods"));
+        assert_eq!(judge("100m", serde_json::json!([half(), queue]), &["one"]), "");
+        assert!(judge("1200m", serde_json::json!([half(), queue]), &["one"]).contains("leaves 2 pods"));
+        assert_eq!(judge("100m", metrics(), &["one", "two"]), "");
     }
 
     #[test]

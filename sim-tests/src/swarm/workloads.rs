@@ -3,12 +3,14 @@
 //! Each kind is in one of four runs, daemon sets and autoscalers in one of six. Whatever could not come to rest by itself is
 //! ended by the operator: a pause, a template that cannot run, a schedule.
 
-use super::{ACTIVE, AGAIN, Dice, END, delete_of, details, merge, room};
+use super::{ACTIVE, AGAIN, Dice, END, delete_of, details, let_go, merge, room};
 use crate::plan::{self, Ask, Delete, Evict, Plan};
 use crate::usage::LOAD;
+use crate::world::WALL_START;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::Key;
 use miniku_core::program::Propagation;
+use miniku_core::time::Duration;
 use serde_json::{Value, json};
 
 /// Adds one of a kind, by its number.
@@ -254,7 +256,7 @@ fn autoscaled(dice: &Dice, nth: u64, plan: &mut Plan) {
     let name = format!("auto-{nth}");
     let key = Key::new(Kind::Deployment, "default", &name);
     let load = |load: &str| json!({"metadata": {"annotations": {LOAD: load}}});
-    let manifest = json!({"apiVersion": "apps/v1", "kind": "Deployment",
+    let mut manifest = json!({"apiVersion": "apps/v1", "kind": "Deployment",
     "metadata": {"name": name, "annotations": {LOAD: "100m"}},
     "spec": {
         "replicas": 1 + dice.below("auto size", nth, 3),
@@ -290,8 +292,36 @@ fn autoscaled(dice: &Dice, nth: u64, plan: &mut Plan) {
         rules["scaleDown"]["selectPolicy"] = select.into();
         rules["scaleDown"]["policies"] = json!([policy("Pods", 1, 30), policy("Percent", 40, 15)]);
     }
+    let at = dice.millis("autoscaler at", nth, 500, 60_000);
+    match dice.below("auto otherwise", nth, 8) {
+        // Down it goes by what was asked for in the last five minutes then.
+        0 => drop(autoscaler["spec"].as_object_mut().and_then(|spec| spec.remove("behavior"))),
+        1 => {
+            // Nobody can measure that, so there are never fewer.
+            let external = json!({"type": "External", "external": {"metric": {"name": "queue"},
+                "target": {"type": "AverageValue", "averageValue": "3"}}});
+            autoscaler["spec"]["metrics"].as_array_mut().expect("it has one").push(external);
+        }
+        2 => {
+            // While there are two, none does anything.
+            let mut rival = autoscaler.clone();
+            let rival_name = format!("{name}-too");
+            rival["metadata"]["name"] = rival_name.as_str().into();
+            plan.ask(at + dice.millis("rival at", nth, 500, 40_000), plan::create(rival));
+            for at in [END, END + AGAIN] {
+                plan.ask(at, plan::delete(Kind::HorizontalPodAutoscaler, &rival_name));
+            }
+        }
+        3 => {
+            // Its first pods have something to do for a while after they were told to end.
+            let spec = &mut manifest["spec"]["template"]["spec"];
+            spec["terminationGracePeriodSeconds"] = 30.into();
+            spec["containers"][0]["command"] = json!(["sh", "-c", "trap '' TERM; sleep infinity"]);
+        }
+        _ => {}
+    }
     plan.ask(dice.millis("auto created", nth, 500, 5_000), plan::create(manifest.clone()));
-    plan.ask(dice.millis("autoscaler at", nth, 500, 60_000), plan::create(autoscaler));
+    plan.ask(at, plan::create(autoscaler));
     for act in 0..1 + dice.below("loads", nth, 4) {
         let nth = nth * 10 + act;
         let some = dice.one("load", nth, &["10m", "90m", "170m", "300m", "2"]);
@@ -396,6 +426,26 @@ fn cron_job(dice: &Dice, nth: u64, plan: &mut Plan) {
         // Runs begin at midnight in UTC, and an hour later there.
         manifest["spec"]["schedule"] = dice.one("cron hour", nth, &["* 0 * * *", "* 1 * * *"]).into();
         manifest["spec"]["timeZone"] = "Europe/Berlin".into();
+    } else if dice.below("cron seldom", nth, 6) == 0 {
+        // It is suspended when its time comes, and that is made up for in another minute.
+        manifest["spec"]["schedule"] = "*/2 * * * *".into();
+        for (at, suspend) in [
+            (dice.millis("cron suspended", nth, 62_000, 119_000), true),
+            (dice.millis("cron goes on", nth, 181_000, 198_000), false),
+        ] {
+            plan.ask(at, merge(&key, json!({"spec": {"suspend": suspend}})));
+        }
+    }
+    if dice.below("cron job held", nth, 3) == 0 {
+        // One of its jobs goes, and is there still when the next time comes.
+        let minute: i64 = dice.one("cron job of", nth, &[1, 2]);
+        let job = Key::new(Kind::Job, "default", &format!("{name}-{}", WALL_START.secs().div_euclid(60) + minute));
+        let at = Duration::from_secs(60 * minute.unsigned_abs()) + dice.millis("cron job goes", nth, 700, 4_000);
+        plan.ask(at, merge(&job, json!({"metadata": {"finalizers": ["miniku.test/hold"]}})));
+        plan.ask(at + Duration::from_millis(500), Ask::Delete(delete_of(&job)));
+        for at in [at + dice.millis("cron job let go", nth, 20_000, 100_000), END, END + AGAIN] {
+            plan.ask(at, let_go(&job));
+        }
     }
     plan.ask(dice.millis("cron at", nth, 500, 60_000), plan::create(manifest));
     for at in [END, END + AGAIN] {
@@ -410,13 +460,25 @@ fn app(dice: &Dice, what: &str, nth: u64) -> &'static str {
 
 fn service(dice: &Dice, nth: u64, plan: &mut Plan) {
     let shows_all = dice.below("shows all", nth, 4) == 0;
-    let manifest = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": format!("front-{nth}")}, "spec": {
+    let name = format!("front-{nth}");
+    let mut manifest = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {
         "selector": {"app": app(dice, "in front of", nth)}, "ports": [{"port": 80}],
         "publishNotReadyAddresses": shows_all}});
+    if details::names_ports(dice) && dice.below("by name", nth, 4) > 0 {
+        manifest["spec"]["ports"][0]["targetPort"] = "http".into();
+    }
     let at = dice.millis("service at", nth, 500, 90_000);
-    plan.ask(at, plan::create(manifest));
+    plan.ask(at, plan::create(manifest.clone()));
+    if dice.below("service again", nth, 4) == 0 {
+        // Another one of its name, while what showed the pods of the first is on its way out.
+        manifest["spec"]["selector"]["app"] = app(dice, "in front then", nth).into();
+        let at = at + dice.millis("service gone", nth, 2_000, 60_000);
+        let soon = dice.one("service soon", nth, &[20, 200, 3_000]);
+        plan.ask(at, plan::delete(Kind::Service, &name));
+        plan.ask(at + dice.millis("service again at", nth, 1, soon), plan::create(manifest));
+    }
     if dice.below("service labelled", nth, 3) == 0 {
-        let key = Key::new(Kind::Service, "default", &format!("front-{nth}"));
+        let key = Key::new(Kind::Service, "default", &name);
         let tier = json!({"metadata": {"labels": {"tier": "front"}}});
         plan.ask(at + dice.millis("service labelled at", nth, 500, 60_000), merge(&key, tier));
     }

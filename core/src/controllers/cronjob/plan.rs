@@ -65,21 +65,22 @@ pub fn is_noted(cron: &CronJob, job: &Object) -> bool {
     scheduled_at(job).is_none_or(|at| cron.status.last_schedule_time.is_some_and(|last| last.wall() >= at))
 }
 
-/// Jobs that have ended go, the oldest first, if they are more than are kept.
+/// Jobs that have ended go, the oldest first, if they are more than are kept. One that goes already is not kept.
 fn clean_up(cron: &CronJob, jobs: &[(&Object, Job)], plan: &mut Plan) {
     let limits = [
         ("Complete", cron.spec.successful_jobs_history_limit.unwrap_or(3)),
         ("Failed", cron.spec.failed_jobs_history_limit.unwrap_or(1)),
     ];
     for (how, limit) in limits {
-        let mut ended: Vec<&(&Object, Job)> = jobs.iter().filter(|(_, job)| job.is(how)).collect();
+        let stays = |(object, job): &&(&Object, Job)| job.is(how) && !object.meta().is_deleting();
+        let mut ended: Vec<&(&Object, Job)> = jobs.iter().filter(stays).collect();
         ended.sort_by_key(|(object, job)| (job.status.start_time, object.key()));
         ended.truncate(ended.len().saturating_sub(usize::try_from(limit).unwrap_or(0)));
         let gone = |object: &Object| {
             let told = Told::normal("SuccessfulDelete", format!("Deleted job {}", object.meta().name));
             Victim { told: Some(told), ..Victim::of(object, HISTORY.because()) }
         };
-        let go = ended.iter().filter(|(object, _)| !object.meta().is_deleting() && is_noted(cron, object));
+        let go = ended.iter().filter(|(object, _)| is_noted(cron, object));
         plan.delete.extend(go.map(|(one, _)| gone(one)));
     }
 }

@@ -106,6 +106,21 @@ fn few_that_have_ended_are_kept() {
 }
 
 #[test]
+fn one_that_goes_already_is_not_among_those_that_are_kept() {
+    let mut desk = Desk::new(0);
+    desk.create(json!({"failedJobsHistoryLimit": 1}));
+    desk.run(600);
+    desk.end("Failed");
+    desk.run(600);
+    let last = desk.jobs().pop().unwrap().key();
+    desk.world.merge(last.clone(), json!({"metadata": {"finalizers": ["x/y"]}}), Part::Main);
+    desk.world.delete(last, None);
+    desk.end("Failed");
+    desk.run(10);
+    assert_eq!(desk.minutes(), "10 -20");
+}
+
+#[test]
 fn what_is_done_while_the_last_one_runs() {
     let check = |policy: &str, want: &str, later: &str| {
         let mut desk = Desk::new(0);
