@@ -175,25 +175,25 @@ mod table {
         Client: {
             SkipsAfterReconnect "skips-after-reconnect" by "S-mono", "a watch that is opened again starts one revision too late";
             WatchesFromList "watches-from-list" by "S-mono" "expected", "a watch is opened again from the list's revision, not from the last event's";
-            NoRelistWhenExpired "no-relist-when-expired" by "expected" "L-stable", "an expired watch is opened again from the same revision";
+            NoRelistWhenExpired "no-relist-when-expired" by "expected" "L-stable" "L-silent", "an expired watch is opened again from the same revision";
             FailedListIsEmpty "failed-list-is-empty" by "S-why" "S-count", "a list that fails is taken for an empty one";
             RelistKeepsDeleted "relist-keeps-deleted" by "L-stable" "S-zombie" "expected", "what was deleted during a gap stays in the view after a list";
             RecreatedIsModified "recreated-is-modified" by "L-stable" "S-zombie" "P-total" "S-mono", "an object of the same name and another uid is taken for a change";
             NoExpectations "no-expectations" by "S-victim" "S-count" "L-hot", "what was asked for and is not seen yet is asked for again";
-            QueueDropsFailed "queue-drops-failed" by "L-stable" "expected", "what failed once is not tried again";
+            QueueDropsFailed "queue-drops-failed" by "L-stable" "expected" "L-silent", "what failed once is not tried again";
             LeaseTakenEarly "lease-taken-early" by "S-lease", "a lease is taken before it has run out";
             HolderClockTrusted "holder-clock-trusted" by "S-lease", "how old a renewal is, is told by its holder's clock";
             LeadsOnUnrenewed "leads-on-unrenewed" by "S-lease", "who cannot renew its lease leads on";
             TermKept "term-kept" by "S-lease", "a lease is taken without a new term";
             WritesUnfenced "writes-unfenced" by "S-lease", "a leader's writes do not say by which lease it leads";
-            ConflictIsDone "conflict-is-done" by "L-stable" "expected", "a write that met a conflict is not tried again";
+            ConflictIsDone "conflict-is-done" by "L-stable" "expected" "L-silent", "a write that met a conflict is not tried again";
             RenewedAtAnswer "renewed-at-answer" by "S-lease", "a renewal counts from when its answer came";
             RenewsBlindly "renews-blindly" by "S-lease", "a lease is not read again when it could not be renewed";
             FencedLeadsOn "fenced-leads-on" by "S-lease", "who is told that its lease is not held leads on";
             LeaseNotGivenBack "lease-not-given-back" by "S-lease", "who leads and is told to end keeps its lease";
             GivesBackOthers "gives-back-others" by "S-lease", "who stands by and is told to end gives back the lease of who leads";
-            AnswersForEver "answers-for-ever" by "expected" "L-stable", "an answer that never comes is waited for, for ever";
-            ListsForEver "lists-for-ever" by "L-stable" "expected", "a list that is not answered is waited for, for ever";
+            AnswersForEver "answers-for-ever" by "expected" "L-stable" "L-silent", "an answer that never comes is waited for, for ever";
+            ListsForEver "lists-for-ever" by "L-stable" "expected" "L-restart" "L-silent", "a list that is not answered is waited for, for ever";
         }
         Scheduler: {
             AgeIgnored "age-ignored" by "L-sched", "pods that are as important as others do not wait behind the older ones";
@@ -303,7 +303,7 @@ mod table {
             BrakeOff "brake-off" by "S-brake", "nodes are emptied at the same pace however many are silent";
             NodesClock "nodes-clock" by "S-evict", "the age of a lease is reckoned from the node's own clock";
             EvictionNotCancelled "eviction-not-cancelled" by "S-evict", "a node that is heard again goes on losing its pods";
-            QuestionForgotten "question-forgotten" by "L-stable" "expected", "when the API server does not answer, the node's deadline is not set again";
+            QuestionForgotten "question-forgotten" by "L-stable" "expected" "L-silent", "when the API server does not answer, the node's deadline is not set again";
             EmptiesMost "empties-most" by "S-brake", "nodes of a small cluster are emptied while most are silent";
             EmptiesAtOnce "empties-at-once" by "S-brake", "silent nodes are emptied all at once";
             AsksOnce "asks-once" by "S-evict", "before pods are evicted the lease is not looked at again";
@@ -353,7 +353,7 @@ mod table {
         }
         Kubelet: {
             StopsWhatItFinds "stops-what-it-finds" by "S-why" "L-stable" "expected", "pods found at the start are removed and made anew";
-            ForgetsWhatRuns "forgets-what-runs" by "S-zombie" "S-record" "L-stable", "pods found at the start are not looked at";
+            ForgetsWhatRuns "forgets-what-runs" by "S-zombie" "S-record" "L-stable" "L-restart", "pods found at the start are not looked at";
             ForgetsFinished "forgets-finished" by "S-phase" "S-backoff", "a finished pod's phase is not taken from the API server";
             NoBackoff "no-backoff" by "S-backoff", "a container that ends is started again at once, each time";
             KillsAtOnce "kills-at-once" by "S-grace", "SIGKILL follows SIGTERM without a pause";

@@ -6,6 +6,7 @@
 
 mod details;
 mod faults;
+mod moments;
 mod owned;
 mod room;
 mod workloads;
@@ -84,7 +85,7 @@ pub fn drawn(seed: u64) -> Scenario {
 
 fn cluster(dice: &Dice, nodes: u64) -> Spec {
     let delay = Delay::micros(100, dice.one("delay", 0, &[200, 2_000, 30_000]));
-    let patient = details::leads_again(dice);
+    let patient = moments::leads_again(dice);
     let timeout = Duration::from_secs(if patient { 45 } else { dice.one("timeout", 0, &[2, 10, 45]) });
     let mut cluster = Spec {
         network: Quality { delay, timeout },
@@ -231,6 +232,12 @@ fn plan(dice: &Dice, nodes: u64, sets: u64) -> Plan {
             let (at, lasts) =
                 (dice.millis("binds at", nth, 5_000, 120_000), dice.millis("binds for", nth, 5_000, 60_000));
             plan.strike(at, Fault::Link { actor: "scheduler".into(), weather, lasts });
+            if !weather.requests_doubled.is_none() && dice.below("binds refused", nth, 2) == 0 {
+                // What is refused, or fails, is done the other time perhaps.
+                let (share, code) = (Ratio(1, 2), dice.one("binds refused with", nth, &[429, 500, 503]));
+                let lasts = dice.millis("binds refused for", nth, 5_000, 20_000);
+                plan.strike(at, Fault::Overload { share, code, lasts });
+            }
         }
     }
     if dice.has("whole batch") && nodes > 50 {
@@ -286,6 +293,7 @@ fn plan(dice: &Dice, nodes: u64, sets: u64) -> Plan {
     owned::draw(dice, &mut plan);
     room::draw(dice, nodes, &mut plan);
     details::draw(dice, nodes, sets, &mut plan);
+    moments::draw(dice, nodes, &mut plan);
     faults::draw(dice, nodes, ACTIVE, &mut plan);
     plan
 }

@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 
 const FIRST: Duration = Duration::from_secs(10);
 const MOST: Duration = Duration::from_secs(300);
-const FORGIVEN_AFTER: Duration = Duration::from_secs(600);
+/// A run of this length is forgiven.
+pub(super) const FORGIVEN_AFTER: Duration = Duration::from_secs(600);
 
 /// Each container's ends.
 #[derive(Default)]
@@ -30,12 +31,11 @@ struct Runs {
     ended: Instant,
 }
 
-impl Runs {
-    fn delay(&self) -> Duration {
-        match self.ends {
-            0 | 1 => Duration::ZERO,
-            ends => FIRST.saturating_mul(1 << (ends - 2).min(16)).min(MOST),
-        }
+/// How long a container waits that has ended so often in a row.
+pub(super) fn delay(ends: u32) -> Duration {
+    match ends {
+        0 | 1 => Duration::ZERO,
+        ends => FIRST.saturating_mul(1 << (ends - 2).min(16)).min(MOST),
     }
 }
 
@@ -74,8 +74,8 @@ impl Checker for Backoff {
                     // So may that of one which others call finished and of which it has told nothing.
                     _ if runs.starts == 1 && stored.is_none_or(|one| one.state.terminated.is_none()) => Ok(()),
                     _ if facts.pod().status.phase.is_final() => broken("is started though its pod has finished".into()),
-                    _ if truth.now.since(runs.ended) < by_its_clock(runs.delay()) => {
-                        let (waited, due) = (truth.now.since(runs.ended).as_millis(), runs.delay().as_secs());
+                    _ if truth.now.since(runs.ended) < by_its_clock(delay(runs.ends)) => {
+                        let (waited, due) = (truth.now.since(runs.ended).as_millis(), delay(runs.ends).as_secs());
                         broken(format!("is started {waited} ms after end {} in a row, not {due} s", runs.ends))
                     }
                     _ => Ok(()),

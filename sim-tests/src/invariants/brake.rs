@@ -79,7 +79,12 @@ impl Observer {
             object.get::<Node>().is_some_and(|node| node.spec.taints.iter().any(is))
         };
         let name = new.key().name;
-        if !is_silent(new) || told.object(&new.key()).is_some_and(is_silent) {
+        // Whoever sends its pods away already goes on doing so, be it for another reason.
+        let is_emptied = |object: &Object| {
+            let is = |taint: &Taint| taint.effect == NO_EXECUTE && matches!(&*taint.key, NOT_READY | UNREACHABLE);
+            object.get::<Node>().is_some_and(|node| node.spec.taints.iter().any(is))
+        };
+        if !is_silent(new) || told.object(&new.key()).is_some_and(is_emptied) {
             return Ok(());
         }
         let Some((asked, hold)) = self.asked.get(&name).copied() else { return Ok(()) };
@@ -156,13 +161,17 @@ mod tests {
         evict("Unknown", "one-before").unwrap();
     }
 
-    /// What a controller is told of nodes, and that each of these is tainted after its lease was asked for.
+    /// What a controller is told of nodes, and that each of these is tainted after its lease was asked for. Those that say
+    /// that they are not ready are tainted for that.
     fn taints(nodes: &[(&str, &str)], from: &[(&str, u64)]) -> Result<(), Broken> {
         let mut story = Story::<Brake>::new();
         let controller = who(Role::NodeLifecycle, "node-lifecycle");
         for (name, status) in nodes {
             let mut node = node(name);
             node["status"]["conditions"] = json!([{"type": "Ready", "status": status}]);
+            if *status == "False" {
+                node["spec"] = json!({"taints": [{"key": NOT_READY, "effect": "NoExecute"}]});
+            }
             let event = WatchEvent::Added(story.put(node)?.new.unwrap());
             story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } })?;
         }
@@ -187,5 +196,7 @@ mod tests {
         let most = [("a", "True"), ("b", "Unknown"), ("c", "Unknown"), ("d", "Unknown")];
         let broken = taints(&most, &[("c", 60)]).unwrap_err();
         assert_eq!(broken.what, "c is tainted, and most nodes are not ready");
+        // It is tainted already, since it said itself that it is not ready.
+        taints(&[("a", "True"), ("b", "Unknown"), ("c", "False"), ("d", "Unknown")], &[("c", 60)]).unwrap();
     }
 }

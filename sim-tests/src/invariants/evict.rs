@@ -1,7 +1,8 @@
-//! S-evict: The node lifecycle controller calls a node silent only if it has heard no renewal of its lease for the whole grace period and the API server has confirmed it since; and it deletes a pod only for a taint that it has seen for as long as the pod tolerates it, for the node's silence only if nothing was heard of it for all that time, which the API server has confirmed, too.
+//! S-evict: The node lifecycle controller calls a node silent only if it has heard no renewal of its lease for the whole grace period and the API server has confirmed it since; and it deletes a pod only for a taint that it has seen for as long as the pod tolerates it, for the node's silence only if nothing was heard of it for all that time, which the API server has confirmed, too; and the taints that it puts on a node for being unwell are for what the node's condition says.
 //!
 //! What it heard is what was delivered to it, by its own clock. Pods of nodes that are gone from the store may go.
-//! Catches: eviction of everything after the API server was away; a deadline that fires though the node came back.
+//! Catches: eviction of everything after the API server was away; a deadline that fires though the node came back; a taint
+//! that stays when its reason has become another one.
 
 use super::{Broken, Checker, by_its_clock};
 use crate::told::Turn;
@@ -10,7 +11,7 @@ use miniku_core::api::kinds::Kind;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::Object;
 use miniku_core::api::pod::Pod;
-use miniku_core::api::taint::{NO_EXECUTE, Taint, UNREACHABLE};
+use miniku_core::api::taint::{KEEP_AWAY, NO_EXECUTE, NOT_READY, Taint, UNREACHABLE};
 use miniku_core::api::text::Text;
 use miniku_core::program::{Answer, Input, Part, Revision, Verb, WatchEvent};
 use miniku_core::time::{Duration, Instant};
@@ -30,6 +31,19 @@ pub(super) fn puts_up_with(pod: &Pod, taint: &Taint) -> Option<Duration> {
         Some(one) if one.is_usual() => Some(USUAL),
         Some(one) => one.toleration_seconds.map(|secs| Duration::from_secs(u64::try_from(secs).unwrap_or(0))),
     }
+}
+
+/// What the taints of a node say of its being unwell, if its condition says otherwise.
+fn says_otherwise(node: &Node) -> Option<String> {
+    let ready = node.ready().map(|ready| ready.status.as_str());
+    let fits = |taint: &&Taint| match &*taint.key {
+        NOT_READY => ready == Some("False"),
+        UNREACHABLE => ready == Some("Unknown"),
+        _ => true,
+    };
+    let of_ours = |taint: &&Taint| KEEP_AWAY.contains(&&*taint.effect);
+    let wrong = node.spec.taints.iter().filter(of_ours).find(|taint| !fits(taint))?;
+    Some(format!("{wrong}, and its condition Ready is {}", ready.unwrap_or("not there")))
 }
 
 /// When each controller, of which there may be two, last heard of which renewal.
@@ -144,6 +158,11 @@ impl Checker for Evict {
                 }
             }
             Fact::Sent { who, request, .. } if who.role == Role::NodeLifecycle => {
+                if let Verb::Update { object, part: Part::Main } = &request.verb
+                    && let Some(otherwise) = object.get::<Node>().and_then(says_otherwise)
+                {
+                    return Err(Broken::by(format!("{} is tainted {otherwise}", object.key())).with([object]));
+                }
                 let Some(observer) = self.by.get(&who.name) else { return Ok(()) };
                 let (node, object, wrong) = match &request.verb {
                     Verb::Delete { key, options } => {
@@ -178,6 +197,26 @@ mod tests {
     use super::*;
     use miniku_core::program::{CallId, DeleteOptions, RequestId};
     use serde_json::json;
+
+    #[test]
+    fn fires_on_a_taint_for_what_the_node_is_not() {
+        let (mut story, controller) = (Story::<Evict>::new(), who(Role::NodeLifecycle, "node-lifecycle"));
+        let mut taints = |ready: &str, taints: serde_json::Value| {
+            let mut node = node("n");
+            node["spec"] = json!({"taints": taints});
+            node["status"]["conditions"] = json!([{"type": "Ready", "status": ready}]);
+            let request = Verb::Update { object: crate::plan::object(node), part: Part::Main }.into();
+            story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request })
+        };
+        let taint = |key: &str, effect: &str| json!({"key": key, "effect": effect});
+        taints("Unknown", json!([taint(UNREACHABLE, "NoSchedule"), taint(UNREACHABLE, "NoExecute")])).unwrap();
+        taints("False", json!([taint(NOT_READY, "NoExecute"), taint("mine", "NoExecute")])).unwrap();
+        taints("True", json!([taint(NOT_READY, "PreferNoSchedule")])).unwrap();
+        let both = json!([taint(NOT_READY, "NoExecute"), taint(UNREACHABLE, "NoExecute")]);
+        let broken = taints("Unknown", both).unwrap_err();
+        assert!(broken.what.ends_with("and its condition Ready is Unknown"), "{}", broken.what);
+        assert!(taints("True", json!([taint(UNREACHABLE, "NoSchedule")])).is_err());
+    }
 
     #[test]
     fn fires_on_an_eviction_from_a_node_that_was_heard() {

@@ -1,10 +1,10 @@
-//! L-hot: No object is written, no container started, no pod made for one owner, and nothing asked for by one program, more often than a bound allows within a minute.
+//! L-hot: No object is written, no container started, no pod made for one owner, and nothing asked for by one program, or by a controller that is refused each time, more often than a bound allows within a minute.
 //!
 //! The bound of a workload, of a quota, and of a disruption budget grows with its pods, wanted or there, each of which may change its counts. Leases have
 //! their own rhythm. Pods are made for as many as their owner ever wanted: who makes them may see it as it was, also
-//! when it is gone and another has its name.
+//! when it is gone and another has its name. Whoever is refused again and again waits twice as long each time.
 //! Catches: two programs that undo each other's writes; a start that is tried again without a pause; pods that are made as
-//! fast as somebody takes them away.
+//! fast as somebody takes them away; what failed tried again at each news.
 
 use super::{Broken, Checker, number};
 use crate::link::subject;
@@ -13,6 +13,7 @@ use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::quantity::Quantity;
 use miniku_core::api::replicaset::ReplicaSet;
+use miniku_core::program::{Answer, RequestId};
 use miniku_core::rng::Draw;
 use miniku_core::store::Change;
 use miniku_core::time::{Duration, Instant};
@@ -37,6 +38,10 @@ const MADE_A_POD: u64 = 8;
 /// Requests of one program about one object.
 const REQUESTS: u64 = 600;
 
+/// Writes of one object that are refused to a controller one after the other. From 5 ms on and doubled each time, its delays
+/// allow 14 in a minute, of which each may arrive twice.
+const REFUSED: u64 = 30;
+
 /// Counts since the current minute began, and what workloads ever wanted. By numbers that stand for what is counted: it
 /// is very much, and hardly any of it comes twice.
 #[derive(Default)]
@@ -50,6 +55,15 @@ pub struct Hot {
     starts: BTreeMap<u64, u32>,
     made: BTreeMap<u64, u32>,
     requests: BTreeMap<u64, u32>,
+    /// The writes of controllers that are on their way: of what, and a number for that and for whose they are.
+    asked: BTreeMap<RequestId, (Key, u64)>,
+    /// How often in a row each was refused what it wrote of an object.
+    refused: BTreeMap<u64, u32>,
+}
+
+/// Who has one queue for what it writes of an object, and waits for its turn there whatever is new.
+fn queues(role: Role) -> bool {
+    matches!(role, Role::NodeLifecycle | Role::Garbage | Role::Disruption)
 }
 
 /// How many pods a workload has or wants, whichever is more.
@@ -132,7 +146,7 @@ fn count(map: &mut BTreeMap<u64, u32>, number: u64) -> u64 {
 
 impl Checker for Hot {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Sent, Sight::Durable, Sight::Started]
+        &[Sight::Sent, Sight::Answered, Sight::Durable, Sight::Started]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
@@ -161,11 +175,29 @@ impl Checker for Hot {
                 }
             }
             // Whoever sits at a keyboard asks again until there is an answer, for each of many things.
-            Fact::Sent { who, request, .. } if who.role != Role::Operator => {
+            Fact::Sent { who, id, request } if who.role != Role::Operator => {
                 let key = subject(request);
+                if queues(who.role) && !request.verb.is_read() && !matches!(key.kind, Kind::Lease | Kind::Event) {
+                    // A new life, or a new time of leading, has not been refused anything yet.
+                    let (life, term) = truth.turn(who);
+                    let turn = Draw::new(number(&key)).key(&who.name).count(life.into());
+                    let turn = turn.count(term.unsigned_abs().into()).u64();
+                    self.asked.insert(*id, (key.clone(), turn));
+                }
                 let times = count(&mut self.requests, Draw::new(number(&key)).key(&who.name).u64());
                 if times > REQUESTS && times > REQUESTS + self.more(number(&key)) {
                     return Err(Broken::by(format!("{who} asks {times} times in a minute about {key}")));
+                }
+            }
+            Fact::Answered { id, answer } => {
+                let Some((key, turn)) = self.asked.remove(id) else { return Ok(()) };
+                let Answer::Refused(status) = answer else {
+                    self.refused.remove(&turn);
+                    return Ok(());
+                };
+                let times = count(&mut self.refused, turn);
+                if times > REFUSED {
+                    return Err(Broken::by(format!("a write of {key} is refused {times} times in a row: {status}")));
                 }
             }
             Fact::Started { process, .. } => {
@@ -186,7 +218,9 @@ impl Checker for Hot {
 mod tests {
     use super::super::forged::{Story, node, pod, who};
     use super::*;
-    use miniku_core::program::{RequestId, Verb};
+    use crate::truth::Who;
+    use miniku_core::api::status::Status;
+    use miniku_core::program::{Part, Verb};
     use serde_json::json;
 
     #[test]
@@ -199,6 +233,30 @@ mod tests {
         };
         ask(REQUESTS).unwrap();
         assert!(ask(1).unwrap_err().what.contains("601 times"));
+    }
+
+    #[test]
+    fn fires_on_who_does_not_wait_for_its_turn() {
+        let pod = crate::plan::object(pod("a", "", "Pending"));
+        let refused = Answer::Refused(Status::stale(Kind::Pod, "a"));
+        let done = Answer::Object { object: pod.clone(), created: false };
+        let request = Verb::Update { object: pod, part: Part::Status }.into();
+        // So many times in a row, and perhaps once with success in between.
+        let judge = |role: Role, times: u64, answer: &Answer, life: u32| {
+            let mut story = Story::<Hot>::new();
+            (0..times).try_for_each(|nth| {
+                let who = Who { life: if nth < times / 2 { 1 } else { life }, ..who(role, "client") };
+                let id = RequestId(nth);
+                story.see(Fact::Sent { who: &who, id, request: &request })?;
+                story.see(Fact::Answered { id, answer: if nth == times / 2 { answer } else { &refused } })
+            })
+        };
+        judge(Role::NodeLifecycle, REFUSED, &refused, 1).unwrap();
+        let broken = judge(Role::NodeLifecycle, REFUSED + 1, &refused, 1).unwrap_err();
+        assert!(broken.what.contains("31 times in a row"), "{}", broken.what);
+        judge(Role::NodeLifecycle, REFUSED + 1, &done, 1).unwrap();
+        judge(Role::NodeLifecycle, REFUSED + 1, &refused, 2).unwrap();
+        judge(Role::Workloads, REFUSED + 1, &refused, 1).unwrap();
     }
 
     #[test]

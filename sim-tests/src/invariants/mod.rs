@@ -42,11 +42,14 @@ pub mod place;
 pub mod preempt;
 pub mod quota;
 pub mod record;
+pub mod restart;
 pub mod rollout;
 pub mod rv;
 pub mod scale;
+pub mod silent;
 pub mod single;
 pub mod stable;
+pub mod stale;
 pub mod status;
 pub mod stay;
 pub mod victim;
@@ -185,6 +188,9 @@ checkers! {
     list       "S-list"      List;
     address    "S-address"   Address;
     ends       "S-end"       Ends;
+    restart    "L-restart"   Restart;
+    silent     "L-silent"    Silent;
+    stale      "S-stale"     Stale;
 }
 
 /// A number that stands for an object where very many are looked at and keys would take much room. Of a million objects no

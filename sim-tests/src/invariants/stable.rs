@@ -77,8 +77,20 @@ fn starts(spec: &PodSpec, any_image: bool) -> bool {
 /// What is not as it should be, if anything.
 pub fn missing(truth: &Truth) -> Option<String> {
     type Look = fn(&Truth) -> Option<String>;
-    let looks: [Look; 11] =
-        [nodes, pods, sets, daemons, workloads::missing, autoscalers, processes, budgets, quotas, services, namespaces];
+    let looks: [Look; 12] = [
+        nodes,
+        pods,
+        sets,
+        daemons,
+        workloads::missing,
+        autoscalers,
+        processes,
+        budgets,
+        quotas,
+        services,
+        namespaces,
+        leftovers,
+    ];
     looks.iter().find_map(|look| look(truth))
 }
 
@@ -89,6 +101,29 @@ fn namespaces(truth: &Truth) -> Option<String> {
     };
     let ending = truth.all::<Namespace>().find(ending)?;
     Some(format!("namespace {} is still there", ending.metadata.name))
+}
+
+/// Whoever names owners of which none is there any more goes. Those of kinds that nobody knows are taken to exist.
+fn leftovers(truth: &Truth) -> Option<String> {
+    let is_looked_at =
+        |object: &&Object| !matches!(object.kind(), Kind::Event | Kind::Lease) && !object.meta().is_deleting();
+    let is_gone = |object: &Object, owner: &OwnerReference| {
+        let kind = Kind::named(&owner.api_version, &owner.kind);
+        let Some(kind) = kind.filter(|kind| !matches!(kind, Kind::Custom(_))) else { return false };
+        let namespace = match (kind.row().namespaced, object.meta().namespace.as_str()) {
+            (false, _) => "",
+            // What has no namespace cannot be owned by what has one.
+            (true, "") => return false,
+            (true, namespace) => namespace,
+        };
+        let there = truth.object(&Key::new(kind, namespace, &owner.name));
+        there.is_none_or(|there| there.meta().uid != owner.uid)
+    };
+    let left = truth.disk.objects().values().filter(is_looked_at).find(|object| {
+        let owners = &object.meta().owner_references;
+        !owners.is_empty() && owners.iter().all(|owner| is_gone(object, owner))
+    })?;
+    Some(format!("{} is left, and none of its owners is there", left.key()))
 }
 
 /// Whether a pod that cannot go, since the node is dead that would have to confirm its end, is among these.
@@ -629,6 +664,30 @@ mod tests {
         assert_eq!(judge("100m", serde_json::json!([half(), queue]), &["one"]), "");
         assert!(judge("1200m", serde_json::json!([half(), queue]), &["one"]).contains("leaves 2 pods"));
         assert_eq!(judge("100m", metrics(), &["one", "two"]), "");
+    }
+
+    #[test]
+    fn says_what_is_left_of_owners_that_are_gone() {
+        let judge = |owners: &[(&str, &str)], going: bool| {
+            let mut story = Story::<Nobody>::new();
+            let mut set = crate::plan::replica_set("web", 0, "");
+            set["metadata"]["uid"] = "here".into();
+            story.put(set).unwrap();
+            let owner = |(kind, uid): &(&str, &str)| serde_json::json!({"apiVersion": "apps/v1", "kind": kind, "name": "web", "uid": uid});
+            let owners: Vec<serde_json::Value> = owners.iter().map(owner).collect();
+            let mut meta = serde_json::json!({"name": "left", "namespace": "default", "ownerReferences": owners});
+            if going {
+                meta["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+            }
+            story.put(serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta})).unwrap();
+            leftovers(&story.truth)
+        };
+        let says = judge(&[("ReplicaSet", "gone"), ("Deployment", "gone")], false);
+        assert_eq!(says.as_deref(), Some("configmaps/default/left is left, and none of its owners is there"));
+        assert_eq!(judge(&[("ReplicaSet", "gone")], true), None);
+        assert_eq!(judge(&[], false), None);
+        assert_eq!(judge(&[("ReplicaSet", "gone"), ("ReplicaSet", "here")], false), None);
+        assert_eq!(judge(&[("ReplicaSet", "gone"), ("Widget", "gone")], false), None);
     }
 
     #[test]

@@ -3,10 +3,10 @@
 //!
 //! Each in half of the runs at most. What keeps pods away for ever, or can never start, is taken back by the operator.
 
-use super::{ACTIVE, AGAIN, Dice, END, merge, name, node, room};
+use super::{ACTIVE, AGAIN, Dice, END, merge, name, node};
 use crate::invariants::GPU;
 use crate::noise::Delay;
-use crate::plan::{self, Act, Ask, Fault, Mishap, Patch, Piece, Plan, Relabel, Weather};
+use crate::plan::{self, Act, Ask, Fault, Patch, Piece, Plan, Relabel, Weather};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::Key;
 use miniku_core::time::Duration;
@@ -36,9 +36,6 @@ pub(super) fn draw(dice: &Dice, nodes: u64, sets: u64, plan: &mut Plan) {
     }
     if in_some("late binds", 4) && nodes > 1 {
         late_binds(dice, nodes, plan);
-    }
-    if leads_again(dice) {
-        led_again(dice, plan);
     }
     if in_some("relabelled", 2) && sets > 1 {
         for nth in 0..1 + dice.below("relabels", 0, 4) {
@@ -121,7 +118,8 @@ fn gpus(dice: &Dice, nodes: u64, plan: &mut Plan) {
     plan.ask(dice.millis("gpu set at", 0, 1_000, 60_000), plan::create(set));
 }
 
-fn part(key: &Key, of: Piece, merge: Value) -> Ask {
+/// A part of an object is changed that is written by itself.
+pub(super) fn part(key: &Key, of: Piece, merge: Value) -> Ask {
     match super::merge(key, merge) {
         Ask::Patch(patch) => Ask::Patch(Patch { of: Some(of), ..patch }),
         other => other,
@@ -236,25 +234,4 @@ fn late_binds(dice: &Dice, nodes: u64, plan: &mut Plan) {
     plan.ask(at + Duration::from_millis(100), plan::scale(&name(0), 4 + 2 * nodes as u32));
     plan.ask(at + dice.millis("late gone", 0, 2_000, 8_000), plan::delete(Kind::Node, &node));
     plan.ask(at + Duration::from_secs(60), plan::scale(&name(0), 2));
-}
-
-/// Whether who leads is to lead again before it was told all of what it had asked for. Nobody may give that up before.
-pub(super) fn leads_again(dice: &Dice) -> bool {
-    room::stands_by(dice) && dice.has("leads again")
-}
-
-/// Who leads stands still for longer than it leads unheard, and leads once more, since the other one is away. Then what it had
-/// asked for arrives, and is refused.
-fn led_again(dice: &Dice, plan: &mut Plan) {
-    let leader = dice.one("led by", 0, &["workloads", "scheduler"]);
-    let at = dice.millis("led at", 0, 30_000, 120_000);
-    let (other, down) = (format!("{leader}-2"), Duration::from_secs(70));
-    plan.strike(at.saturating_sub(Duration::from_secs(25)), Fault::Crash { actor: other, down });
-    for nth in 1..=4 {
-        let mishap = Mishap::RequestLate(dice.millis("led late", nth, 17_000, 28_000));
-        plan.strike(at, Fault::Message { actor: leader.into(), nth, mishap });
-    }
-    plan.ask(at + Duration::from_millis(50), plan::scale(&name(0), 1 + dice.below("led scale", 0, 9) as u32));
-    let (still, lasts) = (dice.millis("led still", 0, 300, 2_000), dice.millis("led for", 0, 10_500, 13_000));
-    plan.strike(at + still, Fault::Freeze { actor: leader.into(), lasts });
 }

@@ -1,0 +1,403 @@
+//! What goes wrong only if several things happen at one moment, which chance seldom makes: some runs make it on purpose.
+
+use super::details::part;
+use super::{AGAIN, Dice, END, important, is_crowded, merge, name, node, room};
+use crate::noise::Delay;
+use crate::plan::{self, Ask, Fault, Mishap, Piece, Plan, Ratio, Weather};
+use crate::truth::INTRUDER;
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::object::Key;
+use miniku_core::time::Duration;
+use serde_json::{Value, json};
+
+/// Adds them to a plan for so many nodes.
+pub(super) fn draw(dice: &Dice, nodes: u64, plan: &mut Plan) {
+    let in_some = |what: &str, of: u64| dice.has(what) && dice.below(what, 0, of) == 0;
+    if leads_again(dice) {
+        led_again(dice, plan);
+    }
+    // Of two that are elected, neither would keep its lease.
+    if in_some("harried", 4) && !room::stands_by(dice) {
+        harried(dice, nodes, plan);
+    }
+    if in_some("touched", 2) {
+        touched(dice, nodes, plan);
+    }
+    if in_some("uneven", 4) {
+        uneven(dice, plan);
+    }
+    if in_some("brief", 4) {
+        brief(dice, plan);
+    }
+    if in_some("collected again", 4) {
+        collected_again(dice, plan);
+    }
+    if in_some("moved in", 4) {
+        moved_in(dice, nodes, plan);
+    }
+    if is_crowded(dice) && dice.has("priorities") && dice.has("urgent") {
+        urgent(dice, nodes, plan);
+    }
+}
+
+/// Somebody writes on a node so many times, at this pace, which says nothing of how it is; and is no quarrel of two programs.
+fn touch(node: &str, from: Duration, every: Duration, times: u32, plan: &mut Plan) {
+    for at in (0..times).map(|nth| from + every * nth) {
+        let touched = json!({"metadata": {"annotations": {INTRUDER: at.as_micros().to_string()}}});
+        plan.ask(at, merge(&Key::new(Kind::Node, "", node), touched));
+    }
+}
+
+/// Whether who leads is to lead again before it was told all of what it had asked for. Nobody may give that up before.
+pub(super) fn leads_again(dice: &Dice) -> bool {
+    room::stands_by(dice) && dice.has("leads again")
+}
+
+/// Who leads stands still for longer than it leads unheard, and leads once more, since the other one is away. Then what it had
+/// asked for arrives, and is refused.
+fn led_again(dice: &Dice, plan: &mut Plan) {
+    let leader = dice.one("led by", 0, &["workloads", "scheduler"]);
+    let at = dice.millis("led at", 0, 30_000, 120_000);
+    let (other, down) = (format!("{leader}-2"), Duration::from_secs(70));
+    plan.strike(at.saturating_sub(Duration::from_secs(25)), Fault::Crash { actor: other, down });
+    for nth in 1..=4 {
+        let mishap = Mishap::RequestLate(dice.millis("led late", nth, 17_000, 28_000));
+        plan.strike(at, Fault::Message { actor: leader.into(), nth, mishap });
+    }
+    plan.ask(at + Duration::from_millis(50), plan::scale(&name(0), 1 + dice.below("led scale", 0, 9) as u32));
+    let (still, lasts) = (dice.millis("led still", 0, 300, 2_000), dice.millis("led for", 0, 10_500, 13_000));
+    plan.strike(at + still, Fault::Freeze { actor: leader.into(), lasts });
+}
+
+/// A node is cordoned, and each time that the controller is about to write that it keeps pods away, somebody else is faster;
+/// and there is news of the node all the time.
+fn harried(dice: &Dice, nodes: u64, plan: &mut Plan) {
+    let node = node(dice, 950, nodes);
+    let (at, second) = (dice.millis("harried at", 0, 8_000, 120_000), Duration::from_secs(1));
+    let intruder = Fault::Intruder { actor: "node-lifecycle".into(), share: Ratio::ALL, lasts: second * 23 };
+    plan.strike(at, intruder);
+    plan.ask(at + second, Ask::Cordon(node.clone()));
+    touch(&node, at + second * 2, Duration::from_millis(400), 50, plan);
+    plan.ask(at + second * 30, Ask::Uncordon(node));
+}
+
+/// Somebody writes on a node all the time that is silent, that is called not ready before it is silent, or from which pods
+/// have to go after a while.
+fn touched(dice: &Dice, nodes: u64, plan: &mut Plan) {
+    let node = node(dice, 960, nodes);
+    let (key, at) = (Key::new(Kind::Node, "", &node), dice.millis("touched at", 0, 10_000, 40_000));
+    let (pace, second) = (dice.millis("touched each", 0, 2_000, 5_000), Duration::from_secs(1));
+    let times = |lasts: Duration| u32::try_from(lasts.as_nanos() / pace.as_nanos()).unwrap_or(0);
+    let kind = dice.below("touched how", 0, 3);
+    if kind > 0 {
+        // For longer than it may take to notice, whatever else happens.
+        plan.strike(at, Fault::NodeCrash { node: node.clone(), down: Some(second * 215) });
+        touch(&node, at + second, pace, times(second * 213), plan);
+        if kind > 1 {
+            // As who looks after machines says it of one that is broken.
+            let broken =
+                json!([{"type": "Ready", "status": "False", "reason": "Broken", "message": "it is looked at"}]);
+            plan.ask(at + second, part(&key, Piece::Status, json!({"status": {"conditions": broken}})));
+        }
+        return;
+    }
+    for nth in 0..2 {
+        let stays = 15 + dice.below("touched stays", nth, 20);
+        let puts_up = json!([{"key": "rest", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": stays}]);
+        let container = json!({"name": "main", "image": "busybox", "resources": {"requests": {"cpu": "10m"}}});
+        let spec = json!({"nodeSelector": {"kubernetes.io/hostname": node}, "tolerations": puts_up,
+            "terminationGracePeriodSeconds": 1, "containers": [container]});
+        let meta = json!({"name": format!("restless-{nth}")});
+        plan.ask(at, plan::create(json!({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})));
+    }
+    let taints = |taints: Value| merge(&key, json!({"spec": {"taints": taints}}));
+    let tainted = at + second * 10;
+    plan.ask(tainted, taints(json!([{"key": "rest", "effect": "NoExecute"}])));
+    touch(&node, tainted + second, pace, times(second * 130), plan);
+    for at in [END, END + AGAIN] {
+        plan.ask(at, taints(Value::Null));
+        (0..2).for_each(|nth| plan.ask(at, plan::delete(Kind::Pod, &format!("restless-{nth}"))));
+    }
+}
+
+/// A pod whose containers end again and again, the one at once and the other late: what the one waits for is over when the
+/// other has waited for long still.
+fn uneven(dice: &Dice, plan: &mut Plan) {
+    let container =
+        |name: &str, script: &str| json!({"name": name, "image": "busybox", "command": ["sh", "-c", script]});
+    // Its second back-off lies in the fifth of the other, from 70 to 150 s.
+    let late = format!("sleep {}; exit 1", 35 + dice.below("uneven late", 0, 6));
+    let mut containers = vec![container("late", &late), container("soon", "exit 1")];
+    if dice.below("uneven order", 0, 4) == 0 {
+        containers.reverse();
+    }
+    let spec = json!({"terminationGracePeriodSeconds": 1, "containers": containers});
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "uneven"}, "spec": spec});
+    plan.ask(dice.millis("uneven at", 0, 1_000, 30_000), plan::create(pod));
+    for at in [END, END + AGAIN] {
+        plan.ask(at, plan::delete(Kind::Pod, "uneven"));
+    }
+}
+
+/// Jobs of cron jobs that end soon and are not to be kept, while some of what is said of them is lost just then.
+fn brief(dice: &Dice, plan: &mut Plan) {
+    for nth in 0..4 {
+        let container = json!({"name": "main", "image": "busybox", "command": ["sleep", "1"],
+            "resources": {"requests": {"cpu": "10m"}}});
+        let pod = json!({"restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "containers": [container]});
+        let work = json!({"activeDeadlineSeconds": 20, "ttlSecondsAfterFinished": 0, "template": {"spec": pod}});
+        let name = format!("brief-{nth}");
+        let cron = json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": name},
+            "spec": {"schedule": "* * * * *", "jobTemplate": {"spec": work}}});
+        plan.ask(dice.millis("brief at", nth, 500, 20_000), plan::create(cron));
+        for at in [END, END + AGAIN] {
+            let key = Key::new(Kind::CronJob, "default", &name);
+            plan.ask(at, merge(&key, json!({"spec": {"suspend": true}})));
+        }
+    }
+    // The jobs are asked for at each whole minute, and what comes next a moment later.
+    let lasts = Duration::from_millis(dice.one("brief for", 0, &[20, 100, 400]));
+    let many = if room::stands_by(dice) { 2 } else { 1 };
+    for minute in 1..=3 {
+        let at = Duration::from_secs(60 * minute) + Duration::from_millis(1);
+        for actor in ["workloads", "workloads-2"].into_iter().take(many) {
+            let weather = Weather { requests_lost: Ratio(1, 3), ..Weather::FAIR };
+            plan.strike(at, Fault::Link { actor: actor.into(), weather, lasts });
+        }
+    }
+}
+
+/// What is collected since its owner is gone is made again at once, while whoever collects hears of it sooner, or later, than
+/// that its request was carried out.
+fn collected_again(dice: &Dice, plan: &mut Plan) {
+    let (at, second) = (dice.millis("collected at", 0, 5_000, 100_000), Duration::from_secs(1));
+    let slow = Some(Delay { min: Duration::ZERO, mean: dice.millis("collected late", 0, 1_000, 3_000) });
+    let weather = Weather { slow, ..Weather::FAIR };
+    let many = if room::stands_by(dice) { 2 } else { 1 };
+    for actor in ["garbage", "garbage-2"].into_iter().take(many) {
+        plan.strike(at, Fault::Link { actor: actor.into(), weather, lasts: second * 40 });
+    }
+    for nth in 0..6 {
+        let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "nobody", "uid": "no-such-uid"});
+        let meta = json!({"name": format!("left-{nth}"), "ownerReferences": [owner]});
+        let left = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta});
+        let pace = dice.millis("collected each", nth, 1_500, 3_000);
+        for again in 0..12 {
+            plan.ask(at + second + pace * again, plan::create(left.clone()));
+        }
+    }
+}
+
+/// A pod gets a label that others must not be near, and then those others come. Where it is the only node, they wait.
+fn moved_in(dice: &Dice, nodes: u64, plan: &mut Plan) {
+    let pod = |name: &str, affinity: Option<&Value>| {
+        let container = json!({"name": "main", "image": "busybox", "resources": {"requests": {"cpu": "10m"}}});
+        let mut spec = json!({"terminationGracePeriodSeconds": 1, "containers": [container]});
+        if let Some(affinity) = affinity {
+            spec["affinity"] = affinity.clone();
+        }
+        let meta = json!({"name": name, "labels": {"near": "nobody"}});
+        plan::create(json!({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}))
+    };
+    let second = Duration::from_secs(1);
+    let at = dice.millis("moved in at", 0, 2_000, 90_000);
+    plan.ask(at, pod("guest", None));
+    let moved = at + dice.millis("moved in", 0, 5_000, 15_000);
+    let label = json!({"metadata": {"labels": {"near": "guest"}}});
+    plan.ask(moved, merge(&Key::new(Kind::Pod, "default", "guest"), label));
+    let guests = json!({"labelSelector": {"matchLabels": {"near": "guest"}}, "topologyKey": "kubernetes.io/hostname"});
+    let away = json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [guests]}});
+    let names: Vec<String> = (0..3 + nodes.min(5)).map(|nth| format!("shy-{nth}")).collect();
+    for (nth, name) in (1..).zip(&names) {
+        plan.ask(moved + second * 2 * nth, pod(name, Some(&away)));
+    }
+    for at in [END, END + AGAIN] {
+        names.iter().for_each(|name| plan.ask(at, plan::delete(Kind::Pod, name)));
+        plan.ask(at, plan::delete(Kind::Pod, "guest"));
+    }
+}
+
+/// Where somebody always waits, pods come that are more important, and others have to go for them; and just then somebody
+/// writes on all nodes. Of those who may have to go, some perhaps have a budget that cannot miss them, and others have none.
+fn urgent(dice: &Dice, nodes: u64, plan: &mut Plan) {
+    let mut spare = plan::replica_set("spare", usize::try_from(nodes).unwrap_or(1), "");
+    important(&mut spare["spec"]["template"]["spec"], 10);
+    plan.ask(dice.millis("spare at", 0, 500, 3_000), plan::create(spare));
+    if dice.below("urgent budget", 0, 2) == 0 {
+        let budget = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "cannot-miss"},
+            "spec": {"maxUnavailable": 0, "selector": {"matchLabels": {"app": name(0)}}}});
+        plan.ask(Duration::from_secs(1), plan::create(budget));
+        for at in [END, END + AGAIN] {
+            plan.ask(at, plan::delete(Kind::PodDisruptionBudget, "cannot-miss"));
+        }
+    }
+    let from = dice.millis("urgent at", 0, 40_000, 70_000);
+    for nth in 0..4 {
+        let (at, name) = (from + dice.millis("urgent then", nth, 0, 3_000), format!("urgent-{nth}"));
+        let at = at + Duration::from_secs(20 * nth);
+        // For most of these, more than one has to go.
+        let cpu = dice.one("urgent cpu", nth, &["100m", "180m", "180m", "250m"]);
+        let container = json!({"name": "main", "image": "busybox", "resources": {"requests": {"cpu": cpu}}});
+        let mut spec = json!({"terminationGracePeriodSeconds": 1, "containers": [container]});
+        important(&mut spec, 20);
+        let meta = json!({"name": name});
+        plan.ask(at, plan::create(json!({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})));
+        for node in 1..=nodes.min(5) {
+            touch(&format!("node-{node}"), at, Duration::from_millis(150), 12, plan);
+        }
+        plan.ask(at + dice.millis("urgent lives", nth, 4_000, 18_000), plan::delete(Kind::Pod, &name));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invariants::stable;
+    use crate::plan::{Act, Entry};
+    use miniku_core::api::pod::Pod;
+    use miniku_core::rng::Draw;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    #[test]
+    fn what_a_former_leader_asked_for_arrives_when_it_leads_again() {
+        for seed in 0..100 {
+            let mut plan = Plan::default();
+            led_again(&Dice(Draw::new(seed)), &mut plan);
+            let faults = || {
+                plan.entries
+                    .iter()
+                    .filter_map(|one| if let Act::Strike(fault) = &one.act { Some((one.at, fault)) } else { None })
+            };
+            let thaws = faults()
+                .find_map(|(at, fault)| if let Fault::Freeze { lasts, .. } = fault { Some(at + *lasts) } else { None });
+            let late = faults().filter_map(|(at, fault)| match fault {
+                Fault::Message { mishap: Mishap::RequestLate(by), .. } => Some(at + *by),
+                _ => None,
+            });
+            assert!(late.min() > thaws.map(|thaws| thaws + Duration::from_secs(1)), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn there_is_more_news_of_a_node_than_a_controller_may_be_refused_writes() {
+        for seed in 0..100 {
+            let mut plan = Plan::default();
+            harried(&Dice(Draw::new(seed)), 3, &mut plan);
+            let intruder = |act: &Act| match act {
+                Act::Strike(Fault::Intruder { share, lasts, .. }) if share.is_all() => Some(*lasts),
+                _ => None,
+            };
+            let (from, lasts) = plan.entries.iter().find_map(|one| Some((one.at, intruder(&one.act)?))).unwrap();
+            let news = plan.entries.iter().filter(|one| matches!(&one.act, Act::Ask(Ask::Patch(_))));
+            let during = news.filter(|one| one.at > from && one.at < from + lasts);
+            assert_eq!(during.count(), 50, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn there_is_news_of_a_node_more_often_and_for_longer_than_anybody_waits() {
+        let mut kinds = BTreeSet::new();
+        for seed in 0..100 {
+            let mut plan = Plan::default();
+            touched(&Dice(Draw::new(seed)), 3, &mut plan);
+            let is_touch = |act: &Act| match act {
+                Act::Ask(Ask::Patch(patch)) => patch.merge.pointer("/metadata/annotations").is_some(),
+                _ => false,
+            };
+            let at: Vec<Duration> = plan.entries.iter().filter(|one| is_touch(&one.act)).map(|one| one.at).collect();
+            assert!(at.windows(2).all(|two| two[1] - two[0] < Duration::from_secs(15)), "seed {seed}");
+            let crashes = plan.entries.iter().any(|one| matches!(one.act, Act::Strike(Fault::NodeCrash { .. })));
+            let lasts = at[at.len() - 1] - at[0];
+            assert!(lasts > Duration::from_secs(if crashes { 200 } else { 120 }), "seed {seed}: {lasts:?}");
+            kinds.insert((crashes, plan.entries.len() - at.len()));
+        }
+        assert_eq!(kinds.len(), 3, "{kinds:?}");
+    }
+
+    #[test]
+    fn what_is_said_of_jobs_is_lost_right_after_they_are_made() {
+        let mut plan = Plan::default();
+        brief(&Dice(Draw::new(1)), &mut plan);
+        let lossy = plan.entries.iter().filter(|one| matches!(one.act, Act::Strike(Fault::Link { .. })));
+        let at: Vec<u128> = lossy.map(|one| one.at.as_millis()).collect();
+        assert_eq!(at, [60_001, 120_001, 180_001]);
+        let made = plan.entries.iter().filter(|one| matches!(one.act, Act::Ask(Ask::Create(_))));
+        assert_eq!(made.filter(|one| one.at < Duration::from_secs(60)).count(), 4);
+    }
+
+    #[test]
+    fn what_is_collected_is_made_again_while_all_news_are_late() {
+        for seed in 0..100 {
+            let mut plan = Plan::default();
+            collected_again(&Dice(Draw::new(seed)), &mut plan);
+            let late = plan.entries.iter().find_map(|one| match &one.act {
+                Act::Strike(Fault::Link { weather, lasts, .. }) => Some((one.at, one.at + *lasts, weather.slow?.mean)),
+                _ => None,
+            });
+            let (from, until, mean) = late.unwrap();
+            let mut times: BTreeMap<Key, Vec<Duration>> = BTreeMap::new();
+            for one in &plan.entries {
+                if let Act::Ask(Ask::Create(object)) = &one.act {
+                    times.entry(object.key()).or_default().push(one.at);
+                }
+            }
+            assert!(times.len() == 6 && mean >= Duration::from_secs(1), "seed {seed}");
+            for times in times.values() {
+                assert!(times.len() == 12 && times.iter().all(|at| *at > from && *at < until), "seed {seed}");
+            }
+        }
+    }
+
+    #[test]
+    fn who_must_not_be_near_comes_after_the_label() {
+        for seed in 0..100 {
+            let mut plan = Plan::default();
+            moved_in(&Dice(Draw::new(seed)), 3, &mut plan);
+            let moved = plan.entries.iter().find(|one| matches!(one.act, Act::Ask(Ask::Patch(_)))).unwrap().at;
+            let created = |one: &Entry| match &one.act {
+                Act::Ask(Ask::Create(object)) => Some((one.at, object.get::<Pod>()?.spec.affinity.is_some())),
+                _ => None,
+            };
+            let mut created: Vec<(Duration, bool)> = plan.entries.iter().filter_map(created).collect();
+            let first = created.remove(0);
+            assert!(first.0 < moved && created.len() == 6, "seed {seed}");
+            assert!(created.iter().all(|(at, shy)| *at > moved && *shy), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn somebody_writes_on_all_nodes_when_others_have_to_go() {
+        for seed in 0..100 {
+            let mut plan = Plan::default();
+            urgent(&Dice(Draw::new(seed)), 3, &mut plan);
+            let pods: Vec<Duration> = plan.entries.iter().filter(|one| is_pod(one)).map(|one| one.at).collect();
+            assert_eq!(pods.len(), 4, "seed {seed}");
+            for at in pods {
+                let within = |one: &&Entry| one.at >= at && one.at < at + Duration::from_secs(2);
+                let news = plan.entries.iter().filter(within).filter(|one| matches!(one.act, Act::Ask(Ask::Patch(_))));
+                assert_eq!(news.count(), 36, "seed {seed}");
+            }
+        }
+    }
+
+    fn is_pod(entry: &Entry) -> bool {
+        matches!(&entry.act, Act::Ask(Ask::Create(object)) if object.kind() == Kind::Pod)
+    }
+
+    #[test]
+    fn the_containers_of_one_pod_wait_for_different_times() {
+        let late = |seed: u64| {
+            let mut plan = Plan::default();
+            uneven(&Dice(Draw::new(seed)), &mut plan);
+            let pod = plan.entries.iter().find_map(|one| match &one.act {
+                Act::Ask(Ask::Create(object)) => object.get::<Pod>().cloned(),
+                _ => None,
+            });
+            let pod = pod.unwrap();
+            assert!(!stable::lasts(&pod.spec, false) && pod.spec.containers.len() == 2, "seed {seed}");
+            pod.spec.containers[0].name == "late"
+        };
+        let first = (0..100).filter(|seed| late(*seed)).count();
+        assert!((50..100).contains(&first), "{first}");
+    }
+}
