@@ -151,6 +151,13 @@ pub struct CommitId(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Revision(pub u64);
 
+/// As an object's `resourceVersion`.
+impl From<Revision> for Text {
+    fn from(revision: Revision) -> Self {
+        Text::decimal(revision.0)
+    }
+}
+
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -249,7 +256,7 @@ impl Query {
     /// Whether an object is meant.
     pub fn matches(&self, object: &Object) -> bool {
         object.kind() == self.kind
-            && self.namespace.as_ref().is_none_or(|namespace| **namespace == *object.meta().namespace)
+            && self.namespace.as_ref().is_none_or(|namespace| *namespace == object.meta().namespace)
             && self.selects(object)
     }
 
@@ -257,7 +264,7 @@ impl Query {
     pub fn selects(&self, object: &Object) -> bool {
         let fields = &self.fields.0;
         (self.labels.is_empty() || self.labels.matches(&object.meta().labels))
-            && fields.iter().all(|one| (field(object, &one.field) == Some(one.value.as_str())) == one.equal)
+            && fields.iter().all(|one| has(object, &one.field, &one.value) == one.equal)
     }
 
     /// The first field that objects of the kind cannot be selected by.
@@ -270,11 +277,15 @@ impl Query {
     }
 }
 
-fn field<'a>(object: &'a Object, name: &str) -> Option<&'a str> {
-    match name {
-        "metadata.name" => Some(&object.meta().name),
-        "metadata.namespace" => Some(&object.meta().namespace),
-        _ => object.kind().row().fields.iter().find(|(label, _)| *label == name).map(|(_, value)| value(object)),
+/// Whether a field of an object has this value.
+fn has(object: &Object, field: &str, value: &str) -> bool {
+    match field {
+        "metadata.name" => object.meta().name == *value,
+        "metadata.namespace" => object.meta().namespace == *value,
+        _ => {
+            let known = object.kind().row().fields.iter().find(|(label, _)| *label == field);
+            known.is_some_and(|(_, of)| of(object) == value)
+        }
     }
 }
 

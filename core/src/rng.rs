@@ -21,7 +21,12 @@ impl Draw {
 
     /// Mixes in a name: the purpose, an owner's uid, a link.
     pub const fn key(self, name: &str) -> Self {
-        let (bytes, mut state, mut at) = (name.as_bytes(), self.0, 0);
+        self.bytes(name.as_bytes())
+    }
+
+    /// The same for a name of which only the bytes are at hand.
+    pub const fn bytes(self, bytes: &[u8]) -> Self {
+        let (mut state, mut at) = (self.0, 0);
         while at < bytes.len() {
             state = (state ^ bytes[at] as u64).wrapping_mul(FNV_PRIME);
             at += 1;
@@ -55,14 +60,16 @@ impl Draw {
         let (high, low) = (self.u64(), self.count(1).u64());
         let high = high & !0xf000 | 0x4000;
         let low = low & (u64::MAX >> 2) | 1 << 63;
-        format!(
-            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-            high >> 32,
-            high >> 16 & 0xffff,
-            high & 0xffff,
-            low >> 48,
-            low & 0xffff_ffff_ffff
-        )
+        let number = u128::from(high) << 64 | u128::from(low);
+        let mut text = String::with_capacity(36);
+        for nth in 0..32 {
+            if matches!(nth, 8 | 12 | 16 | 20) {
+                text.push('-');
+            }
+            let digit = number >> (124 - 4 * nth) & 0xf;
+            text.push(char::from(b"0123456789abcdef"[digit as usize]));
+        }
+        text
     }
 }
 
@@ -89,6 +96,7 @@ mod tests {
         assert_eq!(mix(0), 0xe220_a839_7b1d_cdaf);
         assert_eq!(mix(0x9e37_79b9_7f4a_7c15), 0x6e78_9e6a_a1b9_65f4);
         assert_eq!(Draw::new(1).key("delay").key("a→b").count(3).u64(), FROZEN);
+        assert_eq!(Draw::new(1).key("delay").bytes("a→b".as_bytes()).count(3).u64(), FROZEN);
     }
     const FROZEN: u64 = 11_813_291_481_256_068_845;
 
@@ -104,6 +112,7 @@ mod tests {
         let uuid = Draw::new(5).uuid();
         assert_eq!((uuid.len(), &uuid[14..15]), (36, "4"));
         assert!("89ab".contains(&uuid[19..20]));
+        assert_eq!(uuid, "fad6e246-7125-4235-8359-17fc0d1cf419", "old seeds give the same names");
     }
 
     #[test]

@@ -160,7 +160,7 @@ impl Disk {
         }
         let revision = Revision(self.revision.0 + 1);
         self.revision = revision;
-        let new = object.map(|object| object.with_meta(|meta| meta.resource_version = revision.to_string().into()));
+        let new = object.map(|object| object.with_meta(|meta| meta.resource_version = revision.into()));
         let old = match (stored, new.clone()) {
             (Some(stored), Some(new)) => Some(std::mem::replace(stored, new)),
             (Some(_), None) => self.objects.remove(&key),

@@ -2,7 +2,7 @@
 //!
 //! Each request has a connection of its own: requests and answers overtake each other, events of one watch do not.
 
-use crate::noise::{Counted, Delay};
+use crate::noise::{Counted, Delay, about};
 use crate::plan::{Consumer, Mishap, Ratio, Stale, Weather};
 use crate::units;
 use miniku_core::api::object::Key;
@@ -145,8 +145,7 @@ impl Link {
 
     /// A draw for a purpose of its own.
     pub fn draw(&mut self, purpose: &str, key: &Key) -> Draw {
-        let name = Draw::new(0).key(purpose).count(key.kind.number()).key(&key.namespace).key(&key.name);
-        self.draws.number(name.u64())
+        self.draws.number(about(Draw::new(0).key(purpose), key).u64())
     }
 
     /// What becomes of a message about an object.

@@ -66,6 +66,11 @@ const LOG2: [u32; 256] = {
     table
 };
 
+/// Mixes in which object it is about.
+pub fn about(draw: Draw, key: &Key) -> Draw {
+    draw.count(key.kind.number()).bytes(key.namespace.as_bytes()).bytes(key.name.as_bytes())
+}
+
 /// Draws that count how often each key was drawn.
 ///
 /// Of keys that were not drawn for long it forgets, in the end, how often they were: a link of years keeps as much as
@@ -148,8 +153,7 @@ impl Counted {
 
     /// The next draw for a purpose, about an object.
     pub fn object(&mut self, purpose: u8, key: &Key) -> Draw {
-        let name = Draw::new(u64::from(purpose)).count(key.kind.number()).key(&key.namespace).key(&key.name);
-        self.number(name.u64())
+        self.number(about(Draw::new(u64::from(purpose)), key).u64())
     }
 
     /// The next draw for a purpose, about something with a name.

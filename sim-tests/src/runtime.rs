@@ -214,6 +214,16 @@ pub struct Results {
     pub lives: Vec<Life>,
 }
 
+impl Results {
+    /// Something is to be done. It is nearly always the only thing, and large.
+    fn add(&mut self, after: Duration, deed: Deed) {
+        if self.later.is_empty() {
+            self.later.reserve_exact(1);
+        }
+        self.later.push((after, deed));
+    }
+}
+
 #[derive(Debug)]
 struct Sandbox {
     pod: PodRef,
@@ -384,7 +394,7 @@ impl Runtime {
                 None => {
                     self.making.insert(spec.pod.uid.clone());
                     let delay = self.takes(self.speeds.sandbox, purpose::MAKE, &spec.pod.uid);
-                    out.later.push((delay, Deed::Make { pod: spec.pod, containers: spec.containers }));
+                    out.add(delay, Deed::Make { pod: spec.pod, containers: spec.containers });
                 }
                 Some(sandbox) => {
                     let ip = sandbox.ip.map(IpAddr::from);
@@ -402,14 +412,14 @@ impl Runtime {
                     && !self.has(Trouble::IgnoresTerm)
                 {
                     let delay = self.speeds.terminate.of(self.draws.name(purpose::END, &pod.uid));
-                    out.later.push((delay, Deed::End { process, code: 143, end: End::Signal(15) }));
+                    out.add(delay, Deed::End { process, code: 143, end: End::Signal(15) });
                 }
             }
             Command::Kill { pod, container, attempt } => {
                 self.misses(&pod, &container, attempt, out);
                 if let Some((process, _)) = self.living(&pod, &container, attempt) {
                     let delay = self.speeds.kill.of(self.draws.name(purpose::END, &pod.uid));
-                    out.later.push((delay, Deed::End { process, code: 137, end: End::Signal(9) }));
+                    out.add(delay, Deed::End { process, code: 137, end: End::Signal(9) });
                 }
             }
             Command::RemovePod(pod) => {
@@ -417,7 +427,7 @@ impl Runtime {
                     sandbox.removing = true;
                 }
                 let delay = self.takes(self.speeds.remove, purpose::REMOVE, &pod.uid);
-                out.later.push((delay, Deed::Remove { pod }));
+                out.add(delay, Deed::Remove { pod });
             }
         }
     }
@@ -535,7 +545,7 @@ impl Runtime {
         }
         let speed = if self.image_error(&container.image).is_some() { self.speeds.pull } else { self.speeds.start };
         let delay = self.takes(speed, purpose::START, &pod.uid);
-        out.later.push((delay, Deed::Start { pod: pod.clone(), container }));
+        out.add(delay, Deed::Start { pod: pod.clone(), container });
     }
 
     /// A pod that runs from the beginning.
@@ -601,7 +611,7 @@ impl Runtime {
             let process =
                 Process { pod: pod.clone(), container: spec.name.as_str().into(), attempt: spec.attempt, pid };
             if let Some((after, code)) = Behaviour::of(&spec).ends {
-                out.later.push((after, Deed::End { process: process.clone(), code, end: End::Exit }));
+                out.add(after, Deed::End { process: process.clone(), code, end: End::Exit });
             }
             out.lives.push(Life::Started(process));
         }
@@ -654,7 +664,7 @@ impl Runtime {
 
     fn tell(&mut self, uid: &str, report: Report, out: &mut Results) {
         let delay = self.speeds.message.of(self.draws.name(purpose::TELL, uid));
-        out.later.push((delay, Deed::Tell(report)));
+        out.add(delay, Deed::Tell(report));
     }
 }
 

@@ -62,8 +62,8 @@ impl Leaders {
     /// Takes in a lease, as it is stored from now on.
     pub fn stored(&mut self, lease: &Lease) {
         let meta = &lease.metadata;
-        let role = ELECTED.iter().find(|(_, name)| &*meta.namespace == leader::NAMESPACE && *meta.name == **name);
-        if let Some((role, _)) = role {
+        let is_elected_by = |name: &str| meta.namespace == leader::NAMESPACE && meta.name == *name;
+        if let Some((role, _)) = ELECTED.iter().find(|(_, name)| is_elected_by(name)) {
             let holder = lease.spec.holder_identity.clone().unwrap_or_default();
             self.by.insert(*role, (holder, lease.spec.lease_transitions.unwrap_or(0)));
         }
@@ -84,8 +84,9 @@ pub fn asked_for(role: Role) -> Option<fn(Kind) -> bool> {
         Role::NodeLifecycle => Some(|kind| kind == Kind::Node),
         Role::Endpoints => Some(|kind| matches!(kind, Kind::Service | Kind::Pod)),
         Role::Horizontal => Some(|kind| matches!(kind, Kind::HorizontalPodAutoscaler | Kind::Pod)),
-        // Nobody listens to events, of which there are most.
-        Role::Workloads | Role::Garbage | Role::Disruption => Some(|kind| kind != Kind::Event),
+        // Nobody listens to events, of which there are most, nor, but for who collects what is left over, to leases.
+        Role::Workloads | Role::Disruption => Some(|kind| !matches!(kind, Kind::Event | Kind::Lease)),
+        Role::Garbage => Some(|kind| kind != Kind::Event),
         _ => None,
     }
 }
@@ -105,9 +106,7 @@ impl Apart {
 
     /// An object that is asked for is stored otherwise than before, or for the first time, or no more; this was stored.
     pub fn stored(&mut self, key: &Key, before: Option<&Object>) {
-        if !self.objects.contains_key(key) {
-            self.objects.insert(key.clone(), before.cloned());
-        }
+        self.objects.insert_if_absent(key, || before.cloned());
     }
 
     /// The client asks for a list.
@@ -153,13 +152,12 @@ impl Apart {
 
     fn put(&mut self, stored: &ByKey<Object>, object: &Object) {
         let key = object.key();
-        if self.known(stored, &key).is_some_and(|known| known.revision() >= object.revision()) {
-            return;
+        // Most news are what is stored, and nothing newer was told.
+        if stored.get(&key).is_some_and(|stored| stored.revision() == object.revision()) {
+            self.objects.remove(&key);
+        } else if self.known(stored, &key).is_none_or(|known| known.revision() < object.revision()) {
+            self.objects.insert(key, Some(object.clone()));
         }
-        match stored.get(&key).is_some_and(|stored| stored.revision() == object.revision()) {
-            true => self.objects.remove(&key),
-            false => self.objects.insert(key, Some(object.clone())),
-        };
     }
 }
 
@@ -270,6 +268,9 @@ mod tests {
         let (mut story, mut workloads) = (Story::<Nobody>::new(), who(Role::Workloads, "workloads"));
         assert_eq!(tell(&mut story, &workloads, node("n")), 1);
         assert_eq!(tell(&mut story, &workloads, pod("a", "", "Pending")), 2);
+        let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": {"name": "n", "namespace": "kube-node-lease"}});
+        assert_eq!(tell(&mut story, &workloads, lease), 2);
         assert_eq!(tell(&mut story, &who(Role::NodeLifecycle, "node-lifecycle"), pod("b", "", "Pending")), 0);
         assert_eq!(tell(&mut story, &who(Role::Kubelet, "kubelet/n"), node("n")), 0);
         workloads.life += 1;

@@ -3,6 +3,7 @@
 use crate::api::object::{Key, Kind};
 use crate::api::text::Text;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 
 /// Values by key, in the order of the keys. Of each kind and namespace it has one tree, by name: so an entry takes half
@@ -70,21 +71,33 @@ impl<V> ByKey<V> {
         self.get(key).is_some()
     }
 
-    /// Sets the value of a key. Gives the one that it had.
-    pub fn insert(&mut self, key: Key, value: V) -> Option<V> {
-        let at = self.find(&key);
-        let Key { kind, namespace, name } = key;
-        let at = at.unwrap_or_else(|at| {
+    /// The place of a key; a new one if it had none.
+    fn place(&mut self, key: &Key) -> &mut Place<V> {
+        let at = self.find(key).unwrap_or_else(|at| {
             // Most have one place for ever.
             if self.places.is_empty() {
                 self.places.reserve_exact(1);
             }
-            self.places.insert(at, Place { kind, namespace, by_name: BTreeMap::new() });
+            let (kind, namespace, by_name) = (key.kind, key.namespace.clone(), BTreeMap::new());
+            self.places.insert(at, Place { kind, namespace, by_name });
             at
         });
-        let before = self.places[at].by_name.insert(name, value);
+        &mut self.places[at]
+    }
+
+    /// Sets the value of a key. Gives the one that it had.
+    pub fn insert(&mut self, key: Key, value: V) -> Option<V> {
+        let before = self.place(&key).by_name.insert(key.name, value);
         self.len += usize::from(before.is_none());
         before
+    }
+
+    /// Sets the value of a key that has none.
+    pub fn insert_if_absent(&mut self, key: &Key, value: impl FnOnce() -> V) {
+        if let Entry::Vacant(entry) = self.place(key).by_name.entry(key.name.clone()) {
+            entry.insert(value());
+            self.len += 1;
+        }
     }
 
     /// Takes the value of a key out.
@@ -220,6 +233,8 @@ mod tests {
                 (one.len(), one.is_empty()) == (other.len(), other.is_empty())
             };
             assert!((0..36).all(|of| one.get(&key(of)) == other.get(&key(of))));
+            one.insert_if_absent(&key(some), || some);
+            other.entry(key(some)).or_insert(some);
             for kind in KINDS {
                 assert!(one.of_kind(kind).eq(other.iter().filter(|(key, _)| key.kind == kind).map(|(_, value)| value)));
                 let within = other.iter().filter(|(key, _)| key.kind == kind && *key.namespace == *"a");

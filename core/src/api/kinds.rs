@@ -10,7 +10,9 @@ use crate::api::{
     access, core_v1, custom, defaults, definition, event, lease, namespace, node, pod, replicaset, service, validation,
     workloads,
 };
+use crate::schema::{MessageId, Schema};
 use crate::time::{Human, Now};
+use std::sync::LazyLock;
 
 pub use crate::api::custom::CustomKind;
 pub use crate::api::object::Kind;
@@ -196,6 +198,13 @@ impl Kind {
             Ok(nth) => nth as u64,
             Err(custom) => custom.row().resource().bytes().fold(0xcbf2_9ce4_8422_2325, mix),
         }
+    }
+
+    /// What its fields are, in the table that every cluster has; nothing of a custom kind.
+    pub fn message(self) -> Option<MessageId> {
+        static MESSAGES: LazyLock<Vec<Option<MessageId>>> =
+            LazyLock::new(|| KINDS.iter().map(|row| Schema::kubernetes().named(row.message)).collect());
+        MESSAGES[self.nth().ok()?]
     }
 
     /// The kinds that every cluster has, with their rows.

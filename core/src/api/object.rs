@@ -603,8 +603,8 @@ impl Object {
         serde_json::to_value(self).expect("API structs have string keys and finite numbers")
     }
 
-    /// As the rules of its kind look at it: of its metadata only the names, the uid and the annotations. To write all of it
-    /// costs more than the rest of a small object, such as a lease, and each write is judged.
+    /// As the rules of its kind look at it: without the fields at which none looks, and of its metadata only the names, the
+    /// uid and the annotations. To write all of it costs more than the rest of a small object, and each write is judged.
     pub fn to_ruled_value(&self) -> Value {
         serde_json::to_value(Ruled(self)).expect("API structs have string keys and finite numbers")
     }
@@ -689,7 +689,7 @@ impl Serialize for Object {
         let row = self.kind().row();
         map.serialize_entry("kind", row.name)?;
         map.serialize_entry("apiVersion", &row.api_version())?;
-        each_body!(&self.0, one => one.body.serialize_fields(&mut map, ""))?;
+        each_body!(&self.0, one => one.body.serialize_fields(&mut map, |_| true))?;
         map.end()
     }
 }
@@ -709,7 +709,9 @@ impl Serialize for Ruled<'_> {
         let ObjectMeta { name, namespace, uid, annotations, .. } = self.0.meta();
         let mut map = to.serialize_map(None)?;
         map.serialize_entry("metadata", &Metadata { name, namespace, uid, annotations })?;
-        each_body!(&self.0.0, one => one.body.serialize_fields(&mut map, "metadata"))?;
+        let looks_at = self.0.kind().row().rules.looks_at;
+        let wanted = |name: &str| name != "metadata" && looks_at(name);
+        each_body!(&self.0.0, one => one.body.serialize_fields(&mut map, wanted))?;
         map.end()
     }
 }

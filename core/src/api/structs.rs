@@ -246,14 +246,19 @@ macro_rules! api_struct {
             /// The JSON names of the fields miniku acts on.
             pub const FIELDS: &'static [&'static str] = &[$($json),*];
 
-            /// Writes the fields into a JSON object that has been begun, but for the one of this name.
-            pub fn serialize_fields<M: serde::ser::SerializeMap>(&self, map: &mut M, but: &str) -> Result<(), M::Error> {
-                $(if ($crate::api_struct!(@always $($always)?) || !$crate::api::structs::Field::is_absent(&self.$field))
-                    && *but != *$json
+            /// Writes the fields of these names into a JSON object that has been begun.
+            pub fn serialize_fields<M: serde::ser::SerializeMap>(
+                &self,
+                map: &mut M,
+                wanted: impl Fn(&str) -> bool,
+            ) -> Result<(), M::Error> {
+                $(if wanted($json)
+                    && ($crate::api_struct!(@always $($always)?)
+                        || !$crate::api::structs::Field::is_absent(&self.$field))
                 {
                     map.serialize_entry($json, &self.$field)?;
                 })*
-                for (name, value) in self.rest.iter() {
+                for (name, value) in self.rest.iter().filter(|(name, _)| wanted(name.as_str())) {
                     map.serialize_entry(name, value)?;
                 }
                 Ok(())
@@ -263,7 +268,7 @@ macro_rules! api_struct {
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
                 let mut map = to.serialize_map(None)?;
-                self.serialize_fields(&mut map, "")?;
+                self.serialize_fields(&mut map, |_| true)?;
                 serde::ser::SerializeMap::end(map)
             }
         }

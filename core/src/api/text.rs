@@ -71,12 +71,40 @@ impl Text {
         }
     }
 
-    /// The text's bytes, by which it is ordered.
+    /// The text's bytes, by which it is ordered. As a `str` they are looked at one by one, so whoever only compares or
+    /// counts uses these.
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
             Repr::Short(short) => short.text(),
             Repr::Long(text) => text.as_bytes(),
         }
+    }
+
+    /// A number, in decimal digits.
+    pub fn decimal(mut number: u64) -> Self {
+        let (mut bytes, mut from) = ([0; SHORT], SHORT);
+        loop {
+            from -= 1;
+            bytes[from] = b'0' + (number % 10) as u8;
+            number /= 10;
+            if number == 0 {
+                break;
+            }
+        }
+        let digits = SHORT - from;
+        bytes.copy_within(from.., 0);
+        bytes[digits..].fill(0);
+        Text(Repr::Short(Short { bytes, end: NonZeroU8::MIN.saturating_add(digits as u8) }))
+    }
+
+    /// How many bytes it has.
+    pub fn len(&self) -> usize {
+        self.as_bytes().len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.as_bytes().is_empty()
     }
 }
 
@@ -257,12 +285,18 @@ mod tests {
             ["", "a", "default", "12345678901234567890123", "123456789012345678901234", "größer als man denkt …"]
         {
             assert_eq!(Text::from(text).as_str(), text);
+            assert_eq!((Text::from(text).len(), Text::from(text).is_empty()), (text.len(), text.is_empty()));
             assert_eq!(Text::from(text.to_owned()), Text::from(text));
         }
         assert_eq!(format!("{:>3}|{:?}", Text::from("a"), Text::from("b")), "  a|\"b\"");
     }
 
     quickcheck! {
+        fn numbers_are_written_in_digits(number: u64) -> bool {
+            let is_right = |number: u64| Text::decimal(number) == Text::from(number.to_string());
+            is_right(number) && is_right(number % 10) && is_right(u64::MAX)
+        }
+
         fn ordered_like_texts(one: String, other: String, shared: String) -> bool {
             let ordered = |one: &str, other: &str| Text::from(one).cmp(&Text::from(other)) == one.cmp(other);
             ordered(&one, &other)

@@ -51,7 +51,7 @@ pub fn created(now: Now, mut object: Object, uid: String, within: Option<Within<
 fn schema_of(kind: Kind, within: Option<Within<'_>>) -> Option<(&Schema, MessageId)> {
     match within {
         Some(within) => within.schema(),
-        None => Schema::kubernetes().named(kind.row().message).map(|message| (Schema::kubernetes(), message)),
+        None => kind.message().map(|message| (Schema::kubernetes(), message)),
     }
 }
 

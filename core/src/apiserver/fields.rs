@@ -8,7 +8,7 @@ use crate::api::structs::RestOf;
 use crate::schema::complete;
 use crate::schema::conditional::complete_kind;
 use crate::schema::strict::{self, Then};
-use crate::schema::{Field, MessageId, Schema, Type};
+use crate::schema::{Field, Message, MessageId, Schema, Type};
 use serde_json::Value;
 
 /// Drops the fields that their messages do not have.
@@ -54,15 +54,16 @@ pub fn completed(object: &mut Object, schema: &Schema, message: MessageId) {
         if !fields.fills {
             return;
         }
+        // A struct that acts on fields completes them itself.
+        if part.acted_on != ["metadata"] {
+            return complete_others(part, fields);
+        }
         let others: Vec<&Field> = others(&part, &fields.fields).collect();
         part.rest.edit(|rest| {
             others.iter().for_each(|field| complete::default_field(field, rest));
-            // A struct that acts on fields completes them itself.
-            if part.acted_on == ["metadata"] {
-                complete_kind(&fields.name, rest);
-                // The metadata stands elsewhere.
-                labels = rest.remove("metadata").and_then(|mut said| said.get_mut("labels").map(Value::take));
-            }
+            complete_kind(&fields.name, rest);
+            // The metadata stands elsewhere.
+            labels = rest.remove("metadata").and_then(|mut said| said.get_mut("labels").map(Value::take));
             for field in others {
                 if let Some(value) = rest.get_mut(&*field.json) {
                     complete::complete_value(schema, &field.kind, value);
@@ -74,6 +75,26 @@ pub fn completed(object: &mut Object, schema: &Schema, message: MessageId) {
         && object.meta().labels.is_empty()
     {
         object.edit_meta(|meta| meta.labels = labels);
+    }
+}
+
+/// Fills in the fields of a struct that it does not act on. Those of a pod whose template was completed are complete, and
+/// stay shared with it.
+fn complete_others(part: RestOf, fields: &Message) {
+    let RestOf { schema, acted_on, rest, .. } = part;
+    for field in &fields.fields {
+        if let Some(default) = &field.default
+            && !acted_on.contains(&&*field.json)
+            && rest.get(&field.json).is_none_or(|value| complete::says_nothing(field, value))
+        {
+            rest.insert(&field.json, default.clone());
+        }
+    }
+    let known = rest.iter().filter_map(|(name, _)| fields.field(name));
+    for field in known.filter(|field| complete::fills(schema, &field.kind)).collect::<Vec<_>>() {
+        if let Some(value) = rest.get_mut(&field.json) {
+            complete::complete_value(schema, &field.kind, value);
+        }
     }
 }
 

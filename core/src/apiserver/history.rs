@@ -43,10 +43,14 @@ const EVENTS: &[Event] = &[
     },
 ];
 
+/// Whether anything is told of objects of a kind. Nobody asks why these are there, and they are very many.
+pub fn is_told(kind: Kind) -> bool {
+    !matches!(kind, Kind::Event | Kind::Lease)
+}
+
 /// What is told of a write that is durable; nothing of most. `by` is who asked for it, as far as that is known.
 pub fn told(key: &Key, before: Option<&Object>, after: Option<&Object>, by: Option<&str>) -> Option<Decision> {
-    // Nobody asks why these are there, and they are very many.
-    if matches!(key.kind, Kind::Event | Kind::Lease) {
+    if !is_told(key.kind) {
         return None;
     }
     let (was, is) = (before.map(Object::meta), after.map(Object::meta));

@@ -99,6 +99,11 @@ fn event_name(key: &Key) -> EventName {
     (key.namespace.clone(), key.name.clone())
 }
 
+/// The namespace that an object is in.
+fn namespace_of(key: &Key) -> Key {
+    Key { kind: Kind::Namespace, namespace: Text::default(), name: key.namespace.clone() }
+}
+
 /// A write on its way.
 #[derive(Debug)]
 struct Pending {
@@ -110,8 +115,8 @@ struct Pending {
     /// As what it is shown, if it is removed.
     last: Option<Object>,
     answer: Then,
-    /// What is asked when it is durable, instead of an answer.
-    next: Option<Request>,
+    /// What is asked when it is durable, instead of an answer. Rare, and larger than all else.
+    next: Option<Box<Request>>,
     /// Who asked, as far as it is told.
     by: Option<Arc<str>>,
 }
@@ -506,14 +511,15 @@ impl ApiServer {
         let key = self.key_of(&request.verb);
         // What is to be made in a namespace waits for what becomes of the namespace: a young server is asked for pods at
         // once, and when the end of a namespace can be seen nothing new appears in it.
-        let within = Key::new(Kind::Namespace, "", &key.namespace);
+        let within = namespace_of(&key);
         let makes = matches!(request.verb, Verb::Create { .. } | Verb::Update { .. } | Verb::Patch { .. })
             && self.store.get(&key).is_none();
         // A pod waits for what decides what it is given.
         let decided_by = if makes { pods::decided_by(&request.verb) } else { Vec::new() };
-        let charges = match (&request.verb, self.store.get(&key)) {
-            (Verb::Delete { options, .. }, Some(pod)) if options.eviction && !options.granted => {
-                eviction::budgets(&self.store, pod).first().map(|budget| budget.key())
+        let charges = match &request.verb {
+            Verb::Delete { options, .. } if options.eviction && !options.granted => {
+                let pod = self.store.get(&key);
+                pod.and_then(|pod| eviction::budgets(&self.store, pod).first().map(|budget| budget.key()))
             }
             _ => None,
         };
@@ -564,7 +570,7 @@ impl ApiServer {
             Ok(Admitted::First { object, next }) => {
                 let pending =
                     self.commit(Some(from), object.key(), object.revision(), Some(object), Then::Changed, out);
-                pending.next = Some(Request { fence, manager: who.clone(), ..next.into() });
+                pending.next = Some(Box::new(Request { fence, manager: who.clone(), ..next.into() }));
                 pending.by = who;
             }
         }
@@ -699,8 +705,7 @@ impl ApiServer {
 
     fn create(&self, by: Author, key: Key, mut object: Object) -> Result<Admitted, Status> {
         if key.kind.row().namespaced {
-            let namespace = Key::new(Kind::Namespace, "", &key.namespace);
-            admission::namespace_takes(&key, self.store.get(&namespace))?;
+            admission::namespace_takes(&key, self.store.get(&namespace_of(&key)))?;
         }
         if self.store.get(&key).is_some() {
             return Err(Status::already_exists(key.kind, &key.name));
@@ -800,7 +805,9 @@ impl ApiServer {
                 self.given.take(object);
             }
         }
-        self.quotas.reserve(&key, self.store.get(&key), object.as_ref());
+        if self.quotas.concern(&key) {
+            self.quotas.reserve(&key, self.store.get(&key), object.as_ref());
+        }
         out.push(Effect::Commit { commit, write: Write { key: key.clone(), expect, object: object.clone() } });
         self.busy.insert(key.clone(), VecDeque::new());
         if planted!(AckBeforeDurable)
@@ -824,9 +831,11 @@ impl ApiServer {
         let told = match outcome {
             Committed::At(revision) => {
                 if let Some(object) = &mut object {
-                    object.edit_meta(|meta| meta.resource_version = revision.to_string().into());
+                    object.edit_meta(|meta| meta.resource_version = revision.into());
                 }
-                if let Some(told) = history::told(&key, self.store.get(&key), object.as_ref(), by.as_deref()) {
+                if history::is_told(key.kind)
+                    && let Some(told) = history::told(&key, self.store.get(&key), object.as_ref(), by.as_deref())
+                {
                     out.decided(Level::Debug, told);
                 }
                 self.apply(now, &key, object.clone(), revision, out);
@@ -847,7 +856,7 @@ impl ApiServer {
             }
         };
         match (from, next) {
-            (Some(from), Some(next)) if !matches!(told, Answer::Refused(_)) => self.write(now, from, next, out),
+            (Some(from), Some(next)) if !matches!(told, Answer::Refused(_)) => self.write(now, from, *next, out),
             (Some(to), _) => out.push(Effect::Answer { to, answer: told }),
             (None, _) => {}
         }

@@ -65,6 +65,8 @@ impl<T> Calls<T> {
             && let Some(what) = self.open.remove(call)
         {
             self.lost_at.remove(call);
+            // Nearly always the only one; a list of four would be so large that the allocator tidies up for it.
+            ended.reserve_exact(1);
             ended.push((what, answer.clone()));
         }
         while let Some(call) = self.lost_at.pop_due(now.mono) {

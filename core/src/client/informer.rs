@@ -242,10 +242,24 @@ impl Informer {
     /// Takes in an input, meant for it or not, and tells what changed. To be called at every step.
     pub fn step(&mut self, now: Now, input: &Input, out: &mut Effects) -> Vec<Change> {
         let mut changes = Vec::new();
+        if self.rests(input) {
+            return changes;
+        }
         self.take_in(now, input, &mut changes, out);
         self.go_on(now, out);
         self.resync(now, &mut changes, out);
         changes
+    }
+
+    /// Whether there is nothing to do: it watches, and the input is another's. A program may have fifty of them, and steps
+    /// each at each step.
+    fn rests(&self, input: &Input) -> bool {
+        let State::Watching { call, .. } = self.state else { return false };
+        let is_own = match input {
+            Input::Event { call: of, .. } | Input::Ended { call: of } => call == *of,
+            _ => false,
+        };
+        !is_own && self.options.resync.is_none()
     }
 
     fn resync(&mut self, now: Now, changes: &mut Vec<Change>, out: &mut Effects) {

@@ -35,7 +35,7 @@ pub fn default_field(field: &Field, fields: &mut Map<String, Value>) {
 }
 
 /// Whether a value is as good as none: Go does not tell the zero of what is no pointer from nothing.
-fn says_nothing(field: &Field, value: &Value) -> bool {
+pub fn says_nothing(field: &Field, value: &Value) -> bool {
     match value {
         Value::Null => !field.nullable,
         Value::String(text) => !field.pointer && text.is_empty() && field.number > 0,
@@ -58,6 +58,16 @@ pub fn complete_value(schema: &Schema, kind: &Type, value: &mut Value) {
     }
 }
 
+/// Whether anything in a value of a type is filled in if it is left out.
+pub fn fills(schema: &Schema, kind: &Type) -> bool {
+    match kind {
+        Type::Message(id) => schema.message(*id).fills,
+        Type::List(list) => fills(schema, &list.items),
+        Type::Map(map) => fills(schema, &map.values),
+        _ => false,
+    }
+}
+
 /// What must not be left out, and words that cannot be: an error a field, paths from `path` on.
 pub fn rules(schema: &Schema, kind: &Type, value: &Value, path: &mut String, errors: &mut Vec<FieldError>) {
     let end = path.len();
@@ -66,7 +76,7 @@ pub fn rules(schema: &Schema, kind: &Type, value: &Value, path: &mut String, err
     }
     match (kind, value) {
         (Type::Message(id), Value::Object(fields)) => {
-            for field in &schema.message(*id).fields {
+            for field in schema.message(*id).fields.iter().filter(|field| is_ruled(schema, field)) {
                 if end > 0 {
                     path.push('.');
                 }
@@ -98,6 +108,20 @@ pub fn rules(schema: &Schema, kind: &Type, value: &Value, path: &mut String, err
         }
         _ => {}
     }
+}
+
+/// Whether there are rules for a field, or for what is in it.
+pub fn is_ruled(schema: &Schema, field: &Field) -> bool {
+    fn has_rules(schema: &Schema, kind: &Type) -> bool {
+        match kind {
+            Type::Text(words) => !words.is_empty(),
+            Type::Message(id) => schema.message(*id).ruled,
+            Type::List(list) => has_rules(schema, &list.items),
+            Type::Map(map) => has_rules(schema, &map.values),
+            _ => false,
+        }
+    }
+    field.required || has_rules(schema, &field.kind)
 }
 
 /// The same for a field, which may be absent.

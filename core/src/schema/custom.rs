@@ -67,7 +67,8 @@ impl Build {
         let about = text(openapi, "description").into();
         let open = is(openapi, "x-kubernetes-preserve-unknown-fields");
         let atomic = text(openapi, "x-kubernetes-map-type") == "atomic";
-        let mut message = Message { name: path.into(), about, fields: Vec::new(), open, atomic, fills: true };
+        let mut message =
+            Message { name: path.into(), about, fields: Vec::new(), open, atomic, fills: true, ruled: true };
         for (name, property) in openapi.get("properties").and_then(Value::as_object).into_iter().flatten() {
             if whole && name == "metadata" {
                 continue;

@@ -51,6 +51,8 @@ pub struct Message {
     pub open: bool,
     /// Whether anything in it, or below, is filled in if it is left out.
     pub fills: bool,
+    /// Whether anything in it, or below, must be there or be one of certain words.
+    pub ruled: bool,
     /// Whether one manager owns it as a whole (`x-kubernetes-map-type: atomic`).
     pub atomic: bool,
 }

@@ -12,7 +12,7 @@
 //! Source: the declarations of kubernetes/api and kubernetes/apimachinery, release 1.32; defaults from `pkg/apis/*/v1/defaults.go`.
 
 use super::conditional::CONDITIONAL;
-use super::{Field, ListType, MapType, Message, MessageId, Ownership, Schema, Strategy, Type};
+use super::{Field, ListType, MapType, Message, MessageId, Ownership, Schema, Strategy, Type, complete};
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
@@ -100,34 +100,34 @@ fn read(files: &[&str]) -> Result<Schema, String> {
     for message in &mut schema.messages {
         message.fields.sort_by(|one, other| one.json.cmp(&other.json));
     }
-    note_what_fills(&mut schema);
+    note(&mut schema, fills, |message| &mut message.fills);
+    note(&mut schema, is_ruled, |message| &mut message.ruled);
     Ok(schema)
 }
 
-/// Notes which messages have defaults, by themselves or by one below.
-fn note_what_fills(schema: &mut Schema) {
-    fn below(kind: &Type) -> Option<MessageId> {
-        match kind {
-            Type::Message(id) => Some(*id),
-            Type::List(list) => below(&list.items),
-            Type::Map(map) => below(&map.values),
-            _ => None,
-        }
-    }
+/// Notes of which messages something is so, by themselves or by what was noted of others, until that adds nothing.
+fn note(schema: &mut Schema, is_so: fn(&Schema, &Message) -> bool, noted: fn(&mut Message) -> &mut bool) {
     loop {
-        let fills = |message: &Message| {
-            let conditional = || CONDITIONAL.iter().any(|row| *row.message == *message.name);
-            let field = |field: &Field| {
-                field.default.is_some() || below(&field.kind).is_some_and(|id| schema.message(id).fills)
-            };
-            !message.fills && (conditional() || message.fields.iter().any(field))
-        };
-        let more: Vec<usize> = (0..schema.messages.len()).filter(|at| fills(&schema.messages[*at])).collect();
-        if more.is_empty() {
+        let so: Vec<bool> = schema.messages.iter().map(|message| is_so(schema, message)).collect();
+        let mut is_news = false;
+        for (message, so) in schema.messages.iter_mut().zip(so) {
+            is_news |= std::mem::replace(noted(message), so) != so;
+        }
+        if !is_news {
             return;
         }
-        more.into_iter().for_each(|at| schema.messages[at].fills = true);
     }
+}
+
+/// Whether a message has defaults.
+fn fills(schema: &Schema, message: &Message) -> bool {
+    let field = |field: &Field| field.default.is_some() || complete::fills(schema, &field.kind);
+    CONDITIONAL.iter().any(|row| *row.message == *message.name) || message.fields.iter().any(field)
+}
+
+/// Whether a message has rules.
+fn is_ruled(schema: &Schema, message: &Message) -> bool {
+    message.fields.iter().any(|field| complete::is_ruled(schema, field))
 }
 
 /// Puts the fields of inlined messages where they stand in JSON. One that inlines others is put in after them.
@@ -224,6 +224,12 @@ mod tests {
             (&[1][..], 2)
         );
         assert_eq!(probe.field("periodSeconds").unwrap().default, Some(10.into()));
+        let has = |name: &str| {
+            let message = schema.message(schema.named(name).unwrap());
+            (message.fills, message.ruled)
+        };
+        let messages = ["core/v1.Pod", "core/v1.EnvVar", "coordination/v1.Lease", "core/v1.Event"];
+        assert_eq!(messages.map(has), [(true, true), (true, true), (false, false), (false, false)]);
         assert_eq!(schema.message(schema.named("core/v1.Volume").unwrap()).field("hostPath").unwrap().inside, [2]);
     }
 

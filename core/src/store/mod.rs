@@ -68,9 +68,7 @@ impl Change {
                 }
                 // The object as it left: the new one if it still exists, else its last state.
                 let last = self.new.as_ref().unwrap_or(old);
-                Some(WatchEvent::Deleted(
-                    last.with_meta(|meta| meta.resource_version = self.revision.to_string().into()),
-                ))
+                Some(WatchEvent::Deleted(last.with_meta(|meta| meta.resource_version = self.revision.into())))
             }
             (None, None) => None,
         }

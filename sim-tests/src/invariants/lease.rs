@@ -63,7 +63,7 @@ const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 const REMEMBERED: usize = 65_536;
 
 fn is_election(key: &Key) -> bool {
-    key.kind == Kind::Lease && &*key.namespace == leader::NAMESPACE
+    key.kind == Kind::Lease && key.namespace == leader::NAMESPACE
 }
 
 fn subject(verb: &Verb) -> Option<Key> {

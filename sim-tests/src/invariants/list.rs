@@ -25,9 +25,10 @@ fn wanted(truth: &Truth, query: &Query, revision: Revision) -> Option<Vec<(Key, 
     for change in truth.history.range(newer..).rev().filter(|change| change.key.kind == query.kind) {
         then.insert(&change.key, change.old.as_ref());
     }
-    let same = truth.disk.objects().of_kind(query.kind).filter(|object| !then.contains_key(&object.key()));
-    let objects = same.chain(then.values().copied().flatten()).filter(|object| query.matches(object));
-    let mut all: Vec<(Key, Revision)> = objects.map(|object| (object.key(), object.revision())).collect();
+    let same = truth.disk.objects().of_kind(query.kind).filter(|object| query.matches(object));
+    let same = same.filter(|object| !then.contains_key(&object.key()));
+    let others = then.values().copied().flatten().filter(|object| query.matches(object));
+    let mut all: Vec<(Key, Revision)> = same.chain(others).map(|object| (object.key(), object.revision())).collect();
     all.sort_by(|(one, _), (other, _)| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
     Some(all)
 }

@@ -61,6 +61,7 @@ pub mod zombie;
 
 pub(crate) use wants::GPU;
 
+use crate::noise::about;
 use crate::trace::Seq;
 use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::object::{Key, Object};
@@ -196,8 +197,7 @@ checkers! {
 /// A number that stands for an object where very many are looked at and keys would take much room. Of a million objects no
 /// two have the same one, but for one run in many millions; and that run is the same each time.
 fn number(key: &Key) -> u64 {
-    let row = key.kind.row();
-    Draw::new(0).key(row.group).key(row.plural).key(&key.namespace).key(&key.name).u64()
+    about(Draw::new(0), key).u64()
 }
 
 /// A statement that was broken, where and when.

@@ -109,6 +109,8 @@ impl Checker for Mono {
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
+            // No list-watch waits for an object; most are leases that were renewed.
+            Fact::Heard { input: Input::Reply { answer: Answer::Object { .. }, .. }, .. } => Ok(()),
             Fact::Heard { who, input: input @ (Input::Reply { .. } | Input::Event { .. }) } => {
                 let heard = Client::of(&mut self.clients, who).hear(truth.now, input);
                 heard.map_err(|broken| Broken::by(format!("{who}: {}", broken.what)))

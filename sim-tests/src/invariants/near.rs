@@ -409,11 +409,11 @@ impl Checker for Near {
                 }
             }
             Fact::Durable { change } if change.key.kind == Kind::Pod => {
-                let pod = |object: &Option<Object>| object.as_ref().and_then(Object::get::<Pod>).cloned();
-                let (old, new) = (pod(&change.old), pod(&change.new));
+                let (old, new) = (change.old.as_ref(), change.new.as_ref());
+                let (old, new) = (old.and_then(Object::get::<Pod>), new.and_then(Object::get::<Pod>));
                 if let Some(new) = new.filter(|new| new.node().is_some()) {
                     if old.is_some_and(|old| old.node().is_none()) {
-                        return self.bound(truth, &change.key, &new);
+                        return self.bound(truth, &change.key, new);
                     }
                 } else if let Some(old) = change.old.as_ref().filter(|_| change.new.is_none())
                     && self.asked.contains_key(&change.key)

@@ -15,6 +15,7 @@ use crate::truth::{Fact, Role, Sight, Truth, Who};
 use miniku_core::api::budget::PodDisruptionBudget;
 use miniku_core::api::by_key::{ByKey, Keys};
 use miniku_core::api::kinds::Kind;
+use miniku_core::api::meta::Time;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::{Container, Pod};
@@ -46,8 +47,8 @@ pub type Pendings = Each<Pending>;
 pub struct Pending {
     /// The scheduler, since it has heard something.
     who: Option<Who>,
-    /// The pods that wait, the least important first, and how important each is.
-    waiting: BTreeSet<(i32, Key)>,
+    /// The pods that wait, the least important first: how important each is, and when it was made.
+    waiting: BTreeMap<(i32, Key), Option<Time>>,
     importance: BTreeMap<Key, i32>,
     /// For which node others have gone, as the status of a pod that waits says, which a former life may have written.
     nominated: BTreeMap<Key, Text>,
@@ -175,7 +176,7 @@ impl Pending {
                 if !pod.status.nominated_node_name.is_empty() {
                     self.nominated.insert(key.clone(), pod.status.nominated_node_name.clone());
                 }
-                self.waiting.insert((priority(pod), key));
+                self.waiting.insert((priority(pod), key), pod.metadata.creation_timestamp);
             }
         }
     }
@@ -222,7 +223,7 @@ impl Pending {
         let used = self.used(truth, told);
         let leaving: BTreeSet<&str> =
             placed(told).filter(|(_, pod)| pod.metadata.is_deleting()).map(|(on, _)| on).collect();
-        let waiting: Vec<Key> = self.waiting.iter().rev().take(LOOKED_AT).map(|(_, key)| key.clone()).collect();
+        let waiting: Vec<Key> = self.waiting.keys().rev().take(LOOKED_AT).map(|(_, key)| key.clone()).collect();
         for key in waiting {
             let Some(pod) = self.idle(truth, told, &key).filter(|pod| !is_repelled(told, pod)) else { continue };
             let uid = &pod.metadata.uid;
@@ -313,7 +314,7 @@ impl Pending {
     /// A node is about to be given to a pod.
     fn binds(&mut self, truth: &Truth, told: Told<'_>, key: &Key, node: &str) -> Result<(), Broken> {
         let priority = self.importance.get(key).copied().unwrap_or(i32::MAX);
-        let more = self.waiting.iter().rev().take_while(|(more, _)| *more > priority).take(LOOKED_AT);
+        let more = self.waiting.keys().rev().take_while(|(more, _)| *more > priority).take(LOOKED_AT);
         let more = more.map(|(_, other)| other).filter(|other| *other != key);
         let first: Vec<Key> = more.chain(self.older(told, key, priority)).cloned().collect();
         if first.is_empty() {
@@ -368,17 +369,17 @@ impl Pending {
     /// Some pods that are as important and were made before, and that the scheduler has not come to in this life: nor in a
     /// former one, as far as they tell.
     fn older<'a>(&'a self, told: Told<'a>, key: &Key, priority: i32) -> impl Iterator<Item = &'a Key> {
-        let created = move |key: &Key| told.object(key).and_then(|one| one.meta().creation_timestamp);
-        let made = created(key).filter(|_| !self.tried.contains_key(key));
+        let made = told.object(key).and_then(|one| one.meta().creation_timestamp);
+        let made = made.filter(|_| !self.tried.contains_key(key));
         let from = (priority, Key::new(Kind::Pod, "", ""));
-        let equals = self.waiting.range(from..).take_while(move |(theirs, _)| *theirs == priority).take(COMPARED);
+        let equals = self.waiting.range(from..).take_while(move |((theirs, _), _)| *theirs == priority).take(COMPARED);
         let untried = move |other: &&Key| {
             let pod = told.object(other).and_then(Object::get::<Pod>);
             let is_new = |pod: &Pod| !pod.status.conditions.iter().any(|one| one.kind == "PodScheduled");
             !self.tried.contains_key(other) && pod.is_some_and(is_new)
         };
-        let older = move |other: &&Key| made.is_some_and(|made| created(other).is_some_and(|one| one < made));
-        equals.map(|(_, other)| other).filter(older).filter(untried)
+        let older = move |created: Option<Time>| made.is_some_and(|made| created.is_some_and(|one| one < made));
+        equals.filter(move |(_, created)| older(**created)).map(|((_, other), _)| other).filter(untried)
     }
 }
 

@@ -18,13 +18,44 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 #[derive(Default)]
 pub struct Watch {
     open: BTreeMap<RequestId, Stream>,
-    /// By kind, and for pods by the node they are selected by.
-    listening: BTreeMap<(Kind, Option<Text>), BTreeSet<RequestId>>,
+    listening: BTreeMap<Kind, Listening>,
     owing: BTreeSet<RequestId>,
     /// What the API server was told last.
     told: Revision,
     /// The revision whose content was compared last.
     compared: Revision,
+}
+
+/// Who listens to a kind.
+#[derive(Default)]
+struct Listening {
+    /// To one object, by its name.
+    named: BTreeMap<Text, BTreeSet<RequestId>>,
+    /// To the pods of a node.
+    on: BTreeMap<Text, BTreeSet<RequestId>>,
+    others: BTreeSet<RequestId>,
+}
+
+impl Listening {
+    /// Where those stand who ask so.
+    fn place(&mut self, query: &Query) -> &mut BTreeSet<RequestId> {
+        let name = query.fields.required("metadata.name");
+        let node = query.fields.required("spec.nodeName").filter(|_| query.kind == Kind::Pod);
+        match (name, node) {
+            (Some(name), _) => self.named.entry(name.into()).or_default(),
+            (None, Some(node)) => self.on.entry(node.into()).or_default(),
+            (None, None) => &mut self.others,
+        }
+    }
+
+    /// Those to whom a change may be news.
+    fn reached_by(&self, change: &Change) -> impl Iterator<Item = &RequestId> {
+        let node = |object: &Option<Object>| object.as_ref()?.get::<Pod>().map(|pod| pod.spec.node_name.clone());
+        let (before, after) = (node(&change.old), node(&change.new));
+        let after = after.filter(|after: &Text| before.as_ref() != Some(after));
+        let on = [before, after].into_iter().flatten().filter_map(move |node| self.on.get(&node));
+        self.others.iter().chain(self.named.get(&change.key.name).into_iter().chain(on).flatten())
+    }
 }
 
 struct Stream {
@@ -51,28 +82,17 @@ fn news(change: &Change, query: &Query) -> Option<News> {
     }
 }
 
-fn place(query: &Query) -> (Kind, Option<Text>) {
-    let node = query.fields.required("spec.nodeName").filter(|_| query.kind == Kind::Pod);
-    (query.kind, node.map(Text::from))
-}
-
 impl Watch {
     fn close(&mut self, id: RequestId) {
-        if let Some(stream) = self.open.remove(&id)
-            && let Some(ids) = self.listening.get_mut(&place(&stream.query))
-        {
-            ids.remove(&id);
+        if let Some(stream) = self.open.remove(&id) {
+            self.listening.entry(stream.query.kind).or_default().place(&stream.query).remove(&id);
         }
         self.owing.remove(&id);
     }
 
     fn owe(&mut self, change: &Change) {
-        let node = |object: &Option<Object>| object.as_ref()?.get::<Pod>().map(|pod| pod.spec.node_name.clone());
-        let (before, after) = (node(&change.old), node(&change.new));
-        let after = after.filter(|after: &Text| before.as_ref() != Some(after));
-        let nodes = [before, after].into_iter().flatten().map(|node| (Kind::Pod, Some(node)));
-        let places = std::iter::once((change.key.kind, None)).chain(nodes);
-        for id in places.filter_map(|place| self.listening.get(&place)).flatten() {
+        let Some(listening) = self.listening.get(&change.key.kind) else { return };
+        for id in listening.reached_by(change) {
             let stream = self.open.get_mut(id).expect("who listens is open");
             if let Some(news) = news(change, &stream.query) {
                 stream.owed.push_back((news, change.revision));
@@ -160,7 +180,7 @@ impl Checker for Watch {
                 if stream.starting || !stream.owed.is_empty() {
                     self.owing.insert(*id);
                 }
-                self.listening.entry(place(query)).or_default().insert(*id);
+                self.listening.entry(query.kind).or_default().place(query).insert(*id);
                 self.open.insert(*id, stream);
             }
             Fact::Told { change } => {

@@ -5,6 +5,8 @@
 
 use super::at::At;
 use super::{Rules, resources, text};
+use crate::api::lease::{Lease, LeaseSpec};
+use crate::api::object::Object;
 use std::collections::BTreeSet;
 
 /// Rules for namespaces.
@@ -20,10 +22,23 @@ pub const LEASE: Rules = Rules {
         spec.field("leaseTransitions").at_least(0);
         holder.must(!holder.text().is_empty() || spec.field("strategy").is_there(), "must not be empty");
     },
+    same: is_renewed,
     ..Rules::ANY
 };
 /// Rules for events.
-pub const EVENT: Rules = Rules { content: event, ..Rules::ANY };
+pub const EVENT: Rules = Rules { content: event, looks_at: |field| field == "involvedObject", ..Rules::ANY };
+
+/// Whether only the times of a lease have changed, at which no rule looks. Most writes of all do no more.
+fn is_renewed(new: &Object, old: &Object) -> bool {
+    let (Some(new), Some(old)) = (new.get::<Lease>(), old.get::<Lease>()) else { return false };
+    let LeaseSpec { holder_identity, lease_duration_seconds, lease_transitions, rest, acquire_time: _, renew_time: _ } =
+        &new.spec;
+    *holder_identity == old.spec.holder_identity
+        && *lease_duration_seconds == old.spec.lease_duration_seconds
+        && *lease_transitions == old.spec.lease_transitions
+        && *rest == old.spec.rest
+        && new.rest == old.rest
+}
 
 fn node(object: &At) {
     let spec = object.field("spec");
@@ -71,7 +86,9 @@ fn event(object: &At) {
 #[cfg(test)]
 mod tests {
     use crate::api::kinds::Kind;
+    use crate::api::object::Object;
     use crate::api::validation::testing::{table, table_of_changes};
+    use crate::api::validation::validate;
     use serde_json::json;
 
     #[test]
@@ -140,5 +157,30 @@ mod tests {
                 &["involvedObject.namespace: Invalid value: \"y\": does not match event.namespace"],
             )],
         );
+    }
+
+    #[test]
+    fn what_a_renewal_leaves_as_it_was_is_not_looked_at_again() {
+        let check = |is: (i64, &str), was: (i64, &str), want: usize| {
+            let [is, was] = [is, was].map(|(secs, second)| {
+                let spec = json!({"holderIdentity": "a", "leaseDurationSeconds": secs,
+                    "renewTime": format!("2026-01-01T00:00:{second}.000000Z")});
+                let lease = json!({"metadata": {"name": "l", "namespace": "x"}, "spec": spec});
+                Object::from_value(Kind::Lease, lease).unwrap()
+            });
+            assert_eq!(validate(&is, Some(&was)).len(), want, "{is:?} was {was:?}");
+        };
+        check((0, "05"), (0, "00"), 0);
+        check((-1, "05"), (0, "00"), 1);
+        check((0, "00"), (1, "00"), 1);
+    }
+
+    #[test]
+    fn of_an_event_rules_are_handed_what_they_look_at() {
+        let event =
+            json!({"metadata": {"name": "e", "namespace": "x"}, "involvedObject": {"name": "a"}, "reason": "R"});
+        let metadata = json!({"name": "e", "namespace": "x", "uid": "", "annotations": {}});
+        let event = Object::from_value(Kind::Event, event).unwrap();
+        assert_eq!(event.to_ruled_value(), json!({"metadata": metadata, "involvedObject": {"name": "a"}}));
     }
 }

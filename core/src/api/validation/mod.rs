@@ -63,11 +63,22 @@ pub struct Rules {
     pub change: Option<fn(new: &At, old: &At)>,
     /// What a status must be like, where that is looked at.
     pub status: Option<fn(&At)>,
+    /// Whether a field of the object is looked at by a rule of its kind, or of the schema. Metadata always may be.
+    pub looks_at: fn(&str) -> bool,
+    /// Whether two versions are the same to all of these rules: what was right in the old one is right in the new one.
+    pub same: fn(new: &Object, old: &Object) -> bool,
 }
 
 impl Rules {
     /// Any content, any change, and a name that is a DNS subdomain.
-    pub const ANY: Rules = Rules { name: text::subdomain, content: |_| {}, change: None, status: None };
+    pub const ANY: Rules = Rules {
+        name: text::subdomain,
+        content: |_| {},
+        change: None,
+        status: None,
+        looks_at: |_| true,
+        same: Object::same_but_for_meta,
+    };
 }
 
 /// So many things at most are told to be wrong with one object: who sends it is a person, and it may have a million items.
@@ -85,7 +96,7 @@ pub fn validate(new: &Object, old: Option<&Object>) -> Vec<FieldError> {
     }
     // What a custom kind's objects must be like, its definition says.
     let custom = matches!(new.kind(), Kind::Custom(_));
-    if !custom && old.is_none_or(|old| !new.same_but_for_meta(old)) {
+    if !custom && old.is_none_or(|old| !(row.rules.same)(new, old)) {
         // The old one tells what may not change, and whether more than the status has.
         let compared = old.filter(|_| row.has_status || row.rules.change.is_some());
         let old = compared.map(Object::to_ruled_value);
@@ -128,7 +139,7 @@ pub fn content(kind: Kind, new: &Value, old: Option<&Value>) -> Vec<FieldError> 
 /// What is wrong with a value that cannot be read as an object of its kind, because a word in it does not exist.
 pub fn unreadable(kind: Kind, mut value: Value) -> Vec<FieldError> {
     let schema = Schema::kubernetes();
-    let Some(message) = schema.named(kind.row().message) else { return Vec::new() };
+    let Some(message) = kind.message() else { return Vec::new() };
     complete::complete(schema, message, &mut value);
     content(kind, &value, None)
 }
@@ -143,10 +154,13 @@ fn written(value: &Value, has_status: bool) -> impl Iterator<Item = (&String, &V
 pub fn missed(kind: Kind, value: &Value) -> Vec<FieldError> {
     let (row, schema) = (kind.row(), Schema::kubernetes());
     let mut errors = Vec::new();
-    let Some(message) = schema.named(row.message) else { return errors };
-    for field in &schema.message(message).fields {
+    let Some(message) = kind.message() else { return errors };
+    let mut path = String::new();
+    for field in schema.message(message).fields.iter().filter(|field| complete::is_ruled(schema, field)) {
         if *field.json != *"metadata" && !(row.has_status && *field.json == *"status") {
-            complete::field_rules(schema, field, value.get(&*field.json), &mut field.json.to_string(), &mut errors);
+            path.push_str(&field.json);
+            complete::field_rules(schema, field, value.get(&*field.json), &mut path, &mut errors);
+            path.clear();
         }
     }
     errors

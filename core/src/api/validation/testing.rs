@@ -10,11 +10,14 @@ use serde_json::Value;
 fn completed(kind: Kind, mut value: Value) -> Value {
     let schema = Schema::kubernetes();
     complete::complete(schema, schema.named(kind.row().message).unwrap(), &mut value);
-    ruled(value)
+    ruled(kind, value)
 }
 
-/// With no more metadata than rules are handed: see [`Object::to_ruled_value`].
-fn ruled(mut value: Value) -> Value {
+/// With no more than rules are handed: see [`Object::to_ruled_value`].
+fn ruled(kind: Kind, mut value: Value) -> Value {
+    if let Some(fields) = value.as_object_mut() {
+        fields.retain(|name, _| name == "metadata" || (kind.row().rules.looks_at)(name));
+    }
     if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.retain(|name, _| ["name", "namespace", "uid", "annotations"].contains(&name.as_str()));
     }
@@ -29,7 +32,7 @@ pub fn refusals(kind: Kind, value: Value) -> Vec<String> {
 /// What is said of a stored object's next version.
 fn refusals_of_change(kind: Kind, old: Value, new: Value) -> Vec<String> {
     let new = completed(kind, new);
-    content(kind, &new, Some(&ruled(old))).iter().map(ToString::to_string).collect()
+    content(kind, &new, Some(&ruled(kind, old))).iter().map(ToString::to_string).collect()
 }
 
 /// What is said of an object is what is wanted: so many errors, each of which begins so.

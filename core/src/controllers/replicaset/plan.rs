@@ -70,7 +70,8 @@ fn counted(
     let labels = &set.spec.template.metadata.labels;
     let (mut labeled, mut ready, mut available, mut look_again) = (0, 0, 0, None::<Duration>);
     for pod in active {
-        labeled += usize::from(labels.iter().all(|(key, value)| pod.metadata.labels.get(key) == Some(value)));
+        let has = &pod.metadata.labels;
+        labeled += usize::from(has == labels || labels.iter().all(|(key, value)| has.get(key) == Some(value)));
         let is_ready = pod.is_ready();
         ready += usize::from(is_ready);
         let ready_for = scene.readiness.ready_for(scene.now, pod);
