@@ -88,12 +88,18 @@ library! {
     "wrong-clocks"
     "worst-moment"
     "node-full"
+    "youngest-goes"
+    "room-promised"
+    "promised-node-gone"
+    "room-given-up"
+    "rather-apart"
     "autoscaler-short"
     "autoscaler-leaving"
     "autoscaler-unsure"
     "cron-held-up"
     "endpoints-of-before"
     "namespace-of-custom-kinds"
+    "failures-forgotten"
 }
 
 /// The text of the scenario of this name.

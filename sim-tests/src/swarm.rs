@@ -8,6 +8,7 @@ mod details;
 mod faults;
 mod moments;
 mod owned;
+mod promised;
 mod room;
 mod workloads;
 
@@ -85,7 +86,7 @@ pub fn drawn(seed: u64) -> Scenario {
 
 fn cluster(dice: &Dice, nodes: u64) -> Spec {
     let delay = Delay::micros(100, dice.one("delay", 0, &[200, 2_000, 30_000]));
-    let patient = moments::leads_again(dice);
+    let patient = moments::leads_again(dice) || moments::leads_late(dice);
     let timeout = Duration::from_secs(if patient { 45 } else { dice.one("timeout", 0, &[2, 10, 45]) });
     let mut cluster = Spec {
         network: Quality { delay, timeout },
@@ -294,6 +295,7 @@ fn plan(dice: &Dice, nodes: u64, sets: u64) -> Plan {
     room::draw(dice, nodes, &mut plan);
     details::draw(dice, nodes, sets, &mut plan);
     moments::draw(dice, nodes, &mut plan);
+    promised::draw(dice, nodes, &mut plan);
     faults::draw(dice, nodes, ACTIVE, &mut plan);
     plan
 }

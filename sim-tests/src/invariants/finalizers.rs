@@ -1,7 +1,7 @@
-//! S-final: An object with finalizers stays until somebody takes them away; a pod that a node may still run stays until its end at once is asked for; and the collector takes foregroundDeletion away only if, as far as it was told, no child blocks.
+//! S-final: An object with finalizers stays until somebody takes them away; a pod that a node may still run stays until its end at once is asked for; what a deletion has decided about dependents no later one decides otherwise; and the collector takes foregroundDeletion away only if, as far as it was told, no child blocks.
 //!
 //! Catches: a deletion that does not look at finalizers; one that is over with the last of them, though the pod still ends;
-//! a foreground deletion that does not wait.
+//! a foreground deletion that does not wait; one that takes away what an earlier one waits for.
 
 use super::{Broken, Checker, number};
 use crate::told::Told;
@@ -11,8 +11,9 @@ use miniku_core::api::namespace::Namespace;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
 use miniku_core::api::text::Text;
-use miniku_core::apiserver::deletion::FOREGROUND;
-use miniku_core::program::Verb;
+use miniku_core::apiserver::deletion::{FOREGROUND, ORPHAN};
+use miniku_core::program::{Part, Verb};
+use miniku_core::store::Change;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -25,6 +26,9 @@ pub struct Final {
     at_once: BTreeSet<Text>,
     /// By their [`number`]: the same of whatever has that name.
     at_once_by_name: BTreeSet<u64>,
+    /// By their [`number`] and uid, which is empty if none was meant: objects of which somebody asked to take away what a
+    /// deletion has decided about dependents.
+    undecided: BTreeSet<(u64, Text)>,
 }
 
 /// Whether a pod may have processes, and has time to end them.
@@ -41,7 +45,27 @@ fn held(object: &Object) -> bool {
     !object.meta().finalizers.is_empty() || namespace.is_some_and(|namespace| !namespace.spec.finalizers.is_empty())
 }
 
+/// What becomes of the dependents of what is deleted is decided once, and stands in one of these.
+const DECISIONS: [&str; 2] = [FOREGROUND, ORPHAN];
+
+fn has(object: &Object, finalizer: &str) -> bool {
+    object.meta().finalizers.iter().any(|one| **one == *finalizer)
+}
+
 impl Final {
+    /// A deletion that is under way is written on.
+    fn overruled(&self, change: &Change) -> Result<(), Broken> {
+        let Some(old) = change.old.as_ref().filter(|old| old.meta().is_deleting()) else { return Ok(()) };
+        let gone = |decision: &&&str| has(old, decision) && !change.new.as_ref().is_some_and(|new| has(new, decision));
+        let Some(decision) = DECISIONS.iter().find(gone) else { return Ok(()) };
+        let number = number(&change.key);
+        if [Text::default(), old.meta().uid.clone()].into_iter().any(|uid| self.undecided.contains(&(number, uid))) {
+            return Ok(());
+        }
+        let what = format!("{} lost {decision} while it was being deleted, and nobody asked for that", change.key);
+        Err(Broken::by(what).with([old]))
+    }
+
     /// The collector writes the finalizers of an object that it knows.
     fn releases(truth: &Truth, told: Told<'_>, key: &Key, patch: &Value, left: &[Value]) -> Result<(), Broken> {
         let waits = |known: &&Object| known.meta().finalizers.iter().any(|one| one == FOREGROUND);
@@ -71,14 +95,25 @@ impl Checker for Final {
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
             Fact::Sent { who, request, .. } => match &request.verb {
-                Verb::Update { object, .. } if !held(object) => {
-                    self.released.insert(number(&object.key()));
+                Verb::Update { object, part } => {
+                    let key = object.key();
+                    if !held(object) {
+                        self.released.insert(number(&key));
+                    }
+                    let decided = |stored: &Object| DECISIONS.iter().any(|one| has(stored, one) && !has(object, one));
+                    if *part == Part::Main && truth.object(&key).is_some_and(decided) {
+                        self.undecided.insert((number(&key), object.meta().uid.clone()));
+                    }
                 }
                 Verb::Merge { key, patch, .. } => {
                     let Some(left) = patch.pointer("/metadata/finalizers") else { return Ok(()) };
                     let left = left.as_array().map_or(&[][..], Vec::as_slice);
                     if left.is_empty() {
                         self.released.insert(number(key));
+                    }
+                    if !left.iter().filter_map(Value::as_str).any(|one| DECISIONS.contains(&one)) {
+                        let uid = patch.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or("");
+                        self.undecided.insert((number(key), uid.into()));
                     }
                     if who.role == Role::Garbage {
                         return Final::releases(truth, truth.told(who), key, patch, left);
@@ -94,8 +129,9 @@ impl Checker for Final {
                 }
                 _ => {}
             },
-            Fact::Durable { change } if change.new.is_none() => {
-                let Some(old) = &change.old else { return Ok(()) };
+            Fact::Durable { change } => {
+                self.overruled(change)?;
+                let Some(old) = change.old.as_ref().filter(|_| change.new.is_none()) else { return Ok(()) };
                 let at_once =
                     self.at_once.remove(&old.meta().uid) || self.at_once_by_name.contains(&number(&change.key));
                 if may_run(old) && !at_once {
@@ -116,7 +152,7 @@ impl Checker for Final {
 mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
-    use miniku_core::program::{CallId, DeleteOptions, Input, Part, RequestId, WatchEvent};
+    use miniku_core::program::{CallId, DeleteOptions, Input, RequestId, WatchEvent};
     use serde_json::json;
 
     fn with(mut pod: Value, field: &str, value: Value) -> Value {
@@ -158,6 +194,34 @@ mod tests {
         assert_eq!(gone("n", "Running", within(0, None)), "");
         assert_eq!(gone("n", "Failed", None), "");
         assert_eq!(gone("", "Pending", None), "");
+    }
+
+    #[test]
+    fn fires_on_a_second_deletion_that_decides_otherwise() {
+        // Of a status nobody takes what it says of finalizers, and of another object's nothing.
+        let cases = [("", false), ("status", false), ("other", false), ("merge", true), ("update", true)];
+        for (by, right) in cases {
+            let mut story = Story::<Final>::new();
+            let deleted = with(pod("a", "", "Pending"), "deletionTimestamp", json!("2026-01-01T00:00:00Z"));
+            let decided = story.put(with(deleted, "finalizers", json!([ORPHAN, "x/y"]))).unwrap().new.unwrap();
+            let other = decided.with_meta(|meta| meta.finalizers = vec!["x/y".into(), FOREGROUND.into()]);
+            let patch = |uid: &str| json!({"metadata": {"uid": uid, "finalizers": ["x/y"]}});
+            let merge = |uid: &str| Verb::Merge { key: decided.key(), patch: patch(uid), part: Part::Main };
+            let verb = match by {
+                "status" => Verb::Update { object: other.clone(), part: Part::Status },
+                "other" => merge("another"),
+                "merge" => merge("a-uid"),
+                "update" => Verb::Update { object: other.clone(), part: Part::Main },
+                _ => Verb::Delete { key: decided.key(), options: DeleteOptions::default() },
+            };
+            let request = verb.into();
+            story.see(Fact::Sent { who: &who(Role::Other, "client"), id: RequestId(1), request: &request }).unwrap();
+            assert_eq!(story.write(&other, false).is_ok(), right, "{by:?}");
+        }
+        // The first deletion decides.
+        let mut story = Story::<Final>::new();
+        let object = story.put(with(pod("a", "", "Pending"), "finalizers", json!([ORPHAN]))).unwrap().new.unwrap();
+        story.write(&object.with_meta(|meta| meta.finalizers = vec![FOREGROUND.into()]), false).unwrap();
     }
 
     #[test]

@@ -13,7 +13,9 @@ use miniku_core::api::kinds::Kind;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
-use miniku_core::api::pod_affinity::{NodeInclusion, PodAffinityTerm, TopologySpreadConstraint, WhenUnsatisfiable};
+use miniku_core::api::pod_affinity::{
+    NodeInclusion, PodAffinityTerm, TopologySpreadConstraint, WeightedPodAffinityTerm, WhenUnsatisfiable,
+};
 use miniku_core::api::taint::{KEEP_AWAY, untolerated};
 use miniku_core::api::text::Text;
 use miniku_core::program::Verb;
@@ -66,6 +68,11 @@ fn minds(pod: &Pod) -> bool {
     affinity.is_some_and(|affinity| affinity.pod_anti_affinity.is_some()) || !host_ports(pod).is_empty()
 }
 
+/// Whether a term is looked at here.
+fn is_plain(term: &PodAffinityTerm) -> bool {
+    term.namespace_selector.is_none() && term.match_label_keys.is_empty() && term.mismatch_label_keys.is_empty()
+}
+
 /// Whether a term of a pod selects another. Terms that look at namespaces' labels are left out.
 fn selects(term: &PodAffinityTerm, of: &Pod, other: &Pod) -> bool {
     let same = of.metadata.namespace == other.metadata.namespace;
@@ -74,9 +81,9 @@ fn selects(term: &PodAffinityTerm, of: &Pod, other: &Pod) -> bool {
     } else {
         term.namespaces.iter().any(|one| *one == *other.metadata.namespace)
     };
-    let plain =
-        term.namespace_selector.is_none() && term.match_label_keys.is_empty() && term.mismatch_label_keys.is_empty();
-    plain && namespace && term.label_selector.as_ref().is_some_and(|labels| labels.matches(&other.metadata.labels))
+    is_plain(term)
+        && namespace
+        && term.label_selector.as_ref().is_some_and(|labels| labels.matches(&other.metadata.labels))
 }
 
 /// Whether a pod may keep another away wherever it is. Terms that are not looked at here may.
@@ -138,6 +145,37 @@ pub(super) fn with_its_kind(pod: &Pod) -> Option<Vec<&Text>> {
 pub(super) fn wants_near(pod: &Pod, other: &Pod) -> bool {
     let affinity = pod.spec.affinity.as_ref().and_then(|affinity| affinity.pod_affinity.as_ref());
     affinity.is_some_and(|affinity| affinity.required.iter().any(|term| selects(term, pod, other)))
+}
+
+/// The terms by which a pod had rather be away from others.
+fn rather_away(pod: &Pod) -> &[WeightedPodAffinityTerm] {
+    let away = pod.spec.affinity.as_ref().and_then(|affinity| affinity.pod_anti_affinity.as_ref());
+    away.map_or(&[][..], |away| &away.preferred[..])
+}
+
+/// Whether a pod had rather be away from others, and minds nothing else about them.
+pub(super) fn minds_rather_away_alone(pod: &Pod) -> bool {
+    let away = pod.spec.affinity.as_ref().and_then(|affinity| affinity.pod_anti_affinity.as_ref());
+    let may_be_near = away.is_some_and(|away| away.required.is_empty() && !away.preferred.is_empty());
+    may_be_near && host_ports(pod).is_empty() && pod.spec.topology_spread_constraints.is_empty()
+}
+
+/// Whether all that a pod prefers of others is told by [`mutual_dislike`].
+pub(super) fn only_dislikes(pod: &Pod) -> bool {
+    let likes = pod.spec.affinity.as_ref().is_some_and(|affinity| affinity.pod_affinity.is_some());
+    !likes && rather_away(pod).iter().all(|one| is_plain(&one.term))
+}
+
+/// How much two pods on these nodes had rather be away from each other.
+pub(super) fn mutual_dislike((pod, here): (&Pod, &Node), (other, there): (&Pod, &Node)) -> i64 {
+    let one_way = |of: &Pod, other: &Pod| {
+        let meets = |one: &&WeightedPodAffinityTerm| {
+            let place = |node: &Node| node.metadata.labels.get(one.term.topology_key.as_str()).cloned();
+            place(here).is_some() && place(here) == place(there) && selects(&one.term, of, other)
+        };
+        rather_away(of).iter().filter(meets).map(|one| i64::from(one.weight.clamp(0, 100))).sum::<i64>()
+    };
+    one_way(pod, other) + one_way(other, pod)
 }
 
 fn told_pod<'a>(told: Told<'a>, key: &Key, uid: &str) -> Option<&'a Pod> {

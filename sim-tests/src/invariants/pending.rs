@@ -1,4 +1,4 @@
-//! L-sched: A pod that some node takes, as far as the scheduler was told, is bound or being bound within a minute, while the scheduler is well; meanwhile the node is not given to a less important one, nor to a younger one that is as important before the older was looked at; room is not given away that is kept for a pod for which others go; no pod comes to a node where it had rather not be while another takes it; and nobody is made to go for it in vain, where less important ones would do, or against a budget where others would do.
+//! L-sched: A pod that some node takes, as far as the scheduler was told, is bound or being bound within a minute, while the scheduler is well; meanwhile the node is not given to a less important one, nor to a younger one that is as important before the older was looked at; room is not given away that is kept for a pod for which others go, and nobody waits for that of a node that is gone; no pod comes to a node where it had rather not be, nor to those that it had rather be away from, while another takes it; and nobody is made to go for it in vain, where less important or younger ones would do, or against a budget where others would do.
 //!
 //! Well is who runs at its pace, with a good way to a running API server. Room that a bind was asked for counts as taken
 //! as long as it may be reserved, whatever came of the bind; and so does what is kept for a pod for which others leave, for
@@ -7,7 +7,10 @@
 //! upside down; more victims than are needed, or others; budgets that are not looked at.
 
 use super::each::Each;
-use super::near::{is_surely_even, minds_spread_alone, repels, wants_near, with_its_kind};
+use super::near::{
+    is_surely_even, minds_rather_away_alone, minds_spread_alone, mutual_dislike, only_dislikes, repels, wants_near,
+    with_its_kind,
+};
 use super::wants::{Wants as Amounts, offers, wants as amounts};
 use super::{Broken, Checker};
 use crate::told::Told;
@@ -52,6 +55,9 @@ pub struct Pending {
     importance: BTreeMap<Key, i32>,
     /// For which node others have gone, as the status of a pod that waits says, which a former life may have written.
     nominated: BTreeMap<Key, Text>,
+    /// The same, as the status said already when the scheduler's present life heard of the pod for the first time, and says
+    /// still: as long as nothing else is said or asked.
+    taken_in: BTreeMap<Key, Text>,
     /// The binds that were asked for, by pod and node, and that the view does not show: for how much.
     binds: BTreeMap<(Key, String), Amounts>,
     /// For which node others go, or have gone, as the scheduler has said of each pod, with its uid.
@@ -64,6 +70,8 @@ pub struct Pending {
     tried: Keys,
     /// Since when each pod waits though a node takes it.
     since: BTreeMap<Key, (String, Instant)>,
+    /// Since when each pod waits for a node that is gone.
+    in_vain: BTreeMap<Key, (Text, Instant)>,
     look_at: Option<Instant>,
 }
 
@@ -119,11 +127,32 @@ fn averse(node: &Node, pod: &Pod) -> usize {
     untolerated(&node.spec.taints, &pod.spec.tolerations, &[PREFER_NO_SCHEDULE]).count()
 }
 
+/// Whether a node is at most half full with these pods, of which containers that request nothing count as this much when
+/// nodes are ranked.
+///
+/// Source: Kubernetes, `pkg/scheduler/util/pod_resources.go` (`DefaultMilliCPURequest`, `DefaultMemoryRequest`).
+fn is_half_empty(node: &Node, used: Amounts, containers: u64) -> bool {
+    let (offered, more) = (offers(node, 0), [100, 200 << 20]);
+    (0..more.len()).all(|at| used[at].saturating_add(containers * more[at]).saturating_mul(2) <= offered[at])
+}
+
+/// How many containers a pod has, of all kinds.
+fn containers(pod: &Pod) -> u64 {
+    let inits = pod.spec.rest.get("initContainers").and_then(serde_json::Value::as_array);
+    (pod.spec.containers.len() + inits.map_or(0, Vec::len)) as u64
+}
+
 /// In a larger cluster not every node is looked at.
 const ALL_LOOKED_AT: usize = 50;
 
 fn priority(pod: &Pod) -> i32 {
     pod.spec.priority.unwrap_or(0)
+}
+
+/// Whether a pod has run for longer than another, as both say.
+fn has_run_longer(one: &Pod, other: &Pod) -> bool {
+    let started = one.status.start_time.zip(other.status.start_time);
+    started.is_some_and(|(one, other)| one < other)
 }
 
 /// Whether others may keep a pod away, as far as the scheduler was told. That is judged elsewhere, too.
@@ -148,7 +177,8 @@ impl Pending {
             _ => return,
         };
         for key in news.iter().filter(|one| one.kind() == Kind::Pod).map(Object::key) {
-            if let Some(before) = self.importance.remove(&key) {
+            let before = self.importance.remove(&key);
+            if let Some(before) = before {
                 self.waiting.remove(&(before, key.clone()));
                 self.nominated.remove(&key);
             }
@@ -170,6 +200,12 @@ impl Pending {
             }
             if pod.is_none() {
                 self.tried.remove(&key);
+            }
+            let says = pod.map(|pod| pod.status.nominated_node_name.clone()).filter(|node| !node.is_empty());
+            match says {
+                Some(node) if before.is_none() => drop(self.taken_in.insert(key.clone(), node)),
+                says if self.taken_in.get(&key) != says.as_ref() => drop(self.taken_in.remove(&key)),
+                _ => {}
             }
             if let Some(pod) = pod {
                 self.importance.insert(key.clone(), priority(pod));
@@ -214,12 +250,38 @@ impl Pending {
         (!placed.any(|(_, other)| wants_near(pod, other))).then_some(places)
     }
 
+    /// Whether a pod goes on waiting for a node that is gone, as its status says, and as this life has said.
+    fn waits_in_vain(
+        &self,
+        truth: &Truth,
+        told: Told<'_>,
+        since: &BTreeMap<Key, (Text, Instant)>,
+    ) -> Result<BTreeMap<Key, (Text, Instant)>, Broken> {
+        let mut in_vain = BTreeMap::new();
+        for (key, (uid, node)) in &self.expected {
+            let says = |pod: Option<&Pod>| pod.is_some_and(|pod| pod.status.nominated_node_name == node.as_str());
+            let is_there = told.object(&Key::new(Kind::Node, "", node)).is_some() || truth.node(node).is_some();
+            let stored = self.idle(truth, told, key).filter(|pod| pod.metadata.uid == *uid);
+            if is_there || !says(stored) || !says(told.object(key).and_then(Object::get)) {
+                continue;
+            }
+            let began = since.get(key).filter(|(of, _)| of == uid).map_or(truth.now, |(_, at)| *at);
+            if truth.now.since(began) >= BOUND {
+                let what = format!("{key} waits for {} s for {node}, which is gone", truth.now.since(began).as_secs());
+                return Err(Broken::by(what).with(truth.object(key)));
+            }
+            in_vain.insert(key.clone(), (uid.clone(), began));
+        }
+        Ok(in_vain)
+    }
+
     fn look(&mut self, truth: &Truth, told: Told<'_>) -> Result<(), Broken> {
-        let since = std::mem::take(&mut self.since);
+        let (since, in_vain) = (std::mem::take(&mut self.since), std::mem::take(&mut self.in_vain));
         let well = truth.scheduler.is_some_and(|since| truth.now.since(since) >= BOUND);
         if !well || self.waiting.is_empty() {
             return Ok(());
         }
+        self.in_vain = self.waits_in_vain(truth, told, &in_vain)?;
         let used = self.used(truth, told);
         let leaving: BTreeSet<&str> =
             placed(told).filter(|(_, pod)| pod.metadata.is_deleting()).map(|(on, _)| on).collect();
@@ -311,6 +373,75 @@ impl Pending {
         }
     }
 
+    /// A node is about to be given to a pod that had rather be away from others, and minds nothing else: whether it likes
+    /// no other node less, while the one that it likes best takes it and is at most half full with it. Then nothing else
+    /// can count for more: where others are makes up for all that a full node can have before that one.
+    fn keeps_away(&mut self, truth: &Truth, told: Told<'_>, key: &Key, node: &str) -> Result<(), Broken> {
+        let mindful = |pod: &&Pod| {
+            let promised = self.expected.contains_key(key) || !pod.status.nominated_node_name.is_empty();
+            let again = self.binds.contains_key(&(key.clone(), node.to_owned()));
+            !promised && !again && minds_rather_away_alone(pod) && pod.spec.preferred_nodes().is_empty()
+        };
+        let Some(pod) = told.object(key).and_then(Object::get::<Pod>).filter(mindful) else { return Ok(()) };
+        let nodes: Vec<&Node> = told.of_kind(Kind::Node).filter_map(Object::get).collect();
+        let much = nodes.len() > ALL_LOOKED_AT || nodes.iter().any(|one| averse(one, pod) > 0);
+        let reckoned = told.of_kind(Kind::Pod).filter_map(Object::get).all(only_dislikes);
+        if much || !reckoned || is_repelled(told, pod) {
+            return Ok(());
+        }
+        let by_name: BTreeMap<&str, &Node> = nodes.iter().map(|one| (one.metadata.name.as_str(), *one)).collect();
+        // Who is where, and whether it surely is: what was asked for may have come to nothing, and what vanished in a gap
+        // of the view stays in what was told.
+        let mut there: Vec<(&Pod, &Node, bool)> = Vec::new();
+        for object in told.of_kind(Kind::Pod) {
+            let (of, Some(other)) = (object.key(), object.get::<Pod>()) else { continue };
+            if of == *key || other.status.phase.is_final() {
+                continue;
+            }
+            if let Some(on) = other.node() {
+                let stays = truth.pods.get(&other.metadata.uid).is_some_and(|facts| facts.removed.is_none());
+                there.extend(by_name.get(on).map(|on| (other, *on, stays)));
+                continue;
+            }
+            let from = (of.clone(), String::new());
+            let asked = self.binds.range(from..).map(|(of, _)| of).take_while(|(pod, _)| *pod == of);
+            there.extend(asked.filter_map(|(_, on)| Some((other, *by_name.get(on.as_str())?, false))));
+        }
+        // How much the pod and those that are there mind each other on a node, at least and at most.
+        let minds = |at: &Node| {
+            let each = there.iter().map(|(other, on, stays)| (mutual_dislike((pod, at), (*other, *on)), *stays));
+            each.fold((0, 0), |(least, most), (much, stays)| (least + if stays { much } else { 0 }, most + much))
+        };
+        let all: Vec<(&Node, (i64, i64))> = nodes.iter().map(|one| (*one, minds(one))).collect();
+        let Some((here, _)) = all.iter().find(|(one, _)| one.metadata.name == node).map(|(_, minds)| *minds) else {
+            return Ok(());
+        };
+        let least = all.iter().map(|(_, (least, _))| *least).min().unwrap_or(0);
+        if here <= least || all.iter().any(|(one, (_, most))| one.metadata.name != node && *most > here) {
+            return Ok(());
+        }
+        let used = self.used(truth, told);
+        let best = all.iter().filter(|(_, (_, most))| *most <= least).map(|(one, _)| *one).find(|one| {
+            let name = &one.metadata.name;
+            let used = used.get(name).copied().unwrap_or_default();
+            let on = there.iter().filter(|(_, on, _)| on.metadata.name == *name);
+            let beside = on.map(|(other, ..)| containers(other)).sum::<u64>() + containers(pod);
+            let kept = self.expects(told, name).filter(|(other, _)| other != key).map(|(_, other)| amounts(other));
+            let taken = plus(used, kept.fold([0; 4], plus));
+            let takes =
+                |node: &Node| takes_alone(node, taken, pod) && is_half_empty(node, plus(used, amounts(pod)), beside);
+            takes(one) && truth.still(one).is_some_and(takes)
+        });
+        match best.map(|best| &best.metadata.name) {
+            Some(best) => {
+                let what =
+                    format!("{node} is given to {key}, which had rather be away from others there; {best} takes it");
+                Err(Broken::by(what).with(truth.object(key)))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// A node is about to be given to a pod.
     fn binds(&mut self, truth: &Truth, told: Told<'_>, key: &Key, node: &str) -> Result<(), Broken> {
         let priority = self.importance.get(key).copied().unwrap_or(i32::MAX);
@@ -342,7 +473,8 @@ impl Pending {
         let expects: Vec<(Key, &Pod)> = self.expects(told, node).collect();
         let [(other, first)] = &expects[..] else { return Ok(()) };
         let Some(pod) = told.object(key).and_then(Object::get::<Pod>) else { return Ok(()) };
-        let is_said = self.expected.get(other).is_some_and(|(_, on)| on == node);
+        let taken_in = || self.taken_in.get(other).is_some_and(|on| *on == *node);
+        let is_said = self.expected.get(other).map_or_else(taken_in, |(_, on)| on == node);
         let again = self.binds.contains_key(&(key.clone(), node.to_owned()));
         if other == key
             || again
@@ -495,6 +627,19 @@ impl Pending {
                 return broken(format!("{what}; on {other} others would do"));
             }
         }
+        for (victim, old) in going.iter().filter(|(_, one)| is_free(one)) {
+            let younger = on(node).find(|(other, one)| {
+                let stays = !victims.contains(other) && !one.metadata.is_deleting() && is_free(one);
+                let alike = priority(one) == priority(old) && priority(one) < more;
+                let instead = |at: &Key, _: &Pod| at == other || victims.contains(at) && at != victim;
+                stays && alike && has_run_longer(old, one) && fits(here, without(node, &instead), pod)
+            });
+            if let Some((other, _)) = younger {
+                return broken(format!(
+                    "{victim} has to go from {node} for {key}, and {other} has run for less time and would do"
+                ));
+            }
+        }
         // With budgets more is asked than who is how important, also if they are gone and it was not told so yet.
         if !known.is_empty() || truth.disk.objects().of_kind(Kind::PodDisruptionBudget).next().is_some() {
             return Ok(());
@@ -542,6 +687,8 @@ impl Checker for Pending {
                 if self.who.as_ref() != Some(who) {
                     (self.since, self.waiting, self.importance, self.expected, self.tried) = Default::default();
                     self.nominated.clear();
+                    self.taken_in.clear();
+                    self.in_vain.clear();
                     self.who = Some((*who).clone());
                 }
                 self.condemned.clear();
@@ -552,9 +699,11 @@ impl Checker for Pending {
                 Verb::Bind { key, node, .. } => {
                     let told = truth.told(who);
                     let judged = self.prefers(truth, told, key, node);
+                    let judged = judged.and_then(|()| self.keeps_away(truth, told, key, node));
                     let judged = judged.and_then(|()| self.binds(truth, told, key, node));
                     let judged = judged.and_then(|()| self.keeps(truth, told, key, node));
                     self.tried.add(key.clone());
+                    self.taken_in.remove(key);
                     let amount = told.object(key).and_then(Object::get).map_or([0, 0, 1, 0], amounts);
                     self.binds.insert((key.clone(), node.to_string()), amount);
                     self.asked.insert(key.clone(), truth.now);
@@ -564,6 +713,8 @@ impl Checker for Pending {
                     let Some(pod) = object.get::<Pod>() else { return Ok(()) };
                     self.tried.add(object.key());
                     let on = &*pod.status.nominated_node_name;
+                    self.taken_in.remove(&object.key());
+                    self.in_vain.remove(&object.key());
                     match on {
                         "" => drop(self.expected.remove(&object.key())),
                         on => drop(self.expected.insert(object.key(), (pod.metadata.uid.clone(), on.to_owned()))),
@@ -773,6 +924,49 @@ mod tests {
     }
 
     #[test]
+    fn fires_when_a_pod_comes_to_those_it_had_rather_be_away_from() {
+        // On each node one pod of this app; perhaps the first is on its way there still. The other node has so much.
+        let judge = |apps: [&str; 2], asked: bool, cpu: &str| {
+            let mut story = story();
+            for (name, cpu) in [("m", cpu), ("n", "4")] {
+                let mut node =
+                    json!({"kind": "Node", "metadata": {"name": name, "uid": name, "labels": {"host": name}}});
+                node["status"] = json!({"allocatable": {"cpu": cpu, "memory": "8Gi", "pods": "9"},
+                    "conditions": [{"type": "Ready", "status": "True"}]});
+                told(&mut story, node);
+            }
+            let scheduler = who(Role::Scheduler, "scheduler");
+            let bind = |story: &mut Story<Pending>, name: &str| {
+                let (key, uid) = (Key::new(Kind::Pod, "default", name), format!("{name}-uid").into());
+                let request = Verb::Bind { key, uid, node: "n".into() }.into();
+                story.see(Fact::Sent { who: &scheduler, id: RequestId(1), request: &request })
+            };
+            for (name, node, app) in [("a", if asked { "" } else { "n" }, apps[0]), ("b", "m", apps[1])] {
+                let mut pod = sized(name, node, 0, "600m");
+                pod["metadata"]["labels"] = json!({"app": app});
+                told(&mut story, pod);
+            }
+            if asked {
+                bind(&mut story, "a").unwrap();
+            }
+            let mut timid = sized("timid", "", 0, "100m");
+            timid["spec"]["affinity"] = json!({"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
+                {"weight": 10, "podAffinityTerm": {"labelSelector": {"matchLabels": {"app": "loud"}}, "topologyKey": "host"}}]}});
+            told(&mut story, timid);
+            bind(&mut story, "timid")
+        };
+        let broken = judge(["loud", "mute"], false, "4").unwrap_err();
+        let what = "n is given to pods/default/timid, which had rather be away from others there; m takes it";
+        assert_eq!(broken.what, what);
+        judge(["loud", "loud"], false, "4").unwrap();
+        judge(["mute", "loud"], false, "4").unwrap();
+        judge(["mute", "mute"], false, "4").unwrap();
+        // Perhaps it is not there; and perhaps the other node is so full that this counts for more.
+        judge(["loud", "mute"], true, "4").unwrap();
+        judge(["loud", "mute"], false, "1").unwrap();
+    }
+
+    #[test]
     fn says_nothing_of_a_scheduler_that_cannot_or_that_has_asked() {
         let mut unwell = story();
         unwell.truth.scheduler = None;
@@ -831,6 +1025,32 @@ mod tests {
         fires(judge([0, 0, 0], &["a", "b"], "500m"), "which has room without that");
         fires(judge([3, 0, 3], &["a"], "500m"), "pods/default/b of 0 would do");
         fires(judge([3, 3, 0], &["a"], "500m"), "on m less important ones would do");
+    }
+
+    #[test]
+    fn fires_when_the_older_one_has_to_go() {
+        // Two who are alike, and a budget that speaks of those of this app.
+        let judge = |started: [u32; 2], app: &str| {
+            let mut story = story();
+            for (name, at) in [("a", started[0]), ("b", started[1])] {
+                let mut pod = sized(name, "n", 0, "500m");
+                pod["metadata"]["labels"] = json!({"app": name});
+                pod["status"]["startTime"] = format!("2026-01-01T00:00:0{at}Z").into();
+                told(&mut story, pod);
+            }
+            told(
+                &mut story,
+                json!({"kind": "PodDisruptionBudget", "metadata": {"name": "some", "namespace": "default"},
+                    "spec": {"selector": {"matchLabels": {"app": app}}}, "status": {"disruptionsAllowed": 1}}),
+            );
+            told(&mut story, sized("waits", "", 7, "500m"));
+            has_to_go(&mut story, &["a"], "waits")
+        };
+        let broken = judge([1, 2], "nobody").unwrap_err();
+        assert!(broken.what.contains("pods/default/b has run for less time and would do"), "{broken:?}");
+        judge([1, 1], "nobody").unwrap();
+        judge([2, 1], "nobody").unwrap();
+        judge([1, 2], "b").unwrap();
     }
 
     #[test]
@@ -971,6 +1191,63 @@ mod tests {
     }
 
     #[test]
+    fn fires_when_a_pod_waits_for_a_node_that_is_gone() {
+        // What the status says in the end, whether another of the name comes back, and whether something is said meanwhile.
+        let judge = |says: &str, back: bool, again: bool| {
+            let mut story = story();
+            told(&mut story, sized("a", "n", 0, "500m"));
+            told(&mut story, sized("waits", "", 7, "800m"));
+            has_to_go(&mut story, &["a"], "waits").unwrap();
+            let mut waiting = sized("waits", "", 7, "800m");
+            waiting["status"]["nominatedNodeName"] = says.into();
+            told(&mut story, waiting);
+            let node = story.truth.object(&Key::new(Kind::Node, "", "n")).unwrap().clone();
+            let event = story.write(&node, true).unwrap().seen_by(&Query::all(Kind::Node)).unwrap();
+            let input = Input::Event { call: CallId(1), event };
+            story.see(Fact::Heard { who: &who(Role::Scheduler, "scheduler"), input: &input }).unwrap();
+            if back {
+                story.write(&node, false).unwrap();
+            }
+            (0..12).try_for_each(|_| {
+                if again {
+                    has_to_go(&mut story, &[], "waits")?;
+                }
+                story.pass(20)
+            })
+        };
+        let broken = judge("n", false, false).unwrap_err();
+        assert_eq!(broken.what, "pods/default/waits waits for 60 s for n, which is gone");
+        judge("", false, false).unwrap();
+        judge("n", true, false).unwrap();
+        judge("n", false, true).unwrap();
+    }
+
+    #[test]
+    fn fires_when_room_is_given_away_that_a_former_life_has_kept() {
+        // What the status says when the scheduler hears of the pod for the first time, and what it says then.
+        let judge = |first: &str, then: &str, cpu: &str| {
+            let mut story = story();
+            for expects in [first, then] {
+                let mut waits = sized("waits", "", 7, "800m");
+                waits["status"]["nominatedNodeName"] = expects.into();
+                told(&mut story, waits);
+            }
+            told(&mut story, sized("other", "", 7, cpu));
+            let (key, uid) = (Key::new(Kind::Pod, "default", "other"), "other-uid".into());
+            let request = Verb::Bind { key, uid, node: "n".into() }.into();
+            story.see(Fact::Sent { who: &who(Role::Scheduler, "scheduler"), id: RequestId(3), request: &request })
+        };
+        let broken = judge("n", "n", "500m").unwrap_err();
+        assert_eq!(
+            broken.what,
+            "n is given to pods/default/other, and others have gone from there for pods/default/waits"
+        );
+        judge("n", "n", "100m").unwrap();
+        judge("m", "n", "500m").unwrap();
+        judge("", "n", "500m").unwrap();
+    }
+
+    #[test]
     fn room_that_is_kept_is_taken_also_where_a_former_life_has_said_so() {
         // Who waits expects this node, as its status says; perhaps a pod is about to leave the node.
         let story = |expects: &str, leaves: bool| {
@@ -998,7 +1275,9 @@ mod tests {
             let request = Verb::Bind { key, uid, node: "n".into() }.into();
             let scheduler = who(Role::Scheduler, "scheduler");
             let sent = given.see(Fact::Sent { who: &scheduler, id: RequestId(1), request: &request });
-            assert_eq!(sent.is_err(), fires, "{expects} {priority}: {sent:?}");
+            // If it is not for the one that waits, it is for the room that is kept.
+            let of_small = sent.as_ref().unwrap_err().what.contains("small waits");
+            assert_eq!(of_small, fires, "{expects} {priority}: {sent:?}");
         }
     }
 

@@ -21,7 +21,7 @@ use miniku_core::api::deployment::Deployment;
 use miniku_core::api::endpoints::{Endpoint, EndpointSlice};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::meta::{Labels, OwnerReference};
-use miniku_core::api::namespace::Namespace;
+use miniku_core::api::namespace::{DEFAULT_ACCOUNT, Namespace};
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::{Container, Pod, PodSpec, PodTemplateSpec, RestartPolicy};
@@ -99,8 +99,16 @@ fn namespaces(truth: &Truth) -> Option<String> {
         let name = &namespace.metadata.name;
         namespace.metadata.is_deleting() && !is_held(truth, |pod| pod.metadata.namespace == *name)
     };
-    let ending = truth.all::<Namespace>().find(ending)?;
-    Some(format!("namespace {} is still there", ending.metadata.name))
+    if let Some(ending) = truth.all::<Namespace>().find(ending) {
+        return Some(format!("namespace {} is still there", ending.metadata.name));
+    }
+    let lacks = |namespace: &&Namespace| {
+        let meta = &namespace.metadata;
+        let account = Key::new(Kind::ServiceAccount, &meta.name, DEFAULT_ACCOUNT);
+        !meta.is_deleting() && truth.object(&account).is_none()
+    };
+    let lacking = truth.all::<Namespace>().find(lacks)?;
+    Some(format!("namespace {} has no service account {DEFAULT_ACCOUNT}", lacking.metadata.name))
 }
 
 /// Whoever names owners of which none is there any more goes. Those of kinds that nobody knows are taken to exist.
@@ -664,6 +672,18 @@ mod tests {
         assert_eq!(judge("100m", serde_json::json!([half(), queue]), &["one"]), "");
         assert!(judge("1200m", serde_json::json!([half(), queue]), &["one"]).contains("leaves 2 pods"));
         assert_eq!(judge("100m", metrics(), &["one", "two"]), "");
+    }
+
+    #[test]
+    fn says_which_namespace_lacks_its_service_account() {
+        let mut story = Story::<Nobody>::new();
+        let namespace = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}});
+        story.put(namespace).unwrap();
+        for (within, says) in [("default", Some("namespace team has no service account default")), ("team", None)] {
+            let meta = serde_json::json!({"name": "default", "namespace": within});
+            story.put(serde_json::json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta})).unwrap();
+            assert_eq!(missing(&story.truth).as_deref(), says);
+        }
     }
 
     #[test]

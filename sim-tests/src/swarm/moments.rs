@@ -1,12 +1,13 @@
 //! What goes wrong only if several things happen at one moment, which chance seldom makes: some runs make it on purpose.
 
 use super::details::part;
-use super::{AGAIN, Dice, END, important, is_crowded, merge, name, node, room};
+use super::{AGAIN, Dice, END, delete_of, important, is_crowded, merge, name, node, room};
 use crate::noise::Delay;
-use crate::plan::{self, Ask, Fault, Mishap, Piece, Plan, Ratio, Weather};
+use crate::plan::{self, Act, Ask, Delete, Entry, Fault, Mishap, Piece, Plan, Ratio, Weather, When};
 use crate::truth::INTRUDER;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::Key;
+use miniku_core::program::Propagation;
 use miniku_core::time::Duration;
 use serde_json::{Value, json};
 
@@ -15,6 +16,9 @@ pub(super) fn draw(dice: &Dice, nodes: u64, plan: &mut Plan) {
     let in_some = |what: &str, of: u64| dice.has(what) && dice.below(what, 0, of) == 0;
     if leads_again(dice) {
         led_again(dice, plan);
+    }
+    if leads_late(dice) {
+        led_late(dice, plan);
     }
     // Of two that are elected, neither would keep its lease.
     if in_some("harried", 4) && !room::stands_by(dice) {
@@ -34,6 +38,15 @@ pub(super) fn draw(dice: &Dice, nodes: u64, plan: &mut Plan) {
     }
     if in_some("moved in", 4) {
         moved_in(dice, nodes, plan);
+    }
+    if in_some("decided twice", 3) {
+        decided_twice(dice, plan);
+    }
+    if in_some("given back", 4) {
+        given_back(dice, plan);
+    }
+    if in_some("half made", 4) {
+        half_made(dice, plan);
     }
     if is_crowded(dice) && dice.has("priorities") && dice.has("urgent") {
         urgent(dice, nodes, plan);
@@ -67,6 +80,33 @@ fn led_again(dice: &Dice, plan: &mut Plan) {
     plan.ask(at + Duration::from_millis(50), plan::scale(&name(0), 1 + dice.below("led scale", 0, 9) as u32));
     let (still, lasts) = (dice.millis("led still", 0, 300, 2_000), dice.millis("led for", 0, 10_500, 13_000));
     plan.strike(at + still, Fault::Freeze { actor: leader.into(), lasts });
+}
+
+/// Whether somebody is to be told late that it leads, and cannot renew its lease. Nobody may give that up before.
+pub(super) fn leads_late(dice: &Dice) -> bool {
+    room::stands_by(dice) && !leads_again(dice) && dice.has("leads late")
+}
+
+/// Who finds the lease free takes it, and is told so late; from then on somebody else is faster each time that it renews it.
+/// All the while there is something to do.
+fn led_late(dice: &Dice, plan: &mut Plan) {
+    let (at, second) = (dice.millis("led late at", 0, 20_000, 100_000), Duration::from_secs(1));
+    plan.ask(at - second * 10, plan::create(plan::replica_set("led", 1, "")));
+    // Whoever leads gives back the lease.
+    for (actor, down) in [("workloads", 60), ("workloads-2", 6)] {
+        plan.strike(at, Fault::Stop { actor: actor.into(), down: second * down });
+    }
+    // It looks at the lease first.
+    let (actor, from) = ("workloads-2".to_owned(), at + second * 3);
+    let mishap = Mishap::RequestLate(dice.millis("led late by", 0, 3_000, 4_500));
+    let late = Act::Strike(Fault::Message { actor: actor.clone(), nth: 1, mishap });
+    let looks = When::Request { actor: actor.clone(), nth: 1 };
+    plan.entries.push(Entry { at: from, when: Some(looks), act: late });
+    let intruder = Act::Strike(Fault::Intruder { actor: actor.clone(), share: Ratio::ALL, lasts: second * 13 });
+    plan.entries.push(Entry { at: from, when: Some(When::Reply { actor, nth: 2 }), act: intruder });
+    for nth in 0..15 {
+        plan.ask(at + second * 16 + Duration::from_millis(300) * nth, plan::scale("led", 1 + nth % 2));
+    }
 }
 
 /// A node is cordoned, and each time that the controller is about to write that it keeps pods away, somebody else is faster;
@@ -188,6 +228,62 @@ fn collected_again(dice: &Dice, plan: &mut Plan) {
     }
 }
 
+/// A set is deleted once more, so that something else would become of its pods, before whoever collects has heard of the first
+/// time.
+fn decided_twice(dice: &Dice, plan: &mut Plan) {
+    let (at, second) = (dice.millis("decided at", 0, 2_000, 120_000), Duration::from_secs(1));
+    let set = |replicas: u64| plan::create(plan::replica_set("decided", replicas as usize, ""));
+    plan.ask(at, set(dice.below("decided", 0, 3)));
+    let many = if room::stands_by(dice) { 2 } else { 1 };
+    for actor in ["garbage", "garbage-2"].into_iter().take(many) {
+        let weather = Weather { stalled: true, ..Weather::FAIR };
+        plan.strike(at + second * 5, Fault::Link { actor: actor.into(), weather, lasts: second * 8 });
+    }
+    let (orphan, foreground) = (Propagation::Orphan, Propagation::Foreground);
+    let background = Propagation::Background;
+    let kinds = [(orphan, background), (foreground, background), (orphan, foreground), (foreground, orphan)];
+    let (first, then) = dice.one("decided how", 0, &kinds);
+    let key = Key::new(Kind::ReplicaSet, "default", "decided");
+    for (at, propagation) in [(at + second * 8, first), (at + second * 10, then)] {
+        plan.ask(at, Ask::Delete(Delete { propagation: Some(propagation), ..delete_of(&key) }));
+    }
+    for at in [END, END + AGAIN] {
+        // Whom it left behind, another of its name ends.
+        plan.ask(at, set(0));
+        plan.ask(at, plan::scale("decided", 0));
+    }
+}
+
+/// A service that asks for an address cannot be stored, and nobody asks for it again; later another one wants the same.
+fn given_back(dice: &Dice, plan: &mut Plan) {
+    let (at, second) = (dice.millis("given back at", 0, 2_000, 90_000), Duration::from_secs(1));
+    let service = |name: &str| {
+        let ports = json!([{"port": 80, "nodePort": 30_077}]);
+        let spec = json!({"type": "NodePort", "clusterIP": "10.96.0.77", "selector": {"app": "set-0"}, "ports": ports});
+        let meta = json!({"name": name});
+        plan::create(json!({"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec}))
+    };
+    plan.strike(at, Fault::DiskFull { lasts: second });
+    plan.ask(at + dice.millis("given back then", 0, 10, 200), service("not-stored"));
+    // Whoever cannot be served now is not asked to try again.
+    let overload = Fault::Overload { share: Ratio::ALL, code: 429, lasts: Duration::from_millis(1_700) };
+    plan.strike(at + Duration::from_millis(900), overload);
+    plan.ask(at + second * 80, service("stored"));
+    for at in [END, END + AGAIN] {
+        ["not-stored", "stored"].into_iter().for_each(|name| plan.ask(at, plan::delete(Kind::Service, name)));
+    }
+}
+
+/// A namespace is stored, and nothing of what the server makes in it by itself.
+fn half_made(dice: &Dice, plan: &mut Plan) {
+    let at = dice.millis("half made at", 0, 2_000, 150_000);
+    let lasts = dice.millis("half made for", 0, 500, 4_000);
+    let stored = When::Written { kind: Kind::Namespace, nth: 1 };
+    plan.entries.push(Entry { at, when: Some(stored), act: Act::Strike(Fault::DiskFull { lasts }) });
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "half-made"}});
+    plan.ask(at + Duration::from_millis(5), plan::create(namespace));
+}
+
 /// A pod gets a label that others must not be near, and then those others come. Where it is the only node, they wait.
 fn moved_in(dice: &Dice, nodes: u64, plan: &mut Plan) {
     let pod = |name: &str, affinity: Option<&Value>| {
@@ -253,7 +349,6 @@ fn urgent(dice: &Dice, nodes: u64, plan: &mut Plan) {
 mod tests {
     use super::*;
     use crate::invariants::stable;
-    use crate::plan::{Act, Entry};
     use miniku_core::api::pod::Pod;
     use miniku_core::rng::Draw;
     use std::collections::{BTreeMap, BTreeSet};
@@ -275,6 +370,29 @@ mod tests {
                 _ => None,
             });
             assert!(late.min() > thaws.map(|thaws| thaws + Duration::from_secs(1)), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn who_is_told_late_that_it_leads_has_something_to_do_when_it_should_lead_no_more() {
+        for seed in 0..100 {
+            let mut plan = Plan::default();
+            led_late(&Dice(Draw::new(seed)), &mut plan);
+            let after = |act: &Act| match act {
+                Act::Strike(Fault::Stop { actor, down }) if actor == "workloads-2" => Some(*down),
+                _ => None,
+            };
+            let late = |act: &Act| match act {
+                Act::Strike(Fault::Message { mishap: Mishap::RequestLate(by), .. }) => Some(*by),
+                _ => None,
+            };
+            // It asks for the lease as soon as it is back; clocks may be wrong by a twentieth.
+            let asks = plan.entries.iter().find_map(|one| Some(one.at + after(&one.act)?)).unwrap();
+            let late = plan.entries.iter().find_map(|one| late(&one.act)).unwrap();
+            let (from, until) = (asks + Duration::from_millis(10_600), asks + Duration::from_secs(10) + late);
+            let is_scale = |one: &&Entry| matches!(&one.act, Act::Ask(Ask::Scale(_)));
+            let scales = plan.entries.iter().filter(is_scale).filter(|one| one.at > from && one.at < until);
+            assert!(late < Duration::from_secs(5) && scales.count() >= 7, "seed {seed}");
         }
     }
 
@@ -345,6 +463,66 @@ mod tests {
             for times in times.values() {
                 assert!(times.len() == 12 && times.iter().all(|at| *at > from && *at < until), "seed {seed}");
             }
+        }
+    }
+
+    #[test]
+    fn a_set_is_deleted_twice_while_who_collects_hears_nothing() {
+        for seed in 0..100 {
+            let mut plan = Plan::default();
+            decided_twice(&Dice(Draw::new(seed)), &mut plan);
+            let stalled = plan.entries.iter().find_map(|one| match &one.act {
+                Act::Strike(Fault::Link { weather, lasts, .. }) if weather.stalled => Some((one.at, one.at + *lasts)),
+                _ => None,
+            });
+            let (from, until) = stalled.unwrap();
+            let deletions: Vec<(Duration, Option<Propagation>)> = plan
+                .entries
+                .iter()
+                .filter_map(|one| match &one.act {
+                    Act::Ask(Ask::Delete(delete)) => Some((one.at, delete.propagation)),
+                    _ => None,
+                })
+                .collect();
+            assert_eq!(deletions.len(), 2, "seed {seed}");
+            assert!(deletions.iter().all(|(at, _)| *at > from && *at < until), "seed {seed}");
+            assert!(deletions[0].1 != deletions[1].1 && deletions[0].1 != Some(Propagation::Background), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn who_wants_the_same_address_comes_long_after_who_was_not_stored() {
+        for seed in 0..100 {
+            let mut plan = Plan::default();
+            given_back(&Dice(Draw::new(seed)), &mut plan);
+            let strikes = |is: fn(&Fault) -> bool| {
+                let fault = |one: &Entry| match &one.act {
+                    Act::Strike(fault) if is(fault) => Some((one.at, one.at + fault.lasts())),
+                    _ => None,
+                };
+                plan.entries.iter().find_map(fault).unwrap()
+            };
+            let (full, has_room) = strikes(|fault| matches!(fault, Fault::DiskFull { .. }));
+            let (busy, free) = strikes(|fault| matches!(fault, Fault::Overload { .. }));
+            let made = plan.entries.iter().filter(|one| matches!(&one.act, Act::Ask(Ask::Create(_))));
+            let made: Vec<Duration> = made.map(|one| one.at).collect();
+            assert!(made[0] > full && made[0] + Duration::from_millis(600) < has_room, "seed {seed}");
+            // It is asked for once more a second after the answer.
+            assert!(made[0] + Duration::from_secs(1) > busy && made[0] + Duration::from_secs(2) < free, "seed {seed}");
+            assert!(made[1] > made[0] + Duration::from_secs(75), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn there_is_no_room_right_after_a_namespace_is_stored() {
+        for seed in 0..100 {
+            let mut plan = Plan::default();
+            half_made(&Dice(Draw::new(seed)), &mut plan);
+            let full = plan.entries.iter().find(|one| matches!(one.act, Act::Strike(Fault::DiskFull { .. }))).unwrap();
+            assert_eq!(full.when, Some(When::Written { kind: Kind::Namespace, nth: 1 }), "seed {seed}");
+            let is_made = |act: &Act| matches!(act, Act::Ask(Ask::Create(one)) if one.kind() == Kind::Namespace);
+            let made: Vec<Duration> = plan.entries.iter().filter(|one| is_made(&one.act)).map(|one| one.at).collect();
+            assert!(made.len() == 1 && made[0] > full.at, "seed {seed}");
         }
     }
 
