@@ -1,4 +1,4 @@
-//! S-job: A job counts no pod twice, has succeeded only when as many of its pods as it asks for have, and has failed for its failures, or one of its numbers, only after more of them than it allows, and for its deadline only when that is over, which begins anew when it is resumed; and it is over only when all its pods have ended; and, as far as its controller was told, a pod is made for it only if it goes on, one more is missing, nobody has its number, and its failures are long enough ago, and it is deleted only when it has been over for as long as it is kept.
+//! S-job: A job counts no pod twice, nor one as failed and as succeeded, counts no number that it does not ask for, and notes a pod as failed, or says that it works, only if it does as far as its controller was told; it has succeeded only when as many of its pods as it asks for have, and has failed for its failures, or one of its numbers, only after more of them than it allows, and for its deadline only when that is over, which begins anew when it is resumed; and it is over only when all its pods have ended; and, as far as its controller was told, a pod is made for it only if it goes on, one more is missing, nobody has its number, and its failures are long enough ago, and it is deleted only when it has been over for as long as it is kept; and of pods that are too many those go first that have no node, then those that are not ready.
 //!
 //! Pods that its controller has ended since it is suspended have not failed. Times are told by the controller's
 //! own clock, however wrong that is.
@@ -9,7 +9,7 @@
 use super::{Broken, Checker};
 use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth, Who};
-use miniku_core::api::job::{INDEX, Job, PodReplacementPolicy};
+use miniku_core::api::job::{INDEX, Job, PodReplacementPolicy, TRACKING, Uncounted};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::meta::{OwnerReference, Time};
 use miniku_core::api::object::{Key, Object};
@@ -25,6 +25,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct JobsCount {
     of: BTreeMap<Text, Pods>,
     began: BTreeMap<Text, Began>,
+    /// Pods by uid that some controller has asked to be held no longer.
+    let_go: BTreeSet<Text>,
 }
 
 /// Since when a job says that it works.
@@ -55,7 +57,12 @@ struct Pods {
     succeeded: BTreeSet<Text>,
     /// Those that had done so before anybody deleted them: they cannot count as failed, too.
     surely: BTreeSet<Text>,
-    numbers: BTreeSet<Text>,
+    /// The number of each that has succeeded, if it has one.
+    numbers: BTreeMap<Text, i64>,
+    /// Those that the job has noted as failed: they do not count as succeeded any more.
+    noted_as_failed: BTreeSet<Text>,
+    /// Those that it has noted, and notes no more.
+    counted: BTreeSet<Text>,
     /// Those that have failed, or were made to end before they succeeded, each with its number.
     badly: BTreeMap<Text, Option<i64>>,
     /// Those whose end its controller has asked for since it is suspended, before they had ended.
@@ -147,6 +154,97 @@ fn is_not_over(truth: &Truth, told: Told<'_>, new: &Object) -> Option<String> {
     Some(format!("is over, and {} has not ended", other.meta().name))
 }
 
+/// Which pods a job says to have ended, and has not counted yet.
+fn noted(job: &Object) -> Uncounted {
+    job.read::<Job>().and_then(|job| job.status.uncounted_terminated_pods).unwrap_or_default()
+}
+
+/// What a status says otherwise than its controller was told.
+fn is_miscounted(truth: &Truth, told: Told<'_>, new: &Object) -> Option<String> {
+    let job = new.read::<Job>()?;
+    let same = |one: &&Object| one.meta().resource_version == new.meta().resource_version;
+    let before = noted(told.object(&new.key()).filter(same)?);
+    let failed = job.status.failed_indexes.as_deref().unwrap_or("");
+    if let Some(all) = job.completions().filter(|_| job.is_indexed()) {
+        let texts = [&*job.status.completed_indexes, failed];
+        let mut numbers = texts.iter().flat_map(|text| indexes::parse(text, i64::MAX));
+        if let Some(number) = numbers.find(|number| *number >= all) {
+            return Some(format!("counts number {number}, and {all} are asked for"));
+        }
+    }
+    let (uid, namespace) = (&new.meta().uid, &new.meta().namespace);
+    let pods: Vec<&Object> = told.owned(uid, Kind::Pod, namespace).collect();
+    let waits = job.spec.pod_replacement_policy == PodReplacementPolicy::Failed;
+    // One that is deleted before it has a node gets none.
+    let fails = |pod: &Pod| match pod.status.phase {
+        PodPhase::Failed => true,
+        PodPhase::Succeeded => false,
+        PodPhase::Pending | PodPhase::Running => pod.metadata.is_deleting() && (!waits || pod.node().is_none()),
+    };
+    let goes_on = |one: &Object| one.get::<Pod>().is_some_and(|pod| !fails(pod));
+    let stored = |one: &Object| truth.object(&one.key()).filter(|stored| stored.meta().uid == one.meta().uid);
+    let is_new = |one: &Object| {
+        let is_it = |noted: &Uncounted| noted.failed.iter().any(|noted| *noted == one.meta().uid);
+        is_it(&noted(new)) && !is_it(&before)
+    };
+    let early = pods.iter().find(|one| goes_on(one) && is_new(one) && stored(one).is_some_and(goes_on));
+    if let Some(early) = early {
+        return Some(format!("notes {} as failed, which has not", early.meta().name));
+    }
+    // Of others that are there it is not known here what it was told.
+    let is_unknown = |one: &&Object| {
+        let is_own = one.meta().controller().is_some_and(|by| by.uid == *uid);
+        is_own && pods.iter().all(|pod| pod.meta().uid != one.meta().uid)
+    };
+    let unknown = truth.disk.objects().within(Kind::Pod, namespace).filter(is_unknown).count();
+    let works = pods.iter().filter(|one| one.get::<Pod>().is_some_and(Pod::is_active)).count() + unknown;
+    let says = usize::try_from(job.status.active.unwrap_or(0)).unwrap_or(0);
+    (says > works).then(|| format!("says that {says} pods work, and {works} do"))
+}
+
+fn is_held(pod: &Object) -> bool {
+    pod.meta().finalizers.iter().any(|one| one == TRACKING)
+}
+
+/// Which pod, not yet let go, should go before this one, which works and is held no longer since there are too many.
+///
+/// Source: Kubernetes, `pkg/controller/job`, `activePodsForRemoval`.
+fn goes_before<'a>(truth: &Truth, told: Told<'a>, let_go: &BTreeSet<Text>, new: &Object) -> Option<&'a Object> {
+    let same = |one: &&Object| one.meta().resource_version == new.meta().resource_version;
+    let known = told.object(&new.key()).filter(same).filter(|known| is_held(known) && !is_held(new))?;
+    let pod = known.get::<Pod>().filter(|pod| pod.is_active())?;
+    let by = known.meta().controller().filter(|by| by.kind == "Job")?;
+    let object = told.object(&Key::new(Kind::Job, &known.meta().namespace, &by.name))?;
+    let job = object.read::<Job>().filter(|_| object.meta().uid == by.uid && !object.meta().is_deleting())?;
+    if job.is_over() || job.is("FailureTarget") || job.is("SuccessCriteriaMet") || job.spec.suspend {
+        return None;
+    }
+    let mut others =
+        told.owned(&by.uid, Kind::Pod, &known.meta().namespace).filter(|one| one.meta().uid != known.meta().uid);
+    if job.is_indexed() {
+        // One whose number nobody needs goes before all others.
+        let (number, all) = (number_of(known)?, job.completions().unwrap_or(0));
+        let failed = job.status.failed_indexes.as_deref().unwrap_or("");
+        let is_done =
+            [&*job.status.completed_indexes, failed].iter().any(|text| indexes::parse(text, all).contains(&number));
+        let mut same_number = told.owned(&by.uid, Kind::Pod, &known.meta().namespace);
+        let is_taken = same_number.any(|one| one.meta().uid != known.meta().uid && number_of(one) == Some(number));
+        if number >= all || is_done || is_taken {
+            return None;
+        }
+    }
+    let loss = |pod: &Pod| (pod.node().is_some(), pod.is_ready());
+    let is_as_told = |one: &Object, pod: &Pod| {
+        let stored = truth.object(&one.key()).filter(|stored| stored.meta().uid == one.meta().uid && is_held(stored));
+        stored.and_then(Object::get::<Pod>).is_some_and(|stored| stored.is_active() && loss(stored) == loss(pod))
+    };
+    let goes_first = |one: &&Object| {
+        let Some(other) = one.get::<Pod>().filter(|other| other.is_active() && is_held(one)) else { return false };
+        loss(other) < loss(pod) && !let_go.contains(&one.meta().uid) && is_as_told(one, other) && is_as_told(known, pod)
+    };
+    others.find(goes_first)
+}
+
 /// Why a pod should not be made for a job.
 fn in_vain(truth: &Truth, told: Told<'_>, wall: Wall, new: &Object) -> Option<String> {
     let by = new.meta().controller().filter(|by| by.kind == "Job")?;
@@ -228,12 +326,13 @@ impl Checker for JobsCount {
                     if !new.meta().is_deleting() {
                         pods.surely.insert(new.meta().uid.clone());
                     }
-                    pods.numbers.extend(new.meta().annotations.get(INDEX).cloned());
+                    pods.numbers.extend(number_of(new).map(|number| (new.meta().uid.clone(), number)));
                 }
                 Ok(())
             }
             Kind::Job => {
                 self.begins(truth.now, change.old.as_ref(), new)?;
+                self.notes(change.old.as_ref(), new)?;
                 self.look_at(change.old.as_ref(), new)
             }
             _ => Ok(()),
@@ -269,8 +368,18 @@ impl JobsCount {
                 }
                 Ok(())
             }
+            Verb::Update { object, part: Part::Main } if object.kind() == Kind::Pod => {
+                let other = goes_before(truth, told, &self.let_go, object);
+                if !is_held(object) {
+                    self.let_go.insert(object.meta().uid.clone());
+                }
+                let Some(other) = other else { return Ok(()) };
+                let what = format!("{} is one too many, and {} should go before it", object.key(), other.meta().name);
+                Err(Broken::by(what).with([object, other]))
+            }
             Verb::Update { object, part: Part::Status } if object.kind() == Kind::Job => {
-                match is_in_time(told, wall, object).or_else(|| is_not_over(truth, told, object)) {
+                let wrong = is_in_time(told, wall, object).or_else(|| is_not_over(truth, told, object));
+                match wrong.or_else(|| is_miscounted(truth, told, object)) {
                     Some(why) => Err(Broken::by(format!("{} {why}", object.key())).with([object])),
                     None => Ok(()),
                 }
@@ -299,6 +408,26 @@ impl JobsCount {
                 self.began.insert(uid.clone(), Began { at, seen: now, held: false });
                 Ok(())
             }
+        }
+    }
+
+    /// Takes in which pods a job has noted: none that it has counted already, and none as succeeded that it noted as failed.
+    fn notes(&mut self, old: Option<&Object>, new: &Object) -> Result<(), Broken> {
+        let before = old.filter(|old| old.meta().uid == new.meta().uid).map(noted).unwrap_or_default();
+        let after = noted(new);
+        let all = |one: &Uncounted| one.succeeded.iter().chain(&one.failed).cloned().collect::<BTreeSet<Text>>();
+        let (were, are) = (all(&before), all(&after));
+        let pods = self.of.entry(new.meta().uid.clone()).or_default();
+        pods.counted.extend(were.difference(&are).cloned());
+        pods.noted_as_failed.extend(after.failed.iter().cloned());
+        let again = are.intersection(&pods.counted).next().map(|uid| (uid, "counted"));
+        let both =
+            after.succeeded.iter().find(|uid| pods.noted_as_failed.contains(*uid)).map(|uid| (uid, "noted as failed"));
+        match again.or(both) {
+            Some((uid, how)) => {
+                Err(Broken::by(format!("{} notes {uid}, which it has {how} already", new.key())).with([new]))
+            }
+            None => Ok(()),
         }
     }
 
@@ -341,8 +470,16 @@ impl JobsCount {
         let pods = self.of.get(&object.meta().uid).unwrap_or(&none);
         let number = |number: Option<i32>| usize::try_from(number.unwrap_or(0)).unwrap_or(0);
         let (succeeded, failed) = (number(job.status.succeeded), number(job.status.failed));
-        let really = if job.is_indexed() { pods.numbers.len() } else { pods.succeeded.len() };
+        let counts = |uid: &Text| !pods.noted_as_failed.contains(uid);
+        let numbers: BTreeSet<i64> =
+            pods.numbers.iter().filter(|(uid, _)| counts(uid)).map(|(_, number)| *number).collect();
+        let really =
+            if job.is_indexed() { numbers.len() } else { pods.succeeded.iter().filter(|uid| counts(uid)).count() };
         let wrong = |what: String| Err(Broken::by(what).with([object]));
+        let done = indexes::parse(&job.status.completed_indexes, i64::MAX);
+        if let Some(number) = done.difference(&numbers).next() {
+            return wrong(format!("{} says that number {number} is done, and no pod of it counts", object.key()));
+        }
         if succeeded > really {
             return wrong(format!("{} says that {succeeded} have succeeded, {really} have", object.key()));
         }
@@ -401,6 +538,123 @@ mod tests {
         assert!(story.put(job(json!({"failed": 2}))).unwrap_err().what.contains("2 have failed"));
         let complete = json!({"succeeded": 1, "conditions": [{"type": "Complete", "status": "True"}]});
         assert!(story.put(job(complete)).unwrap_err().what.contains("1 of 2"));
+    }
+
+    #[test]
+    fn fires_on_what_is_noted_again_and_on_two_ends_of_one() {
+        let mut story = Story::<JobsCount>::new();
+        let noted = |succeeded: Value, failed: Value| {
+            job(json!({"uncountedTerminatedPods": {"succeeded": succeeded, "failed": failed}}))
+        };
+        ["a", "b"].into_iter().for_each(|name| drop(story.put(of_job(name, "Failed")).unwrap()));
+        story.put(noted(json!([]), json!(["a-uid"]))).unwrap();
+        story.put(noted(json!([]), json!(["a-uid", "b-uid"]))).unwrap();
+        let both = story.put(noted(json!(["b-uid"]), json!(["a-uid"]))).unwrap_err();
+        assert!(both.what.contains("notes b-uid, which it has noted as failed already"), "{both:?}");
+        story.put(job(json!({}))).unwrap();
+        let again = story.put(noted(json!([]), json!(["a-uid"]))).unwrap_err();
+        assert!(again.what.contains("notes a-uid, which it has counted already"), "{again:?}");
+    }
+
+    #[test]
+    fn fires_on_a_number_whose_pod_was_noted_as_failed() {
+        for (failed, fires) in [(json!(["a-uid"]), true), (json!(["b-uid"]), false)] {
+            let mut story = Story::<JobsCount>::new();
+            let said = |status: Value| {
+                let mut job = job(status);
+                job["spec"]["completionMode"] = "Indexed".into();
+                job
+            };
+            let mut pod = of_job("a", "Succeeded");
+            pod["metadata"]["annotations"] = json!({INDEX: "1"});
+            story.put(pod).unwrap();
+            story.put(said(json!({"uncountedTerminatedPods": {"failed": failed}}))).unwrap();
+            let done = story.put(said(json!({"uncountedTerminatedPods": {"failed": failed}, "completedIndexes": "1"})));
+            let what = done.err().map_or(String::new(), |broken| broken.what);
+            assert_eq!(what.contains("says that number 1 is done, and no pod of it counts"), fires, "{what}");
+        }
+    }
+
+    /// A controller hears of a pod, and of a job, and says this of it.
+    fn says(spec: Value, pod: Value, status: Value) -> String {
+        let (mut story, controller) = (Story::<JobsCount>::new(), who(Role::Workloads, "workloads"));
+        let mut whole = job(json!({}));
+        whole["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        let mut revision = Text::default();
+        for manifest in [pod, whole.clone()] {
+            let object = story.put(manifest).unwrap().new.unwrap();
+            revision = object.meta().resource_version.clone();
+            let event = WatchEvent::Added(object);
+            story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+        }
+        whole["status"] = status;
+        let object = crate::plan::object(whole).with_meta(|meta| meta.resource_version = revision);
+        let request = Verb::Update { object, part: Part::Status }.into();
+        let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
+        sent.err().map_or(String::new(), |broken| broken.what)
+    }
+
+    #[test]
+    fn fires_on_a_number_beyond_those_that_are_asked_for() {
+        for (done, fires) in [("0,1", false), ("0-2", true)] {
+            let spec = json!({"completionMode": "Indexed", "completions": 2});
+            let what = says(spec, of_job("a", "Succeeded"), json!({"completedIndexes": done}));
+            assert_eq!(what.contains("counts number 2, and 2 are asked for"), fires, "{what}");
+        }
+    }
+
+    #[test]
+    fn fires_on_a_pod_that_counts_otherwise_than_it_is() {
+        let leaving = || {
+            let mut pod = of_job("a", "Running");
+            pod["spec"]["nodeName"] = "n".into();
+            pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+            pod
+        };
+        let noted = || json!({"uncountedTerminatedPods": {"failed": ["a-uid"]}});
+        let policy = |policy: &str| json!({"podReplacementPolicy": policy});
+        assert_eq!(says(policy("TerminatingOrFailed"), leaving(), noted()), "");
+        assert!(says(policy("Failed"), leaving(), noted()).contains("notes a as failed, which has not"));
+        assert_eq!(says(policy("Failed"), of_job("a", "Failed"), noted()), "");
+        assert!(says(policy("TerminatingOrFailed"), of_job("a", "Succeeded"), noted()).contains("which has not"));
+        let works = || json!({"active": 1});
+        assert_eq!(says(json!({}), of_job("a", "Running"), works()), "");
+        assert!(says(json!({}), leaving(), works()).contains("says that 1 pods work, and 0 do"));
+    }
+
+    #[test]
+    fn fires_on_a_pod_that_would_be_missed_more() {
+        let gives_up = |one: (&str, &str), other: (&str, &str), spec: Value| {
+            let (mut story, controller) = (Story::<JobsCount>::new(), who(Role::Workloads, "workloads"));
+            let of = |name: &str, (node, ready): (&str, &str)| {
+                let mut pod = of_job(name, if node.is_empty() { "Pending" } else { "Running" });
+                pod["spec"]["nodeName"] = node.into();
+                pod["metadata"]["finalizers"] = json!([TRACKING]);
+                pod["metadata"]["annotations"] = json!({INDEX: "0"});
+                pod["status"]["conditions"] = json!([{"type": "Ready", "status": ready}]);
+                pod
+            };
+            let mut whole = job(json!({}));
+            whole["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+            let known = [whole, of("a", one), of("b", other)].map(|manifest| story.put(manifest).unwrap().new.unwrap());
+            for object in known.clone() {
+                let event = WatchEvent::Added(object);
+                story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+            }
+            let object = known[1].with_meta(|meta| meta.finalizers.clear());
+            let request = Verb::Update { object, part: Part::Main }.into();
+            let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
+            sent.err().map_or(String::new(), |broken| broken.what)
+        };
+        let (runs, starts, waits) = (("n", "True"), ("n", "False"), ("", "False"));
+        let any = || json!({"parallelism": 1});
+        assert!(gives_up(runs, waits, any()).contains("a is one too many, and b should go before it"));
+        assert!(gives_up(runs, starts, any()).contains("b should go before it"));
+        assert_eq!(gives_up(starts, runs, any()), "");
+        assert_eq!(gives_up(runs, runs, any()), "");
+        assert_eq!(gives_up(runs, waits, json!({"suspend": true})), "", "all of them go");
+        let numbered = json!({"completionMode": "Indexed", "parallelism": 1});
+        assert_eq!(gives_up(runs, waits, numbered), "", "one of two of a number");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! S-owner: A pod's controller is never replaced by another, is of its namespace, and takes no pod that it was told has finished or is going, nor any once it was told that it is going itself, nor one that it does not select or whose name a stateful set has not to give, and only when it has just asked whether it is not; whom it takes keeps its other owners; whom a workload makes or takes names it as who is in charge and whose end waits for it; a replica set's controller deletes no pod of a former set of that name; the collector deletes nothing that an owner holds or has let go, and takes no living owner away, unless somebody else asked that owner to let go.
+//! S-owner: A pod's controller is never replaced by another, is of its namespace, and takes no pod that it was told has finished or is going, nor any once it was told that it is going itself, nor one that it does not select or whose name a stateful set has not to give, and only when it has just asked whether it is not; whom it takes or lets go keeps its other owners; whom a workload makes or takes names it as who is in charge and whose end waits for it; a set that is made for a deployment selects the pods of no other one of it; a replica set's controller deletes no pod of a former set of that name; the collector deletes nothing that an owner holds or has let go, and takes no living owner away, unless somebody else asked that owner to let go.
 //!
 //! An owner holds what names it while it exists and does not wait for its children to go; kinds that nobody knows are
 //! taken to exist. Who was made for an owner that was gone already was never let go; nor was, perhaps, who came when the
@@ -152,6 +152,16 @@ fn selects(workload: &Object, child: &Object) -> bool {
     selector.is_none_or(|selector| selector.matches(&child.meta().labels))
 }
 
+/// A set of the same deployment that is there already, and whose pods a new set would select, too.
+fn selects_another<'a>(told: Told<'a>, new: &Object) -> Option<&'a Object> {
+    let (set, by) = (new.get::<ReplicaSet>()?, new.meta().controller()?);
+    let mut others = told.owned(&by.uid, Kind::ReplicaSet, &new.meta().namespace);
+    others.find(|other| {
+        let labels = other.get::<ReplicaSet>().map(|other| &other.spec.template.metadata.labels);
+        other.meta().name != new.meta().name && labels.is_some_and(|labels| set.spec.selector.matches(labels))
+    })
+}
+
 /// Whether the owner is a replica set of another namespace than the child's.
 fn is_elsewhere(truth: &Truth, child: &Key, owner: &OwnerReference) -> bool {
     let is_it = |set: &&ReplicaSet| set.metadata.uid == owner.uid;
@@ -163,9 +173,18 @@ impl Owner {
     /// The controller of a workload changes the owners of something.
     fn takes(&self, truth: &Truth, who: &Who, key: &Key, patch: &Value) -> Result<(), Broken> {
         let told = truth.told(who);
-        let owners =
-            patch.pointer("/metadata/ownerReferences").cloned().map(serde_json::from_value::<Vec<OwnerReference>>);
-        let Some(owners) = owners.and_then(Result::ok) else { return Ok(()) };
+        let Some(owners) = patch.pointer("/metadata/ownerReferences") else { return Ok(()) };
+        // Where none is left, nothing stands there.
+        let Ok(owners) = Option::<Vec<OwnerReference>>::deserialize(owners) else { return Ok(()) };
+        let owners = owners.unwrap_or_default();
+        if let Some(child) = as_named(told, key, patch) {
+            let by = child.meta().controller().map(|by| &by.uid);
+            let mut others = child.meta().owner_references.iter().filter(|other| Some(&other.uid) != by);
+            if let Some(other) = others.find(|other| owners.iter().all(|one| one.uid != other.uid)) {
+                let what = format!("{key} is adopted or let go, and taken away from {}", other.name);
+                return Err(Broken::by(what).with([child]));
+            }
+        }
         let Some(owner) = owners.iter().find(|owner| owner.controller == Some(true)) else { return Ok(()) };
         let by = Kind::named(&owner.api_version, &owner.kind).map(|kind| Key::new(kind, &key.namespace, &owner.name));
         let known = by.and_then(|by| told.object(&by)).filter(|known| known.meta().uid == owner.uid);
@@ -177,10 +196,6 @@ impl Owner {
             return broken("which is going");
         }
         if let (Some(known), Some(child)) = (known, as_named(told, key, patch)) {
-            let mut others = child.meta().owner_references.iter();
-            if let Some(other) = others.find(|other| owners.iter().all(|one| one.uid != other.uid)) {
-                return broken(&format!("and taken away from {}", other.name));
-            }
             if !selects(known, child) {
                 return broken("which does not select it");
             }
@@ -224,6 +239,10 @@ impl Checker for Owner {
                     return Owner::claims(truth.told(who), key, patch);
                 }
                 if let (Role::Workloads, Verb::Create { object }) = (who.role, &request.verb) {
+                    if let Some(other) = selects_another(truth.told(who), object) {
+                        let what = format!("{} is made to select the pods of {}, too", object.key(), other.meta().name);
+                        return Err(Broken::by(what).with([object, other]));
+                    }
                     return match object.meta().owner_references.iter().find(|owner| weak(owner)) {
                         Some(owner) => {
                             let what = format!("{}, whose end does not wait for it", owner.name);
@@ -462,6 +481,48 @@ mod tests {
         assert!(adopts(set(true), true, true).contains("which is going"));
         assert!(adopts(set(false), false, true).contains("which was not asked for"));
         assert!(adopts(set(false), true, false).contains("whose end does not wait for it"));
+    }
+
+    #[test]
+    fn fires_on_a_set_that_selects_the_pods_of_another() {
+        let set = |name: &str, labels: Value| {
+            let owner = json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "d", "controller": true,
+                    "blockOwnerDeletion": true}]);
+            json!({"apiVersion": "apps/v1", "kind": "ReplicaSet",
+                "metadata": {"name": name, "namespace": "default", "uid": name, "ownerReferences": owner},
+                "spec": {"selector": {"matchLabels": labels},
+                    "template": {"metadata": {"labels": {"app": "web", "pod-template-hash": name}}}}})
+        };
+        let exact = |name: &str| set(name, json!({"app": "web", "pod-template-hash": name}));
+        for (new, fires) in [(exact("b"), false), (set("b", json!({"app": "web"})), true), (exact("a"), false)] {
+            let (mut story, controller) = (Story::<Owner>::new(), who(Role::Workloads, "workloads"));
+            let event = WatchEvent::Added(story.put(exact("a")).unwrap().new.unwrap());
+            story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+            let request = Verb::Create { object: crate::plan::object(new) }.into();
+            let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
+            let what = sent.err().map_or(String::new(), |broken| broken.what);
+            assert_eq!(what.contains("is made to select the pods of a, too"), fires, "{what}");
+        }
+    }
+
+    #[test]
+    fn fires_on_who_is_let_go_by_others_too() {
+        let other = json!({"apiVersion": "miniku.test/v1", "kind": "Widget", "name": "w", "uid": "widget"});
+        for (left, fires) in [(json!([other]), false), (json!(null), true)] {
+            let (mut story, controller) = (Story::<Owner>::new(), who(Role::Workloads, "workloads"));
+            let set =
+                json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "s", "controller": true});
+            let mut pod = pod("a", "n", "Running");
+            pod["metadata"]["ownerReferences"] = json!([other, set]);
+            let object = story.put(pod).unwrap().new.unwrap();
+            let event = WatchEvent::Added(object.clone());
+            story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+            let meta = json!({"resourceVersion": object.meta().resource_version, "ownerReferences": left});
+            let request = Verb::Merge { key: object.key(), patch: json!({"metadata": meta}), part: Part::Main }.into();
+            let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
+            let what = sent.err().map_or(String::new(), |broken| broken.what);
+            assert_eq!(what.contains("let go, and taken away from w"), fires, "{left}: {what}");
+        }
     }
 
     /// A controller that has just asked for a workload adopts a pod of this name, labels and owners, and leaves none of

@@ -1,4 +1,4 @@
-//! S-rollout: No deployment has its replica sets ask for more pods than its surge allows; and, as far as its controller was told, a rolling update leaves as many available pods as it has to, with Recreate none is asked for while one of another template is there, and while it is paused no set is made; a set is made with its deployment's minReadySeconds; and no rollout is called overdue before it has come no further for as long as it may take, nor for the time of a pause, nor over when new pods come beside old ones or by a status that counts other pods than are wanted; and something is said of each rollout that may take too long, and nothing of others.
+//! S-rollout: No deployment has its replica sets ask for more pods than its surge allows; and, as far as its controller was told, a rolling update leaves as many available pods as it has to, with Recreate none is asked for while one of another template is there, and while it is paused no set is made; a set is made with its deployment's minReadySeconds, and says for which numbers it has its size; and no rollout is called overdue before it has come no further for as long as it may take, nor for the time of a pause, nor over when new pods come beside old ones or by a status that counts other pods than are wanted; and something is said of each rollout that may take too long, and nothing of others.
 //!
 //! What a controller asked for in vain, as far as it knows, or right before it crashed, may be done nevertheless and not
 //! be shown yet: the sum may be exceeded then.
@@ -9,7 +9,7 @@
 use super::{Broken, Checker};
 use crate::told::{Told, Turn};
 use crate::truth::{Fact, Role, Sight, Truth, Who};
-use miniku_core::api::deployment::{DESIRED_REPLICAS, Deployment, StrategyType};
+use miniku_core::api::deployment::{DESIRED_REPLICAS, Deployment, MAX_REPLICAS, StrategyType};
 use miniku_core::api::int_or_string::{IntOrString, Round};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
@@ -88,6 +88,34 @@ fn least(deployment: &Deployment) -> i64 {
     let surge = rolling.max_surge.clone().unwrap_or_else(quarter).of(wanted, Round::Up);
     let away = rolling.max_unavailable.clone().unwrap_or_else(quarter).of(wanted, Round::Down);
     wanted - if surge == 0 && away == 0 { 1 } else { away }
+}
+
+/// So many may exist. Reckoned here, as [`least`] is.
+fn most(deployment: &Deployment) -> i64 {
+    let (wanted, strategy) = (deployment.wanted(), &deployment.spec.strategy);
+    if strategy.kind == StrategyType::Recreate {
+        return wanted;
+    }
+    let quarter = || IntOrString::String("25%".into());
+    wanted + strategy.rolling_update.max_surge.clone().unwrap_or_else(quarter).of(wanted, Round::Up)
+}
+
+/// What a set that is made, or given another size, does not say rightly of the numbers for which it has this size. Its share
+/// is reckoned by them when its deployment is scaled.
+///
+/// Source: Kubernetes, `pkg/controller/deployment/util`, `SetReplicasAnnotations`.
+fn is_ill_noted(told: Told<'_>, set: &Object, is_new: bool) -> Option<String> {
+    let (deployment, _) = deployment(told, set)?;
+    let known = told.object(&set.key()).filter(|known| known.meta().uid == set.meta().uid);
+    if !is_new && known.is_none_or(|known| wanted(known) == wanted(set)) {
+        return None;
+    }
+    let notes = [(DESIRED_REPLICAS, deployment.wanted()), (MAX_REPLICAS, most(&deployment))];
+    notes.into_iter().find_map(|(note, should)| {
+        let says = set.meta().annotations.get(note).map_or("", Text::as_str);
+        let is_right = says.parse::<i64>() == Ok(should);
+        (!is_right).then(|| format!("is to have {} pods, and its {note} is {says:?} instead of {should}", wanted(set)))
+    })
 }
 
 impl Observer {
@@ -277,6 +305,9 @@ impl Checker for Rollout {
                 let what = format!("{} is made with minReadySeconds {has} instead of {should}", set.key());
                 return Err(Broken::by(what).with([set]));
             }
+            if let Some(wrong) = is_ill_noted(truth.told(who), set, is_new) {
+                return Err(Broken::by(format!("{} {wrong}", set.key())).with([set]));
+            }
             observer.open.insert(*id, set.meta().uid.clone());
             return observer.sizes(truth, truth.told(who), set);
         }
@@ -416,9 +447,10 @@ mod tests {
         let (mut story, controller) = (Story::<Rollout>::new(), who(Role::Workloads, "workloads"));
         let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "uid": "d"},
             "spec": {"replicas": 4, "strategy": strategy, "selector": {}, "template": {}}});
+        let most = if strategy["type"] == "Recreate" { "4" } else { "5" };
         let sized = |name: &str, replicas: i32, available: i32| {
             let mut set = set(name, replicas);
-            set["metadata"]["annotations"] = json!({"deployment.kubernetes.io/desired-replicas": "4"});
+            set["metadata"]["annotations"] = json!({DESIRED_REPLICAS: "4", MAX_REPLICAS: most});
             set["status"] = json!({"replicas": available, "availableReplicas": available});
             set
         };
@@ -547,6 +579,35 @@ mod tests {
     }
 
     #[test]
+    fn fires_on_a_size_for_other_numbers_than_are_said() {
+        let sizes = |strategy: Value, to: i32, desired: &str, most: &str| {
+            let (mut story, controller) = (Story::<Rollout>::new(), who(Role::Workloads, "workloads"));
+            let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "uid": "d"},
+                "spec": {"replicas": 10, "strategy": strategy, "selector": {}, "template": {}}});
+            let known = [deployment, set("a", 8)].map(|manifest| story.put(manifest).unwrap().new.unwrap());
+            for object in known.clone() {
+                let input = Input::Event { call: CallId(1), event: WatchEvent::Added(object) };
+                story.see(Fact::Heard { who: &controller, input: &input }).unwrap();
+            }
+            let object = known[1].with(|set: &mut ReplicaSet| {
+                set.spec.replicas = Some(to);
+                set.metadata.annotations.insert(DESIRED_REPLICAS, desired.into());
+                set.metadata.annotations.insert(MAX_REPLICAS, most.into());
+            });
+            let request = Verb::Update { object, part: Part::Main }.into();
+            let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
+            sent.err().map_or(String::new(), |broken| broken.what)
+        };
+        let surge = |surge: Value| json!({"rollingUpdate": {"maxSurge": surge, "maxUnavailable": 0}});
+        assert_eq!(sizes(surge(json!(3)), 10, "10", "13"), "");
+        assert_eq!(sizes(surge(json!("25%")), 10, "10", "13"), "");
+        assert_eq!(sizes(json!({"type": "Recreate"}), 10, "10", "10"), "");
+        assert!(sizes(surge(json!(3)), 10, "10", "10").contains("max-replicas is \"10\" instead of 13"));
+        assert!(sizes(surge(json!(3)), 10, "8", "13").contains("desired-replicas is \"8\" instead of 10"));
+        assert_eq!(sizes(surge(json!(3)), 8, "8", "11"), "", "it keeps its size");
+    }
+
+    #[test]
     fn fires_on_a_set_that_is_made_during_a_pause() {
         for paused in [false, true] {
             let (mut story, controller) = (Story::<Rollout>::new(), who(Role::Workloads, "workloads"));
@@ -556,7 +617,9 @@ mod tests {
             slow["spec"]["minReadySeconds"] = 5.into();
             let event = WatchEvent::Added(story.put(deployment).unwrap().new.unwrap());
             story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
-            let request = Verb::Create { object: crate::plan::object(set("a", 1)) }.into();
+            let mut first = set("a", 1);
+            first["metadata"]["annotations"] = json!({DESIRED_REPLICAS: "4", MAX_REPLICAS: "5"});
+            let request = Verb::Create { object: crate::plan::object(first) }.into();
             let made = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
             assert_eq!(made.is_err(), paused, "{made:?}");
             let event = WatchEvent::Modified(story.put(slow).unwrap().new.unwrap());

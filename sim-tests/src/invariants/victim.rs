@@ -1,4 +1,4 @@
-//! S-victim: A replica set's controller deletes no more active pods than are too many as far as it was told, first those without a node, then those that do not run yet, those that are not ready, those with most others of the set on their node, and those that have been ready for much less time; of finished ones only the oldest, and no more than are too many.
+//! S-victim: A replica set's controller deletes no more active pods than are too many as far as it was told, first those without a node, then those that do not run yet, those that are not ready, those with most others of the set on their node, those that have been ready for much less time, and of those that are ready since one moment, or not, those that were restarted more often; of finished ones only the oldest, and no more than are too many.
 //!
 //! Pods whose deletion it has asked for already, for the same set, do not count, and may be asked for again: the answer may have been lost. Blamed is only what the store shows as well.
 //! Source: Kubernetes
@@ -68,6 +68,12 @@ fn is_much_longer(wall: Wall, one: &Pod, other: &Pod) -> bool {
     other <= wall && long > 4 * short + 10
 }
 
+/// Since when a pod says that it is ready, and how often its containers were restarted, at most.
+fn record(pod: &Pod) -> (Option<Wall>, i32) {
+    let restarts = pod.status.container_statuses.iter().map(|one| one.restart_count);
+    (ready_since(pod), restarts.max().unwrap_or(0))
+}
+
 /// The finished pods of a set that nobody has asked to go.
 fn finished<'a>(objects: impl Iterator<Item = &'a Object>, set: &str, asked: &Asks) -> Vec<&'a Pod> {
     let pods = objects.filter_map(Object::get::<Pod>).filter(|pod| pod.status.phase.is_final());
@@ -130,6 +136,12 @@ impl Observer {
         if !is_as_told(known) {
             return Ok(());
         }
+        let is_recorded =
+            |one: &Pod| truth.pods.get(&one.metadata.uid).is_some_and(|facts| record(facts.pod()) == record(one));
+        let is_wearier = |other: &Pod| {
+            let ((since, restarts), (other_since, other_restarts)) = (record(known), record(other));
+            since == other_since && other_restarts > restarts && is_recorded(known) && is_recorded(other)
+        };
         // Where they were when it was decided: those that go together count.
         let earlier: Asks = self.asked.difference(&self.together.1).cloned().collect();
         let here = |of: &Pod, among: &[&Pod]| among.iter().filter(|one| one.node() == of.node()).count();
@@ -146,6 +158,7 @@ impl Observer {
                 () if alike && other.node() == known.node() && is_much_longer(wall, known, other) => {
                     "has been ready for much less time"
                 }
+                () if alike && other.node() == known.node() && is_wearier(other) => "was restarted more often",
                 () => continue,
             };
             let what = format!("{} is deleted, {} {why} and stays", key.name, other.metadata.name);
@@ -286,6 +299,30 @@ mod tests {
         check((n, running, 900), (n, running, 100), n, Some("b has been ready for much less time"));
         check((n, running, 300), (n, running, 100), n, None);
         check((n, running, 100), (n, running, 900), n, None);
+    }
+
+    #[test]
+    fn fires_on_a_pod_that_was_restarted_less_often() {
+        for (restarts, node, fires) in
+            [([1, 3], "n", true), ([3, 1], "n", false), ([2, 2], "n", false), ([1, 3], "m", false)]
+        {
+            let (mut story, controller) = (Story::<Victim>::new(), who(Role::Workloads, "workloads"));
+            let of_set = |name: &str, node: &str, restarts: i32| {
+                let mut pod = pod(name, node, "Running");
+                pod["metadata"]["ownerReferences"] = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "web-uid", "controller": true}]);
+                pod["status"]["containerStatuses"] = json!([{"name": "c", "restartCount": restarts}]);
+                pod
+            };
+            let mut set: Value = crate::plan::replica_set("web", 1, "");
+            set["metadata"]["uid"] = "web-uid".into();
+            for manifest in [set, of_set("a", "n", restarts[0]), of_set("b", node, restarts[1])] {
+                let object = story.put(manifest).unwrap().new.unwrap();
+                let input = Input::Event { call: CallId(1), event: WatchEvent::Added(object) };
+                story.see(Fact::Heard { who: &controller, input: &input }).unwrap();
+            }
+            let what = delete(&mut story, &controller, "a").err().map_or(String::new(), |broken| broken.what);
+            assert_eq!(what.contains("b was restarted more often and stays"), fires, "{restarts:?} {node}: {what}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::details::part;
 use super::{AGAIN, Dice, END, delete_of, important, is_crowded, merge, name, node, room};
 use crate::noise::Delay;
-use crate::plan::{self, Act, Ask, Delete, Entry, Fault, Mishap, Piece, Plan, Ratio, Weather, When};
+use crate::plan::{self, Act, Ask, Delete, Entry, Evict, Fault, Mishap, Piece, Plan, Ratio, Weather, When};
 use crate::truth::INTRUDER;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::Key;
@@ -29,6 +29,15 @@ pub(super) fn draw(dice: &Dice, nodes: u64, plan: &mut Plan) {
     }
     if in_some("uneven", 4) {
         uneven(dice, plan);
+    }
+    if in_some("weary", 4) {
+        weary(dice, nodes, plan);
+    }
+    if in_some("too many", 4) {
+        too_many(dice, nodes, plan);
+    }
+    if in_some("numbered", 4) {
+        numbered(dice, plan);
     }
     if in_some("brief", 4) {
         brief(dice, plan);
@@ -177,6 +186,74 @@ fn uneven(dice: &Dice, plan: &mut Plan) {
     for at in [END, END + AGAIN] {
         plan.ask(at, plan::delete(Kind::Pod, "uneven"));
     }
+}
+
+/// Pods of one set that end again and again, some of which came later and were restarted less often; and then there are to be
+/// fewer. They are on one node, and nothing else tells them apart.
+fn weary(dice: &Dice, nodes: u64, plan: &mut Plan) {
+    let node = node(dice, 970, nodes);
+    let mut set = plan::replica_set("weary", 2, "exit 1");
+    let spec = &mut set["spec"]["template"]["spec"];
+    spec["nodeSelector"] = json!({"kubernetes.io/hostname": node});
+    spec["terminationGracePeriodSeconds"] = 1.into();
+    spec["containers"][0]["resources"] = json!({"requests": {"cpu": "10m"}});
+    let at = dice.millis("weary at", 0, 1_000, 60_000);
+    plan.ask(at, plan::create(set));
+    // The later ones were restarted once when there are to be fewer, and wait; the others twice at least.
+    let more = at + dice.millis("weary more", 0, 25_000, 60_000);
+    plan.ask(more, plan::scale("weary", 4));
+    let fewer = more + dice.millis("weary fewer", 0, 13_000, 28_000);
+    plan.ask(fewer, plan::scale("weary", 1 + dice.below("weary left", 0, 2) as u32));
+    for at in [END, END + AGAIN] {
+        plan.ask(at, plan::scale("weary", 0));
+    }
+}
+
+/// A job of whose pods each node takes one, so that some wait for a node; and then fewer are to work at a time.
+fn too_many(dice: &Dice, nodes: u64, plan: &mut Plan) {
+    let key = Key::new(Kind::Job, "default", "too-many");
+    let container = json!({"name": "main", "image": "busybox", "command": ["sleep", "infinity"],
+        "ports": [{"containerPort": 80, "hostPort": 8097}], "resources": {"requests": {"cpu": "10m"}}});
+    let spec = json!({"restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "containers": [container]});
+    let manifest = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "too-many"},
+        "spec": {"parallelism": nodes.min(6) + 2, "backoffLimit": 100, "template": {"spec": spec}}});
+    let at = dice.millis("too many at", 0, 1_000, 100_000);
+    plan.ask(at, plan::create(manifest));
+    let fewer = 1 + dice.below("fewer", 0, nodes.min(6) + 1);
+    plan.ask(at + dice.millis("fewer at", 0, 8_000, 30_000), merge(&key, json!({"spec": {"parallelism": fewer}})));
+    for at in [END, END + AGAIN] {
+        plan.ask(at, merge(&key, json!({"spec": {"parallelism": 0}})));
+    }
+}
+
+/// A job with so many pods, which have numbers, of which each may fail.
+fn of_numbers(name: &str, many: u64, script: &str) -> Ask {
+    let container = json!({"name": "main", "image": "busybox", "command": ["sh", "-c", script],
+        "resources": {"requests": {"cpu": "10m"}}});
+    let pod = json!({"restartPolicy": "Never", "terminationGracePeriodSeconds": 20, "containers": [container]});
+    plan::create(json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {
+        "completionMode": "Indexed", "completions": many, "parallelism": many, "backoffLimitPerIndex": 3,
+        "activeDeadlineSeconds": 100, "template": {"spec": pod}}}))
+}
+
+/// A pod of one job is taken away, is noted as failed, and ends well before another takes its number. Of another job fewer
+/// numbers are wanted while nobody looks after it, and those beyond have ended when somebody does.
+fn numbered(dice: &Dice, plan: &mut Plan) {
+    let second = Duration::from_secs(1);
+    let at = dice.millis("taken from", 0, 2_000, 90_000);
+    plan.ask(at, of_numbers("ends-well", 2, "trap '' TERM; sleep 9"));
+    let evict = Evict { pod: "ends-well-".into(), namespace: "default".into(), grace_seconds: None };
+    plan.ask(at + dice.millis("taken then", 0, 3_000, 8_000), Ask::Evict(evict));
+    let many = 3 + dice.below("numbers", 0, 3);
+    let at = dice.millis("numbers at", 0, 2_000, 90_000);
+    plan.ask(at, of_numbers("numbers", many, "sleep 4"));
+    let controllers = if room::stands_by(dice) { 2 } else { 1 };
+    for actor in ["workloads", "workloads-2"].into_iter().take(controllers) {
+        plan.strike(at + second * 3, Fault::Crash { actor: actor.into(), down: second * 12 });
+    }
+    let fewer = 1 + dice.below("numbers left", 0, many - 1);
+    let wish = json!({"spec": {"completions": fewer, "parallelism": fewer}});
+    plan.ask(at + second * 9, merge(&Key::new(Kind::Job, "default", "numbers"), wish));
 }
 
 /// Jobs of cron jobs that end soon and are not to be kept, while some of what is said of them is lost just then.
@@ -430,6 +507,55 @@ mod tests {
             kinds.insert((crashes, plan.entries.len() - at.len()));
         }
         assert_eq!(kinds.len(), 3, "{kinds:?}");
+    }
+
+    #[test]
+    fn some_of_a_set_come_later_and_then_there_are_to_be_fewer() {
+        for seed in 0..100 {
+            let mut plan = Plan::default();
+            weary(&Dice(Draw::new(seed)), 3, &mut plan);
+            let sizes = plan.entries.iter().filter_map(|one| match &one.act {
+                Act::Ask(Ask::Scale(scale)) => Some((one.at, scale.replicas)),
+                _ => None,
+            });
+            let sizes: Vec<(Duration, u32)> = sizes.collect();
+            assert!(sizes[0].1 == 4 && (1..=2).contains(&sizes[1].1) && sizes[2].1 == 0, "seed {seed}");
+            let waits = sizes[1].0.saturating_sub(sizes[0].0).as_secs();
+            assert!((13..28).contains(&waits) && sizes[1].0 < END, "seed {seed}: {waits}");
+        }
+    }
+
+    #[test]
+    fn some_of_a_job_wait_and_then_fewer_are_to_work() {
+        for seed in 0..100 {
+            let mut plan = Plan::default();
+            too_many(&Dice(Draw::new(seed)), 3, &mut plan);
+            let wished = plan.entries.iter().filter_map(|one| match &one.act {
+                Act::Ask(Ask::Create(object)) => object.at(&["spec", "parallelism"])?.as_u64(),
+                Act::Ask(Ask::Patch(patch)) => patch.merge.pointer("/spec/parallelism")?.as_u64(),
+                _ => None,
+            });
+            let wished: Vec<u64> = wished.collect();
+            assert!(wished[0] == 5 && (1..=4).contains(&wished[1]) && wished[2] == 0, "seed {seed}: {wished:?}");
+        }
+    }
+
+    #[test]
+    fn fewer_numbers_are_wanted_while_nobody_looks_after_them() {
+        for seed in 0..100 {
+            let mut plan = Plan::default();
+            numbered(&Dice(Draw::new(seed)), &mut plan);
+            let crash = plan.entries.iter().find_map(|one| match &one.act {
+                Act::Strike(Fault::Crash { down, .. }) => Some((one.at, one.at + *down)),
+                _ => None,
+            });
+            let fewer = plan.entries.iter().find_map(|one| match &one.act {
+                Act::Ask(Ask::Patch(patch)) => Some((one.at, patch.merge.pointer("/spec/completions")?.as_u64()?)),
+                _ => None,
+            });
+            let ((from, until), (at, fewer)) = (crash.unwrap(), fewer.unwrap());
+            assert!(at > from && at < until && (1..5).contains(&fewer), "seed {seed}: {fewer}");
+        }
     }
 
     #[test]
