@@ -139,7 +139,7 @@ mod table {
             UpdateWithoutRevision "update-without-revision" by "S-cas", "an update is granted whatever revision it was made from";
             BindWithoutUid "bind-without-uid" by "S-cas", "a bind for one pod is carried out on another of the same name";
             BindTwice "bind-twice" by "S-cas" "S-bind", "a pod that has a node is bound to another";
-            DeleteWithoutUid "delete-without-uid" by "S-cas", "a deletion meant for one object removes its successor";
+            DeleteWithoutUid "delete-without-uid" by "S-cas" "S-final", "a deletion meant for one object removes its successor";
             DeletionPutOff "deletion-put-off" by "S-meta", "a second deletion moves deletionTimestamp to a later time";
             FinalizersIgnored "finalizers-ignored" by "S-final" "S-owner", "a deletion does not wait for finalizers";
             GenerationOnStatus "generation-on-status" by "S-meta", "writing a status raises the generation";
@@ -205,12 +205,12 @@ mod table {
             IgnoresReadiness "ignores-readiness" by "S-where", "pods are bound to nodes that are not ready";
             NotWokenByRoom "not-woken-by-room" by "expected", "a pod that waits for room does not hear that there is some";
             NotWokenByVictims "not-woken-by-victims" by "expected", "who would fit if others went waits for the next look at all who wait";
-            GhostNodes "ghost-nodes" by "L-stable", "a node that was deleted stays in the cache";
+            GhostNodes "ghost-nodes" by "L-stable" "expected", "a node that was deleted stays in the cache";
             BindNotRetried "bind-not-retried" by "L-sched" "L-stable" "expected", "a refused bind is not followed by a decision";
             LeavesRoomTaken "leaves-room-taken" by "L-sched", "the room of a pod that goes while it is being bound is not given back";
             FinishedTakeRoom "finished-take-room" by "L-sched", "finished pods take room as long as they are kept";
             UntaintUnnoticed "untaint-unnoticed" by "L-sched" "expected", "a pod that waits is not told that a taint is gone";
-            UncordonUnnoticed "uncordon-unnoticed" by "L-sched", "a pod that waits is not told that a node is open again";
+            UncordonUnnoticed "uncordon-unnoticed" by "L-sched" "expected", "a pod that waits is not told that a node is open again";
             IgnoresMemory "ignores-memory" by "S-fit", "requests of memory are not looked at";
             PriorityReversed "priority-reversed" by "L-sched", "the least important pod is decided first";
             TakesEndingNodes "takes-ending-nodes" by "S-where", "pods are bound to nodes that are being deleted";
@@ -243,7 +243,7 @@ mod table {
             NeverAdopts "never-adopts" by "L-stable", "pods with the set's labels and no owner are left alone";
             NeverReleases "never-releases" by "L-stable", "pods that lost the set's labels are kept";
             IgnoresOwnerUid "ignores-owner-uid" by "S-owner" "S-victim" "S-rollout", "pods of a former set of the same name are taken for the set's own";
-            RetryNotArmed "retry-not-armed" by "L-stable", "a creation that has to wait for its turn is not woken";
+            RetryNotArmed "retry-not-armed" by "L-stable" "expected", "a creation that has to wait for its turn is not woken";
             StatusEveryTime "status-every-time" by "L-hot" "L-stable", "a status is written whether or not it has changed";
             AdoptsAcrossNamespaces "adopts-across-namespaces" by "S-owner", "a new set adopts pods of other namespaces";
             AdoptsDying "adopts-dying" by "S-owner", "pods that have finished, or are going, are adopted";

@@ -100,6 +100,15 @@ library! {
     "endpoints-of-before"
     "namespace-of-custom-kinds"
     "failures-forgotten"
+    "all-nodes-silent"
+    "node-untainted"
+    "node-missing-again"
+    "late-words"
+    "endpoints-at-last"
+    "budget-of-a-wish"
+    "evicted-at-once"
+    "autoscaler-unanswered"
+    "taint-counts-anew"
 }
 
 /// The text of the scenario of this name.

@@ -1,9 +1,10 @@
-//! S-brake: Nothing is evicted for its node's silence while, as far as the node lifecycle controller was told, no node is ready; no further node of a small cluster is tainted so that its pods have to go while most are not; and one node is tainted after the other, ten seconds apart.
+//! S-brake: Nothing is evicted for its node's silence while, as far as the node lifecycle controller was told, no node is ready; no further node of a small cluster is tainted so that its pods have to go while most are not; one node is tainted after the other, ten seconds apart; none is once one is ready again after none was, before the others had the whole grace period; and none whose taint somebody took away, before its turn has come again.
 //!
 //! With nobody heard the fault is most likely its own. A node is chosen when its lease is asked for the last time before
-//! it is tainted with the effect `NoExecute`. Catches: mass eviction after everything was cut off.
+//! it is tainted with the effect `NoExecute`. Catches: mass eviction after everything was cut off; silence that was the
+//! controller's own and is counted; a taint that is put back past the brake.
 
-use super::{Broken, Checker};
+use super::{Broken, Checker, by_its_clock};
 use crate::told::{Told, Turn};
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
@@ -12,13 +13,19 @@ use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
 use miniku_core::api::taint::{NO_EXECUTE, NOT_READY, Taint, UNREACHABLE};
 use miniku_core::api::text::Text;
-use miniku_core::program::{DeleteOptions, Part, Verb};
+use miniku_core::program::{DeleteOptions, Input, Part, Verb, WatchEvent};
 use miniku_core::time::{Duration, Instant};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// At `--node-eviction-rate` 0.1, by a clock that may run 5 % too fast.
 const EVERY: Duration = Duration::from_millis(10_000 * 100 / 105);
+
+/// The controller's own grace period.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// None was ready only if that was told for so long: what is told while a watch is opened again may never be seen together.
+const LASTS: Duration = Duration::from_secs(10);
 
 /// Each controller, of which there may be two, by what it was told itself.
 #[derive(Default)]
@@ -36,6 +43,18 @@ struct Observer {
     chosen: Option<(Text, Instant)>,
     /// When each node was chosen that was tainted.
     tainted: BTreeMap<Text, Instant>,
+    /// The nodes whose taint it was told of since.
+    shown: BTreeSet<Text>,
+    /// Since when it is told of nodes, and that none of them is ready.
+    none_ready: Option<Instant>,
+    /// When one was ready again after that had been so for long.
+    ready_again: Option<Instant>,
+}
+
+/// Whether a node sends its pods away since it is silent.
+fn is_silent(object: &Object) -> bool {
+    let is = |taint: &Taint| taint.effect == NO_EXECUTE && taint.key == UNREACHABLE;
+    object.get::<Node>().is_some_and(|node| node.spec.taints.iter().any(is))
 }
 
 /// Whether more than two nodes, and 55 % of all, are not ready, of up to 50. Source: Kubernetes, `ComputeZoneState`.
@@ -73,11 +92,21 @@ impl Observer {
         Ok(())
     }
 
-    fn taints(&mut self, told: Told<'_>, new: &Object) -> Result<(), Broken> {
-        let is_silent = |object: &Object| {
-            let is = |taint: &Taint| taint.effect == NO_EXECUTE && taint.key == UNREACHABLE;
-            object.get::<Node>().is_some_and(|node| node.spec.taints.iter().any(is))
-        };
+    /// It is told of a node.
+    fn hears(&mut self, now: Instant, told: Told<'_>, node: &Object) {
+        if is_silent(node) {
+            self.shown.insert(node.key().name);
+        }
+        match told.of_kind(Kind::Node).filter_map(Object::get::<Node>).any(Node::is_ready) {
+            false => self.none_ready = self.none_ready.or(Some(now)),
+            true => {
+                let since = self.none_ready.take().filter(|since| now.since(*since) >= LASTS);
+                self.ready_again = since.map(|_| now).or(self.ready_again);
+            }
+        }
+    }
+
+    fn taints(&mut self, now: Instant, told: Told<'_>, new: &Object) -> Result<(), Broken> {
         let name = new.key().name;
         // Whoever sends its pods away already goes on doing so, be it for another reason.
         let is_emptied = |object: &Object| {
@@ -89,7 +118,15 @@ impl Observer {
         }
         let Some((asked, hold)) = self.asked.get(&name).copied() else { return Ok(()) };
         if self.tainted.insert(name.clone(), asked) == Some(asked) {
-            return Ok(());
+            return match self.shown.contains(&name) {
+                true => Err(Broken::by(format!("{name} is tainted again, and its turn has not come again"))),
+                false => Ok(()),
+            };
+        }
+        self.shown.remove(&name);
+        if let Some(at) = self.ready_again.filter(|at| asked >= *at && now.since(*at) < by_its_clock(GRACE)) {
+            let ago = now.since(at).as_millis();
+            return Err(Broken::by(format!("{name} is tainted, and none at all was ready {ago} ms ago")));
         }
         if hold {
             return Err(Broken::by(format!("{name} is tainted, and most nodes are not ready")));
@@ -106,11 +143,18 @@ impl Observer {
 
 impl Checker for Brake {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Sent]
+        &[Sight::Sent, Sight::Heard]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
-        let Fact::Sent { who, request, .. } = fact else { return Ok(()) };
+        let (who, node) = match fact {
+            Fact::Sent { who, .. } => (who, None),
+            Fact::Heard {
+                who,
+                input: Input::Event { event: WatchEvent::Added(node) | WatchEvent::Modified(node), .. },
+            } if node.kind() == Kind::Node => (who, Some(node)),
+            _ => return Ok(()),
+        };
         if who.role != Role::NodeLifecycle {
             return Ok(());
         }
@@ -119,13 +163,17 @@ impl Checker for Brake {
         if observer.turn != turn {
             *observer = Observer { turn, ..Observer::default() };
         }
+        if let Some(node) = node {
+            observer.hears(truth.now, told, node);
+        }
+        let Fact::Sent { request, .. } = fact else { return Ok(()) };
         match &request.verb {
             Verb::Get { key } if key.kind == Kind::Lease => observer.asks(truth, told, key.name.clone()),
             Verb::Delete { key, options } if key.kind == Kind::Pod => {
                 return Observer::evicts(truth, told, key, options);
             }
             Verb::Update { object, part: Part::Main } if object.kind() == Kind::Node => {
-                return observer.taints(told, object);
+                return observer.taints(truth.now, told, object);
             }
             _ => {}
         }
@@ -137,7 +185,7 @@ impl Checker for Brake {
 mod tests {
     use super::super::forged::{Story, node, pod, who};
     use super::*;
-    use miniku_core::program::{CallId, Input, RequestId, WatchEvent};
+    use miniku_core::program::{CallId, RequestId};
     use serde_json::json;
 
     #[test]
@@ -198,5 +246,71 @@ mod tests {
         assert_eq!(broken.what, "c is tainted, and most nodes are not ready");
         // It is tainted already, since it said itself that it is not ready.
         taints(&[("a", "True"), ("b", "Unknown"), ("c", "False"), ("d", "Unknown")], &[("c", 60)]).unwrap();
+    }
+
+    fn hears(story: &mut Story<Brake>, node: serde_json::Value) {
+        let event = WatchEvent::Modified(story.put(node).unwrap().new.unwrap());
+        let controller = who(Role::NodeLifecycle, "node-lifecycle");
+        story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+    }
+
+    fn says(name: &str, status: &str, taints: serde_json::Value) -> serde_json::Value {
+        let mut node = node(name);
+        node["spec"] = json!({"taints": taints});
+        node["status"]["conditions"] = json!([{"type": "Ready", "status": status}]);
+        node
+    }
+
+    /// A node's lease is asked for, if it is, and then it is tainted.
+    fn taint(story: &mut Story<Brake>, name: &str, asks: bool) -> Result<(), Broken> {
+        let controller = who(Role::NodeLifecycle, "node-lifecycle");
+        if asks {
+            let lease = Verb::Get { key: Key::new(Kind::Lease, "kube-node-lease", name) }.into();
+            story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &lease })?;
+        }
+        let tainted = says(name, "Unknown", unreachable());
+        let taint = Verb::Update { object: crate::plan::object(tainted), part: Part::Main }.into();
+        story.see(Fact::Sent { who: &controller, id: RequestId(2), request: &taint })
+    }
+
+    fn unreachable() -> serde_json::Value {
+        json!([{"key": UNREACHABLE, "effect": "NoExecute"}])
+    }
+
+    #[test]
+    fn fires_when_the_others_get_no_time_after_nobody_was_ready() {
+        let tainted_after = |dark: u64, secs: u64| {
+            let mut story = Story::<Brake>::new();
+            hears(&mut story, says("a", "Unknown", json!([])));
+            hears(&mut story, says("b", "Unknown", json!([])));
+            story.pass(dark).unwrap();
+            hears(&mut story, says("a", "True", json!([])));
+            story.pass(secs).unwrap();
+            taint(&mut story, "b", true).map_err(|broken| broken.what)
+        };
+        assert_eq!(tainted_after(30, 2), Err("b is tainted, and none at all was ready 2000 ms ago".into()));
+        tainted_after(30, 15).unwrap();
+        tainted_after(3, 2).unwrap();
+    }
+
+    #[test]
+    fn fires_on_a_taint_that_is_put_back_at_once() {
+        let put_back = |shown: bool, asks: bool| {
+            let mut story = Story::<Brake>::new();
+            hears(&mut story, says("a", "True", json!([])));
+            hears(&mut story, says("b", "Unknown", json!([])));
+            taint(&mut story, "b", true)?;
+            if shown {
+                hears(&mut story, says("b", "Unknown", unreachable()));
+                hears(&mut story, says("b", "Unknown", json!([])));
+            }
+            story.pass(20)?;
+            taint(&mut story, "b", asks)
+        };
+        let broken = put_back(true, false).unwrap_err();
+        assert_eq!(broken.what, "b is tainted again, and its turn has not come again");
+        put_back(true, true).unwrap();
+        // The first time it was refused.
+        put_back(false, false).unwrap();
     }
 }

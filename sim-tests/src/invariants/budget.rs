@@ -1,12 +1,12 @@
-//! S-budget: No eviction leaves fewer healthy pods than their disruption budget demands, unless pods were lost otherwise since it was counted; none is granted by what was counted for another wish; each is written into every budget that selects the pod; who is evicted is told so; and a running pod that is not ready is evicted without being charged only while enough others are healthy, or its budget says always; and no eviction is refused for a budget if the pod has not started, has ended or is leaving.
+//! S-budget: No eviction leaves fewer healthy pods than their disruption budget demands, unless pods were lost otherwise since it was counted; none is granted by what was counted for another wish; each is written into every budget that selects the pod, and its controller takes none out while, as far as it was told, the pod lives, before the pod should have gone; who is evicted is told so; and a running pod that is not ready is evicted without being charged only while enough others are healthy, or its budget says always; and no eviction is refused for a budget if the pod has not started, has ended or is leaving.
 //!
 //! Healthy is what is stored as ready and nobody has begun to delete. Between a loss that nobody could refuse (a crash, a
 //! deletion) and the next count that takes it in a budget allows more than there is: that is excused. So is an eviction that
 //! was granted before more were demanded: it may be carried out later, by whoever asks again. Catches: two
-//! evictions on one disruption; a count that overlooks what was granted; a pod that is about to serve and is evicted though
-//! too few do; a pod of two budgets of which one is asked.
+//! evictions on one disruption; a count that overlooks what was granted, or forgets it too soon; a pod that is about to
+//! serve and is evicted though too few do; a pod of two budgets of which one is asked.
 
-use super::{Broken, Checker};
+use super::{Broken, Checker, by_its_clock};
 use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::budget::PodDisruptionBudget;
@@ -29,8 +29,8 @@ pub struct Budget {
     /// Since when each pod runs and is not ready, and since when each budget is said to lack healthy pods.
     unready: BTreeMap<Key, Instant>,
     short: BTreeMap<Key, Instant>,
-    /// How many were demanded when the eviction of a pod of this name was granted, and when that was, by budget.
-    granted: BTreeMap<Key, BTreeMap<Text, (Time, i32)>>,
+    /// The evictions that were granted, by budget and name of the pod.
+    granted: BTreeMap<Key, BTreeMap<Text, Granted>>,
     /// Since when each budget has its wish, and pods whose labels were changed have theirs.
     wished: BTreeMap<Key, Instant>,
     labelled: BTreeMap<Key, Instant>,
@@ -42,6 +42,20 @@ pub struct Budget {
 
 /// A write may wait so long for the disk after it was decided: what is judged has to be so for longer.
 const DECIDED: Duration = Duration::from_secs(10);
+
+/// After so long a pod whose eviction was granted should be going. Source: Kubernetes, `DeletionTimeout`.
+const GOES_WITHIN: Duration = Duration::from_secs(120);
+
+/// An eviction that was granted.
+#[derive(Clone, Copy)]
+struct Granted {
+    /// When, as the API server says.
+    time: Time,
+    /// How many were demanded then.
+    demanded: i32,
+    /// Since when that is stored.
+    since: Instant,
+}
 
 /// How the end of a pod was asked for.
 #[derive(Clone, Copy, Default)]
@@ -101,13 +115,14 @@ fn is_short(budget: &PodDisruptionBudget, object: &Object) -> bool {
 
 impl Budget {
     /// Remembers how many were demanded when each eviction was granted.
-    fn note_grants(&mut self, key: &Key, budget: &PodDisruptionBudget) {
+    fn note_grants(&mut self, now: Instant, key: &Key, budget: &PodDisruptionBudget) {
         let before = self.granted.remove(key).unwrap_or_default();
         let noted = |(pod, at): (&Text, &Time)| {
-            let known = before.get(pod).filter(|(then, _)| then == at).copied();
-            (pod.clone(), known.unwrap_or((*at, budget.status.desired_healthy)))
+            let known = before.get(pod).filter(|known| known.time == *at).copied();
+            let new = Granted { time: *at, demanded: budget.status.desired_healthy, since: now };
+            (pod.clone(), known.unwrap_or(new))
         };
-        let granted: BTreeMap<Text, (Time, i32)> = budget.status.disrupted_pods.iter().map(noted).collect();
+        let granted: BTreeMap<Text, Granted> = budget.status.disrupted_pods.iter().map(noted).collect();
         if !granted.is_empty() {
             self.granted.insert(key.clone(), granted);
         }
@@ -117,7 +132,34 @@ impl Budget {
     fn demands(&self, key: &Key, budget: &PodDisruptionBudget, pod: &Key) -> i32 {
         let granted = self.granted.get(key).and_then(|granted| granted.get(&pod.name));
         let now = budget.status.desired_healthy;
-        granted.map_or(now, |(_, then)| now.min(*then))
+        granted.map_or(now, |granted| now.min(granted.demanded))
+    }
+
+    /// A pod whose eviction was granted, which a budget's controller takes out though it was told that the pod lives.
+    fn forgotten<'a>(
+        &self,
+        truth: &Truth,
+        told: Told<'a>,
+        object: &Object,
+        budget: &PodDisruptionBudget,
+    ) -> Option<&'a Object> {
+        let (key, stored) = (object.key(), truth.object(&object.key())?);
+        // What was decided on is what is stored.
+        let before = Some(stored).filter(|stored| stored.revision() == object.revision())?;
+        let before = before.read::<PodDisruptionBudget>()?.status.disrupted_pods;
+        let left = |pod: &Text| before.contains_key(pod) && !budget.status.disrupted_pods.contains_key(pod);
+        let lately = |granted: &Granted| truth.now.since(granted.since) < by_its_clock(GOES_WITHIN);
+        let taken = self.granted.get(&key)?.iter().filter(|(pod, granted)| left(pod) && lately(granted));
+        let mut lives = taken.filter_map(|(pod, granted)| {
+            let pod = told.object(&Key::new(Kind::Pod, &key.namespace, pod))?;
+            let is_meant = pod.meta().creation_timestamp.is_some_and(|made| made <= granted.time);
+            (is_meant && !pod.meta().is_deleting() && selects(budget, pod)).then_some(pod)
+        });
+        // It may have gone, or have other labels, in a gap of what was told.
+        lives.find(|pod| {
+            let stored = truth.object(&pod.key()).filter(|stored| stored.meta().uid == pod.meta().uid);
+            stored.is_some_and(|stored| selects(budget, stored))
+        })
     }
 
     /// An unready pod is evicted: whether its budgets were short for long, and have not granted it.
@@ -211,6 +253,13 @@ impl Checker for Budget {
                 }
                 Verb::Update { object, part: Part::Status } if who.role == Role::Disruption => {
                     let told = truth.told(who);
+                    if object.kind() == Kind::PodDisruptionBudget
+                        && let Some(budget) = object.read::<PodDisruptionBudget>()
+                        && let Some(pod) = self.forgotten(truth, told, object, &budget)
+                    {
+                        let what = format!("{} forgets the eviction of {}, which lives", object.key(), pod.key());
+                        return Err(Broken::by(what).with([object, pod]));
+                    }
                     if object.read().is_some_and(|budget| !lacks_a_loss(truth, told, object, &budget)) {
                         let counted = self.counted.entry(object.key()).or_default();
                         counted.entry(object.revision()).or_insert(truth.now);
@@ -226,7 +275,7 @@ impl Checker for Budget {
                     self.granted.remove(&change.key);
                     return Ok(());
                 };
-                self.note_grants(&change.key, &budget);
+                self.note_grants(truth.now, &change.key, &budget);
                 let wish = |object: &Option<Object>| object.as_ref().map(|object| object.meta().generation);
                 if wish(&change.old) != wish(&change.new) {
                     self.wished.insert(change.key.clone(), truth.now);
@@ -529,6 +578,33 @@ mod tests {
         };
         evicts(&["a", "b"]).unwrap();
         assert!(evicts(&["b", "c"]).is_err());
+    }
+
+    #[test]
+    fn fires_on_a_grant_that_is_forgotten_while_the_pod_lives() {
+        let forgets = |made: &str, is_told: bool, secs: u64| {
+            let mut story = Story::<Budget>::new();
+            let controller = who(Role::Disruption, "disruption");
+            let mut pod = ready("a", true);
+            pod["metadata"]["creationTimestamp"] = made.into();
+            let object = story.put(pod).unwrap().new.unwrap();
+            let event = if is_told { WatchEvent::Added(object) } else { WatchEvent::Deleted(object) };
+            story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+            let mut granted = budget(3, 0);
+            granted["status"]["disruptedPods"] = json!({"a": "2026-01-01T00:00:05Z"});
+            let stored = story.put(granted).unwrap().new.unwrap();
+            story.pass(secs).unwrap();
+            let revision = stored.meta().resource_version.clone();
+            let object = crate::plan::object(budget(3, 1)).with_meta(|meta| meta.resource_version = revision);
+            let request = Verb::Update { object, part: Part::Status }.into();
+            let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
+            sent.map_err(|broken| broken.what)
+        };
+        let what = "poddisruptionbudgets.policy/default/b forgets the eviction of pods/default/a, which lives";
+        assert_eq!(forgets("2026-01-01T00:00:05Z", true, 1), Err(what.into()));
+        forgets("2026-01-01T00:00:06Z", true, 1).expect("it is another one");
+        forgets("2026-01-01T00:00:05Z", false, 1).expect("it knows of none");
+        forgets("2026-01-01T00:00:05Z", true, 120).expect("it should have gone");
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! S-evict: The node lifecycle controller calls a node silent only if it has heard no renewal of its lease for the whole grace period and the API server has confirmed it since; and it deletes a pod only for a taint that it has seen for as long as the pod tolerates it, for the node's silence only if nothing was heard of it for all that time, which the API server has confirmed, too; and the taints that it puts on a node for being unwell are for what the node's condition says.
+//! S-evict: The node lifecycle controller calls a node silent only if it has heard no renewal of its lease for the whole grace period and the API server has confirmed it since; and it deletes a pod only for a taint that it has seen for as long as the pod tolerates it, for the node's silence only if nothing was heard of it for all that time, which the API server has confirmed, too, and only once the pod says that it was made to go; and the taints that it puts on a node for being unwell are for what the node's condition says.
 //!
 //! What it heard is what was delivered to it, by its own clock. Pods of nodes that are gone from the store may go.
 //! Catches: eviction of everything after the API server was away; a deadline that fires though the node came back; a taint
-//! that stays when its reason has become another one.
+//! that stays when its reason has become another one; a pod that goes without a word, whose end counts as its own failure.
 
 use super::{Broken, Checker, by_its_clock};
 use crate::told::Turn;
@@ -163,6 +163,14 @@ impl Checker for Evict {
                 {
                     return Err(Broken::by(format!("{} is tainted {otherwise}", object.key())).with([object]));
                 }
+                if let Verb::Delete { key, options } = &request.verb
+                    && let Some(object) = truth.meant(key, options)
+                    // What it was decided on is what is stored.
+                    && options.resource_version.as_ref() == Some(&object.meta().resource_version)
+                    && object.get::<Pod>().is_some_and(|pod| pod.disruption().is_none())
+                {
+                    return Err(Broken::by(format!("{key} is deleted, and does not say why it goes")).with([object]));
+                }
                 let Some(observer) = self.by.get(&who.name) else { return Ok(()) };
                 let (node, object, wrong) = match &request.verb {
                     Verb::Delete { key, options } => {
@@ -216,6 +224,29 @@ mod tests {
         let broken = taints("Unknown", both).unwrap_err();
         assert!(broken.what.ends_with("and its condition Ready is Unknown"), "{}", broken.what);
         assert!(taints("True", json!([taint(UNREACHABLE, "NoSchedule")])).is_err());
+    }
+
+    #[test]
+    fn fires_on_a_pod_that_does_not_say_why_it_goes() {
+        let goes = |says: &str, as_read: bool| {
+            let mut story = Story::<Evict>::new();
+            let mut usual = pod("a", "n", "Running");
+            usual["status"]["conditions"] = json!([{"type": says, "status": "True"}]);
+            let read = story.put(usual.clone()).unwrap().new.unwrap();
+            if !as_read {
+                usual["metadata"]["resourceVersion"] = "77".into();
+                story.put(usual).unwrap();
+            }
+            let revision = Some(read.meta().resource_version.clone());
+            let options = DeleteOptions { resource_version: revision, ..DeleteOptions::default() };
+            let request = Verb::Delete { key: read.key(), options }.into();
+            let controller = who(Role::NodeLifecycle, "node-lifecycle");
+            story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request })
+        };
+        goes("DisruptionTarget", true).unwrap();
+        assert!(goes("Ready", true).unwrap_err().what.ends_with("is deleted, and does not say why it goes"));
+        // It will be refused.
+        goes("Ready", false).unwrap();
     }
 
     #[test]

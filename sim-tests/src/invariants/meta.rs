@@ -1,4 +1,4 @@
-//! S-meta: Uid and creation time of an object never change, and no uid comes again; its deletion is never taken back nor put off; its generation never falls, and that of workloads, budgets and autoscalers counts just the changes of their specs, by whatever part these are written.
+//! S-meta: Uid and creation time of an object never change, and no uid comes again; its deletion is never taken back nor put off; its generation never falls, and that of workloads and budgets counts just the changes of their specs, by whatever part these are written.
 //!
 //! Catches: an API server that takes from a client what only it may set.
 
@@ -12,15 +12,8 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Whose generations are looked at beside those of replica sets.
-const COUNTED: &[Kind] = &[
-    Kind::Deployment,
-    Kind::StatefulSet,
-    Kind::DaemonSet,
-    Kind::Job,
-    Kind::CronJob,
-    Kind::PodDisruptionBudget,
-    Kind::HorizontalPodAutoscaler,
-];
+const COUNTED: &[Kind] =
+    &[Kind::Deployment, Kind::StatefulSet, Kind::DaemonSet, Kind::Job, Kind::CronJob, Kind::PodDisruptionBudget];
 
 /// The uids of objects that are gone.
 #[derive(Default)]

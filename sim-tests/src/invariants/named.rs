@@ -10,10 +10,16 @@ use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::Object;
 use miniku_core::patch::Patch;
 use miniku_core::program::{Request, Verb};
+use serde_json::Value;
 
 /// Needs no memory: the request has it all.
 #[derive(Default)]
 pub struct Named;
+
+/// Whether a patch goes onto whatever is there. An empty revision is any.
+fn is_blind(patch: &Value) -> bool {
+    patch.pointer("/metadata/resourceVersion").and_then(Value::as_str).is_none_or(str::is_empty)
+}
 
 /// What the request should name, and does not.
 fn missing(role: Role, request: &Request) -> Option<&'static str> {
@@ -25,7 +31,7 @@ fn missing(role: Role, request: &Request) -> Option<&'static str> {
         | Verb::Patch {
             patch: Patch::Merge(patch) | Patch::Strategic(patch) | Patch::Apply { configuration: patch, .. },
             ..
-        } => patch.pointer("/metadata/resourceVersion").is_none().then_some("revision"),
+        } => is_blind(patch).then_some("revision"),
         // Operations name places, whatever is there.
         Verb::Patch { patch: Patch::Json(_), .. } => Some("revision"),
         Verb::Bind { uid, .. } => uid.is_empty().then_some("uid"),
@@ -95,6 +101,9 @@ mod tests {
         let key = || Key::new(Kind::Pod, "default", "a");
         let patch = |patch| Verb::Patch { key: key(), patch, part: Part::Status };
         assert!(sent(Role::Kubelet, patch(Patch::Strategic(json!({})))).unwrap().contains("changes pods/default/a"));
+        let any = json!({"metadata": {"resourceVersion": ""}});
+        let merge = |patch| Verb::Merge { key: key(), patch, part: Part::Main };
+        assert!(sent(Role::Garbage, merge(any)).unwrap().ends_with("whatever its revision"));
         let revised = json!({"metadata": {"resourceVersion": "3"}});
         assert_eq!(sent(Role::Kubelet, patch(Patch::Strategic(revised.clone()))), None);
         assert_eq!(sent(Role::Kubelet, Verb::Merge { key: key(), patch: revised, part: Part::Status }), None);

@@ -1,4 +1,4 @@
-//! S-status: What a pod's status tells of a container was seen of a process of this very pod; with the exit code that it had; the pod is called ready only if all of its containers are, and they run, or did a moment ago; it is called Running when all of them have run, and has Succeeded only if all ended well, or Failed when none runs any more; and that somebody made it go is told of it as long as it is there, unless it has lived on for two minutes.
+//! S-status: What a pod's status tells of a container was seen of a process of this very pod; with the exit code that it had; the pod is called ready only if all of its containers are, and they run, or did a moment ago; it is called Running when all of them have run, and has Succeeded only if all ended well, or Failed when none runs any more; a kubelet that starts tells on how the attempt before had ended; and that somebody made it go is told of it as long as it is there, unless it has lived on for two minutes.
 //!
 //! One whose start was given up fails at once, and the others of its pod are stopped then; so does one that nobody looks
 //! after any more.
@@ -6,12 +6,14 @@
 //! writes his own words over those of others; a pod of several containers that is judged by one.
 
 use super::{Broken, Checker, by_its_clock};
-use crate::truth::{Fact, Sight, Truth};
+use crate::truth::{Fact, Role, Sight, Truth, Who};
 use miniku_core::api::object::Object;
 use miniku_core::api::pod::{ContainerStatus, Pod, PodPhase};
 use miniku_core::api::text::Text;
+use miniku_core::program::{Answer, Input, Part, Verb, WatchEvent};
 use miniku_core::time::{Duration, Instant};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// A status may be on its way for a request's time-out.
 const NEWS: Duration = Duration::from_secs(75);
@@ -24,6 +26,69 @@ pub struct Status {
     ran: BTreeMap<(Text, Text), Ran>,
     /// Since when pods say that they were made to go, by uid.
     going: BTreeMap<Text, Instant>,
+    /// The pods that each kubelet has heard of in this life of it.
+    known: BTreeMap<Arc<str>, (u32, BTreeSet<Text>)>,
+    /// What kubelets found of pods when they started, by uid, until they tell of these pods themselves.
+    found: BTreeMap<Text, Found>,
+}
+
+/// What a kubelet has found of a pod.
+struct Found {
+    by: Who,
+    /// Of which attempts of which containers it is told how the attempt before had ended.
+    ended: Vec<(Text, i32)>,
+}
+
+fn ended_before(pod: &Pod) -> Vec<(Text, i32)> {
+    let ended = pod.status.container_statuses.iter().filter(|one| one.last_state.terminated.is_some());
+    ended.map(|one| (one.name.clone(), one.restart_count)).collect()
+}
+
+impl Status {
+    /// A kubelet hears of a pod.
+    fn finds(&mut self, who: &Who, pod: &Pod) {
+        let (life, known) = self.known.entry(who.name.clone()).or_default();
+        if *life != who.life {
+            (*life, *known) = (who.life, BTreeSet::new());
+        }
+        let (uid, ended) = (&pod.metadata.uid, ended_before(pod));
+        if known.insert(uid.clone()) {
+            self.found.insert(uid.clone(), Found { by: who.clone(), ended });
+        } else if let Some(found) = self.found.get_mut(uid) {
+            // A former life's last word may have been on its way still.
+            found.ended.retain(|one| ended.contains(one));
+        }
+    }
+
+    fn hears(&mut self, who: &Who, input: &Input) {
+        match input {
+            Input::Reply { answer: Answer::List { items, .. }, .. } => {
+                items.iter().filter_map(Object::get::<Pod>).for_each(|pod| self.finds(who, pod));
+            }
+            Input::Event { event: WatchEvent::Added(object) | WatchEvent::Modified(object), .. } => {
+                object.get::<Pod>().into_iter().for_each(|pod| self.finds(who, pod));
+            }
+            _ => {}
+        }
+    }
+
+    fn tells(&mut self, who: &Who, verb: &Verb) -> Result<(), Broken> {
+        let Verb::Update { object, part: Part::Status } = verb else { return Ok(()) };
+        let Some(pod) = object.get::<Pod>() else { return Ok(()) };
+        let found = self.found.remove(&pod.metadata.uid).filter(|found| found.by == *who);
+        let Some(found) = found else { return Ok(()) };
+        let is_lost = |one: &&ContainerStatus| {
+            let same = |(name, count): &(Text, i32)| *name == one.name && *count == one.restart_count;
+            one.last_state.terminated.is_none() && found.ended.iter().any(same)
+        };
+        match pod.status.container_statuses.iter().find(is_lost) {
+            Some(one) => {
+                let what = format!("{}/{} had ended before, and that is told no more", pod.metadata.name, one.name);
+                Err(Broken::by(what).with([object]))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -40,11 +105,13 @@ fn seen(one: &ContainerStatus) -> bool {
 
 impl Checker for Status {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Durable, Sight::Started, Sight::Ended]
+        &[Sight::Durable, Sight::Started, Sight::Ended, Sight::Heard, Sight::Sent]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
+            Fact::Heard { who, input } if who.role == Role::Kubelet => self.hears(who, input),
+            Fact::Sent { who, request, .. } if who.role == Role::Kubelet => return self.tells(who, &request.verb),
             Fact::Started { process, .. } => {
                 self.ran.insert(
                     (process.pod.uid.clone(), process.container.clone()),
@@ -150,10 +217,11 @@ impl Checker for Status {
 
 #[cfg(test)]
 mod tests {
-    use super::super::forged::{Story, pod};
+    use super::super::forged::{Story, pod, who};
     use super::*;
     use crate::runtime::Process;
     use miniku_core::kubelet::runtime::PodRef;
+    use miniku_core::program::{CallId, RequestId};
     use serde_json::{Value, json};
 
     fn with(status: Value) -> Value {
@@ -181,6 +249,36 @@ mod tests {
         story.put(with(json!({"phase": "Running"}))).unwrap();
         story.put(runs()).unwrap();
         story.put(ready()).unwrap();
+    }
+
+    #[test]
+    fn fires_when_a_kubelet_forgets_how_the_attempt_before_had_ended() {
+        let told = |restarts: i32, last: Value| {
+            with(
+                json!({"phase": "Running", "containerStatuses": [{"name": "c", "restartCount": restarts, "ready": true,
+                "state": {"running": {}}, "lastState": last, "image": "", "imageID": ""}]}),
+            )
+        };
+        let ended = || json!({"terminated": {"exitCode": 1, "reason": "Error"}});
+        let tells = |late: Option<Value>, says: Value| {
+            let (mut story, kubelet) = (Story::<Status>::new(), who(Role::Kubelet, "kubelet/n"));
+            let change = story.put(told(1, ended())).unwrap();
+            let answer = Answer::List { revision: change.revision, items: change.new.into_iter().collect() };
+            let input = Input::Reply { call: CallId(1), answer };
+            story.see(Fact::Heard { who: &kubelet, input: &input }).unwrap();
+            if let Some(late) = late {
+                let event = WatchEvent::Modified(crate::plan::object(late));
+                let input = Input::Event { call: CallId(2), event };
+                story.see(Fact::Heard { who: &kubelet, input: &input }).unwrap();
+            }
+            let request = Verb::Update { object: crate::plan::object(says), part: Part::Status }.into();
+            let sent = story.see(Fact::Sent { who: &kubelet, id: RequestId(1), request: &request });
+            sent.map_err(|broken| broken.what)
+        };
+        tells(None, told(1, ended())).unwrap();
+        assert_eq!(tells(None, told(1, json!({}))), Err("a/c had ended before, and that is told no more".into()));
+        tells(None, told(2, json!({}))).expect("it is another attempt");
+        tells(Some(told(1, json!({}))), told(1, json!({}))).expect("it found another word");
     }
 
     #[test]

@@ -294,8 +294,14 @@ fn autoscaled(dice: &Dice, nth: u64, plan: &mut Plan) {
     }
     let at = dice.millis("autoscaler at", nth, 500, 60_000);
     match dice.below("auto otherwise", nth, 8) {
-        // Down it goes by what was asked for in the last five minutes then.
-        0 => drop(autoscaler["spec"].as_object_mut().and_then(|spec| spec.remove("behavior"))),
+        0 => {
+            // Down it goes by what was asked for in the last five minutes then. It might do so in several steps.
+            let rules = autoscaler["spec"].as_object_mut().and_then(|spec| spec.remove("behavior"));
+            let of = Key::new(Kind::HorizontalPodAutoscaler, "default", &name);
+            for at in [END, END + AGAIN] {
+                plan.ask(at, merge(&of, json!({"spec": {"behavior": rules}})));
+            }
+        }
         1 => {
             // Nobody can measure that, so there are never fewer.
             let external = json!({"type": "External", "external": {"metric": {"name": "queue"},
