@@ -11,10 +11,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Bugs that show so rarely that looking for them takes more than a test may: from which seed on they are looked for
 /// here. An honest search starts at 1: `miniku sim explore --planted all`.
 const RARE: &[(&str, u64)] = &[
-    ("revision-from-objects", 673),
+    ("revision-from-objects", 205),
+    ("delete-without-uid", 493),
+    ("recreated-is-modified", 163),
+    ("pod-affinity-ignored", 214),
     ("lost-pods-not-failed", 400),
-    ("retries-forgotten", 416),
-    ("forgets-finished", 362),
+    ("retries-forgotten", 324),
 ];
 
 /// So many random runs are enough for each of the others.

@@ -548,8 +548,8 @@ impl WorkloadController {
             .collect();
         let expected = self.creations.all().filter(|(_, child)| child.kind == kind);
         let expected = expected.map(|(owner, child)| (owner.clone(), child.clone()));
-        let (asked, answered): (Vec<(Key, Key)>, Vec<(Key, Key)>) =
-            expected.partition(|(_, child)| open.contains(child));
+        type Children = Vec<(Key, Key)>;
+        let (asked, answered): (Children, Children) = expected.partition(|(_, child)| open.contains(child));
         for (owner, child) in asked {
             self.care.get_mut(&owner).map(|care| care.listed.insert(child));
         }
