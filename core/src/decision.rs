@@ -38,6 +38,11 @@ impl Because {
         Because::new(table.name, row.name, row.why)
     }
 
+    /// Whether another is of the same row, whatever was the case then.
+    pub fn is_like(&self, other: &Because) -> bool {
+        self.table == other.table && self.row == other.row
+    }
+
     /// On this fact.
     pub fn as_seen(mut self, fact: impl Into<String>) -> Self {
         self.facts.push(fact.into());

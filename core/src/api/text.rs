@@ -71,8 +71,8 @@ impl Text {
         }
     }
 
-    /// The text's bytes, by which it is ordered. As a `str` they are looked at one by one, so whoever only compares or
-    /// counts uses these.
+    /// The text's bytes, by which it is ordered. To compare or to count they are enough, and cheaper: [`Text::as_str`] first
+    /// checks a text that is kept in place to be UTF-8.
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
             Repr::Short(short) => short.text(),

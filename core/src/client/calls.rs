@@ -65,7 +65,8 @@ impl<T> Calls<T> {
             && let Some(what) = self.open.remove(call)
         {
             self.lost_at.remove(call);
-            // Nearly always the only one; a list of four would be so large that the allocator tidies up for it.
+            // Nearly always the only one. Room for four, with which a list begins by itself, would be so large that the
+            // allocator first joins all small pieces that are free.
             ended.reserve_exact(1);
             ended.push((what, answer.clone()));
         }

@@ -251,8 +251,8 @@ impl Informer {
         changes
     }
 
-    /// Whether there is nothing to do: it watches, and the input is another's. A program may have fifty of them, and steps
-    /// each at each step.
+    /// Whether there is nothing to do: it watches, and the input is not for it. A program may have fifty informers, and steps
+    /// all of them each time that it is stepped itself.
     fn rests(&self, input: &Input) -> bool {
         let State::Watching { call, .. } = self.state else { return false };
         let is_own = match input {

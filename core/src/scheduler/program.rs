@@ -178,7 +178,7 @@ impl Pending {
 
     /// Whether it is for this very pod that the other goes, and it has not given that up.
     fn waits_for(&self, going: &Going) -> bool {
-        self.uid == going.uid && self.victims.get(&going.victim) == Some(&going.victim_uid)
+        self.uid == going.preemptor_uid && self.victims.get(&going.victim) == Some(&going.victim_uid)
     }
 }
 
@@ -261,8 +261,8 @@ enum Ask {
 struct Going {
     victim: Key,
     victim_uid: Text,
-    key: Key,
-    uid: Text,
+    preemptor: Key,
+    preemptor_uid: Text,
 }
 
 impl Scheduler {
@@ -669,6 +669,8 @@ impl Scheduler {
             Err(mut why) => {
                 if self.nodes.is_empty() {
                     sometimes!(NoNodes);
+                    // The one that it waited for is gone, and there is no other from which somebody could go.
+                    self.give_up_nomination(key);
                 } else {
                     sometimes!(NoNodeFits);
                 }

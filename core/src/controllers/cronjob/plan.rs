@@ -65,7 +65,8 @@ pub fn is_noted(cron: &CronJob, job: &Object) -> bool {
     scheduled_at(job).is_none_or(|at| cron.status.last_schedule_time.is_some_and(|last| last.wall() >= at))
 }
 
-/// Jobs that have ended go, the oldest first, if they are more than are kept. One that goes already is not kept.
+/// Jobs that have ended go, the oldest first, if they are more than are kept. One that is being deleted already does not
+/// count as kept.
 fn clean_up(cron: &CronJob, jobs: &[(&Object, Job)], plan: &mut Plan) {
     let limits = [
         ("Complete", cron.spec.successful_jobs_history_limit.unwrap_or(3)),

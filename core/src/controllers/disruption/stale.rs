@@ -16,7 +16,7 @@ decision_enum! {
     pub enum Word {
         /// That it goes, for a reason that is none of its own.
         Goes,
-        /// Nothing, or that it does not.
+        /// Nothing, or that it does not, or that its kubelet ends it.
         Stays,
     }
 }
@@ -65,9 +65,14 @@ decision_table! {
 /// After so long the end of a pod that goes should have been asked for. Source: `stalePodDisruptionTimeout`.
 pub const STALE_AFTER: Duration = Duration::from_secs(120);
 
+/// The reason for which a kubelet ends a pod by itself. It does so first and tells it then, however long that takes: nobody
+/// need ask for the pod's end. Source: `PodReasonTerminationByKubelet`.
+const BY_KUBELET: &str = "TerminationByKubelet";
+
 /// Reduces a pod to what [`stale_disruption`] decides on.
 pub fn classify(pod: &Pod) -> (Word, Life) {
-    let word = if pod.disruption().is_some() { Word::Goes } else { Word::Stays };
+    let goes = pod.disruption().is_some_and(|said| said.reason != BY_KUBELET);
+    let word = if goes { Word::Goes } else { Word::Stays };
     (word, if pod.is_active() { Life::Lives } else { Life::Ends })
 }
 
@@ -91,5 +96,13 @@ mod tests {
         check("True", "Failed", None, Age::Overdue, Action::Keep);
         check("True", "Running", Some("2026-01-01T00:00:00Z"), Age::Overdue, Action::Keep);
         check("False", "Running", None, Age::Overdue, Action::Keep);
+    }
+
+    #[test]
+    fn what_a_kubelet_says_of_its_pod_is_left_to_it() {
+        let said = json!({"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"});
+        let pod = json!({"metadata": {"name": "a"}, "status": {"phase": "Running", "conditions": [said]}});
+        let pod: Pod = serde_json::from_value(pod).unwrap();
+        assert_eq!(classify(&pod), (Word::Stays, Life::Lives));
     }
 }

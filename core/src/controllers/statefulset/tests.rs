@@ -316,3 +316,30 @@ fn a_claim_that_may_be_going_stays_when_its_number_is_wanted_again() {
     desk.settle();
     assert_eq!((desk.told().as_str(), uid(&desk)), ("web-0 one, web-1 one", before));
 }
+
+#[test]
+fn a_pod_that_may_be_going_does_not_go_in_place_of_one_of_a_higher_number() {
+    let mut desk = Desk::new(0);
+    desk.create(json!({"replicas": 3}));
+    desk.settle();
+    let uid = |desk: &Desk| desk.world.get(Kind::Pod, "default", "web-1").map(|pod| pod.meta().uid.clone());
+    let before = uid(&desk);
+    // The third is replaced, and then the second is to go. Nothing is heard of that.
+    desk.image("two");
+    for _ in 0..2 {
+        desk.run(1);
+        desk.nodes_act();
+    }
+    assert_eq!(desk.told(), "web-0 one, web-1 one, web-2 two");
+    desk.world.take_writes();
+    desk.world.hold_writes = true;
+    desk.run(1);
+    let asked = desk.world.take_writes();
+    assert!(asked.iter().any(|one| one.ends_with("pods/default/web-1")), "{asked:?}");
+    desk.world.lose_held();
+    desk.image("one");
+    desk.patch(json!({"spec": {"replicas": 2}}));
+    desk.settle();
+    desk.settle();
+    assert_eq!((desk.told().as_str(), uid(&desk)), ("web-0 one, web-1 one", before));
+}

@@ -96,8 +96,8 @@ struct Care {
     listed: BTreeSet<Key>,
     /// Objects that were made, and the revision at which they were: older views show one that had the name before, or none.
     made_at: BTreeMap<Key, Revision>,
-    /// Objects by uid whose deletion was asked for; whether they were is not known, and no view shows it. Pods among them
-    /// that are wanted again are not expected to go.
+    /// Objects by uid whose deletion was asked for; whether they were deleted is not known, and no view shows it. Pods
+    /// among them that are wanted again are not expected to go.
     undeleted: BTreeMap<Text, Victim>,
     /// Objects that were changed, and the revision at which they were: older views do not show it.
     changed_at: BTreeMap<Key, Revision>,
@@ -1091,8 +1091,9 @@ impl WorkloadController {
     /// Asks again for the deletions of which it is not known whether they were carried out, if these objects are unwanted
     /// still. Those of children that are its children no more it leaves: they may be another's by now.
     ///
-    /// Of pods others may be chosen by now. One that may be going goes before any other, and no more go than are to go. Of
-    /// all else each is meant by itself, and stays if it is of use again.
+    /// Of pods others may be chosen by now. One that may be going goes before any other that is to go for the same reason,
+    /// and no more go than are to go. Of all else each is meant by itself, and stays if it is of use again: so does a pod
+    /// when others go for a reason of their own, such as their number or their node.
     fn delete_again(
         &mut self,
         now: Now,
@@ -1120,6 +1121,7 @@ impl WorkloadController {
         let uids: BTreeSet<&Text> = unwanted.iter().map(|victim| &victim.uid).collect();
         let (named, others): (Vec<&Victim>, Vec<&Victim>) =
             unsure.values().partition(|victim| uids.contains(&victim.uid));
+        let may_stand_in = |victim: &Victim| unwanted.iter().any(|one| one.because.is_like(&victim.because));
         let (mut again, mut stay) = (Vec::new(), BTreeMap::new());
         for victim in named.into_iter().chain(others) {
             let Some(object) = shown(victim).filter(|object| !object.meta().is_deleting()) else { continue };
@@ -1128,7 +1130,7 @@ impl WorkloadController {
                 continue;
             }
             match works(object) {
-                true if room > 0 => {
+                true if room > 0 && (uids.contains(&victim.uid) || may_stand_in(victim)) => {
                     room -= 1;
                     again.push(victim.clone());
                 }

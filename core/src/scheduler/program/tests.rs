@@ -590,6 +590,17 @@ fn who_waits_for_others_to_go_from_a_node_that_takes_nobody_any_more_looks_elsew
 }
 
 #[test]
+fn nobody_waits_for_the_only_node_when_it_is_gone() {
+    let mut world = full_node();
+    world.create(pod("high").priority(7).requests("cpu", "1"));
+    world.pass(1);
+    assert_eq!(world.pod("high").unwrap().status.nominated_node_name, "n");
+    world.delete(Key::new(Kind::Node, "", "n"), 0);
+    world.pass(2);
+    assert_eq!(world.pod("high").unwrap().status.nominated_node_name, "");
+}
+
+#[test]
 fn room_that_is_given_up_goes_to_the_most_important_first() {
     let mut world = World::new();
     let zoned = |zone: &str| node("n").offers("cpu", "1").label("zone", zone);

@@ -119,7 +119,7 @@ impl Scheduler {
         });
         let Some(pod) = self.pending.get_mut(key) else { return };
         pod.victims.insert(of.clone(), uid.clone());
-        let going = Going { victim: of, victim_uid: uid, key: key.clone(), uid: pod.uid.clone() };
+        let going = Going { victim: of, victim_uid: uid, preemptor: key.clone(), preemptor_uid: pod.uid.clone() };
         self.open += 1;
         self.calls.call(now, Ask::Condemn(going), Verb::Update { object, part: Part::Status }, out);
     }
@@ -127,7 +127,7 @@ impl Scheduler {
     /// It was told, or was not: then nothing is asked of it.
     pub(super) fn condemned(&mut self, now: Now, going: Going, answer: &Answer, out: &mut Effects) {
         // The pod that it should go for may be gone or bound.
-        if self.pending.get(&going.key).is_none_or(|pod| !pod.waits_for(&going)) {
+        if self.pending.get(&going.preemptor).is_none_or(|pod| !pod.waits_for(&going)) {
             return;
         }
         if !matches!(answer, Answer::Object { .. }) {
@@ -136,7 +136,7 @@ impl Scheduler {
         let victim = &going.victim;
         if let Some(object) = self.pods.object(victim).cloned() {
             let node = self.pods.get::<Pod>(victim).and_then(Pod::node).unwrap_or_default().to_owned();
-            let message = format!("Preempted by pod {} on node {node}", going.uid);
+            let message = format!("Preempted by pod {} on node {node}", going.preemptor_uid);
             self.recorder.tell(now, &object, Tone::Normal, "Preempted", message, out);
         }
         // The pod's own grace period: it may end in order.
@@ -149,7 +149,7 @@ impl Scheduler {
 
     /// It was asked to go. If that came to nothing, the pod it should go for is decided again after a delay.
     pub(super) fn evicted(&mut self, now: Now, going: &Going, answer: &Answer) {
-        let Some(pod) = self.pending.get_mut(&going.key).filter(|pod| pod.waits_for(going)) else { return };
+        let Some(pod) = self.pending.get_mut(&going.preemptor).filter(|pod| pod.waits_for(going)) else { return };
         match answer {
             // The view will show it.
             Answer::Object { .. } | Answer::Removed(_) => {}
@@ -157,7 +157,7 @@ impl Scheduler {
                 pod.victims.remove(&going.victim);
                 pod.failures = pod.failures.saturating_add(1);
                 if let Stage::Parked = pod.stage {
-                    self.due.set_if_earlier(going.key.clone(), now.mono + RETRY.delay(pod.failures));
+                    self.due.set_if_earlier(going.preemptor.clone(), now.mono + RETRY.delay(pod.failures));
                 }
             }
         }
