@@ -1025,6 +1025,11 @@ pub fn delete(kind: Kind, name: &str) -> Ask {
     Ask::Delete(Delete { kind, name, namespace, grace_seconds: None, propagation: None })
 }
 
+/// A pod of this name.
+pub fn pod(name: &str, spec: Value) -> Value {
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
+}
+
 /// A replica set of pods with one container, which runs this command line in `sh`; for ever, if that is empty.
 pub fn replica_set(name: &str, replicas: usize, script: &str) -> Value {
     let command = if script.is_empty() { json!([]) } else { json!(["sh", "-c", script]) };

@@ -1,4 +1,4 @@
-//! S-brake: Nothing is evicted for its node's silence while, as far as the node lifecycle controller was told, no node is ready; no further node of a small cluster is tainted so that its pods have to go while most are not; one node is tainted after the other, ten seconds apart; none is once one is ready again after none was, before the others had the whole grace period; and none whose taint somebody took away, before its turn has come again.
+//! S-brake: Nothing is evicted for its node's silence while, as far as the node lifecycle controller was told, no node is ready. Nodes are tainted with NoExecute for their silence one after the other, ten seconds apart. None is tainted in a small cluster of which most nodes are not ready; nor, once a node is ready again after none was, before the others had the whole grace period; nor before its turn has come again, if somebody took its taint away.
 //!
 //! With nobody heard the fault is most likely its own. A node is chosen when its lease is asked for the last time before
 //! it is tainted with the effect `NoExecute`. Catches: mass eviction after everything was cut off; silence that was the
@@ -13,7 +13,7 @@ use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
 use miniku_core::api::taint::{NO_EXECUTE, NOT_READY, Taint, UNREACHABLE};
 use miniku_core::api::text::Text;
-use miniku_core::program::{DeleteOptions, Input, Part, Verb, WatchEvent};
+use miniku_core::program::{Answer, DeleteOptions, Input, Part, Verb, WatchEvent};
 use miniku_core::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -45,7 +45,7 @@ struct Observer {
     tainted: BTreeMap<Text, Instant>,
     /// The nodes whose taint it was told of since.
     shown: BTreeSet<Text>,
-    /// Since when it is told of nodes, and that none of them is ready.
+    /// Since when it is told of nodes, and that none of them is ready, without having listed them anew.
     none_ready: Option<Instant>,
     /// When one was ready again after that had been so for long.
     ready_again: Option<Instant>,
@@ -153,6 +153,15 @@ impl Checker for Brake {
                 who,
                 input: Input::Event { event: WatchEvent::Added(node) | WatchEvent::Modified(node), .. },
             } if node.kind() == Kind::Node => (who, Some(node)),
+            // It may be this that shows one ready again, and nothing comes after it.
+            Fact::Heard { who, input: Input::Reply { answer: Answer::List { items, .. }, .. } }
+                if items.first().is_some_and(|one| one.kind() == Kind::Node) =>
+            {
+                if let Some(observer) = self.by.get_mut(&who.name) {
+                    observer.none_ready = None;
+                }
+                return Ok(());
+            }
             _ => return Ok(()),
         };
         if who.role != Role::NodeLifecycle {
@@ -291,6 +300,28 @@ mod tests {
         assert_eq!(tainted_after(30, 2), Err("b is tainted, and none at all was ready 2000 ms ago".into()));
         tainted_after(30, 15).unwrap();
         tainted_after(3, 2).unwrap();
+    }
+
+    #[test]
+    fn when_one_is_ready_again_in_a_list_the_others_have_had_their_time() {
+        let tainted = |lists: bool| {
+            let mut story = Story::<Brake>::new();
+            hears(&mut story, says("a", "Unknown", json!([])));
+            hears(&mut story, says("b", "Unknown", json!([])));
+            story.pass(30).unwrap();
+            let ready = story.put(says("a", "True", json!([]))).unwrap();
+            if lists {
+                let answer = Answer::List { revision: ready.revision, items: ready.new.into_iter().collect() };
+                let input = Input::Reply { call: CallId(2), answer };
+                let controller = who(Role::NodeLifecycle, "node-lifecycle");
+                story.see(Fact::Heard { who: &controller, input: &input }).unwrap();
+            }
+            story.pass(30).unwrap();
+            hears(&mut story, says("a", "True", json!([])));
+            taint(&mut story, "b", true).is_ok()
+        };
+        assert!(tainted(true));
+        assert!(!tainted(false));
     }
 
     #[test]

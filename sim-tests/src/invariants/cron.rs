@@ -1,4 +1,4 @@
-//! S-cron: A cron job's job is made, unless it is suspended, for a time of its schedule in its zone, the last of its schedule that has passed, and is named after that, not too late and never again once its controller was told of it, and with Forbid or Replace only when no other of its jobs works, be it on its way out; and none is deleted before the cron job tells of its time.
+//! S-cron: A cron job's job is made, unless it is suspended, for the last time of its schedule that has passed, in its zone, and is named after that time. It is made not too late, never again once its controller was told of it, and with Forbid or Replace only when no other of its jobs works, be it on its way out. None is deleted before the cron job tells of its time.
 //!
 //! The time is what the controller's own clock shows, however wrong that is. What a former life asked for may come late, and
 //! then, as in Kubernetes, two may meet: judged is what is asked for.

@@ -1,4 +1,4 @@
-//! S-end: A job fails for one of its pods, for its numbers, or for its deadline though its containers were restarted too often before, and succeeds for some of its numbers, or because nobody works any more, only when its rules say so; failures that it ignores are not counted; a pod that has ended is let go only when it is noted, and whoever takes the number of one that failed says how often it has.
+//! S-end: Only when its rules say so does a job fail for one of its pods, for its numbers, or for its deadline though its containers were restarted too often before, or succeed for some of its numbers, or because nobody works any more. Failures that it ignores are not counted. A pod that has ended is let go only when it is noted. Whoever takes the number of a pod that failed says how often it has.
 //!
 //! Decisions are judged by what the controller was told, what it writes by what became of the pods. Catches: a rule that is read
 //! for other pods, numbers or exit codes than it names; a pod that may vanish before it is counted.
@@ -43,7 +43,8 @@ fn annotated(pod: &Object, name: &str) -> Option<i64> {
     pod.meta().annotations.get(name)?.parse().ok()
 }
 
-fn is_held(pod: &Object) -> bool {
+/// Whether a job holds a pod until it has counted it.
+pub(super) fn is_held(pod: &Object) -> bool {
     pod.meta().finalizers.iter().any(|one| one == TRACKING)
 }
 

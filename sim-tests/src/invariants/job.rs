@@ -1,4 +1,4 @@
-//! S-job: A job counts no pod twice, nor one as failed and as succeeded, counts no number that it does not ask for, and notes a pod as failed, or says that it works, only if it does as far as its controller was told; it has succeeded only when as many of its pods as it asks for have, and has failed for its failures, or one of its numbers, only after more of them than it allows, and for its deadline only when that is over, which begins anew when it is resumed; and it is over only when all its pods have ended; and, as far as its controller was told, a pod is made for it only if it goes on, one more is missing, nobody has its number, and its failures are long enough ago, and it is deleted only when it has been over for as long as it is kept; and of pods that are too many those go first that have no node, then those that are not ready.
+//! S-job: A job counts no pod twice, none as both failed and succeeded, and no number that it does not ask for. As far as its controller was told, it notes only pods as failed that have, and says only of pods that do that they work. It has succeeded only when as many of its pods as it asks for have. It has failed for its failures, or one of its numbers has, only after more of them than it allows; and for its deadline only when that is over, which begins anew when the job is resumed. It is over only when all its pods have ended. As far as its controller was told, a pod is made for it only if it goes on, one more is missing, nobody has its number, and its failures are long enough ago; of pods that are too many those go first that have no node, then those that are not ready; and the job is deleted only when it has been over for as long as it is kept.
 //!
 //! Pods that its controller has ended since it is suspended have not failed. Times are told by the controller's
 //! own clock, however wrong that is.
@@ -6,10 +6,11 @@
 //! a stale view, or one failure too early; a job that goes on after it should have ended, or is tried again
 //! without a pause; a time that is counted from the wrong moment.
 
+use super::ends::is_held;
 use super::{Broken, Checker};
 use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth, Who};
-use miniku_core::api::job::{INDEX, Job, PodReplacementPolicy, TRACKING, Uncounted};
+use miniku_core::api::job::{INDEX, Job, PodReplacementPolicy, Uncounted};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::meta::{OwnerReference, Time};
 use miniku_core::api::object::{Key, Object};
@@ -200,10 +201,6 @@ fn is_miscounted(truth: &Truth, told: Told<'_>, new: &Object) -> Option<String> 
     let works = pods.iter().filter(|one| one.get::<Pod>().is_some_and(Pod::is_active)).count() + unknown;
     let says = usize::try_from(job.status.active.unwrap_or(0)).unwrap_or(0);
     (says > works).then(|| format!("says that {says} pods work, and {works} do"))
-}
-
-fn is_held(pod: &Object) -> bool {
-    pod.meta().finalizers.iter().any(|one| one == TRACKING)
 }
 
 /// Which pod, not yet let go, should go before this one, which works and is held no longer since there are too many.
@@ -512,6 +509,7 @@ impl JobsCount {
 mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
+    use miniku_core::api::job::TRACKING;
     use miniku_core::program::{CallId, DeleteOptions, Input, RequestId, WatchEvent};
     use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! S-lease: Of several that do the same one leads: its writes name its lease and are stored only while the lease is as it took it, a lease that is held is taken by another only after it has not changed for as long as it is good, and in a new term, nobody asks for a write whose lease has run out, or who has not renewed it within the renew deadline, or was told that it is not held any more, nobody asks again for what he was told is stale, who renews in time what he holds does not take it anew, and who leads and is told to end gives back its lease, which nobody else does.
+//! S-lease: Of several that do the same one leads. Its writes name its lease, and are stored only while the lease is as it took it. A lease that is held is taken by another only after it has not changed for as long as it is good, and in a new term. Nobody asks for a write whose lease has run out, who has not renewed it within the renew deadline, or who was told that it is not held any more. Nobody writes the lease again on a version that it was told is stale. Who renews in time what it holds does not take it anew. Who leads and is told to end gives back its lease, which nobody else does.
 //!
 //! How long a lease is good counts from when a change of its spec was stored: nobody can have seen it earlier. Clocks may run 5 %
 //! too fast, or too slowly. The deadline counts from when the renewal was sent that was stored last: a slow answer gives no more time. Whoever
@@ -7,7 +7,7 @@
 //! Catches: an API server that lets a former leader write; a stand-by without patience; a leader that does not notice, or
 //! leaves others to wait, or takes what is said of a former time of leading for the present one.
 
-use super::{Broken, Checker};
+use super::{Broken, Checker, by_its_clock};
 use crate::truth::{Fact, Role, Sight, Truth, Who};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::lease::{Fence, Lease};
@@ -179,7 +179,7 @@ impl Leases {
                     .with(objects));
             }
             if let Some((at, good)) = self.renewed.get(was)
-                && now.since(*at) < *good * 100 / 105
+                && now.since(*at) < by_its_clock(*good)
             {
                 let secs = now.since(*at).as_secs_f64();
                 return Err(Broken::by(format!(

@@ -1,7 +1,7 @@
 //! What must always be so. One file a statement, whose first line is the statement itself.
 //!
 //! A checker sees every [`Fact`] as it happens, together with the [`Truth`], and says what is wrong. It never looks
-//! into a program. The statements' names are those of the simulator's design.
+//! into a program. `S-` says what never happens, `L-` what does not happen too late or too often.
 
 pub mod address;
 pub mod backoff;
@@ -109,6 +109,11 @@ impl Broken {
 /// What a clock that runs 5 % too fast, which is the most that is drawn, leaves of a time that a program counts by it.
 fn by_its_clock(time: Duration) -> Duration {
     time * 100 / 105
+}
+
+/// What a clock that runs 5 % too slowly makes of such a time.
+fn by_a_slow_clock(time: Duration) -> Duration {
+    time * 106 / 100
 }
 
 /// A checker that is used.

@@ -147,33 +147,33 @@ pub(super) fn wants_near(pod: &Pod, other: &Pod) -> bool {
     affinity.is_some_and(|affinity| affinity.required.iter().any(|term| selects(term, pod, other)))
 }
 
-/// The terms by which a pod had rather be away from others.
-fn rather_away(pod: &Pod) -> &[WeightedPodAffinityTerm] {
+/// The terms by which a pod had rather be away from others: its preferred anti-affinity.
+fn preferred_anti_affinity(pod: &Pod) -> &[WeightedPodAffinityTerm] {
     let away = pod.spec.affinity.as_ref().and_then(|affinity| affinity.pod_anti_affinity.as_ref());
     away.map_or(&[][..], |away| &away.preferred[..])
 }
 
 /// Whether a pod had rather be away from others, and minds nothing else about them.
-pub(super) fn minds_rather_away_alone(pod: &Pod) -> bool {
+pub(super) fn has_preferred_anti_affinity_alone(pod: &Pod) -> bool {
     let away = pod.spec.affinity.as_ref().and_then(|affinity| affinity.pod_anti_affinity.as_ref());
     let may_be_near = away.is_some_and(|away| away.required.is_empty() && !away.preferred.is_empty());
     may_be_near && host_ports(pod).is_empty() && pod.spec.topology_spread_constraints.is_empty()
 }
 
-/// Whether all that a pod prefers of others is told by [`mutual_dislike`].
-pub(super) fn only_dislikes(pod: &Pod) -> bool {
+/// Whether all that a pod prefers of other pods is told by [`anti_affinity_weight`].
+pub(super) fn is_weighed_by_anti_affinity_alone(pod: &Pod) -> bool {
     let likes = pod.spec.affinity.as_ref().is_some_and(|affinity| affinity.pod_affinity.is_some());
-    !likes && rather_away(pod).iter().all(|one| is_plain(&one.term))
+    !likes && preferred_anti_affinity(pod).iter().all(|one| is_plain(&one.term))
 }
 
-/// How much two pods on these nodes had rather be away from each other.
-pub(super) fn mutual_dislike((pod, here): (&Pod, &Node), (other, there): (&Pod, &Node)) -> i64 {
+/// How much two pods on these nodes had rather be away from each other: the weights of the terms that they meet, of both.
+pub(super) fn anti_affinity_weight((pod, here): (&Pod, &Node), (other, there): (&Pod, &Node)) -> i64 {
     let one_way = |of: &Pod, other: &Pod| {
         let meets = |one: &&WeightedPodAffinityTerm| {
             let place = |node: &Node| node.metadata.labels.get(one.term.topology_key.as_str()).cloned();
             place(here).is_some() && place(here) == place(there) && selects(&one.term, of, other)
         };
-        rather_away(of).iter().filter(meets).map(|one| i64::from(one.weight.clamp(0, 100))).sum::<i64>()
+        preferred_anti_affinity(of).iter().filter(meets).map(|one| i64::from(one.weight.clamp(0, 100))).sum::<i64>()
     };
     one_way(pod, other) + one_way(other, pod)
 }

@@ -1,4 +1,4 @@
-//! L-sched: A pod that some node takes, as far as the scheduler was told, is bound or being bound within a minute, while the scheduler is well; meanwhile the node is not given to a less important one, nor to a younger one that is as important before the older was looked at; room is not given away that is kept for a pod for which others go, and nobody waits for that of a node that is gone; no pod comes to a node where it had rather not be, nor to those that it had rather be away from, while another takes it; and nobody is made to go for it in vain, where less important or younger ones would do, or against a budget where others would do.
+//! L-sched: A pod that some node takes, as far as the scheduler was told, is bound or being bound within a minute, while the scheduler is well. Meanwhile the node is not given to a less important one, nor to a younger one that is as important before the older was looked at. Room that is kept for a pod for which others go is not given away, and nobody waits for that of a node that is gone. No pod comes to a node where it had rather not be, nor to pods that it had rather be away from, while another node takes it. Nobody is made to go for it in vain, or where less important or younger ones would do, or against a budget where others would do.
 //!
 //! Well is who runs at its pace, with a good way to a running API server. Room that a bind was asked for counts as taken
 //! as long as it may be reserved, whatever came of the bind; and so does what is kept for a pod for which others leave, for
@@ -8,8 +8,8 @@
 
 use super::each::Each;
 use super::near::{
-    is_surely_even, minds_rather_away_alone, minds_spread_alone, mutual_dislike, only_dislikes, repels, wants_near,
-    with_its_kind,
+    anti_affinity_weight, has_preferred_anti_affinity_alone, is_surely_even, is_weighed_by_anti_affinity_alone,
+    minds_spread_alone, repels, wants_near, with_its_kind,
 };
 use super::wants::{Wants as Amounts, offers, wants as amounts};
 use super::{Broken, Checker};
@@ -380,12 +380,12 @@ impl Pending {
         let mindful = |pod: &&Pod| {
             let promised = self.expected.contains_key(key) || !pod.status.nominated_node_name.is_empty();
             let again = self.binds.contains_key(&(key.clone(), node.to_owned()));
-            !promised && !again && minds_rather_away_alone(pod) && pod.spec.preferred_nodes().is_empty()
+            !promised && !again && has_preferred_anti_affinity_alone(pod) && pod.spec.preferred_nodes().is_empty()
         };
         let Some(pod) = told.object(key).and_then(Object::get::<Pod>).filter(mindful) else { return Ok(()) };
         let nodes: Vec<&Node> = told.of_kind(Kind::Node).filter_map(Object::get).collect();
         let much = nodes.len() > ALL_LOOKED_AT || nodes.iter().any(|one| averse(one, pod) > 0);
-        let reckoned = told.of_kind(Kind::Pod).filter_map(Object::get).all(only_dislikes);
+        let reckoned = told.of_kind(Kind::Pod).filter_map(Object::get).all(is_weighed_by_anti_affinity_alone);
         if much || !reckoned || is_repelled(told, pod) {
             return Ok(());
         }
@@ -409,7 +409,7 @@ impl Pending {
         }
         // How much the pod and those that are there mind each other on a node, at least and at most.
         let minds = |at: &Node| {
-            let each = there.iter().map(|(other, on, stays)| (mutual_dislike((pod, at), (*other, *on)), *stays));
+            let each = there.iter().map(|(other, on, stays)| (anti_affinity_weight((pod, at), (*other, *on)), *stays));
             each.fold((0, 0), |(least, most), (much, stays)| (least + if stays { much } else { 0 }, most + much))
         };
         let all: Vec<(&Node, (i64, i64))> = nodes.iter().map(|one| (*one, minds(one))).collect();

@@ -2,16 +2,18 @@
 //!
 //! Well is who has been in touch with the API server, and on a machine without trouble, from a minute before the end on: so
 //! its kubelet knew both what should run and what did. All ends in a row are counted, also those that a kubelet forgets when
-//! it is started anew. Pods whose starts are limited may be given up, and are left out.
+//! it is started anew; and one more on a node that has lost power, whose kubelet counts whatever ran there then, or was
+//! about to. Pods whose starts are limited may be given up, and are left out.
 //! Catches: of several times at which a kubelet has to look at a pod, one that is forgotten for another.
 
 use super::backoff::{FORGIVEN_AFTER, delay};
-use super::{Broken, Checker};
+use super::{Broken, Checker, by_a_slow_clock};
 use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::pod::{Pod, RestartPolicy};
 use miniku_core::api::text::Text;
 use miniku_core::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// How long it may take beside the back-off: a sandbox to remove and another to make, and a slow start.
 const BOUND: Duration = Duration::from_secs(40);
@@ -26,6 +28,8 @@ type One = (Text, Text);
 pub struct Restart {
     runs: BTreeMap<One, Runs>,
     due: BTreeSet<(Instant, One)>,
+    /// The nodes that have lost power.
+    crashed: BTreeSet<Arc<str>>,
 }
 
 #[derive(Default)]
@@ -40,11 +44,6 @@ struct Runs {
     due: Option<Instant>,
 }
 
-/// By a clock that runs 5 % too slowly.
-fn at_most(time: Duration) -> Duration {
-    time * 106 / 100
-}
-
 /// Whether a container that ended like this is to run again.
 fn runs_again(pod: &Pod, code: Option<i32>) -> bool {
     let wanted = match pod.spec.restart_policy {
@@ -56,12 +55,13 @@ fn runs_again(pod: &Pod, code: Option<i32>) -> bool {
 }
 
 impl Restart {
-    fn ended(&mut self, now: Instant, one: One, code: Option<i32>) {
+    fn ended(&mut self, now: Instant, node: &str, one: One, code: Option<i32>) {
+        let unseen = u32::from(self.crashed.contains(node));
         let runs = self.runs.entry(one.clone()).or_default();
-        let is_forgiven = runs.ends > 0 && now.since(runs.started) >= at_most(FORGIVEN_AFTER);
+        let is_forgiven = runs.ends > 0 && now.since(runs.started) >= by_a_slow_clock(FORGIVEN_AFTER);
         runs.ends = if is_forgiven { 1 } else { runs.ends.saturating_add(1) };
         (runs.ended, runs.code) = (now, code);
-        let due = now + at_most(delay(runs.ends)) + BOUND;
+        let due = now + by_a_slow_clock(delay(runs.ends.saturating_add(unseen))) + BOUND;
         if let Some(before) = runs.due.replace(due) {
             self.due.remove(&(before, one.clone()));
         }
@@ -91,7 +91,7 @@ impl Restart {
 
 impl Checker for Restart {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Started, Sight::Ended, Sight::Time]
+        &[Sight::Started, Sight::Ended, Sight::Weather, Sight::Time]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
@@ -105,11 +105,15 @@ impl Checker for Restart {
                     }
                 }
             }
-            Fact::Ended { process, code, .. } => {
+            Fact::Ended { node, process, code } => {
                 let facts = truth.pods.get(&process.pod.uid);
                 if facts.is_some_and(|facts| runs_again(facts.pod(), *code)) {
-                    self.ended(truth.now, (process.pod.uid.clone(), process.container.clone()), *code);
+                    self.ended(truth.now, node, (process.pod.uid.clone(), process.container.clone()), *code);
                 }
+            }
+            Fact::Weather => {
+                let down = truth.nodes.iter().filter(|(_, facts)| !facts.up);
+                self.crashed.extend(down.map(|(node, _)| node.clone()));
             }
             Fact::Time => return self.overdue(truth),
             _ => {}
@@ -182,6 +186,21 @@ mod tests {
         story.pass(80).unwrap();
         let broken = story.pass(5).unwrap_err();
         assert_eq!(broken.what, "a/c does not run 85 s after end 4 in a row");
+    }
+
+    #[test]
+    fn who_has_lost_power_may_count_one_end_more() {
+        for crashes in [false, true] {
+            let mut story = story("OnFailure", 0);
+            if crashes {
+                story.truth.nodes.get_mut("n").unwrap().up = false;
+                story.see(Fact::Weather).unwrap();
+                story.truth.nodes.get_mut("n").unwrap().up = true;
+            }
+            ends(&mut story, 1);
+            assert_eq!(story.pass(45).is_err(), !crashes);
+            assert_eq!(story.pass(10).is_err(), crashes);
+        }
     }
 
     #[test]

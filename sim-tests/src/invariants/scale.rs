@@ -1,4 +1,4 @@
-//! S-scale: No autoscaler writes a number beyond its bounds or faster than its policies allow, or, within its window, lowers it below one to which it raised it, or goes further up or down than what it was told is used asks for, or lowers it while something that it goes by cannot be had, or changes it at all while none are wished for by hand, or another one is known to scale the same; and what it writes is for the target as it was read.
+//! S-scale: No autoscaler writes a number beyond its bounds or faster than its policies allow, or, within its window, lowers it below one to which it raised it. It goes no further up or down than what it was told is used asks for, and does not lower the number while something that it goes by cannot be had. It changes nothing at all while none are wished for by hand, or while another one is known to scale the same. What it writes is for the target as it was read.
 //!
 //! How many were added before, or taken away, only its own memory tells, which it may have lost: it is given the benefit.
 //! What is asked for is judged while all that it was told of the target's pods is as it is stored.
@@ -20,6 +20,7 @@ use miniku_core::api::pod::{Container, Pod, PodPhase};
 use miniku_core::api::text::Text;
 use miniku_core::controllers::horizontal::behaviour::DOWN_WINDOW;
 use miniku_core::program::{Input, Part, Verb};
+use miniku_core::store::Change;
 use miniku_core::time::{Duration, Instant, Wall};
 use miniku_core::usage::PodUsage;
 use serde_json::Value;
@@ -46,6 +47,8 @@ pub struct Scale {
     told: BTreeMap<Memory, (Instant, Vec<PodUsage>)>,
     /// The autoscalers, by uid, of whose targets each program has read the scale.
     read: BTreeSet<(Memory, Text)>,
+    /// When each autoscaler's wish was changed, or it was removed.
+    wished: BTreeMap<Key, Instant>,
 }
 
 /// A policy's period is no longer. Source: Kubernetes' API, `HPAScalingPolicy.periodSeconds`.
@@ -59,6 +62,9 @@ const STARTS: Duration = Duration::from_secs(300);
 
 /// Who became unready so soon after its start was never ready.
 const NEVER_READY: Duration = Duration::from_secs(30);
+
+/// So long it may take until a wish is known, and a look is over that began before.
+const KNOWN: Duration = Duration::from_secs(60);
 
 /// A window is no shorter.
 const WINDOW: Duration = Duration::from_secs(15);
@@ -263,7 +269,7 @@ fn bounds(body: &HorizontalPodAutoscaler) -> RangeInclusive<i64> {
     i64::from(body.spec.min_replicas.unwrap_or(1))..=i64::from(body.spec.max_replicas)
 }
 
-/// Who scales a target, and between which bounds. A bound that was changed a moment ago may not be known yet.
+/// Who scales a target, and between which bounds.
 fn autoscalers<'a>(truth: &'a Truth, target: &'a Key) -> Vec<(&'a Object, HorizontalPodAutoscaler)> {
     let all = truth.disk.objects().within(Kind::HorizontalPodAutoscaler, &target.namespace);
     let bodies = all.filter_map(|object| Some((object, object.read::<HorizontalPodAutoscaler>()?)));
@@ -276,12 +282,15 @@ fn autoscalers<'a>(truth: &'a Truth, target: &'a Key) -> Vec<(&'a Object, Horizo
 
 impl Checker for Scale {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Sent, Sight::Heard]
+        &[Sight::Sent, Sight::Heard, Sight::Durable]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         if let Fact::Heard { who, input: Input::Measured { answer: Ok(usage), .. } } = fact {
             self.told.insert(memory(truth, who), (truth.now, usage.clone()));
+        }
+        if let Fact::Durable { change } = fact {
+            self.notes(truth.now, change);
         }
         let Fact::Sent { who, request, .. } = fact else { return Ok(()) };
         match &request.verb {
@@ -297,6 +306,15 @@ impl Checker for Scale {
 }
 
 impl Scale {
+    /// An autoscaler wishes something else, or is gone.
+    fn notes(&mut self, now: Instant, change: &Change) {
+        let is_one = change.key.kind == Kind::HorizontalPodAutoscaler;
+        let Some(old) = change.old.as_ref().filter(|_| is_one) else { return };
+        if change.new.as_ref().is_none_or(|new| new.at(&["spec"]) != old.at(&["spec"])) {
+            self.wished.insert(change.key.clone(), now);
+        }
+    }
+
     /// What an autoscaler's status says was read of its target.
     fn reads(&mut self, truth: &Truth, who: &Who, object: &Object) {
         let is_one = object.kind() == Kind::HorizontalPodAutoscaler;
@@ -315,6 +333,10 @@ impl Scale {
         }
         let as_read = truth.object(key).filter(|one| *one.meta().resource_version == *version);
         let by = autoscalers(truth, key);
+        let lately = |at: &Instant| truth.now.since(*at) < KNOWN;
+        if by.iter().any(|(object, _)| self.wished.get(&object.key()).is_some_and(lately)) {
+            return Ok(());
+        }
         let [(object, body)] = by.as_slice() else { return self.is_alone(truth, who, as_read, &by, to) };
         if !bounds(body).contains(&to) {
             let (least, most) = (*bounds(body).start(), body.spec.max_replicas);
@@ -579,6 +601,28 @@ mod tests {
         check(2, 3, &unknown(150), "asks for 2 to 2");
         check(2, 1, &unknown(20), "asks for 2 to 2");
         check(2, 1, &[(Some(20), false), (Some(20), false)], "");
+    }
+
+    #[test]
+    fn a_wish_that_was_changed_lately_may_not_be_known() {
+        for (secs, fires) in [(10, false), (70, true)] {
+            let (mut story, who) = (Story::<Scale>::new(), who(Role::Horizontal, "horizontal"));
+            let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"});
+            for most in [9, 4] {
+                story
+                    .put(json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+                        "metadata": {"name": "web"}, "spec": {"scaleTargetRef": target, "maxReplicas": most}}))
+                    .unwrap();
+            }
+            let web = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+                "spec": {"replicas": 3, "selector": {}, "template": {}}});
+            let web = story.put(web).unwrap().new.unwrap();
+            story.pass(secs).unwrap();
+            let patch = json!({"spec": {"replicas": 6}, "metadata": {"resourceVersion": web.meta().resource_version}});
+            let request = Request::from(Verb::Merge { key: web.key(), patch, part: Part::Scale });
+            let sent = story.see(Fact::Sent { who: &who, id: RequestId(1), request: &request });
+            assert_eq!(sent.is_err(), fires, "{secs}: {sent:?}");
+        }
     }
 
     #[test]

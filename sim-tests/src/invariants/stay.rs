@@ -5,7 +5,7 @@
 //! with for longest taken for all; a time that is never up.
 
 use super::evict::puts_up_with;
-use super::{Broken, Checker};
+use super::{Broken, Checker, by_a_slow_clock};
 use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::node::Node;
@@ -46,8 +46,7 @@ impl Stay {
                 let since = before.get(&seen).copied().unwrap_or(truth.now);
                 self.since.insert(seen, since);
                 let (Some(stays), Some(well)) = (puts_up_with(pod, taint), truth.lifecycle) else { continue };
-                // By a clock that runs 5 % too slowly.
-                let (waits, most) = (truth.now.since(since.max(well)), stays * 105 / 100 + BOUND);
+                let (waits, most) = (truth.now.since(since.max(well)), by_a_slow_clock(stays) + BOUND);
                 if waits > most {
                     let (pod, on) = (&pod.metadata.name, &node.metadata.name);
                     let what = format!(

@@ -11,6 +11,24 @@ use miniku_core::program::Propagation;
 use miniku_core::time::Duration;
 use serde_json::{Value, json};
 
+/// Adds to a plan for so many nodes.
+type Draws = fn(&Dice, u64, &mut Plan);
+
+/// What happens in one of so many of the runs that may have it at all.
+const MOMENTS: &[(&str, u64, Draws)] = &[
+    ("touched", 2, touched),
+    ("uneven", 4, |dice, _, plan| uneven(dice, plan)),
+    ("weary", 4, weary),
+    ("too many", 4, too_many),
+    ("numbered", 4, |dice, _, plan| numbered(dice, plan)),
+    ("brief", 4, |dice, _, plan| brief(dice, plan)),
+    ("collected again", 4, |dice, _, plan| collected_again(dice, plan)),
+    ("moved in", 4, moved_in),
+    ("decided twice", 3, |dice, _, plan| decided_twice(dice, plan)),
+    ("given back", 4, |dice, _, plan| given_back(dice, plan)),
+    ("half made", 4, |dice, _, plan| half_made(dice, plan)),
+];
+
 /// Adds them to a plan for so many nodes.
 pub(super) fn draw(dice: &Dice, nodes: u64, plan: &mut Plan) {
     let in_some = |what: &str, of: u64| dice.has(what) && dice.below(what, 0, of) == 0;
@@ -24,42 +42,17 @@ pub(super) fn draw(dice: &Dice, nodes: u64, plan: &mut Plan) {
     if in_some("harried", 4) && !room::stands_by(dice) {
         harried(dice, nodes, plan);
     }
-    if in_some("touched", 2) {
-        touched(dice, nodes, plan);
-    }
-    if in_some("uneven", 4) {
-        uneven(dice, plan);
-    }
-    if in_some("weary", 4) {
-        weary(dice, nodes, plan);
-    }
-    if in_some("too many", 4) {
-        too_many(dice, nodes, plan);
-    }
-    if in_some("numbered", 4) {
-        numbered(dice, plan);
-    }
-    if in_some("brief", 4) {
-        brief(dice, plan);
-    }
-    if in_some("collected again", 4) {
-        collected_again(dice, plan);
-    }
-    if in_some("moved in", 4) {
-        moved_in(dice, nodes, plan);
-    }
-    if in_some("decided twice", 3) {
-        decided_twice(dice, plan);
-    }
-    if in_some("given back", 4) {
-        given_back(dice, plan);
-    }
-    if in_some("half made", 4) {
-        half_made(dice, plan);
+    for (_, _, adds) in MOMENTS.iter().filter(|(what, of, _)| in_some(what, *of)) {
+        adds(dice, nodes, plan);
     }
     if is_crowded(dice) && dice.has("priorities") && dice.has("urgent") {
         urgent(dice, nodes, plan);
     }
+}
+
+/// The only container of a pod: it runs for ever, and requests so much of a processor.
+fn idle(cpu: &str) -> Value {
+    json!({"name": "main", "image": "busybox", "resources": {"requests": {"cpu": cpu}}})
 }
 
 /// Somebody writes on a node so many times, at this pace, which says nothing of how it is; and is no quarrel of two programs.
@@ -153,11 +146,9 @@ fn touched(dice: &Dice, nodes: u64, plan: &mut Plan) {
     for nth in 0..2 {
         let stays = 15 + dice.below("touched stays", nth, 20);
         let puts_up = json!([{"key": "rest", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": stays}]);
-        let container = json!({"name": "main", "image": "busybox", "resources": {"requests": {"cpu": "10m"}}});
         let spec = json!({"nodeSelector": {"kubernetes.io/hostname": node}, "tolerations": puts_up,
-            "terminationGracePeriodSeconds": 1, "containers": [container]});
-        let meta = json!({"name": format!("restless-{nth}")});
-        plan.ask(at, plan::create(json!({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})));
+            "terminationGracePeriodSeconds": 1, "containers": [idle("10m")]});
+        plan.ask(at, plan::create(plan::pod(&format!("restless-{nth}"), spec)));
     }
     let taints = |taints: Value| merge(&key, json!({"spec": {"taints": taints}}));
     let tainted = at + second * 10;
@@ -181,8 +172,7 @@ fn uneven(dice: &Dice, plan: &mut Plan) {
         containers.reverse();
     }
     let spec = json!({"terminationGracePeriodSeconds": 1, "containers": containers});
-    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "uneven"}, "spec": spec});
-    plan.ask(dice.millis("uneven at", 0, 1_000, 30_000), plan::create(pod));
+    plan.ask(dice.millis("uneven at", 0, 1_000, 30_000), plan::create(plan::pod("uneven", spec)));
     for at in [END, END + AGAIN] {
         plan.ask(at, plan::delete(Kind::Pod, "uneven"));
     }
@@ -247,9 +237,8 @@ fn numbered(dice: &Dice, plan: &mut Plan) {
     let many = 3 + dice.below("numbers", 0, 3);
     let at = dice.millis("numbers at", 0, 2_000, 90_000);
     plan.ask(at, of_numbers("numbers", many, "sleep 4"));
-    let controllers = if room::stands_by(dice) { 2 } else { 1 };
-    for actor in ["workloads", "workloads-2"].into_iter().take(controllers) {
-        plan.strike(at + second * 3, Fault::Crash { actor: actor.into(), down: second * 12 });
+    for actor in room::all_of(dice, "workloads") {
+        plan.strike(at + second * 3, Fault::Crash { actor, down: second * 12 });
     }
     let fewer = 1 + dice.below("numbers left", 0, many - 1);
     let wish = json!({"spec": {"completions": fewer, "parallelism": fewer}});
@@ -274,12 +263,11 @@ fn brief(dice: &Dice, plan: &mut Plan) {
     }
     // The jobs are asked for at each whole minute, and what comes next a moment later.
     let lasts = Duration::from_millis(dice.one("brief for", 0, &[20, 100, 400]));
-    let many = if room::stands_by(dice) { 2 } else { 1 };
     for minute in 1..=3 {
         let at = Duration::from_secs(60 * minute) + Duration::from_millis(1);
-        for actor in ["workloads", "workloads-2"].into_iter().take(many) {
+        for actor in room::all_of(dice, "workloads") {
             let weather = Weather { requests_lost: Ratio(1, 3), ..Weather::FAIR };
-            plan.strike(at, Fault::Link { actor: actor.into(), weather, lasts });
+            plan.strike(at, Fault::Link { actor, weather, lasts });
         }
     }
 }
@@ -290,9 +278,8 @@ fn collected_again(dice: &Dice, plan: &mut Plan) {
     let (at, second) = (dice.millis("collected at", 0, 5_000, 100_000), Duration::from_secs(1));
     let slow = Some(Delay { min: Duration::ZERO, mean: dice.millis("collected late", 0, 1_000, 3_000) });
     let weather = Weather { slow, ..Weather::FAIR };
-    let many = if room::stands_by(dice) { 2 } else { 1 };
-    for actor in ["garbage", "garbage-2"].into_iter().take(many) {
-        plan.strike(at, Fault::Link { actor: actor.into(), weather, lasts: second * 40 });
+    for actor in room::all_of(dice, "garbage") {
+        plan.strike(at, Fault::Link { actor, weather, lasts: second * 40 });
     }
     for nth in 0..6 {
         let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "nobody", "uid": "no-such-uid"});
@@ -311,10 +298,9 @@ fn decided_twice(dice: &Dice, plan: &mut Plan) {
     let (at, second) = (dice.millis("decided at", 0, 2_000, 120_000), Duration::from_secs(1));
     let set = |replicas: u64| plan::create(plan::replica_set("decided", replicas as usize, ""));
     plan.ask(at, set(dice.below("decided", 0, 3)));
-    let many = if room::stands_by(dice) { 2 } else { 1 };
-    for actor in ["garbage", "garbage-2"].into_iter().take(many) {
+    for actor in room::all_of(dice, "garbage") {
         let weather = Weather { stalled: true, ..Weather::FAIR };
-        plan.strike(at + second * 5, Fault::Link { actor: actor.into(), weather, lasts: second * 8 });
+        plan.strike(at + second * 5, Fault::Link { actor, weather, lasts: second * 8 });
     }
     let (orphan, foreground) = (Propagation::Orphan, Propagation::Foreground);
     let background = Propagation::Background;
@@ -364,13 +350,12 @@ fn half_made(dice: &Dice, plan: &mut Plan) {
 /// A pod gets a label that others must not be near, and then those others come. Where it is the only node, they wait.
 fn moved_in(dice: &Dice, nodes: u64, plan: &mut Plan) {
     let pod = |name: &str, affinity: Option<&Value>| {
-        let container = json!({"name": "main", "image": "busybox", "resources": {"requests": {"cpu": "10m"}}});
-        let mut spec = json!({"terminationGracePeriodSeconds": 1, "containers": [container]});
+        let mut pod = plan::pod(name, json!({"terminationGracePeriodSeconds": 1, "containers": [idle("10m")]}));
+        pod["metadata"]["labels"] = json!({"near": "nobody"});
         if let Some(affinity) = affinity {
-            spec["affinity"] = affinity.clone();
+            pod["spec"]["affinity"] = affinity.clone();
         }
-        let meta = json!({"name": name, "labels": {"near": "nobody"}});
-        plan::create(json!({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}))
+        plan::create(pod)
     };
     let second = Duration::from_secs(1);
     let at = dice.millis("moved in at", 0, 2_000, 90_000);
@@ -410,11 +395,9 @@ fn urgent(dice: &Dice, nodes: u64, plan: &mut Plan) {
         let at = at + Duration::from_secs(20 * nth);
         // For most of these, more than one has to go.
         let cpu = dice.one("urgent cpu", nth, &["100m", "180m", "180m", "250m"]);
-        let container = json!({"name": "main", "image": "busybox", "resources": {"requests": {"cpu": cpu}}});
-        let mut spec = json!({"terminationGracePeriodSeconds": 1, "containers": [container]});
+        let mut spec = json!({"terminationGracePeriodSeconds": 1, "containers": [idle(cpu)]});
         important(&mut spec, 20);
-        let meta = json!({"name": name});
-        plan.ask(at, plan::create(json!({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})));
+        plan.ask(at, plan::create(plan::pod(&name, spec)));
         for node in 1..=nodes.min(5) {
             touch(&format!("node-{node}"), at, Duration::from_millis(150), 12, plan);
         }

@@ -33,7 +33,7 @@ fn wants(name: &str, on: Option<&str>, (gpus, priority, grace): (u64, i32, u64))
         spec["nodeSelector"] = json!({"kubernetes.io/hostname": on});
     }
     important(&mut spec, priority);
-    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
+    plan::pod(name, spec)
 }
 
 /// Somebody has to go for a more important pod: of two the one that has run for less time; or from a node where somebody
@@ -89,10 +89,9 @@ fn promised(dice: &Dice, nodes: u64, plan: &mut Plan) {
         0 => {}
         1 => plan.ask(then, plan::delete(Kind::Pod, "expects")),
         2 => {
-            let many = if room::stands_by(dice) { 2 } else { 1 };
-            for actor in ["scheduler", "scheduler-2"].into_iter().take(many) {
+            for actor in room::all_of(dice, "scheduler") {
                 let down = dice.millis("promised down", 0, 500, 3_000);
-                plan.strike(then, Fault::Crash { actor: actor.into(), down });
+                plan.strike(then, Fault::Crash { actor, down });
             }
             let free = json!({"spec": {"schedulingGates": null}});
             plan.ask(then + Duration::from_millis(100), merge(&Key::new(Kind::Pod, "default", "other"), free));
@@ -118,7 +117,7 @@ fn rather_apart(dice: &Dice, nodes: u64, plan: &mut Plan) {
         let container = json!({"name": "main", "image": "busybox", "command": ["sh", "-c", "sleep infinity"],
             "resources": {"requests": {"cpu": "10m", "memory": "10Mi"}}});
         let spec = json!({"terminationGracePeriodSeconds": 1, "containers": [container]});
-        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
+        plan::pod(name, spec)
     };
     let mut noisy = pod("noisy");
     noisy["metadata"]["labels"] = json!({"rather": "noisy"});

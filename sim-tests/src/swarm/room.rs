@@ -19,6 +19,12 @@ pub(super) fn stands_by(dice: &Dice) -> bool {
     is_wide(dice) && dice.has("standbys")
 }
 
+/// The actors that are this program: one, or two of which one leads.
+pub(super) fn all_of(dice: &Dice, program: &str) -> impl Iterator<Item = String> {
+    let second = stands_by(dice).then(|| format!("{program}-2"));
+    [program.to_owned()].into_iter().chain(second)
+}
+
 /// What nodes are kept for, and what some pods put up with.
 const KEPT_FOR: [&str; 2] = ["work", "team"];
 
