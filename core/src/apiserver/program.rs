@@ -1,14 +1,22 @@
 //! The API server's state: the store, the watches, the writes on their way.
+//!
+//! A write is admitted (`admit`), is on its way to the disk (`commit`), and is applied when it is durable (`committed`).
+//!
+//! Below: `reads`, which change nothing; `upkeep`, what the server wants for itself; `custom`, what becomes of custom kinds.
+
+mod custom;
+mod reads;
+mod upkeep;
+
+pub use reads::Page;
 
 use crate::access::{self, User};
 use crate::api::custom::CustomResourceDefinition;
-use crate::api::definition::{self, Claimed, accept};
+use crate::api::definition;
 use crate::api::event;
 use crate::api::kinds::Kind;
-use crate::api::meta::Time;
 use crate::api::names::generated;
-use crate::api::namespace::{self, Namespace};
-use crate::api::object::{Key, Object, Resource};
+use crate::api::object::{Key, Object};
 use crate::api::status::{Reason, Status};
 use crate::api::text::Text;
 use crate::apiserver::admission;
@@ -27,7 +35,7 @@ use crate::decision::Decision;
 use crate::patch::Patch;
 use crate::program::{
     Answer, CommitId, Committed, DeleteOptions, Effect, Effects, Input, Level, Part, Program, Query, Request,
-    RequestId, Revision, Verb, WatchEvent, WatchFrom, Write,
+    RequestId, Revision, Verb, Write,
 };
 use crate::rng::Draw;
 use crate::store::{Store, Watchers};
@@ -157,16 +165,6 @@ fn part_of(verb: &Verb) -> Option<Part> {
     }
 }
 
-/// A part of a list.
-pub struct Page {
-    /// The revision at which all parts are.
-    pub revision: Revision,
-    /// This part.
-    pub items: Vec<Object>,
-    /// How many objects follow it.
-    pub left: usize,
-}
-
 /// What an admitted write leads to.
 enum Admitted {
     /// Nothing has to be written.
@@ -221,242 +219,9 @@ impl ApiServer {
         self.watchers.len()
     }
 
-    fn start(&mut self, now: Now, out: &mut Effects) {
-        self.started = true;
-        self.complete(now, out);
-        let events: Vec<Object> = self.store.list(&Query::all(Kind::Event)).cloned().collect();
-        for event in events {
-            self.expire_later(now, &event);
-        }
-    }
-
-    /// Makes the namespaces and priority classes that every cluster has, and the service account that every namespace has.
-    fn complete(&mut self, now: Now, out: &mut Effects) {
-        self.incomplete_until = None;
-        let there: Vec<Text> =
-            self.store.list(&Query::all(Kind::Namespace)).map(|namespace| (*namespace.meta().name).into()).collect();
-        for namespace in there {
-            self.complete_namespace(now, &namespace, out);
-        }
-        self.forget_undefined(out);
-        for key in self.store.list(&Query::all(Kind::CustomResourceDefinition)).map(Object::key).collect::<Vec<_>>() {
-            self.empty_definition(now, &key, out);
-        }
-        if self.options.rbac {
-            access::defaults::all().into_iter().for_each(|object| self.make(now, object, out));
-        }
-        for name in namespace::BUILT_IN {
-            let mut namespace = Namespace::default();
-            namespace.metadata.name = (*name).into();
-            self.make(now, namespace.into_object(), out);
-        }
-        pods::system_classes().for_each(|class| self.make(now, class, out));
-        self.complete_services(now, out);
-        self.quotas.look_at_all();
-        self.tell_of_quotas(out);
-    }
-
-    /// Says that it answers for metrics, if it does.
-    fn complete_services(&mut self, now: Now, out: &mut Effects) {
-        if self.options.metrics {
-            self.keep(now, own::metrics(), out);
-        }
-    }
-
-    /// Writes what is used into the status of quotas.
-    fn tell_of_quotas(&mut self, out: &mut Effects) {
-        for quota in self.quotas.statuses(&self.store, |key| self.busy.contains_key(key)) {
-            self.commit(None, quota.key(), quota.revision(), Some(quota), Then::Changed, out);
-        }
-    }
-
-    /// Makes the service account `default` in a namespace that lives and has none, and in `default` what leads to the
-    /// server itself.
-    ///
-    /// Source: Kubernetes documentation, "Service Accounts", default service accounts.
-    fn complete_namespace(&mut self, now: Now, namespace: &Text, out: &mut Effects) {
-        let within = Key::new(Kind::Namespace, "", namespace);
-        if self.busy.contains_key(&within) {
-            // Perhaps its end is on its way to the disk.
-            self.incomplete_until.get_or_insert(now.mono + OWN_RETRY);
-            return;
-        }
-        let lives = |object: &Object| !object.meta().is_deleting();
-        let needed = self.store.get(&within).is_some_and(lives);
-        if !needed {
-            return;
-        }
-        let account = Object::empty(Kind::ServiceAccount).with_meta(|meta| {
-            (meta.namespace, meta.name) = ((**namespace).into(), namespace::DEFAULT_ACCOUNT.into());
-        });
-        self.make(now, account, out);
-        if &**namespace == own::NAMESPACE
-            && let Some(at) = self.options.advertise
-        {
-            own::all(self.options.services, at).into_iter().for_each(|object| self.keep(now, object, out));
-        }
-    }
-
-    /// Writes an object that the server wants to be like this, unless it is.
-    fn keep(&mut self, now: Now, object: Object, out: &mut Effects) {
-        let key = object.key();
-        match self.store.get(&key) {
-            None => self.make(now, object, out),
-            // A service's address is fixed.
-            Some(_) if key.kind == Kind::Service => {}
-            Some(stored) if stored.same_but_for_meta(&object) || self.busy.contains_key(&key) => {}
-            Some(stored) => {
-                let (expect, meta) = (stored.revision(), stored.meta().clone());
-                let object = object.with_meta(|new| *new = meta);
-                self.commit(None, key, expect, Some(object), Then::Changed, out);
-            }
-        }
-    }
-
-    /// Removes the objects of custom kinds that nobody defines any more: under another definition of the same name they
-    /// would be something else.
-    ///
-    /// Source: Kubernetes documentation, "Delete a CustomResourceDefinition".
-    fn forget_undefined(&mut self, out: &mut Effects) {
-        let definitions = Query::all(Kind::CustomResourceDefinition);
-        let defined: Vec<Kind> = self
-            .store
-            .list(&definitions)
-            .filter_map(|one| one.get::<CustomResourceDefinition>())
-            .filter(|definition| definition.is_established())
-            .map(CustomResourceDefinition::kind)
-            .collect();
-        let undefined = |kind: &Kind| matches!(kind, Kind::Custom(_)) && !defined.contains(kind);
-        for kind in self.store.kinds().filter(undefined).collect::<Vec<_>>() {
-            let objects: Vec<Object> = self.store.list(&Query::all(kind)).cloned().collect();
-            for object in objects {
-                // What is being written now is removed when that is done.
-                if !self.busy.contains_key(&object.key()) {
-                    self.commit(None, object.key(), object.revision(), None, Then::Removed, out);
-                }
-            }
-        }
-    }
-
-    /// The objects of a kind whose definition is deleted are deleted as well, and when none is left, the definition goes.
-    ///
-    /// Source: `apiextensions-apiserver`, `pkg/controller/finalizer/crd_finalizer.go`.
-    fn empty_definition(&mut self, now: Now, key: &Key, out: &mut Effects) {
-        let Some(kind) = self.being_emptied(key).map(CustomResourceDefinition::kind) else { return };
-        for key in self.store.list(&Query::all(kind)).map(Object::key).collect::<Vec<_>>() {
-            self.end_custom(now, &key, out);
-        }
-        self.release_definition(now, key, out);
-    }
-
-    /// Deletes an object of a kind whose definition is deleted. What is being written now is looked at after that.
-    fn end_custom(&mut self, now: Now, key: &Key, out: &mut Effects) {
-        let stays = |object: &&Object| !object.meta().is_deleting() && !self.busy.contains_key(key);
-        let Some(object) = self.store.get(key).filter(stays) else { return };
-        let expect = object.revision();
-        match deletion::delete(now, object, &DeleteOptions::default()) {
-            Ok(Outcome::Remove) => drop(self.commit(None, key.clone(), expect, None, Then::Removed, out)),
-            Ok(Outcome::Store(object)) => {
-                self.commit(None, key.clone(), expect, Some(object), Then::Changed, out);
-            }
-            Ok(Outcome::Keep) | Err(_) => {}
-        }
-    }
-
-    fn release_definition(&mut self, now: Now, key: &Key, out: &mut Effects) {
-        let Some(kind) = self.being_emptied(key).map(CustomResourceDefinition::kind) else { return };
-        let to_come = || self.on_their_way.values().any(|pending| pending.key.kind == kind);
-        if self.store.count(kind) > 0 || self.busy.contains_key(key) || to_come() {
-            return;
-        }
-        let Some(stored) = self.store.get(key) else { return };
-        let (expect, at) = (stored.revision(), Some(Time::of(now.wall)));
-        let object = stored.with(|definition: &mut CustomResourceDefinition| definition::emptied(definition, at));
-        let then = if deletion::is_complete(&object) { Then::Ended } else { Then::Changed };
-        self.commit(None, key.clone(), expect, Some(object), then, out);
-    }
-
-    /// A definition that waits for the objects of its kind to go.
-    fn being_emptied(&self, key: &Key) -> Option<&CustomResourceDefinition> {
-        self.store.get(key)?.get().filter(|definition| definition::is_being_emptied(definition))
-    }
-
-    /// Writes an object that the server wants for itself, unless there is one of its name.
-    fn make(&mut self, now: Now, object: Object, out: &mut Effects) {
-        let key = object.key();
-        if self.store.get(&key).is_some() || self.busy.contains_key(&key) {
-            return;
-        }
-        let uid = self.draw("uid", &key).uuid();
-        let created = admission::created(now, object, uid, None).and_then(|object| match key.kind {
-            Kind::Service => self.given.allotted(object, self.draw("service", &key)),
-            _ => Ok(object),
-        });
-        match created {
-            Ok(object) => drop(self.commit(None, key, Revision(0), Some(object), Then::Created, out)),
-            Err(status) => out.log(Level::Error, format!("apiserver: {key}: {status}")),
-        }
-    }
-
     fn draw(&self, what: &str, key: &Key) -> Draw {
         let revision = if planted!(UidKept) { 0 } else { self.store.revision().0 };
         Draw::new(self.options.seed).key(what).key(&key.to_string()).count(revision)
-    }
-
-    /// The answer to a read, which changes nothing; absent if something else is asked.
-    pub fn read(&self, verb: &Verb) -> Option<Answer> {
-        match verb {
-            Verb::Get { key } => Some(match self.store.get(key) {
-                Some(object) => Answer::Object { object: object.clone(), created: false },
-                None => Answer::Refused(Status::not_found(key.kind, &key.name)),
-            }),
-            Verb::List(query) => Some(match unknown_field(query).or_else(|| self.unknown_revision(query)) {
-                Some(status) => Answer::Refused(status),
-                None => {
-                    Answer::List { revision: self.store.revision(), items: self.store.list(query).cloned().collect() }
-                }
-            }),
-            _ => None,
-        }
-    }
-
-    /// A part of a list: at most `limit` objects after the one with this namespace and name, all at one revision; the
-    /// newest, if none is named.
-    ///
-    /// Source: Kubernetes API concepts, "Retrieving large results sets in chunks".
-    pub fn page(
-        &self,
-        query: &Query,
-        revision: Option<Revision>,
-        after: Option<&(Text, Text)>,
-        limit: Option<usize>,
-    ) -> Result<Page, Status> {
-        if let Some(status) = unknown_field(query).or_else(|| self.unknown_revision(query)) {
-            return Err(status);
-        }
-        let revision = revision.unwrap_or(self.store.revision());
-        let mut items = self.store.list_at(query, revision).ok_or_else(|| {
-            if revision > self.store.revision() {
-                return Status::too_large_revision(revision.0, self.store.revision().0);
-            }
-            let what = if after.is_some() {
-                "The provided continue parameter is too old to display a consistent list result."
-            } else {
-                "The resourceVersion for the provided list is too old."
-            };
-            Status::failure(Reason::Expired, what)
-        })?;
-        if let Some((namespace, name)) = after {
-            let done = items.partition_point(|object| {
-                let meta = object.meta();
-                let (is, last) = ((meta.namespace.as_str(), meta.name.as_str()), (&**namespace, &**name));
-                is < last || is == last && !planted!(PageRepeatsLast)
-            });
-            items.drain(..done);
-        }
-        let left = limit.map_or(0, |limit| items.len().saturating_sub(limit));
-        items.truncate(items.len() - left);
-        Ok(Page { revision, items, left })
     }
 
     fn request(&mut self, now: Now, from: RequestId, request: Request, out: &mut Effects) {
@@ -466,44 +231,6 @@ impl ApiServer {
         match request.verb {
             Verb::Watch { query, from: start, bookmarks } => self.watch(from, query, start, bookmarks, out),
             _ => self.write(now, from, request, out),
-        }
-    }
-
-    /// A list that is to be at least as new as a store that knew more than this one.
-    fn unknown_revision(&self, query: &Query) -> Option<Status> {
-        let current = self.store.revision();
-        let asked = query.not_older_than.filter(|asked| *asked > current)?;
-        Some(Status::too_large_revision(asked.0, current.0))
-    }
-
-    fn watch(&mut self, to: RequestId, query: Query, from: WatchFrom, bookmarks: bool, out: &mut Effects) {
-        if let Some(status) = unknown_field(&query) {
-            return out.push(Effect::Answer { to, answer: Answer::Refused(status) });
-        }
-        out.push(Effect::Answer { to, answer: Answer::Watching });
-        // A revision that is still to come was given by a store that knew more than this one.
-        let unknown = matches!(from, WatchFrom::After(revision) if revision > self.store.revision());
-        match self.store.backlog(&query, from).filter(|_| !unknown) {
-            Some(backlog) => {
-                if matches!(from, WatchFrom::After(_)) && !backlog.is_empty() {
-                    sometimes!(WatchCaughtUp);
-                }
-                out.list.extend(backlog.into_iter().map(|event| Effect::Event { to, event }));
-                self.watchers.add(to, query, bookmarks);
-            }
-            None => {
-                let (is, oldest) = if let WatchFrom::After(is) = from { (is, self.store.oldest()) } else { return };
-                let why = if unknown {
-                    sometimes!(WatchOfFuture);
-                    format!("too large resource version: {is}, current: {}", self.store.revision())
-                } else {
-                    sometimes!(WatchExpired);
-                    format!("too old resource version: {is} ({oldest})")
-                };
-                let status = Status::failure(Reason::Expired, why);
-                out.push(Effect::Event { to, event: WatchEvent::Expired(status) });
-                out.push(Effect::End { to });
-            }
         }
     }
 
@@ -600,6 +327,7 @@ impl ApiServer {
         }
     }
 
+    /// What a write leads to.
     fn admit(&self, by: Author, key: Key, verb: Verb) -> Result<Admitted, Status> {
         let now = by.now;
         let part = part_of(&verb);
@@ -673,6 +401,18 @@ impl ApiServer {
             Verb::Get { .. } | Verb::List(_) | Verb::Watch { .. } => found()?.clone(),
         };
         let stored = found()?;
+        self.change(by, key, stored, object, part)
+    }
+
+    /// What a changed object leads to, whichever verb made it: it is checked, and written if it is not as it was.
+    fn change(
+        &self,
+        by: Author,
+        key: Key,
+        stored: &Object,
+        object: Object,
+        part: Option<Part>,
+    ) -> Result<Admitted, Status> {
         self.granted(by, Some(stored), &object)?;
         let object = match key.kind {
             Kind::Service if part == Some(Part::Main) => self.given.allotted(object, self.draw("service", &key))?,
@@ -681,13 +421,14 @@ impl ApiServer {
         if key.kind == Kind::PriorityClass {
             pods::only_one_default(&self.store, &object)?;
         }
-        let object = self.with_names(now, object);
+        let object = self.with_names(by.now, object);
         if part == Some(Part::Main) && matches!(key.kind, Kind::Service | Kind::PersistentVolumeClaim) {
             limits::check(&self.store, &key.namespace, &key.name, &object)?;
             self.quotas.check(&key.name, Some(stored), &object)?;
         }
         let object = match (part, by.manager) {
             (Some(part), Some(manager)) if object != *stored => {
+                let within = self.definitions.within(key.kind, by.version);
                 admission::noted(by.now, manager, Some(stored), object, part, within)
             }
             _ => object,
@@ -749,38 +490,6 @@ impl ApiServer {
         match by.user {
             Some(user) if self.options.rbac => access::grants::check(&self.store, user, stored, new),
             _ => Ok(()),
-        }
-    }
-
-    /// A definition with those of its names that no other of its group has, or is about to have; else the object as it is.
-    fn with_names(&self, now: Now, mut object: Object) -> Object {
-        let Some(definition) = object.get::<CustomResourceDefinition>() else { return object };
-        let (key, group) = (object.key(), &definition.spec.group);
-        let stored = Query::all(Kind::CustomResourceDefinition);
-        let to_come = self.on_their_way.values().filter_map(|pending| pending.object.as_ref());
-        let mut claimed = Claimed::default();
-        for other in self.store.list(&stored).chain(to_come).filter(|other| other.key() != key) {
-            if let Some(other) = other.get::<CustomResourceDefinition>().filter(|other| other.spec.group == *group) {
-                claimed.add(other);
-            }
-        }
-        object.edit_as(|definition| accept(definition, &claimed, Some(Time::of(now.wall))));
-        object
-    }
-
-    /// Looks again at the definitions of a group: a name may be free now.
-    fn look_at_names(&mut self, now: Now, group: &str, out: &mut Effects) {
-        let stored = Query::all(Kind::CustomResourceDefinition);
-        let of_group = |one: &&Object| {
-            let definition = one.get::<CustomResourceDefinition>();
-            definition.is_some_and(|definition| definition.spec.group == group)
-        };
-        let all: Vec<Object> = self.store.list(&stored).filter(of_group).cloned().collect();
-        for object in all {
-            let named = self.with_names(now, object.clone());
-            if named != object && !self.busy.contains_key(&object.key()) {
-                self.commit(None, object.key(), object.revision(), Some(named), Then::Changed, out);
-            }
         }
     }
 
@@ -869,16 +578,6 @@ impl ApiServer {
         self.tell_of_quotas(out);
     }
 
-    /// After a write that came to nothing: what the server wants for itself it still wants.
-    fn try_again_later(&mut self, now: Now, key: &Key, from: Option<RequestId>) {
-        let later = now.mono + OWN_RETRY;
-        match key.kind {
-            Kind::Event if self.store.get(key).is_some() => self.expiring.set_if_absent(event_name(key), later),
-            _ if from.is_none() => self.incomplete_until = Some(later),
-            _ => {}
-        }
-    }
-
     fn apply(&mut self, now: Now, key: &Key, object: Option<Object>, revision: Revision, out: &mut Effects) {
         if key.kind == Kind::Event {
             match object {
@@ -926,42 +625,6 @@ impl ApiServer {
             _ => {}
         }
     }
-
-    /// After a restart, an event's own time is all there is to go by.
-    fn expire_later(&mut self, now: Now, object: &Object) {
-        let Some(event) = object.get::<event::Event>() else { return };
-        let last = event.last_timestamp.or(event.metadata.creation_timestamp).map_or(now.wall, Time::wall);
-        let left = event::TTL.saturating_sub(now.wall.since(last));
-        self.expiring.set(event_name(&object.key()), now.mono + left);
-    }
-
-    fn expire(&mut self, now: Now, out: &mut Effects) {
-        while let Some((namespace, name)) = self.expiring.pop_due(now.mono) {
-            let key = Key { kind: Kind::Event, namespace, name };
-            let Some(stored) = self.store.get(&key) else { continue };
-            if self.busy.contains_key(&key) {
-                // Whatever becomes of what is being written now, it sets a new deadline.
-                continue;
-            }
-            let expect = stored.revision();
-            self.commit(None, key, expect, None, Then::Removed, out);
-        }
-    }
-
-    fn bookmark(&mut self, now: Now, out: &mut Effects) {
-        let due = self.bookmark_at.is_some_and(|at| at <= now.mono);
-        if due {
-            sometimes!(BookmarkSent);
-            let ahead = if planted!(BookmarkAhead) { self.on_their_way.len() as u64 } else { 0 };
-            let event = WatchEvent::Bookmark(Revision(self.store.revision().0 + ahead));
-            out.list.extend(self.watchers.with_bookmarks().map(|to| Effect::Event { to, event: event.clone() }));
-        }
-        if self.watchers.is_empty() {
-            self.bookmark_at = None;
-        } else if due || self.bookmark_at.is_none() {
-            self.bookmark_at = Some(now.mono + self.options.bookmark_every);
-        }
-    }
 }
 
 impl Admitted {
@@ -976,16 +639,6 @@ fn said(answer: Then, object: Object) -> Answer {
         Then::Changed | Then::Ended => Answer::Object { object, created: false },
         Then::Removed => Answer::Removed(Status::removed(object.kind(), &object.meta().name, &object.meta().uid)),
     }
-}
-
-fn unknown_field(query: &Query) -> Option<Status> {
-    let field = query.unknown_field()?;
-    // Kinds that have fields of their own say less.
-    let why = match query.kind.row().fields {
-        [] => format!("{field:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""),
-        _ => format!("field label not supported: {field}"),
-    };
-    Some(Status::failure(Reason::BadRequest, why))
 }
 
 impl Program for ApiServer {
@@ -1021,6 +674,7 @@ impl Program for ApiServer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::program::{WatchEvent, WatchFrom};
     use serde_json::json;
 
     /// An API server whose writes are durable at once, unless they are held back.
