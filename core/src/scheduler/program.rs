@@ -5,32 +5,32 @@
 //! What changes in a view changes the sums of one node. Pods that are alike are [`Kin`]: what the nodes say to them is
 //! kept from one to the next, and of those that wait one asks for all. See the neighbours for what is decided.
 //!
-//! Below: `answers` to its calls, `victims` that have to go for others, `nominations` of nodes that others leave.
+//! Below: `news` of the views, `answers` to its calls, `waking` of those that are parked, `victims` that have to go for
+//! others, `nominations` of nodes that others leave.
 
 mod answers;
+mod news;
 mod nominations;
 mod victims;
+mod waking;
 
 use super::binding::Earlier;
 use super::explain;
-use super::facts::{PodFacts, alike};
+use super::facts::PodFacts;
 use super::filters::{Unschedulable, refusal_by_node};
 use super::nodes::{NodeIndex, Nodes};
-use super::preemption::{Budget, may_make_room};
+use super::preemption::Budget;
 use super::standing::{self, Standing};
 use super::strategy::{Strategy, Turn, pick};
-use super::volumes::reach;
-use super::wake_ups::{FLUSH, Gain, Obstacle, Obstacles, removed};
+use super::wake_ups::{FLUSH, Gain, Obstacles};
 use crate::api::by_key::ByKey;
 use crate::api::kinds::Kind;
 use crate::api::meta::Time;
-use crate::api::namespace::Namespace;
-use crate::api::node::Node;
 use crate::api::object::{Key, Object};
 use crate::api::pod::{Pod, PodCondition};
 use crate::api::text::Text;
 use crate::client::events::{EventRecorder, Tone};
-use crate::client::{Backoff, Calls, Change, Deadlines, Informer, informer};
+use crate::client::{Backoff, Calls, Deadlines, Informer, informer};
 use crate::decision::{Because, Decision};
 use crate::program::{Effects, Input, Level, Part, Program, Query, Verb};
 use crate::reasons::NOMINATED;
@@ -371,218 +371,9 @@ impl Program for Scheduler {
     }
 }
 
-/// What comes in.
+/// Decisions.
 impl Scheduler {
-    fn node_changed(&mut self, change: Change) {
-        match &change {
-            Change::Added(object) | Change::Modified { new: object, .. } => {
-                let Some(node) = object.get::<Node>() else { return };
-                let (at, before) = self.nodes.set(node);
-                let gain = removed(before.as_ref(), self.nodes.facts(at));
-                // Whoever waits for others to go from it looks whether that is of any use still.
-                if !gain.is_empty() || !self.nodes.facts(at).nominated.is_empty() {
-                    self.gains.entry(self.nodes.name(at).clone()).or_default().extend(gain);
-                }
-            }
-            Change::Deleted(_) if planted!(GhostNodes) => {}
-            Change::Deleted(object) => {
-                let name = &object.meta().name;
-                let facts = self.nodes.find(name).map(|at| self.nodes.facts(at));
-                let expected = facts.into_iter().flat_map(|facts| &facts.nominated).map(|one| one.key.clone());
-                let expected: Vec<Key> = expected.collect();
-                self.nodes.remove(name);
-                for key in expected {
-                    if matches!(self.pending.get(&key).map(|pod| &pod.stage), Some(Stage::Parked)) {
-                        self.enter(&key, Stage::Queued);
-                    }
-                }
-            }
-            Change::Synced => {}
-        }
-    }
-
-    fn namespace_changed(&mut self, change: &Change) {
-        let (_, new) = change.sides();
-        match (change.sides().0, new.and_then(Object::get::<Namespace>)) {
-            (_, Some(namespace)) => {
-                self.nodes.set_namespace(&namespace.metadata.name, Some(&namespace.metadata.labels));
-            }
-            (Some(old), None) => self.nodes.set_namespace(&old.meta().name, None),
-            (None, None) => {}
-        }
-    }
-
-    fn count_budgets(&mut self) {
-        self.budgets.clear();
-        for object in self.budgets_seen.objects() {
-            let Some(budget) = Budget::of(object) else { continue };
-            self.budgets.entry(object.meta().namespace.clone()).or_default().push(budget);
-        }
-    }
-
-    /// Pods with claims may be able to go elsewhere now.
-    fn volumes_changed(&mut self, now: Now, out: &mut Effects) {
-        for key in self.with_claims.clone() {
-            match self.pods.object(&key).cloned() {
-                Some(object) => self.follow(now, &object, out),
-                None => drop(self.with_claims.remove(&key)),
-            }
-        }
-    }
-
-    fn pod_changed(&mut self, now: Now, change: Change, out: &mut Effects) {
-        match &change {
-            Change::Added(new) => {
-                self.recount(None, Some(new));
-                self.follow(now, new, out);
-            }
-            Change::Modified { old, new } => {
-                if !counts_the_same(old, new) {
-                    self.recount(Some(old), Some(new));
-                }
-                self.follow(now, new, out);
-            }
-            Change::Deleted(old) => {
-                self.recount(Some(old), None);
-                self.let_go(&old.key());
-            }
-            // A new list, or the user's wish to look again: as good a time for the flush as any.
-            Change::Synced => {
-                for place in self.kin.values().flat_map(|kin| &kin.parked) {
-                    self.due.set(place.key.clone(), now.mono);
-                }
-            }
-        }
-    }
-
-    /// A pod counts on its node as it is now, and not any more as it did.
-    fn recount(&mut self, old: Option<&Object>, new: Option<&Object>) {
-        let before = old.and_then(|old| {
-            let (node, ..) = counts(old)?;
-            let all = self.on.get_mut(node)?;
-            let was = all.remove(&old.key());
-            if all.is_empty() {
-                self.on.remove(node);
-            }
-            was.map(|(facts, leaving)| (node, facts, leaving))
-        });
-        if let Some((object, (node, pod, leaving))) = new.and_then(|new| Some((new, counts(new)?))) {
-            let facts = self.nodes.pod_facts(pod, &[]);
-            let at = self.nodes.charge(node, &facts, leaving);
-            let name = self.nodes.name(at).clone();
-            self.on.entry(name).or_default().insert(object.key(), (facts, leaving));
-        }
-        let Some((node, facts, leaving)) = before else { return };
-        let stays = new.and_then(counts).is_some_and(|(now, ..)| now == node);
-        if stays {
-            // It counts in another way, and takes the same room.
-            self.nodes.release(node, &facts, leaving);
-        } else {
-            self.release(node, &facts, leaving);
-        }
-    }
-
-    /// Brings what is kept of a pod in line with what the view shows.
-    fn follow(&mut self, now: Now, object: &Object, out: &mut Effects) {
-        let Some(pod) = object.get::<Pod>() else { return };
-        let key = object.key();
-        if let Some(node) = pod.node() {
-            if let Some(assumed) = self.drop_pending(&key) {
-                if *assumed.node == *node && counts(object).is_some() {
-                    // It counts as bound now. Nothing was gained.
-                    self.nodes.release(node, &assumed.facts, false);
-                } else {
-                    if *assumed.node != *node {
-                        sometimes!(BoundElsewhere);
-                    }
-                    self.release(&assumed.node, &assumed.facts, false);
-                }
-                if *assumed.node == *node && assumed.bind != Bind::Done {
-                    self.tell_scheduled(now, object, node, out);
-                }
-            }
-        } else if let Some(strategy) = self.wants_node(pod) {
-            let claims_and_volumes = |key: &Key| self.claims.object(key).or_else(|| self.volumes.object(key));
-            let volumes = reach(pod, claims_and_volumes);
-            if pod.spec.rest.get("volumes").is_some() {
-                self.with_claims.insert(key.clone());
-            }
-            let facts = self.nodes.pod_facts(pod, &volumes);
-            let place = place(&key, pod);
-            match self.pending.get_mut(&key) {
-                None => {
-                    self.queue.insert(place.clone());
-                    let (uid, nominated) = (pod.metadata.uid.clone(), nominated(pod));
-                    if let Some(node) = &nominated {
-                        self.nodes.nominate(node, &key, &uid, &facts);
-                    }
-                    let pending = Pending {
-                        uid,
-                        facts,
-                        strategy,
-                        place,
-                        stage: Stage::Queued,
-                        failures: 0,
-                        earlier: Earlier::Settled,
-                        reserved: Vec::new(),
-                        nominated,
-                        victims: BTreeMap::new(),
-                        reported: None,
-                    };
-                    self.enroll(pending.kin(), &pending.facts);
-                    self.pending.insert(key, pending);
-                }
-                Some(pending) => {
-                    if pending.reported.is_some() && pending.reported == reported(pod) {
-                        pending.reported = None;
-                    }
-                    let same = Arc::ptr_eq(&pending.facts, &facts) && pending.strategy == strategy;
-                    if !same || pending.place != place {
-                        self.becomes(&key, facts, strategy, place);
-                    }
-                }
-            }
-        } else {
-            self.let_go(&key);
-        }
-    }
-
-    /// A pending pod is another than before: out of line at the old place, and in again at the new one.
-    fn becomes(&mut self, key: &Key, facts: Arc<PodFacts>, strategy: Strategy, place: Place) {
-        let assumed = matches!(self.pending[key].stage, Stage::Assumed(_));
-        let queued = matches!(self.pending[key].stage, Stage::Queued);
-        if !assumed {
-            self.enter(key, Stage::Delayed);
-        }
-        let pod = self.pending.get_mut(key).expect("it is pending");
-        if let Some(node) = &pod.nominated {
-            self.nodes.dismiss(node, &pod.uid);
-            self.nodes.nominate(node, key, &pod.uid, &facts);
-        }
-        // Where it counts already, it counts in another way from now on, and takes the same room.
-        let reserved = pod.reserved.iter_mut().map(|one| (&one.node, &mut one.facts));
-        let bound_to = match &mut pod.stage {
-            Stage::Assumed(one) => Some((&one.node, &mut one.facts)),
-            Stage::Queued | Stage::Parked | Stage::Delayed => None,
-        };
-        for (node, counted) in reserved.chain(bound_to) {
-            self.nodes.charge(node, &facts, false);
-            self.nodes.release(node, counted, false);
-            *counted = facts.clone();
-        }
-        let old = pod.kin();
-        (pod.facts, pod.strategy, pod.place) = (facts.clone(), strategy, place);
-        let new = pod.kin();
-        self.enroll(new, &facts);
-        self.retire(old);
-        if queued {
-            self.pass_on(old);
-        }
-        if !assumed {
-            self.enter(key, Stage::Queued);
-        }
-    }
-
+    /// The time has come at which something was to be done about a pod that is not queued.
     fn time_came(&mut self, now: Now, key: &Key, out: &mut Effects) {
         let Some(pod) = self.pending.get(key) else { return };
         let uid = pod.uid.clone();
@@ -595,10 +386,7 @@ impl Scheduler {
             Stage::Assumed(_) | Stage::Queued => {}
         }
     }
-}
 
-/// Decisions.
-impl Scheduler {
     /// Decides the queued pods, with those among them that were parked and have a node to ask again.
     fn decide_all(&mut self, now: Now, out: &mut Effects) {
         self.wake_parked();
@@ -767,79 +555,6 @@ impl Scheduler {
         self.open += 1;
         self.calls.call(now, ask, Verb::Update { object, part: Part::Status }, out);
     }
-
-    /// Queues parked pods that a changed node would take, or might if others went, or that have others around them now:
-    /// one of each kin, which brings the next if it goes well.
-    fn wake_parked(&mut self) {
-        let mut woken = Vec::new();
-        for (name, gain) in std::mem::take(&mut self.gains) {
-            let Some(at) = self.nodes.find(&name) else { continue };
-            for kin in self.kin.values_mut() {
-                let Some(first) = kin.parked.first() else { continue };
-                // Whom others kept away was not asked what else would have, and they may have gone since.
-                if !kin.obstacles.meets(gain) && !looks_around(kin, &self.nodes) {
-                    continue;
-                }
-                match refusal_by_node(&kin.facts, self.nodes.facts(at)) {
-                    Some(refusal) => {
-                        kin.obstacles.insert(refusal.obstacle());
-                        if refusal.ends_with_pods() && may_make_room(&kin.facts, self.nodes.facts(at)) {
-                            woken.push(first.key.clone());
-                        }
-                    }
-                    None if looks_around(kin, &self.nodes) => {
-                        // Where others are is looked at below, for all nodes.
-                        kin.obstacles.extend(Obstacles::of(&[Obstacle::Spread, Obstacle::Neighbours]));
-                        kin.moved = u64::MAX;
-                    }
-                    None => woken.push(first.key.clone()),
-                }
-            }
-            // Who waits for this very node looks in any case: it may have to have others go once more.
-            woken.extend(self.nodes.facts(at).nominated.iter().map(|one| one.key.clone()));
-            let reserves = |key: &&Key| self.pending[*key].reserved.iter().any(|one| one.node == name);
-            woken.extend(self.reserving.iter().filter(reserves).cloned());
-        }
-        let around = Obstacles::of(&[Obstacle::Spread, Obstacle::Neighbours]);
-        let waiting = self.kin.iter().filter(|(_, kin)| !kin.parked.is_empty() && kin.obstacles.meets(around));
-        for id in waiting.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.stand(id);
-            let kin = self.kin.get_mut(&id).expect("it was found just now");
-            let standing = kin.standing.as_ref().expect("it was made just now");
-            if kin.moved == standing.moved() {
-                continue;
-            }
-            kin.moved = standing.moved();
-            if self.nodes.order().iter().any(|at| may_take(standing, &self.nodes, *at)) {
-                woken.extend(kin.parked.first().map(|first| first.key.clone()));
-            }
-        }
-        for key in woken {
-            sometimes!(WokenByRoom);
-            if matches!(self.pending.get(&key).map(|pod| &pod.stage), Some(Stage::Parked)) {
-                self.enter(&key, Stage::Queued);
-            }
-        }
-    }
-
-    /// One of a kin has found this node: the next one is decided, if there is a node for it, too.
-    fn wake_next(&mut self, id: KinId, node: &str) {
-        if self.kin.get(&id).is_none_or(|kin| kin.parked.is_empty()) {
-            return;
-        }
-        self.stand(id);
-        let kin = self.kin.get_mut(&id).expect("it was found just now");
-        let standing = kin.standing.as_ref().expect("it was made just now");
-        if !self.nodes.order().iter().any(|at| may_take(standing, &self.nodes, *at)) {
-            // What the others have said before still stands in the way.
-            let refusal = self.nodes.find(node).and_then(|at| standing.refusal(&self.nodes, at));
-            refusal.iter().for_each(|refusal| kin.obstacles.insert(refusal.obstacle()));
-            kin.moved = standing.moved();
-            return;
-        }
-        let next = kin.parked.first().map(|place| place.key.clone());
-        next.iter().for_each(|key| self.enter(key, Stage::Queued));
-    }
 }
 
 /// Where pods are kept.
@@ -948,12 +663,6 @@ impl Scheduler {
         }
     }
 
-    /// One of a kin was to be decided, and is not: it may have been woken for all of them.
-    fn pass_on(&mut self, id: KinId) {
-        let next = self.kin.get(&id).and_then(|kin| kin.parked.first()).map(|place| place.key.clone());
-        next.iter().for_each(|key| self.enter(key, Stage::Queued));
-    }
-
     /// A bind came to nothing: the node is free of the pod, which is decided again later.
     fn delay(&mut self, now: Now, key: &Key) {
         let Some(pod) = self.pending.get_mut(key) else { return };
@@ -1013,21 +722,6 @@ impl Scheduler {
     }
 }
 
-/// Whether a node takes a pod, or might if others went.
-fn may_take(standing: &Standing, nodes: &Nodes, at: NodeIndex) -> bool {
-    standing.takes(nodes, at)
-        || may_make_room(&standing.facts, nodes.facts(at))
-            && standing.refusal(nodes, at).is_some_and(|refusal| refusal.ends_with_pods())
-}
-
-/// Whether other pods have a say in which nodes take a kin.
-fn looks_around(kin: &Kin, nodes: &Nodes) -> bool {
-    match &kin.standing {
-        Some(standing) => standing.looks_around(),
-        None => nodes.neighbours().concern(&kin.facts),
-    }
-}
-
 /// Whether the node for which others have gone takes the pod, which does not stand in its own way there. Of those as
 /// important as itself only the ones before it do: two who wait for one node must not keep each other from it.
 fn takes_expected(standing: &Standing, nodes: &Nodes, at: NodeIndex, uid: &str) -> bool {
@@ -1038,43 +732,6 @@ fn takes_expected(standing: &Standing, nodes: &Nodes, at: NodeIndex, uid: &str) 
     refusal_by_node(&standing.facts, &node).is_none()
         && standing::spread_beside(standing, nodes, at, &node.nominated).is_none()
         && standing::affinity_beside(standing, nodes, at, &node.nominated).is_none()
-}
-
-/// The node that a pod counts on, as the view shows it, and whether it is being deleted.
-fn counts(object: &Object) -> Option<(&str, &Pod, bool)> {
-    let pod = object.get::<Pod>()?;
-    let leaving = pod.metadata.is_deleting();
-    let freed = planted!(FreesAtDeletion) && leaving;
-    let node = pod.node().filter(|_| (!pod.status.phase.is_final() || planted!(FinishedTakeRoom)) && !freed)?;
-    Some((node, pod, leaving))
-}
-
-/// Whether a pod counts as it did: most changes are of its status alone.
-fn counts_the_same(old: &Object, new: &Object) -> bool {
-    match (counts(old), counts(new)) {
-        (None, None) => true,
-        (Some((node, pod, leaving)), Some((now, new, leaves))) => {
-            node == now
-                && leaving == leaves
-                && pod.metadata.labels == new.metadata.labels
-                && (Arc::ptr_eq(&pod.spec, &new.spec) || alike(&pod.spec, &new.spec))
-        }
-        _ => false,
-    }
-}
-
-/// For which node others have gone, or go.
-fn nominated(pod: &Pod) -> Option<Arc<str>> {
-    Some(pod.status.nominated_node_name.as_str()).filter(|node| !node.is_empty()).map(Arc::from)
-}
-
-fn place(key: &Key, pod: &Pod) -> Place {
-    let priority = Reverse(if planted!(PriorityReversed) {
-        -pod.spec.priority.unwrap_or(0)
-    } else {
-        pod.spec.priority.unwrap_or(0)
-    });
-    Place { priority, created: pod.metadata.creation_timestamp.filter(|_| !planted!(AgeIgnored)), key: key.clone() }
 }
 
 /// What its status says about why it has no node, and for which one others go.

@@ -1,6 +1,8 @@
 //! The scheduler against the real API server: what it binds, what it says, and that it gets there whatever is lost.
 
+use super::news::counts;
 use super::*;
+use crate::api::node::Node;
 use crate::api::object::Resource;
 use crate::api::status::Status;
 use crate::apiserver::{self, ApiServer};

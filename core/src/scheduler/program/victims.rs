@@ -3,7 +3,9 @@
 //! [`preempt`] decides who. Each is first told by a condition, then deleted in its own grace period. Until the view shows
 //! that they are gone, the pod that they go for waits.
 
-use super::{Ask, Counted, Going, RETRY, Scheduler, Stage, counts, looks_around};
+use super::news::counts;
+use super::waking::looks_around;
+use super::{Ask, Counted, Going, RETRY, Scheduler, Stage};
 use crate::api::by_key::ByKey;
 use crate::api::meta::Time;
 use crate::api::object::Key;
