@@ -265,6 +265,7 @@ mod table {
             RollbackKeepsRevision "rollback-keeps-revision" by "L-stable", "a set that is the newest again keeps its number";
             RecreateAtOnce "recreate-at-once" by "S-rollout", "Recreate does not wait for the old pods to end";
             HistoryNewestGone "history-newest-gone" by "S-history", "of the old sets that are too many the newest go";
+            SaidAnew "said-anew" by "S-since", "a condition that has another reason, and is what it was, is so since then";
             DeadlineIgnored "deadline-ignored" by "L-stable", "a rollout that comes no further is never called overdue";
         }
         DaemonSet: {
@@ -312,6 +313,7 @@ mod table {
             TaintsStay "taints-stay" by "L-stable", "a node that is well again keeps its taints";
             SilentStayReady "silent-stay-ready" by "L-stable", "pods of silent nodes go on being called ready";
             ForATimeIsForEver "for-a-time-is-for-ever" by "L-evict" "expected", "tolerationSeconds are not looked at";
+            UnknownSinceHeard "unknown-since-heard" by "S-since", "a node that falls silent is unknown since it was ready";
             StaysTooLong "stays-too-long" by "expected" "L-evict", "of two taints that a pod puts up with for a time the longer time counts";
         }
         Garbage: {
@@ -372,6 +374,7 @@ mod table {
             OthersWordsDropped "others-words-dropped" by "S-status", "conditions that others have set are dropped";
             AnyReadyIsReady "any-ready-is-ready" by "S-status", "a pod is ready as soon as one of its containers is";
             EndNotTold "end-not-told" by "S-record", "of a pod that is being deleted nothing is told any more";
+            TransitionKept "transition-kept" by "S-since", "a condition of a pod that changes is so since it was otherwise";
             EndsKept "ends-kept" by "expected", "a container that ran for ten minutes goes on in its series of restarts";
         }
     }

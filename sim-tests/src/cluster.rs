@@ -243,6 +243,7 @@ impl Cluster {
             sync: Delay::micros(300, 400),
             speeds: Default::default(),
             any_image: false,
+            askew: Vec::new(),
             objects: Vec::new(),
             faults: Vec::new(),
             calls: Vec::new(),
@@ -357,9 +358,12 @@ impl Cluster {
     }
 
     /// Sets a node's wall clock wrong.
-    pub fn askew(self, node: &str, ahead: Duration, behind: Duration) -> Self {
+    pub fn askew(mut self, node: &str, ahead: Duration, behind: Duration) -> Self {
         sometimes!(ClockAskew);
-        self.wrap(&format!("kubelet/{node}"), move |inner| Box::new(Askew { inner, ahead, behind }))
+        let name = format!("kubelet/{node}");
+        let nanos = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+        self.setup.askew.push((name.clone(), nanos(ahead) - nanos(behind)));
+        self.wrap(&name, move |inner| Box::new(Askew { inner, ahead, behind }))
     }
 
     /// Puts something between a program and the world, in all of its lives.

@@ -194,8 +194,10 @@ pub struct Truth {
     pub lifecycle: Option<Instant>,
     /// The same of the controllers of workloads.
     pub workloads: Option<Instant>,
-    /// How many nanoseconds the wall clocks of programs are off; those that are right are left out.
+    /// How many nanoseconds the wall clocks of programs are off for a time; those that are right are left out.
     pub clocks: BTreeMap<Arc<str>, i64>,
+    /// How many they are off always, beside that.
+    pub askew: BTreeMap<Arc<str>, i64>,
     /// What clients were told, by name; those that checkers ask for.
     told: BTreeMap<Arc<str>, (Role, Apart)>,
     /// Who leads.
@@ -281,8 +283,8 @@ impl Truth {
     /// What the wall clock of a program shows.
     pub fn wall(&self, program: &str) -> Wall {
         let right = WALL_START + self.now.since(Instant::default());
-        let off = self.clocks.get(program).copied().unwrap_or(0);
-        Wall::from_nanos(right.nanos().saturating_add(off))
+        let off = |clocks: &BTreeMap<Arc<str>, i64>| clocks.get(program).copied().unwrap_or(0);
+        Wall::from_nanos(right.nanos().saturating_add(off(&self.clocks)).saturating_add(off(&self.askew)))
     }
 
     /// What a client was told in this turn; nothing, if no checker asks for what clients of its role are.

@@ -95,6 +95,8 @@ pub struct Setup {
     pub speeds: Speeds,
     /// Whether every image can be had.
     pub any_image: bool,
+    /// Parts whose wall clocks are off from the beginning, and by how many nanoseconds. Their programs are made so.
+    pub askew: Vec<(String, i64)>,
     /// What is stored at the beginning. Pods that run on a node do so from the beginning.
     pub objects: Vec<Object>,
     /// What goes wrong, and when.
@@ -477,7 +479,7 @@ const SERVER: u64 = u64::MAX;
 impl World {
     /// A world in which nothing has happened yet.
     pub fn new(setup: Setup) -> Self {
-        let Setup { seed, server, parts, link, sync, speeds, any_image, objects, faults, calls, checked, trace } =
+        let Setup { seed, server, parts, link, sync, speeds, any_image, askew, objects, faults, calls, checked, trace } =
             setup;
         let draw = Draw::new(seed);
         let mut agenda = Agenda::default();
@@ -525,6 +527,7 @@ impl World {
             agenda.add(Instant::default() + *at, tie, Happening::ArmCall { call });
         }
         truth.any_image = any_image;
+        truth.askew = askew.into_iter().map(|(name, off)| (name.into(), off)).collect();
         let mut world = World {
             seed,
             agenda,

@@ -242,17 +242,15 @@ impl NodeAgent {
             .map(|port| crate::api::node::DaemonEndpoint { port: i32::from(port), ..Default::default() });
         status.node_info.clone_from(&facts.info);
         status.images.clone_from(&facts.images);
-        let already = status
-            .conditions
-            .iter()
-            .any(|one| one.kind == "Ready" && one.status == "True" && one.reason == "KubeletReady");
-        if !already {
+        let ready = status.conditions.iter().find(|one| one.kind == "Ready" && one.status == "True");
+        if ready.is_none_or(|one| one.reason != "KubeletReady") {
+            let since = ready.and_then(|one| one.last_transition_time);
             status.conditions.retain(|one| one.kind != "Ready");
             status.conditions.push(NodeCondition {
                 kind: "Ready".into(),
                 status: "True".into(),
                 last_heartbeat_time: Some(Time::of(now.wall)),
-                last_transition_time: Some(Time::of(now.wall)),
+                last_transition_time: since.or(Some(Time::of(now.wall))),
                 reason: "KubeletReady".into(),
                 message: "kubelet is posting ready status".into(),
                 ..Default::default()

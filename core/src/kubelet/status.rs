@@ -122,7 +122,8 @@ fn last_words(before: &PodStatus, one: &Seen<'_>) -> Option<ContainerStatus> {
 fn condition(now: Now, before: &PodStatus, kind: &str, holds: bool, why_not: &str) -> PodCondition {
     let status = if holds { "True" } else { "False" };
     let old = before.conditions.iter().find(|old| old.kind == kind);
-    let since = old.filter(|old| old.status == status).and_then(|old| old.last_transition_time);
+    let same = old.filter(|old| old.status == status || planted!(TransitionKept));
+    let since = same.and_then(|old| old.last_transition_time);
     PodCondition {
         kind: kind.into(),
         status: status.into(),

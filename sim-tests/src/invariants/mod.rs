@@ -47,6 +47,7 @@ pub mod rollout;
 pub mod rv;
 pub mod scale;
 pub mod silent;
+pub mod since;
 pub mod single;
 pub mod stable;
 pub mod stale;
@@ -197,6 +198,7 @@ checkers! {
     restart    "L-restart"   Restart;
     silent     "L-silent"    Silent;
     stale      "S-stale"     Stale;
+    since      "S-since"     Since;
 }
 
 /// A number that stands for an object where very many are looked at and keys would take much room. Of a million objects no

@@ -165,7 +165,8 @@ pub fn set(now: Now, status: &mut DeploymentStatus, kind: &str, state: &str, rea
         return;
     }
     let at = Some(Time::of(now.wall));
-    let since = before.filter(|one| one.status == state).and_then(|one| one.last_transition_time);
+    let same = before.filter(|one| one.status == state && !planted!(SaidAnew));
+    let since = same.and_then(|one| one.last_transition_time);
     status.conditions.retain(|one| one.kind != kind);
     status.conditions.push(DeploymentCondition {
         kind: kind.into(),

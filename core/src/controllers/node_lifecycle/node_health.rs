@@ -78,7 +78,7 @@ pub fn say_unknown(node: &mut Node, action: Action, at: Time) {
             conditions.last_mut().expect("one was just added")
         }
     };
-    if ready.status != "Unknown" {
+    if ready.status != "Unknown" && !planted!(UnknownSinceHeard) {
         ready.last_transition_time = Some(at);
     }
     ready.status = "Unknown".into();

@@ -112,12 +112,14 @@ impl Scheduler {
             status: "True".into(),
             reason: "PreemptionByScheduler".into(),
             message: format!("{}: preempting to accommodate a higher priority pod", self.options.name).into(),
-            last_transition_time: Some(Time::of(now.wall)),
             ..PodCondition::default()
         };
         let object = object.with(|pod: &mut Pod| {
+            // Others may have said so before, for their reason.
+            let since = pod.disruption().and_then(|said| said.last_transition_time);
+            let last_transition_time = since.or(Some(Time::of(now.wall)));
             pod.status.conditions.retain(|one| one.kind != condition.kind);
-            pod.status.conditions.push(condition);
+            pod.status.conditions.push(PodCondition { last_transition_time, ..condition });
         });
         let Some(pod) = self.pending.get_mut(key) else { return };
         pod.victims.insert(of.clone(), uid.clone());
