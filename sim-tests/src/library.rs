@@ -109,6 +109,7 @@ library! {
     "evicted-at-once"
     "autoscaler-unanswered"
     "taint-counts-anew"
+    "removed-by-force"
 }
 
 /// The text of the scenario of this name.

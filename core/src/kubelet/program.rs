@@ -261,7 +261,9 @@ impl Kubelet {
                         sometimes!(PodSeenGone);
                     }
                     // Removed while something runs: by force.
-                    worker.last_grace = GRACE_MIN;
+                    if !planted!(ForceNotHurried) {
+                        worker.last_grace = GRACE_MIN;
+                    }
                     worker.object = None;
                     self.queue.set(uid.clone(), now.mono);
                 }
@@ -864,6 +866,7 @@ impl Track {
         let (pod, container, attempt) = (pod.clone(), name.to_owned(), self.attempt);
         let grace = if planted!(KillsAtOnce) { Duration::ZERO } else { grace };
         let kill_at = match self.kill_at {
+            Some(at) if planted!(HurryUnheard) => at,
             // A shortened grace counts from now; none moves the end to a later time.
             Some(at) => {
                 if now.mono + grace < at {

@@ -1,6 +1,7 @@
-//! S-zombie: A process lives at most for its grace period and a bound after its pod is gone from the store, while its node hears the API server.
+//! S-zombie: A process lives at most for its grace period, or for half a minute if that is less, and a bound after its pod is gone from the store, while its node hears the API server.
 //!
-//! Catches: a kubelet that misses a deletion; one that forgets what it started before its restart.
+//! Catches: a kubelet that misses a deletion; one that forgets what it started before its restart; one that goes on
+//! waiting for as long as a pod was given when that is removed by force.
 
 use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
@@ -13,6 +14,9 @@ use miniku_core::time::{Duration, Instant};
 /// longest delay between tries, and some time to act.
 const BOUND: Duration = Duration::from_secs(75);
 
+/// What runs when its pod is gone has two seconds, or ten if it is found without one; and some time for what is slow.
+const LONGEST: Duration = Duration::from_secs(30);
+
 /// Pods that must have no processes at a time.
 #[derive(Default)]
 pub struct Zombie {
@@ -23,7 +27,7 @@ fn allowed(truth: &Truth, uid: &str) -> Duration {
     let grace = truth.pods.get(uid).map_or(0, |facts| {
         facts.pod().metadata.deletion_grace_period_seconds.unwrap_or(0).max(facts.pod().grace_seconds())
     });
-    Duration::from_secs(grace.unsigned_abs()) + BOUND
+    Duration::from_secs(grace.unsigned_abs()).min(LONGEST) + BOUND
 }
 
 impl Checker for Zombie {
@@ -83,11 +87,13 @@ mod tests {
     use crate::truth::NodeFacts;
     use miniku_core::kubelet::runtime::PodRef;
 
-    fn story(in_touch: Option<Instant>) -> Story<Zombie> {
+    fn story(in_touch: Option<Instant>, grace: u64) -> Story<Zombie> {
         let mut story = Story::<Zombie>::new();
         story.truth.nodes.insert("n".into(), NodeFacts { up: true, in_touch });
         story.put(node("n")).unwrap();
-        let change = story.put(pod("a", "n", "Running")).unwrap();
+        let mut manifest = pod("a", "n", "Running");
+        manifest["spec"]["terminationGracePeriodSeconds"] = grace.into();
+        let change = story.put(manifest).unwrap();
         let pod = PodRef { uid: "a-uid".into(), namespace: "default".into(), name: "a".into() };
         let process = Process { pod, container: "c".into(), attempt: 0, pid: 7 };
         story.truth.started(&"n".into(), &process);
@@ -98,14 +104,16 @@ mod tests {
 
     #[test]
     fn fires_on_a_process_that_stays() {
-        let mut story = story(Some(Instant::default()));
-        story.pass(100).unwrap();
-        assert!(story.pass(10).unwrap_err().what.contains("after its pod is gone"));
+        for (grace, lives) in [(5, 79), (30, 104), (600, 104)] {
+            let mut story = story(Some(Instant::default()), grace);
+            story.pass(lives).unwrap();
+            assert!(story.pass(1).unwrap_err().what.contains("after its pod is gone"), "{grace}");
+        }
     }
 
     #[test]
     fn waits_for_the_node_to_hear_of_it() {
-        let mut story = story(None);
+        let mut story = story(None, 30);
         story.pass(200).unwrap();
         let now = story.truth.now;
         story.truth.nodes.insert("n".into(), NodeFacts { up: true, in_touch: Some(now) });

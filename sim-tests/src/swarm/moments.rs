@@ -27,6 +27,7 @@ const MOMENTS: &[(&str, u64, Draws)] = &[
     ("decided twice", 3, |dice, _, plan| decided_twice(dice, plan)),
     ("given back", 4, |dice, _, plan| given_back(dice, plan)),
     ("half made", 4, |dice, _, plan| half_made(dice, plan)),
+    ("forced", 4, |dice, _, plan| forced(dice, plan)),
 ];
 
 /// Adds them to a plan for so many nodes.
@@ -347,6 +348,22 @@ fn half_made(dice: &Dice, plan: &mut Plan) {
     plan.ask(at + Duration::from_millis(5), plan::create(namespace));
 }
 
+/// A pod that does not heed SIGTERM is given minutes to end, and is removed by force long before they are over.
+fn forced(dice: &Dice, plan: &mut Plan) {
+    let mut container = idle("10m");
+    container["command"] = json!(["sh", "-c", "trap '' TERM; sleep infinity"]);
+    let spec = json!({"terminationGracePeriodSeconds": 300, "containers": [container]});
+    let at = dice.millis("forced at", 0, 2_000, 100_000);
+    plan.ask(at, plan::create(plan::pod("forced", spec)));
+    let deleted = at + dice.millis("forced first", 0, 5_000, 20_000);
+    plan.ask(deleted, plan::delete(Kind::Pod, "forced"));
+    let removed = deleted + dice.millis("forced then", 0, 1_000, 15_000);
+    for at in [removed, END, END + AGAIN] {
+        let delete = delete_of(&Key::new(Kind::Pod, "default", "forced"));
+        plan.ask(at, Ask::Delete(Delete { grace_seconds: Some(0), ..delete }));
+    }
+}
+
 /// A pod gets a label that others must not be near, and then those others come. Where it is the only node, they wait.
 fn moved_in(dice: &Dice, nodes: u64, plan: &mut Plan) {
     let pod = |name: &str, affinity: Option<&Value>| {
@@ -632,6 +649,23 @@ mod tests {
             let is_made = |act: &Act| matches!(act, Act::Ask(Ask::Create(one)) if one.kind() == Kind::Namespace);
             let made: Vec<Duration> = plan.entries.iter().filter(|one| is_made(&one.act)).map(|one| one.at).collect();
             assert!(made.len() == 1 && made[0] > full.at, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn who_is_removed_by_force_has_time_left() {
+        for seed in 0..100 {
+            let mut plan = Plan::default();
+            forced(&Dice(Draw::new(seed)), &mut plan);
+            let deletion = |one: &Entry| match &one.act {
+                Act::Ask(Ask::Delete(delete)) => Some((one.at, delete.grace_seconds)),
+                _ => None,
+            };
+            let deletions: Vec<(Duration, Option<i64>)> = plan.entries.iter().filter_map(deletion).collect();
+            assert_eq!((deletions.len(), deletions[0].1), (4, None), "seed {seed}");
+            let force = &deletions[1..];
+            assert!(force.iter().all(|(at, grace)| *at > deletions[0].0 && *grace == Some(0)), "seed {seed}");
+            assert!(force[0].0 < deletions[0].0 + Duration::from_secs(20) && force[0].0 < END, "seed {seed}");
         }
     }
 
