@@ -257,6 +257,7 @@ mod table {
             AdoptionDropsOwners "adoption-drops-owners" by "S-owner", "whom a set adopts it takes from its other owners";
             TakenAwayAtOnce "taken-away-at-once" by "L-hot", "a pod that is taken away while it waits is replaced at once each time";
             AvailabilityNotAwaited "availability-not-awaited" by "L-stable" "expected", "nobody looks again when a pod has been ready for long enough";
+            MadeIsAwaited "made-is-awaited" by "L-stable" "expected", "a pod that has come and gone before its creation is answered is waited for";
             FailureConditionStays "failure-condition-stays" by "L-stable", "that pods were refused is told of when none is missing any more";
         }
         Deployment: {
@@ -377,6 +378,7 @@ mod table {
             TransitionKept "transition-kept" by "S-since", "a condition of a pod that changes is so since it was otherwise";
             ForceNotHurried "force-not-hurried" by "S-zombie", "what runs of a pod that is removed has the time that the pod was given";
             HurryUnheard "hurry-unheard" by "expected" "S-grace" "S-zombie", "a container that was asked to end has the time that it was given first";
+            AnswerBringsBack "answer-brings-back" by "S-zombie" "L-stable", "a pod that was seen to be gone is there again when a status of it is answered";
             EndsKept "ends-kept" by "expected", "a container that ran for ten minutes goes on in its series of restarts";
         }
     }

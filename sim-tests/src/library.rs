@@ -110,6 +110,7 @@ library! {
     "autoscaler-unanswered"
     "taint-counts-anew"
     "removed-by-force"
+    "answered-late"
 }
 
 /// The text of the scenario of this name.

@@ -45,7 +45,7 @@ impl Fate {
         match (self, mishap) {
             (_, Mishap::RequestLost | Mishap::ReplyLost) => Fate::Lost,
             (Fate::Arrives(delay), Mishap::RequestDoubled) => Fate::ArrivesTwice(delay, delay * 3),
-            (Fate::Arrives(delay), Mishap::RequestLate(by)) => Fate::Arrives(delay + by),
+            (Fate::Arrives(delay), Mishap::RequestLate(by) | Mishap::ReplyLate(by)) => Fate::Arrives(delay + by),
             (fate, _) => fate,
         }
     }

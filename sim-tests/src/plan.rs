@@ -542,6 +542,8 @@ pub enum Mishap {
     Conflict,
     /// The answer does not arrive.
     ReplyLost,
+    /// The answer arrives so much later; not at all, if that is after the time-out.
+    ReplyLate(#[serde(with = "units::duration")] Duration),
     /// The watch on which the event came ends right after it.
     WatchCut,
     /// The list within a life comes from a server that lags behind by so many revisions, as far as it may.
@@ -887,7 +889,7 @@ impl Fault {
             | Fault::WallClock { lasts, .. }
             | Fault::Drift { lasts, .. }
             | Fault::CrashingContainers { lasts, .. } => *lasts,
-            Fault::Message { mishap: Mishap::RequestLate(by), .. } => *by,
+            Fault::Message { mishap: Mishap::RequestLate(by) | Mishap::ReplyLate(by), .. } => *by,
             Fault::CutWatches { .. }
             | Fault::ExpireWatches { .. }
             | Fault::Reset { .. }
@@ -1128,6 +1130,7 @@ impl fmt::Display for Fault {
                 Mishap::RequestLate(by) => write!(f, "request {nth} of {actor} is {}s late", Millis(*by)),
                 Mishap::Conflict => write!(f, "request {nth} of {actor} meets an intruder"),
                 Mishap::ReplyLost => write!(f, "answer {nth} to {actor} is lost"),
+                Mishap::ReplyLate(by) => write!(f, "answer {nth} to {actor} is {}s late", Millis(*by)),
                 Mishap::WatchCut => write!(f, "a watch of {actor} ends after event {nth}"),
                 Mishap::Stale(by) => write!(f, "list {nth} of {actor} is {by} revisions old"),
             },

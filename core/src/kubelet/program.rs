@@ -565,7 +565,7 @@ impl Worker {
         let newer = match &self.object {
             Some(seen) => object.revision() >= seen.revision(),
             // The view has it no more; a late answer does not bring it back.
-            None => in_view,
+            None => in_view || planted!(AnswerBringsBack),
         };
         let Some(pod) = object.get::<Pod>().filter(|_| newer) else { return };
         self.last_grace = grace(pod);

@@ -28,6 +28,7 @@ const MOMENTS: &[(&str, u64, Draws)] = &[
     ("given back", 4, |dice, _, plan| given_back(dice, plan)),
     ("half made", 4, |dice, _, plan| half_made(dice, plan)),
     ("forced", 4, |dice, _, plan| forced(dice, plan)),
+    ("answered late", 4, |dice, _, plan| answered_late(dice, plan)),
 ];
 
 /// Adds them to a plan for so many nodes.
@@ -348,19 +349,59 @@ fn half_made(dice: &Dice, plan: &mut Plan) {
     plan.ask(at + Duration::from_millis(5), plan::create(namespace));
 }
 
-/// A pod that does not heed SIGTERM is given minutes to end, and is removed by force long before they are over.
-fn forced(dice: &Dice, plan: &mut Plan) {
+/// The spec of a pod that does not heed SIGTERM, and is given so many seconds to end.
+fn deaf(grace: u64) -> Value {
     let mut container = idle("10m");
     container["command"] = json!(["sh", "-c", "trap '' TERM; sleep infinity"]);
-    let spec = json!({"terminationGracePeriodSeconds": 300, "containers": [container]});
+    json!({"terminationGracePeriodSeconds": grace, "containers": [container]})
+}
+
+/// A pod that does not heed SIGTERM is given minutes to end, and is removed by force long before they are over.
+fn forced(dice: &Dice, plan: &mut Plan) {
     let at = dice.millis("forced at", 0, 2_000, 100_000);
-    plan.ask(at, plan::create(plan::pod("forced", spec)));
+    plan.ask(at, plan::create(plan::pod("forced", deaf(300))));
     let deleted = at + dice.millis("forced first", 0, 5_000, 20_000);
     plan.ask(deleted, plan::delete(Kind::Pod, "forced"));
     let removed = deleted + dice.millis("forced then", 0, 1_000, 15_000);
     for at in [removed, END, END + AGAIN] {
-        let delete = delete_of(&Key::new(Kind::Pod, "default", "forced"));
-        plan.ask(at, Ask::Delete(Delete { grace_seconds: Some(0), ..delete }));
+        plan.ask(at, by_force("forced"));
+    }
+}
+
+/// A pod is removed at once.
+fn by_force(pod: &str) -> Ask {
+    let delete = delete_of(&Key::new(Kind::Pod, "default", pod));
+    Ask::Delete(Delete { grace_seconds: Some(0), ..delete })
+}
+
+/// Pods are removed by force before those who made them, or who run them, have an answer to what they asked for last. What
+/// runs in some does not end at once.
+fn answered_late(dice: &Dice, plan: &mut Plan) {
+    let (at, second) = (dice.millis("answered at", 0, 5_000, 100_000), Duration::from_secs(1));
+    let mishap = Mishap::ReplyLate(dice.millis("answered late", 0, 2_000, 8_000));
+    for actor in room::all_of(dice, "workloads").chain(["all nodes".to_owned()]) {
+        for nth in 1..=16 {
+            plan.strike(at, Fault::Message { actor: actor.clone(), nth, mishap });
+        }
+    }
+    let made = at + Duration::from_millis(100);
+    let mut set = plan::replica_set("hasty", 3, "");
+    set["spec"]["template"]["spec"]["containers"] = json!([idle("10m")]);
+    plan.ask(made, plan::create(set));
+    for nth in 0..3 {
+        let evict = Evict { pod: "hasty-".into(), namespace: "default".into(), grace_seconds: Some(0) };
+        plan.ask(at + second * (2 + nth), Ask::Evict(evict));
+    }
+    for nth in 0..4 {
+        let name = format!("answered-{nth}");
+        plan.ask(made, plan::create(plan::pod(&name, deaf(5))));
+        let removed = at + second * 2 + Duration::from_millis(1_500) * nth;
+        for at in [removed, END, END + AGAIN] {
+            plan.ask(at, by_force(&name));
+        }
+    }
+    for at in [END, END + AGAIN] {
+        plan.ask(at, plan::scale("hasty", 0));
     }
 }
 
@@ -666,6 +707,23 @@ mod tests {
             let force = &deletions[1..];
             assert!(force.iter().all(|(at, grace)| *at > deletions[0].0 && *grace == Some(0)), "seed {seed}");
             assert!(force[0].0 < deletions[0].0 + Duration::from_secs(20) && force[0].0 < END, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn somebody_is_killed_only_after_it_is_answered_that_it_runs() {
+        for seed in 0..100 {
+            let mut plan = Plan::default();
+            answered_late(&Dice(Draw::new(seed)), &mut plan);
+            let late = plan.entries.iter().find_map(|one| match &one.act {
+                Act::Strike(Fault::Message { mishap: Mishap::ReplyLate(by), .. }) => Some(*by),
+                _ => None,
+            });
+            let made = plan.entries.iter().find(|one| is_pod(one)).unwrap().at;
+            let answered = made + Duration::from_millis(300) + late.unwrap();
+            let removed = plan.entries.iter().filter(|one| matches!(&one.act, Act::Ask(Ask::Delete(_))));
+            let lives = |at: Duration| at <= answered && answered < at + Duration::from_secs(2);
+            assert!(removed.map(|one| one.at).any(lives), "seed {seed}");
         }
     }
 

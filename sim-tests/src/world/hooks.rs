@@ -183,7 +183,7 @@ impl World {
             Mishap::RequestLost | Mishap::RequestDoubled | Mishap::RequestLate(_) | Mishap::Conflict => {
                 Occasion::Request
             }
-            Mishap::ReplyLost => Occasion::Reply,
+            Mishap::ReplyLost | Mishap::ReplyLate(_) => Occasion::Reply,
             Mishap::WatchCut => Occasion::Event,
             Mishap::Stale(_) => Occasion::Relist,
         };

@@ -110,7 +110,7 @@ impl WorkloadController {
             Answer::Object { object: made, .. } => {
                 // Met when the view shows it. What was seen until now may have been made by an earlier call, whose answer
                 // was lost, and be gone.
-                if self.views.is_as_new_as(child.kind, made) {
+                if self.views.is_as_new_as(child.kind, made) && !planted!(MadeIsAwaited) {
                     self.creations.met(&key, &child);
                     care.made.remove(&child);
                 } else {
