@@ -111,6 +111,7 @@ library! {
     "taint-counts-anew"
     "removed-by-force"
     "answered-late"
+    "node-gone-meanwhile"
 }
 
 /// The text of the scenario of this name.

@@ -126,7 +126,9 @@ impl NodeAgent {
             let changed = std::mem::take(&mut self.changed_meanwhile);
             match answer {
                 // What it did is still to be shown, or was already, and may have been undone since.
-                Answer::Object { .. } => self.check_at = Some(now.mono).filter(|_| changed),
+                Answer::Object { .. } => {
+                    self.check_at = Some(now.mono).filter(|_| changed && !planted!(ChangedMeanwhileMissed));
+                }
                 answer => {
                     if let Answer::Refused(status) = &answer {
                         out.log(Level::Debug, format!("kubelet: node {}: {status}", self.name));

@@ -44,6 +44,9 @@ pub(super) fn draw(dice: &Dice, nodes: u64, plan: &mut Plan) {
     if in_some("harried", 4) && !room::stands_by(dice) {
         harried(dice, nodes, plan);
     }
+    if dice.has("nodes deleted") && in_some("made again", 3) {
+        made_again(dice, nodes, plan);
+    }
     for (_, _, adds) in MOMENTS.iter().filter(|(what, of, _)| in_some(what, *of)) {
         adds(dice, nodes, plan);
     }
@@ -405,6 +408,20 @@ fn answered_late(dice: &Dice, plan: &mut Plan) {
     }
 }
 
+/// Somebody says of a node what its kubelet knows better; and while that waits for the answer to its correction, the node is
+/// deleted.
+fn made_again(dice: &Dice, nodes: u64, plan: &mut Plan) {
+    let node = node(dice, 990, nodes);
+    let (key, at) = (Key::new(Kind::Node, "", &node), dice.millis("made again at", 0, 10_000, 140_000));
+    let mishap = Mishap::ReplyLate(dice.millis("made again late", 0, 1_500, 9_000));
+    for nth in 1..=4 {
+        plan.strike(at, Fault::Message { actor: format!("kubelet/{node}"), nth, mishap });
+    }
+    let said = json!({"status": {"nodeInfo": {"kernelVersion": "0"}}});
+    plan.ask(at + Duration::from_millis(100), part(&key, Piece::Status, said));
+    plan.ask(at + dice.millis("made again then", 0, 400, 1_400), plan::delete(Kind::Node, &node));
+}
+
 /// A pod gets a label that others must not be near, and then those others come. Where it is the only node, they wait.
 fn moved_in(dice: &Dice, nodes: u64, plan: &mut Plan) {
     let pod = |name: &str, affinity: Option<&Value>| {
@@ -707,6 +724,22 @@ mod tests {
             let force = &deletions[1..];
             assert!(force.iter().all(|(at, grace)| *at > deletions[0].0 && *grace == Some(0)), "seed {seed}");
             assert!(force[0].0 < deletions[0].0 + Duration::from_secs(20) && force[0].0 < END, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_node_is_deleted_before_its_kubelet_is_answered() {
+        for seed in 0..100 {
+            let mut plan = Plan::default();
+            made_again(&Dice(Draw::new(seed)), 3, &mut plan);
+            let late = plan.entries.iter().find_map(|one| match &one.act {
+                Act::Strike(Fault::Message { mishap: Mishap::ReplyLate(by), .. }) => Some(*by),
+                _ => None,
+            });
+            let at = |is: fn(&Act) -> bool| plan.entries.iter().find(|one| is(&one.act)).unwrap().at;
+            let said = at(|act| matches!(act, Act::Ask(Ask::Patch(_))));
+            let deleted = at(|act| matches!(act, Act::Ask(Ask::Delete(_))));
+            assert!(deleted > said && deleted < said + late.unwrap(), "seed {seed}");
         }
     }
 
