@@ -112,6 +112,7 @@ library! {
     "removed-by-force"
     "answered-late"
     "node-gone-meanwhile"
+    "former-words"
 }
 
 /// The text of the scenario of this name.

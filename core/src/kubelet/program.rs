@@ -577,7 +577,7 @@ impl Worker {
     /// be a former life's.
     fn remember(&mut self, pod: &Pod) {
         let again = std::mem::replace(&mut self.remembered, true);
-        if again && self.told {
+        if again && (self.told || planted!(FormerWordsMissed)) {
             return;
         }
         let failed_starts = u32::try_from(pod.status.retry_count.unwrap_or(0)).unwrap_or(0);

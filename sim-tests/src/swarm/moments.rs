@@ -7,6 +7,7 @@ use crate::plan::{self, Act, Ask, Delete, Entry, Evict, Fault, Mishap, Piece, Pl
 use crate::truth::INTRUDER;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::Key;
+use miniku_core::api::pod::START_RETRIES;
 use miniku_core::program::Propagation;
 use miniku_core::time::Duration;
 use serde_json::{Value, json};
@@ -29,6 +30,7 @@ const MOMENTS: &[(&str, u64, Draws)] = &[
     ("half made", 4, |dice, _, plan| half_made(dice, plan)),
     ("forced", 4, |dice, _, plan| forced(dice, plan)),
     ("answered late", 4, |dice, _, plan| answered_late(dice, plan)),
+    ("former words", 4, former_words),
 ];
 
 /// Adds them to a plan for so many nodes.
@@ -408,6 +410,35 @@ fn answered_late(dice: &Dice, plan: &mut Plan) {
     }
 }
 
+/// A kubelet dies soon after it has said of some pods how often they could not be started, and what it has said arrives only
+/// when its next life has read them.
+fn former_words(dice: &Dice, nodes: u64, plan: &mut Plan) {
+    let node = node(dice, 995, nodes);
+    let (at, actor) = (dice.millis("former at", 0, 2_000, 120_000), format!("kubelet/{node}"));
+    let names: Vec<String> = (0..5).map(|nth| format!("former-{nth}")).collect();
+    for (nth, name) in (0..).zip(&names) {
+        let mut container = idle("10m");
+        container["image"] = "nowhere/nothing:1".into();
+        let spec = json!({"nodeSelector": {"kubernetes.io/hostname": node}, "terminationGracePeriodSeconds": 1,
+            "containers": [container]});
+        let mut pod = plan::pod(name, spec);
+        pod["metadata"]["annotations"] = json!({START_RETRIES: "9"});
+        plan.ask(at + Duration::from_millis(700) * nth, plan::create(pod));
+    }
+    let dies = at + dice.millis("former dies", 0, 6_000, 20_000);
+    let late = dice.millis("former late", 0, 1_000, 1_900);
+    let mut message = |at: Duration, nth: u64, mishap: Mishap| {
+        plan.strike(at, Fault::Message { actor: actor.clone(), nth, mishap });
+    };
+    (1..=8).for_each(|nth| message(dies.saturating_sub(late / 2), nth, Mishap::RequestLate(late)));
+    // What the next life asks for first is what there is.
+    (1..=2).for_each(|nth| message(dies + Duration::from_millis(1), nth, Mishap::ReplyLate(late)));
+    plan.strike(dies, Fault::Crash { actor: actor.clone(), down: Duration::from_millis(100) });
+    for at in [END, END + AGAIN] {
+        names.iter().for_each(|name| plan.ask(at, plan::delete(Kind::Pod, name)));
+    }
+}
+
 /// Somebody says of a node what its kubelet knows better; and while that waits for the answer to its correction, the node is
 /// deleted.
 fn made_again(dice: &Dice, nodes: u64, plan: &mut Plan) {
@@ -724,6 +755,30 @@ mod tests {
             let force = &deletions[1..];
             assert!(force.iter().all(|(at, grace)| *at > deletions[0].0 && *grace == Some(0)), "seed {seed}");
             assert!(force[0].0 < deletions[0].0 + Duration::from_secs(20) && force[0].0 < END, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn what_a_kubelet_has_said_last_arrives_when_its_next_life_has_asked() {
+        for seed in 0..100 {
+            let mut plan = Plan::default();
+            former_words(&Dice(Draw::new(seed)), 3, &mut plan);
+            let starts = plan.entries.iter().find_map(|one| match &one.act {
+                Act::Strike(Fault::Crash { down, .. }) => Some(one.at + *down),
+                _ => None,
+            });
+            let starts = starts.unwrap();
+            for one in &plan.entries {
+                match &one.act {
+                    Act::Strike(Fault::Message { mishap: Mishap::RequestLate(by), .. }) => {
+                        assert!(one.at + *by > starts, "seed {seed}");
+                    }
+                    Act::Strike(Fault::Message { mishap: Mishap::ReplyLate(by), .. }) => {
+                        assert!(one.at < starts && *by > Duration::from_millis(900), "seed {seed}");
+                    }
+                    _ => {}
+                }
+            }
         }
     }
 
