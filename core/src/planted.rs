@@ -343,6 +343,7 @@ mod table {
             CountsUnready "counts-unready" by "S-budget", "pods that are not ready count as healthy";
             GrantsNotCounted "grants-not-counted" by "S-budget", "a pod counts as healthy until its deletion is seen, though its eviction was granted";
             BudgetOverwritten "budget-overwritten" by "S-named" "S-budget", "what was counted is written over what was granted meanwhile";
+            ExtendedTakenBack "extended-taken-back" by "S-status", "that a pod goes is taken back by when that was said first, though it was said anew since";
             PartRoundedDown "part-rounded-down" by "S-demand", "of the pods that must be there a part is rounded down";
             ScaleOfPods "scale-of-pods" by "S-demand", "as many pods are expected as there are, not as many as are wanted";
         }

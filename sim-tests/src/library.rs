@@ -113,6 +113,7 @@ library! {
     "answered-late"
     "node-gone-meanwhile"
     "former-words"
+    "marked-anew"
 }
 
 /// The text of the scenario of this name.

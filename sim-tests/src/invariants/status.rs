@@ -1,4 +1,4 @@
-//! S-status: What a pod's status tells of a container was seen of a process of this very pod, with the exit code that it had. The pod is called ready only if all of its containers are, and they run, or did a moment ago. It is called Running when all of them have run, and has Succeeded only if all ended well, or Failed when none runs any more. A kubelet that starts still tells how the attempt before had ended. That somebody made the pod go is told as long as it is there, unless it has lived on for two minutes.
+//! S-status: What a pod's status tells of a container was seen of a process of this very pod, with the exit code that it had. The pod is called ready only if all of its containers are, and they run, or did a moment ago. It is called Running when all of them have run, and has Succeeded only if all ended well, or Failed when none runs any more. A kubelet that starts still tells how the attempt before had ended. That somebody made the pod go is told as long as it is there, unless it has lived on for two minutes since that was said last.
 //!
 //! One whose start was given up fails at once, and the others of its pod are stopped then; so does one that nobody looks
 //! after any more.
@@ -8,7 +8,7 @@
 use super::{Broken, Checker, by_its_clock};
 use crate::truth::{Fact, Role, Sight, Truth, Who};
 use miniku_core::api::object::Object;
-use miniku_core::api::pod::{ContainerStatus, Pod, PodPhase};
+use miniku_core::api::pod::{ContainerStatus, Pod, PodCondition, PodPhase};
 use miniku_core::api::text::Text;
 use miniku_core::program::{Answer, Input, Part, Verb, WatchEvent};
 use miniku_core::time::{Duration, Instant};
@@ -20,11 +20,16 @@ const NEWS: Duration = Duration::from_secs(75);
 /// Who was made to go, and has not gone after so long, may be told that it stays. Source: `stalePodDisruptionTimeout`.
 const STALE: Duration = Duration::from_secs(120);
 
+/// What a pod says of why it was made to go, if it says that it was.
+fn why_it_goes(pod: &Pod) -> Option<&PodCondition> {
+    pod.status.conditions.iter().find(|one| one.kind == "DisruptionTarget" && one.status == "True")
+}
+
 /// Of each container, its latest attempt that ran.
 #[derive(Default)]
 pub struct Status {
     ran: BTreeMap<(Text, Text), Ran>,
-    /// Since when pods say that they were made to go, by uid.
+    /// Since when pods say that they were made to go, as they say it now, by uid.
     going: BTreeMap<Text, Instant>,
     /// The pods that each kubelet has heard of in this life of it.
     known: BTreeMap<Arc<str>, (u32, BTreeSet<Text>)>,
@@ -130,20 +135,23 @@ impl Checker for Status {
                 if old.is_none_or(|old| old.status == pod.status) {
                     return Ok(());
                 }
-                let says = |pod: &Pod, status: &str| {
-                    pod.status.conditions.iter().any(|one| one.kind == "DisruptionTarget" && one.status == status)
+                let stays = |pod: &Pod| {
+                    pod.status.conditions.iter().any(|one| one.kind == "DisruptionTarget" && one.status == "False")
                 };
-                let disrupted = |pod: &Pod| says(pod, "True");
+                let disrupted = |pod: &Pod| why_it_goes(pod).is_some();
                 let uid = &pod.metadata.uid;
                 match old.filter(|old| old.metadata.uid == *uid && disrupted(old)) {
                     None if disrupted(pod) => drop(self.going.insert(uid.clone(), truth.now)),
                     Some(old) if !disrupted(pod) => {
                         let since = self.going.remove(uid);
                         let long = since.is_some_and(|since| truth.now.since(since) >= by_its_clock(STALE));
-                        if !long || !old.is_active() || !says(pod, "False") {
+                        if !long || !old.is_active() || !stays(pod) {
                             let what = format!("{} was made to go, and that is told no more", pod.metadata.name);
                             return Err(Broken::by(what).with(change.old.iter().chain([new])));
                         }
+                    }
+                    Some(old) if why_it_goes(old) != why_it_goes(pod) => {
+                        self.going.insert(uid.clone(), truth.now);
                     }
                     _ => {}
                 }
@@ -364,5 +372,24 @@ mod tests {
         assert!(!is_told("Running", 110, stays()), "its deletion may be on its way");
         assert!(!is_told("Running", 120, json!([])), "somebody else's words are lost");
         assert!(!is_told("Failed", 120, stays()), "it has ended, as it was made to");
+    }
+
+    #[test]
+    fn who_is_made_to_go_anew_is_told_for_as_long_again() {
+        let told = |reason: &str, status: &str| {
+            let goes = json!({"type": "DisruptionTarget", "status": status, "reason": reason});
+            with(json!({"phase": "Running", "conditions": [goes]}))
+        };
+        let is_right = |again: &str| {
+            let mut story = Story::<Status>::new();
+            story.put(pod("a", "n", "Running")).unwrap();
+            story.put(told("DeletionByTaintManager", "True")).unwrap();
+            story.pass(100).unwrap();
+            story.put(told(again, "True")).unwrap();
+            story.pass(20).unwrap();
+            story.put(told(again, "False")).is_ok()
+        };
+        assert!(is_right("DeletionByTaintManager"));
+        assert!(!is_right("PreemptionByScheduler"));
     }
 }

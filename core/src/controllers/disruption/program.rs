@@ -149,6 +149,7 @@ impl DisruptionController {
                 self.attempts.forget(&key);
             }
             said if said == going(old) => {}
+            Some(_) if planted!(ExtendedTakenBack) && self.going.contains_key(&key) => {}
             Some(_) => {
                 self.going.insert(key.clone(), now.mono);
                 self.attempts.add_at(key, now.mono + STALE_AFTER);
