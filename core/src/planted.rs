@@ -382,6 +382,7 @@ mod table {
             AnswerBringsBack "answer-brings-back" by "S-zombie" "L-stable", "a pod that was seen to be gone is there again when a status of it is answered";
             ChangedMeanwhileMissed "changed-meanwhile-missed" by "L-stable" "expected" "L-silent", "what became of the node while an answer about it was awaited is not looked at";
             FormerWordsMissed "former-words-missed" by "S-phase", "how often a start has failed is not taken from what a former life's last words turn out to be";
+            GivesUpEarly "gives-up-early" by "S-record", "how a pod has ended is not told once more if that was refused";
             EndsKept "ends-kept" by "expected", "a container that ran for ten minutes goes on in its series of restarts";
         }
     }

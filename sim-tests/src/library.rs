@@ -114,6 +114,7 @@ library! {
     "node-gone-meanwhile"
     "former-words"
     "marked-anew"
+    "last-words"
 }
 
 /// The text of the scenario of this name.

@@ -512,7 +512,7 @@ impl Kubelet {
             }
             Some(_) if worker.asked || worker.let_go => {}
             // How it ended is told before it goes, unless nobody wants to hear it.
-            Some(_) if (1..LAST_WORDS_TRIES).contains(&worker.status_writes.failures()) => {}
+            Some(_) if (1..LAST_WORDS_TRIES).contains(&worker.status_writes.failures()) && !planted!(GivesUpEarly) => {}
             Some(object) => {
                 if let Some(turn) = worker.deletion.waits_until(now.mono) {
                     return wake.set_if_earlier((), turn);
