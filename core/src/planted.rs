@@ -332,6 +332,7 @@ mod table {
         Namespaces: {
             FinalizedWhileLeaving "finalized-while-leaving" by "S-namespace", "a namespace goes while its contents are only on their way out";
             EmptiesSuccessor "empties-successor" by "S-namespace", "what is in a namespace that follows one of the same name is deleted, since the view is behind";
+            OldRoundDecides "old-round-decides" by "S-namespace", "what was listed of a namespace that is gone is taken for what is in its successor";
             ListsOnlyPods "lists-only-pods" by "S-namespace", "only pods are looked for in a namespace that is being deleted";
         }
         Endpoints: {

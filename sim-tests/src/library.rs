@@ -115,6 +115,7 @@ library! {
     "former-words"
     "marked-anew"
     "last-words"
+    "namespace-listed-before"
 }
 
 /// The text of the scenario of this name.

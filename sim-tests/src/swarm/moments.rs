@@ -46,6 +46,10 @@ pub(super) fn draw(dice: &Dice, nodes: u64, plan: &mut Plan) {
     if in_some("harried", 4) && !room::stands_by(dice) {
         harried(dice, nodes, plan);
     }
+    // Of two that are elected, one does nothing.
+    if in_some("listed before", 4) && !room::stands_by(dice) {
+        listed_before(dice, plan);
+    }
     if dice.has("nodes deleted") && in_some("made again", 3) {
         made_again(dice, nodes, plan);
     }
@@ -439,6 +443,33 @@ fn former_words(dice: &Dice, nodes: u64, plan: &mut Plan) {
     }
 }
 
+/// Of two controllers of namespaces one is slow, and is answered late: what it has listed in a namespace that is gone by then,
+/// it hears when another of its name is to be emptied.
+fn listed_before(dice: &Dice, plan: &mut Plan) {
+    let (second, actor) = (Duration::from_secs(1), "namespaces".to_owned());
+    let at = dice.millis("listed at", 0, 10_000, 120_000);
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "listed"}});
+    let delete = || plan::delete(Kind::Namespace, "listed");
+    plan.ask(at.saturating_sub(second * 6), plan::create(namespace.clone()));
+    plan.strike(at.saturating_sub(second * 3), Fault::Twin { actor: actor.clone(), lasts: second * 40 });
+    let before = at.saturating_sub(Duration::from_millis(100));
+    let delay = Delay { min: dice.millis("listed slowly", 0, 300, 900), mean: Duration::from_millis(1) };
+    plan.strike(before, Fault::Slow { actor: actor.clone(), delay, lasts: Duration::from_millis(400) });
+    let mishap = Mishap::ReplyLate(dice.millis("listed late", 0, 4_000, 9_000));
+    for nth in 1..=8 {
+        plan.strike(before, Fault::Message { actor: actor.clone(), nth, mishap });
+    }
+    plan.ask(at, delete());
+    plan.ask(at + second, plan::create(namespace));
+    let mut pod = plan::pod("listed", deaf(30));
+    pod["metadata"]["namespace"] = "listed".into();
+    plan.ask(at + Duration::from_millis(1_500), plan::create(pod));
+    plan.ask(at + second * 3, delete());
+    for at in [END, END + AGAIN] {
+        plan.ask(at, delete());
+    }
+}
+
 /// Somebody says of a node what its kubelet knows better; and while that waits for the answer to its correction, the node is
 /// deleted.
 fn made_again(dice: &Dice, nodes: u64, plan: &mut Plan) {
@@ -779,6 +810,31 @@ mod tests {
                     _ => {}
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_was_listed_is_heard_when_another_namespace_of_the_name_is_deleted() {
+        for seed in 0..100 {
+            let mut plan = Plan::default();
+            listed_before(&Dice(Draw::new(seed)), &mut plan);
+            let struck = |of: fn(&Fault) -> Option<Duration>| {
+                let fault = |one: &Entry| match &one.act {
+                    Act::Strike(fault) => Some((one.at, of(fault)?)),
+                    Act::Ask(_) => None,
+                };
+                plan.entries.iter().find_map(fault).unwrap()
+            };
+            let slow = struck(|fault| if let Fault::Slow { delay, .. } = fault { Some(delay.min) } else { None });
+            let late = struck(|fault| match fault {
+                Fault::Message { mishap: Mishap::ReplyLate(by), .. } => Some(*by),
+                _ => None,
+            });
+            let deletes = plan.entries.iter().filter(|one| matches!(one.act, Act::Ask(Ask::Delete(_))));
+            let deleted: Vec<Duration> = deletes.map(|one| one.at).collect();
+            let listed = deleted[0] + slow.1;
+            assert!(slow.0 < deleted[0] && listed < deleted[0] + Duration::from_secs(1), "seed {seed}");
+            assert!(listed + late.1 > deleted[1], "seed {seed}");
         }
     }
 

@@ -233,7 +233,8 @@ impl NamespaceController {
         }
         let round = self.rounds.remove(&key).expect("it was there a moment ago");
         // What was listed of a namespace that has gone since says nothing of its successor.
-        let same = self.view.object(&key).filter(|namespace| namespace.meta().uid == round.uid).cloned();
+        let is_same = |shown: &&Object| shown.meta().uid == round.uid || planted!(OldRoundDecides);
+        let same = self.view.object(&key).filter(is_same).cloned();
         let (definitions, found): (Vec<Object>, Vec<Object>) =
             round.found.into_iter().partition(|object| object.kind() == Kind::CustomResourceDefinition);
         let defined = definitions.iter().filter_map(Object::get::<CustomResourceDefinition>);
