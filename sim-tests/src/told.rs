@@ -258,8 +258,7 @@ mod tests {
 
     /// Tells somebody of an object: of how many it knows then.
     fn tell(story: &mut Story<Nobody>, who: &Who, object: serde_json::Value) -> usize {
-        let event = WatchEvent::Added(story.put(object).unwrap().new.unwrap());
-        story.see(Fact::Heard { who, input: &Input::Event { call: CallId(1), event } }).unwrap();
+        story.shows(who, object).unwrap();
         story.truth.told(who).objects().count()
     }
 
@@ -285,15 +284,14 @@ mod tests {
             [(Query::all(Kind::Pod), false, 1), (Query::all(Kind::Pod), true, 0), (within, false, 0)]
         {
             let (mut story, workloads) = (Story::<Nobody>::new(), who(Role::Workloads, "workloads"));
-            story.see(Fact::Heard { who: &workloads, input: &Input::Wake }).unwrap();
+            story.steps(&workloads, Input::Wake).unwrap();
             let change = story.put(pod("a", "", "Pending")).unwrap();
             story.truth.asks(&workloads, CallId(7), &query);
             if given_up {
                 story.truth.gives_up(&workloads, CallId(7));
             }
             let answer = Answer::List { revision: change.revision, items: change.new.into_iter().collect() };
-            let input = Input::Reply { call: CallId(7), answer };
-            story.see(Fact::Heard { who: &workloads, input: &input }).unwrap();
+            story.steps(&workloads, Input::Reply { call: CallId(7), answer }).unwrap();
             assert_eq!(story.truth.told(&workloads).objects().count(), knows, "{query:?} {given_up}");
         }
     }
@@ -345,8 +343,7 @@ mod tests {
                     _ => {
                         let event = news[which / 3 % news.len()].clone();
                         model.hear(&event);
-                        let input = Input::Event { call: CallId(1), event };
-                        story.see(Fact::Heard { who: &who, input: &input }).unwrap();
+                        story.hears(&who, event).unwrap();
                     }
                 }
                 let told: BTreeMap<Key, &Object> =

@@ -147,7 +147,7 @@ mod tests {
     fn refused(story: &mut Story<Address>, id: u64, why: &str) -> Result<(), Broken> {
         let wrong = [FieldError::invalid("spec", "what it asked for", why)];
         let answer = Answer::Refused(Status::invalid(Kind::Service, "b", &wrong));
-        story.see(Fact::Answered { id: RequestId(id), answer: &answer })
+        story.answers(id, &answer)
     }
 
     #[test]

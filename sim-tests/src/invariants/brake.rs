@@ -205,12 +205,9 @@ mod tests {
         let mut evict = |status: &str, uid: &str| {
             let mut node = node("m");
             node["status"]["conditions"] = json!([{"type": "Ready", "status": status}]);
-            let event = WatchEvent::Modified(story.put(node).unwrap().new.unwrap());
-            let input = Input::Event { call: CallId(1), event };
-            story.see(Fact::Heard { who: &controller, input: &input }).unwrap();
+            story.shows(&controller, node).unwrap();
             let options = DeleteOptions { uid: Some(uid.into()), ..DeleteOptions::default() };
-            let request = Verb::Delete { key: key.clone(), options }.into();
-            story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request })
+            story.sends(&controller, Verb::Delete { key: key.clone(), options })
         };
         evict("True", "a-uid").unwrap();
         assert!(evict("Unknown", "a-uid").is_err());
@@ -229,13 +226,11 @@ mod tests {
             if *status == "False" {
                 node["spec"] = json!({"taints": [{"key": NOT_READY, "effect": "NoExecute"}]});
             }
-            let event = WatchEvent::Added(story.put(node)?.new.unwrap());
-            story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } })?;
+            story.shows(&controller, node)?;
         }
         for (name, wait) in from {
             story.pass(*wait)?;
-            let lease = Verb::Get { key: Key::new(Kind::Lease, "kube-node-lease", name) }.into();
-            story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &lease })?;
+            story.sends(&controller, Verb::Get { key: Key::new(Kind::Lease, "kube-node-lease", name) })?;
             let mut tainted = node(name);
             tainted["spec"] = json!({"taints": [{"key": UNREACHABLE, "effect": "NoExecute"}]});
             let taint = Verb::Update { object: crate::plan::object(tainted), part: Part::Main }.into();
@@ -258,9 +253,8 @@ mod tests {
     }
 
     fn hears(story: &mut Story<Brake>, node: serde_json::Value) {
-        let event = WatchEvent::Modified(story.put(node).unwrap().new.unwrap());
         let controller = who(Role::NodeLifecycle, "node-lifecycle");
-        story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+        story.shows(&controller, node).unwrap();
     }
 
     fn says(name: &str, status: &str, taints: serde_json::Value) -> serde_json::Value {
@@ -274,8 +268,7 @@ mod tests {
     fn taint(story: &mut Story<Brake>, name: &str, asks: bool) -> Result<(), Broken> {
         let controller = who(Role::NodeLifecycle, "node-lifecycle");
         if asks {
-            let lease = Verb::Get { key: Key::new(Kind::Lease, "kube-node-lease", name) }.into();
-            story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &lease })?;
+            story.sends(&controller, Verb::Get { key: Key::new(Kind::Lease, "kube-node-lease", name) })?;
         }
         let tainted = says(name, "Unknown", unreachable());
         let taint = Verb::Update { object: crate::plan::object(tainted), part: Part::Main }.into();

@@ -364,7 +364,7 @@ mod tests {
     use super::*;
     use miniku_core::api::by_key::ByKey;
     use miniku_core::api::status::Status;
-    use miniku_core::program::{CallId, DeleteOptions, Input, WatchEvent};
+    use miniku_core::program::{DeleteOptions, WatchEvent};
     use serde_json::{Value, json};
 
     fn ready(name: &str, ready: bool) -> Value {
@@ -393,8 +393,7 @@ mod tests {
     fn ask(story: &mut Story<Budget>, name: &str, eviction: bool) -> Result<Key, Broken> {
         let key = Key::new(Kind::Pod, "default", name);
         let options = DeleteOptions { eviction, ..Default::default() };
-        let request = Verb::Delete { key: key.clone(), options }.into();
-        story.see(Fact::Sent { who: &who(Role::Operator, "operator"), id: RequestId(1), request: &request })?;
+        story.sends(&who(Role::Operator, "operator"), Verb::Delete { key: key.clone(), options })?;
         Ok(key)
     }
 
@@ -466,7 +465,7 @@ mod tests {
             }
             ask(&mut story, "a", true).unwrap();
             let answer = Answer::Refused(Status::too_many_requests(message, 0));
-            story.see(Fact::Answered { id: RequestId(1), answer: &answer }).is_err()
+            story.answers(1, &answer).is_err()
         };
         let refused = |phase: &str, known: bool, message: &str| refused_then(phase, known, message, None);
         let message = "Cannot evict pod as it would violate the pod's disruption budget.";
@@ -569,8 +568,7 @@ mod tests {
             let controller = who(Role::Disruption, "disruption");
             for name in told {
                 let object = story.truth.object(&Key::new(Kind::Pod, "default", name)).unwrap().clone();
-                let input = Input::Event { call: CallId(1), event: WatchEvent::Added(object) };
-                story.see(Fact::Heard { who: &controller, input: &input }).unwrap();
+                story.hears(&controller, WatchEvent::Added(object)).unwrap();
             }
             story.put(ready("a", false)).unwrap();
             count(&mut story, budget(2, 0));
@@ -589,15 +587,14 @@ mod tests {
             pod["metadata"]["creationTimestamp"] = made.into();
             let object = story.put(pod).unwrap().new.unwrap();
             let event = if is_told { WatchEvent::Added(object) } else { WatchEvent::Deleted(object) };
-            story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+            story.hears(&controller, event).unwrap();
             let mut granted = budget(3, 0);
             granted["status"]["disruptedPods"] = json!({"a": "2026-01-01T00:00:05Z"});
             let stored = story.put(granted).unwrap().new.unwrap();
             story.pass(secs).unwrap();
             let revision = stored.meta().resource_version.clone();
             let object = crate::plan::object(budget(3, 1)).with_meta(|meta| meta.resource_version = revision);
-            let request = Verb::Update { object, part: Part::Status }.into();
-            let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
+            let sent = story.sends(&controller, Verb::Update { object, part: Part::Status });
             sent.map_err(|broken| broken.what)
         };
         let what = "poddisruptionbudgets.policy/default/b forgets the eviction of pods/default/a, which lives";

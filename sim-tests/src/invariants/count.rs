@@ -190,7 +190,7 @@ impl Checker for Count {
 mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
-    use miniku_core::program::{CallId, Query, RequestId};
+    use miniku_core::program::{Query, RequestId};
     use serde_json::json;
 
     fn set(replicas: usize) -> serde_json::Value {
@@ -221,17 +221,16 @@ mod tests {
         let controller = who(Role::Workloads, "workloads");
         let change = story.put(set(2)).unwrap();
         let event = WatchEvent::Added(change.new.unwrap());
-        story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+        story.hears(&controller, event).unwrap();
         for name in ["a", "b"] {
             let object = crate::plan::object(owned(name));
-            let request = Verb::Create { object }.into();
-            story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request }).unwrap();
+            story.sends(&controller, Verb::Create { object }).unwrap();
         }
         let change = story.put(set(1)).unwrap();
         story.put(owned("a")).unwrap();
         story.put(owned("b")).unwrap();
         let event = WatchEvent::Modified(change.new.unwrap());
-        story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+        story.hears(&controller, event).unwrap();
         let object = crate::plan::object(owned("c"));
         let request = Verb::Create { object }.into();
         story.see(Fact::Sent { who: &controller, id: RequestId(2), request: &request }).unwrap();
@@ -243,8 +242,7 @@ mod tests {
         let mut story = Story::<Count>::new();
         let controller = who(Role::Workloads, "workloads");
         let ask = |story: &mut Story<Count>, name: &str| {
-            let request = Verb::Create { object: crate::plan::object(owned(name)) }.into();
-            story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request }).unwrap();
+            story.sends(&controller, Verb::Create { object: crate::plan::object(owned(name)) }).unwrap();
         };
         story.put(set(1)).unwrap();
         // The first is late, so that it is taken for lost, and the second makes the pod.
@@ -259,7 +257,7 @@ mod tests {
         story.put(owned("b")).unwrap();
         let change = story.write(&crate::plan::object(going), true).unwrap();
         let event = change.seen_by(&Query::all(Kind::Pod)).unwrap();
-        story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+        story.hears(&controller, event).unwrap();
         story.put(owned("a")).unwrap();
         ask(&mut story, "c");
         assert!(story.put(owned("c")).unwrap_err().what.starts_with("2 pods where at most 1"));

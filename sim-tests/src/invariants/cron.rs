@@ -125,7 +125,7 @@ impl Checker for Cron {
 mod tests {
     use super::super::forged::{Story, who};
     use super::*;
-    use miniku_core::program::{CallId, Input, RequestId, WatchEvent};
+    use miniku_core::program::WatchEvent;
     use serde_json::{Value, json};
 
     struct Desk(Story<Cron>);
@@ -134,7 +134,7 @@ mod tests {
         fn tell(&mut self, object: Value) {
             let event = WatchEvent::Modified(self.0.put(object).unwrap().new.unwrap());
             let controller = who(Role::Workloads, "workloads");
-            self.0.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+            self.0.hears(&controller, event).unwrap();
         }
 
         fn makes(&mut self, minute: u32) -> String {
@@ -144,7 +144,7 @@ mod tests {
         fn makes_one(&mut self, job: Value) -> String {
             let verb = Verb::Create { object: crate::plan::object(job) };
             let controller = who(Role::Workloads, "workloads");
-            let seen = self.0.see(Fact::Sent { who: &controller, id: RequestId(1), request: &verb.into() });
+            let seen = self.0.sends(&controller, verb);
             seen.err().map(|broken| broken.what).unwrap_or_default()
         }
     }
@@ -175,7 +175,7 @@ mod tests {
             let key = Key::new(Kind::Job, "default", &named(minute));
             let verb = Verb::Delete { key, options: Default::default() };
             let controller = who(Role::Workloads, "workloads");
-            let seen = desk.0.see(Fact::Sent { who: &controller, id: RequestId(1), request: &verb.into() });
+            let seen = desk.0.sends(&controller, verb);
             seen.err().map(|broken| broken.what).unwrap_or_default()
         };
         assert_eq!(deletes(2), "");

@@ -199,7 +199,7 @@ mod tests {
     use super::super::forged::{Story, node, who};
     use super::*;
     use miniku_core::api::status::{Reason, Status};
-    use miniku_core::program::{CallId, DeleteOptions, Input, WatchEvent};
+    use miniku_core::program::{DeleteOptions, WatchEvent};
     use serde_json::{Value, json};
 
     fn set(image: &str) -> Value {
@@ -238,13 +238,13 @@ mod tests {
             for object in objects {
                 let event = WatchEvent::Modified(self.0.put(object.clone()).unwrap().new.unwrap());
                 let controller = who(Role::Workloads, "workloads");
-                self.0.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+                self.0.hears(&controller, event).unwrap();
             }
         }
 
         fn asks(&mut self, verb: Verb) -> Result<(), Broken> {
             let controller = who(Role::Workloads, "workloads");
-            self.0.see(Fact::Sent { who: &controller, id: RequestId(1), request: &verb.into() })
+            self.0.sends(&controller, verb)
         }
 
         fn makes(&mut self, pod: Value) -> Result<(), Broken> {
@@ -290,7 +290,7 @@ mod tests {
         desk.ends("a").unwrap();
         desk.ends("a").unwrap();
         let answer = Answer::Refused(Status::failure(Reason::Conflict, "another version"));
-        desk.0.see(Fact::Answered { id: RequestId(1), answer: &answer }).unwrap();
+        desk.0.answers(1, &answer).unwrap();
         desk.ends("b").unwrap();
     }
 

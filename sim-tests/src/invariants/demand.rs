@@ -135,7 +135,7 @@ impl Checker for Demand {
 mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
-    use miniku_core::program::{CallId, Input, RequestId, WatchEvent};
+    use miniku_core::program::{RequestId, WatchEvent};
     use serde_json::{Value, json};
 
     fn budget(spec: Value, (expected, desired, healthy, allowed): (i32, i32, i32, i32)) -> Value {
@@ -189,8 +189,7 @@ mod tests {
         let of_pods = || budget(spec.clone(), (1, 0, 1, 1));
         for object in [set, one()].map(|manifest| story.put(manifest).unwrap().new.unwrap()) {
             says(&mut story, of_pods()).expect("it does not know them all");
-            let input = Input::Event { call: CallId(1), event: WatchEvent::Added(object) };
-            story.see(Fact::Heard { who: &controller, input: &input }).unwrap();
+            story.hears(&controller, WatchEvent::Added(object)).unwrap();
         }
         assert_eq!(says(&mut story, of_pods()), Err("budget b expects 1 pods, 5 are wanted".into()));
         says(&mut story, budget(spec.clone(), (5, 4, 1, 0))).unwrap();

@@ -57,7 +57,6 @@ impl Checker for Durable {
 mod tests {
     use super::super::forged::{Story, node};
     use super::*;
-    use miniku_core::program::RequestId;
 
     #[test]
     fn fires_on_an_early_answer_and_on_a_loss() {
@@ -67,7 +66,7 @@ mod tests {
         let early = object.with_meta(|meta| meta.resource_version = "2".into());
         let mut shows = |object: Object| {
             let answer = Answer::Object { object, created: true };
-            story.see(Fact::Answered { id: RequestId(1), answer: &answer })
+            story.answers(1, &answer)
         };
         shows(object).unwrap();
         assert!(shows(early).is_err());

@@ -200,13 +200,12 @@ mod tests {
     use super::super::forged::{Story, who};
     use super::*;
     use miniku_core::patch::merge::merge;
-    use miniku_core::program::{CallId, DeleteOptions, Input, Request, RequestId, WatchEvent};
+    use miniku_core::program::{DeleteOptions, Request, RequestId};
     use serde_json::{Value, json};
 
     fn told(story: &mut Story<Shown>, manifest: Value) {
-        let event = WatchEvent::Added(story.put(manifest).unwrap().new.unwrap());
         let who = who(Role::Endpoints, "endpoints");
-        story.see(Fact::Heard { who: &who, input: &Input::Event { call: CallId(1), event } }).unwrap();
+        story.shows(&who, manifest).unwrap();
     }
 
     fn pod(name: &str, ready: &str, more: Value) -> Value {

@@ -259,7 +259,7 @@ impl Checker for Ends {
 mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
-    use miniku_core::program::{CallId, Input, RequestId, WatchEvent};
+    use miniku_core::program::WatchEvent;
     use serde_json::{Value, json};
 
     fn job(spec: Value, status: Value) -> Value {
@@ -339,10 +339,9 @@ mod tests {
             let object = story.put(object).unwrap().new.unwrap();
             heard.push(object.clone());
             let event = WatchEvent::Added(object);
-            story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+            story.hears(&controller, event).unwrap();
         }
-        let request = verb(&heard[1]).into();
-        let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
+        let sent = story.sends(&controller, verb(&heard[1]));
         sent.err().map_or(String::new(), |broken| broken.what)
     }
 

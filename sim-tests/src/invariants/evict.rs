@@ -213,8 +213,7 @@ mod tests {
             let mut node = node("n");
             node["spec"] = json!({"taints": taints});
             node["status"]["conditions"] = json!([{"type": "Ready", "status": ready}]);
-            let request = Verb::Update { object: crate::plan::object(node), part: Part::Main }.into();
-            story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request })
+            story.sends(&controller, Verb::Update { object: crate::plan::object(node), part: Part::Main })
         };
         let taint = |key: &str, effect: &str| json!({"key": key, "effect": effect});
         taints("Unknown", json!([taint(UNREACHABLE, "NoSchedule"), taint(UNREACHABLE, "NoExecute")])).unwrap();
@@ -261,21 +260,18 @@ mod tests {
             json!([{"key": UNREACHABLE, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}]);
         let pod = story.put(usual).unwrap();
         for object in [&tainted, pod.new.as_ref().unwrap()] {
-            let input = Input::Event { call: CallId(1), event: WatchEvent::Modified(object.clone()) };
-            story.see(Fact::Heard { who: &controller, input: &input }).unwrap();
+            story.hears(&controller, WatchEvent::Modified(object.clone())).unwrap();
         }
         let lease = json!({"kind": "Lease", "metadata": {"name": "n", "namespace": "kube-node-lease"}});
         let request = Verb::Delete { key: pod.key, options: DeleteOptions::default() }.into();
         let evict = |story: &mut Story<Evict>, after| {
             let lease = story.put(lease.clone()).unwrap().new.unwrap();
-            let input = Input::Event { call: CallId(1), event: WatchEvent::Modified(lease.clone()) };
-            story.see(Fact::Heard { who: &controller, input: &input }).unwrap();
+            story.hears(&controller, WatchEvent::Modified(lease.clone())).unwrap();
             story.pass(after).unwrap();
             let sent = Fact::Sent { who: &controller, id: RequestId(1), request: &request };
             assert!(story.see(sent).is_err(), "nobody asked for its lease");
             let answer = Answer::Object { object: lease, created: false };
-            let input = Input::Reply { call: CallId(2), answer };
-            story.see(Fact::Heard { who: &controller, input: &input }).unwrap();
+            story.steps(&controller, Input::Reply { call: CallId(2), answer }).unwrap();
             story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request })
         };
         evict(&mut story, 45).unwrap();

@@ -152,7 +152,7 @@ impl Checker for Final {
 mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
-    use miniku_core::program::{CallId, DeleteOptions, Input, RequestId, WatchEvent};
+    use miniku_core::program::{DeleteOptions, RequestId};
     use serde_json::json;
 
     fn with(mut pod: Value, field: &str, value: Value) -> Value {
@@ -167,8 +167,7 @@ mod tests {
         assert!(story.write(&held, true).is_err());
         let again = story.put(with(pod("a", "", "Pending"), "finalizers", json!(["x/y"]))).unwrap().new.unwrap();
         let object = again.with_meta(|meta| meta.finalizers.clear());
-        let request = Verb::Update { object, part: Part::Main }.into();
-        story.see(Fact::Sent { who: &who(Role::Other, "client"), id: RequestId(1), request: &request }).unwrap();
+        story.sends(&who(Role::Other, "client"), Verb::Update { object, part: Part::Main }).unwrap();
         story.write(&again, true).unwrap();
     }
 
@@ -178,8 +177,7 @@ mod tests {
             let mut story = Story::<Final>::new();
             let object = story.put(pod("a", node, phase)).unwrap().new.unwrap();
             if let Some(options) = options {
-                let request = Verb::Delete { key: object.key(), options }.into();
-                story.see(Fact::Sent { who: &who(Role::Kubelet, "n"), id: RequestId(1), request: &request }).unwrap();
+                story.sends(&who(Role::Kubelet, "n"), Verb::Delete { key: object.key(), options }).unwrap();
             }
             story.write(&object, true).err().map_or(String::new(), |broken| broken.what)
         };
@@ -214,8 +212,7 @@ mod tests {
                 "update" => Verb::Update { object: other.clone(), part: Part::Main },
                 _ => Verb::Delete { key: decided.key(), options: DeleteOptions::default() },
             };
-            let request = verb.into();
-            story.see(Fact::Sent { who: &who(Role::Other, "client"), id: RequestId(1), request: &request }).unwrap();
+            story.sends(&who(Role::Other, "client"), verb).unwrap();
             assert_eq!(story.write(&other, false).is_ok(), right, "{by:?}");
         }
         // The first deletion decides.
@@ -234,10 +231,7 @@ mod tests {
         let child = with(pod("b", "", "Pending"), "ownerReferences", reference);
         let mut told = Vec::new();
         for manifest in [owner, child] {
-            let object = story.put(manifest).unwrap().new.unwrap();
-            let input = Input::Event { call: CallId(1), event: WatchEvent::Added(object.clone()) };
-            story.see(Fact::Heard { who: &collector, input: &input }).unwrap();
-            told.push(object);
+            told.push(story.shows(&collector, manifest).unwrap());
         }
         let patch = json!({"metadata": {"uid": "a-uid", "finalizers": []}});
         let request = Verb::Merge { key: told[0].key(), patch, part: Part::Main }.into();

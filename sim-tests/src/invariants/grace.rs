@@ -195,7 +195,7 @@ mod tests {
             ending["metadata"]["deletionGracePeriodSeconds"] = granted.into();
             ending["spec"]["terminationGracePeriodSeconds"] = 10.into();
             let answer = Answer::Object { object: crate::plan::object(ending), created: false };
-            assert_eq!(story.see(Fact::Answered { id: RequestId(nth), answer: &answer }).is_ok(), right, "{asked:?}");
+            assert_eq!(story.answers(nth, &answer).is_ok(), right, "{asked:?}");
         }
     }
 

@@ -184,7 +184,7 @@ impl Checker for History {
 mod tests {
     use super::super::forged::{Story, who};
     use super::*;
-    use miniku_core::program::{CallId, DeleteOptions, Input, WatchEvent};
+    use miniku_core::program::{DeleteOptions, WatchEvent};
     use serde_json::{Value, json};
 
     /// Tells a controller of an owner and of what is its own, and has it delete one of that.
@@ -199,12 +199,10 @@ mod tests {
             }
             let object = story.put(manifest).unwrap().new.unwrap();
             key = key.or(Some(object.key()).filter(|key| nth > 0 && key.name == name));
-            let input = Input::Event { call: CallId(1), event: WatchEvent::Added(object) };
-            story.see(Fact::Heard { who: &controller, input: &input }).unwrap();
+            story.hears(&controller, WatchEvent::Added(object)).unwrap();
         }
         let options = DeleteOptions { uid: Some(name.into()), ..Default::default() };
-        let request = Verb::Delete { key: key.unwrap(), options }.into();
-        let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
+        let sent = story.sends(&controller, Verb::Delete { key: key.unwrap(), options });
         sent.err().map(|broken| broken.what).unwrap_or_default()
     }
 
@@ -287,13 +285,11 @@ mod tests {
                 json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": meta, "spec": spec(name)})
             };
             let tell = |story: &mut Story<History>, manifest: Value| {
-                let event = WatchEvent::Added(story.put(manifest).unwrap().new.unwrap());
-                story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+                story.shows(&controller, manifest).unwrap();
             };
             let delete = |story: &mut Story<History>, name: &str| {
                 let options = DeleteOptions { uid: Some(name.into()), ..Default::default() };
-                let request = Verb::Delete { key: Key::new(Kind::ReplicaSet, "default", name), options }.into();
-                story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request })
+                story.sends(&controller, Verb::Delete { key: Key::new(Kind::ReplicaSet, "default", name), options })
             };
             for manifest in [owner, set("a", 1), set("b", 2), set("c", 3)] {
                 tell(&mut story, manifest);
@@ -314,10 +310,7 @@ mod tests {
             let tell = |story: &mut Story<History>, mut manifest: Value| {
                 let uid = format!("{}-uid", manifest["metadata"]["name"].as_str().unwrap());
                 manifest["metadata"]["uid"] = uid.into();
-                let object = story.put(manifest).unwrap().new.unwrap();
-                let input = Input::Event { call: CallId(1), event: WatchEvent::Added(object.clone()) };
-                story.see(Fact::Heard { who: &controller, input: &input }).unwrap();
-                object
+                story.shows(&controller, manifest).unwrap()
             };
             let job = |name: &str, minute: u32, conditions: Value| {
                 json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "ownerReferences": by},
@@ -337,7 +330,7 @@ mod tests {
                 story.see(Fact::Sent { who: &controller, id: RequestId(nth), request: &request })
             };
             delete(&mut story, 1, &runs).unwrap();
-            story.see(Fact::Answered { id: RequestId(1), answer: &answer }).unwrap();
+            story.answers(1, &answer).unwrap();
             tell(&mut story, job("b", 2, complete()));
             delete(&mut story, 2, &old).is_ok()
         };

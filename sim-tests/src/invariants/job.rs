@@ -510,7 +510,7 @@ mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
     use miniku_core::api::job::TRACKING;
-    use miniku_core::program::{CallId, DeleteOptions, Input, RequestId, WatchEvent};
+    use miniku_core::program::{DeleteOptions, WatchEvent};
     use serde_json::{Value, json};
 
     fn job(status: Value) -> Value {
@@ -583,12 +583,11 @@ mod tests {
             let object = story.put(manifest).unwrap().new.unwrap();
             revision = object.meta().resource_version.clone();
             let event = WatchEvent::Added(object);
-            story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+            story.hears(&controller, event).unwrap();
         }
         whole["status"] = status;
         let object = crate::plan::object(whole).with_meta(|meta| meta.resource_version = revision);
-        let request = Verb::Update { object, part: Part::Status }.into();
-        let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
+        let sent = story.sends(&controller, Verb::Update { object, part: Part::Status });
         sent.err().map_or(String::new(), |broken| broken.what)
     }
 
@@ -637,11 +636,10 @@ mod tests {
             let known = [whole, of("a", one), of("b", other)].map(|manifest| story.put(manifest).unwrap().new.unwrap());
             for object in known.clone() {
                 let event = WatchEvent::Added(object);
-                story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+                story.hears(&controller, event).unwrap();
             }
             let object = known[1].with_meta(|meta| meta.finalizers.clear());
-            let request = Verb::Update { object, part: Part::Main }.into();
-            let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
+            let sent = story.sends(&controller, Verb::Update { object, part: Part::Main });
             sent.err().map_or(String::new(), |broken| broken.what)
         };
         let (runs, starts, waits) = (("n", "True"), ("n", "False"), ("", "False"));
@@ -697,11 +695,9 @@ mod tests {
                 pod
             };
             for object in [numbered("a", "Running"), job] {
-                let event = WatchEvent::Added(story.put(object).unwrap().new.unwrap());
-                story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+                story.shows(&controller, object).unwrap();
             }
-            let request = Verb::Create { object: crate::plan::object(numbered("b", "Pending")) }.into();
-            let made = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
+            let made = story.sends(&controller, Verb::Create { object: crate::plan::object(numbered("b", "Pending")) });
             let what = made.err().map(|broken| broken.what).unwrap_or_default();
             assert!(fires.map_or(what.is_empty(), |fires| what.contains(fires)), "{spec}: {what}");
         };
@@ -722,10 +718,9 @@ mod tests {
         let (mut story, controller) = (Story::<JobsCount>::new(), who(Role::Workloads, "workloads"));
         story.pass(600).unwrap();
         for object in pod.into_iter().chain([job]) {
-            let event = WatchEvent::Added(story.put(object).unwrap().new.unwrap());
-            story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+            story.shows(&controller, object).unwrap();
         }
-        let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &verb.into() });
+        let sent = story.sends(&controller, verb);
         sent.err().map(|broken| broken.what).unwrap_or_default()
     }
 
@@ -847,13 +842,11 @@ mod tests {
         let (mut story, controller) = (Story::<JobsCount>::new(), who(Role::Workloads, "workloads"));
         let mut suspended = job(json!({}));
         suspended["spec"]["suspend"] = true.into();
-        let event = WatchEvent::Added(story.put(suspended).unwrap().new.unwrap());
-        story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+        story.shows(&controller, suspended).unwrap();
         let mut pod = of_job("a", "Running");
         story.put(pod.clone()).unwrap();
         let options = DeleteOptions { uid: Some("a-uid".into()), ..Default::default() };
-        let request = Verb::Delete { key: Key::new(Kind::Pod, "default", "a"), options }.into();
-        story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request }).unwrap();
+        story.sends(&controller, Verb::Delete { key: Key::new(Kind::Pod, "default", "a"), options }).unwrap();
         pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
         story.put(pod).unwrap();
         let broken = story.put(job(json!({"failed": 1}))).unwrap_err();

@@ -412,7 +412,7 @@ mod tests {
         story.put(lease("b", 1, 16)).unwrap();
         let made = story.put(pod("b", "", "Pending")).unwrap().new.unwrap();
         let answer = Answer::Object { object: made, created: true };
-        let broken = story.see(Fact::Answered { id: RequestId(2), answer: &answer }).unwrap_err();
+        let broken = story.answers(2, &answer).unwrap_err();
         assert!(broken.what.ends_with("by a in term 0, when the lease is b's, term 1"), "{}", broken.what);
     }
 
@@ -421,8 +421,7 @@ mod tests {
         let mut story = Story::<Leases>::new();
         let change = story.put(lease("a", 0, 0)).unwrap();
         let (leader, object) = (who(Role::Scheduler, "scheduler"), change.new.clone().unwrap());
-        let renewal = Verb::Create { object }.into();
-        story.see(Fact::Sent { who: &leader, id: RequestId(1), request: &renewal }).unwrap();
+        story.sends(&leader, Verb::Create { object }).unwrap();
         let broken = story.see(Fact::Sent { who: &leader, id: RequestId(2), request: &create() }).unwrap_err();
         assert!(broken.what.ends_with("does not say by which lease"));
         let request = Request { fence: Some(under(&change)), ..create() };
@@ -443,14 +442,13 @@ mod tests {
             story.see(Fact::Sent { who: &leader, id: RequestId(1), request: &wish }).unwrap();
             let object = story.put(lease("scheduler_1", 0, 0)).unwrap().new.unwrap();
             let answer = Answer::Object { object: object.clone(), created: false };
-            story.see(Fact::Answered { id: RequestId(1), answer: &answer }).unwrap();
-            let input = Input::Reply { call: miniku_core::program::CallId(1), answer };
-            story.see(Fact::Heard { who: &leader, input: &input }).unwrap();
+            story.answers(1, &answer).unwrap();
+            story.steps(&leader, Input::Reply { call: miniku_core::program::CallId(1), answer }).unwrap();
             let free: Request = request(&object.with(|lease: &mut Lease| lease.spec.holder_identity = None));
             let other = who(Role::Scheduler, "scheduler-2");
             let broken = story.see(Fact::Sent { who: &other, id: RequestId(2), request: &free }).unwrap_err();
             assert!(broken.what.contains("which is scheduler_1's"), "{}", broken.what);
-            story.see(Fact::Heard { who: &leader, input: &Input::Stop }).unwrap();
+            story.steps(&leader, Input::Stop).unwrap();
             if gives_back {
                 story.see(Fact::Sent { who: &leader, id: RequestId(3), request: &free }).unwrap();
             }
@@ -473,10 +471,10 @@ mod tests {
         let change = story.put(lease("scheduler_1", 0, id as u32)).unwrap();
         let (object, fence) = (change.new.clone().unwrap(), under(&change));
         let answer = Answer::Object { object: object.clone(), created: false };
-        story.see(Fact::Answered { id: RequestId(id), answer: &answer }).unwrap();
+        story.answers(id, &answer).unwrap();
         story.pass(after).unwrap();
         let input = Input::Reply { call: miniku_core::program::CallId(id), answer };
-        story.see(Fact::Heard { who: &who(Role::Scheduler, "scheduler"), input: &input }).unwrap();
+        story.steps(&who(Role::Scheduler, "scheduler"), input).unwrap();
         (object, fence)
     }
 
@@ -498,7 +496,7 @@ mod tests {
             let (held, _) = renews(&mut story, 3, held, late);
             if what == "refused" {
                 let answer = Answer::Refused(Status::fenced(Kind::Pod, "a", "it is over"));
-                story.see(Fact::Answered { id: RequestId(2), answer: &answer }).unwrap();
+                story.answers(2, &answer).unwrap();
             }
             story.pass(2).unwrap();
             let anew = held.with(|lease: &mut Lease| lease.spec.lease_transitions = Some(1));
@@ -540,7 +538,7 @@ mod tests {
         story.pass(4).unwrap();
         let change = story.put(lease("a", 0, 4)).unwrap();
         let answer = Answer::Object { object: change.new.clone().unwrap(), created: false };
-        story.see(Fact::Answered { id: RequestId(1), answer: &answer }).unwrap();
+        story.answers(1, &answer).unwrap();
         let request = Request { fence: Some(under(&change)), ..create() };
         story.pass(6).unwrap();
         story.see(Fact::Sent { who: &leader, id: RequestId(2), request: &request }).unwrap();

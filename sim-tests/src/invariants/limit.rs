@@ -149,7 +149,7 @@ mod tests {
             story.see(Fact::Sent { who: &who, id: RequestId(1), request: &request }).unwrap();
             let why = "requests: Invalid value: \"20m\": must be less than or equal to cpu limit of 10m";
             let answer = Answer::Refused(Status::failure(Reason::Invalid, why));
-            story.see(Fact::Answered { id: RequestId(1), answer: &answer }).is_err()
+            story.answers(1, &answer).is_err()
         };
         assert!(refused(json!({})));
         assert!(!refused(json!({"cpu": "20m"})));

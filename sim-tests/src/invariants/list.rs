@@ -86,7 +86,7 @@ mod tests {
             story.see(Fact::Sent { who: &asks, id: RequestId(1), request: &request }).unwrap();
             let items = items.iter().copied().cloned().collect();
             let answer = Answer::List { revision: Revision(revision), items };
-            story.see(Fact::Answered { id: RequestId(1), answer: &answer }).map_err(|broken| broken.what)
+            story.answers(1, &answer).map_err(|broken| broken.what)
         };
         assert_eq!(list(4, &[&a, &c]), Ok(()));
         assert_eq!(list(3, &[&a, &b, &c]), Ok(()));

@@ -119,8 +119,7 @@ mod tests {
         story.pass(100).unwrap();
         let mut remove = |uid: &str| {
             let options = DeleteOptions { grace_seconds: Some(0), uid: Some(uid.into()), ..Default::default() };
-            let request = Verb::Delete { key: key.clone(), options }.into();
-            story.see(Fact::Sent { who: &who(Role::Garbage, "garbage"), id: RequestId(1), request: &request })
+            story.sends(&who(Role::Garbage, "garbage"), Verb::Delete { key: key.clone(), options })
         };
         assert!(remove("a-uid").is_err());
         remove("one-before").unwrap();

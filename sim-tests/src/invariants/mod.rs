@@ -306,7 +306,7 @@ pub(crate) mod forged {
     use super::*;
     use crate::disk::Outcome;
     use crate::truth::{Role, Who};
-    use miniku_core::program::{CommitId, Committed, Write};
+    use miniku_core::program::{Answer, CallId, CommitId, Committed, Input, Request, RequestId, WatchEvent, Write};
     use miniku_core::store::Change;
     use miniku_core::time::Duration;
     use serde_json::{Value, json};
@@ -354,6 +354,33 @@ pub(crate) mod forged {
 
         pub fn put(&mut self, manifest: Value) -> Result<Change, Broken> {
             self.write(&crate::plan::object(manifest), false)
+        }
+
+        /// Somebody is stepped with this.
+        pub fn steps(&mut self, who: &Who, input: Input) -> Result<(), Broken> {
+            self.see(Fact::Heard { who, input: &input })
+        }
+
+        /// Somebody hears this on one of its watches.
+        pub fn hears(&mut self, who: &Who, event: WatchEvent) -> Result<(), Broken> {
+            self.steps(who, Input::Event { call: CallId(1), event })
+        }
+
+        /// Makes a state of an object durable, and shows it to somebody.
+        pub fn shows(&mut self, who: &Who, manifest: Value) -> Result<Object, Broken> {
+            let object = self.put(manifest)?.new.expect("what was just written is there");
+            self.hears(who, WatchEvent::Added(object.clone()))?;
+            Ok(object)
+        }
+
+        /// Somebody sends a request: number 1, for where numbers tell nothing.
+        pub fn sends(&mut self, who: &Who, request: impl Into<Request>) -> Result<(), Broken> {
+            self.see(Fact::Sent { who, id: RequestId(1), request: &request.into() })
+        }
+
+        /// The API server answers the request of this number.
+        pub fn answers(&mut self, id: u64, answer: &Answer) -> Result<(), Broken> {
+            self.see(Fact::Answered { id: RequestId(id), answer })
         }
     }
 

@@ -161,18 +161,17 @@ mod tests {
             let list =
                 Input::Reply { call: CallId(1), answer: Answer::List { revision: Revision(1), items: Vec::new() } };
             story.see(Fact::Heard { who: &client, input: &list }).unwrap();
-            let input = Input::Event { call: CallId(2), event };
-            story.see(Fact::Heard { who: &client, input: &input }).unwrap();
+            story.steps(&client, Input::Event { call: CallId(2), event }).unwrap();
             let from = WatchFrom::After(Revision(from));
-            let request = Verb::Watch { query: Query::all(Kind::Node), from, bookmarks: true }.into();
-            assert_eq!(story.see(Fact::Sent { who: &client, id: RequestId(1), request: &request }).is_ok(), right);
+            let watch = Verb::Watch { query: Query::all(Kind::Node), from, bookmarks: true };
+            assert_eq!(story.sends(&client, watch).is_ok(), right);
             if right {
                 let again = Verb::List(Query::all(Kind::Node)).into();
                 story.see(Fact::Sent { who: &client, id: RequestId(2), request: &again }).unwrap();
                 let items = Vec::new();
                 let mut hears = |call, revision| {
                     let answer = Answer::List { revision: Revision(revision), items: items.clone() };
-                    story.see(Fact::Heard { who: &client, input: &Input::Reply { call, answer } })
+                    story.steps(&client, Input::Reply { call, answer })
                 };
                 hears(CallId(1), 1).expect("it was answered before");
                 assert!(hears(CallId(3), 1).is_err(), "an older list");

@@ -71,7 +71,7 @@ mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
     use miniku_core::api::object::Key;
-    use miniku_core::program::{DeleteOptions, Part, RequestId};
+    use miniku_core::program::{DeleteOptions, Part};
     use serde_json::json;
 
     #[test]
@@ -79,7 +79,7 @@ mod tests {
         let mut story = Story::<Named>::new();
         let mut sent = |role: Role, verb: Verb| {
             let who = who(role, "somebody");
-            story.see(Fact::Sent { who: &who, id: RequestId(1), request: &verb.into() }).err().map(|broken| broken.what)
+            story.sends(&who, verb).err().map(|broken| broken.what)
         };
         let delete = |uid: &str, revision: &str| Verb::Delete {
             key: Key::new(Kind::Pod, "default", "a"),

@@ -469,7 +469,7 @@ impl Checker for Near {
 mod tests {
     use super::super::forged::{Story, node, pod, who};
     use super::*;
-    use miniku_core::program::{CallId, Input, RequestId, WatchEvent};
+    use miniku_core::program::WatchEvent;
     use serde_json::json;
 
     fn labelled(name: &str, label: &str, value: &str) -> Value {
@@ -492,13 +492,12 @@ mod tests {
     }
 
     fn tell(story: &mut Story<Near>, object: &Object) {
-        let input = Input::Event { call: CallId(1), event: WatchEvent::Added(object.clone()) };
-        story.see(Fact::Heard { who: &who(Role::Scheduler, "scheduler"), input: &input }).unwrap();
+        story.hears(&who(Role::Scheduler, "scheduler"), WatchEvent::Added(object.clone())).unwrap();
     }
 
     fn ask(story: &mut Story<Near>, pod: &Object, node: &str) -> Result<(), Broken> {
-        let request = Verb::Bind { key: pod.key(), uid: pod.meta().uid.clone(), node: node.into() }.into();
-        story.see(Fact::Sent { who: &who(Role::Scheduler, "scheduler"), id: RequestId(1), request: &request })
+        let bind = Verb::Bind { key: pod.key(), uid: pod.meta().uid.clone(), node: node.into() };
+        story.sends(&who(Role::Scheduler, "scheduler"), bind)
     }
 
     /// Two pods are bound, to these nodes: whether that breaks it.

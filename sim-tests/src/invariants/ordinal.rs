@@ -245,7 +245,7 @@ mod tests {
     use super::*;
     use crate::runtime::Process;
     use miniku_core::kubelet::runtime::PodRef;
-    use miniku_core::program::{CallId, DeleteOptions, Input, RequestId, WatchEvent};
+    use miniku_core::program::DeleteOptions;
     use serde_json::{Value, json};
 
     fn pod(name: &str, uid: &str, ready: &str) -> Value {
@@ -284,7 +284,7 @@ mod tests {
                 story.see(Fact::Started { node, process: &process })
             };
             let ask = |story: &mut Story<Ordinal>, role: Role, verb: Verb| {
-                story.see(Fact::Sent { who: &who(role, "x"), id: RequestId(1), request: &verb.into() }).unwrap();
+                story.sends(&who(role, "x"), verb).unwrap();
             };
             let mut first = story.put(pod("db-0", "one", "True")).unwrap().new.unwrap();
             start(&mut story, "n", "one").unwrap();
@@ -321,11 +321,10 @@ mod tests {
                 "metadata": {"name": "db", "uid": "s", "namespace": "default"},
                 "spec": {"replicas": 2, "podManagementPolicy": policy, "selector": {}, "template": {}}});
             for object in [set, pod("db-0", "one", ready)] {
-                let event = WatchEvent::Modified(story.put(object).unwrap().new.unwrap());
-                story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+                story.shows(&controller, object).unwrap();
             }
-            let request = Verb::Create { object: crate::plan::object(pod("db-1", "two", "False")) }.into();
-            let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
+            let sent =
+                story.sends(&controller, Verb::Create { object: crate::plan::object(pod("db-1", "two", "False")) });
             assert_eq!(sent.is_err(), fires, "{policy} {ready}");
         }
     }
@@ -347,16 +346,14 @@ mod tests {
         let mut manifests = vec![set, revision("db-old", 1), revision("db-new", 2)];
         manifests.extend(pods.iter().map(|(name, ready)| pod(name, name, ready)));
         for object in manifests {
-            let event = WatchEvent::Modified(story.put(object).unwrap().new.unwrap());
             let who = &who(Role::Workloads, "workloads");
-            story.see(Fact::Heard { who, input: &Input::Event { call: CallId(1), event } }).unwrap();
+            story.shows(who, object).unwrap();
         }
         story
     }
 
     fn asks(story: &mut Story<Ordinal>, verb: Verb) -> Result<(), Broken> {
-        let request = verb.into();
-        story.see(Fact::Sent { who: &who(Role::Workloads, "workloads"), id: RequestId(1), request: &request })
+        story.sends(&who(Role::Workloads, "workloads"), verb)
     }
 
     #[test]
@@ -418,9 +415,8 @@ mod tests {
             for (name, revision, ready) in [("db-5", "db-new", "True"), ("db-6", second, ready)] {
                 let mut pod = pod(name, name, ready);
                 pod["metadata"]["labels"] = json!({"controller-revision-hash": revision});
-                let event = WatchEvent::Modified(story.put(pod).unwrap().new.unwrap());
                 let who = &who(Role::Workloads, "workloads");
-                story.see(Fact::Heard { who, input: &Input::Event { call: CallId(1), event } }).unwrap();
+                story.shows(who, pod).unwrap();
             }
             let set = json!({"apiVersion": "apps/v1", "kind": "StatefulSet",
                 "metadata": {"name": "db", "uid": "s", "namespace": "default"},

@@ -344,8 +344,7 @@ mod tests {
 
     fn ask(story: &mut Story<Owner>, role: Role, name: &str, propagation: Option<Propagation>) -> Result<(), Broken> {
         let options = DeleteOptions { uid: Some(format!("{name}-uid").into()), propagation, ..Default::default() };
-        let request = Verb::Delete { key: Key::new(Kind::Pod, "default", name), options }.into();
-        story.see(Fact::Sent { who: &who(role, "x"), id: RequestId(1), request: &request })
+        story.sends(&who(role, "x"), Verb::Delete { key: Key::new(Kind::Pod, "default", name), options })
     }
 
     #[test]
@@ -366,8 +365,8 @@ mod tests {
         let child = story.put(owned("b", "a")).unwrap().new.unwrap();
         let strip = |story: &mut Story<Owner>| {
             let meta = json!({"resourceVersion": child.meta().resource_version, "ownerReferences": []});
-            let request = Verb::Merge { key: child.key(), patch: json!({"metadata": meta}), part: Part::Main }.into();
-            story.see(Fact::Sent { who: &who(Role::Garbage, "x"), id: RequestId(1), request: &request })
+            let merge = Verb::Merge { key: child.key(), patch: json!({"metadata": meta}), part: Part::Main };
+            story.sends(&who(Role::Garbage, "x"), merge)
         };
         assert!(strip(&mut story).unwrap_err().what.contains("taken away from a, which lives"));
         story.write(&owner, true).unwrap();
@@ -399,8 +398,7 @@ mod tests {
         let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n", "uid": "n-uid", "ownerReferences": reference}});
         story.put(node).unwrap();
         let options = DeleteOptions { uid: Some("n-uid".into()), ..Default::default() };
-        let request = Verb::Delete { key: Key::new(Kind::Node, "", "n"), options }.into();
-        let told = story.see(Fact::Sent { who: &who(Role::Garbage, "x"), id: RequestId(1), request: &request });
+        let told = story.sends(&who(Role::Garbage, "x"), Verb::Delete { key: Key::new(Kind::Node, "", "n"), options });
         assert!(told.unwrap_err().what.contains("held by a"));
     }
 
@@ -412,7 +410,7 @@ mod tests {
             story.put(owned("b", "a")).unwrap();
             ask(&mut story, Role::Operator, "a", Some(Propagation::Orphan)).unwrap();
             let answer = Answer::Object { object: owner.clone(), created: false };
-            story.see(Fact::Answered { id: RequestId(1), answer: &answer }).unwrap();
+            story.answers(1, &answer).unwrap();
             ask(&mut story, Role::Operator, "a", then).unwrap();
             story.write(&owner, true).unwrap();
             ask(&mut story, Role::Garbage, "b", None)
@@ -431,7 +429,7 @@ mod tests {
             let at = Some(Time::of(Wall::from_secs(9)));
             let owner = story.write(&owner.with_meta(|meta| meta.deletion_timestamp = at), false).unwrap().new.unwrap();
             let answer = Answer::Object { object: owner.clone(), created: false };
-            story.see(Fact::Answered { id: RequestId(1), answer: &answer }).unwrap();
+            story.answers(1, &answer).unwrap();
             let within = Query { namespace: Some("default".into()), ..Query::all(Kind::Pod) };
             let counts = Verb::List(within).into();
             let counts = Fact::Sent { who: &who(Role::Garbage, "x"), id: RequestId(2), request: &counts };
@@ -451,19 +449,17 @@ mod tests {
     fn adopts(set: Value, asks: bool, blocks: bool) -> String {
         let (mut story, controller) = (Story::<Owner>::new(), who(Role::Workloads, "workloads"));
         for manifest in [set, pod("a", "n", "Running")] {
-            let object = story.put(manifest).unwrap().new.unwrap();
-            let input = Input::Event { call: CallId(1), event: WatchEvent::Added(object.clone()) };
-            story.see(Fact::Heard { who: &controller, input: &input }).unwrap();
+            let object = story.shows(&controller, manifest).unwrap();
             if asks {
                 let answer = Answer::Object { object, created: false };
-                story.see(Fact::Heard { who: &controller, input: &Input::Reply { call: CallId(1), answer } }).unwrap();
+                story.steps(&controller, Input::Reply { call: CallId(1), answer }).unwrap();
             }
         }
         let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "w", "controller": true,
             "blockOwnerDeletion": blocks});
         let patch = json!({"metadata": {"ownerReferences": [owner]}});
-        let request = Verb::Merge { key: Key::new(Kind::Pod, "default", "a"), patch, part: Part::Main }.into();
-        let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
+        let merge = Verb::Merge { key: Key::new(Kind::Pod, "default", "a"), patch, part: Part::Main };
+        let sent = story.sends(&controller, merge);
         sent.err().map(|broken| broken.what).unwrap_or_default()
     }
 
@@ -496,10 +492,8 @@ mod tests {
         let exact = |name: &str| set(name, json!({"app": "web", "pod-template-hash": name}));
         for (new, fires) in [(exact("b"), false), (set("b", json!({"app": "web"})), true), (exact("a"), false)] {
             let (mut story, controller) = (Story::<Owner>::new(), who(Role::Workloads, "workloads"));
-            let event = WatchEvent::Added(story.put(exact("a")).unwrap().new.unwrap());
-            story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
-            let request = Verb::Create { object: crate::plan::object(new) }.into();
-            let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
+            story.shows(&controller, exact("a")).unwrap();
+            let sent = story.sends(&controller, Verb::Create { object: crate::plan::object(new) });
             let what = sent.err().map_or(String::new(), |broken| broken.what);
             assert_eq!(what.contains("is made to select the pods of a, too"), fires, "{what}");
         }
@@ -516,10 +510,10 @@ mod tests {
             pod["metadata"]["ownerReferences"] = json!([other, set]);
             let object = story.put(pod).unwrap().new.unwrap();
             let event = WatchEvent::Added(object.clone());
-            story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+            story.hears(&controller, event).unwrap();
             let meta = json!({"resourceVersion": object.meta().resource_version, "ownerReferences": left});
-            let request = Verb::Merge { key: object.key(), patch: json!({"metadata": meta}), part: Part::Main }.into();
-            let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
+            let merge = Verb::Merge { key: object.key(), patch: json!({"metadata": meta}), part: Part::Main };
+            let sent = story.sends(&controller, merge);
             let what = sent.err().map_or(String::new(), |broken| broken.what);
             assert_eq!(what.contains("let go, and taken away from w"), fires, "{left}: {what}");
         }
@@ -539,16 +533,15 @@ mod tests {
         for manifest in [owner, pod] {
             let object = story.put(manifest).unwrap().new.unwrap();
             revision = object.meta().resource_version.to_string();
-            let input = Input::Event { call: CallId(1), event: WatchEvent::Added(object.clone()) };
-            story.see(Fact::Heard { who: &controller, input: &input }).unwrap();
+            story.hears(&controller, WatchEvent::Added(object.clone())).unwrap();
             let answer = Answer::Object { object, created: false };
-            story.see(Fact::Heard { who: &controller, input: &Input::Reply { call: CallId(1), answer } }).unwrap();
+            story.steps(&controller, Input::Reply { call: CallId(1), answer }).unwrap();
         }
         let owner = json!({"apiVersion": "apps/v1", "kind": kind, "name": "web", "uid": "w", "controller": true,
             "blockOwnerDeletion": true});
         let patch = json!({"metadata": {"resourceVersion": revision, "ownerReferences": [owner]}});
-        let request = Verb::Merge { key: Key::new(Kind::Pod, "default", name), patch, part: Part::Main }.into();
-        let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
+        let merge = Verb::Merge { key: Key::new(Kind::Pod, "default", name), patch, part: Part::Main };
+        let sent = story.sends(&controller, merge);
         sent.err().map(|broken| broken.what).unwrap_or_default()
     }
 

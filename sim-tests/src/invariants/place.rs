@@ -59,7 +59,7 @@ impl Checker for Place {
 mod tests {
     use super::super::forged::{Story, node, pod, who};
     use super::*;
-    use miniku_core::program::{CallId, Input, RequestId, WatchEvent};
+    use miniku_core::program::WatchEvent;
     use serde_json::{Value, json};
 
     #[test]
@@ -75,10 +75,8 @@ mod tests {
             node["status"]["conditions"] = json!([{"type": "Ready", "status": "True"}]);
             change(&mut node);
             let object = story.put(node).unwrap().new.unwrap();
-            let input = Input::Event { call: CallId(1), event: WatchEvent::Modified(object) };
-            story.see(Fact::Heard { who: &scheduler, input: &input }).unwrap();
-            let request = Verb::Bind { key: key.clone(), uid: "a-uid".into(), node: "n".into() }.into();
-            story.see(Fact::Sent { who: &scheduler, id: RequestId(1), request: &request })
+            story.hears(&scheduler, WatchEvent::Modified(object)).unwrap();
+            story.sends(&scheduler, Verb::Bind { key: key.clone(), uid: "a-uid".into(), node: "n".into() })
         };
         bind(&|_| {}).unwrap();
         assert!(bind(&|node| node["spec"] = json!({"unschedulable": true})).is_err());

@@ -89,7 +89,7 @@ impl Checker for Preempt {
 mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
-    use miniku_core::program::{CallId, Input, RequestId, WatchEvent};
+    use miniku_core::program::{RequestId, WatchEvent};
     use serde_json::{Value, json};
 
     /// A pod that waits for the node `n`, as the scheduler says now or as it was told, and one that goes from there.
@@ -97,8 +97,7 @@ mod tests {
         let mut story = Story::<Preempt>::new();
         let scheduler = who(Role::Scheduler, "scheduler");
         let hears = |story: &mut Story<Preempt>, object: &Object| {
-            let input = Input::Event { call: CallId(1), event: WatchEvent::Added(object.clone()) };
-            story.see(Fact::Heard { who: &scheduler, input: &input }).unwrap();
+            story.hears(&scheduler, WatchEvent::Added(object.clone())).unwrap();
         };
         let victim = story.put(pod("victim", "n", "Running")).unwrap().new.unwrap();
         hears(&mut story, &victim);
@@ -108,8 +107,7 @@ mod tests {
         change(&mut waits);
         let object = story.put(waits).unwrap().new.unwrap();
         if says {
-            let request = Verb::Update { object, part: Part::Status }.into();
-            story.see(Fact::Sent { who: &scheduler, id: RequestId(1), request: &request }).unwrap();
+            story.sends(&scheduler, Verb::Update { object, part: Part::Status }).unwrap();
         } else {
             hears(&mut story, &object);
         }
@@ -139,12 +137,9 @@ mod tests {
             let mut story = Story::<Preempt>::new();
             let scheduler = who(Role::Scheduler, "scheduler");
             // It was made since, and is on no node yet.
-            let object = story.put(pod("victim", "", "Pending")).unwrap().new.unwrap();
-            let input = Input::Event { call: CallId(1), event: WatchEvent::Added(object.clone()) };
-            story.see(Fact::Heard { who: &scheduler, input: &input }).unwrap();
+            let object = story.shows(&scheduler, pod("victim", "", "Pending")).unwrap();
             let options = DeleteOptions { uid: Some(uid.into()), ..DeleteOptions::default() };
-            let request = Verb::Delete { key: object.key(), options }.into();
-            let sent = story.see(Fact::Sent { who: &scheduler, id: RequestId(1), request: &request });
+            let sent = story.sends(&scheduler, Verb::Delete { key: object.key(), options });
             assert_eq!(sent.is_err(), fires, "{uid}: {sent:?}");
         }
     }

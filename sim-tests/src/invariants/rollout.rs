@@ -352,7 +352,7 @@ mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
     use miniku_core::api::status::Status;
-    use miniku_core::program::{CallId, Input, WatchEvent};
+    use miniku_core::program::WatchEvent;
     use serde_json::{Value, json};
 
     fn set(name: &str, replicas: i32) -> Value {
@@ -391,8 +391,7 @@ mod tests {
             let shown = story.put(set("a", 2)).unwrap().new.unwrap();
             let [mut one, mut other] = [who(Role::Workloads, "workloads"), who(Role::Workloads, "workloads")];
             (one.life, other.life) = (lives[0], lives[1]);
-            let input = Input::Event { call: CallId(1), event: WatchEvent::Added(shown) };
-            story.see(Fact::Heard { who: &other, input: &input }).unwrap();
+            story.hears(&other, WatchEvent::Added(shown)).unwrap();
             let grown = if lost { "c" } else { "a" };
             let object = crate::plan::object(set(grown, 3));
             let request = match lost {
@@ -459,8 +458,7 @@ mod tests {
             json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "a", "uid": "a", "controller": true}]);
         let sets = sets.map(|(name, replicas, available)| sized(name, replicas, available));
         for manifest in [deployment, pod].into_iter().chain(sets) {
-            let event = WatchEvent::Added(story.put(manifest).unwrap().new.unwrap());
-            story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+            story.shows(&controller, manifest).unwrap();
         }
         for (nth, (name, size, is_refused)) in (1..).zip(before.iter().chain(&[(to.0, to.1, false)])) {
             let known = story.truth.object(&Key::new(Kind::ReplicaSet, "default", name)).unwrap();
@@ -510,12 +508,10 @@ mod tests {
                     "status": {"conditions": [{"type": "Progressing", "status": "True", "reason": reason,
                         "lastUpdateTime": "2026-01-01T00:00:00Z"}]}})
             };
-            let event = WatchEvent::Added(story.put(said("ReplicaSetUpdated")).unwrap().new.unwrap());
-            story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+            story.shows(&controller, said("ReplicaSetUpdated")).unwrap();
             story.pass(secs).unwrap();
             let object = crate::plan::object(said("ProgressDeadlineExceeded"));
-            let request = Verb::Update { object, part: Part::Status }.into();
-            let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
+            let sent = story.sends(&controller, Verb::Update { object, part: Part::Status });
             assert_eq!(sent.is_err(), fires, "{secs}: {sent:?}");
         }
     }
@@ -533,11 +529,10 @@ mod tests {
             };
             let told = story.put(said(before)).unwrap().new.unwrap();
             let event = WatchEvent::Added(told.clone());
-            story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+            story.hears(&controller, event).unwrap();
             let revision = told.meta().resource_version.clone();
             let object = crate::plan::object(said(after)).with_meta(|meta| meta.resource_version = revision);
-            let request = Verb::Update { object, part: Part::Status }.into();
-            let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
+            let sent = story.sends(&controller, Verb::Update { object, part: Part::Status });
             sent.err().map_or(String::new(), |broken| broken.what)
         };
         let (over, moves, late) = ("NewReplicaSetAvailable", "ReplicaSetUpdated", "ProgressDeadlineExceeded");
@@ -561,11 +556,10 @@ mod tests {
             };
             let told = story.put(said(before, 2)).unwrap().new.unwrap();
             let event = WatchEvent::Added(told.clone());
-            story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+            story.hears(&controller, event).unwrap();
             let revision = told.meta().resource_version.clone();
             let object = crate::plan::object(said(after, available)).with_meta(|meta| meta.resource_version = revision);
-            let request = Verb::Update { object, part: Part::Status }.into();
-            let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
+            let sent = story.sends(&controller, Verb::Update { object, part: Part::Status });
             sent.err().map_or(String::new(), |broken| broken.what)
         };
         let (over, moves) = (Some("NewReplicaSetAvailable"), Some("ReplicaSetUpdated"));
@@ -586,16 +580,14 @@ mod tests {
                 "spec": {"replicas": 10, "strategy": strategy, "selector": {}, "template": {}}});
             let known = [deployment, set("a", 8)].map(|manifest| story.put(manifest).unwrap().new.unwrap());
             for object in known.clone() {
-                let input = Input::Event { call: CallId(1), event: WatchEvent::Added(object) };
-                story.see(Fact::Heard { who: &controller, input: &input }).unwrap();
+                story.hears(&controller, WatchEvent::Added(object)).unwrap();
             }
             let object = known[1].with(|set: &mut ReplicaSet| {
                 set.spec.replicas = Some(to);
                 set.metadata.annotations.insert(DESIRED_REPLICAS, desired.into());
                 set.metadata.annotations.insert(MAX_REPLICAS, most.into());
             });
-            let request = Verb::Update { object, part: Part::Main }.into();
-            let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
+            let sent = story.sends(&controller, Verb::Update { object, part: Part::Main });
             sent.err().map_or(String::new(), |broken| broken.what)
         };
         let surge = |surge: Value| json!({"rollingUpdate": {"maxSurge": surge, "maxUnavailable": 0}});
@@ -615,15 +607,13 @@ mod tests {
                 "spec": {"replicas": 4, "paused": paused, "selector": {}, "template": {}}});
             let mut slow = deployment.clone();
             slow["spec"]["minReadySeconds"] = 5.into();
-            let event = WatchEvent::Added(story.put(deployment).unwrap().new.unwrap());
-            story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+            story.shows(&controller, deployment).unwrap();
             let mut first = set("a", 1);
             first["metadata"]["annotations"] = json!({DESIRED_REPLICAS: "4", MAX_REPLICAS: "5"});
             let request = Verb::Create { object: crate::plan::object(first) }.into();
             let made = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
             assert_eq!(made.is_err(), paused, "{made:?}");
-            let event = WatchEvent::Modified(story.put(slow).unwrap().new.unwrap());
-            story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+            story.shows(&controller, slow).unwrap();
             assert!(story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request }).is_err());
         }
     }

@@ -553,8 +553,7 @@ mod tests {
             pod["status"]["startTime"] = "2026-01-01T00:00:00Z".into();
             pod["status"]["conditions"] =
                 json!([{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]);
-            let event = WatchEvent::Added(story.put(pod).unwrap().new.unwrap());
-            story.see(Fact::Heard { who: &who, input: &Input::Event { call: CallId(1), event } }).unwrap();
+            story.shows(&who, pod).unwrap();
             let Some(used) = used else { continue };
             let used = vec![("c".to_owned(), Usage { cpu_nanos: used * 1_000_000, ..Usage::default() })];
             let measured = Measured { at: story.truth.wall("horizontal"), used, ..Measured::default() };
@@ -650,7 +649,7 @@ mod tests {
             for name in ["one", "two"] {
                 let object = story.put(autoscaler(name)).unwrap().new.unwrap();
                 let event = WatchEvent::Added(object.clone());
-                story.see(Fact::Heard { who: &who, input: &Input::Event { call: CallId(1), event } }).unwrap();
+                story.hears(&who, event).unwrap();
                 if read.contains(&name) {
                     let request = Request::from(Verb::Update { object, part: Part::Status });
                     story.see(Fact::Sent { who: &who, id: RequestId(1), request: &request }).unwrap();

@@ -102,7 +102,6 @@ mod tests {
     use super::super::forged::{Story, who};
     use super::*;
     use crate::world::WALL_START;
-    use miniku_core::program::RequestId;
     use miniku_core::time::Duration;
     use serde_json::json;
 
@@ -123,8 +122,7 @@ mod tests {
         story.pass(10).unwrap();
         let revision = stored.meta().resource_version.clone();
         let object = crate::plan::object(with(is)).with_meta(|meta| meta.resource_version = revision);
-        let request = Verb::Update { object, part: Part::Status }.into();
-        story.see(Fact::Sent { who: &who, id: RequestId(1), request: &request }).is_err()
+        story.sends(&who, Verb::Update { object, part: Part::Status }).is_err()
     }
 
     #[test]

@@ -137,14 +137,13 @@ mod tests {
     fn breaks(role: Role, heard_after: Option<u64>, again: &dyn Fn(&Object, &Object) -> Verb) -> bool {
         let (mut story, who) = (Story::<Stale>::new(), who(role, "writer"));
         let before = story.put(node("n")).unwrap().new.unwrap();
-        let request = Verb::Update { object: before.clone(), part: Part::Main }.into();
-        story.see(Fact::Sent { who: &who, id: RequestId(1), request: &request }).unwrap();
+        story.sends(&who, Verb::Update { object: before.clone(), part: Part::Main }).unwrap();
         let after = story.put(node("n")).unwrap().new.unwrap();
         let answer = Answer::Object { object: after.clone(), created: false };
-        story.see(Fact::Answered { id: RequestId(1), answer: &answer }).unwrap();
+        story.answers(1, &answer).unwrap();
         if let Some(secs) = heard_after {
             story.pass(secs).unwrap();
-            story.see(Fact::Heard { who: &who, input: &Input::Reply { call: CallId(1), answer } }).unwrap();
+            story.steps(&who, Input::Reply { call: CallId(1), answer }).unwrap();
         }
         let request = again(&before, &after).into();
         story.see(Fact::Sent { who: &who, id: RequestId(2), request: &request }).is_err()
@@ -171,8 +170,8 @@ mod tests {
         }
         let after = story.put(node("n")).unwrap().new.unwrap();
         let answer = Answer::Object { object: after, created: false };
-        story.see(Fact::Answered { id: RequestId(1), answer: &answer }).unwrap();
-        story.see(Fact::Heard { who: &who, input: &Input::Reply { call: CallId(1), answer } }).unwrap();
+        story.answers(1, &answer).unwrap();
+        story.steps(&who, Input::Reply { call: CallId(1), answer }).unwrap();
         story.pass(1).unwrap();
         story.see(Fact::Sent { who: &who, id: RequestId(3), request: &request }).unwrap();
     }

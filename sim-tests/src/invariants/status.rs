@@ -229,7 +229,7 @@ mod tests {
     use super::*;
     use crate::runtime::Process;
     use miniku_core::kubelet::runtime::PodRef;
-    use miniku_core::program::{CallId, RequestId};
+    use miniku_core::program::CallId;
     use serde_json::{Value, json};
 
     fn with(status: Value) -> Value {
@@ -272,15 +272,12 @@ mod tests {
             let (mut story, kubelet) = (Story::<Status>::new(), who(Role::Kubelet, "kubelet/n"));
             let change = story.put(told(1, ended())).unwrap();
             let answer = Answer::List { revision: change.revision, items: change.new.into_iter().collect() };
-            let input = Input::Reply { call: CallId(1), answer };
-            story.see(Fact::Heard { who: &kubelet, input: &input }).unwrap();
+            story.steps(&kubelet, Input::Reply { call: CallId(1), answer }).unwrap();
             if let Some(late) = late {
                 let event = WatchEvent::Modified(crate::plan::object(late));
-                let input = Input::Event { call: CallId(2), event };
-                story.see(Fact::Heard { who: &kubelet, input: &input }).unwrap();
+                story.hears(&kubelet, event).unwrap();
             }
-            let request = Verb::Update { object: crate::plan::object(says), part: Part::Status }.into();
-            let sent = story.see(Fact::Sent { who: &kubelet, id: RequestId(1), request: &request });
+            let sent = story.sends(&kubelet, Verb::Update { object: crate::plan::object(says), part: Part::Status });
             sent.map_err(|broken| broken.what)
         };
         tells(None, told(1, ended())).unwrap();

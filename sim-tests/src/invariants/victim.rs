@@ -233,7 +233,7 @@ impl Observer {
 mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
-    use miniku_core::program::{CallId, DeleteOptions, Input, WatchEvent};
+    use miniku_core::program::DeleteOptions;
     use serde_json::{Value, json};
 
     fn story() -> (Story<Victim>, crate::truth::Who) {
@@ -247,17 +247,14 @@ mod tests {
         let mut set: Value = crate::plan::replica_set("web", 2, "");
         set["metadata"]["uid"] = "web-uid".into();
         for manifest in [set, owned("a", "True"), owned("b", "False"), owned("c", "True")] {
-            let object = story.put(manifest).unwrap().new.unwrap();
-            let input = Input::Event { call: CallId(1), event: WatchEvent::Added(object) };
-            story.see(Fact::Heard { who: &controller, input: &input }).unwrap();
+            story.shows(&controller, manifest).unwrap();
         }
         (story, controller)
     }
 
     fn delete(story: &mut Story<Victim>, who: &crate::truth::Who, name: &str) -> Result<(), Broken> {
         let options = DeleteOptions { uid: Some(format!("{name}-uid").into()), ..Default::default() };
-        let request = Verb::Delete { key: Key::new(Kind::Pod, "default", name), options }.into();
-        story.see(Fact::Sent { who, id: RequestId(1), request: &request })
+        story.sends(who, Verb::Delete { key: Key::new(Kind::Pod, "default", name), options })
     }
 
     #[test]
@@ -284,9 +281,7 @@ mod tests {
             let third = (third, "Running", 100);
             let manifests = [set, made("a", first), made("b", second), made("c", third)];
             for manifest in manifests {
-                let object = story.put(manifest).unwrap().new.unwrap();
-                let input = Input::Event { call: CallId(1), event: WatchEvent::Added(object) };
-                story.see(Fact::Heard { who: &controller, input: &input }).unwrap();
+                story.shows(&controller, manifest).unwrap();
             }
             let what = delete(&mut story, &controller, "a").err().map(|broken| broken.what).unwrap_or_default();
             assert!(fires.map_or(what.is_empty(), |fires| what.contains(fires)), "{first:?} {second:?}: {what}");
@@ -316,9 +311,7 @@ mod tests {
             let mut set: Value = crate::plan::replica_set("web", 1, "");
             set["metadata"]["uid"] = "web-uid".into();
             for manifest in [set, of_set("a", "n", restarts[0]), of_set("b", node, restarts[1])] {
-                let object = story.put(manifest).unwrap().new.unwrap();
-                let input = Input::Event { call: CallId(1), event: WatchEvent::Added(object) };
-                story.see(Fact::Heard { who: &controller, input: &input }).unwrap();
+                story.shows(&controller, manifest).unwrap();
             }
             let what = delete(&mut story, &controller, "a").err().map_or(String::new(), |broken| broken.what);
             assert_eq!(what.contains("b was restarted more often and stays"), fires, "{restarts:?} {node}: {what}");

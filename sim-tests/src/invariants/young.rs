@@ -74,7 +74,6 @@ impl Checker for Young {
 mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
-    use miniku_core::program::{CallId, Input, RequestId, WatchEvent};
     use serde_json::json;
 
     #[test]
@@ -89,13 +88,11 @@ mod tests {
                 pod["metadata"]["ownerReferences"] =
                     json!([{"apiVersion": "apps/v1", "kind": kind, "name": "web", "uid": "w", "controller": true}]);
                 pod["status"]["conditions"] = json!([{"type": "Ready", "status": "True", "lastTransitionTime": since}]);
-                let event = WatchEvent::Added(story.put(pod).unwrap().new.unwrap());
-                story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+                story.shows(&controller, pod).unwrap();
                 let set = crate::plan::object(json!({"apiVersion": "apps/v1", "kind": kind,
                     "metadata": {"name": "web", "uid": "w"}, "status": {field: said},
                     "spec": {"minReadySeconds": least, "selector": {}, "template": {}}}));
-                let request = Verb::Update { object: set, part: Part::Status }.into();
-                let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
+                let sent = story.sends(&controller, Verb::Update { object: set, part: Part::Status });
                 assert_eq!(sent.is_err(), fires, "{kind}: {said} that serve for {ready_for} of {least}: {sent:?}");
             }
         }
