@@ -1,11 +1,12 @@
 //! What goes wrong: how each fault strikes and how it is over.
 
+use super::agenda::Happening;
 use super::hooks::Occasion;
-use super::{Actor, Asked, Deed, Happening, TICK, World};
+use super::{Actor, Asked, TICK, World};
 use crate::disk::Unsynced;
 use crate::noise::{Counted, Delay};
 use crate::plan::{Fault, GROUPS, Mishap, Off, Ratio, Stale, Weather};
-use crate::runtime::End;
+use crate::runtime::{Deed, End};
 use crate::trace::{ActorOp, What};
 use crate::truth::{Fact, INTRUDER, Role, Who};
 use miniku_core::api::kinds::Kind;

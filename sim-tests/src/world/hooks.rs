@@ -1,6 +1,7 @@
 //! At the n-th occurrence of something, something is done: what ties faults and operators to what happens, not to when.
 
-use super::{Happening, World};
+use super::World;
+use super::agenda::Happening;
 use crate::plan::{Fault, Mishap, When};
 use miniku_core::api::kinds::Kind;
 use miniku_core::program::Revision;
