@@ -29,18 +29,17 @@ use crate::invariants::{Judge, Violation};
 use crate::link::{Link, Quality};
 use crate::noise::{Counted, Delay};
 use crate::plan::{Fault, Ratio, When};
-use crate::runtime::{Results, Runtime};
+use crate::runtime::Runtime;
 use crate::trace::{self, Trace, What};
 use crate::truth::{Fact, Truth, Who};
 use agenda::{Agenda, Happening, Turn};
 use alarm::Alarm;
 use clock::Clock;
 use hooks::Hooks;
-use laws::break_pause;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::decision::{Journal, Noted};
 use miniku_core::program::{
-    Answer, CallId, Committed, Effect, Effects, Input, Program, Query, Request, RequestId, Revision, WatchFrom,
+    CallId, Committed, Effect, Effects, Input, Program, Query, Request, RequestId, Revision, WatchFrom,
 };
 use miniku_core::rng::Draw;
 use miniku_core::time::{Duration, Instant, Wall};
@@ -128,6 +127,7 @@ struct Machine {
 }
 
 /// A request on its way, or a watch that is open.
+#[derive(Clone)]
 struct Asked {
     actor: usize,
     life: u32,
@@ -394,101 +394,24 @@ impl World {
         }
         match what {
             Happening::Start { actor, life } => self.start(actor, life),
-            Happening::Wake { actor, life } if self.actors[actor].who.life == life => {
-                let (wanted, again) = self.actors[actor].alarm.ring(self.truth.now);
-                if let Some((at, tie)) = again {
-                    self.agenda.add(at, tie, Happening::Wake { actor, life });
-                }
-                let one = &self.actors[actor];
-                if one.alarm.is_stuck() {
-                    break_pause(&mut self.judge, self.truth.now, &one.who);
-                } else if wanted {
-                    self.step_actor(actor, Input::Wake);
-                }
-            }
+            Happening::Wake { actor, life } => self.wake(actor, life),
             Happening::Arrive { id } => self.arrive(id),
-            Happening::Gone { id } => {
-                if self.requests.remove(&id).is_some() && self.server.program.is_some() {
-                    self.judge.see(&self.truth, Fact::Closed { id });
-                    self.step_server(Input::Gone { from: id });
-                }
-            }
-            Happening::Deliver { actor, life, input } => {
-                let one = &mut self.actors[actor];
-                // Who has closed a watch reads no more of it.
-                let is_closed = matches!(&input, Input::Event { call, .. } if !one.open.contains_key(call));
-                if one.who.life == life && one.program.is_some() && !is_closed {
-                    if let Input::Reply { call, answer } = &input
-                        && !matches!(answer, Answer::Watching)
-                    {
-                        one.open.remove(call);
-                    }
-                    self.step_actor(actor, input);
-                }
-            }
-            Happening::End { actor, life, call } => {
-                let one = &mut self.actors[actor];
-                if one.who.life == life && one.program.is_some() && one.open.remove(&call).is_some() {
-                    self.step_actor(actor, Input::Ended { call });
-                }
-            }
+            Happening::Gone { id } => self.gone(id),
+            Happening::Deliver { actor, life, input } => self.deliver(actor, life, input),
+            Happening::End { actor, life, call } => self.ended(actor, life, call),
             Happening::StartServer { life } => self.start_server(life),
-            Happening::WakeServer { life } if self.server.who.life == life => {
-                let (wanted, again) = self.server.alarm.ring(self.truth.now);
-                if let Some((at, tie)) = again {
-                    self.agenda.add(at, tie, Happening::WakeServer { life });
-                }
-                if self.server.alarm.is_stuck() {
-                    break_pause(&mut self.judge, self.truth.now, &self.server.who);
-                } else if wanted && self.server.program.is_some() {
-                    self.step_server(Input::Wake);
-                }
-            }
-            Happening::Synced { life } if self.server.who.life == life => self.synced(life),
-            Happening::Commit { life, commit, outcome } if self.server.who.life == life => {
-                if let Committed::At(revision) = outcome
-                    && let Some(change) = self.truth.change(revision)
-                {
-                    self.judge.see(&self.truth, Fact::Told { change });
-                }
-                self.step_server(Input::Committed { commit, outcome });
-            }
-            Happening::Command { node, boot, life, command } => {
-                let machine = &mut self.machines[node];
-                // What a killed kubelet had not handed over yet is gone with it.
-                if machine.boot == boot && machine.up && self.actors[machine.kubelet].who.life == life {
-                    let mut results = Results::default();
-                    machine.runtime.command(*command, &mut results);
-                    self.results(node, results);
-                }
-            }
+            Happening::WakeServer { life } => self.wake_server(life),
+            Happening::Synced { life } => self.synced(life),
+            Happening::Commit { life, commit, outcome } => self.committed(life, commit, outcome),
+            Happening::Command { node, boot, life, command } => self.command(node, boot, life, *command),
             Happening::Deed { node, boot, deed } => self.deed(node, boot, *deed),
             Happening::Arm { fault } => self.arm(fault),
             Happening::ArmCall { call } => self.arm_call(call),
             Happening::Strike { fault } => self.strike(fault),
             Happening::Repeat { fault, left } => self.repeat(fault, left),
             Happening::Heal { fault } => self.heal(fault),
-            Happening::Leave { actor, life, effects } => {
-                let one = &self.actors[actor];
-                if one.who.life == life && one.program.is_some() {
-                    self.perform_late(actor, effects);
-                }
-            }
-            Happening::StartNode { node, boot } => {
-                let machine = &mut self.machines[node];
-                if machine.boot == boot && !machine.up {
-                    machine.up = true;
-                    let (kubelet, node) = (machine.kubelet, machine.name.clone());
-                    self.tell(|| What::Node { up: true, node });
-                    let life = self.actors[kubelet].who.life;
-                    self.start(kubelet, life);
-                }
-            }
-            // For an earlier life.
-            Happening::Wake { .. }
-            | Happening::WakeServer { .. }
-            | Happening::Synced { .. }
-            | Happening::Commit { .. } => {}
+            Happening::Leave { actor, life, effects } => self.perform_late(actor, life, effects),
+            Happening::StartNode { node, boot } => self.start_node(node, boot),
         }
     }
 }

@@ -2,14 +2,21 @@
 
 use super::agenda::Happening;
 use super::hooks::Occasion;
-use super::laws::step;
-use super::{Birth, TICK, World, kind_of};
+use super::laws::{break_pause, step};
+use super::{Actor, Birth, TICK, World, kind_of};
 use crate::trace::{self, ActorOp, What};
 use crate::truth::Fact;
-use miniku_core::program::{Effect, Input, RequestId};
+use miniku_core::program::{Answer, CallId, Effect, Input, RequestId};
 use miniku_core::rng::Draw;
 use miniku_core::sometimes;
 use miniku_core::time::Duration;
+
+impl Actor {
+    /// Whether it is still in this life.
+    fn lives(&self, life: u32) -> bool {
+        self.who.life == life && self.program.is_some()
+    }
+}
 
 impl World {
     pub(super) fn start(&mut self, actor: usize, life: u32) {
@@ -28,6 +35,47 @@ impl World {
         self.tell(|| What::Actor { op: ActorOp::Start, who });
         self.weather_changed_at(actor);
         self.step_actor(actor, Input::Wake);
+    }
+
+    /// A wake of the agenda has come.
+    pub(super) fn wake(&mut self, actor: usize, life: u32) {
+        let one = &mut self.actors[actor];
+        if one.who.life != life {
+            return;
+        }
+        let (wanted, again) = one.alarm.ring(self.truth.now);
+        if let Some((at, tie)) = again {
+            self.agenda.add(at, tie, Happening::Wake { actor, life });
+        }
+        if one.alarm.is_stuck() {
+            break_pause(&mut self.judge, self.truth.now, &one.who);
+        } else if wanted {
+            self.step_actor(actor, Input::Wake);
+        }
+    }
+
+    /// Something reaches a program.
+    pub(super) fn deliver(&mut self, actor: usize, life: u32, input: Input) {
+        let one = &mut self.actors[actor];
+        // Who has closed a watch reads no more of it.
+        let is_closed = matches!(&input, Input::Event { call, .. } if !one.open.contains_key(call));
+        if !one.lives(life) || is_closed {
+            return;
+        }
+        if let Input::Reply { call, answer } = &input
+            && !matches!(answer, Answer::Watching)
+        {
+            one.open.remove(call);
+        }
+        self.step_actor(actor, input);
+    }
+
+    /// Nothing more comes on a watch.
+    pub(super) fn ended(&mut self, actor: usize, life: u32, call: CallId) {
+        let one = &mut self.actors[actor];
+        if one.lives(life) && one.open.remove(&call).is_some() {
+            self.step_actor(actor, Input::Ended { call });
+        }
     }
 
     pub(super) fn step_actor(&mut self, actor: usize, input: Input) {
@@ -83,8 +131,10 @@ impl World {
     }
 
     /// What a slow program decided to do leaves it.
-    pub(super) fn perform_late(&mut self, actor: usize, effects: Vec<(Effect, Option<RequestId>)>) {
-        let life = self.actors[actor].who.life;
+    pub(super) fn perform_late(&mut self, actor: usize, life: u32, effects: Vec<(Effect, Option<RequestId>)>) {
+        if !self.actors[actor].lives(life) {
+            return;
+        }
         for (effect, id) in effects {
             match (effect, id) {
                 (Effect::Call { call, request }, Some(id)) => self.call(actor, call, request, id, true),
@@ -105,8 +155,7 @@ impl World {
     /// A program has done something. Tells whether it lives on.
     fn has_done_one(&mut self, actor: usize, life: u32) -> bool {
         self.count(actor, Occasion::Output);
-        let one = &self.actors[actor];
-        one.who.life == life && one.program.is_some()
+        self.actors[actor].lives(life)
     }
 
     fn perform(&mut self, actor: usize, effect: Effect) {

@@ -5,12 +5,25 @@ use super::{Noise, TICK, World};
 use crate::runtime::{Deed, Life, Results};
 use crate::trace::What;
 use crate::truth::Fact;
+use miniku_core::kubelet::runtime::Command;
 use miniku_core::program::Input;
 use miniku_core::sometimes;
 use miniku_core::time::Duration;
 use std::sync::Arc;
 
 impl World {
+    /// A command of a kubelet reaches the runtime.
+    pub(super) fn command(&mut self, node: usize, boot: u32, life: u32, command: Command) {
+        let machine = &mut self.machines[node];
+        // What a killed kubelet had not handed over yet is gone with it.
+        if machine.boot == boot && machine.up && self.actors[machine.kubelet].who.life == life {
+            let mut results = Results::default();
+            machine.runtime.command(command, &mut results);
+            self.results(node, results);
+        }
+    }
+
+    /// The runtime does what it is about to do.
     pub(super) fn deed(&mut self, node: usize, boot: u32, deed: Deed) {
         let kubelet = self.machines[node].kubelet;
         let wall = self.actors[kubelet].clock.now(self.truth.now).wall;
@@ -63,6 +76,19 @@ impl World {
         };
         let what = format!("{}/{}.{} {verb}", process.pod.name, process.container, process.attempt);
         self.last_noise = Noise::Process(what);
+    }
+
+    /// A machine has power again.
+    pub(super) fn start_node(&mut self, node: usize, boot: u32) {
+        let machine = &mut self.machines[node];
+        if machine.boot != boot || machine.up {
+            return;
+        }
+        machine.up = true;
+        let (kubelet, node) = (machine.kubelet, machine.name.clone());
+        self.tell(|| What::Node { up: true, node });
+        let life = self.actors[kubelet].who.life;
+        self.start(kubelet, life);
     }
 
     pub(super) fn crash_node(&mut self, node: usize, down: Option<Duration>) {

@@ -57,27 +57,24 @@ impl World {
                 return self.time_out(actor, life, call, now + timeout, tie);
             }
         };
-        let arrives = now + delay;
         // Who asked has given up by then.
         let broken = delay > timeout;
         if broken {
             self.time_out(actor, life, call, now + timeout, tie);
         }
-        let twin = again.map(|again| (again, request.clone(), about.clone(), list.clone()));
-        let (request, last, behind) = (Some(request), now, VecDeque::new());
-        let asked = Asked { actor, life, call, sent: now, arrives, about, request, watch, list, last, broken, behind };
-        self.requests.insert(id, Box::new(asked));
-        self.agenda.add(arrives, tie, Happening::Arrive { id });
-        if let Some((again, request, about, list)) = twin {
-            self.next_request += 1;
-            let id = RequestId(self.next_request);
-            self.judge.see(&self.truth, Fact::Sent { who: &self.actors[actor].who, id, request: &request });
-            let (arrives, request, watch, behind) = (now + again, Some(request), None, VecDeque::new());
-            let asked =
-                Asked { actor, life, call, sent: now, arrives, about, request, watch, list, last, broken, behind };
-            self.requests.insert(id, Box::new(asked));
-            self.agenda.add(arrives, tie, Happening::Arrive { id });
+        let (sent, arrives, request, last, behind) = (now, now + delay, Some(request), now, VecDeque::new());
+        let asked = Asked { actor, life, call, sent, arrives, about, request, watch, list, last, broken, behind };
+        let twin = again.map(|again| Asked { arrives: now + again, ..asked.clone() });
+        self.send_off(id, asked, tie);
+        if let Some(twin) = twin {
+            let id = self.decide(actor, twin.request.as_ref().expect("it has not arrived yet"));
+            self.send_off(id, twin, tie);
         }
+    }
+
+    fn send_off(&mut self, id: RequestId, asked: Asked, tie: u64) {
+        self.agenda.add(asked.arrives, tie, Happening::Arrive { id });
+        self.requests.insert(id, Box::new(asked));
     }
 
     /// Asks what pods use. In daemons the API server's shell asks the kubelets; here it is looked up.

@@ -1,7 +1,7 @@
 //! The API server: it starts from its disk, is asked and stepped, and is killed.
 
 use super::agenda::Happening;
-use super::laws::step;
+use super::laws::{break_pause, step};
 use super::{Birth, SERVER, World, kind_of};
 use crate::disk::{Outcome, Unsynced};
 use crate::link::{Fate, Message};
@@ -29,6 +29,32 @@ impl World {
         self.step_server(Input::Wake);
     }
 
+    /// A wake of the agenda has come.
+    pub(super) fn wake_server(&mut self, life: u32) {
+        let server = &mut self.server;
+        if server.who.life != life {
+            return;
+        }
+        let (wanted, again) = server.alarm.ring(self.truth.now);
+        if let Some((at, tie)) = again {
+            self.agenda.add(at, tie, Happening::WakeServer { life });
+        }
+        if server.alarm.is_stuck() {
+            break_pause(&mut self.judge, self.truth.now, &server.who);
+        } else if wanted && server.program.is_some() {
+            self.step_server(Input::Wake);
+        }
+    }
+
+    /// The API server learns that who asked has gone.
+    pub(super) fn gone(&mut self, id: RequestId) {
+        if self.requests.remove(&id).is_some() && self.server.program.is_some() {
+            self.judge.see(&self.truth, Fact::Closed { id });
+            self.step_server(Input::Gone { from: id });
+        }
+    }
+
+    /// A request reaches the API server, or finds nobody.
     pub(super) fn arrive(&mut self, id: RequestId) {
         let Some(asked) = self.requests.get_mut(&id) else { return };
         if self.server.program.is_none() {

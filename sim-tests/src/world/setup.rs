@@ -87,18 +87,11 @@ pub struct Setup {
     pub trace: trace::Mode,
 }
 
-impl World {
-    /// A world in which nothing has happened yet.
-    pub fn new(setup: Setup) -> Self {
-        let Setup { seed, server, parts, link, sync, speeds, any_image, askew, objects, faults, calls, checked, trace } =
-            setup;
-        let draw = Draw::new(seed);
-        let mut agenda = Agenda::default();
-        let mut truth = Truth::default();
-        let (mut actors, mut machines) = (Vec::new(), Vec::new());
-        let server = Server {
+impl Server {
+    fn new(draw: Draw, make: ServerMaker, sync: Delay) -> Self {
+        Server {
             who: Who { role: Role::ApiServer, name: "apiserver".into(), life: 1 },
-            make: server,
+            make,
             program: None,
             alarm: Alarm::new(draw.key("wake").key("apiserver")),
             clock: Clock::default(),
@@ -109,17 +102,35 @@ impl World {
             starts_at: Instant::default(),
             frozen: Instant::default(),
             trouble: ServerTrouble::new(draw.key("refusals")),
-        };
+        }
+    }
+}
+
+impl Machine {
+    fn new(name: Arc<str>, runtime: Runtime, kubelet: usize) -> Self {
+        let (frozen, commanded_at, told_at) = Default::default();
+        Machine { name, runtime, up: true, boot: 1, kubelet, frozen, commanded_at, told_at }
+    }
+}
+
+impl World {
+    /// A world in which nothing has happened yet.
+    pub fn new(setup: Setup) -> Self {
+        let Setup { seed, server, parts, link, sync, speeds, any_image, askew, objects, faults, calls, checked, trace } =
+            setup;
+        let draw = Draw::new(seed);
+        let (mut agenda, mut truth) = (Agenda::default(), Truth::default());
+        truth.any_image = any_image;
+        truth.askew = askew.into_iter().map(|(name, off)| (name.into(), off)).collect();
+        let (mut actors, mut machines) = (Vec::new(), Vec::new());
         agenda.add(Instant::default(), 0, Happening::StartServer { life: 1 });
         for (actor, part) in parts.into_iter().enumerate() {
             let Part { role, name, node, starts, make } = part;
             let machine = node.map(|node| {
-                let name: Arc<str> = node.as_str().into();
-                truth.nodes.insert(name.clone(), NodeFacts { up: true, in_touch: None });
                 let runtime = Runtime::new(speeds, any_image, machines.len(), draw.key("runtime").key(&node));
-                let (frozen, commanded_at, told_at) = Default::default();
-                let kubelet = actor;
-                machines.push(Machine { name, runtime, up: true, boot: 1, kubelet, frozen, commanded_at, told_at });
+                let machine = Machine::new(node.as_str().into(), runtime, actor);
+                truth.nodes.insert(machine.name.clone(), NodeFacts { up: true, in_touch: None });
+                machines.push(machine);
                 machines.len() - 1
             });
             let tie = draw.key("start").key(&name).u64();
@@ -137,8 +148,6 @@ impl World {
             let tie = draw.key("call").count(call as u64).u64();
             agenda.add(Instant::default() + *at, tie, Happening::ArmCall { call });
         }
-        truth.any_image = any_image;
-        truth.askew = askew.into_iter().map(|(name, off)| (name.into(), off)).collect();
         let mut world = World {
             seed,
             agenda,
@@ -146,7 +155,7 @@ impl World {
             judge: Judge::new(checked),
             trace: Trace::new(trace),
             journal: None,
-            server,
+            server: Server::new(draw, server, sync),
             actors,
             machines,
             requests: BTreeMap::new(),

@@ -10,6 +10,7 @@ use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::Object;
 use miniku_core::api::pod::Pod;
 use miniku_core::api::text::Text;
+use miniku_core::program::{CommitId, Committed, Input};
 use miniku_core::store::Change;
 
 impl World {
@@ -21,7 +22,11 @@ impl World {
         self.agenda.add(at, draw.count(1).u64(), Happening::Synced { life });
     }
 
+    /// The disk has synced: what it was given is durable, or has failed.
     pub(super) fn synced(&mut self, life: u32) {
+        if self.server.who.life != life {
+            return;
+        }
         let fails = self.server.trouble.fails();
         self.truth.disk.broken = fails;
         for submitted in self.truth.disk.synced() {
@@ -35,6 +40,19 @@ impl World {
             self.agenda.add(at, commit.0, Happening::Commit { life, commit, outcome });
         }
         self.sync();
+    }
+
+    /// The API server is told what became of a write.
+    pub(super) fn committed(&mut self, life: u32, commit: CommitId, outcome: Committed) {
+        if self.server.who.life != life {
+            return;
+        }
+        if let Committed::At(revision) = outcome
+            && let Some(change) = self.truth.change(revision)
+        {
+            self.judge.see(&self.truth, Fact::Told { change });
+        }
+        self.step_server(Input::Committed { commit, outcome });
     }
 
     pub(super) fn durable(&mut self, change: Change) {
