@@ -16,6 +16,7 @@ use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::{Pod, PodPhase};
 use miniku_core::api::text::Text;
 use miniku_core::program::{Answer, Part, RequestId, Revision, Verb};
+use miniku_core::store::Change;
 use miniku_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
 
@@ -220,139 +221,189 @@ impl Checker for Budget {
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
-            Fact::Told { change } if change.key.kind == Kind::Pod => {
-                let idle = change.new.as_ref().filter(|new| !serves(new));
-                match (idle, self.idle.get(&change.key)) {
-                    (Some(new), Some((uid, _))) if new.meta().uid == *uid => {}
-                    (Some(new), _) => {
-                        self.idle.insert(change.key.clone(), (new.meta().uid.clone(), truth.now));
-                    }
-                    (None, _) => drop(self.idle.remove(&change.key)),
-                }
-            }
+            Fact::Told { change } if change.key.kind == Kind::Pod => self.note_idle(truth.now, change),
             // What was written just before it crashed is told to nobody, and found.
             Fact::Recovered { objects, .. } => self.idle.retain(|key, _| !objects.get(key).is_some_and(serves)),
-            Fact::Answered { id, answer } => {
-                let Some((key, asked)) = self.open.remove(id) else { return Ok(()) };
-                let Answer::Refused(status) = answer else { return Ok(()) };
-                let for_budget =
-                    ["disruption budget", "PodDisruptionBudget"].iter().any(|one| status.message.contains(one));
-                if for_budget && self.idle.get(&key).is_some_and(|(_, since)| *since < asked) {
-                    let what = format!("{key} serves nobody, and is not evicted: {}", status.message);
-                    return Err(Broken::by(what).with(truth.object(&key)));
-                }
-            }
+            Fact::Answered { id, answer } => return self.answered(truth, *id, answer),
             Fact::Sent { who, id, request } if !request.dry_run => match &request.verb {
                 Verb::Delete { key, options } if key.kind == Kind::Pod => {
-                    let asked = self.asked.entry(key.clone()).or_default();
-                    asked.eviction |= options.eviction;
-                    asked.otherwise |= !options.eviction;
-                    if options.eviction {
-                        self.open.insert(*id, (key.clone(), truth.now));
-                    }
+                    self.note_asked(truth.now, *id, key, options.eviction);
                 }
                 Verb::Update { object, part: Part::Status } if who.role == Role::Disruption => {
-                    let told = truth.told(who);
-                    if object.kind() == Kind::PodDisruptionBudget
-                        && let Some(budget) = object.read::<PodDisruptionBudget>()
-                        && let Some(pod) = self.forgotten(truth, told, object, &budget)
-                    {
-                        let what = format!("{} forgets the eviction of {}, which lives", object.key(), pod.key());
-                        return Err(Broken::by(what).with([object, pod]));
-                    }
-                    if object.read().is_some_and(|budget| !lacks_a_loss(truth, told, object, &budget)) {
-                        let counted = self.counted.entry(object.key()).or_default();
-                        counted.entry(object.revision()).or_insert(truth.now);
-                    }
+                    return self.counts(truth, truth.told(who), object);
                 }
                 _ => {}
             },
             Fact::Durable { change } if change.key.kind == Kind::PodDisruptionBudget => {
-                let Some(budget) = change.new.as_ref().and_then(|new| new.read::<PodDisruptionBudget>()) else {
-                    self.excused.remove(&change.key);
-                    self.short.remove(&change.key);
-                    self.wished.remove(&change.key);
-                    self.granted.remove(&change.key);
-                    return Ok(());
-                };
-                self.note_grants(truth.now, &change.key, &budget);
-                let wish = |object: &Option<Object>| object.as_ref().map(|object| object.meta().generation);
-                if wish(&change.old) != wish(&change.new) {
-                    self.wished.insert(change.key.clone(), truth.now);
-                    // Pods that are of a budget only now may have been lost before.
-                    self.excused.insert(change.key.clone(), truth.now);
-                }
-                match change.new.as_ref().is_some_and(|new| is_short(&budget, new)) {
-                    true => drop(self.short.entry(change.key.clone()).or_insert(truth.now)),
-                    false => drop(self.short.remove(&change.key)),
-                }
-                let has = healthy(truth, &change.key.namespace, &budget);
-                let old = change.old.as_ref().and_then(|old| old.read::<PodDisruptionBudget>());
-                let grants =
-                    old.is_some_and(|old| budget.status.disrupted_pods.len() > old.status.disrupted_pods.len());
-                let (seen, is) =
-                    (budget.status.observed_generation, change.new.iter().find_map(|new| new.meta().generation));
-                if grants && seen < is {
-                    let what = format!("{} grants an eviction, and nobody has counted for its wish {is:?}", change.key);
-                    return Err(Broken::by(what).with(&change.new));
-                }
-                let (status, granted) = (&budget.status, i32::try_from(budget.status.disrupted_pods.len()));
-                // What is allowed would not tell: it is 0 also when the last of it has just been granted, and when a view
-                // that lacks the loss is counted for a higher demand, which may fall again.
-                let counts = status.current_healthy <= has - granted.unwrap_or(i32::MAX);
-                let of = change.old.as_ref().map(Object::revision);
-                let counted = self.counted.remove(&change.key).and_then(|counted| counted.get(&of?).copied());
-                if counts && counted >= self.excused.get(&change.key).copied() {
-                    self.excused.remove(&change.key);
-                }
+                return self.budget_changes(truth, change);
             }
-            Fact::Durable { change } if change.key.kind == Kind::Pod => {
-                let asked = self.asked.get(&change.key).copied().unwrap_or_default();
-                if change.new.is_none() {
-                    self.asked.remove(&change.key);
-                }
-                let ends = change.new.as_ref().is_none_or(|new| new.meta().is_deleting());
-                let is_evicted = ends && asked.eviction && !asked.otherwise;
-                if let Some(old) = change.old.as_ref().filter(|old| is_evicted && is_unready(old)) {
-                    self.goes_unready(truth, old)?;
-                }
-                if let Some(old) = change.old.as_ref().filter(|old| is_evicted && is_healthy(Some(old))) {
-                    self.is_charged(truth, old)?;
-                    if let Some(new) = change.new.as_ref().filter(|new| !is_told(new)) {
-                        return Err(Broken::by(format!("{} is evicted, and not told so", change.key)).with([old, new]));
-                    }
-                }
-                match (&change.old, &change.new) {
-                    (Some(old), Some(new)) if old.meta().labels != new.meta().labels => {
-                        self.labelled.insert(change.key.clone(), truth.now);
-                    }
-                    (_, None) => drop(self.labelled.remove(&change.key)),
-                    _ => {}
-                }
-                match change.new.as_ref().is_some_and(is_unready) {
-                    true => drop(self.unready.entry(change.key.clone()).or_insert(truth.now)),
-                    false => drop(self.unready.remove(&change.key)),
-                }
-                let Some(old) = change.old.as_ref().filter(|old| is_healthy(Some(old))) else { return Ok(()) };
-                for (object, budget) in budgets(truth, &change.key.namespace).filter(|(_, budget)| selects(budget, old))
-                {
-                    let still = change.new.as_ref().is_some_and(|new| is_healthy(Some(new)) && selects(&budget, new));
-                    if still {
-                        continue;
-                    }
-                    if !is_evicted {
-                        self.excused.insert(object.key(), truth.now);
-                        continue;
-                    }
-                    let has = healthy(truth, &change.key.namespace, &budget);
-                    let needs = self.demands(&object.key(), &budget, &change.key);
-                    if has < needs && !self.excused.contains_key(&object.key()) {
-                        let what = format!("{} is evicted, and {has} of {needs} healthy pods are left", change.key);
-                        return Err(Broken::by(what).with([object, old]));
-                    }
-                }
-            }
+            Fact::Durable { change } if change.key.kind == Kind::Pod => return self.pod_changes(truth, change),
             _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Budget {
+    /// The API server knows of a pod whether anybody is served by it.
+    fn note_idle(&mut self, now: Instant, change: &Change) {
+        let idle = change.new.as_ref().filter(|new| !serves(new));
+        match (idle, self.idle.get(&change.key)) {
+            (Some(new), Some((uid, _))) if new.meta().uid == *uid => {}
+            (Some(new), _) => {
+                self.idle.insert(change.key.clone(), (new.meta().uid.clone(), now));
+            }
+            (None, _) => drop(self.idle.remove(&change.key)),
+        }
+    }
+
+    /// The end of a pod is asked for.
+    fn note_asked(&mut self, now: Instant, id: RequestId, pod: &Key, eviction: bool) {
+        let asked = self.asked.entry(pod.clone()).or_default();
+        asked.eviction |= eviction;
+        asked.otherwise |= !eviction;
+        if eviction {
+            self.open.insert(id, (pod.clone(), now));
+        }
+    }
+
+    /// A request is answered: whether an eviction is refused for a budget, though nobody is served by the pod.
+    fn answered(&mut self, truth: &Truth, id: RequestId, answer: &Answer) -> Result<(), Broken> {
+        let Some((key, asked)) = self.open.remove(&id) else { return Ok(()) };
+        let Answer::Refused(status) = answer else { return Ok(()) };
+        let for_budget = ["disruption budget", "PodDisruptionBudget"].iter().any(|one| status.message.contains(one));
+        if for_budget && self.idle.get(&key).is_some_and(|(_, since)| *since < asked) {
+            let what = format!("{key} serves nobody, and is not evicted: {}", status.message);
+            return Err(Broken::by(what).with(truth.object(&key)));
+        }
+        Ok(())
+    }
+
+    /// The controller writes what it has counted: whether it forgets an eviction.
+    fn counts(&mut self, truth: &Truth, told: Told<'_>, object: &Object) -> Result<(), Broken> {
+        if object.kind() == Kind::PodDisruptionBudget
+            && let Some(budget) = object.read::<PodDisruptionBudget>()
+            && let Some(pod) = self.forgotten(truth, told, object, &budget)
+        {
+            let what = format!("{} forgets the eviction of {}, which lives", object.key(), pod.key());
+            return Err(Broken::by(what).with([object, pod]));
+        }
+        if object.read().is_some_and(|budget| !lacks_a_loss(truth, told, object, &budget)) {
+            let counted = self.counted.entry(object.key()).or_default();
+            counted.entry(object.revision()).or_insert(truth.now);
+        }
+        Ok(())
+    }
+
+    /// A budget is stored otherwise: whether an eviction is granted by what was counted for another wish.
+    fn budget_changes(&mut self, truth: &Truth, change: &Change) -> Result<(), Broken> {
+        let Some(budget) = change.new.as_ref().and_then(|new| new.read::<PodDisruptionBudget>()) else {
+            self.excused.remove(&change.key);
+            self.short.remove(&change.key);
+            self.wished.remove(&change.key);
+            self.granted.remove(&change.key);
+            return Ok(());
+        };
+        self.note_grants(truth.now, &change.key, &budget);
+        let wish = |object: &Option<Object>| object.as_ref().map(|object| object.meta().generation);
+        if wish(&change.old) != wish(&change.new) {
+            self.wished.insert(change.key.clone(), truth.now);
+            // Pods that are of a budget only now may have been lost before.
+            self.excused.insert(change.key.clone(), truth.now);
+        }
+        match change.new.as_ref().is_some_and(|new| is_short(&budget, new)) {
+            true => drop(self.short.entry(change.key.clone()).or_insert(truth.now)),
+            false => drop(self.short.remove(&change.key)),
+        }
+        let old = change.old.as_ref().and_then(|old| old.read::<PodDisruptionBudget>());
+        let grants = old.is_some_and(|old| budget.status.disrupted_pods.len() > old.status.disrupted_pods.len());
+        let (seen, is) = (budget.status.observed_generation, change.new.iter().find_map(|new| new.meta().generation));
+        if grants && seen < is {
+            let what = format!("{} grants an eviction, and nobody has counted for its wish {is:?}", change.key);
+            return Err(Broken::by(what).with(&change.new));
+        }
+        self.note_count(truth, change, &budget);
+        Ok(())
+    }
+
+    /// What was lost is excused no longer, if this counts it.
+    fn note_count(&mut self, truth: &Truth, change: &Change, budget: &PodDisruptionBudget) {
+        let has = healthy(truth, &change.key.namespace, budget);
+        let granted = i32::try_from(budget.status.disrupted_pods.len());
+        // What is allowed would not tell: it is 0 also when the last of it has just been granted, and when a view
+        // that lacks the loss is counted for a higher demand, which may fall again.
+        let counts = budget.status.current_healthy <= has - granted.unwrap_or(i32::MAX);
+        let of = change.old.as_ref().map(Object::revision);
+        let counted = self.counted.remove(&change.key).and_then(|counted| counted.get(&of?).copied());
+        if counts && counted >= self.excused.get(&change.key).copied() {
+            self.excused.remove(&change.key);
+        }
+    }
+
+    /// A pod is stored otherwise: whether it is evicted against its budgets, or is lost to them otherwise.
+    fn pod_changes(&mut self, truth: &Truth, change: &Change) -> Result<(), Broken> {
+        let asked = self.asked.get(&change.key).copied().unwrap_or_default();
+        if change.new.is_none() {
+            self.asked.remove(&change.key);
+        }
+        let ends = change.new.as_ref().is_none_or(|new| new.meta().is_deleting());
+        let is_evicted = ends && asked.eviction && !asked.otherwise;
+        if let Some(old) = change.old.as_ref().filter(|_| is_evicted) {
+            self.evicts(truth, old, change.new.as_ref())?;
+        }
+        self.note_pod(truth.now, change);
+        match change.old.as_ref().filter(|old| is_healthy(Some(old))) {
+            Some(old) => self.loses(truth, old, change.new.as_ref(), is_evicted),
+            None => Ok(()),
+        }
+    }
+
+    /// A pod is evicted, that was so: whether it may go, and is told so.
+    fn evicts(&self, truth: &Truth, old: &Object, new: Option<&Object>) -> Result<(), Broken> {
+        if is_unready(old) {
+            self.goes_unready(truth, old)?;
+        }
+        if is_healthy(Some(old)) {
+            self.is_charged(truth, old)?;
+            if let Some(new) = new.filter(|new| !is_told(new)) {
+                return Err(Broken::by(format!("{} is evicted, and not told so", old.key())).with([old, new]));
+            }
+        }
+        Ok(())
+    }
+
+    /// Since when a pod has its labels, and is not ready.
+    fn note_pod(&mut self, now: Instant, change: &Change) {
+        match (&change.old, &change.new) {
+            (Some(old), Some(new)) if old.meta().labels != new.meta().labels => {
+                self.labelled.insert(change.key.clone(), now);
+            }
+            (_, None) => drop(self.labelled.remove(&change.key)),
+            _ => {}
+        }
+        match change.new.as_ref().is_some_and(is_unready) {
+            true => drop(self.unready.entry(change.key.clone()).or_insert(now)),
+            false => drop(self.unready.remove(&change.key)),
+        }
+    }
+
+    /// A pod was healthy: whether its budgets that lose it can miss it, if it was evicted. They are excused if it was not.
+    fn loses(&mut self, truth: &Truth, old: &Object, new: Option<&Object>, is_evicted: bool) -> Result<(), Broken> {
+        let key = old.key();
+        for (object, budget) in budgets(truth, &key.namespace).filter(|(_, budget)| selects(budget, old)) {
+            if new.is_some_and(|new| is_healthy(Some(new)) && selects(&budget, new)) {
+                continue;
+            }
+            if !is_evicted {
+                self.excused.insert(object.key(), truth.now);
+                continue;
+            }
+            let has = healthy(truth, &key.namespace, &budget);
+            let needs = self.demands(&object.key(), &budget, &key);
+            if has < needs && !self.excused.contains_key(&object.key()) {
+                let what = format!("{key} is evicted, and {has} of {needs} healthy pods are left");
+                return Err(Broken::by(what).with([object, old]));
+            }
         }
         Ok(())
     }
