@@ -14,7 +14,7 @@ use miniku_core::api::lease::{Fence, Lease};
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::status::{Reason, Status};
 use miniku_core::client::leader;
-use miniku_core::program::{Answer, Input, RequestId, Revision, Verb};
+use miniku_core::program::{Answer, Input, Request, RequestId, Revision, Verb};
 use miniku_core::store::Change;
 use miniku_core::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,6 +82,135 @@ fn identity(who: &Who) -> String {
 }
 
 impl Leases {
+    /// A program asks for something.
+    fn asks(&mut self, truth: &Truth, who: &Who, id: RequestId, request: &Request) -> Result<(), Broken> {
+        if matches!(&request.verb, Verb::Get { key } if is_election(key)) {
+            self.awaited.remove(&who.name);
+        }
+        let Some(subject) = subject(&request.verb) else { return Ok(()) };
+        if is_election(&subject) {
+            // An intruder only meddles with what somebody else writes.
+            return match who.role {
+                Role::Other | Role::Operator => Ok(()),
+                _ => self.asks_for_lease(truth, who, id, subject, &request.verb),
+            };
+        }
+        if let Some(fence) = &request.fence {
+            return self.asks_under(truth, who, id, &subject, fence);
+        }
+        // What it tells of its election is no doing of a leader.
+        let tells = subject.kind == Kind::Event;
+        match self.candidates.contains(&(who.name.clone(), who.life)) && !tells {
+            true => Err(Broken::by(format!("{who} writes {subject} and does not say by which lease"))),
+            false => Ok(()),
+        }
+    }
+
+    /// A candidate asks for its lease, or for its end.
+    fn asks_for_lease(
+        &mut self,
+        truth: &Truth,
+        who: &Who,
+        id: RequestId,
+        lease: Key,
+        verb: &Verb,
+    ) -> Result<(), Broken> {
+        self.writes_lease(truth, who, verb)?;
+        self.candidates.insert((who.name.clone(), who.life));
+        // Of what something on the way asks twice, who knows which answer is heard?
+        let last = self.awaited.get(&who.name).and_then(|id| self.wishes.get(id));
+        match last.is_some_and(|(_, at)| *at == truth.now) {
+            true => drop(self.awaited.remove(&who.name)),
+            false => drop(self.awaited.insert(who.name.clone(), id)),
+        }
+        self.wishes.insert(id, (lease, truth.now));
+        if self.wishes.len() > REMEMBERED {
+            self.wishes.pop_first();
+        }
+        Ok(())
+    }
+
+    /// A leader asks for a write under its lease: whether it may think that it leads.
+    fn asks_under(
+        &mut self,
+        truth: &Truth,
+        who: &Who,
+        id: RequestId,
+        subject: &Key,
+        fence: &Arc<Fence>,
+    ) -> Result<(), Broken> {
+        if let Some((at, good)) = self.renewed.get(fence.as_ref())
+            && truth.now.since(*at) > *good
+        {
+            let secs = truth.now.since(*at).as_secs_f64();
+            let what = format!("{who} asks to write {subject} {secs:.1} s after its lease was renewed");
+            return Err(Broken::by(what));
+        }
+        if let Some(at) = self.granted.get(fence.as_ref())
+            && truth.now.since(*at) > RENEW_DEADLINE * 100 / 95
+        {
+            let secs = truth.now.since(*at).as_secs_f64();
+            return Err(Broken::by(format!("{who} asks to write {subject} {secs:.1} s after it sent a renewal")));
+        }
+        if let Some((last, true)) = self.under.insert(who.name.clone(), (fence.clone(), false))
+            && last == *fence
+        {
+            return Err(Broken::by(format!("{who} asks to write {subject} and was told that it leads no more")));
+        }
+        self.sent.insert(id, (fence.clone(), truth.disk.revision()));
+        if self.sent.len() > REMEMBERED {
+            self.sent.pop_first();
+        }
+        Ok(())
+    }
+
+    /// A candidate is told how its lease is.
+    fn reads_lease(&mut self, now: Instant, who: &Who, lease: &Object) {
+        if let Some((.., told)) = self.upon.get_mut(&who.name) {
+            // It has been read again since.
+            *told = false;
+        }
+        let fence = lease.get::<Lease>().and_then(Fence::of);
+        if let Some(fence) = fence.filter(|fence| fence.holder == identity(who)) {
+            self.is_granted(now, who, lease.revision(), &fence);
+            self.told.insert(fence);
+        }
+    }
+
+    /// A wish for a lease is granted.
+    fn grants(&mut self, id: RequestId, lease: &Object) {
+        let sent = self.wishes.remove(&id).filter(|(key, _)| lease.key() == *key);
+        if let (Some((_, at)), Some(fence)) = (sent, lease.get::<Lease>().and_then(Fence::of)) {
+            self.answers.insert(id, (lease.revision(), at));
+            if self.answers.len() > REMEMBERED {
+                self.answers.pop_first();
+            }
+            // Of two that overtook each other the later one counts.
+            let last = self.granted.entry(fence).or_insert(at);
+            *last = at.max(*last);
+        }
+    }
+
+    /// What was asked under a lease is answered: whether the lease was as it was taken when that was written.
+    fn answered(&mut self, truth: &Truth, id: RequestId, answer: &Answer) -> Result<(), Broken> {
+        let Some((fence, after)) = self.sent.remove(&id) else { return Ok(()) };
+        if matches!(answer, Answer::Refused(status) if status.is_fenced()) {
+            self.over.insert(Fence::clone(&fence));
+        }
+        let Some(change) = Leases::made(truth, answer, after) else { return Ok(()) };
+        let held = self.held.get(&fence.lease).into_iter().flatten();
+        let then = held.rev().find(|(from, _)| *from < change.revision).and_then(|(_, fence)| fence.as_ref());
+        if then == Some(fence.as_ref()) {
+            return Ok(());
+        }
+        let now = then.map_or("is held by nobody".into(), |then| format!("is {}'s, term {}", then.holder, then.term));
+        let what = format!(
+            "{} was written @{} by {} in term {}, when the lease {now}",
+            change.key, change.revision, fence.holder, fence.term
+        );
+        Err(Broken::by(what).with(change.new.iter().chain(&change.old)))
+    }
+
     /// A candidate is told that a write of its came to nothing.
     fn refused(&mut self, who: &Who, status: &Status) {
         if status.is_fenced()
@@ -228,78 +357,11 @@ impl Checker for Leases {
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
             Fact::Durable { change } if is_election(&change.key) => self.changed(truth.now, change),
-            Fact::Sent { who, id, request } => {
-                if matches!(&request.verb, Verb::Get { key } if is_election(key)) {
-                    self.awaited.remove(&who.name);
-                }
-                let Some(subject) = subject(&request.verb) else { return Ok(()) };
-                if is_election(&subject) {
-                    // An intruder only meddles with what somebody else writes.
-                    if !matches!(who.role, Role::Other | Role::Operator) {
-                        self.writes_lease(truth, who, &request.verb)?;
-                        self.candidates.insert((who.name.clone(), who.life));
-                        // Of what something on the way asks twice, who knows which answer is heard?
-                        let last = self.awaited.get(&who.name).and_then(|id| self.wishes.get(id));
-                        match last.is_some_and(|(_, at)| *at == truth.now) {
-                            true => drop(self.awaited.remove(&who.name)),
-                            false => drop(self.awaited.insert(who.name.clone(), *id)),
-                        }
-                        self.wishes.insert(*id, (subject, truth.now));
-                        if self.wishes.len() > REMEMBERED {
-                            self.wishes.pop_first();
-                        }
-                    }
-                    return Ok(());
-                }
-                let Some(fence) = &request.fence else {
-                    // What it tells of its election is no doing of a leader.
-                    let tells = subject.kind == Kind::Event;
-                    return match self.candidates.contains(&(who.name.clone(), who.life)) && !tells {
-                        true => Err(Broken::by(format!("{who} writes {subject} and does not say by which lease"))),
-                        false => Ok(()),
-                    };
-                };
-                if let Some((at, good)) = self.renewed.get(fence.as_ref())
-                    && truth.now.since(*at) > *good
-                {
-                    let secs = truth.now.since(*at).as_secs_f64();
-                    return Err(Broken::by(format!(
-                        "{who} asks to write {subject} {secs:.1} s after its lease was renewed"
-                    )));
-                }
-                if let Some(at) = self.granted.get(fence.as_ref())
-                    && truth.now.since(*at) > RENEW_DEADLINE * 100 / 95
-                {
-                    let secs = truth.now.since(*at).as_secs_f64();
-                    return Err(Broken::by(format!(
-                        "{who} asks to write {subject} {secs:.1} s after it sent a renewal"
-                    )));
-                }
-                if let Some((last, true)) = self.under.insert(who.name.clone(), (fence.clone(), false))
-                    && last == *fence
-                {
-                    return Err(Broken::by(format!(
-                        "{who} asks to write {subject} and was told that it leads no more"
-                    )));
-                }
-                self.sent.insert(*id, (fence.clone(), truth.disk.revision()));
-                if self.sent.len() > REMEMBERED {
-                    self.sent.pop_first();
-                }
-                Ok(())
-            }
+            Fact::Sent { who, id, request } => self.asks(truth, who, *id, request),
             Fact::Heard { who, input: Input::Reply { answer: Answer::Object { object, .. }, .. } }
                 if is_election(&object.key()) =>
             {
-                if let Some((.., told)) = self.upon.get_mut(&who.name) {
-                    // It has been read again since.
-                    *told = false;
-                }
-                let fence = object.get::<Lease>().and_then(Fence::of);
-                if let Some(fence) = fence.filter(|fence| fence.holder == identity(who)) {
-                    self.is_granted(truth.now, who, object.revision(), &fence);
-                    self.told.insert(fence);
-                }
+                self.reads_lease(truth.now, who, object);
                 Ok(())
             }
             Fact::Heard { who, input: Input::Reply { answer: Answer::Refused(status), .. } } => {
@@ -315,37 +377,10 @@ impl Checker for Leases {
                 _ => Ok(()),
             },
             Fact::Answered { id, answer: Answer::Object { object, .. } } if self.wishes.contains_key(id) => {
-                let sent = self.wishes.remove(id).filter(|(key, _)| object.key() == *key);
-                if let (Some((_, at)), Some(fence)) = (sent, object.get::<Lease>().and_then(Fence::of)) {
-                    self.answers.insert(*id, (object.revision(), at));
-                    if self.answers.len() > REMEMBERED {
-                        self.answers.pop_first();
-                    }
-                    // Of two that overtook each other the later one counts.
-                    let last = self.granted.entry(fence).or_insert(at);
-                    *last = at.max(*last);
-                }
+                self.grants(*id, object);
                 Ok(())
             }
-            Fact::Answered { id, answer } => {
-                let Some((fence, after)) = self.sent.remove(id) else { return Ok(()) };
-                if matches!(answer, Answer::Refused(status) if status.is_fenced()) {
-                    self.over.insert(Fence::clone(&fence));
-                }
-                let Some(change) = Leases::made(truth, answer, after) else { return Ok(()) };
-                let held = self.held.get(&fence.lease).into_iter().flatten();
-                let then = held.rev().find(|(from, _)| *from < change.revision).and_then(|(_, fence)| fence.as_ref());
-                if then == Some(fence.as_ref()) {
-                    return Ok(());
-                }
-                let now =
-                    then.map_or("is held by nobody".into(), |then| format!("is {}'s, term {}", then.holder, then.term));
-                let what = format!(
-                    "{} was written @{} by {} in term {}, when the lease {now}",
-                    change.key, change.revision, fence.holder, fence.term
-                );
-                Err(Broken::by(what).with(change.new.iter().chain(&change.old)))
-            }
+            Fact::Answered { id, answer } => self.answered(truth, *id, answer),
             _ => Ok(()),
         }
     }
@@ -355,7 +390,7 @@ impl Checker for Leases {
 mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
-    use miniku_core::program::{Part, Request};
+    use miniku_core::program::Part;
     use serde_json::{Value, json};
 
     fn lease(holder: &str, term: i32, renewed: u32) -> Value {
