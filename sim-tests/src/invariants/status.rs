@@ -25,6 +25,11 @@ fn why_it_goes(pod: &Pod) -> Option<&PodCondition> {
     pod.status.conditions.iter().find(|one| one.kind == "DisruptionTarget" && one.status == "True")
 }
 
+/// Whether a pod says that it stays, though it was made to go.
+fn stays(pod: &Pod) -> bool {
+    pod.status.conditions.iter().any(|one| one.kind == "DisruptionTarget" && one.status == "False")
+}
+
 /// Of each container, its latest attempt that ran.
 #[derive(Default)]
 pub struct Status {
@@ -128,98 +133,118 @@ impl Checker for Status {
                 self.ran.insert(key, Ran { attempt: process.attempt, ended: Some(truth.now), code: *code });
             }
             Fact::Durable { change } => {
-                let Some((new, pod)) = change.new.as_ref().and_then(|new| Some((new, new.get::<Pod>()?))) else {
-                    return Ok(());
-                };
                 let old = change.old.as_ref().and_then(Object::get::<Pod>);
-                if old.is_none_or(|old| old.status == pod.status) {
-                    return Ok(());
-                }
-                let stays = |pod: &Pod| {
-                    pod.status.conditions.iter().any(|one| one.kind == "DisruptionTarget" && one.status == "False")
-                };
-                let disrupted = |pod: &Pod| why_it_goes(pod).is_some();
-                let uid = &pod.metadata.uid;
-                match old.filter(|old| old.metadata.uid == *uid && disrupted(old)) {
-                    None if disrupted(pod) => drop(self.going.insert(uid.clone(), truth.now)),
-                    Some(old) if !disrupted(pod) => {
-                        let since = self.going.remove(uid);
-                        let long = since.is_some_and(|since| truth.now.since(since) >= by_its_clock(STALE));
-                        if !long || !old.is_active() || !stays(pod) {
-                            let what = format!("{} was made to go, and that is told no more", pod.metadata.name);
-                            return Err(Broken::by(what).with(change.old.iter().chain([new])));
-                        }
-                    }
-                    Some(old) if why_it_goes(old) != why_it_goes(pod) => {
-                        self.going.insert(uid.clone(), truth.now);
-                    }
-                    _ => {}
-                }
-                let ran = |name: &Text| self.ran.get(&(pod.metadata.uid.clone(), name.clone()));
-                let broken = |what: String| Err(Broken::by(what).with(change.old.iter().chain([new])));
-                for one in pod.status.container_statuses.iter().filter(|one| seen(one)) {
-                    let attempt = u32::try_from(one.restart_count).unwrap_or(0);
-                    if ran(&one.name).is_none_or(|ran| ran.attempt < attempt) {
-                        return broken(format!(
-                            "{}/{} is told of, and never ran so often",
-                            pod.metadata.name, one.name
-                        ));
-                    }
-                    let really = ran(&one.name).filter(|ran| ran.attempt == attempt).and_then(|ran| ran.code);
-                    let told = one.state.terminated.as_ref().map(|end| end.exit_code);
-                    if let (Some(really), Some(told)) = (really, told)
-                        && really != told
-                    {
-                        let name = &pod.metadata.name;
-                        return broken(format!(
-                            "{name}/{} ended with {really}, and is told to have ended with {told}",
-                            one.name
-                        ));
-                    }
-                }
-                let succeeded = |pod: &Pod| pod.status.phase == PodPhase::Succeeded;
-                if succeeded(pod) && !old.is_some_and(succeeded) {
-                    let well = |name: &Text| ran(name).is_some_and(|ran| ran.code == Some(0));
-                    if let Some(container) = pod.spec.containers.iter().find(|container| !well(&container.name)) {
-                        return broken(format!("{} has Succeeded, {} has not", pod.metadata.name, container.name));
-                    }
-                }
-                let is = |phase: PodPhase| pod.status.phase == phase && old.is_none_or(|old| old.status.phase != phase);
-                let given_up = pod.start_retries().is_some() || disrupted(pod);
-                let statuses = &pod.status.container_statuses;
-                let never_ran = |one: &&ContainerStatus| {
-                    one.state.waiting.is_some() && one.last_state.terminated.is_none() && one.restart_count == 0
-                };
-                if is(PodPhase::Running)
-                    && let Some(one) = statuses.iter().find(never_ran)
+                let new = change.new.as_ref().and_then(Object::get::<Pod>);
+                if let (Some(old), Some(new)) = (old, new)
+                    && old.status != new.status
                 {
-                    return broken(format!("{} is called Running, {} never ran", pod.metadata.name, one.name));
-                }
-                if is(PodPhase::Failed)
-                    && !given_up
-                    && let Some(one) = statuses.iter().find(|one| one.state.running.is_some())
-                {
-                    return broken(format!("{} has Failed, {} runs", pod.metadata.name, one.name));
-                }
-                if pod.is_ready()
-                    && let Some(one) = statuses.iter().find(|one| !one.ready)
-                {
-                    return broken(format!("{} is ready, {} is not", pod.metadata.name, one.name));
-                }
-                if pod.is_ready() && !old.is_some_and(Pod::is_ready) {
-                    let runs = |name: &Text| match ran(name).map(|ran| ran.ended) {
-                        Some(None) => true,
-                        Some(Some(ended)) => truth.now.since(ended) < NEWS,
-                        None => false,
-                    };
-                    if let Some(container) = pod.spec.containers.iter().find(|container| !runs(&container.name)) {
-                        return broken(format!("{} is ready, {} does not run", pod.metadata.name, container.name));
-                    }
+                    let judged = self.keeps_disruption(truth.now, old, new);
+                    let judged = judged.and_then(|()| self.saw_containers(new));
+                    let judged = judged.and_then(|()| self.is_in_phase(old, new));
+                    let judged = judged.and_then(|()| self.is_ready(truth.now, old, new));
+                    return judged.map_err(|what| Broken::by(what).with(change.old.iter().chain(&change.new)));
                 }
             }
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// What a pod's status says, as somebody has just written it.
+impl Status {
+    /// The latest attempt of a container that ran.
+    fn ran(&self, pod: &Pod, container: &Text) -> Option<&Ran> {
+        self.ran.get(&(pod.metadata.uid.clone(), container.clone()))
+    }
+
+    /// Whether it is still told that the pod was made to go, if it was.
+    fn keeps_disruption(&mut self, now: Instant, old: &Pod, pod: &Pod) -> Result<(), String> {
+        let uid = &pod.metadata.uid;
+        match (why_it_goes(old).filter(|_| old.metadata.uid == *uid), why_it_goes(pod)) {
+            (Some(_), None) => {
+                let since = self.going.remove(uid);
+                let long = since.is_some_and(|since| now.since(since) >= by_its_clock(STALE));
+                if !long || !old.is_active() || !stays(pod) {
+                    return Err(format!("{} was made to go, and that is told no more", pod.metadata.name));
+                }
+            }
+            (before, is) if before != is => drop(self.going.insert(uid.clone(), now)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Whether all that is told of containers was seen.
+    fn saw_containers(&self, pod: &Pod) -> Result<(), String> {
+        let name = &pod.metadata.name;
+        for one in pod.status.container_statuses.iter().filter(|one| seen(one)) {
+            let attempt = u32::try_from(one.restart_count).unwrap_or(0);
+            let ran = self.ran(pod, &one.name);
+            if ran.is_none_or(|ran| ran.attempt < attempt) {
+                return Err(format!("{name}/{} is told of, and never ran so often", one.name));
+            }
+            let really = ran.filter(|ran| ran.attempt == attempt).and_then(|ran| ran.code);
+            let told = one.state.terminated.as_ref().map(|end| end.exit_code);
+            if let (Some(really), Some(told)) = (really, told)
+                && really != told
+            {
+                let container = &one.name;
+                return Err(format!("{name}/{container} ended with {really}, and is told to have ended with {told}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether its containers are as it says by its phase, if that is another than before.
+    fn is_in_phase(&self, old: &Pod, pod: &Pod) -> Result<(), String> {
+        let (name, statuses) = (&pod.metadata.name, &pod.status.container_statuses);
+        let is = |phase: PodPhase| pod.status.phase == phase && old.status.phase != phase;
+        if is(PodPhase::Succeeded) {
+            let well = |name: &Text| self.ran(pod, name).is_some_and(|ran| ran.code == Some(0));
+            if let Some(container) = pod.spec.containers.iter().find(|container| !well(&container.name)) {
+                return Err(format!("{name} has Succeeded, {} has not", container.name));
+            }
+        }
+        let never_ran = |one: &&ContainerStatus| {
+            one.state.waiting.is_some() && one.last_state.terminated.is_none() && one.restart_count == 0
+        };
+        if is(PodPhase::Running)
+            && let Some(one) = statuses.iter().find(never_ran)
+        {
+            return Err(format!("{name} is called Running, {} never ran", one.name));
+        }
+        let given_up = pod.start_retries().is_some() || why_it_goes(pod).is_some();
+        if is(PodPhase::Failed)
+            && !given_up
+            && let Some(one) = statuses.iter().find(|one| one.state.running.is_some())
+        {
+            return Err(format!("{name} has Failed, {} runs", one.name));
+        }
+        Ok(())
+    }
+
+    /// Whether all of its containers are ready if it is, and run if it has become so.
+    fn is_ready(&self, now: Instant, old: &Pod, pod: &Pod) -> Result<(), String> {
+        if !pod.is_ready() {
+            return Ok(());
+        }
+        let name = &pod.metadata.name;
+        if let Some(one) = pod.status.container_statuses.iter().find(|one| !one.ready) {
+            return Err(format!("{name} is ready, {} is not", one.name));
+        }
+        if old.is_ready() {
+            return Ok(());
+        }
+        let runs = |container: &Text| match self.ran(pod, container).map(|ran| ran.ended) {
+            Some(None) => true,
+            Some(Some(ended)) => now.since(ended) < NEWS,
+            None => false,
+        };
+        match pod.spec.containers.iter().find(|container| !runs(&container.name)) {
+            Some(container) => Err(format!("{name} is ready, {} does not run", container.name)),
+            None => Ok(()),
+        }
     }
 }
 
