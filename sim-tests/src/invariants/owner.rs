@@ -233,49 +233,7 @@ impl Checker for Owner {
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
-            Fact::Sent { who, id, request } => {
-                if let (Role::Workloads, Verb::Merge { key, patch, .. }) = (who.role, &request.verb) {
-                    self.takes(truth, who, key, patch)?;
-                    return Owner::claims(truth.told(who), key, patch);
-                }
-                if let (Role::Workloads, Verb::Create { object }) = (who.role, &request.verb) {
-                    if let Some(other) = selects_another(truth.told(who), object) {
-                        let what = format!("{} is made to select the pods of {}, too", object.key(), other.meta().name);
-                        return Err(Broken::by(what).with([object, other]));
-                    }
-                    return match object.meta().owner_references.iter().find(|owner| weak(owner)) {
-                        Some(owner) => {
-                            let what = format!("{}, whose end does not wait for it", owner.name);
-                            Err(Broken::by(format!("{} is made for {what}", object.key())).with([object]))
-                        }
-                        None => Ok(()),
-                    };
-                }
-                if let (Role::Garbage, Verb::Merge { key, patch, .. }) = (who.role, &request.verb) {
-                    return self.strips(truth, key, patch);
-                }
-                if let (Role::Garbage, Verb::List(query)) = (who.role, &request.verb)
-                    && let Some(namespace) = &query.namespace
-                {
-                    self.counted.insert((query.kind, namespace.clone()), truth.disk.revision());
-                }
-                let Verb::Delete { key, options } = &request.verb else { return Ok(()) };
-                match (who.role, options.propagation) {
-                    (Role::Garbage, _) => return self.collects(truth, key, options),
-                    (Role::Workloads, _) => {
-                        return Owner::scales_down(truth, truth.told(who), key, options.uid.as_ref());
-                    }
-                    (_, Some(Propagation::Orphan)) => {
-                        self.asked.insert(number(key));
-                        if let Some(owner) = truth.object(key).filter(|owner| !owner.meta().is_deleting()) {
-                            self.letting_go.insert(*id, owner.meta().uid.to_string());
-                        }
-                    }
-                    // What is asked for last counts, and which arrives last is not known here.
-                    (_, Some(_)) => self.takes_along.extend(truth.object(key).map(|owner| owner.meta().uid.clone())),
-                    (_, None) => {}
-                }
-            }
+            Fact::Sent { who, id, request } => return self.sent(truth, who, *id, &request.verb),
             Fact::Heard { who, input: Input::Reply { answer: Answer::Object { object, .. }, .. } }
                 // Of pods there are many, and they own nothing.
                 if who.role == Role::Workloads && object.kind() != Kind::Pod && !object.meta().is_deleting() =>
@@ -289,41 +247,100 @@ impl Checker for Owner {
                     self.let_go.insert(uid.into());
                 }
             }
-            Fact::Durable { change } => {
-                let (old, new) = match (&change.old, &change.new) {
-                    (Some(old), Some(new)) => (old, new),
-                    (None, Some(new)) => {
-                        let owners = &new.meta().owner_references;
-                        let comes_late = |owner: &OwnerReference| {
-                            !holds(truth, &change.key, owner) || self.is_counted(truth, &change.key, owner)
-                        };
-                        if owners.iter().any(|owner| self.let_go.contains(&owner.uid) && comes_late(owner)) {
-                            self.late.insert(new.meta().uid.clone());
-                        }
-                        return Ok(());
-                    }
-                    (Some(old), None) => {
-                        self.late.remove(&old.meta().uid);
-                        return Ok(());
-                    }
-                    (None, None) => return Ok(()),
-                };
-                if let (None, Some(owner)) = (old.meta().controller(), new.meta().controller())
-                    && is_elsewhere(truth, &change.key, owner)
-                {
-                    let what = format!("{} is controlled by {} of another namespace", change.key, owner.name);
-                    return Err(Broken::by(what).with([new]));
-                }
-                if let (Some(before), Some(after)) = (old.meta().controller(), new.meta().controller())
-                    && before.uid != after.uid
-                {
-                    let what = format!("{} was controlled by {}, and is by {}", change.key, before.name, after.name);
-                    return Err(Broken::by(what).with([old, new]));
-                }
-            }
+            Fact::Durable { change } => match (&change.old, &change.new) {
+                (Some(old), Some(new)) => return keeps_controller(truth, old, new),
+                (None, Some(new)) => self.note_late(truth, new),
+                (Some(old), None) => drop(self.late.remove(&old.meta().uid)),
+                (None, None) => {}
+            },
             _ => {}
         }
         Ok(())
+    }
+}
+
+impl Owner {
+    /// Somebody asks for something.
+    fn sent(&mut self, truth: &Truth, who: &Who, id: RequestId, verb: &Verb) -> Result<(), Broken> {
+        match (who.role, verb) {
+            (Role::Workloads, Verb::Merge { key, patch, .. }) => {
+                self.takes(truth, who, key, patch)?;
+                Owner::claims(truth.told(who), key, patch)
+            }
+            (Role::Workloads, Verb::Create { object }) => Owner::makes(truth.told(who), object),
+            (Role::Workloads, Verb::Delete { key, options }) => {
+                Owner::scales_down(truth, truth.told(who), key, options.uid.as_ref())
+            }
+            (Role::Garbage, Verb::Merge { key, patch, .. }) => self.strips(truth, key, patch),
+            (Role::Garbage, Verb::List(query)) => {
+                if let Some(namespace) = &query.namespace {
+                    self.counted.insert((query.kind, namespace.clone()), truth.disk.revision());
+                }
+                Ok(())
+            }
+            (Role::Garbage, Verb::Delete { key, options }) => self.collects(truth, key, options),
+            (_, Verb::Delete { key, options }) => {
+                self.note_deletion(truth, id, key, options.propagation);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A workload makes something: whether it selects only its own pods, and its owner's end waits for it.
+    fn makes(told: Told<'_>, object: &Object) -> Result<(), Broken> {
+        if let Some(other) = selects_another(told, object) {
+            let what = format!("{} is made to select the pods of {}, too", object.key(), other.meta().name);
+            return Err(Broken::by(what).with([object, other]));
+        }
+        match object.meta().owner_references.iter().find(|owner| weak(owner)) {
+            Some(owner) => {
+                let what = format!("{}, whose end does not wait for it", owner.name);
+                Err(Broken::by(format!("{} is made for {what}", object.key())).with([object]))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Somebody who is no controller asks for an owner's end: what becomes of its children.
+    fn note_deletion(&mut self, truth: &Truth, id: RequestId, key: &Key, propagation: Option<Propagation>) {
+        match propagation {
+            Some(Propagation::Orphan) => {
+                self.asked.insert(number(key));
+                if let Some(owner) = truth.object(key).filter(|owner| !owner.meta().is_deleting()) {
+                    self.letting_go.insert(id, owner.meta().uid.to_string());
+                }
+            }
+            // What is asked for last counts, and which arrives last is not known here.
+            Some(_) => self.takes_along.extend(truth.object(key).map(|owner| owner.meta().uid.clone())),
+            None => {}
+        }
+    }
+
+    /// Something is made: perhaps for an owner that has let its children go already.
+    fn note_late(&mut self, truth: &Truth, new: &Object) {
+        let key = new.key();
+        let comes_late = |owner: &OwnerReference| !holds(truth, &key, owner) || self.is_counted(truth, &key, owner);
+        let owners = &new.meta().owner_references;
+        if owners.iter().any(|owner| self.let_go.contains(&owner.uid) && comes_late(owner)) {
+            self.late.insert(new.meta().uid.clone());
+        }
+    }
+}
+
+/// Whether what is stored otherwise has no other controller than before, and none of another namespace.
+fn keeps_controller(truth: &Truth, old: &Object, new: &Object) -> Result<(), Broken> {
+    let key = new.key();
+    match (old.meta().controller(), new.meta().controller()) {
+        (None, Some(owner)) if is_elsewhere(truth, &key, owner) => {
+            let what = format!("{key} is controlled by {} of another namespace", owner.name);
+            Err(Broken::by(what).with([new]))
+        }
+        (Some(before), Some(after)) if before.uid != after.uid => {
+            let what = format!("{key} was controlled by {}, and is by {}", before.name, after.name);
+            Err(Broken::by(what).with([old, new]))
+        }
+        _ => Ok(()),
     }
 }
 
