@@ -30,11 +30,13 @@
 //! assert_eq!(Scenario::read(&scenario.text()).unwrap(), scenario);
 //! ```
 
+mod check;
+
 use crate::cluster::{Cluster, NodeShape, Settings};
 use crate::invariants::stable;
 use crate::link::Quality;
 use crate::noise::Delay;
-use crate::plan::{Act, Ask, Entry, Fault, GROUPS, Plan, When};
+use crate::plan::{Entry, Plan};
 use crate::runtime::Speeds;
 use crate::story::{self, Failure, Story};
 use crate::trace::Mode;
@@ -49,11 +51,8 @@ use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::{Pod, PodPhase};
 use miniku_core::api::quantity::Quantity;
 use miniku_core::api::selector::parse_label_selector;
-use miniku_core::api::text::Text;
-use miniku_core::durations;
 use miniku_core::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::collections::BTreeSet;
 use std::fmt;
 
 fn unnamed() -> String {
@@ -533,135 +532,6 @@ impl Scenario {
     pub fn text(&self) -> String {
         let options = serde_saphyr::ser_options! { compact_list_indent: true, folded_wrap_chars: usize::MAX };
         serde_saphyr::to_string_with_options(self, options).expect("scenarios are written without fail")
-    }
-
-    /// What is wrong with it, and where: names of nodes, programs and objects that are not there, times out of order.
-    pub(crate) fn check(&self) -> Result<(), (String, String)> {
-        self.cluster.nodes.check().map_err(|what| ("cluster.nodes".to_owned(), what))?;
-        if let Some(many) = self.cluster.settings.standbys.filter(|many| *many > STANDBYS_MAX) {
-            return Err(("cluster.settings.standbys".into(), format!("{many} are more than {STANDBYS_MAX}")));
-        }
-        let nodes: BTreeSet<String> = self.cluster.nodes.shapes().into_iter().map(|shape| shape.name).collect();
-        let known = |what: &str, name: &str, all: &BTreeSet<String>| match all.contains(name) {
-            true => Ok(()),
-            false => Err(format!("there is no {what} {name:?}")),
-        };
-        if nodes.len() < self.cluster.nodes.0.iter().map(|group| group.count.unwrap_or(1)).sum() {
-            return Err(("cluster.nodes".into(), "two nodes have one name".into()));
-        }
-        for (nth, labels) in self.cluster.watchers.iter().enumerate() {
-            parse_label_selector(labels).map_err(|error| (format!("cluster.watchers[{nth}]"), error.to_string()))?;
-        }
-        let actors: BTreeSet<String> = self.cluster.cluster(0).actors().map(str::to_owned).collect();
-        let identity = |object: &Object| (object.kind(), object.meta().namespace.clone(), object.meta().name.clone());
-        let mut made: BTreeSet<_> = self.cluster.objects.iter().map(identity).collect();
-        let mut entries: Vec<(usize, &Entry)> = self.timeline.iter().enumerate().collect();
-        entries.sort_by_key(|(_, entry)| entry.at);
-        for (nth, entry) in entries {
-            let wrong = |what: String| (format!("timeline[{nth}]"), what);
-            let is_there = |kind: Kind, namespace: &str, name: &str| {
-                let namespace = if kind.row().namespaced { namespace } else { "" };
-                let given = matches!(kind, Kind::Namespace | Kind::Lease | Kind::Event) || kind == Kind::Pod;
-                // Named after a time, which may be known.
-                let of_cron_job = |(of, space, cron): &(Kind, Text, Text)| {
-                    let is_of = |rest: &str| rest.starts_with('-');
-                    let meant = *of == Kind::CronJob && space.as_str() == namespace;
-                    meant && kind == Kind::Job && name.strip_prefix(cron.as_str()).is_some_and(is_of)
-                };
-                let given = given || made.iter().any(of_cron_job);
-                let there = made.contains(&(kind, namespace.into(), name.into()));
-                let node = kind == Kind::Node && nodes.contains(name);
-                match there || given || node {
-                    true => Ok(()),
-                    false => {
-                        Err(format!("no {} {name:?} was created before {}", kind.row().name, durations::text(entry.at)))
-                    }
-                }
-            };
-            if entry.at > LATEST {
-                return Err(wrong(format!("{} is later than anybody waits: a year", durations::text(entry.at))));
-            }
-            if let Some(actor) = entry.when.as_ref().and_then(When::actor) {
-                known("program", actor, &actors).map_err(wrong)?;
-            }
-            match &entry.act {
-                Act::Ask(Ask::Create(object)) => {
-                    made.insert(identity(object));
-                }
-                Act::Ask(Ask::Scale(scale)) => {
-                    is_there(Kind::ReplicaSet, &scale.namespace, &scale.replica_set).map_err(wrong)?;
-                }
-                Act::Ask(Ask::Replace(object)) => {
-                    let key = object.key();
-                    is_there(key.kind, &key.namespace, &key.name).map_err(wrong)?;
-                }
-                // Pods have names that nobody knows before.
-                Act::Ask(Ask::Relabel(_) | Ask::Evict(_)) => {}
-                Act::Ask(Ask::Patch(patch)) => is_there(patch.kind, &patch.namespace, &patch.name).map_err(wrong)?,
-                Act::Ask(Ask::Delete(one)) => is_there(one.kind, &one.namespace, &one.name).map_err(wrong)?,
-                Act::Ask(Ask::Cordon(node) | Ask::Uncordon(node) | Ask::Drain(node) | Ask::Vacate(node)) => {
-                    known("node", node, &nodes).map_err(wrong)?;
-                }
-                Act::Strike(fault) => {
-                    let is_program =
-                        |actor: &&str| !(GROUPS.contains(actor) || *actor == "apiserver" && fault.strikes_server());
-                    if let Some(actor) = fault.actor().filter(is_program) {
-                        known("program", actor, &actors).map_err(wrong)?;
-                    }
-                    if let Fault::Overload { code, .. } = fault
-                        && !matches!(code, 429 | 500 | 503)
-                    {
-                        return Err(wrong(format!(
-                            "an API server does not refuse with {code}, but with 429, 500 or 503"
-                        )));
-                    }
-                    if let Some(node) = fault.node() {
-                        known("node", node, &nodes).map_err(wrong)?;
-                    }
-                }
-            }
-        }
-        for (nth, expect) in self.expect.iter().enumerate() {
-            let wrong = |what: &str| Err((format!("expect[{nth}]"), what.to_owned()));
-            let is_empty = expect.pods.is_none() && expect.nodes.is_none() && expect.jobs.is_none();
-            if is_empty && expect.absent.is_empty() {
-                return wrong("says nothing: pods, nodes, jobs or absent is missing");
-            }
-            if let Some(path) = expect.absent.iter().find(|path| key_of(path).is_none()) {
-                return wrong(&format!("absent: {path:?} is no KIND/NAMESPACE/NAME, nor KIND/NAME of a kind without"));
-            }
-            if let Some(name) = expect.nodes.as_ref().and_then(|nodes| nodes.name.as_ref()) {
-                known("node", name, &nodes).or_else(|what| wrong(&what))?;
-            }
-            if expect.within.is_zero() {
-                return wrong("within: nothing happens in no time");
-            }
-            if let Some(name) = expect.pods.as_ref().and_then(|pods| pods.of.as_ref())
-                && !made.iter().any(|(kind, _, set)| MAKERS.contains(kind) && set == name)
-            {
-                return wrong(&format!("pods.of: no ReplicaSet, Deployment or Job {name:?} is ever created"));
-            }
-            let is_made = |kind, name: &String| made.iter().any(|(of, _, one)| *of == kind && one == name);
-            if let Some(jobs) = &expect.jobs {
-                if let Some(cron) = jobs.of.as_ref().filter(|cron| !is_made(Kind::CronJob, cron)) {
-                    return wrong(&format!("jobs.of: no CronJob {cron:?} is ever created"));
-                }
-                if let Some(job) = jobs.name.as_ref().filter(|job| jobs.of.is_none() && !is_made(Kind::Job, job)) {
-                    return wrong(&format!("jobs.name: no Job {job:?} is ever created"));
-                }
-            }
-        }
-        if let Ending::RunsUntil(until) = self.end {
-            let end = |what: String| ("end".to_owned(), what);
-            if until > LATEST {
-                return Err(end(format!("{} is later than anybody waits: a year", durations::text(until))));
-            }
-            if let Some(late) = self.timeline.iter().map(|entry| entry.at).find(|at| *at > until) {
-                let (late, until) = (durations::text(late), durations::text(until));
-                return Err(end(format!("it ends at {until}, and something is to happen at {late}")));
-            }
-        }
-        Ok(())
     }
 
     /// The plan alone.
