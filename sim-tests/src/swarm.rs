@@ -156,6 +156,51 @@ fn node_group(dice: &Dice, nth: u64) -> NodeGroup {
 
 fn plan(dice: &Dice, nodes: u64, sets: u64) -> Plan {
     let mut plan = Plan::default();
+    make_sets(dice, sets, &mut plan);
+    act_on_sets(dice, sets, &mut plan);
+    if dice.has("pods") {
+        for nth in 0..1 + dice.below("pods", 0, 6) {
+            pod(dice, nth, sets, &mut plan);
+        }
+    }
+    if dice.has("namespaces") {
+        (0..1 + dice.below("namespaces", 0, 2)).for_each(|nth| namespace(dice, nth, &mut plan));
+    }
+    if dice.has("node actions") {
+        (0..1 + dice.below("node actions", 0, 5)).for_each(|nth| node_action(dice, nth, nodes, &mut plan));
+    }
+    strike(dice, nodes, &mut plan);
+    if is_crowded(dice) {
+        crowd(dice, nodes, &mut plan);
+    }
+    if dice.has("whole batch") && nodes > 50 {
+        // More pods than are made at once.
+        plan.ask(
+            dice.millis("batch at", 0, 6_000, 90_000),
+            plan::scale(&name(0), 520 + dice.below("batch", 0, 100) as u32),
+        );
+    }
+    if dice.has("twins") {
+        twins(dice, &mut plan);
+    }
+    if dice.has("slow crash") {
+        slow_crashes(dice, nodes, sets, &mut plan);
+    }
+    if dice.has("blackout") && dice.below("blackout", 0, 3) == 0 {
+        blackout(dice, nodes, &mut plan);
+    }
+    workloads::draw(dice, nodes, &mut plan);
+    owned::draw(dice, &mut plan);
+    room::draw(dice, nodes, &mut plan);
+    details::draw(dice, nodes, sets, &mut plan);
+    moments::draw(dice, nodes, &mut plan);
+    promised::draw(dice, nodes, &mut plan);
+    faults::draw(dice, nodes, ACTIVE, &mut plan);
+    plan
+}
+
+/// Replica sets are made; those whose pods end are ended.
+fn make_sets(dice: &Dice, sets: u64, plan: &mut Plan) {
     for nth in 0..sets {
         let set = set(dice, nth, nth, "default");
         if set["spec"]["template"]["spec"]["restartPolicy"] == "Never" {
@@ -172,6 +217,10 @@ fn plan(dice: &Dice, nodes: u64, sets: u64) -> Plan {
         }
         plan.ask(dice.millis("create", nth, 500, 5_000), plan::create(set));
     }
+}
+
+/// Replica sets are scaled, deleted and made again.
+fn act_on_sets(dice: &Dice, sets: u64, plan: &mut Plan) {
     for nth in 0..1 + dice.below("actions", 0, 10) {
         let at = dice.millis("action at", nth, 5_000, ACTIVE);
         let name = name(dice.below("action set", nth, sets));
@@ -188,17 +237,10 @@ fn plan(dice: &Dice, nodes: u64, sets: u64) -> Plan {
             _ => plan.ask(at, plan::scale(&name, dice.below("scale", nth, 10) as u32)),
         }
     }
-    if dice.has("pods") {
-        for nth in 0..1 + dice.below("pods", 0, 6) {
-            pod(dice, nth, sets, &mut plan);
-        }
-    }
-    if dice.has("namespaces") {
-        (0..1 + dice.below("namespaces", 0, 2)).for_each(|nth| namespace(dice, nth, &mut plan));
-    }
-    if dice.has("node actions") {
-        (0..1 + dice.below("node actions", 0, 5)).for_each(|nth| node_action(dice, nth, nodes, &mut plan));
-    }
+}
+
+/// The usual faults.
+fn strike(dice: &Dice, nodes: u64, plan: &mut Plan) {
     for nth in 0..dice.below("faults", 0, 9) {
         if let Some(fault) = fault(dice, nth, nodes) {
             let at = dice.millis("fault at", nth, 500, ACTIVE);
@@ -217,87 +259,76 @@ fn plan(dice: &Dice, nodes: u64, sets: u64) -> Plan {
             plan.strike(at, fault);
         }
     }
-    if is_crowded(dice) {
-        // Somebody always waits, and what the scheduler asks for is lost, late or answered by nobody.
-        plan.ask(dice.millis("crowd at", 0, 6_000, 30_000), plan::scale(&name(0), 6 + 3 * nodes as u32));
-        for nth in 0..dice.below("binds lost", 0, 4) {
-            let share = |what: &str| [Ratio::NONE, Ratio(1, 4), Ratio(1, 2)][dice.below(what, nth, 3) as usize];
-            let slow = dice.millis("binds late", nth, 1, 3_000);
-            let weather = Weather {
-                requests_lost: share("binds unheard"),
-                replies_lost: share("binds unanswered"),
-                requests_doubled: share("binds doubled"),
-                slow: Some(Delay { min: Duration::ZERO, mean: slow }).filter(|_| dice.below("are late", nth, 2) == 0),
-                ..Weather::FAIR
-            };
-            let (at, lasts) =
-                (dice.millis("binds at", nth, 5_000, 120_000), dice.millis("binds for", nth, 5_000, 60_000));
-            plan.strike(at, Fault::Link { actor: "scheduler".into(), weather, lasts });
-            if !weather.requests_doubled.is_none() && dice.below("binds refused", nth, 2) == 0 {
-                // What is refused, or fails, is done the other time perhaps.
-                let (share, code) = (Ratio(1, 2), dice.one("binds refused with", nth, &[429, 500, 503]));
-                let lasts = dice.millis("binds refused for", nth, 5_000, 20_000);
-                plan.strike(at, Fault::Overload { share, code, lasts });
-            }
-        }
-    }
-    if dice.has("whole batch") && nodes > 50 {
-        // More pods than are made at once.
-        plan.ask(
-            dice.millis("batch at", 0, 6_000, 90_000),
-            plan::scale(&name(0), 520 + dice.below("batch", 0, 100) as u32),
-        );
-    }
-    if dice.has("twins") {
-        // A bind is still on its way to one pod when another has its name.
-        let (at, slow) = (dice.millis("twins at", 0, 6_000, ACTIVE), dice.millis("twins slow", 0, 300, 2_000));
-        let slow = Some(Delay { min: Duration::ZERO, mean: slow });
-        let weather = Weather { slow, ..Weather::FAIR };
-        plan.strike(at, Fault::Link { actor: "scheduler".into(), weather, lasts: Duration::from_secs(15) });
-        let twin = || {
-            plan::create(json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "twin"}, "spec": {
-                "terminationGracePeriodSeconds": 1,
-                "containers": [{"name": "main", "image": "busybox", "command": ["sleep", "infinity"]}]
-            }}))
+}
+
+/// Somebody always waits, and what the scheduler asks for is lost, late or answered by nobody.
+fn crowd(dice: &Dice, nodes: u64, plan: &mut Plan) {
+    plan.ask(dice.millis("crowd at", 0, 6_000, 30_000), plan::scale(&name(0), 6 + 3 * nodes as u32));
+    for nth in 0..dice.below("binds lost", 0, 4) {
+        let share = |what: &str| [Ratio::NONE, Ratio(1, 4), Ratio(1, 2)][dice.below(what, nth, 3) as usize];
+        let slow = dice.millis("binds late", nth, 1, 3_000);
+        let weather = Weather {
+            requests_lost: share("binds unheard"),
+            replies_lost: share("binds unanswered"),
+            requests_doubled: share("binds doubled"),
+            slow: Some(Delay { min: Duration::ZERO, mean: slow }).filter(|_| dice.below("are late", nth, 2) == 0),
+            ..Weather::FAIR
         };
-        for nth in 0..4 {
-            let at = at + Duration::from_millis(nth * 2_500);
-            plan.ask(at, twin());
-            plan.ask(at + dice.millis("twin lives", nth, 300, 2_400), plan::delete(Kind::Pod, "twin"));
+        let (at, lasts) = (dice.millis("binds at", nth, 5_000, 120_000), dice.millis("binds for", nth, 5_000, 60_000));
+        plan.strike(at, Fault::Link { actor: "scheduler".into(), weather, lasts });
+        if !weather.requests_doubled.is_none() && dice.below("binds refused", nth, 2) == 0 {
+            // What is refused, or fails, is done the other time perhaps.
+            let (share, code) = (Ratio(1, 2), dice.one("binds refused with", nth, &[429, 500, 503]));
+            let lasts = dice.millis("binds refused for", nth, 5_000, 20_000);
+            plan.strike(at, Fault::Overload { share, code, lasts });
         }
     }
-    if dice.has("slow crash") {
-        // What a dead life has asked for arrives in the next one.
-        for nth in 0..1 + dice.below("slow crashes", 0, 3) {
-            let actor = actor(dice, nth + 200, nodes);
-            let at = dice.millis("slow crash at", nth, 500, ACTIVE);
-            let slow = Some(Delay { min: Duration::ZERO, mean: dice.millis("slowly", nth, 200, 3_000) });
-            let (weather, lasts) = (Weather { slow, ..Weather::FAIR }, dice.millis("slow for", nth, 5_000, 20_000));
-            plan.strike(at, Fault::Link { actor: actor.clone(), weather, lasts });
-            let name = name(dice.below("slow set", nth, sets));
-            plan.ask(at.max(Duration::from_secs(5)), plan::scale(&name, dice.below("slow scale", nth, 10) as u32));
-            let crash = Fault::Crash { actor, down: dice.millis("down", nth, 1, 2_000) };
-            plan.strike(at + dice.millis("then", nth, 100, 5_000), crash);
-        }
+}
+
+/// A bind is still on its way to one pod when another has its name.
+fn twins(dice: &Dice, plan: &mut Plan) {
+    let (at, slow) = (dice.millis("twins at", 0, 6_000, ACTIVE), dice.millis("twins slow", 0, 300, 2_000));
+    let slow = Some(Delay { min: Duration::ZERO, mean: slow });
+    let weather = Weather { slow, ..Weather::FAIR };
+    plan.strike(at, Fault::Link { actor: "scheduler".into(), weather, lasts: Duration::from_secs(15) });
+    let twin = || {
+        plan::create(json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "twin"}, "spec": {
+            "terminationGracePeriodSeconds": 1,
+            "containers": [{"name": "main", "image": "busybox", "command": ["sleep", "infinity"]}]
+        }}))
+    };
+    for nth in 0..4 {
+        let at = at + Duration::from_millis(nth * 2_500);
+        plan.ask(at, twin());
+        plan.ask(at + dice.millis("twin lives", nth, 300, 2_400), plan::delete(Kind::Pod, "twin"));
     }
-    if dice.has("blackout") && dice.below("blackout", 0, 3) == 0 {
-        // Nearly at once, and for long enough that the pods would go if it were one node alone. Perhaps some are spared.
-        let (at, lasts) = (dice.millis("blackout at", 0, 20_000, 90_000), dice.millis("blackout", 1, 40_000, 100_000));
-        let spared = if dice.has("spared") { dice.below("spared", 0, nodes) } else { 0 };
-        for nth in 1..=nodes - spared {
-            let actor = format!("kubelet/node-{nth}");
-            let at = at + dice.millis("blackout of", nth, 0, 3_000);
-            plan.strike(at, Fault::Link { actor, weather: Weather::CUT, lasts });
-        }
+}
+
+/// What a dead life has asked for arrives in the next one.
+fn slow_crashes(dice: &Dice, nodes: u64, sets: u64, plan: &mut Plan) {
+    for nth in 0..1 + dice.below("slow crashes", 0, 3) {
+        let actor = actor(dice, nth + 200, nodes);
+        let at = dice.millis("slow crash at", nth, 500, ACTIVE);
+        let slow = Some(Delay { min: Duration::ZERO, mean: dice.millis("slowly", nth, 200, 3_000) });
+        let (weather, lasts) = (Weather { slow, ..Weather::FAIR }, dice.millis("slow for", nth, 5_000, 20_000));
+        plan.strike(at, Fault::Link { actor: actor.clone(), weather, lasts });
+        let name = name(dice.below("slow set", nth, sets));
+        plan.ask(at.max(Duration::from_secs(5)), plan::scale(&name, dice.below("slow scale", nth, 10) as u32));
+        let crash = Fault::Crash { actor, down: dice.millis("down", nth, 1, 2_000) };
+        plan.strike(at + dice.millis("then", nth, 100, 5_000), crash);
     }
-    workloads::draw(dice, nodes, &mut plan);
-    owned::draw(dice, &mut plan);
-    room::draw(dice, nodes, &mut plan);
-    details::draw(dice, nodes, sets, &mut plan);
-    moments::draw(dice, nodes, &mut plan);
-    promised::draw(dice, nodes, &mut plan);
-    faults::draw(dice, nodes, ACTIVE, &mut plan);
-    plan
+}
+
+/// Kubelets fall silent nearly at once, and for long enough that the pods would go if it were one node alone. Perhaps some
+/// are spared.
+fn blackout(dice: &Dice, nodes: u64, plan: &mut Plan) {
+    let (at, lasts) = (dice.millis("blackout at", 0, 20_000, 90_000), dice.millis("blackout", 1, 40_000, 100_000));
+    let spared = if dice.has("spared") { dice.below("spared", 0, nodes) } else { 0 };
+    for nth in 1..=nodes - spared {
+        let actor = format!("kubelet/node-{nth}");
+        let at = at + dice.millis("blackout of", nth, 0, 3_000);
+        plan.strike(at, Fault::Link { actor, weather: Weather::CUT, lasts });
+    }
 }
 
 fn name(set: u64) -> String {
@@ -363,6 +394,66 @@ fn pod(dice: &Dice, nth: u64, sets: u64, plan: &mut Plan) {
     let name = format!("pod-{nth}");
     let mut key = Key::new(Kind::Pod, "default", &name);
     let at = dice.millis("pod at", nth, 2_000, 120_000);
+    let mut manifest = pod_manifest(dice, nth, &name);
+    let held = dice.has("finalizers") && dice.below("pod held", nth, 3) == 0;
+    if held {
+        manifest["metadata"]["finalizers"] = json!(["miniku.test/hold"]);
+    }
+    let set = self::name(dice.below("pod set", nth, sets));
+    if dice.has("elsewhere") && dice.below("pod elsewhere", nth, 3) == 0 {
+        // The labels of a set, but not its namespace.
+        key.namespace = "kube-public".into();
+        manifest["metadata"]["namespace"] = "kube-public".into();
+        manifest["metadata"]["labels"] = json!({"app": set});
+    } else if dice.has("adoption") && dice.below("pod labels", nth, 2) == 0 {
+        // Selected by a set. Such a pod runs for ever, as the set's own do.
+        manifest["metadata"]["labels"] = json!({"app": set});
+        manifest["spec"]["restartPolicy"] = "Always".into();
+        manifest["spec"]["containers"].as_array_mut().expect("it has one").truncate(1);
+        manifest["spec"]["containers"][0]["command"] = json!(["sh", "-c", "sleep infinity"]);
+        manifest["spec"]["containers"][0]["image"] = "busybox".into();
+        let relabelled = at + dice.millis("relabelled", nth, 500, 30_000);
+        let label = if dice.below("label", nth, 2) == 0 { "nobody's".to_owned() } else { set.clone() };
+        plan.ask(relabelled, merge(&key, json!({"metadata": {"labels": {"app": label.trim_end_matches("'s")}}})));
+    }
+    if dice.has("owners") {
+        own(dice, nth, &set, &mut manifest);
+    }
+    plan.ask(at, plan::create(manifest.clone()));
+    let mut deleted = at + dice.millis("pod lives", nth, 500, 60_000);
+    for again in 0..dice.below("pod again", nth, 4) {
+        let nth = nth * 10 + again;
+        plan.ask(deleted, delete(dice, nth, &key));
+        if dice.has("deleted twice") {
+            plan.ask(deleted + dice.millis("second", nth, 10, 3_000), delete(dice, nth + 1_000, &key));
+        }
+        if held {
+            plan.ask(deleted + dice.millis("released", nth, 3_000, 20_000), let_go(&key));
+        }
+        // At once while the last one still stops, or when it is surely gone.
+        let pause = if dice.below("pause", nth, 2) == 0 { (1, 3_000) } else { (3_000, 40_000) };
+        deleted += dice.millis("made again", nth, pause.0, pause.1);
+        plan.ask(deleted, plan::create(manifest.clone()));
+        deleted += dice.millis("lives again", nth, 500, 40_000);
+    }
+    let lasts = |one: &Value| {
+        one["command"][2].as_str().is_some_and(|script| script.ends_with("infinity")) && one["image"] == "busybox"
+    };
+    if manifest["spec"]["containers"].as_array().is_some_and(|all| all.iter().all(lasts)) && !held {
+        return;
+    }
+    // What ends badly, or never starts, is tried for ever. And what was asked for while the server was away may make it
+    // once more when it was ended already.
+    let end = END.max(deleted + Duration::from_secs(5));
+    for end in [end, end + AGAIN] {
+        plan.ask(end, let_go(&key));
+        plan.ask(end + Duration::from_secs(5), Ask::Delete(delete_of(&key)));
+        plan.ask(end + Duration::from_secs(40), let_go(&key));
+    }
+}
+
+/// What it is before anything is done to it.
+fn pod_manifest(dice: &Dice, nth: u64, name: &str) -> Value {
     let exits = dice.has("exits");
     let script = match dice.below("pod script", nth, 8) {
         0 if exits => "sleep 3",
@@ -399,70 +490,20 @@ fn pod(dice: &Dice, nth: u64, sets: u64, plan: &mut Plan) {
         let side = json!({"name": "side", "image": "busybox", "command": ["sh", "-c", script]});
         manifest["spec"]["containers"].as_array_mut().expect("it has one").push(side);
     }
-    details::needs(dice, &name, &mut manifest["spec"]);
-    let held = dice.has("finalizers") && dice.below("pod held", nth, 3) == 0;
-    if held {
-        manifest["metadata"]["finalizers"] = json!(["miniku.test/hold"]);
-    }
-    let set = self::name(dice.below("pod set", nth, sets));
-    if dice.has("elsewhere") && dice.below("pod elsewhere", nth, 3) == 0 {
-        // The labels of a set, but not its namespace.
-        key.namespace = "kube-public".into();
-        manifest["metadata"]["namespace"] = "kube-public".into();
-        manifest["metadata"]["labels"] = json!({"app": set});
-    } else if dice.has("adoption") && dice.below("pod labels", nth, 2) == 0 {
-        // Selected by a set. Such a pod runs for ever, as the set's own do.
-        manifest["metadata"]["labels"] = json!({"app": set});
-        manifest["spec"]["restartPolicy"] = "Always".into();
-        manifest["spec"]["containers"].as_array_mut().expect("it has one").truncate(1);
-        manifest["spec"]["containers"][0]["command"] = json!(["sh", "-c", "sleep infinity"]);
-        manifest["spec"]["containers"][0]["image"] = "busybox".into();
-        let relabelled = at + dice.millis("relabelled", nth, 500, 30_000);
-        let label = if dice.below("label", nth, 2) == 0 { "nobody's".to_owned() } else { set.clone() };
-        plan.ask(relabelled, merge(&key, json!({"metadata": {"labels": {"app": label.trim_end_matches("'s")}}})));
-    }
-    if dice.has("owners") {
-        // Nobody can know a uid in advance, so these owners are gone, or of a kind that is taken to exist.
-        let gone = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": set, "uid": "no-such-uid"});
-        let lives =
-            json!({"apiVersion": "miniku.test/v1", "kind": "Widget", "name": "w", "uid": "widget", "controller": true});
-        match dice.below("owner", nth, 4) {
-            0 => manifest["metadata"]["ownerReferences"] = json!([gone]),
-            1 => manifest["metadata"]["ownerReferences"] = json!([lives]),
-            2 => manifest["metadata"]["ownerReferences"] = json!([gone, lives]),
-            _ => {}
-        }
-    }
-    plan.ask(at, plan::create(manifest.clone()));
-    let mut deleted = at + dice.millis("pod lives", nth, 500, 60_000);
-    for again in 0..dice.below("pod again", nth, 4) {
-        let nth = nth * 10 + again;
-        plan.ask(deleted, delete(dice, nth, &key));
-        if dice.has("deleted twice") {
-            plan.ask(deleted + dice.millis("second", nth, 10, 3_000), delete(dice, nth + 1_000, &key));
-        }
-        if held {
-            plan.ask(deleted + dice.millis("released", nth, 3_000, 20_000), let_go(&key));
-        }
-        // At once while the last one still stops, or when it is surely gone.
-        let pause = if dice.below("pause", nth, 2) == 0 { (1, 3_000) } else { (3_000, 40_000) };
-        deleted += dice.millis("made again", nth, pause.0, pause.1);
-        plan.ask(deleted, plan::create(manifest.clone()));
-        deleted += dice.millis("lives again", nth, 500, 40_000);
-    }
-    let lasts = |one: &Value| {
-        one["command"][2].as_str().is_some_and(|script| script.ends_with("infinity")) && one["image"] == "busybox"
-    };
-    if manifest["spec"]["containers"].as_array().is_some_and(|all| all.iter().all(lasts)) && !held {
-        return;
-    }
-    // What ends badly, or never starts, is tried for ever. And what was asked for while the server was away may make it
-    // once more when it was ended already.
-    let end = END.max(deleted + Duration::from_secs(5));
-    for end in [end, end + AGAIN] {
-        plan.ask(end, let_go(&key));
-        plan.ask(end + Duration::from_secs(5), Ask::Delete(delete_of(&key)));
-        plan.ask(end + Duration::from_secs(40), let_go(&key));
+    details::needs(dice, name, &mut manifest["spec"]);
+    manifest
+}
+
+/// Gives an object owners that are gone, or of a kind that is taken to exist: nobody can know a uid in advance.
+fn own(dice: &Dice, nth: u64, set: &str, manifest: &mut Value) {
+    let gone = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": set, "uid": "no-such-uid"});
+    let lives =
+        json!({"apiVersion": "miniku.test/v1", "kind": "Widget", "name": "w", "uid": "widget", "controller": true});
+    match dice.below("owner", nth, 4) {
+        0 => manifest["metadata"]["ownerReferences"] = json!([gone]),
+        1 => manifest["metadata"]["ownerReferences"] = json!([lives]),
+        2 => manifest["metadata"]["ownerReferences"] = json!([gone, lives]),
+        _ => {}
     }
 }
 
