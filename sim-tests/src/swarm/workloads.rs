@@ -264,34 +264,7 @@ fn autoscaled(dice: &Dice, nth: u64, plan: &mut Plan) {
         "selector": {"matchLabels": {"app": name}},
         "template": template(dice, &key, 0)
     }});
-    let least = 1 + dice.below("least", nth, 2);
-    let mut autoscaler = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": name},
-    "spec": {
-        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
-        "minReplicas": least,
-        "maxReplicas": least + dice.below("most", nth, 6),
-        "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {
-            "type": "Utilization", "averageUtilization": dice.one("utilization", nth, &[50, 80])}}}],
-        // With a shorter one it may go up and down for ever, as in Kubernetes: who has just started counts for one
-        // direction alone.
-        "behavior": {"scaleDown": {"stabilizationWindowSeconds": dice.one("window", nth, &[60, 90])}}
-    }});
-    if dice.below("second metric", nth, 2) == 0 {
-        let target = json!({"type": "AverageValue", "averageValue": dice.one("average", nth, &["20m", "60m"])});
-        let second = json!({"type": "Resource", "resource": {"name": "cpu", "target": target}});
-        autoscaler["spec"]["metrics"].as_array_mut().expect("it has one").push(second);
-    }
-    let policy = |kind: &str, value: u64, period: u64| json!({"type": kind, "value": value, "periodSeconds": period});
-    let select = dice.one("select", nth, &["Max", "Min"]);
-    let rules = &mut autoscaler["spec"]["behavior"];
-    if dice.below("up slowly", nth, 2) == 0 {
-        rules["scaleUp"] =
-            json!({"selectPolicy": select, "policies": [policy("Pods", 1, 15), policy("Percent", 50, 30)]});
-    }
-    if dice.below("down slowly", nth, 2) == 0 {
-        rules["scaleDown"]["selectPolicy"] = select.into();
-        rules["scaleDown"]["policies"] = json!([policy("Pods", 1, 30), policy("Percent", 40, 15)]);
-    }
+    let mut autoscaler = autoscaler(dice, nth, &name);
     let at = dice.millis("autoscaler at", nth, 500, 60_000);
     match dice.below("auto otherwise", nth, 8) {
         0 => {
@@ -343,6 +316,39 @@ fn autoscaled(dice: &Dice, nth: u64, plan: &mut Plan) {
         action(dice, "auto action", nth * 10 + act, &key, &manifest, plan);
     }
     mend(dice, &key, json!({}), plan);
+}
+
+/// Who follows the load of a deployment.
+fn autoscaler(dice: &Dice, nth: u64, name: &str) -> Value {
+    let least = 1 + dice.below("least", nth, 2);
+    let mut autoscaler = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": name},
+    "spec": {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+        "minReplicas": least,
+        "maxReplicas": least + dice.below("most", nth, 6),
+        "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {
+            "type": "Utilization", "averageUtilization": dice.one("utilization", nth, &[50, 80])}}}],
+        // With a shorter one it may go up and down for ever, as in Kubernetes: who has just started counts for one
+        // direction alone.
+        "behavior": {"scaleDown": {"stabilizationWindowSeconds": dice.one("window", nth, &[60, 90])}}
+    }});
+    if dice.below("second metric", nth, 2) == 0 {
+        let target = json!({"type": "AverageValue", "averageValue": dice.one("average", nth, &["20m", "60m"])});
+        let second = json!({"type": "Resource", "resource": {"name": "cpu", "target": target}});
+        autoscaler["spec"]["metrics"].as_array_mut().expect("it has one").push(second);
+    }
+    let policy = |kind: &str, value: u64, period: u64| json!({"type": kind, "value": value, "periodSeconds": period});
+    let select = dice.one("select", nth, &["Max", "Min"]);
+    let rules = &mut autoscaler["spec"]["behavior"];
+    if dice.below("up slowly", nth, 2) == 0 {
+        rules["scaleUp"] =
+            json!({"selectPolicy": select, "policies": [policy("Pods", 1, 15), policy("Percent", 50, 30)]});
+    }
+    if dice.below("down slowly", nth, 2) == 0 {
+        rules["scaleDown"]["selectPolicy"] = select.into();
+        rules["scaleDown"]["policies"] = json!([policy("Pods", 1, 30), policy("Percent", 40, 15)]);
+    }
+    autoscaler
 }
 
 /// Cron jobs' work is drawn by numbers from this one on.
