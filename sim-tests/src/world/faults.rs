@@ -178,20 +178,10 @@ impl World {
         }
         match &fault {
             Fault::ApiServerCrash { down, unsynced } => self.crash_server(*down, *unsynced),
-            Fault::Crash { actor, down } => {
-                for actor in self.chosen_actors(id, actor) {
-                    self.crash(actor, Some(*down));
-                }
-            }
-            Fault::Stop { actor, down } => {
-                for actor in self.chosen_actors(id, actor) {
-                    self.stop(actor, *down);
-                }
-            }
+            Fault::Crash { actor, down } => self.at_each(id, actor, |world, actor| world.crash(actor, Some(*down))),
+            Fault::Stop { actor, down } => self.at_each(id, actor, |world, actor| world.stop(actor, *down)),
             Fault::CrashAfterOutput { actor, outputs, down } => {
-                for actor in self.chosen_actors(id, actor) {
-                    self.doom(actor, *outputs, *down);
-                }
+                self.at_each(id, actor, |world, actor| world.doom(actor, *outputs, *down));
             }
             Fault::CrashLoop { times, .. } => self.repeat(id, *times),
             Fault::Freeze { actor, .. } => {
@@ -200,20 +190,12 @@ impl World {
                 }
             }
             Fault::Slow { actor, delay, .. } => {
-                for actor in self.chosen_actors(id, actor) {
-                    self.actors[actor].slow.push((id, *delay));
-                }
+                self.at_each(id, actor, |world, actor| world.actors[actor].slow.push((id, *delay)));
             }
             Fault::Intruder { actor, share, .. } => {
-                for actor in self.chosen_actors(id, actor) {
-                    self.actors[actor].intruders.push((id, *share));
-                }
+                self.at_each(id, actor, |world, actor| world.actors[actor].intruders.push((id, *share)));
             }
-            Fault::Twin { actor, .. } => {
-                for actor in self.chosen_actors(id, actor) {
-                    self.double(id, actor);
-                }
-            }
+            Fault::Twin { actor, .. } => self.at_each(id, actor, |world, actor| world.double(id, actor)),
             Fault::NodeCrash { node, down } => {
                 if let Some(node) = self.machine(node) {
                     self.crash_node(node, *down);
@@ -221,11 +203,7 @@ impl World {
             }
             Fault::NodeFreeze { node, .. } => {
                 if let Some(node) = self.machine(node).filter(|node| self.machines[*node].up) {
-                    let frozen = &mut self.machines[node].frozen;
-                    *frozen = ends.max(*frozen);
-                    self.frozen = self.frozen.max(ends);
-                    let who = self.actors[self.machines[node].kubelet].who.clone();
-                    self.tell(|| What::Actor { op: ActorOp::Freeze, who });
+                    self.freeze_node(node, ends);
                 }
             }
             Fault::Runtime { node, trouble, .. } => {
@@ -234,66 +212,22 @@ impl World {
                 }
             }
             Fault::Link { actor, weather, .. } => {
-                for actor in self.chosen_actors(id, actor) {
-                    self.actors[actor].link.spoil(id, now, ends, *weather);
-                }
+                self.at_each(id, actor, |world, actor| world.actors[actor].link.spoil(id, now, ends, *weather));
             }
             Fault::Swizzle { actor, lasts } => self.swizzle(id, actor, *lasts),
             Fault::Message { actor, nth, mishap } => {
-                for actor in self.chosen_actors(id, actor) {
-                    self.waylay(actor, *nth, *mishap);
-                }
+                self.at_each(id, actor, |world, actor| world.waylay(actor, *nth, *mishap));
             }
-            Fault::Reset { actor } => {
-                for actor in self.chosen_actors(id, actor) {
-                    self.reset(actor);
-                }
-            }
-            Fault::CutWatches { actor } => {
-                for actor in self.chosen_actors(id, actor) {
-                    for watch in self.watches(actor) {
-                        self.break_watch(watch);
-                    }
-                }
-            }
-            Fault::ExpireWatches { actor } => {
-                for actor in self.chosen_actors(id, actor) {
-                    for watch in self.watches(actor) {
-                        self.say_expired(watch);
-                        self.break_watch(watch);
-                    }
-                }
-            }
+            Fault::Reset { actor } => self.at_each(id, actor, World::reset),
+            Fault::CutWatches { actor } => self.at_each(id, actor, World::cut_watches),
+            Fault::ExpireWatches { actor } => self.at_each(id, actor, World::expire_watches),
             Fault::Compact {} => self.compact(),
             Fault::Overload { share, code, .. } => self.server.trouble.overloads.push((id, *share, *code)),
             Fault::DiskFull { .. } => self.server.trouble.full.push(id),
             Fault::SlowDisk { sync, .. } => self.server.trouble.slow.push((id, *sync)),
             Fault::SyncErrors { share, .. } => self.server.trouble.errors.push((id, *share)),
-            Fault::WallClock { actor, off, .. } => {
-                let nanos = |off: &Duration| i64::try_from(off.as_nanos()).unwrap_or(i64::MAX);
-                let nanos = match off {
-                    Off::Ahead(off) => nanos(off),
-                    Off::Behind(off) => -nanos(off),
-                };
-                for target in self.chosen(id, actor) {
-                    match target {
-                        Target::Server => self.server.clock.shift(id, nanos),
-                        Target::Actor(actor) => {
-                            self.actors[actor].clock.shift(id, nanos);
-                            self.note_clock(actor);
-                        }
-                    }
-                }
-            }
-            Fault::Drift { actor, per_mille, .. } => {
-                for target in self.chosen(id, actor) {
-                    match target {
-                        Target::Server => self.server.clock.drift(now, id, *per_mille),
-                        Target::Actor(actor) => self.actors[actor].clock.drift(now, id, *per_mille),
-                    }
-                    self.set_alarm(target);
-                }
-            }
+            Fault::WallClock { actor, off, .. } => self.shift_clocks(id, actor, *off),
+            Fault::Drift { actor, per_mille, .. } => self.drift_clocks(id, actor, *per_mille),
             Fault::ProcessesEnd { pod, code } => self.end_processes(pod, *code, End::Exit),
             Fault::OutOfMemory { pod } => self.end_processes(pod, 137, End::OutOfMemory),
             Fault::CrashingContainers { every, lasts, .. } => {
@@ -302,6 +236,41 @@ impl World {
             }
         }
         self.weather_changed();
+    }
+
+    /// Does something to each program that a fault strikes.
+    fn at_each(&mut self, id: usize, name: &str, mut does: impl FnMut(&mut World, usize)) {
+        for actor in self.chosen_actors(id, name) {
+            does(self, actor);
+        }
+    }
+
+    fn shift_clocks(&mut self, id: usize, name: &str, off: Off) {
+        let nanos = |off: Duration| i64::try_from(off.as_nanos()).unwrap_or(i64::MAX);
+        let nanos = match off {
+            Off::Ahead(off) => nanos(off),
+            Off::Behind(off) => -nanos(off),
+        };
+        for target in self.chosen(id, name) {
+            match target {
+                Target::Server => self.server.clock.shift(id, nanos),
+                Target::Actor(actor) => {
+                    self.actors[actor].clock.shift(id, nanos);
+                    self.note_clock(actor);
+                }
+            }
+        }
+    }
+
+    fn drift_clocks(&mut self, id: usize, name: &str, per_mille: i32) {
+        let now = self.truth.now;
+        for target in self.chosen(id, name) {
+            match target {
+                Target::Server => self.server.clock.drift(now, id, per_mille),
+                Target::Actor(actor) => self.actors[actor].clock.drift(now, id, per_mille),
+            }
+            self.set_alarm(target);
+        }
     }
 
     /// What the clock of a program shows is a fact.
@@ -402,6 +371,14 @@ impl World {
         self.tell(|| What::Actor { op: ActorOp::Freeze, who });
     }
 
+    fn freeze_node(&mut self, node: usize, until: Instant) {
+        let frozen = &mut self.machines[node].frozen;
+        *frozen = until.max(*frozen);
+        self.frozen = self.frozen.max(until);
+        let who = self.actors[self.machines[node].kubelet].who.clone();
+        self.tell(|| What::Actor { op: ActorOp::Freeze, who });
+    }
+
     /// A clock runs at another speed: what waits for it comes at another time.
     fn set_alarm(&mut self, target: Target) {
         let now = self.truth.now;
@@ -476,20 +453,26 @@ impl World {
         self.perform_for_server(Effect::Event { to: id, event: WatchEvent::Expired(why) });
     }
 
-    fn compact(&mut self) {
-        self.server.trouble.compacted = self.truth.disk.revision();
-        for actor in 0..self.actors.len() {
-            for watch in self.watches(actor) {
-                self.say_expired(watch);
-                self.break_watch(watch);
-            }
-        }
-    }
-
-    fn reset(&mut self, actor: usize) {
+    fn cut_watches(&mut self, actor: usize) {
         for watch in self.watches(actor) {
             self.break_watch(watch);
         }
+    }
+
+    fn expire_watches(&mut self, actor: usize) {
+        for watch in self.watches(actor) {
+            self.say_expired(watch);
+            self.break_watch(watch);
+        }
+    }
+
+    fn compact(&mut self) {
+        self.server.trouble.compacted = self.truth.disk.revision();
+        (0..self.actors.len()).for_each(|actor| self.expire_watches(actor));
+    }
+
+    fn reset(&mut self, actor: usize) {
+        self.cut_watches(actor);
         let now = self.truth.now;
         let open: Vec<_> = self.actors[actor].open.values().copied().collect();
         for id in open {
