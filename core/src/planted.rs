@@ -339,6 +339,8 @@ mod table {
             SliceLabelsKept "slice-labels-kept" by "L-stable", "slices keep the labels that their service had";
             TakesOthersEndpoints "takes-others-endpoints" by "S-endpoints", "Endpoints without a service are deleted, whoever made them";
             EndingServe "ending-serve" by "S-endpoints", "pods that are being deleted are sent new connections";
+            TargetPortIgnored "target-port-ignored" by "S-endpoints" "L-stable", "a targetPort that is a number is not looked at";
+            ServiceChangeUnheard "service-change-unheard" by "L-stable", "endpoints do not follow a service whose ports are others";
         }
         Disruption: {
             CountsUnready "counts-unready" by "S-budget", "pods that are not ready count as healthy";

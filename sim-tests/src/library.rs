@@ -116,6 +116,7 @@ library! {
     "marked-anew"
     "last-words"
     "namespace-listed-before"
+    "service-ports"
 }
 
 /// The text of the scenario of this name.

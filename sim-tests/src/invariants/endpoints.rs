@@ -1,4 +1,4 @@
-//! S-endpoints: What is shown of a pod behind a service is as the endpoints controller was told of it: at its address and on its node, with its own ports where the service names them, ready only if it is and may stay, or if the service wants all to be shown. No pod is shown that has finished or that the service does not select; no other is left out. No slice is written that belongs to a former service of the name, and Endpoints that somebody else has made are not deleted.
+//! S-endpoints: What is shown of a pod behind a service is as the endpoints controller was told of it: at its address and on its node, at those of its ports that the service means, by number or by name, ready only if it is and may stay, or if the service wants all to be shown. No pod is shown that has finished or that the service does not select; no other is left out. No slice is written that belongs to a former service of the name, and Endpoints that somebody else has made are not deleted.
 //!
 //! Catches: pods that are ending, or not ready yet, to which new connections are sent; addresses of finished pods, which
 //! others may have by then; pods of another service; ports at which nobody listens; a slice that will be collected.
@@ -73,17 +73,41 @@ fn port_of(pod: &Pod, name: &str, protocol: &str) -> Option<i64> {
     named.find(|(one, of, _)| *one == name && *of == protocol).map(|(.., number)| number)
 }
 
-/// What is wrong with the ports at which a pod is shown, if the only one of its service is named.
-fn at_another_port(service: &Service, pod: &Pod, said: &Said<'_>) -> Option<String> {
-    let [ServicePort { target_port: Some(IntOrString::String(name)), protocol, .. }] = service.spec.ports.as_slice()
-    else {
-        return None;
+/// Where a service means a pod to be reached, in order: how it calls the port, what is spoken there, and its number on the
+/// pod. One that it means by a name which the pod has not is left out.
+///
+/// Source: Kubernetes documentation, "Service", port definitions.
+pub(super) fn meant<'a>(service: &'a Service, pod: &Pod) -> Vec<(&'a str, &'a str, i64)> {
+    let on_pod = |port: &'a ServicePort| {
+        let protocol = if port.protocol.is_empty() { "TCP" } else { port.protocol.as_str() };
+        let number = match &port.target_port {
+            Some(IntOrString::Int(number)) if *number != 0 => i64::from(*number),
+            Some(IntOrString::String(name)) if !name.is_empty() => port_of(pod, name, protocol)?,
+            _ => i64::from(port.port),
+        };
+        Some((port.name.as_str(), protocol, number))
     };
-    let protocol = if protocol.is_empty() { "TCP" } else { protocol.as_str() };
-    let own: Vec<i64> = port_of(pod, name, protocol).into_iter().collect();
-    let shown: Vec<i64> = said.ports.iter().map(|port| i64::from(port.port)).collect();
-    let wrong = !name.is_empty() && shown != own;
-    wrong.then(|| format!("{} is shown at ports {shown:?}, and has {own:?} of the name {name}", said.of.name))
+    let mut all: Vec<(&str, &str, i64)> = service.spec.ports.iter().filter_map(on_pod).collect();
+    all.sort_unstable();
+    all
+}
+
+/// Ports that are shown, in the same order.
+pub(super) fn shown(ports: &[EndpointPort]) -> Vec<(&str, &str, i64)> {
+    let mut all: Vec<(&str, &str, i64)> =
+        ports.iter().map(|port| (port.name.as_str(), port.protocol.as_str(), i64::from(port.port))).collect();
+    all.sort_unstable();
+    all
+}
+
+/// What is wrong with the ports at which a pod is shown. Of several, Endpoints show some in one place and some in another.
+fn at_another_port(service: &Service, pod: &Pod, said: &Said<'_>) -> Option<String> {
+    let (meant, shown) = (meant(service, pod), shown(said.ports));
+    let is_right = match said.state {
+        None if meant.len() > 1 => shown.iter().all(|port| meant.contains(port)),
+        _ => shown == meant,
+    };
+    (!is_right).then(|| format!("{} is shown at ports {shown:?}, and {meant:?} are meant", said.of.name))
 }
 
 /// What is wrong with it, by what its author was told.
@@ -238,7 +262,7 @@ mod tests {
         let mut slice = json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
             "metadata": {"name": "front-1", "namespace": "default", "labels": {SERVICE_NAME: "front"},
                 "ownerReferences": [owner]},
-            "endpoints": [shown]});
+            "ports": [{"port": 80, "protocol": "TCP"}], "endpoints": [shown]});
         merge(&mut slice, &more);
         let request = Request::from(Verb::Create { object: crate::plan::object(slice) });
         let who = who(Role::Endpoints, "endpoints");
@@ -286,11 +310,44 @@ mod tests {
         };
         let http = || with(json!([{"name": "http", "containerPort": 8080}]));
         assert_eq!(at(http(), json!([{"port": 8080, "protocol": "TCP"}])), "");
-        let says = "a is shown at ports [80], and has [8080] of the name http";
-        assert!(at(http(), json!([{"port": 80, "protocol": "TCP"}])).contains(says));
+        let wrong = json!([{"port": 80, "protocol": "TCP"}]);
+        assert!(at(http(), wrong.clone()).contains(r#"[("", "TCP", 80)], and [("", "TCP", 8080)] are meant"#));
         // It has none of that name.
         assert_eq!(at(with(json!([])), json!([])), "");
-        assert!(at(with(json!([])), json!([{"port": 80, "protocol": "TCP"}])).contains("and has [] of the name http"));
+        assert!(at(with(json!([])), wrong).contains("and [] are meant"));
+    }
+
+    #[test]
+    fn fires_on_a_port_that_is_not_meant_by_its_number() {
+        let at = |port: Value, shown: i32| {
+            let shown = json!({"ports": [{"port": shown, "protocol": "TCP"}]});
+            shows(pod("a", "True", json!({})), json!({}), port, shown)
+        };
+        let http = || json!({"port": 80, "targetPort": 8080});
+        assert_eq!((at(http(), 8080), at(json!({"port": 80, "targetPort": 0}), 80)), (String::new(), String::new()));
+        assert!(at(http(), 80).contains(r#"a is shown at ports [("", "TCP", 80)], and [("", "TCP", 8080)] are meant"#));
+    }
+
+    /// Endpoints show a port that some pods have not apart from those that all have; a slice shows all of a pod's.
+    #[test]
+    fn several_ports_are_in_one_slice() {
+        let service: Service = serde_json::from_value(json!({"spec": {"ports": [
+            {"name": "web", "port": 80, "targetPort": 8080}, {"name": "admin", "port": 81}]}}))
+        .unwrap();
+        let of = ObjectReference { name: "a".into(), ..ObjectReference::default() };
+        let (pod, web) = (Pod::default(), EndpointPort { name: "web".into(), port: 8080, ..EndpointPort::default() });
+        let web = EndpointPort { protocol: "TCP".into(), ..web };
+        let other = EndpointPort { name: "web".into(), port: 80, protocol: "TCP".into(), ..EndpointPort::default() };
+        for (port, state, fires) in [
+            (&web, None, false),
+            (&web, Some((true, false)), true),
+            (&other, None, true),
+            (&other, Some((true, false)), true),
+        ] {
+            let ports = std::slice::from_ref(port);
+            let said = Said { of: &of, ip: "10.1.0.1", node: "n", ports, ready: true, state };
+            assert_eq!(at_another_port(&service, &pod, &said).is_some(), fires, "{port:?} {state:?}");
+        }
     }
 
     #[test]

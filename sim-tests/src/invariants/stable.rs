@@ -9,6 +9,7 @@ mod workloads;
 pub(super) use workloads::is_made_of;
 
 use super::budget::healthy;
+use super::endpoints;
 use super::quota;
 use crate::runtime::Behaviour;
 use crate::truth::Truth;
@@ -18,7 +19,7 @@ use miniku_core::api::autoscaler::HorizontalPodAutoscaler;
 use miniku_core::api::budget::{PodDisruptionBudget, SYNC_FAILED};
 use miniku_core::api::daemonset::DaemonSet;
 use miniku_core::api::deployment::Deployment;
-use miniku_core::api::endpoints::{Endpoint, EndpointSlice};
+use miniku_core::api::endpoints::EndpointSlice;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::meta::{Labels, OwnerReference};
 use miniku_core::api::namespace::{DEFAULT_ACCOUNT, Namespace};
@@ -498,19 +499,24 @@ fn services(truth: &Truth) -> Option<String> {
         if let Some(slice) = of_kind(truth, Kind::EndpointSlice).filter(own).find(|slice| !bears(slice)) {
             return Some(format!("{} does not bear the labels of service {name}", slice.key()));
         }
-        let endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
-        let said = |one: &Endpoint| {
+        let shows = slices.iter().flat_map(|slice| slice.endpoints.iter().map(move |one| (one, &slice.ports)));
+        let shows = shows.filter_map(|(one, ports)| {
             let (uid, ip) = (one.target_ref.as_ref()?.uid.clone(), one.addresses.first()?.clone());
-            Some((uid, ip, one.conditions.serving == Some(true)))
-        };
-        let mut shown: Vec<(Text, Text, bool)> = endpoints.filter_map(said).collect();
+            Some((uid, ip, one.conditions.serving == Some(true), endpoints::shown(ports)))
+        });
+        let mut shown: Vec<_> = shows.collect();
         let selected = |pod: &&Pod| {
             pod.metadata.namespace == *namespace
                 && service.spec.selector.iter().all(|(key, value)| pod.metadata.labels.get(key) == Some(value))
         };
         let reached = |pod: &&Pod| !pod.status.pod_ip.is_empty() && !pod.status.phase.is_final();
-        let is = |pod: &Pod| (pod.metadata.uid.clone(), pod.status.pod_ip.clone(), pod.is_ready());
-        let mut are: Vec<(Text, Text, bool)> = truth.all::<Pod>().filter(selected).filter(reached).map(is).collect();
+        let pods = truth.all::<Pod>().filter(selected).filter(reached);
+        let mut are: Vec<_> = pods
+            .map(|pod| {
+                let (uid, ip) = (pod.metadata.uid.clone(), pod.status.pod_ip.clone());
+                (uid, ip, pod.is_ready(), endpoints::meant(&service, pod))
+            })
+            .collect();
         shown.sort_unstable();
         are.sort_unstable();
         if shown != are {
@@ -708,6 +714,34 @@ mod tests {
         assert_eq!(judge(&[], false), None);
         assert_eq!(judge(&[("ReplicaSet", "gone"), ("ReplicaSet", "here")], false), None);
         assert_eq!(judge(&[("ReplicaSet", "gone"), ("Widget", "gone")], false), None);
+    }
+
+    #[test]
+    fn says_at_which_port_a_pod_is_not_shown() {
+        let judge = |shown: i32| {
+            let mut story = Story::<Nobody>::new();
+            let front = serde_json::json!({"name": "front", "uid": "f"});
+            let owner = serde_json::json!([{"apiVersion": "v1", "kind": "Service", "name": "front", "uid": "f", "controller": true}]);
+            let mut pod = pod("a", "n", "Running");
+            pod["metadata"]["labels"] = serde_json::json!({"app": "web"});
+            pod["status"]["podIP"] = "10.1.0.1".into();
+            let endpoint = serde_json::json!({"addresses": ["10.1.0.1"], "conditions": {"serving": false},
+                "targetRef": {"kind": "Pod", "namespace": "default", "name": "a", "uid": "a-uid"}});
+            for manifest in [
+                pod,
+                serde_json::json!({"kind": "Service", "metadata": front, "spec": {"selector": {"app": "web"},
+                    "ports": [{"port": 80, "targetPort": 8080}]}}),
+                serde_json::json!({"kind": "Endpoints", "metadata": {"name": "front"}}),
+                serde_json::json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+                    "metadata": {"name": "front-1", "ownerReferences": owner}, "endpoints": [endpoint],
+                    "ports": [{"port": shown, "protocol": "TCP"}]}),
+            ] {
+                story.put(manifest).unwrap();
+            }
+            services(&story.truth)
+        };
+        assert_eq!(judge(8080), None);
+        assert!(judge(80).unwrap().contains("service front shows"));
     }
 
     #[test]

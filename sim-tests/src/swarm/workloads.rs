@@ -476,8 +476,19 @@ fn service(dice: &Dice, nth: u64, plan: &mut Plan) {
     let mut manifest = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {
         "selector": {"app": app(dice, "in front of", nth)}, "ports": [{"port": 80}],
         "publishNotReadyAddresses": shows_all}});
-    if details::names_ports(dice) && dice.below("by name", nth, 4) > 0 {
-        manifest["spec"]["ports"][0]["targetPort"] = "http".into();
+    match dice.below("at port", nth, 4) {
+        _ if details::names_ports(dice) && dice.below("by name", nth, 4) > 0 => {
+            manifest["spec"]["ports"][0]["targetPort"] = "http".into();
+        }
+        0 => manifest["spec"]["ports"][0]["targetPort"] = 8080.into(),
+        1 => {
+            manifest["spec"]["ports"] = json!([{"name": "web", "port": 80, "targetPort": 8080},
+                {"name": "admin", "port": 81, "targetPort": "http"}]);
+        }
+        _ => {}
+    }
+    if dice.below("headless", nth, 4) == 0 {
+        manifest["spec"]["clusterIP"] = "None".into();
     }
     let at = dice.millis("service at", nth, 500, 90_000);
     plan.ask(at, plan::create(manifest.clone()));
@@ -493,6 +504,11 @@ fn service(dice: &Dice, nth: u64, plan: &mut Plan) {
         let key = Key::new(Kind::Service, "default", &name);
         let tier = json!({"metadata": {"labels": {"tier": "front"}}});
         plan.ask(at + dice.millis("service labelled at", nth, 500, 60_000), merge(&key, tier));
+    }
+    if dice.below("service port changes", nth, 3) == 0 {
+        let ports = json!([{"port": 80, "targetPort": dice.one("service port then", nth, &[80, 8080, 9090])}]);
+        let at = at + dice.millis("service port changed", nth, 500, 60_000);
+        plan.ask(at, merge(&Key::new(Kind::Service, "default", &name), json!({"spec": {"ports": ports}})));
     }
     if dice.below("endpoints by hand", nth, 4) == 0 {
         let subsets = json!([{"addresses": [{"ip": "192.0.2.1"}], "ports": [{"port": 80}]}]);

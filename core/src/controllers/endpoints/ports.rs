@@ -41,6 +41,7 @@ pub fn ports(service: &ServiceSpec, pod: &Pod) -> Vec<Port> {
         let protocol = if port.protocol.is_empty() { "TCP" } else { &port.protocol };
         let number = match &port.target_port {
             None | Some(IntOrString::Int(0)) => port.port,
+            Some(IntOrString::Int(_)) if planted!(TargetPortIgnored) => port.port,
             Some(IntOrString::Int(number)) => *number,
             Some(IntOrString::String(name)) if name.is_empty() => port.port,
             Some(IntOrString::String(name)) => named(pod, name, protocol)?,

@@ -123,6 +123,7 @@ impl EndpointsController {
             self.taken.remove(&old.key());
         }
         match old.or(new) {
+            Some(_) if old.is_some() && new.is_some() && planted!(ServiceChangeUnheard) => {}
             Some(object) => self.queue.set(object.key(), now.mono),
             None => self.look_at_all(now),
         }
