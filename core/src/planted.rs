@@ -276,6 +276,7 @@ mod table {
             DaemonsBesideLeaving "daemons-beside-leaving" by "S-daemon", "a pod is made while the one before it is leaving";
             DaemonsYoungServe "daemons-young-serve" by "S-young", "minReadySeconds are not looked at";
             SurgeEndsEarly "surge-ends-early" by "S-daemon", "where two may run, the old one is ended before the new one serves";
+            SurgeUnbounded "surge-unbounded" by "S-daemon", "nodes that have two pods already do not count against maxSurge";
         }
         StatefulSet: {
             OrdinalsAtOnce "ordinals-at-once" by "S-ordinal", "pods that wait for one another are made without waiting";

@@ -1,6 +1,7 @@
-//! S-daemon: A daemon set's pod puts up with nodes that are silent or cordoned, is made only for a node that takes it, as far as its controller was told, and beside another one only where it surges; and in an update no more serving pods are ended than may be away; where it surges, one that serves is ended only when another on its node does.
+//! S-daemon: A daemon set's pod puts up with nodes that are silent or cordoned, is made only for a node that takes it, as far as its controller was told, and beside another one only where it surges; and in an update no more serving pods are ended than may be away; where it surges, one that serves is ended only when another on its node does, and gets another beside it only where no more nodes have two than may.
 //!
-//! Catches: two pods that want the same port; a node without its agent for longer than need be, or all of them at once.
+//! Catches: two pods that want the same port; a node without its agent for longer than need be, or all of them at once; room
+//! for two on all nodes at a time.
 
 use super::ordinal::{age, serves};
 use super::{Broken, Checker};
@@ -15,6 +16,7 @@ use miniku_core::api::statefulset::REVISION_HASH;
 use miniku_core::api::taint::{KEEP_AWAY, NO_EXECUTE, NO_SCHEDULE, Taint, UNREACHABLE, UNSCHEDULABLE, untolerated};
 use miniku_core::api::text::Text;
 use miniku_core::program::{Answer, RequestId, Verb};
+use miniku_core::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -33,6 +35,8 @@ struct Observer {
     /// Uids of pods whose end it asked for, and was not refused.
     ended: BTreeSet<Text>,
     open: BTreeMap<RequestId, Text>,
+    /// When it asked last for pods beside others that serve; and for which sets, by uid, on which nodes.
+    beside: (Instant, BTreeSet<(Text, Text)>),
 }
 
 /// The uid of the daemon set that controls an object.
@@ -86,6 +90,62 @@ impl Observer {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether a pod beside one that serves makes two of them on more nodes than may have two. Where the old one does not
+    /// serve, or the new one does, nobody has to wait, and nothing is counted.
+    fn surges(&mut self, truth: &Truth, told: Told<'_>, new: &Object) -> Result<(), Broken> {
+        let by = new.meta().controller().filter(|by| by.kind == "DaemonSet");
+        let (Some(by), Some(pod)) = (by, new.get::<Pod>()) else { return Ok(()) };
+        let set = told.object(&Key::new(Kind::DaemonSet, &new.meta().namespace, &by.name));
+        let set = set.filter(|set| set.meta().uid == by.uid).and_then(Object::read::<DaemonSet>);
+        let (Some(set), Some(name)) = (set, pod.target_node()) else { return Ok(()) };
+        let most = set.max_surge(told.of_kind(Kind::Node).count() as i64);
+        // Who has to be ready for a while serves or not by clocks, which may be wrong.
+        if most == 0 || set.spec.min_ready_seconds.is_some_and(|secs| secs > 0) {
+            return Ok(());
+        }
+        let mut homes: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
+        for one in pods_of(told, &by.uid) {
+            // What vanished in a gap of the controller's view stays in what it was told.
+            let stored = truth.pods.get(&one.metadata.uid).is_some_and(|facts| facts.removed.is_none());
+            if let Some(node) = one.target_node().filter(|_| stored && !one.metadata.is_deleting()) {
+                homes.entry(node).or_default().push(one);
+            }
+        }
+        let is_old = |one: &Pod| one.metadata.labels.get(REVISION_HASH) != pod.metadata.labels.get(REVISION_HASH);
+        let is_beside = match homes.get(name).map(Vec::as_slice) {
+            Some([old]) => is_old(old) && serves(old),
+            _ => false,
+        };
+        if !is_beside {
+            return Ok(());
+        }
+        if self.beside.0 != truth.now {
+            self.beside = (truth.now, BTreeSet::new());
+        }
+        self.beside.1.insert((by.uid.as_str().into(), name.into()));
+        let takes = |node: &Node| {
+            set.spec.template.spec.allows_node(&node.metadata.name, &node.metadata.labels)
+                && untolerated(&node.spec.taints, &pod.spec.tolerations, KEEP_AWAY).next().is_none()
+        };
+        // One that has ended, or is too much, goes first.
+        let has_two = |pods: &[&Pod]| match pods {
+            [one, other] => {
+                let (old, new) = if is_old(one) { (one, other) } else { (other, one) };
+                is_old(old) && serves(old) && !is_old(new) && !new.is_ready() && new.is_active()
+            }
+            _ => false,
+        };
+        let two = homes.iter().filter(|(node, pods)| has_two(pods) && node_of(told, node).is_some_and(takes));
+        let mut two: BTreeSet<&str> = two.map(|(node, _)| *node).collect();
+        two.extend(self.beside.1.iter().filter(|(of, _)| *of == by.uid).map(|(_, node)| node.as_str()));
+        if two.len() > most {
+            let (key, many) = (new.key(), two.len());
+            let what = format!("{key} is made beside one that serves, and {many} nodes have two then; {most} may");
+            return Err(Broken::by(what).with([new]));
+        }
+        Ok(())
     }
 
     /// Whether the end of this pod leaves too few that serve, if it is one that is to be replaced.
@@ -182,7 +242,8 @@ impl Checker for Daemon {
                 match &request.verb {
                     Verb::Create { object } if object.kind() == Kind::Pod => {
                         let surges = set_of(object).is_some_and(|set| self.surges.contains(set));
-                        return Observer::makes(truth, told, object, surges);
+                        Observer::makes(truth, told, object, surges)?;
+                        return if surges { observer.surges(truth, told, object) } else { Ok(()) };
                     }
                     Verb::Delete { key, .. } if key.kind == Kind::Pod => return observer.ends(truth, told, *id, key),
                     _ => {}
@@ -348,6 +409,37 @@ mod tests {
         assert!(desk.ends("a").unwrap_err().what.contains("no other serves on its node"));
         desk.tell(&[pod("c", "n", "2")]);
         desk.ends("a").unwrap();
+    }
+
+    #[test]
+    fn fires_when_too_many_nodes_have_two() {
+        let made = |told: bool, more: &[Value]| {
+            let mut surging = set("two");
+            surging["spec"]["updateStrategy"] = json!({"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}});
+            let mut desk = Desk(Story::new());
+            desk.tell(&[surging, node("n"), node("m"), revision("1", 1), revision("2", 2)]);
+            desk.tell(&[pod("a", "n", "1"), pod("b", "m", "1")]);
+            desk.makes(pod("c", "n", "2")).unwrap();
+            if told {
+                desk.0.pass(1).unwrap();
+                let mut starting = pod("c", "n", "2");
+                starting["status"]["conditions"] = json!([]);
+                desk.tell(&[starting]);
+            }
+            desk.tell(more);
+            desk.makes(pod("d", "m", "2"))
+        };
+        let unready = |mut pod: Value| {
+            pod["status"]["conditions"] = json!([]);
+            pod
+        };
+        for told in [true, false] {
+            let broken = made(told, &[]).unwrap_err();
+            assert!(broken.what.contains("and 2 nodes have two then; 1 may"), "{}", broken.what);
+            made(told, &[unready(pod("b", "m", "1"))]).unwrap();
+        }
+        made(true, &[pod("c", "n", "2")]).unwrap();
+        made(true, &[unready(pod("a", "n", "1"))]).unwrap();
     }
 
     #[test]

@@ -228,7 +228,7 @@ fn staff(
         |most: usize, so_far: usize| if planted!(DaemonsAllAtOnce) { BURST } else { most.saturating_sub(so_far) };
     let in_turn = to_end.into_iter().take(most(max_unavailable, away));
     plan.delete.extend(in_turn.map(|(pod, because)| Victim::of_pod(&pod.metadata, because)));
-    let in_turn = to_make.into_iter().take(most(max_surge, two));
+    let in_turn = to_make.into_iter().take(most(max_surge, if planted!(SurgeUnbounded) { 0 } else { two }));
     plan.create.extend(in_turn.map(|(node, because)| meant_for(pattern, node, because)));
     plan.create.truncate(BURST);
 }
