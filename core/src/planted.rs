@@ -298,6 +298,7 @@ mod table {
             CronMakesUp "cron-makes-up" by "S-cron" "expected", "each time that was missed has its job, one after the other";
             CronMeets "cron-meets" by "S-cron", "Forbid and Replace are not looked at";
             CronTooLate "cron-too-late" by "S-cron", "startingDeadlineSeconds is not looked at";
+            CronNotWoken "cron-not-woken" by "L-cron" "expected", "nobody looks again when the next time of a cron job comes";
         }
         NodeLifecycle: {
             SmallDisruption "small-disruption" by "expected" "L-evict" "S-brake", "two silent nodes of three are taken for a disruption of the cluster, and no pod leaves them";

@@ -35,6 +35,7 @@ pub mod namespace;
 pub mod near;
 pub mod ordinal;
 pub mod over;
+pub mod overdue;
 pub mod owner;
 pub mod pending;
 pub mod phase;
@@ -189,6 +190,7 @@ checkers! {
     endpoints  "S-endpoints" Shown;
     history    "S-history"   History;
     over       "L-job"       Over;
+    overdue    "L-cron"      Overdue;
     young      "S-young"     Young;
     stay       "L-evict"     Stay;
     demand     "S-demand"    Demand;

@@ -103,7 +103,9 @@ fn keep_time(
         cron.spec.starting_deadline_seconds.and_then(|secs| u64::try_from(secs).ok()).map(Duration::from_secs);
     let (missed, many) = last_missed(schedule, zone, last, now);
     let next = schedule.next(now, zone).map_or(LOOK_AGAIN, |next| next.since(now));
-    plan.look_at(scene.now.mono + next.min(LOOK_AGAIN));
+    if !planted!(CronNotWoken) {
+        plan.look_at(scene.now.mono + next.min(LOOK_AGAIN));
+    }
     let too_late = |at: Wall| deadline.is_some_and(|deadline| now.since(at) > deadline);
     let time = match missed {
         None => due::Time::NotYet,
