@@ -292,6 +292,9 @@ mod table {
             StartTimeKept "start-time-kept" by "S-job" "expected", "the time of a job that is resumed goes on from its first start";
             TtlFromStart "ttl-from-start" by "S-job", "for how long a job is kept is counted from its start";
             JobReplacesAtOnce "job-replaces-at-once" by "S-job", "a pod that failed is replaced without a pause";
+            RestartsOneMore "restarts-one-more" by "S-end", "a job whose containers are restarted in place is tried once more than it may be";
+            SuccessCountOneMore "success-count-one-more" by "S-end", "one number more has to succeed than a success policy says";
+            CompletionTimeForgotten "completion-time-forgotten" by "S-end", "a job that has succeeded does not say since when";
         }
         CronJob: {
             CronForgetsLast "cron-forgets-last" by "S-cron", "the last time is told by the jobs that are left alone";

@@ -117,6 +117,7 @@ library! {
     "last-words"
     "namespace-listed-before"
     "service-ports"
+    "job-enough"
 }
 
 /// The text of the scenario of this name.

@@ -1,7 +1,8 @@
-//! S-end: Only when its rules say so does a job fail for one of its pods, for its numbers, or for its deadline though its containers were restarted too often before, or succeed for some of its numbers, or because nobody works any more. Failures that it ignores are not counted. A pod that has ended is let go only when it is noted. Whoever takes the number of a pod that failed says how often it has.
+//! S-end: Only when its rules say so does a job fail for one of its pods, for its numbers, or for its deadline though its containers were restarted too often before, or succeed for some of its numbers, or because nobody works any more. Failures that it ignores are not counted. A pod that has ended is let go only when it is noted. A job that says of its pods what is its end, or whose containers were restarted too often, says that it ends; it says since when it works, and if it is complete, and only then, since when it is. Whoever takes the number of a pod that failed says how often it has.
 //!
 //! Decisions are judged by what the controller was told, what it writes by what became of the pods. Catches: a rule that is read
-//! for other pods, numbers or exit codes than it names; a pod that may vanish before it is counted.
+//! for other pods, numbers or exit codes than it names; one more try, or success, than is asked for; a pod that may vanish before
+//! it is counted; times that nobody noted.
 //!
 //! Source: Kubernetes documentation, "Jobs", pod failure policy, success policy, backoff limit per index, job tracking with
 //! finalizers.
@@ -133,16 +134,59 @@ fn too_early(truth: &Truth, told: Told<'_>, new: &Object) -> Option<String> {
             pods().find(works).map(|pod| format!("has done its work, and {} works", pod.meta().name))
         }
         "DeadlineExceeded" if job.spec.template.spec.restart_policy == RestartPolicy::OnFailure => {
-            let goes_on = |one: &&Object| stored(truth, one).is_some_and(|pod| !has_ended(pod));
-            let pods = pods().filter(goes_on).filter_map(Object::get::<Pod>).filter(|pod| !has_ended(pod));
-            let restarts = |pod: &Pod| -> i64 {
-                pod.status.container_statuses.iter().map(|one| i64::from(one.restart_count)).sum()
-            };
-            let (restarts, most) = (pods.map(restarts).sum::<i64>(), i64::from(job.spec.backoff_limit.unwrap_or(6)));
+            let (restarts, most) = (restarts(truth, told, new), i64::from(job.spec.backoff_limit.unwrap_or(6)));
             (restarts >= most.max(1)).then(|| format!("has missed its deadline after {restarts} restarts of {most}"))
         }
         _ => None,
     }
+}
+
+/// How often containers were restarted in pods of a job that have not ended, and are stored as its controller was told.
+fn restarts(truth: &Truth, told: Told<'_>, job: &Object) -> i64 {
+    let pods = told.owned(&job.meta().uid, Kind::Pod, &job.meta().namespace);
+    let goes_on = |one: &&Object| stored(truth, one).is_some_and(|pod| !has_ended(pod));
+    let pods = pods.filter(goes_on).filter_map(Object::get::<Pod>).filter(|pod| !has_ended(pod));
+    pods.flat_map(|pod| &pod.status.container_statuses).map(|one| i64::from(one.restart_count)).sum()
+}
+
+/// What a job does not say of itself, though it follows from what it says.
+fn unsaid(truth: &Truth, told: Told<'_>, new: &Object) -> Option<String> {
+    let job = new.read::<Job>()?;
+    let (status, is_complete) = (&job.status, job.is("Complete"));
+    if is_complete != status.completion_time.is_some() {
+        return Some(format!("is complete: {is_complete}, and says since when: {}", !is_complete));
+    }
+    if ["FailureTarget", "SuccessCriteriaMet", "Complete", "Failed"].iter().any(|end| job.is(end)) {
+        return None;
+    }
+    if status.start_time.is_none() && !job.spec.suspend {
+        return Some("works, and does not say since when".into());
+    }
+    let noted = status.uncounted_terminated_pods.clone().unwrap_or_default();
+    let sum = |counted: Option<i32>, noted: &[Text]| i64::from(counted.unwrap_or(0)) + noted.len() as i64;
+    let (failures, most) = (sum(status.failed, &noted.failed), i64::from(job.spec.backoff_limit.unwrap_or(6)));
+    if failures > most {
+        return Some(format!("goes on after {failures} failures, and {most} are allowed"));
+    }
+    if job.spec.template.spec.restart_policy == RestartPolicy::OnFailure {
+        let restarts = restarts(truth, told, new);
+        if restarts >= most.max(1) {
+            return Some(format!("goes on after {restarts} restarts of {most}"));
+        }
+    }
+    let all = job.completions()?;
+    let done = indexes::parse(&status.completed_indexes, all);
+    let failed = indexes::parse(status.failed_indexes.as_deref().unwrap_or(""), all).len() as i64;
+    if job.spec.max_failed_indexes.is_some_and(|most| failed > i64::from(most)) {
+        return Some(format!("goes on after {failed} of its numbers failed"));
+    }
+    let many = if job.is_indexed() { done.len() as i64 } else { sum(status.succeeded, &noted.succeeded) };
+    if many + failed >= all {
+        return Some(format!("goes on, and {many} of {all} have succeeded, and {failed} have failed"));
+    }
+    let mut rules = job.spec.success_policy.iter().flat_map(|policy| &policy.rules);
+    let enough = rules.any(|rule| holds(rule, all, &done));
+    enough.then(|| format!("goes on, and its numbers {:?} have succeeded, which are enough", indexes::text(&done)))
 }
 
 /// Why a pod should not be made as it is for its number.
@@ -238,7 +282,7 @@ impl Checker for Ends {
                 match &request.verb {
                     Verb::Create { object } if object.kind() == Kind::Pod => (object, forgetful(truth, told, object)),
                     Verb::Update { object, part: Part::Status } if object.kind() == Kind::Job => {
-                        (object, too_early(truth, told, object))
+                        (object, too_early(truth, told, object).or_else(|| unsaid(truth, told, object)))
                     }
                     Verb::Update { object, part: Part::Main } if object.kind() == Kind::Pod => {
                         (object, self.unnoted(truth, told, object))
@@ -366,6 +410,60 @@ mod tests {
         };
         assert_eq!(late(3), "");
         assert!(late(2).contains("has missed its deadline after 2 restarts of 2"));
+    }
+
+    #[test]
+    fn fires_on_a_job_that_goes_on_after_its_end() {
+        let says = |spec: Value, status: Value| {
+            let known = job(spec, json!({"startTime": "2026-01-01T00:00:00Z"}));
+            let mut said = known.clone();
+            said["status"].as_object_mut().unwrap().extend(status.as_object().unwrap().clone());
+            let object = crate::plan::object(said);
+            asks(known, of_job("a", "Running", 0, &[3]), |_| Verb::Update { object, part: Part::Status })
+        };
+        let check = |spec: Value, status: Value, fires: &str| {
+            let what = says(spec.clone(), status.clone());
+            assert!(if fires.is_empty() { what.is_empty() } else { what.contains(fires) }, "{spec} {status}: {what:?}");
+            let ends = json!({"conditions": end("FailureTarget", "Any")});
+            let mut ended = status;
+            ended.as_object_mut().unwrap().extend(ends.as_object().unwrap().clone());
+            assert_eq!(says(spec, ended), "");
+        };
+        let limited = |limit: i32| json!({"backoffLimit": limit});
+        check(limited(1), json!({"failed": 1}), "");
+        let failed = json!({"failed": 1, "uncountedTerminatedPods": {"failed": ["a"]}});
+        check(limited(1), failed, "goes on after 2 failures, and 1 are allowed");
+        let restarts =
+            |limit: i32| json!({"backoffLimit": limit, "template": {"spec": {"restartPolicy": "OnFailure"}}});
+        check(restarts(3), json!({}), "");
+        check(restarts(2), json!({}), "goes on after 2 restarts of 2");
+        let numbers = json!({"backoffLimitPerIndex": 1, "maxFailedIndexes": 1});
+        check(numbers.clone(), json!({"failedIndexes": "0", "completedIndexes": "1"}), "");
+        check(numbers.clone(), json!({"failedIndexes": "0,1"}), "goes on after 2 of its numbers failed");
+        let done = json!({"failedIndexes": "0", "completedIndexes": "1,2"});
+        check(numbers, done, "goes on, and 2 of 3 have succeeded, and 1 have failed");
+        let rule =
+            |many: i32| json!({"successPolicy": {"rules": [{"succeededIndexes": "1-2", "succeededCount": many}]}});
+        check(rule(2), json!({"completedIndexes": "0,1"}), "");
+        check(rule(1), json!({"completedIndexes": "0,1"}), "\"0,1\" have succeeded, which are enough");
+    }
+
+    #[test]
+    fn fires_on_a_job_that_does_not_say_since_when() {
+        let says = |suspend: bool, status: Value| {
+            let object = crate::plan::object(job(json!({"suspend": suspend}), status));
+            let known = job(json!({"suspend": suspend}), json!({}));
+            asks(known, of_job("a", "Running", 0, &[3]), |_| Verb::Update { object, part: Part::Status })
+        };
+        assert!(says(false, json!({})).contains("works, and does not say since when"));
+        assert_eq!(says(true, json!({})), "");
+        let mut complete =
+            json!({"startTime": "2026-01-01T00:00:00Z", "conditions": end("Complete", "CompletionsReached")});
+        assert!(says(false, complete.clone()).contains("is complete: true, and says since when: false"));
+        complete["completionTime"] = "2026-01-01T00:01:00Z".into();
+        assert_eq!(says(false, complete.clone()), "");
+        complete["conditions"] = end("Failed", "DeadlineExceeded");
+        assert!(says(false, complete).contains("is complete: false, and says since when: true"));
     }
 
     #[test]

@@ -50,7 +50,8 @@ pub const ENDS: &[End] = &[
             let limit = i64::from(view.job.spec.backoff_limit.unwrap_or(6));
             let in_place = view.job.spec.template.spec.restart_policy == RestartPolicy::OnFailure;
             let restarts = view.tally.restarts;
-            let restarted = if limit == 0 { restarts > 0 } else { restarts >= limit };
+            let least = limit + i64::from(planted!(RestartsOneMore));
+            let restarted = if limit == 0 { restarts > 0 } else { restarts >= least };
             view.tally.failures() + i64::from(planted!(BackoffLimitEarly)) > limit || in_place && restarted
         },
         when: "more pods failed than `backoffLimit`, or containers were restarted in place as often as it says",
@@ -125,7 +126,7 @@ fn rule_that_holds(view: &View<'_>) -> Option<usize> {
         let of = |index: &&i64| wanted.as_ref().is_none_or(|wanted| wanted.contains(*index));
         let done = view.tally.completed.iter().filter(of).count();
         match (rule.succeeded_count, &wanted) {
-            (Some(count), _) => done as i64 >= i64::from(count),
+            (Some(count), _) => done as i64 >= i64::from(count) + i64::from(planted!(SuccessCountOneMore)),
             (None, Some(wanted)) => done >= wanted.len(),
             (None, None) => false,
         }

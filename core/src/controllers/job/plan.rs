@@ -171,7 +171,9 @@ fn finish(scene: &Scene<'_>, job: &Job, success: bool, tally: &Tally<'_>, status
     let Some(why) = status.conditions.iter().find(|one| one.kind == reached).cloned() else { return };
     if success {
         sometimes!(JobCompleted);
-        status.completion_time = Some(Time::of(now.wall));
+        if !planted!(CompletionTimeForgotten) {
+            status.completion_time = Some(Time::of(now.wall));
+        }
         plan.tell.push(Told::normal("Completed", "Job completed"));
     } else {
         sometimes!(JobFailed);
