@@ -283,6 +283,9 @@ mod table {
             PartitionIgnored "partition-ignored" by "S-ordinal", "an update does not stop at the partition";
             ReplacesTogether "replaces-together" by "S-ordinal", "an update takes all old pods at once";
             CurrentTooEarly "current-too-early" by "S-ordinal", "an update is said to be over when the first pod is of its revision";
+            ClaimsNotRetained "claims-not-retained" by "S-claim", "claims of numbers that are not wanted any more go, also where they are to stay";
+            ClaimsGoWithSet "claims-go-with-set" by "S-claim", "claims belong to their set, also where they are to outlive it";
+            ClaimsMadeOnce "claims-made-once" by "L-stable", "a claim is made together with its pod, or never";
         }
         Job: {
             CountedWhileHeld "counted-while-held" by "S-job", "a pod that was noted becomes a number though it is held still";

@@ -118,6 +118,7 @@ library! {
     "namespace-listed-before"
     "service-ports"
     "job-enough"
+    "claims-kept"
 }
 
 /// The text of the scenario of this name.

@@ -9,6 +9,7 @@ pub mod bind;
 pub mod brake;
 pub mod budget;
 pub mod cas;
+pub mod claim;
 pub mod count;
 pub mod cron;
 pub mod daemon;
@@ -201,6 +202,7 @@ checkers! {
     silent     "L-silent"    Silent;
     stale      "S-stale"     Stale;
     since      "S-since"     Since;
+    claim      "S-claim"     Claims;
 }
 
 /// A number that stands for an object where very many are looked at and keys would take much room. Of a million objects no

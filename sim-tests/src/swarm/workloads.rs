@@ -158,7 +158,7 @@ fn stateful_set(dice: &Dice, nth: u64, plan: &mut Plan) {
         1 => json!({"rollingUpdate": {"partition": dice.below("partition", nth, 4)}}),
         _ => json!({}),
     };
-    let manifest = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": name}, "spec": {
+    let mut manifest = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": name}, "spec": {
         "replicas": dice.below("db size", nth, 5),
         "serviceName": "db",
         "podManagementPolicy": dice.one("db order", nth, &["OrderedReady", "OrderedReady", "Parallel"]),
@@ -169,6 +169,22 @@ fn stateful_set(dice: &Dice, nth: u64, plan: &mut Plan) {
         "selector": {"matchLabels": {"app": name}},
         "template": template(dice, &key, 0)
     }});
+    if dice.below("db claims", nth, 2) == 0 {
+        let policy = |what: &str| dice.one(what, nth, &["Retain", "Delete"]);
+        let spec = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}});
+        manifest["spec"]["volumeClaimTemplates"] = json!([{"metadata": {"name": "data"}, "spec": spec}]);
+        manifest["spec"]["persistentVolumeClaimRetentionPolicy"] =
+            json!({"whenScaled": policy("claims when scaled"), "whenDeleted": policy("claims when deleted")});
+        if dice.below("claims otherwise", nth, 3) == 0 {
+            let then = json!({"persistentVolumeClaimRetentionPolicy": {"whenScaled": policy("claims then")}});
+            plan.ask(dice.millis("claims then at", nth, 6_000, ACTIVE), merge(&key, json!({"spec": then})));
+        }
+        if dice.below("claim lost", nth, 3) == 0 {
+            let claim = format!("data-{name}-{}", dice.below("claim of", nth, 3));
+            let at = dice.millis("claim lost at", nth, 6_000, ACTIVE);
+            plan.ask(at, plan::delete(Kind::PersistentVolumeClaim, &claim));
+        }
+    }
     plan.ask(dice.millis("db created", nth, 500, 5_000), plan::create(manifest.clone()));
     for act in 0..dice.below("db actions", nth, 6) {
         action(dice, "db action", nth * 10 + act, &key, &manifest, plan);

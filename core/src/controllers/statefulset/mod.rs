@@ -10,9 +10,9 @@ pub mod plan;
 mod tests;
 
 use crate::api::kinds::Kind;
-use crate::api::object::Object;
+use crate::api::object::{Key, Object};
 use crate::api::pod::Pod;
-use crate::controllers::workload::{Plan, Scene, Workload};
+use crate::controllers::workload::{Plan, Scene, Views, Workload};
 use crate::pages::Page;
 
 /// Stateful sets: each has a pod for each of its numbers.
@@ -30,6 +30,18 @@ impl Workload for StatefulSets {
 
     fn children(&self) -> &'static [Kind] {
         &[Kind::Pod, Kind::ControllerRevision, Kind::PersistentVolumeClaim]
+    }
+
+    fn seen(&self) -> &'static [Kind] {
+        &[Kind::PersistentVolumeClaim]
+    }
+
+    /// The sets one of whose numbers may have lost a claim: one that outlives its set is nobody's child.
+    fn reached(&self, old: Option<&Object>, new: Option<&Object>, _views: &Views) -> Vec<Key> {
+        let Some(gone) = old.map(Object::meta).filter(|_| new.is_none()) else { return Vec::new() };
+        let Some((templates_and_set, _)) = gone.name.rsplit_once('-') else { return Vec::new() };
+        let sets = templates_and_set.match_indices('-').map(|(at, _)| &templates_and_set[at + 1..]);
+        sets.map(|set| Key::new(Kind::StatefulSet, &gone.namespace, set)).collect()
     }
 
     /// A pod only under a name of the set; a claim never: it belongs to its number, whoever uses it.

@@ -46,6 +46,9 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
     let status = counted(&set, scene.owner.meta(), &members, &revisions, &current);
     // Before the newest revision is there, nothing is made of it.
     if revisions.is_settled {
+        // One that could not be made together with its pod, or is gone since.
+        let staffed = set.wanted().filter(|number| members.contains_key(number) && !planted!(ClaimsMadeOnce));
+        plan.create.extend(staffed.flat_map(|number| missing_claims(scene, &set, number)));
         let is_through = staff(scene, &set, &members, &revisions, &current, &mut plan);
         if is_through {
             replace(scene, &set, &members, &revisions.newest, &mut plan);
@@ -266,7 +269,7 @@ fn missing_claims(scene: &Scene<'_>, set: &StatefulSet, number: i64) -> Vec<New>
         let told =
             Told::normal("SuccessfulCreate", format!("create Claim {name} in StatefulSet {} successful", meta.name));
         Some(New {
-            owned: set.spec.retention.when_deleted == "Delete",
+            owned: set.spec.retention.when_deleted == "Delete" || planted!(ClaimsGoWithSet),
             told: Some(told),
             ..New::given(object, CLAIM.because())
         })
@@ -276,7 +279,7 @@ fn missing_claims(scene: &Scene<'_>, set: &StatefulSet, number: i64) -> Vec<New>
 
 /// Deletes the claims of numbers that are not wanted any more, if that is asked for, once their pod is gone.
 fn drop_claims(scene: &Scene<'_>, set: &StatefulSet, members: &BTreeMap<i64, Member<'_>>, plan: &mut Plan) {
-    if set.spec.retention.when_scaled != "Delete" {
+    if set.spec.retention.when_scaled != "Delete" && !planted!(ClaimsNotRetained) {
         return;
     }
     let meta = scene.owner.meta();

@@ -289,6 +289,25 @@ fn each_number_has_its_claims_and_keeps_them() {
 }
 
 #[test]
+fn a_claim_that_is_missing_is_made_also_when_its_pod_is_there() {
+    for when_deleted in ["Retain", "Delete"] {
+        let mut desk = Desk::new(0);
+        let claim = json!({"metadata": {"name": "my-data"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}});
+        let retention = json!({"whenScaled": "Retain", "whenDeleted": when_deleted});
+        desk.create(
+            json!({"replicas": 2, "volumeClaimTemplates": [claim], "persistentVolumeClaimRetentionPolicy": retention}),
+        );
+        desk.settle();
+        let pods: Vec<_> = desk.pods().iter().map(|pod| pod.meta().uid.clone()).collect();
+        desk.world.delete_at_once(Key::new(Kind::PersistentVolumeClaim, "default", "my-data-web-1"));
+        assert_eq!(desk.world.names(Kind::PersistentVolumeClaim, "default"), "my-data-web-0");
+        desk.settle();
+        assert_eq!(desk.world.names(Kind::PersistentVolumeClaim, "default"), "my-data-web-0 my-data-web-1");
+        assert_eq!(desk.pods().iter().map(|pod| pod.meta().uid.clone()).collect::<Vec<_>>(), pods);
+    }
+}
+
+#[test]
 fn a_claim_that_may_be_going_stays_when_its_number_is_wanted_again() {
     let mut desk = Desk::new(0);
     let claim = json!({"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}});

@@ -14,7 +14,9 @@ use miniku_core::api::pod::{Pod, PodTemplateSpec};
 use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::api::replication::ReplicationController;
 use miniku_core::api::statefulset::{PodManagementPolicy, REVISION_HASH, StatefulSet, UpdateStrategyType};
+use miniku_core::controllers::statefulset::plan::number_of;
 use miniku_core::time::Duration;
+use std::collections::BTreeSet;
 
 /// What is not as it should be, if anything.
 pub(super) fn missing(truth: &Truth) -> Option<String> {
@@ -238,6 +240,7 @@ fn stateful_set(truth: &Truth, object: &Object) -> Result<(), String> {
         same("available pods", Some(status.available_replicas), living().filter(|pod| pod.is_ready()).count())?;
     }
     all_serve(truth, living().copied(), set.spec.min_ready_seconds, Some(status.available_replicas))?;
+    claims(truth, object, &set, &pods)?;
     let wanted = set.wanted();
     let name = |number: i64| format!("{}-{number}", meta.name);
     let of_name = |name: String| pods.iter().find(|pod| pod.metadata.name == name);
@@ -276,6 +279,32 @@ fn stateful_set(truth: &Truth, object: &Object) -> Result<(), String> {
         }
     }
     same("updated pods", status.updated_replicas, pods.iter().filter(of_newest).count())
+}
+
+/// Each wanted number that has a pod has its claims. Of the others that have none, where claims go, they are gone.
+fn claims(truth: &Truth, object: &Object, set: &StatefulSet, pods: &[&Pod]) -> Result<(), String> {
+    let (meta, goes) = (object.meta(), set.spec.retention.when_scaled == "Delete");
+    let number = |pod: &Pod| number_of(&meta.name, &pod.metadata.name);
+    let numbers: BTreeSet<i64> = pods.iter().filter_map(|pod| number(pod)).collect();
+    for template in &set.spec.volume_claim_templates {
+        let own = format!("{}-{}", template.metadata.name, meta.name);
+        let missing = |number: &i64| {
+            let claim = Key::new(Kind::PersistentVolumeClaim, &meta.namespace, &format!("{own}-{number}"));
+            truth.object(&claim).is_none()
+        };
+        if let Some(number) = set.wanted().filter(|number| numbers.contains(number)).find(missing) {
+            return Err(format!("has no claim {own}-{number}, and a pod for it"));
+        }
+        let left = |claim: &&Object| {
+            let number = number_of(&own, &claim.meta().name);
+            let is_own = claim.meta().namespace == meta.namespace && set.spec.selector.matches(&claim.meta().labels);
+            is_own && number.is_some_and(|number| !set.wanted().contains(&number) && !numbers.contains(&number))
+        };
+        if let Some(claim) = of_kind(truth, Kind::PersistentVolumeClaim).filter(|_| goes).find(left) {
+            return Err(format!("keeps {}, which is not wanted any more", claim.meta().name));
+        }
+    }
+    Ok(())
 }
 
 /// Whether a job for which so many pods work may hold those that failed until others have taken their numbers, which waits
@@ -550,6 +579,33 @@ mod tests {
             let sets: Vec<&ReplicaSet> = sets.iter().collect();
             assert_eq!(shared(&deployment, &sets).err().unwrap_or_default(), says);
         }
+    }
+
+    #[test]
+    fn says_which_claims_are_missing_or_left() {
+        let judge = |when_scaled: &str, claims: &[&str]| {
+            let mut story = Story::<Nobody>::new();
+            let owner =
+                json!([{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "uid": "s", "controller": true}]);
+            for name in claims {
+                let meta = json!({"name": name, "labels": {"app": "db"}});
+                story.put(json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta})).unwrap();
+            }
+            let pod = json!({"kind": "Pod", "metadata": {"name": "db-0", "uid": "p", "ownerReferences": owner},
+                "spec": {"containers": []}, "status": {"phase": "Pending"}});
+            story.put(pod).unwrap();
+            let spec = json!({"replicas": 1, "selector": {"matchLabels": {"app": "db"}}, "template": {},
+                "persistentVolumeClaimRetentionPolicy": {"whenScaled": when_scaled},
+                "volumeClaimTemplates": [{"metadata": {"name": "data"}}]});
+            let set = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db", "uid": "s"},
+                "spec": spec, "status": {"replicas": 1}});
+            let object = story.put(set).unwrap().new.unwrap();
+            stateful_set(&story.truth, &object).err().unwrap_or_default()
+        };
+        assert_eq!(judge("Delete", &["data-db-0", "data-db-x"]), "");
+        assert_eq!(judge("Retain", &["data-db-0", "data-db-1"]), "");
+        assert_eq!(judge("Delete", &["data-db-0", "data-db-1"]), "keeps data-db-1, which is not wanted any more");
+        assert_eq!(judge("Retain", &["data-db-1"]), "has no claim data-db-0, and a pod for it");
     }
 
     #[test]

@@ -1,0 +1,151 @@
+//! S-claim: As far as its controller was told, a stateful set's claim is made for a number that is wanted, and belongs to the set only where claims go with it; and one is deleted only where claims go when the set becomes smaller, and then of a number that is not wanted and has no pod.
+//!
+//! Whoever belongs to a set that is gone is collected, which S-owner judges. Catches: data that is lost though it was to be
+//! kept, by default, or while a pod uses it.
+//!
+//! Source: Kubernetes documentation, "StatefulSets", PersistentVolumeClaim retention.
+
+use super::{Broken, Checker};
+use crate::told::Told;
+use crate::truth::{Fact, Role, Sight, Truth};
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::object::{Key, Object};
+use miniku_core::api::statefulset::StatefulSet;
+use miniku_core::controllers::statefulset::plan::number_of;
+use miniku_core::program::Verb;
+
+/// Needs to remember nothing.
+#[derive(Default)]
+pub struct Claims;
+
+/// A set that a claim of this name may be of, and the number.
+struct Of<'a> {
+    object: &'a Object,
+    set: StatefulSet,
+    number: i64,
+}
+
+/// All that a claim of this name may be of, as somebody was told.
+fn of<'a>(told: Told<'a>, claim: &Key) -> Vec<Of<'a>> {
+    let number = |object: &Object, set: &StatefulSet| {
+        let templates = set.spec.volume_claim_templates.iter();
+        let mut own = templates.map(|one| format!("{}-{}", one.metadata.name, object.meta().name));
+        own.find_map(|own| number_of(&own, &claim.name))
+    };
+    let sets = told.within(Kind::StatefulSet, &claim.namespace);
+    let of = sets.filter_map(|object| {
+        let set = object.read::<StatefulSet>()?;
+        Some(Of { object, number: number(object, &set)?, set })
+    });
+    of.collect()
+}
+
+/// Why a claim should not be made like this for this set.
+fn not_made(of: &Of<'_>, claim: &Object) -> Option<String> {
+    let (number, belongs) = (of.number, claim.meta().controller().is_some());
+    let goes = of.set.spec.retention.when_deleted == "Delete";
+    match () {
+        () if !of.set.wanted().contains(&number) => Some(format!("is made, and number {number} is not wanted")),
+        () if belongs != goes => Some(format!("is made, and goes with its set: {belongs}; asked for is: {goes}")),
+        () => None,
+    }
+}
+
+/// Why a claim of this set should not go.
+fn stays(truth: &Truth, told: Told<'_>, of: &Of<'_>) -> Option<String> {
+    let (meta, number) = (of.object.meta(), of.number);
+    let pod = told.object(&Key::new(Kind::Pod, &meta.namespace, &format!("{}-{number}", meta.name)));
+    // What vanished in a gap of the controller's view stays in what it was told.
+    let stored = |pod: &&Object| truth.pods.get(&pod.meta().uid).is_some_and(|facts| facts.removed.is_none());
+    let own = |pod: &&Object| pod.meta().controller().is_some_and(|by| by.uid == meta.uid);
+    match () {
+        () if of.set.spec.retention.when_scaled != "Delete" => Some("goes, and claims are to stay".into()),
+        () if of.set.wanted().contains(&number) => Some(format!("goes, and number {number} is wanted")),
+        () => pod.filter(stored).filter(own).map(|pod| format!("goes, and {} is there", pod.meta().name)),
+    }
+}
+
+impl Checker for Claims {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Sent]
+    }
+
+    fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
+        let Fact::Sent { who, request, .. } = fact else { return Ok(()) };
+        if who.role != Role::Workloads {
+            return Ok(());
+        }
+        let told = truth.told(who);
+        let (key, made) = match &request.verb {
+            Verb::Create { object } if object.kind() == Kind::PersistentVolumeClaim => (object.key(), Some(object)),
+            Verb::Delete { key, .. } if key.kind == Kind::PersistentVolumeClaim => (key.clone(), None),
+            _ => return Ok(()),
+        };
+        let sets = of(told, &key);
+        let judged = sets.iter().map(|of| match made {
+            Some(claim) => not_made(of, claim),
+            None => stays(truth, told, of),
+        });
+        // Names may be such that it can be of one or of another.
+        match judged.reduce(|one, other| one.and(other)).flatten() {
+            Some(wrong) => Err(Broken::by(format!("{key} {wrong}")).with(made.or(told.object(&key)))),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::forged::{Story, who};
+    use super::*;
+    use miniku_core::program::{CallId, DeleteOptions, Input, RequestId, WatchEvent};
+    use serde_json::{Value, json};
+
+    fn owned_by(kind: &str, name: &str) -> Value {
+        json!([{"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": name, "controller": true}])
+    }
+
+    /// What is wrong when a controller that was told of a set of one pod, and of this pod, asks for this.
+    fn asks(retention: Value, pod: &str, verb: Verb) -> String {
+        let (mut story, controller) = (Story::<Claims>::new(), who(Role::Workloads, "workloads"));
+        let set = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db", "uid": "db", "namespace": "default"},
+            "spec": {"replicas": 1, "selector": {}, "template": {}, "persistentVolumeClaimRetentionPolicy": retention,
+                "volumeClaimTemplates": [{"metadata": {"name": "my-data"}}]}});
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": pod, "uid": pod, "namespace": "default",
+            "ownerReferences": owned_by("StatefulSet", "db")}, "spec": {"containers": []}});
+        for object in [set, pod] {
+            let event = WatchEvent::Added(story.put(object).unwrap().new.unwrap());
+            story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+        }
+        let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &verb.into() });
+        sent.err().map_or(String::new(), |broken| broken.what)
+    }
+
+    #[test]
+    fn fires_on_a_claim_that_goes_though_it_is_to_stay() {
+        let goes = |when_scaled: &str, pod: &str, claim: &str| {
+            let key = Key::new(Kind::PersistentVolumeClaim, "default", claim);
+            asks(json!({"whenScaled": when_scaled}), pod, Verb::Delete { key, options: DeleteOptions::default() })
+        };
+        assert_eq!(goes("Delete", "db-0", "my-data-db-1"), "");
+        assert!(goes("Retain", "db-0", "my-data-db-1").contains("goes, and claims are to stay"));
+        assert!(goes("Delete", "db-1", "my-data-db-1").contains("goes, and db-1 is there"));
+        assert!(goes("Delete", "db-1", "my-data-db-0").contains("goes, and number 0 is wanted"));
+        assert_eq!(goes("Retain", "db-0", "others-db-1"), "");
+    }
+
+    #[test]
+    fn fires_on_a_claim_that_does_not_outlive_its_set() {
+        let made = |when_deleted: &str, owners: Value, name: &str| {
+            let object = crate::plan::object(json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+                "metadata": {"name": name, "namespace": "default", "ownerReferences": owners}}));
+            asks(json!({"whenDeleted": when_deleted}), "db-0", Verb::Create { object })
+        };
+        let set = || owned_by("StatefulSet", "db");
+        assert_eq!(made("Retain", json!([]), "my-data-db-0"), "");
+        assert_eq!(made("Delete", set(), "my-data-db-0"), "");
+        assert!(made("Retain", set(), "my-data-db-0").contains("goes with its set: true; asked for is: false"));
+        assert!(made("Delete", json!([]), "my-data-db-0").contains("goes with its set: false; asked for is: true"));
+        assert!(made("Retain", json!([]), "my-data-db-1").contains("number 1 is not wanted"));
+    }
+}
