@@ -268,6 +268,7 @@ mod table {
             HistoryNewestGone "history-newest-gone" by "S-history", "of the old sets that are too many the newest go";
             SaidAnew "said-anew" by "S-since", "a condition that has another reason, and is what it was, is so since then";
             DeadlineIgnored "deadline-ignored" by "L-stable", "a rollout that comes no further is never called overdue";
+            ResumeNotSaid "resume-not-said" by "S-rollout", "a deployment that goes on is still said to be paused, so that its rollout is never overdue";
         }
         DaemonSet: {
             DaemonsIgnoreTaints "daemons-ignore-taints" by "S-daemon", "pods are made for nodes with taints that they do not tolerate";

@@ -1,4 +1,4 @@
-//! S-rollout: No deployment has its replica sets ask for more pods than its surge allows. As far as its controller was told, a rolling update leaves as many available pods as it has to, Recreate asks for none while one of another template is there, and no set is made while the deployment is paused. A set is made with its deployment's minReadySeconds, and says for which numbers it has its size. A rollout is called overdue only when it has come no further for as long as it may take, the time of a pause not counted. It is not called over when new pods come beside old ones, nor by a status that counts other pods than are wanted. Something is said of each rollout that may take too long, and nothing of others.
+//! S-rollout: No deployment has its replica sets ask for more pods than its surge allows. As far as its controller was told, a rolling update leaves as many available pods as it has to, Recreate asks for none while one of another template is there, and no set is made while the deployment is paused. A set is made with its deployment's minReadySeconds, and says for which numbers it has its size. A rollout is called overdue only when it has come no further for as long as it may take, the time of a pause not counted. It is not called over when new pods come beside old ones, nor by a status that counts other pods than are wanted. Something is said of each rollout that may take too long, and nothing of others; that it is paused while it is, unless it is overdue already, and not for longer.
 //!
 //! What a controller asked for in vain, as far as it knows, or right before it crashed, may be done nevertheless and not
 //! be shown yet: the sum may be exceeded then.
@@ -232,6 +232,15 @@ fn is_misjudged(told: Told<'_>, new: &Object) -> Option<String> {
     }
 }
 
+/// A rollout that may take too long says that it is paused if it is, and only then. One that is overdue stays so.
+fn is_mistaken(new: &Object) -> Option<String> {
+    let one = new.read::<Deployment>()?;
+    one.progress_deadline()?;
+    let said = one.status.conditions.iter().find(|one| one.kind == "Progressing").map_or("", |one| &*one.reason);
+    let (is, says) = (one.spec.paused, said == "DeploymentPaused");
+    (is != says && said != "ProgressDeadlineExceeded").then(|| format!("is paused: {is}, and says {said:?}"))
+}
+
 impl Rollout {
     /// Whether this controller asked for more pods of a set beside this one than it was told of since, in a former life or
     /// in vain, as far as it knows.
@@ -318,6 +327,7 @@ impl Checker for Rollout {
             && let Some(early) = is_in_time(truth.told(who), truth.wall(&who.name), object)
                 .or_else(|| is_over(truth.told(who), object))
                 .or_else(|| is_misjudged(truth.told(who), object))
+                .or_else(|| is_mistaken(object))
         {
             return Err(Broken::by(format!("{} {early}", object.key())).with([object]));
         }
@@ -597,6 +607,29 @@ mod tests {
         assert!(sizes(surge(json!(3)), 10, "10", "10").contains("max-replicas is \"10\" instead of 13"));
         assert!(sizes(surge(json!(3)), 10, "8", "13").contains("desired-replicas is \"8\" instead of 10"));
         assert_eq!(sizes(surge(json!(3)), 8, "8", "11"), "", "it keeps its size");
+    }
+
+    #[test]
+    fn fires_on_a_pause_that_is_not_said_or_said_for_too_long() {
+        let says = |paused: bool, deadline: i32, reason: &str| {
+            let said = json!([{"type": "Progressing", "status": "Unknown", "reason": reason}]);
+            let spec = json!({"paused": paused, "progressDeadlineSeconds": deadline, "selector": {}, "template": {}});
+            let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "uid": "d"},
+                "spec": spec, "status": {"conditions": said}});
+            is_mistaken(&crate::plan::object(deployment)).unwrap_or_default()
+        };
+        let (paused, goes_on, overdue) = ("DeploymentPaused", "DeploymentResumed", "ProgressDeadlineExceeded");
+        assert_eq!(says(false, 60, paused), "is paused: false, and says \"DeploymentPaused\"");
+        assert_eq!(says(true, 60, goes_on), "is paused: true, and says \"DeploymentResumed\"");
+        for (is, deadline, reason) in [
+            (true, 60, paused),
+            (false, 60, goes_on),
+            (true, 60, overdue),
+            (false, 60, overdue),
+            (false, i32::MAX, paused),
+        ] {
+            assert_eq!(says(is, deadline, reason), "");
+        }
     }
 
     #[test]

@@ -152,6 +152,7 @@ pub fn note_pause(now: Now, deployment: &Deployment, status: &mut DeploymentStat
     }
     match (deployment.spec.paused, reason == PAUSED) {
         (true, false) => set(now, status, PROGRESSING, "Unknown", PAUSED, "Deployment is paused".into()),
+        (false, true) if planted!(ResumeNotSaid) => {}
         (false, true) => set(now, status, PROGRESSING, "Unknown", "DeploymentResumed", "Deployment is resumed".into()),
         _ => {}
     }
