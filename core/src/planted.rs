@@ -358,6 +358,7 @@ mod table {
             ExtendedTakenBack "extended-taken-back" by "S-status", "that a pod goes is taken back by when that was said first, though it was said anew since";
             PartRoundedDown "part-rounded-down" by "S-demand", "of the pods that must be there a part is rounded down";
             ScaleOfPods "scale-of-pods" by "S-demand", "as many pods are expected as there are, not as many as are wanted";
+            WishChangeUnheard "wish-change-unheard" by "L-stable" "S-demand" "S-budget", "a budget does not hear that another number of its pods is wanted";
         }
         Horizontal: {
             ZeroIsScaled "zero-is-scaled" by "S-scale", "what was scaled to none by hand is scaled up again";

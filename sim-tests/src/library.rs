@@ -119,6 +119,7 @@ library! {
     "service-ports"
     "job-enough"
     "claims-kept"
+    "budget-of-fewer"
 }
 
 /// The text of the scenario of this name.

@@ -82,19 +82,29 @@ impl Known {
     }
 }
 
+/// How many are expected of what is known, if that can be said.
+fn of_known(budget: &PodDisruptionBudget, known: &Known) -> Option<i64> {
+    match (&budget.spec.max_unavailable, &budget.spec.min_available) {
+        (None, Some(IntOrString::Int(_))) => i64::try_from(known.pods.len()).ok(),
+        (None, None) => None,
+        _ => Some(known.wanted.values().sum()),
+    }
+}
+
+fn is_known(truth: &Truth, namespace: &str, budget: &PodDisruptionBudget) -> Option<Known> {
+    Known::of(budget, truth.disk.objects().within(Kind::Pod, namespace), |key| truth.object(key))
+}
+
+/// How many are expected of what is stored, if that can be said.
+pub(super) fn expected_at_rest(truth: &Truth, namespace: &str, budget: &PodDisruptionBudget) -> Option<i64> {
+    of_known(budget, &is_known(truth, namespace, budget)?)
+}
+
 /// How many are expected, if that can be judged.
 fn expected(truth: &Truth, told: Told<'_>, namespace: &str, budget: &PodDisruptionBudget) -> Option<i64> {
-    let stored = truth.disk.objects().within(Kind::Pod, namespace);
-    let is = Known::of(budget, stored, |key| truth.object(key))?;
+    let is = is_known(truth, namespace, budget)?;
     let seen = Known::of(budget, told.within(Kind::Pod, namespace), |key| told.object(key))?;
-    if is != seen {
-        return None;
-    }
-    match (&budget.spec.max_unavailable, &budget.spec.min_available) {
-        (None, Some(IntOrString::Int(_))) => i64::try_from(is.pods.len()).ok(),
-        (None, None) => None,
-        _ => Some(is.wanted.values().sum()),
-    }
+    if is == seen { of_known(budget, &is) } else { None }
 }
 
 impl Checker for Demand {

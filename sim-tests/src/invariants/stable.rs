@@ -9,6 +9,7 @@ mod workloads;
 pub(super) use workloads::is_made_of;
 
 use super::budget::healthy;
+use super::demand;
 use super::endpoints;
 use super::quota;
 use crate::runtime::Behaviour;
@@ -387,6 +388,10 @@ fn budgets(truth: &Truth) -> Option<String> {
             let (told, may) = (status.current_healthy, status.disruptions_allowed);
             return Some(format!("budget {name} says {told} healthy pods, {may} may go; they are {has}, {allowed}"));
         }
+        let expected = demand::expected_at_rest(truth, &object.meta().namespace, &budget);
+        if let Some(expected) = expected.filter(|expected| i64::from(status.expected_pods) != *expected) {
+            return Some(format!("budget {name} expects {} pods, {expected} are wanted", status.expected_pods));
+        }
         if !status.disrupted_pods.is_empty() || status.observed_generation != object.meta().generation {
             return Some(format!("budget {name} was not looked at since it changed"));
         }
@@ -629,6 +634,28 @@ mod tests {
         };
         assert_eq!(judge("False"), None);
         assert!(judge("True").unwrap().contains("was made to go"));
+    }
+
+    #[test]
+    fn says_which_budget_expects_what_is_wanted_no_more() {
+        let judge = |wanted: usize| {
+            let mut story = Story::<Nobody>::new();
+            let mut set = crate::plan::replica_set("web", wanted, "");
+            set["metadata"]["uid"] = "web".into();
+            story.put(set).unwrap();
+            let mut pod = pod("a", "n", "Pending");
+            pod["metadata"]["labels"] = serde_json::json!({"app": "web"});
+            pod["metadata"]["ownerReferences"] = serde_json::json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet",
+                "name": "web", "uid": "web", "controller": true}]);
+            story.put(pod).unwrap();
+            let spec = serde_json::json!({"maxUnavailable": "50%", "selector": {"matchLabels": {"app": "web"}}});
+            let budget = serde_json::json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
+                "metadata": {"name": "web"}, "spec": spec, "status": {"expectedPods": 4, "desiredHealthy": 2}});
+            story.put(budget).unwrap();
+            budgets(&story.truth)
+        };
+        assert_eq!(judge(4), None);
+        assert_eq!(judge(1).unwrap(), "budget web expects 4 pods, 1 are wanted");
     }
 
     #[test]

@@ -163,7 +163,8 @@ impl DisruptionController {
         if matches!(change, Change::Synced) {
             return self.look_at_all(now);
         }
-        if old.map(replicas) == new.map(replicas) && old.map(owner) == new.map(owner) {
+        let is_same = old.map(replicas) == new.map(replicas) || planted!(WishChangeUnheard);
+        if is_same && old.map(owner) == new.map(owner) {
             return;
         }
         for object in old.into_iter().chain(new) {
