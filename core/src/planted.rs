@@ -277,6 +277,7 @@ mod table {
             DaemonsBesideLeaving "daemons-beside-leaving" by "S-daemon", "a pod is made while the one before it is leaving";
             DaemonsYoungServe "daemons-young-serve" by "S-young", "minReadySeconds are not looked at";
             SurgeEndsEarly "surge-ends-early" by "S-daemon", "where two may run, the old one is ended before the new one serves";
+            LostDaemonsStay "lost-daemons-stay" by "expected" "L-stable", "pods that wait for a node that is gone are left";
             SurgeUnbounded "surge-unbounded" by "S-daemon", "nodes that have two pods already do not count against maxSurge";
         }
         StatefulSet: {

@@ -120,6 +120,7 @@ library! {
     "job-enough"
     "claims-kept"
     "budget-of-fewer"
+    "daemon-of-nowhere"
 }
 
 /// The text of the scenario of this name.

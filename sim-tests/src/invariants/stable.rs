@@ -265,6 +265,11 @@ fn daemons(truth: &Truth) -> Option<String> {
                 return Some(format!("daemon set {name} has {} pods on {at}", here().count()));
             }
         }
+        let in_vain =
+            |pod: &&Pod| pod.node().is_none() && pod.target_node().is_some_and(|node| truth.node(node).is_none());
+        if let Some(pod) = truth.all::<Pod>().filter(own).find(in_vain) {
+            return Some(format!("daemon set {name} keeps {}, which waits for a node that is gone", pod.metadata.name));
+        }
         // A new one that cannot serve holds the others up.
         if let Some(pod) = old.first()
             && set.spec.update_strategy.kind == UpdateStrategyType::RollingUpdate
@@ -634,6 +639,30 @@ mod tests {
         };
         assert_eq!(judge("False"), None);
         assert!(judge("True").unwrap().contains("was made to go"));
+    }
+
+    #[test]
+    fn says_who_waits_for_a_node_that_is_gone() {
+        let judge = |bound: &str| {
+            let mut story = Story::<Nobody>::new();
+            let set = serde_json::json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "agent", "uid": "d"},
+                "spec": {"selector": {}, "template": {}}});
+            story.put(set).unwrap();
+            let owner = serde_json::json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "agent", "uid": "d",
+                "controller": true});
+            let field = serde_json::json!({"key": "metadata.name", "operator": "In", "values": ["gone"]});
+            let affinity = serde_json::json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
+                {"nodeSelectorTerms": [{"matchFields": [field]}]}}});
+            let mut spec = serde_json::json!({"containers": [], "affinity": affinity});
+            if !bound.is_empty() {
+                spec["nodeName"] = bound.into();
+            }
+            let meta = serde_json::json!({"name": "a", "uid": "a", "ownerReferences": [owner]});
+            story.put(serde_json::json!({"kind": "Pod", "metadata": meta, "spec": spec})).unwrap();
+            daemons(&story.truth)
+        };
+        assert_eq!(judge("").unwrap(), "daemon set agent keeps a, which waits for a node that is gone");
+        assert_eq!(judge("gone"), None, "it is the collector's");
     }
 
     #[test]

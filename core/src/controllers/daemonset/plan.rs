@@ -76,7 +76,8 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
     if revisions.is_settled {
         staff(scene, &set, &pattern, hash, &homes, &mut plan);
         // They are meant for nodes that are gone, and would wait for ever.
-        plan.delete.extend(lost.iter().map(|pod| Victim::of_pod(&pod.metadata, NODE_GONE.because())));
+        let lost = lost.iter().filter(|_| !planted!(LostDaemonsStay));
+        plan.delete.extend(lost.map(|pod| Victim::of_pod(&pod.metadata, NODE_GONE.because())));
     }
     let used = |name: &str| {
         let hash = hash_of(&scene.owner.meta().name, name);
