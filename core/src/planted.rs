@@ -297,6 +297,7 @@ mod table {
             StartTimeKept "start-time-kept" by "S-job" "expected", "the time of a job that is resumed goes on from its first start";
             TtlFromStart "ttl-from-start" by "S-job", "for how long a job is kept is counted from its start";
             JobReplacesAtOnce "job-replaces-at-once" by "S-job", "a pod that failed is replaced without a pause";
+            StrayLetGoOnce "stray-let-go-once" by "L-stable" "expected", "a pod that a job holds that is gone is let go once, and not again when nothing came of it";
             RestartsOneMore "restarts-one-more" by "S-end", "a job whose containers are restarted in place is tried once more than it may be";
             SuccessCountOneMore "success-count-one-more" by "S-end", "one number more has to succeed than a success policy says";
             CompletionTimeForgotten "completion-time-forgotten" by "S-end", "a job that has succeeded does not say since when";

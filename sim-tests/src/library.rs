@@ -121,6 +121,7 @@ library! {
     "claims-kept"
     "budget-of-fewer"
     "daemon-of-nowhere"
+    "strays-unheard"
 }
 
 /// The text of the scenario of this name.

@@ -4,7 +4,7 @@
 //! ended by the operator: a pause, a template that cannot run, a schedule.
 
 use super::{ACTIVE, AGAIN, Dice, END, delete_of, details, let_go, merge, room};
-use crate::plan::{self, Ask, Delete, Evict, Plan};
+use crate::plan::{self, Ask, Delete, Evict, Fault, Plan, Ratio, Weather};
 use crate::usage::LOAD;
 use crate::world::WALL_START;
 use miniku_core::api::kinds::Kind;
@@ -435,6 +435,12 @@ fn job(dice: &Dice, nth: u64, plan: &mut Plan) {
     }
     if dice.has("deletions") && dice.below("job goes", nth, 4) == 0 {
         let at = at + dice.millis("job gone", nth, 500, 30_000);
+        if dice.below("let go unheard", nth, 2) == 0 {
+            // Whoever is to let its pods go asks for that in vain until they have ended.
+            let weather = Weather { requests_lost: Ratio(3, 4), ..Weather::FAIR };
+            let lasts = Duration::from_secs(15);
+            plan.strike(at, Fault::Link { actor: "workloads".into(), weather, lasts });
+        }
         plan.ask(at, Ask::Delete(Delete { propagation: Some(Propagation::Background), ..delete_of(&key) }));
         plan.ask(at + dice.millis("job again", nth, 1, 8_000), plan::create(manifest));
     }

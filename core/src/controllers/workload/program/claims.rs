@@ -151,7 +151,11 @@ impl WorkloadController {
             sometimes!(StrayReleased);
             let object = child.with_meta(|meta| meta.finalizers.retain(|one| one != finalizer));
             // Asked again, later each time, until the view shows it.
-            self.strays.failed(key, now.mono);
+            if planted!(StrayLetGoOnce) {
+                self.strays.remove(&key);
+            } else {
+                self.strays.failed(key, now.mono);
+            }
             self.calls.call(now, Asked::Release { owner }, Verb::Update { object, part: Part::Main }, out);
         }
         out.wake_at(self.strays.next());
