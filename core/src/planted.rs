@@ -233,6 +233,7 @@ mod table {
             PreferNoScheduleIgnored "prefer-no-schedule-ignored" by "L-sched", "taints that are only to be avoided are not looked at";
             WakesOneOnly "wakes-one-only" by "L-sched" "expected", "of several alike only one hears that there is room";
             GrowthUnnoticed "growth-unnoticed" by "L-sched" "expected", "who waits does not hear that a node offers more";
+            ErrorIsRefusal "error-is-refusal" by "S-fit" "L-sched", "an error of the server is taken for a refusal of a bind, and its room for free";
         }
         ReplicaSet: {
             RandomNames "random-names" by "S-count", "child names differ in each life, so that a creation asked for twice makes twins";
@@ -258,6 +259,7 @@ mod table {
             TakenAwayAtOnce "taken-away-at-once" by "L-hot", "a pod that is taken away while it waits is replaced at once each time";
             AvailabilityNotAwaited "availability-not-awaited" by "L-stable" "expected", "nobody looks again when a pod has been ready for long enough";
             MadeIsAwaited "made-is-awaited" by "L-stable" "expected", "a pod that has come and gone before its creation is answered is waited for";
+            ToldToStopFails "told-to-stop-fails" by "expected", "a pod that ends with an error after it was told to stop counts as one that failed";
             FailureConditionStays "failure-condition-stays" by "L-stable", "that pods were refused is told of when none is missing any more";
         }
         Deployment: {
@@ -369,6 +371,7 @@ mod table {
             AutoscalerCountsUnready "autoscaler-counts-unready" by "S-scale" "expected", "what pods use while they start counts as their work";
             AutoscalerMissingIdle "autoscaler-missing-idle" by "S-scale" "expected", "pods that were not measured count as idle, also on the way down";
             AutoscalerTooFast "autoscaler-too-fast" by "S-scale", "policies of how fast the number may change are not looked at";
+            ToleranceIgnored "tolerance-ignored" by "S-scale" "expected" "L-stable", "a number is changed for the least difference to the target";
         }
         Kubelet: {
             StopsWhatItFinds "stops-what-it-finds" by "S-why" "L-stable" "expected", "pods found at the start are removed and made anew";

@@ -122,6 +122,7 @@ library! {
     "budget-of-fewer"
     "daemon-of-nowhere"
     "strays-unheard"
+    "evicted-often"
 }
 
 /// The text of the scenario of this name.

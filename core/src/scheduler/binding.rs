@@ -116,7 +116,7 @@ decision_table! {
 pub fn heard(answer: &Answer) -> Heard {
     match answer {
         Answer::Object { .. } | Answer::Removed(_) => Heard::Done,
-        Answer::Refused(status) if status.leaves_open() => Heard::Lost,
+        Answer::Refused(status) if status.leaves_open() && !planted!(ErrorIsRefusal) => Heard::Lost,
         Answer::Refused(status) if status.reason == Some(Reason::Conflict) => Heard::Taken,
         Answer::Refused(_) => Heard::Refused,
         Answer::List { .. } | Answer::Watching | Answer::Lost(_) => Heard::Lost,

@@ -63,7 +63,8 @@ struct Ratio {
 
 impl Ratio {
     fn is_close(self) -> bool {
-        (self.used - self.wished).abs() * 100 <= self.wished * TOLERANCE_PERCENT
+        let tolerance = if planted!(ToleranceIgnored) { 0 } else { TOLERANCE_PERCENT };
+        (self.used - self.wished).abs() * 100 <= self.wished * tolerance
     }
 
     /// More, or less, than is wished.

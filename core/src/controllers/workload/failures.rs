@@ -59,7 +59,8 @@ impl Failures {
         }
         // What is told to stop and ends with an error has not failed.
         let has_failed = |pod: &Pod| pod.status.phase == PodPhase::Failed;
-        if new.is_some_and(|new| has_failed(new) && !new.metadata.is_deleting()) && !has_failed(old) {
+        let was_told = |pod: &Pod| pod.metadata.is_deleting() && !planted!(ToldToStopFails);
+        if new.is_some_and(|new| has_failed(new) && !was_told(new)) && !has_failed(old) {
             self.add(now.mono);
         }
     }
