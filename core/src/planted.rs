@@ -232,6 +232,13 @@ mod table {
             CordonBarsTolerant "cordon-bars-tolerant" by "L-sched", "a cordon keeps away also those that tolerate it";
             PreferNoScheduleIgnored "prefer-no-schedule-ignored" by "L-sched", "taints that are only to be avoided are not looked at";
             WakesOneOnly "wakes-one-only" by "L-sched" "expected", "of several alike only one hears that there is room";
+            LoadReversed "load-reversed" by "S-load", "with least-allocated the fullest node is preferred";
+            RoundRobinStays "round-robin-stays" by "S-load" "expected", "round-robin begins with the node that was chosen last, not after it";
+            RoundRobinBegins "round-robin-begins" by "S-load" "expected", "round-robin begins with the first node each time";
+            MostIsLeast "most-is-least" by "S-load" "expected", "with most-allocated the emptiest node is preferred";
+            ShapeIgnored "shape-ignored" by "S-load" "expected", "with requested-to-capacity the fuller node is always preferred, whatever is said";
+            DrawsForPods "draws-for-pods" by "S-load" "expected", "what random draws is the same for all nodes";
+            SilentWeighNothing "silent-weigh-nothing" by "S-load", "pods that request nothing count as if they took nothing when nodes are ranked";
             GrowthUnnoticed "growth-unnoticed" by "L-sched" "expected", "who waits does not hear that a node offers more";
             ErrorIsRefusal "error-is-refusal" by "S-fit" "L-sched", "an error of the server is taken for a refusal of a bind, and its room for free";
         }

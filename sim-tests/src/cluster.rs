@@ -18,11 +18,13 @@ use miniku_core::kubelet::{Kubelet, Options as KubeletOptions};
 use miniku_core::program::{Answer, Effect, Effects, Input, Program, Query, Request, RequestId, Revision, Verb};
 use miniku_core::record;
 use miniku_core::rng::Draw;
+use miniku_core::scheduler::program::DEFAULT_SCHEDULER;
 use miniku_core::scheduler::{SchedulerOptions, Strategy};
 use miniku_core::sometimes;
 use miniku_core::store::Store;
 use miniku_core::time::{Duration, Now};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// What one node has.
@@ -243,6 +245,7 @@ impl Cluster {
             sync: Delay::micros(300, 400),
             speeds: Default::default(),
             any_image: false,
+            strategies: BTreeMap::new(),
             askew: Vec::new(),
             objects: Vec::new(),
             faults: Vec::new(),
@@ -283,7 +286,7 @@ impl Cluster {
                 }
             }),
         };
-        PROGRAMS.iter().fold(cluster, |cluster, (role, name, made)| {
+        let mut cluster = PROGRAMS.iter().fold(cluster, |cluster, (role, name, made)| {
             let Some(standbys) = settings.standbys else {
                 return cluster.program(*role, name, move |birth| made(&settings, birth.seed).program());
             };
@@ -300,11 +303,17 @@ impl Cluster {
                 part.starts = part.starts.map(|at| at + STANDBY_LATER * nth);
                 cluster
             })
-        })
+        });
+        cluster.setup.strategies = BTreeMap::from([(DEFAULT_SCHEDULER.into(), settings.strategy)]);
+        cluster
     }
 
     /// Adds a program, or replaces the one of this name: a wrong one, to see whether it is caught.
     pub fn program(mut self, role: Role, name: &str, make: impl Fn(Birth<'_>) -> Box<dyn Program> + 'static) -> Self {
+        if role == Role::Scheduler {
+            // One of somebody's own chooses as it likes.
+            self.setup.strategies.clear();
+        }
         self.part(role, name, None, Rc::new(make));
         self
     }

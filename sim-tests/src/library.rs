@@ -123,6 +123,11 @@ library! {
     "daemon-of-nowhere"
     "strays-unheard"
     "evicted-often"
+    "round-robin"
+    "nodes-filled"
+    "nodes-half-filled"
+    "nodes-at-random"
+    "requests-nothing"
 }
 
 /// The text of the scenario of this name.

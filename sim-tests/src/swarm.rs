@@ -116,6 +116,10 @@ fn cluster(dice: &Dice, nodes: u64) -> Spec {
     if room::stands_by(dice) {
         cluster.settings.standbys = Some(1);
     }
+    if dice.has("strategies") && dice.below("other strategy", 0, 2) == 0 {
+        let of = ["most-allocated", "requested-to-capacity=0:0,40:10,100:2", "round-robin", "random"];
+        cluster.settings.strategy = dice.one("strategy of nodes", 0, &of).parse().expect("it is one");
+    }
     if dice.has("pages") {
         cluster.settings.pages = Some(dice.one("page", 0, &[1, 3, 20]));
     }

@@ -19,6 +19,7 @@ use miniku_core::kubelet::runtime::Command;
 use miniku_core::program::{
     Answer, CallId, DeleteOptions, Input, Query, Request, RequestId, Revision, WatchEvent, WatchFrom,
 };
+use miniku_core::scheduler::Strategy;
 use miniku_core::store::Change;
 use miniku_core::time::{Instant, Wall};
 use std::collections::{BTreeMap, VecDeque};
@@ -172,6 +173,8 @@ pub struct Truth {
     pub now: Instant,
     /// Whether every image can be had.
     pub any_image: bool,
+    /// How nodes are chosen for the pods with each `spec.schedulerName`; none where the scheduler is somebody's own.
+    pub strategies: BTreeMap<Text, Strategy>,
     /// What is durable.
     pub disk: Disk,
     /// The newest changes, without gaps.

@@ -135,7 +135,10 @@ impl Amount {
             });
             none.count() as u64
         };
-        let ranked = |amount: u64, name, each: u64| amount.saturating_add(without(name) * each).min(AMOUNT_MAX);
+        let ranked = |amount: u64, name, each: u64| {
+            let each = if planted!(SilentWeighNothing) { 0 } else { each };
+            amount.saturating_add(without(name) * each).min(AMOUNT_MAX)
+        };
         self.ranked_cpu_milli = ranked(self.cpu_milli, "cpu", RANKED_CPU_MILLI);
         self.ranked_memory = ranked(self.memory, "memory", RANKED_MEMORY);
         self

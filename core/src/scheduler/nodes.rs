@@ -114,7 +114,9 @@ impl Nodes {
 
     /// All, in the order of their names, beginning after `last` and ending with it.
     pub fn order_after(&self, last: Option<&str>) -> impl Iterator<Item = NodeIndex> {
-        let start = last.map_or(0, |last| self.order.partition_point(|at| *self.facts(*at).name <= *last));
+        let before = |name: &str, last: &str| if planted!(RoundRobinStays) { name < last } else { name <= last };
+        let last = last.filter(|_| !planted!(RoundRobinBegins));
+        let start = last.map_or(0, |last| self.order.partition_point(|at| before(&self.facts(*at).name, last)));
         self.order[start..].iter().chain(&self.order[..start]).copied()
     }
 

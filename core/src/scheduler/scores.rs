@@ -129,6 +129,9 @@ pub fn scaled<T>(all: Vec<(T, [Option<i64>; ROWS])>) -> Vec<(T, [i64; ROWS])> {
 pub fn load(pod: &PodFacts, node: &NodeFacts, strategy: Strategy) -> i64 {
     let [cpu, memory] = free_shares(pod, node);
     match strategy {
+        Strategy::LeastAllocated if planted!(LoadReversed) => WHOLE - (cpu + memory) / 2 + balance(pod, node),
+        Strategy::MostAllocated if planted!(MostIsLeast) => (cpu + memory) / 2 + balance(pod, node),
+        Strategy::RequestedToCapacity(_) if planted!(ShapeIgnored) => WHOLE - (cpu + memory) / 2 + balance(pod, node),
         Strategy::LeastAllocated => (cpu + memory) / 2 + balance(pod, node),
         Strategy::MostAllocated => WHOLE - (cpu + memory) / 2 + balance(pod, node),
         Strategy::RequestedToCapacity(shape) => {

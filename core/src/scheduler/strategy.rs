@@ -294,7 +294,8 @@ fn crowd(turn: &Turn, standing: &Standing, at: NodeIndex) -> i64 {
 }
 
 fn draw(turn: &Turn, nodes: &Nodes, at: NodeIndex) -> u64 {
-    Draw::new(turn.seed).key("node").key(turn.uid).count(nodes.facts(at).draw).u64()
+    let node = if planted!(DrawsForPods) { 0 } else { nodes.facts(at).draw };
+    Draw::new(turn.seed).key("node").key(turn.uid).count(node).u64()
 }
 
 /// The page of the strategies.

@@ -28,6 +28,7 @@ pub mod job;
 pub mod lease;
 pub mod limit;
 pub mod list;
+pub mod load;
 pub mod lost;
 pub mod meta;
 pub mod mono;
@@ -203,6 +204,7 @@ checkers! {
     stale      "S-stale"     Stale;
     since      "S-since"     Since;
     claim      "S-claim"     Claims;
+    load       "S-load"      Loads;
 }
 
 /// A number that stands for an object where very many are looked at and keys would take much room. Of a million objects no

@@ -15,8 +15,10 @@ use crate::truth::{NodeFacts, Role, Truth, Who};
 use miniku_core::api::meta::Time;
 use miniku_core::api::object::Object;
 use miniku_core::api::pod::{Pod, PodPhase};
+use miniku_core::api::text::Text;
 use miniku_core::program::{Effects, Program};
 use miniku_core::rng::Draw;
+use miniku_core::scheduler::Strategy;
 use miniku_core::store::Store;
 use miniku_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
@@ -73,6 +75,8 @@ pub struct Setup {
     pub speeds: Speeds,
     /// Whether every image can be had.
     pub any_image: bool,
+    /// How the scheduler chooses nodes, by the `spec.schedulerName` of pods.
+    pub strategies: BTreeMap<Text, Strategy>,
     /// Parts whose wall clocks are off from the beginning, and by how many nanoseconds. Their programs are made so.
     pub askew: Vec<(String, i64)>,
     /// What is stored at the beginning. Pods that run on a node do so from the beginning.
@@ -116,11 +120,11 @@ impl Machine {
 impl World {
     /// A world in which nothing has happened yet.
     pub fn new(setup: Setup) -> Self {
-        let Setup { seed, server, parts, link, sync, speeds, any_image, askew, objects, faults, calls, checked, trace } =
-            setup;
+        let Setup { seed, server, parts, link, sync, speeds, any_image, strategies, askew, objects, .. } = setup;
+        let Setup { faults, calls, checked, trace, .. } = setup;
         let draw = Draw::new(seed);
         let (mut agenda, mut truth) = (Agenda::default(), Truth::default());
-        truth.any_image = any_image;
+        (truth.any_image, truth.strategies) = (any_image, strategies);
         truth.askew = askew.into_iter().map(|(name, off)| (name.into(), off)).collect();
         let (mut actors, mut machines) = (Vec::new(), Vec::new());
         agenda.add(Instant::default(), 0, Happening::StartServer { life: 1 });

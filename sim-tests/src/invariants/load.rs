@@ -1,0 +1,475 @@
+//! S-load: Of the nodes that surely take a pod which minds nothing but its room, as far as the scheduler was told, none is passed over that its strategy prefers to the one that the pod gets.
+//!
+//! What was asked for counts on its node while nothing went wrong since; a node of which more is unknown is neither
+//! blamed nor held against another. A bind that is asked for once more goes where the first one went, whatever the nodes
+//! are by then. Of draws nobody can know what they are to be, but that they do not name one node for ever.
+//! Catches: a strategy upside down, or that of another; a turn that does not go on; what counts for a pod without
+//! requests.
+
+use super::each::Each;
+use super::wants::{GPU, Wants, offers, wants, wants_of};
+use super::{Broken, Checker};
+use crate::told::Told;
+use crate::truth::{Fact, Role, Sight, Truth};
+use miniku_core::api::by_key::ByKey;
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::node::Node;
+use miniku_core::api::object::{Key, Object};
+use miniku_core::api::pod::{Container, Pod};
+use miniku_core::api::taint::{KEEP_AWAY, PREFER_NO_SCHEDULE, untolerated};
+use miniku_core::api::text::Text;
+use miniku_core::program::{Answer, Input, Part, Verb};
+use miniku_core::scheduler::{Shape, Strategy};
+use miniku_core::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// In a larger cluster not every node is looked at.
+const ALL_LOOKED_AT: usize = 50;
+/// All of a resource, where shares of it are counted.
+const WHOLE: i64 = 1 << 14;
+/// What may be lost by rounding.
+const ROUNDING: i64 = 16;
+/// The same where a shape makes much of little.
+const ROUNDING_OF_SHAPES: i64 = WHOLE / 50;
+/// So often in a row the draws of different pods name no one node where there is another: one of 2^29 times.
+const DRAWS: u32 = 30;
+/// What was asked for so long ago without an answer may have come to anything.
+const ANSWERED: Duration = Duration::from_secs(60);
+
+/// One for each scheduler.
+pub type Loads = Each<Load>;
+
+/// What the scheduler's present life has asked for and said.
+#[derive(Default)]
+pub struct Load {
+    life: u32,
+    /// The binds that were asked for, of pods that are on no node yet as far as was told.
+    asked: ByKey<Ask>,
+    /// How many answers were bad.
+    troubles: u64,
+    /// The pods that wait for a node from which others go, as was said, with their uids.
+    expect: BTreeMap<Key, Text>,
+    /// The node that was chosen last; several, where that is not known.
+    last: BTreeSet<Text>,
+    /// The node that was drawn last where there was another, and how often in a row.
+    drawn: (Text, u32),
+}
+
+/// The binds that were asked for of a pod.
+struct Ask {
+    uid: Text,
+    nodes: BTreeSet<Text>,
+    at: Instant,
+    /// How many answers had been bad by then.
+    troubles: u64,
+}
+
+/// What is on a node.
+#[derive(Clone, Copy, Default)]
+struct There {
+    used: Wants,
+    /// Processors and memory as nodes are ranked by them.
+    ranked: [u64; 2],
+    /// Whether more or less may be there.
+    unsure: bool,
+}
+
+/// What a pod counts when nodes are ranked: a container that requests nothing counts as this much.
+///
+/// Source: Kubernetes, `pkg/scheduler/util/pod_resources.go` (`DefaultMilliCPURequest`, `DefaultMemoryRequest`).
+fn ranked(pod: &Pod) -> [u64; 2] {
+    let silent = |name: &str| {
+        let says =
+            |one: &Container| one.resources.requests.contains_key(name) || one.resources.limits.contains_key(name);
+        pod.spec.containers.iter().filter(|one| !says(one)).count() as u64
+    };
+    [wants_of(pod, "cpu") + silent("cpu") * 100, wants_of(pod, "memory") + silent("memory") * (200 << 20)]
+}
+
+/// The strategy by which a pod gets its node, if nothing else counts for it: no preferences, no other pods, no volumes,
+/// and nothing that is not reckoned here.
+fn strategy(truth: &Truth, pod: &Pod) -> Option<Strategy> {
+    let by = match pod.spec.scheduler_name.as_str() {
+        "" => "default-scheduler",
+        name => name,
+    };
+    let known = |one: &Container| {
+        let mut names = one.resources.requests.keys().chain(one.resources.limits.keys());
+        names.all(|name| ["cpu", "memory", GPU].contains(&name.as_str())) && one.rest.get("ports").is_none()
+    };
+    let says_more =
+        ["initContainers", "volumes", "hostNetwork"].into_iter().any(|name| pod.spec.rest.get(name).is_some());
+    let is_plain = pod.spec.containers.iter().all(known)
+        && !says_more
+        && !has_neighbours(pod)
+        && pod.spec.topology_spread_constraints.is_empty()
+        && pod.spec.preferred_nodes().is_empty()
+        && pod.status.nominated_node_name.is_empty();
+    truth.strategies.get(by).copied().filter(|_| is_plain)
+}
+
+/// Whether it has a say in where other pods are, or they in where it is.
+fn has_neighbours(pod: &Pod) -> bool {
+    let affinity = pod.spec.affinity.as_ref();
+    affinity.is_some_and(|affinity| affinity.pod_affinity.is_some() || affinity.pod_anti_affinity.is_some())
+}
+
+fn takes(node: &Node, used: Wants, pod: &Pod) -> bool {
+    let (offered, wanted) = (offers(node, 0), wants(pod));
+    let room = (0..wanted.len()).all(|at| wanted[at] == 0 || used[at].saturating_add(wanted[at]) <= offered[at]);
+    let tainted = untolerated(&node.spec.taints, &pod.spec.tolerations, KEEP_AWAY).next().is_some();
+    let open = node.is_ready() && !node.spec.unschedulable && !node.metadata.is_deleting();
+    room && open && !tainted && pod.spec.allows_node(&node.metadata.name, &node.metadata.labels)
+}
+
+/// Whether something counts for a node or against it beside its load.
+fn is_singular(node: &Node, pod: &Pod) -> bool {
+    let averse = untolerated(&node.spec.taints, &pod.spec.tolerations, &[PREFER_NO_SCHEDULE]).next().is_some();
+    averse || !node.status.images.is_empty()
+}
+
+fn share(used: u64, offered: u64) -> i64 {
+    let whole = u128::from(used.min(offered)) * u128::from(WHOLE.unsigned_abs());
+    // Nothing offered counts as nothing left.
+    whole.checked_div(u128::from(offered)).map_or(WHOLE, |share| i64::try_from(share).unwrap_or(WHOLE))
+}
+
+/// What a share in use is worth by a shape: on the straight lines between its points.
+fn worth(shape: Shape, used: i64) -> i64 {
+    let point = |point: &str| {
+        let (percent, worth) = point.split_once(':')?;
+        Some((percent.parse::<i64>().ok()? * WHOLE / 100, worth.parse::<i64>().ok()? * WHOLE / 10))
+    };
+    let points: Vec<(i64, i64)> = shape.to_string().split(',').filter_map(point).collect();
+    match points.iter().position(|(at, _)| *at >= used) {
+        Some(0) => points[0].1,
+        Some(next) => {
+            let ((from, was), (to, then)) = (points[next - 1], points[next]);
+            was + (then - was) * (used - from) / (to - from)
+        }
+        None => points.last().map_or(0, |(_, worth)| *worth),
+    }
+}
+
+/// What a node with a pod on it is worth by its load: what the strategy says of cpu and memory, on average, and how alike
+/// the shares of both are that are requested.
+fn value(strategy: Strategy, node: &Node, there: There, pod: &Pod) -> i64 {
+    let (offered, ranked, wanted) = (offers(node, 0), ranked(pod), wants(pod));
+    let each = |at: usize| {
+        let used = share(there.ranked[at].saturating_add(ranked[at]), offered[at]);
+        match strategy {
+            Strategy::LeastAllocated => WHOLE - used,
+            Strategy::MostAllocated => used,
+            Strategy::RequestedToCapacity(shape) => worth(shape, used),
+            Strategy::RoundRobin | Strategy::Random => 0,
+        }
+    };
+    let requested = |at: usize| match offered[at] {
+        0 => 0,
+        offered => share(there.used[at].saturating_add(wanted[at]), offered),
+    };
+    let alike = if wanted[..2] == [0, 0] { 0 } else { WHOLE - (requested(0) - requested(1)).abs() / 2 };
+    (each(0) + each(1)) / 2 + alike
+}
+
+impl Load {
+    /// Whether a bind of a pod was asked for in this life.
+    fn was_asked(&self, key: &Key, uid: &str) -> bool {
+        self.asked.get(key).is_some_and(|ask| *ask.uid == *uid)
+    }
+
+    /// What is where, as far as the scheduler was told and has asked. Nothing, if some pods have a say in where others
+    /// are, or wait for a node from which others go.
+    fn placed(&self, truth: &Truth, told: Told<'_>) -> Option<BTreeMap<Text, There>> {
+        let mut all: BTreeMap<Text, There> = BTreeMap::new();
+        let mut add = |node: &str, pod: &Pod, is_sure: bool| {
+            let there = all.entry(node.into()).or_default();
+            let (amount, more) = (wants(pod), ranked(pod));
+            there.used = std::array::from_fn(|at| there.used[at].saturating_add(amount[at]));
+            there.ranked = std::array::from_fn(|at| there.ranked[at].saturating_add(more[at]));
+            there.unsure |= !is_sure;
+        };
+        for object in told.of_kind(Kind::Pod) {
+            let (key, Some(pod)) = (object.key(), object.get::<Pod>()) else { continue };
+            if pod.status.phase.is_final() {
+                continue;
+            }
+            // What vanished in a gap of the view stays in what was told.
+            let stays = truth.pods.get(&pod.metadata.uid).is_some_and(|facts| facts.removed.is_none());
+            let expects = !pod.status.nominated_node_name.is_empty()
+                || self.expect.get(&key).is_some_and(|uid| *uid == pod.metadata.uid);
+            match pod.node() {
+                _ if has_neighbours(pod) => return None,
+                None if expects => return None,
+                Some(node) => add(node, pod, stays),
+                None => {
+                    let Some(ask) = self.asked.get(&key).filter(|ask| ask.uid == pod.metadata.uid) else { continue };
+                    let good = ask.troubles == self.troubles && truth.now.since(ask.at) < ANSWERED;
+                    let is_sure = good && stays && pod.is_active() && ask.nodes.len() == 1;
+                    ask.nodes.iter().for_each(|node| add(node, pod, is_sure));
+                }
+            }
+        }
+        Some(all)
+    }
+
+    /// A node is about to be given to a pod for the first time.
+    fn gives(&mut self, truth: &Truth, told: Told<'_>, pod: &Pod, key: &Key, node: &str) -> Result<(), Broken> {
+        let Some(strategy) = strategy(truth, pod) else { return Ok(()) };
+        let nodes: Vec<&Node> =
+            told.of_kind(Kind::Node).filter_map(Object::get::<Node>).take(ALL_LOOKED_AT + 1).collect();
+        let here = nodes.iter().find(|one| one.metadata.name == node).copied();
+        let Some(here) = here.filter(|here| nodes.len() <= ALL_LOOKED_AT && !is_singular(here, pod)) else {
+            return Ok(());
+        };
+        let Some(placed) = self.placed(truth, told) else { return Ok(()) };
+        let there = |node: &Node| placed.get(&node.metadata.name).copied().unwrap_or_default();
+        let mut others = nodes.into_iter().filter(|one| {
+            let (is_other, used) = (one.metadata.name != node && !there(one).unsure, there(one).used);
+            let surely = || truth.still(one).is_some_and(|stored| takes(stored, used, pod));
+            is_other && !is_singular(one, pod) && takes(one, used, pod) && surely()
+        });
+        let better = match strategy {
+            Strategy::RoundRobin => {
+                let turn = |last: &str, one: &Node| (one.metadata.name.as_str() <= last, one.metadata.name.clone());
+                let others: Vec<&Node> = others.collect();
+                let skipped = |last: &str| others.iter().copied().find(|one| turn(last, one) < turn(last, here));
+                let lasts = self.last.iter().map(Text::as_str);
+                // Before the first choice it begins with the first, which comes after no name.
+                let lasts = lasts.chain(Some("").filter(|_| self.last.is_empty()));
+                lasts.map(skipped).collect::<Option<Vec<&Node>>>().and_then(|skipped| skipped.first().copied())
+            }
+            Strategy::Random => {
+                let other = others.next();
+                if other.is_some() {
+                    let (last, often) = &mut self.drawn;
+                    *often = if *last == *node { *often + 1 } else { 1 };
+                    *last = node.into();
+                }
+                other.filter(|_| self.drawn.1 >= DRAWS)
+            }
+            Strategy::LeastAllocated | Strategy::MostAllocated | Strategy::RequestedToCapacity(_) => {
+                let mine = there(here);
+                if mine.unsure {
+                    return Ok(());
+                }
+                others.find(|one| is_better(strategy, pod, (one, there(one)), (here, mine)))
+            }
+        };
+        match better.map(|better| &better.metadata.name) {
+            Some(better) => {
+                let what = format!("{node} is given to {key}, and {strategy} prefers {better}, which takes it");
+                Err(Broken::by(what).with(truth.object(key)))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether a strategy that looks at the load surely prefers one node to another: by their worth; where all is alike, by
+/// the number of pods, and then by the name.
+fn is_better(strategy: Strategy, pod: &Pod, (one, there): (&Node, There), (here, mine): (&Node, There)) -> bool {
+    let rounding = if matches!(strategy, Strategy::RequestedToCapacity(_)) { ROUNDING_OF_SHAPES } else { ROUNDING };
+    let more = value(strategy, one, there, pod) - value(strategy, here, mine, pod);
+    let looks_at = |node: &Node, there: There| {
+        let [cpu, memory, ..] = offers(node, 0);
+        ([cpu, memory], [there.used[0], there.used[1]], there.ranked)
+    };
+    let rank = |node: &Node, there: There| {
+        let pods = there.used[2].cast_signed();
+        (if strategy == Strategy::MostAllocated { -pods } else { pods }, node.metadata.name.clone())
+    };
+    more > rounding || looks_at(one, there) == looks_at(here, mine) && rank(one, there) < rank(here, mine)
+}
+
+impl Checker for Load {
+    fn sights(&self) -> &'static [Sight] {
+        &[Sight::Heard, Sight::Sent]
+    }
+
+    fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
+        let (Fact::Heard { who, .. } | Fact::Sent { who, .. }) = fact else { return Ok(()) };
+        if who.role != Role::Scheduler {
+            return Ok(());
+        }
+        if self.life != who.life {
+            *self = Load { life: who.life, ..Load::default() };
+        }
+        match fact {
+            Fact::Heard { input: Input::Reply { answer: Answer::Refused(_) | Answer::Lost(_), .. }, .. } => {
+                self.troubles += 1;
+            }
+            Fact::Sent { request, .. } => match &request.verb {
+                Verb::Bind { key, uid, node } => {
+                    let told = truth.told(who);
+                    let unbound = |key: &Key, uid: &str| {
+                        let pod = told.object(key).and_then(Object::get::<Pod>);
+                        pod.filter(|pod| *pod.metadata.uid == *uid && pod.node().is_none())
+                    };
+                    self.asked.retain(|key, ask| unbound(key, &ask.uid).is_some());
+                    let new = unbound(key, uid).filter(|_| !self.was_asked(key, uid));
+                    let judged = new.map_or(Ok(()), |pod| self.gives(truth, told, pod, key, node));
+                    if new.is_some() {
+                        self.last.clear();
+                    }
+                    self.last.insert(node.clone());
+                    match self.asked.get_mut(key).filter(|ask| ask.uid == *uid) {
+                        Some(ask) => {
+                            ask.nodes.insert(node.clone());
+                        }
+                        None => {
+                            let (nodes, troubles) = (BTreeSet::from([node.clone()]), self.troubles);
+                            self.asked.insert(key.clone(), Ask { uid: uid.clone(), nodes, at: truth.now, troubles });
+                        }
+                    }
+                    return judged;
+                }
+                Verb::Update { object, part: Part::Status } => {
+                    if let Some(pod) = object.get::<Pod>().filter(|pod| pod.node().is_none()) {
+                        match pod.status.nominated_node_name.as_str() {
+                            "" => drop(self.expect.remove(&object.key())),
+                            _ => drop(self.expect.insert(object.key(), pod.metadata.uid.clone())),
+                        }
+                    }
+                }
+                _ => {}
+            },
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::forged::{Story, node, pod, who};
+    use super::*;
+    use miniku_core::program::CallId;
+    use serde_json::{Value, json};
+
+    fn tell(story: &mut Story<Load>, object: Value) {
+        story.shows(&who(Role::Scheduler, "scheduler"), object).unwrap();
+    }
+
+    fn bind(story: &mut Story<Load>, pod: &str, node: &str) -> Result<(), Broken> {
+        let key = Key::new(Kind::Pod, "default", pod);
+        let bind = Verb::Bind { key, uid: format!("{pod}-uid").into(), node: node.into() };
+        story.sends(&who(Role::Scheduler, "scheduler"), bind)
+    }
+
+    fn machine(name: &str) -> Value {
+        let mut node = node(name);
+        node["status"]["allocatable"] = json!({"cpu": "8", "memory": "8Gi", "pods": "99"});
+        node["status"]["conditions"] = json!([{"type": "Ready", "status": "True"}]);
+        node
+    }
+
+    /// Three nodes that are alike.
+    fn story(strategy: &str) -> Story<Load> {
+        let mut story = Story::<Load>::new();
+        story.truth.strategies = BTreeMap::from([("default-scheduler".into(), strategy.parse().unwrap())]);
+        ["a", "b", "c"].into_iter().for_each(|name| tell(&mut story, machine(name)));
+        story
+    }
+
+    fn wants(name: &str, cpu: &str, memory: &str) -> Value {
+        let mut pod = pod(name, "", "Pending");
+        pod["spec"]["containers"][0]["resources"]["requests"] = json!({"cpu": cpu, "memory": memory});
+        pod
+    }
+
+    /// Pods get these nodes, one after the other: how many of them rightly.
+    fn rightly(strategy: &str, nodes: &str) -> usize {
+        let mut story = story(strategy);
+        let mut binds = nodes.chars().enumerate().map(|(nth, node)| {
+            let name = format!("p{nth}");
+            tell(&mut story, wants(&name, "1", "1Gi"));
+            bind(&mut story, &name, &node.to_string())
+        });
+        binds.position(|bound| bound.is_err()).unwrap_or(nodes.len())
+    }
+
+    #[test]
+    fn fires_when_another_node_is_preferred() {
+        let check = |strategy: &str, nodes: &str, want: usize| assert_eq!(rightly(strategy, nodes), want, "{strategy}");
+        check("least-allocated", "abcabc", 6);
+        check("least-allocated", "aa", 1);
+        check("least-allocated", "b", 0);
+        check("least-allocated", "acb", 1);
+        check("most-allocated", "aaaaaaaab", 9);
+        check("most-allocated", "aab", 2);
+        check("requested-to-capacity=0:0,25:10,30:0", "aabbcc", 6);
+        check("requested-to-capacity=0:0,25:10,30:0", "aaa", 2);
+        check("requested-to-capacity", "aab", 2);
+        check("round-robin", "abcabca", 7);
+        check("round-robin", "aa", 1);
+        check("round-robin", "ac", 1);
+        check("round-robin", "abca", 4);
+        check("round-robin", "b", 0);
+    }
+
+    #[test]
+    fn draws_do_not_name_one_node_for_ever() {
+        let mut story = story("random");
+        let mut draw = |nth: u32, node: &str| {
+            let name = format!("p{nth}");
+            tell(&mut story, wants(&name, "10m", "1Mi"));
+            bind(&mut story, &name, node)
+        };
+        (0..DRAWS - 1).for_each(|nth| draw(nth, "b").unwrap());
+        draw(50, "c").unwrap();
+        (60..60 + DRAWS - 1).for_each(|nth| draw(nth, "c").unwrap_or_else(|broken| assert_eq!(nth, 88, "{broken:?}")));
+        assert!(draw(99, "c").is_err());
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_held_against_anybody() {
+        let judge = |spoil: &dyn Fn(&mut Story<Load>)| {
+            let mut story = story("least-allocated");
+            tell(&mut story, wants("first", "1", "1Gi"));
+            bind(&mut story, "first", "a").unwrap();
+            tell(&mut story, wants("second", "1", "1Gi"));
+            spoil(&mut story);
+            bind(&mut story, "second", "a").is_err()
+        };
+        assert!(judge(&|_| {}));
+        assert!(judge(&|story| tell(story, pod("first", "a", "Running"))));
+        let lost = |story: &mut Story<Load>| {
+            let input = Input::Reply { call: CallId(2), answer: Answer::Lost("no answer".into()) };
+            story.steps(&who(Role::Scheduler, "scheduler"), input).unwrap();
+        };
+        assert!(!judge(&lost));
+        assert!(!judge(&|story| story.pass(61).unwrap()));
+        // It was asked for there already.
+        assert!(!judge(&|story| drop(bind(story, "second", "a"))));
+        // Other nodes have something against it, or are kept for somebody.
+        let taint = |story: &mut Story<Load>| {
+            for name in ["b", "c"] {
+                let mut node = machine(name);
+                node["spec"]["taints"] = json!([{"key": "slow", "effect": "PreferNoSchedule"}]);
+                tell(story, node);
+            }
+        };
+        assert!(!judge(&taint));
+        let kept = |story: &mut Story<Load>| {
+            let mut waits = wants("third", "1", "1Gi");
+            waits["status"]["nominatedNodeName"] = "b".into();
+            tell(story, waits);
+        };
+        assert!(!judge(&kept));
+    }
+
+    #[test]
+    fn what_requests_nothing_counts_nevertheless() {
+        let mut story = story("least-allocated");
+        let mut silent = |name: &str, node: &str| {
+            let mut pod = pod(name, "", "Pending");
+            pod["spec"]["containers"][0]["resources"] = json!({});
+            tell(&mut story, pod);
+            bind(&mut story, name, node)
+        };
+        silent("p", "a").unwrap();
+        assert!(silent("q", "a").is_err());
+        assert_eq!(ranked(crate::plan::object(wants("r", "1", "1Gi")).get().unwrap()), [1_000, 1 << 30]);
+    }
+}
