@@ -232,6 +232,12 @@ mod table {
             CordonBarsTolerant "cordon-bars-tolerant" by "L-sched", "a cordon keeps away also those that tolerate it";
             PreferNoScheduleIgnored "prefer-no-schedule-ignored" by "L-sched", "taints that are only to be avoided are not looked at";
             WakesOneOnly "wakes-one-only" by "L-sched" "expected", "of several alike only one hears that there is room";
+            SpreadHonorsTaints "spread-honors-taints" by "S-near" "expected", "nodes whose taints a pod does not tolerate are never places to spread it over";
+            SpreadTaintsUnseen "spread-taints-unseen" by "L-sched" "expected", "nodeTaintsPolicy Honor of a constraint is not looked at";
+            SpreadHonorsAffinity "spread-honors-affinity" by "S-near" "expected", "nodeAffinityPolicy Ignore of a constraint is not looked at";
+            SpreadAffinityUnseen "spread-affinity-unseen" by "L-sched" "expected", "nodes that a pod does not want are places to spread it over";
+            MinDomainsIgnored "min-domains-ignored" by "S-near" "expected", "minDomains of a constraint is not looked at";
+            SkewWithoutItself "skew-without-itself" by "S-near" "expected", "a pod does not count itself where it has to be spread";
             LoadReversed "load-reversed" by "S-load", "with least-allocated the fullest node is preferred";
             RoundRobinStays "round-robin-stays" by "S-load" "expected", "round-robin begins with the node that was chosen last, not after it";
             RoundRobinBegins "round-robin-begins" by "S-load" "expected", "round-robin begins with the first node each time";

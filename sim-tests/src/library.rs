@@ -128,6 +128,7 @@ library! {
     "nodes-half-filled"
     "nodes-at-random"
     "requests-nothing"
+    "spread-policies"
 }
 
 /// The text of the scenario of this name.

@@ -4,6 +4,7 @@
 //! Whatever could not come to rest by itself (a finalizer that nobody takes away, a container that fails for ever) is
 //! ended by the operator, so that every run has a desired state.
 
+mod chosen;
 mod details;
 mod faults;
 mod moments;
@@ -199,6 +200,7 @@ fn plan(dice: &Dice, nodes: u64, sets: u64) -> Plan {
     details::draw(dice, nodes, sets, &mut plan);
     moments::draw(dice, nodes, &mut plan);
     promised::draw(dice, nodes, &mut plan);
+    chosen::draw(dice, nodes, &mut plan);
     faults::draw(dice, nodes, ACTIVE, &mut plan);
     plan
 }

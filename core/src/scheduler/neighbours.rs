@@ -253,9 +253,16 @@ impl Neighbours {
                 tally: self.tally(vec![selector], true),
                 max_skew: i64::from(one.max_skew.max(1)),
                 hard: one.when_unsatisfiable == WhenUnsatisfiable::DoNotSchedule,
-                min_domains: one.min_domains.and_then(|least| usize::try_from(least).ok()).unwrap_or(1),
-                honors_affinity: one.node_affinity_policy != Some(NodeInclusion::Ignore),
-                honors_taints: one.node_taints_policy == Some(NodeInclusion::Honor),
+                min_domains: one
+                    .min_domains
+                    .filter(|_| !planted!(MinDomainsIgnored))
+                    .and_then(|least| usize::try_from(least).ok())
+                    .unwrap_or(1),
+                honors_affinity: one.node_affinity_policy != Some(NodeInclusion::Ignore)
+                    && !planted!(SpreadAffinityUnseen)
+                    || planted!(SpreadHonorsAffinity),
+                honors_taints: one.node_taints_policy == Some(NodeInclusion::Honor) && !planted!(SpreadTaintsUnseen)
+                    || planted!(SpreadHonorsTaints),
                 own,
             });
         }

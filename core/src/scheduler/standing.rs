@@ -404,7 +404,8 @@ pub fn spread_beside(standing: &Standing, nodes: &Nodes, at: NodeIndex, expected
             0 => *least,
             more => watch.least(constraint, Some(at), more),
         };
-        if there + constraint.own - least > constraint.max_skew && !planted!(IgnoresSkew) {
+        let own = if planted!(SkewWithoutItself) { 0 } else { constraint.own };
+        if there + own - least > constraint.max_skew && !planted!(IgnoresSkew) {
             return Some(Refusal::Uneven);
         }
     }

@@ -1,7 +1,8 @@
 //! S-near: Of the pods that one life of the scheduler has bound, none is where its own required anti-affinity or that of another forbids it, or shares a host port; and, as far as the scheduler was told, none makes the places differ by more than its constraints allow, is outside of all of them, or is away from the pods that its required affinity wants, unless it is the first of them.
 //!
 //! Catches: anti-affinity that is not looked at, or in one direction only; ports, constraints and affinity that are not
-//! looked at; a pod that is taken for the first of those that want to be together, wherever the others are.
+//! looked at; nodes that are places of a constraint though it leaves them out, or are not though it does not; a pod that is
+//! taken for the first of those that want to be together, wherever the others are.
 
 use super::each::Each;
 use super::pending::RESERVED;
@@ -16,12 +17,12 @@ use miniku_core::api::pod::Pod;
 use miniku_core::api::pod_affinity::{
     NodeInclusion, PodAffinityTerm, TopologySpreadConstraint, WeightedPodAffinityTerm, WhenUnsatisfiable,
 };
-use miniku_core::api::taint::{KEEP_AWAY, untolerated};
+use miniku_core::api::taint::{KEEP_AWAY, NO_SCHEDULE, NOT_READY, Taint, UNREACHABLE, untolerated};
 use miniku_core::api::text::Text;
 use miniku_core::program::Verb;
 use miniku_core::time::Instant;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One for each scheduler.
 pub type Nears = Each<Near>;
@@ -186,6 +187,32 @@ fn told_node<'a>(truth: &Truth, told: Told<'a>, name: &str) -> Option<&'a Node> 
     told.object(&Key::new(Kind::Node, "", name)).filter(|told| exists(truth, told))?.get()
 }
 
+/// Whether a node is a place of a constraint: it has the labels of all constraints that are as strict, and is none that
+/// the policies leave out. One that is not ready counts as tainted.
+fn is_place(pod: &Pod, one: &TopologySpreadConstraint, node: &Node) -> bool {
+    let strict = |other: &&TopologySpreadConstraint| other.when_unsatisfiable == one.when_unsatisfiable;
+    let mut all = pod.spec.topology_spread_constraints.iter().filter(strict);
+    let labelled = all.all(|other| node.metadata.labels.contains_key(other.topology_key.as_str()));
+    let selected = one.node_affinity_policy == Some(NodeInclusion::Ignore)
+        || pod.spec.allows_node(&node.metadata.name, &node.metadata.labels);
+    let unknown = node.ready().is_some_and(|ready| ready.status == "Unknown");
+    let unwell = Taint::new(if unknown { UNREACHABLE } else { NOT_READY }, NO_SCHEDULE);
+    let tainted = || {
+        let tolerations = &pod.spec.tolerations;
+        let unwell = !node.is_ready() && !tolerations.iter().any(|one| one.tolerates(&unwell));
+        unwell || untolerated(&node.spec.taints, tolerations, KEEP_AWAY).next().is_some()
+    };
+    labelled && selected && !(one.node_taints_policy == Some(NodeInclusion::Honor) && tainted())
+}
+
+/// Whether there are fewer places than a constraint asks for, whichever of the nodes that were told of are gone. Then the
+/// least is taken to be 0.
+fn are_too_few(told: Told<'_>, pod: &Pod, one: &TopologySpreadConstraint) -> bool {
+    let nodes = told.of_kind(Kind::Node).filter_map(Object::get::<Node>).filter(|node| is_place(pod, one, node));
+    let places: BTreeSet<&Text> = nodes.filter_map(|node| node.metadata.labels.get(&one.topology_key)).collect();
+    one.min_domains.and_then(|least| usize::try_from(least).ok()).is_some_and(|least| places.len() < least)
+}
+
 /// How many of the pods that a constraint counts are in each place, at least and at most.
 struct Spreading<'a> {
     places: BTreeMap<&'a str, &'a Text>,
@@ -209,12 +236,7 @@ fn spreading<'a>(
             && one.label_selector.as_ref().is_some_and(|labels| labels.matches(&other.metadata.labels))
     };
     let nodes = told.of_kind(Kind::Node).filter(|object| exists(truth, object));
-    let nodes = nodes.filter_map(Object::get::<Node>).filter(|node| {
-        let selected = one.node_affinity_policy == Some(NodeInclusion::Ignore)
-            || pod.spec.allows_node(&node.metadata.name, &node.metadata.labels);
-        let tainted = || untolerated(&node.spec.taints, &pod.spec.tolerations, KEEP_AWAY).next().is_some();
-        selected && !(one.node_taints_policy == Some(NodeInclusion::Honor) && tainted())
-    });
+    let nodes = nodes.filter_map(Object::get::<Node>).filter(|node| is_place(pod, one, node));
     let places: BTreeMap<&str, &Text> = nodes
         .filter_map(|node| Some((node.metadata.name.as_str(), node.metadata.labels.get(&one.topology_key)?)))
         .collect();
@@ -256,11 +278,12 @@ pub(super) fn is_surely_even<'a>(
 ) -> bool {
     let hard = |one: &&TopologySpreadConstraint| one.when_unsatisfiable == WhenUnsatisfiable::DoNotSchedule;
     pod.spec.topology_spread_constraints.iter().filter(hard).all(|one| {
-        if !one.match_label_keys.is_empty() || one.min_domains.is_some() {
+        if !one.match_label_keys.is_empty() {
             return false;
         }
         let Spreading { places, least, most, counts_itself } = spreading(truth, told, pod, one, asked);
-        let emptiest = least.values().min().copied().unwrap_or(0);
+        // Where places may be too few, the least may be taken to be 0.
+        let emptiest = least.values().min().copied().filter(|_| one.min_domains.is_none()).unwrap_or(0);
         places.get(node).is_some_and(|place| most[place] + counts_itself - emptiest <= one.max_skew)
     })
 }
@@ -372,7 +395,7 @@ impl Near {
                 spreading(truth, told, pod, one, &|key| self.asked_for(key));
             let Some(place) = places.get(node).copied() else { continue };
             let with_it = least[place] + counts_itself;
-            let emptiest = most.values().min().copied().unwrap_or(0);
+            let emptiest = most.values().min().copied().filter(|_| !are_too_few(told, pod, one)).unwrap_or(0);
             if with_it - emptiest > one.max_skew {
                 let what = format!("{key} makes {with_it} in {place}, and elsewhere there are {emptiest}");
                 return Err(Broken::by(what).with(told.object(key)));
@@ -549,6 +572,56 @@ mod tests {
             [{"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": "host"}]}}});
         assert!(breaks([near.clone(), near.clone()], ["n", "m"]));
         assert!(!breaks([near.clone(), near], ["n", "n"]));
+    }
+
+    #[test]
+    fn fires_when_a_node_is_taken_for_a_place_and_is_none_or_is_one_and_is_not() {
+        // One pod is on the first node, and another comes there. The third does not take it: by a taint, by what the pod
+        // asks for, or since it is not ready.
+        let breaks = |constraint: Value, spoil: Value| {
+            let mut story = Story::<Near>::new();
+            for name in ["m", "n", "o"] {
+                let mut node = labelled(name, "host", name);
+                node["status"]["conditions"] = json!([{"type": "Ready", "status": "True"}]);
+                if name == "o" {
+                    spoil["spec"].as_object().into_iter().flatten().for_each(|(field, value)| {
+                        node["spec"][field] = value.clone();
+                    });
+                    if spoil["silent"] == true {
+                        node["status"]["conditions"][0]["status"] = "Unknown".into();
+                    }
+                }
+                let node = put(&mut story, node);
+                tell(&mut story, &node);
+            }
+            let mut one = json!({"maxSkew": 1, "topologyKey": "host", "whenUnsatisfiable": "DoNotSchedule",
+                "labelSelector": {"matchLabels": {"app": "web"}}});
+            constraint.as_object().unwrap().iter().for_each(|(field, value)| one[field] = value.clone());
+            let mut spec = json!({"topologySpreadConstraints": [one]});
+            if spoil["picky"] == true {
+                let other = json!({"key": "host", "operator": "NotIn", "values": ["o"]});
+                spec["affinity"] = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
+                    {"nodeSelectorTerms": [{"matchExpressions": [other]}]}}});
+            }
+            for (name, on) in [("a", "m"), ("b", "n")] {
+                let bound = put(&mut story, web(name, on, &spec));
+                tell(&mut story, &bound);
+            }
+            let pod = put(&mut story, web("c", "", &spec));
+            tell(&mut story, &pod);
+            ask(&mut story, &pod, "m").is_err()
+        };
+        let taint = json!({"spec": {"taints": [{"key": "kept", "effect": "NoSchedule"}]}});
+        assert!(breaks(json!({}), json!({})));
+        assert!(breaks(json!({}), taint.clone()));
+        assert!(breaks(json!({"nodeTaintsPolicy": "Ignore"}), taint.clone()));
+        assert!(!breaks(json!({"nodeTaintsPolicy": "Honor"}), taint.clone()));
+        assert!(!breaks(json!({"nodeTaintsPolicy": "Honor"}), json!({"silent": true})));
+        assert!(breaks(json!({}), json!({"silent": true})));
+        assert!(!breaks(json!({}), json!({"picky": true})));
+        assert!(breaks(json!({"nodeAffinityPolicy": "Ignore"}), json!({"picky": true})));
+        assert!(!breaks(json!({"nodeTaintsPolicy": "Honor", "minDomains": 2}), taint.clone()));
+        assert!(breaks(json!({"nodeTaintsPolicy": "Honor", "minDomains": 3}), taint));
     }
 
     #[test]

@@ -1,0 +1,85 @@
+//! What decides which nodes pods get, and for which they wait, and is seldom said: some runs say it on purpose.
+
+use super::{AGAIN, Dice, END, merge, node};
+use crate::plan::{self, Plan};
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::object::Key;
+use miniku_core::time::Duration;
+use serde_json::{Value, json};
+
+/// Adds it to a plan for so many nodes.
+pub(super) fn draw(dice: &Dice, nodes: u64, plan: &mut Plan) {
+    let in_some = |what: &str, of: u64| dice.has(what) && dice.below(what, 0, of) == 0;
+    if nodes > 1 && nodes < 10 && in_some("evenly", 3) {
+        evenly(dice, nodes, plan);
+    }
+}
+
+/// Pods are spread evenly, and there is a node that does not take them: it has a taint, or they ask for others. Whether it
+/// is one of the places, and how many there should be, is said or not.
+fn evenly(dice: &Dice, nodes: u64, plan: &mut Plan) {
+    let at = dice.millis("evenly at", 0, 2_000, 40_000);
+    let other = node(dice, 1_000, nodes);
+    let policy = |what: &str| dice.one(what, 0, &["", "Honor", "Ignore"]);
+    let how = dice.below("evenly how", 0, 3);
+    let mut constraint = json!({"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule",
+        "labelSelector": {"matchLabels": {"app": "evenly"}}});
+    for (field, policy) in
+        [("nodeTaintsPolicy", policy("evenly by taints")), ("nodeAffinityPolicy", policy("evenly by affinity"))]
+    {
+        if !policy.is_empty() {
+            constraint[field] = policy.into();
+        }
+    }
+    if how == 2 || dice.below("evenly over many", 0, 4) == 0 {
+        constraint["minDomains"] = (nodes + dice.below("evenly over more", 0, 2)).into();
+    }
+    let mut set = plan::replica_set("evenly", (nodes + 1 + dice.below("evenly of", 0, nodes)) as usize, "");
+    let spec = &mut set["spec"]["template"]["spec"];
+    spec["containers"][0]["resources"]["requests"] = json!({"cpu": "10m", "memory": "10Mi"});
+    spec["topologySpreadConstraints"] = json!([constraint]);
+    let key = Key::new(Kind::Node, "", &other);
+    let taints = |taints: Value| merge(&key, json!({"spec": {"taints": taints}}));
+    match how {
+        0 => {
+            plan.ask(at - Duration::from_secs(1), taints(json!([{"key": "uneven", "effect": "NoSchedule"}])));
+            for at in [END, END + AGAIN] {
+                plan.ask(at, taints(Value::Null));
+            }
+        }
+        1 => {
+            let others = json!({"key": "kubernetes.io/hostname", "operator": "NotIn", "values": [other]});
+            spec["affinity"] = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
+                {"nodeSelectorTerms": [{"matchExpressions": [others]}]}}});
+        }
+        _ => {}
+    }
+    plan.ask(at, plan::create(set));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Act, Ask};
+    use miniku_core::api::replicaset::ReplicaSet;
+    use miniku_core::rng::Draw;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn what_is_spread_evenly_is_more_than_there_are_nodes() {
+        let mut said = BTreeSet::new();
+        for seed in 0..500 {
+            let mut plan = Plan::default();
+            evenly(&Dice(Draw::new(seed)), 3, &mut plan);
+            let set = plan.entries.iter().find_map(|one| match &one.act {
+                Act::Ask(Ask::Create(object)) => object.get::<ReplicaSet>(),
+                _ => None,
+            });
+            let set = set.unwrap();
+            assert!(set.spec.replicas > Some(3), "seed {seed}");
+            let one = &set.spec.template.spec.topology_spread_constraints[0];
+            said.insert(format!("{:?} {:?} {:?}", one.node_taints_policy, one.node_affinity_policy, one.min_domains));
+        }
+        assert_eq!(said.len(), 27, "{said:?}");
+    }
+}
