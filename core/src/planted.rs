@@ -238,6 +238,8 @@ mod table {
             SpreadAffinityUnseen "spread-affinity-unseen" by "L-sched" "expected", "nodes that a pod does not want are places to spread it over";
             MinDomainsIgnored "min-domains-ignored" by "S-near" "expected", "minDomains of a constraint is not looked at";
             SkewWithoutItself "skew-without-itself" by "S-near" "expected", "a pod does not count itself where it has to be spread";
+            PreferredNodesUnseen "preferred-nodes-unseen" by "S-load" "expected", "preferred node affinity is not looked at";
+            PreferencesUnweighed "preferences-unweighed" by "S-load" "expected", "of preferred node affinity the weights are not looked at";
             LoadReversed "load-reversed" by "S-load", "with least-allocated the fullest node is preferred";
             RoundRobinStays "round-robin-stays" by "S-load" "expected", "round-robin begins with the node that was chosen last, not after it";
             RoundRobinBegins "round-robin-begins" by "S-load" "expected", "round-robin begins with the first node each time";

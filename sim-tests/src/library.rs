@@ -129,6 +129,7 @@ library! {
     "nodes-at-random"
     "requests-nothing"
     "spread-policies"
+    "nodes-preferred"
 }
 
 /// The text of the scenario of this name.

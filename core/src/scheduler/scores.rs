@@ -201,6 +201,12 @@ pub fn taints(pod: &PodFacts, node: &NodeFacts) -> i32 {
 /// The weights of the terms of preferred node affinity that select a node.
 pub fn affinity(pod: &PodFacts, node: &NodeFacts) -> i32 {
     let terms = pod.spec.preferred_nodes().iter().filter(|term| term.preference.selects(&node.name, &node.labels));
+    if planted!(PreferredNodesUnseen) {
+        return 0;
+    }
+    if planted!(PreferencesUnweighed) {
+        return terms.count().try_into().unwrap_or(i32::MAX);
+    }
     terms.fold(0, |sum, term| sum.saturating_add(term.weight.clamp(0, 100)))
 }
 

@@ -1,10 +1,10 @@
-//! S-load: Of the nodes that surely take a pod which minds nothing but its room, as far as the scheduler was told, none is passed over that its strategy prefers to the one that the pod gets.
+//! S-load: Of the nodes that surely take a pod which minds no other pods, as far as the scheduler was told, none is passed over that the pod prefers, or else its strategy, to the one that the pod gets.
 //!
 //! What was asked for counts on its node while nothing went wrong since; a node of which more is unknown is neither
 //! blamed nor held against another. A bind that is asked for once more goes where the first one went, whatever the nodes
-//! are by then. Of draws nobody can know what they are to be, but that they do not name one node for ever.
+//! are by then. What a pod prefers and what its strategy does is weighed as both count together. Of draws nobody can know what they are to be, but that they do not name one node for ever.
 //! Catches: a strategy upside down, or that of another; a turn that does not go on; what counts for a pod without
-//! requests.
+//! requests; preferred node affinity that is not looked at, or weighs nothing.
 
 use super::each::Each;
 use super::wants::{GPU, Wants, offers, wants, wants_of};
@@ -86,8 +86,8 @@ fn ranked(pod: &Pod) -> [u64; 2] {
     [wants_of(pod, "cpu") + silent("cpu") * 100, wants_of(pod, "memory") + silent("memory") * (200 << 20)]
 }
 
-/// The strategy by which a pod gets its node, if nothing else counts for it: no preferences, no other pods, no volumes,
-/// and nothing that is not reckoned here.
+/// The strategy by which a pod gets its node, if nothing else counts but its preferred node affinity: no other pods, no
+/// volumes, and nothing that is not reckoned here.
 fn strategy(truth: &Truth, pod: &Pod) -> Option<Strategy> {
     let by = match pod.spec.scheduler_name.as_str() {
         "" => "default-scheduler",
@@ -103,7 +103,6 @@ fn strategy(truth: &Truth, pod: &Pod) -> Option<Strategy> {
         && !says_more
         && !has_neighbours(pod)
         && pod.spec.topology_spread_constraints.is_empty()
-        && pod.spec.preferred_nodes().is_empty()
         && pod.status.nominated_node_name.is_empty();
     truth.strategies.get(by).copied().filter(|_| is_plain)
 }
@@ -127,6 +126,18 @@ fn is_singular(node: &Node, pod: &Pod) -> bool {
     let averse = untolerated(&node.spec.taints, &pod.spec.tolerations, &[PREFER_NO_SCHEDULE]).next().is_some();
     averse || !node.status.images.is_empty()
 }
+
+/// The weights of the preferred terms that select a node.
+fn liking(node: &Node, pod: &Pod) -> i64 {
+    let terms = pod.spec.preferred_nodes().iter();
+    let selecting = terms.filter(|one| one.preference.selects(&node.metadata.name, &node.metadata.labels));
+    selecting.map(|one| i64::from(one.weight.clamp(0, 100))).sum()
+}
+
+/// How often preferred node affinity counts, where load counts once.
+///
+/// Source: Kubernetes, `pkg/scheduler/apis/config/v1/default_plugins.go`.
+const LIKING: i64 = 2;
 
 fn share(used: u64, offered: u64) -> i64 {
     let whole = u128::from(used.min(offered)) * u128::from(WHOLE.unsigned_abs());
@@ -224,12 +235,22 @@ impl Load {
         };
         let Some(placed) = self.placed(truth, told) else { return Ok(()) };
         let there = |node: &Node| placed.get(&node.metadata.name).copied().unwrap_or_default();
-        let mut others = nodes.into_iter().filter(|one| {
+        let most = nodes.iter().map(|one| liking(one, pod)).max().unwrap_or(0);
+        let others = nodes.into_iter().filter(|one| {
             let (is_other, used) = (one.metadata.name != node && !there(one).unsure, there(one).used);
             let surely = || truth.still(one).is_some_and(|stored| takes(stored, used, pod));
             is_other && !is_singular(one, pod) && takes(one, used, pod) && surely()
         });
+        let others: Vec<&Node> = others.collect();
+        let likes = liking(here, pod);
+        // Each node counts by the one that is liked most of those that take the pod: which that is has to be known.
+        if likes != most && others.iter().all(|one| liking(one, pod) != most) {
+            return Ok(());
+        }
+        let goes_by_load = !matches!(strategy, Strategy::RoundRobin | Strategy::Random);
+        let mut others = others.into_iter().filter(|one| goes_by_load || liking(one, pod) >= likes);
         let better = match strategy {
+            Strategy::RoundRobin | Strategy::Random if likes != most => others.find(|one| liking(one, pod) > likes),
             Strategy::RoundRobin => {
                 let turn = |last: &str, one: &Node| (one.metadata.name.as_str() <= last, one.metadata.name.clone());
                 let others: Vec<&Node> = others.collect();
@@ -253,12 +274,16 @@ impl Load {
                 if mine.unsure {
                     return Ok(());
                 }
-                others.find(|one| is_better(strategy, pod, (one, there(one)), (here, mine)))
+                let by_liking = |one: &Node| LIKING * (liking(one, pod) * WHOLE).checked_div(most).unwrap_or(0);
+                others.find(|one| {
+                    let more = by_liking(one) - by_liking(here);
+                    is_better(strategy, pod, more, (one, there(one)), (here, mine))
+                })
             }
         };
         match better.map(|better| &better.metadata.name) {
             Some(better) => {
-                let what = format!("{node} is given to {key}, and {strategy} prefers {better}, which takes it");
+                let what = format!("{node} is given to {key}, and {better} takes it, which comes first by {strategy}");
                 Err(Broken::by(what).with(truth.object(key)))
             }
             None => Ok(()),
@@ -266,11 +291,17 @@ impl Load {
     }
 }
 
-/// Whether a strategy that looks at the load surely prefers one node to another: by their worth; where all is alike, by
-/// the number of pods, and then by the name.
-fn is_better(strategy: Strategy, pod: &Pod, (one, there): (&Node, There), (here, mine): (&Node, There)) -> bool {
+/// Whether a strategy that looks at the load surely prefers one node to another, which the pod likes so much more: by
+/// their worth; where all is alike, by the number of pods, and then by the name.
+fn is_better(
+    strategy: Strategy,
+    pod: &Pod,
+    liked: i64,
+    (one, there): (&Node, There),
+    (here, mine): (&Node, There),
+) -> bool {
     let rounding = if matches!(strategy, Strategy::RequestedToCapacity(_)) { ROUNDING_OF_SHAPES } else { ROUNDING };
-    let more = value(strategy, one, there, pod) - value(strategy, here, mine, pod);
+    let more = liked + value(strategy, one, there, pod) - value(strategy, here, mine, pod);
     let looks_at = |node: &Node, there: There| {
         let [cpu, memory, ..] = offers(node, 0);
         ([cpu, memory], [there.used[0], there.used[1]], there.ranked)
@@ -279,7 +310,7 @@ fn is_better(strategy: Strategy, pod: &Pod, (one, there): (&Node, There), (here,
         let pods = there.used[2].cast_signed();
         (if strategy == Strategy::MostAllocated { -pods } else { pods }, node.metadata.name.clone())
     };
-    more > rounding || looks_at(one, there) == looks_at(here, mine) && rank(one, there) < rank(here, mine)
+    more > rounding || liked == 0 && looks_at(one, there) == looks_at(here, mine) && rank(one, there) < rank(here, mine)
 }
 
 impl Checker for Load {
@@ -457,6 +488,34 @@ mod tests {
             tell(story, waits);
         };
         assert!(!judge(&kept));
+    }
+
+    #[test]
+    fn fires_when_a_node_is_preferred_that_takes_the_pod() {
+        let judge = |strategy: &str, node: &str, likes: [(&str, i32); 2]| {
+            let mut story = story(strategy);
+            tell(&mut story, wants("first", "2", "2Gi"));
+            bind(&mut story, "first", "a").unwrap();
+            let term = |(node, weight): (&str, i32)| {
+                let fields = json!([{"key": "metadata.name", "operator": "In", "values": [node]}]);
+                json!({"weight": weight, "preference": {"matchFields": fields}})
+            };
+            let mut pod = wants("second", "10m", "1Mi");
+            pod["spec"]["affinity"] =
+                json!({"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": likes.map(term)}});
+            tell(&mut story, pod);
+            bind(&mut story, "second", node).is_err()
+        };
+        for strategy in ["least-allocated", "most-allocated", "round-robin", "random"] {
+            assert!(!judge(strategy, "c", [("b", 1), ("c", 100)]), "{strategy}");
+            assert!(judge(strategy, "a", [("b", 1), ("c", 100)]), "{strategy}");
+            assert!(judge(strategy, "b", [("b", 1), ("c", 100)]), "{strategy}");
+            assert!(judge(strategy, "c", [("b", 100), ("c", 1)]), "{strategy}");
+        }
+        // What it likes a little less has much less on it; what it likes much less has not.
+        assert!(judge("least-allocated", "a", [("a", 100), ("b", 95)]));
+        assert!(!judge("least-allocated", "b", [("a", 100), ("b", 95)]));
+        assert!(judge("least-allocated", "b", [("a", 100), ("b", 50)]));
     }
 
     #[test]

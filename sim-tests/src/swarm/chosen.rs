@@ -13,6 +13,28 @@ pub(super) fn draw(dice: &Dice, nodes: u64, plan: &mut Plan) {
     if nodes > 1 && nodes < 10 && in_some("evenly", 3) {
         evenly(dice, nodes, plan);
     }
+    if nodes > 1 && in_some("rather there", 3) {
+        rather_there(dice, nodes, plan);
+    }
+}
+
+/// Pods prefer some nodes, and one of them to the others.
+fn rather_there(dice: &Dice, nodes: u64, plan: &mut Plan) {
+    for nth in 0..1 + dice.below("rather there", 1, 2) {
+        let name = format!("rather-{nth}");
+        let term = |which: u64| {
+            let values = json!([node(dice, 1_100 + 10 * nth + which, nodes)]);
+            let weight = dice.one("rather there by", 10 * nth + which, &[1, 10, 50, 100]);
+            let wish = json!({"key": "kubernetes.io/hostname", "operator": "In", "values": values});
+            json!({"weight": weight, "preference": {"matchExpressions": [wish]}})
+        };
+        let terms: Vec<Value> = (0..1 + dice.below("rather there of", nth, 3)).map(term).collect();
+        let mut set = plan::replica_set(&name, 1 + dice.below("rather there many", nth, 5) as usize, "");
+        let spec = &mut set["spec"]["template"]["spec"];
+        spec["containers"][0]["resources"]["requests"] = json!({"cpu": "20m", "memory": "20Mi"});
+        spec["affinity"] = json!({"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": terms}});
+        plan.ask(dice.millis("rather there at", nth, 2_000, 100_000), plan::create(set));
+    }
 }
 
 /// Pods are spread evenly, and there is a node that does not take them: it has a taint, or they ask for others. Whether it
