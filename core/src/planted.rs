@@ -232,6 +232,11 @@ mod table {
             CordonBarsTolerant "cordon-bars-tolerant" by "L-sched", "a cordon keeps away also those that tolerate it";
             PreferNoScheduleIgnored "prefer-no-schedule-ignored" by "L-sched", "taints that are only to be avoided are not looked at";
             WakesOneOnly "wakes-one-only" by "L-sched" "expected", "of several alike only one hears that there is room";
+            RelabelUnnoticed "relabel-unnoticed" by "L-sched" "expected", "a pod that waits is not told that a node has other labels";
+            PortLeftUnnoticed "port-left-unnoticed" by "L-sched" "expected", "a pod that waits for a port is not told that it is free";
+            BudgetsNotSpared "budgets-not-spared" by "L-sched" "expected", "whether budgets allow it does not matter where pods go for another";
+            LeastGivenBackFirst "least-given-back-first" by "L-sched" "expected", "of the pods of a node the less important ones are spared first";
+            EvictionNotRetried "eviction-not-retried" by "expected", "a pod that is not heard to go for another is not asked once more";
             SpreadHonorsTaints "spread-honors-taints" by "S-near" "expected", "nodes whose taints a pod does not tolerate are never places to spread it over";
             SpreadTaintsUnseen "spread-taints-unseen" by "L-sched" "expected", "nodeTaintsPolicy Honor of a constraint is not looked at";
             SpreadHonorsAffinity "spread-honors-affinity" by "S-near" "expected", "nodeAffinityPolicy Ignore of a constraint is not looked at";

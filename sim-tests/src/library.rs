@@ -130,6 +130,11 @@ library! {
     "requests-nothing"
     "spread-policies"
     "nodes-preferred"
+    "node-labelled"
+    "port-given-back"
+    "budget-spared"
+    "least-important-goes"
+    "going-unheard"
 }
 
 /// The text of the scenario of this name.

@@ -78,7 +78,7 @@ pub struct Loss {
 pub const LOSSES: &[Loss] = &[
     Loss {
         name: "budgets",
-        of: |_, against| against as i64,
+        of: |_, against| if planted!(BudgetsNotSpared) { 0 } else { against as i64 },
         says: "how many pods go though their PodDisruptionBudget does not allow it",
     },
     Loss { name: "highest", of: |victims, _| highest(victims), says: "the priority of the most important of them" },
@@ -222,6 +222,9 @@ fn victims(
         .filter(|one| one.facts.priority < priority || planted!(PreemptsEquals) && one.facts.priority == priority)
         .collect();
     gone.sort_by_key(|one| (Reverse(one.facts.priority), one.started.is_none(), one.started, one.key.clone()));
+    if planted!(LeastGivenBackFirst) {
+        gone.reverse();
+    }
     for one in &gone {
         move_pod(standing, nodes, at, &mut node, one, false);
     }

@@ -156,6 +156,9 @@ pub const FLUSH: Duration = Duration::from_secs(5 * 60);
 impl Gain {
     /// What it can remove.
     pub fn removes(self) -> Obstacles {
+        if planted!(PortLeftUnnoticed) && self == Gain::PodLeft {
+            return Obstacles::of(&[Obstacle::Resources]);
+        }
         Obstacles::of(WAKE_UPS[self as usize].removes)
     }
 }
@@ -166,7 +169,7 @@ pub fn removed(before: Option<&NodeFacts>, after: &NodeFacts) -> Obstacles {
     let gains = [
         (Gain::Uncordoned, !planted!(UncordonUnnoticed) && before.unschedulable && !after.unschedulable),
         (Gain::Untainted, !planted!(UntaintUnnoticed) && before.taints != after.taints),
-        (Gain::Relabelled, before.labels != after.labels),
+        (Gain::Relabelled, !planted!(RelabelUnnoticed) && before.labels != after.labels),
         (
             Gain::Grew,
             !planted!(GrowthUnnoticed)

@@ -16,6 +16,24 @@ pub(super) fn draw(dice: &Dice, nodes: u64, plan: &mut Plan) {
     if nodes > 1 && in_some("rather there", 3) {
         rather_there(dice, nodes, plan);
     }
+    if in_some("labelled later", 3) {
+        labelled_later(dice, nodes, plan);
+    }
+}
+
+/// Pods wait for a node with a label, and some time later one has it.
+fn labelled_later(dice: &Dice, nodes: u64, plan: &mut Plan) {
+    let at = dice.millis("labelled later at", 0, 2_000, 40_000);
+    for nth in 0..2 {
+        let container = json!({"name": "main", "image": "busybox", "command": ["sh", "-c", "sleep infinity"],
+            "resources": {"requests": {"cpu": "10m", "memory": "10Mi"}}});
+        let spec = json!({"nodeSelector": {"chosen": "yes"}, "terminationGracePeriodSeconds": 1,
+            "containers": [container]});
+        plan.ask(at, plan::create(plan::pod(&format!("waits-{nth}"), spec)));
+    }
+    let key = Key::new(Kind::Node, "", &node(dice, 1_200, nodes));
+    let labels = merge(&key, json!({"metadata": {"labels": {"chosen": "yes"}}}));
+    plan.ask(at + dice.millis("labelled later by", 0, 3_000, 30_000), labels);
 }
 
 /// Pods prefer some nodes, and one of them to the others.

@@ -157,6 +157,7 @@ impl Scheduler {
         match answer {
             // The view will show it.
             Answer::Object { .. } | Answer::Removed(_) => {}
+            _ if planted!(EvictionNotRetried) => {}
             Answer::Refused(_) | Answer::Lost(_) | Answer::List { .. } | Answer::Watching => {
                 pod.victims.remove(&going.victim);
                 pod.failures = pod.failures.saturating_add(1);
