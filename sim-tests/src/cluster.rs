@@ -10,6 +10,7 @@ use crate::world::{Birth, Maker, Part, ServerMaker, Setup, World};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::Object;
 use miniku_core::api::selector::LabelSelector;
+use miniku_core::api::text::Text;
 use miniku_core::apiserver::{self, ApiServer};
 use miniku_core::client::{Informer, informer, leader};
 use miniku_core::controllers::{disruption, endpoints, garbage, horizontal, namespaces, node_lifecycle, workload};
@@ -58,12 +59,15 @@ impl NodeShape {
 }
 
 /// How the programs of a cluster are set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Settings {
     /// How the scheduler chooses nodes.
     #[serde(with = "units::spelled")]
     pub strategy: Strategy,
+    /// And how it does for pods with each of these as `spec.schedulerName`.
+    #[serde(with = "units::spelled_each", skip_serializing_if = "BTreeMap::is_empty")]
+    pub profiles: BTreeMap<Text, Strategy>,
     /// So long without a heartbeat, and a node is not ready.
     #[serde(with = "units::duration")]
     pub node_grace: Duration,
@@ -87,6 +91,7 @@ impl Default for Settings {
         let strategy = Strategy::default();
         Settings {
             strategy,
+            profiles: BTreeMap::new(),
             node_grace: node_lifecycle::NODE_GRACE,
             eviction_after: node_lifecycle::EVICTION_AFTER,
             history: None,
@@ -105,7 +110,8 @@ type Made = fn(&Settings, u64) -> record::Birth;
 /// The scheduler and all controllers: what each is, its name, and how it is made.
 const PROGRAMS: &[(Role, &str, Made)] = &[
     (Role::Scheduler, "scheduler", |settings, seed| {
-        record::Birth::Scheduler(SchedulerOptions { seed, strategy: settings.strategy, ..Default::default() })
+        let (strategy, profiles) = (settings.strategy, settings.profiles.clone());
+        record::Birth::Scheduler(SchedulerOptions { seed, strategy, profiles, ..Default::default() })
     }),
     (Role::Workloads, "workloads", |_, seed| {
         record::Birth::Workloads(workload::Options { seed, ..Default::default() })
@@ -288,9 +294,11 @@ impl Cluster {
         };
         let mut cluster = PROGRAMS.iter().fold(cluster, |cluster, (role, name, made)| {
             let Some(standbys) = settings.standbys else {
+                let settings = settings.clone();
                 return cluster.program(*role, name, move |birth| made(&settings, birth.seed).program());
             };
             (0..=standbys).fold(cluster, |cluster, nth| {
+                let settings = settings.clone();
                 let named = if nth == 0 { (*name).to_owned() } else { format!("{name}-{}", nth + 1) };
                 let mut cluster = cluster.program(*role, &named, move |birth| {
                     let program = made(&settings, birth.seed);
@@ -304,7 +312,8 @@ impl Cluster {
                 cluster
             })
         });
-        cluster.setup.strategies = BTreeMap::from([(DEFAULT_SCHEDULER.into(), settings.strategy)]);
+        cluster.setup.strategies = settings.profiles;
+        cluster.setup.strategies.insert(DEFAULT_SCHEDULER.into(), settings.strategy);
         cluster
     }
 

@@ -135,6 +135,7 @@ library! {
     "budget-spared"
     "least-important-goes"
     "going-unheard"
+    "profiles"
 }
 
 /// The text of the scenario of this name.

@@ -576,7 +576,7 @@ impl Spec {
     /// The cluster for a seed.
     pub fn cluster(&self, seed: u64) -> Cluster {
         let Spec { nodes, network, sync, runtime, settings, watchers, any_image, objects } = self;
-        let mut cluster = Cluster::bare(seed).control_plane_with(*settings);
+        let mut cluster = Cluster::bare(seed).control_plane_with(settings.clone());
         for shape in nodes.shapes() {
             cluster = cluster.node(shape);
         }

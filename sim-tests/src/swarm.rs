@@ -23,8 +23,10 @@ use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::START_RETRIES;
 use miniku_core::api::quantity::Quantity;
+use miniku_core::api::text::Text;
 use miniku_core::program::Propagation;
 use miniku_core::rng::Draw;
+use miniku_core::scheduler::Strategy;
 use miniku_core::time::Duration;
 use serde_json::{Value, json};
 
@@ -120,6 +122,10 @@ fn cluster(dice: &Dice, nodes: u64) -> Spec {
     if dice.has("strategies") && dice.below("other strategy", 0, 2) == 0 {
         let of = ["most-allocated", "requested-to-capacity=0:0,40:10,100:2", "round-robin", "random"];
         cluster.settings.strategy = dice.one("strategy of nodes", 0, &of).parse().expect("it is one");
+    }
+    if chosen::has_profiles(dice) {
+        let profile = |(name, of): (&str, &str)| -> (Text, Strategy) { (name.into(), of.parse().expect("it is one")) };
+        cluster.settings.profiles = chosen::PROFILES.map(profile).into();
     }
     if dice.has("pages") {
         cluster.settings.pages = Some(dice.one("page", 0, &[1, 3, 20]));

@@ -35,6 +35,28 @@ pub mod spelled {
     }
 }
 
+/// For `#[serde(with = "units::spelled_each")]`: words by their names.
+pub mod spelled_each {
+    use miniku_core::api::text::Text;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+    use std::collections::BTreeMap;
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    /// Writes the words.
+    pub fn serialize<T: Display, S: Serializer>(all: &BTreeMap<Text, T>, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(all.iter().map(|(name, one)| (name, one.to_string())))
+    }
+
+    /// Reads the words.
+    pub fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<BTreeMap<Text, T>, D::Error> {
+        let all = BTreeMap::<Text, String>::deserialize(from)?;
+        all.into_iter().map(|(name, text)| text.parse().map(|one| (name, one)).map_err(de::Error::custom)).collect()
+    }
+}
+
 /// For `#[serde(with = "units::maybe_duration")]`: nothing is never.
 pub mod maybe_duration {
     use miniku_core::durations;

@@ -718,7 +718,10 @@ impl Scheduler {
             return None;
         }
         let own = (name == self.options.name).then_some(self.options.strategy);
-        own.or_else(|| self.options.profiles.get(name).copied())
+        let profile = || {
+            self.options.profiles.get(name).map(|of| if planted!(ProfilesAlike) { self.options.strategy } else { *of })
+        };
+        own.or_else(profile).or_else(|| planted!(TakesOthersPods).then_some(self.options.strategy))
     }
 }
 

@@ -1,6 +1,6 @@
-//! S-where: The scheduler binds a pod to a node only if that takes it, as far as the scheduler was told: ready, not cordoned, not being deleted, with the labels that the pod wants and no taint that it does not tolerate; and only a pod without gates.
+//! S-where: The scheduler binds a pod to a node only if that takes it, as far as the scheduler was told: ready, not cordoned, not being deleted, with the labels that the pod wants and no taint that it does not tolerate; and only a pod without gates, and one that names no other scheduler.
 //!
-//! Catches: a filter that is left out; a decision on a node's former state.
+//! Catches: a filter that is left out; a decision on a node's former state; pods of others that are bound.
 
 use super::{Broken, Checker};
 use crate::truth::{Fact, Role, Sight, Truth};
@@ -38,12 +38,15 @@ impl Checker for Place {
                 // Whether there are gates may have been told since.
                 let known_pod = told.object(key).and_then(Object::get::<Pod>);
                 let gated = known_pod.is_some_and(|pod| !pod.spec.scheduling_gates.is_empty());
+                let by = pod.map(|pod| pod.spec.scheduler_name.as_str()).filter(|by| !by.is_empty());
+                let of_others = by.is_some_and(|by| !truth.strategies.is_empty() && !truth.strategies.contains_key(by));
                 let wrong = match () {
                     () if facts.spec.unschedulable && !tolerates(UNSCHEDULABLE) => "is cordoned",
                     () if !facts.is_ready() && !tolerates(NOT_READY) && !tolerates(UNREACHABLE) => "is not ready",
                     () if facts.metadata.is_deleting() => "is being deleted",
                     () if !selected => "does not have the labels",
                     () if tainted => "has a taint that it does not tolerate",
+                    () if of_others => "another scheduler may give it or not",
                     () if gated => "it may not be bound to before its gates are gone",
                     () => return Ok(()),
                 };
@@ -60,7 +63,9 @@ mod tests {
     use super::super::forged::{Story, node, pod, who};
     use super::*;
     use miniku_core::program::WatchEvent;
+    use miniku_core::scheduler::Strategy;
     use serde_json::{Value, json};
+    use std::collections::BTreeMap;
 
     #[test]
     fn fires_on_a_node_that_does_not_take_the_pod() {
@@ -82,8 +87,16 @@ mod tests {
         assert!(bind(&|node| node["spec"] = json!({"unschedulable": true})).is_err());
         assert!(bind(&|node| node["status"]["conditions"][0]["status"] = "Unknown".into()).is_err());
         assert!(bind(&|node| node["metadata"]["labels"]["zone"] = "b".into()).is_err());
+        let mut foreign = pod("b", "", "Pending");
+        foreign["spec"]["schedulerName"] = "another".into();
         let tainted = |effect: &str| json!({"taints": [{"key": "a", "effect": effect}]});
         assert!(bind(&|node| node["spec"] = tainted("NoSchedule")).is_err());
         bind(&|node| node["spec"] = tainted("PreferNoSchedule")).unwrap();
+        let key = story.put(foreign).unwrap().key;
+        for (name, fires) in [("default-scheduler", true), ("another", false)] {
+            story.truth.strategies = BTreeMap::from([(name.into(), Strategy::default())]);
+            let sent = story.sends(&scheduler, Verb::Bind { key: key.clone(), uid: "b-uid".into(), node: "n".into() });
+            assert_eq!(sent.is_err(), fires, "{name}: {sent:?}");
+        }
     }
 }

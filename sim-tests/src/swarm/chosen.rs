@@ -19,6 +19,34 @@ pub(super) fn draw(dice: &Dice, nodes: u64, plan: &mut Plan) {
     if in_some("labelled later", 3) {
         labelled_later(dice, nodes, plan);
     }
+    if has_profiles(dice) {
+        by_profile(dice, plan);
+    }
+}
+
+/// Whether the scheduler has profiles.
+pub(super) fn has_profiles(dice: &Dice) -> bool {
+    dice.has("profiles") && dice.below("profiles", 0, 3) == 0
+}
+
+/// Their names and strategies.
+pub(super) const PROFILES: [(&str, &str); 2] = [("packs", "most-allocated"), ("turns", "round-robin")];
+
+/// Pods are scheduled by other profiles, and one waits for a scheduler that nobody runs.
+fn by_profile(dice: &Dice, plan: &mut Plan) {
+    for (nth, (name, _)) in (0..).zip(PROFILES) {
+        let mut set = plan::replica_set(name, dice.below("by profile", nth, 7) as usize, "");
+        let spec = &mut set["spec"]["template"]["spec"];
+        spec["containers"][0]["resources"]["requests"] = json!({"cpu": "20m", "memory": "20Mi"});
+        spec["schedulerName"] = name.into();
+        plan.ask(dice.millis("by profile at", nth, 2_000, 100_000), plan::create(set));
+    }
+    let container = json!({"name": "main", "image": "busybox", "command": ["sh", "-c", "sleep infinity"]});
+    let spec = json!({"schedulerName": "nobodys", "terminationGracePeriodSeconds": 1, "containers": [container]});
+    plan.ask(dice.millis("of nobody at", 0, 2_000, 100_000), plan::create(plan::pod("of-nobody", spec)));
+    for at in [END, END + AGAIN] {
+        plan.ask(at, plan::delete(Kind::Pod, "of-nobody"));
+    }
 }
 
 /// Pods wait for a node with a label, and some time later one has it.
