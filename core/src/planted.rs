@@ -239,6 +239,7 @@ mod table {
             EvictionNotRetried "eviction-not-retried" by "expected", "a pod that is not heard to go for another is not asked once more";
             ProfilesAlike "profiles-alike" by "S-load" "expected", "pods that name a profile are scheduled by the strategy of those that name none";
             TakesOthersPods "takes-others-pods" by "S-where", "pods that name another scheduler are bound";
+            EphemeralIgnored "ephemeral-ignored" by "S-fit" "expected", "requests of ephemeral-storage are not looked at";
             SpreadHonorsTaints "spread-honors-taints" by "S-near" "expected", "nodes whose taints a pod does not tolerate are never places to spread it over";
             SpreadTaintsUnseen "spread-taints-unseen" by "L-sched" "expected", "nodeTaintsPolicy Honor of a constraint is not looked at";
             SpreadHonorsAffinity "spread-honors-affinity" by "S-near" "expected", "nodeAffinityPolicy Ignore of a constraint is not looked at";

@@ -136,6 +136,7 @@ library! {
     "least-important-goes"
     "going-unheard"
     "profiles"
+    "ephemeral-storage"
 }
 
 /// The text of the scenario of this name.

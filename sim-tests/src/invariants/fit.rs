@@ -1,4 +1,4 @@
-//! S-fit: When a pod is bound, the requests of all unfinished pods of its node are within what the node has.
+//! S-fit: When a pod is bound, the requests of all unfinished pods of its node are within what the node has. No pod is sent to a node that has nothing of what it asks for, as far as the scheduler was told.
 //!
 //! Terminating pods count until they are gone from the store. A node that shrinks, or a pod whose author chose the
 //! node, breaks nothing. Nor does a bind that a former life of the scheduler had asked for and that arrives late:
@@ -6,7 +6,7 @@
 //! Catches: a scheduler that frees capacity when a deletion starts, or that forgets its own binds that are still on
 //! their way; init containers, overhead or extended resources that are not counted.
 
-use super::wants::{CALLED, Wants, offers, wants};
+use super::wants::{CALLED, Wants, offers, other_wants, wants};
 use super::{Broken, Checker};
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
@@ -65,11 +65,16 @@ impl Checker for Fit {
             Fact::Durable { change } => change,
             Fact::Sent { who, request, .. } if who.role == Role::Scheduler => {
                 self.life = who.life;
-                if let Verb::Bind { key, node: to, .. } = &request.verb {
+                if let Verb::Bind { key, uid, node: to } = &request.verb {
                     self.asked.entry(key.clone()).or_insert(who.life);
                     let known = truth.told(who).object(&Key::new(Kind::Node, "", to));
                     if let Some(known) = node(known) {
                         self.told.insert(key.clone(), offers(known, u64::MAX));
+                        let pod = truth.told(who).object(key).filter(|pod| pod.meta().uid == *uid);
+                        let mut others = pod.and_then(Object::get::<Pod>).into_iter().flat_map(other_wants);
+                        if let Some(lacks) = others.find(|name| !known.status.allocatable.contains_key(name)) {
+                            return Err(Broken::by(format!("{key} asks for {lacks}, of which {to} has none")));
+                        }
                     }
                 }
                 return Ok(());
@@ -173,6 +178,26 @@ mod tests {
         check(serde_json::json!({"overhead": {"cpu": "500m"}}), "n has 1000m of processors, its pods ask for 1100");
         let gpus = serde_json::json!([{"name": "c", "resources": {"limits": {"example.com/gpu": "1"}}}]);
         check(serde_json::json!({"containers": gpus}), "n has 0 of example.com/gpu, its pods ask for 1");
+    }
+
+    #[test]
+    fn fires_when_a_node_has_nothing_of_what_is_asked_for() {
+        let fires = |resource: &str, amount: &str, has: &str| {
+            let mut story = Story::<Fit>::new();
+            let mut node = node("n");
+            node["status"]["allocatable"][has] = "10Gi".into();
+            let mut pod = pod("a", "", "Pending");
+            pod["spec"]["containers"][0]["resources"]["requests"][resource] = amount.into();
+            let scheduler = who(Role::Scheduler, "scheduler");
+            for manifest in [node, pod] {
+                story.shows(&scheduler, manifest).unwrap();
+            }
+            let key = Key::new(Kind::Pod, "default", "a");
+            story.sends(&scheduler, Verb::Bind { key, uid: "a-uid".into(), node: "n".into() }).is_err()
+        };
+        assert!(fires("ephemeral-storage", "1Gi", "memory"));
+        assert!(!fires("ephemeral-storage", "0", "memory"));
+        assert!(!fires("ephemeral-storage", "1Gi", "ephemeral-storage"));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 use miniku_core::api::node::Node;
 use miniku_core::api::pod::Pod;
 use miniku_core::api::quantity::{Amounts, Quantity};
+use miniku_core::api::text::Text;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -50,6 +51,14 @@ pub(super) fn wants_of(pod: &Pod, resource: &str) -> u64 {
 /// What a pod takes up.
 pub(super) fn wants(pod: &Pod) -> Wants {
     [wants_of(pod, "cpu"), wants_of(pod, "memory"), 1, wants_of(pod, GPU)]
+}
+
+/// What else its containers ask for, such as `ephemeral-storage`: that is not added up here.
+pub(super) fn other_wants(pod: &Pod) -> impl Iterator<Item = &Text> {
+    let all =
+        pod.spec.containers.iter().flat_map(|one| one.resources.requests.iter().chain(one.resources.limits.iter()));
+    let is_other = |name: &str| !["cpu", "memory", GPU].contains(&name);
+    all.filter(move |(name, wish)| is_other(name) && !wish.is_zero()).map(|(name, _)| name)
 }
 
 /// What a node has for its pods. One that does not say how many they may be takes so many.

@@ -19,8 +19,23 @@ pub(super) fn draw(dice: &Dice, nodes: u64, plan: &mut Plan) {
     if in_some("labelled later", 3) {
         labelled_later(dice, nodes, plan);
     }
+    if in_some("ephemeral", 6) {
+        ephemeral(dice, plan);
+    }
     if has_profiles(dice) {
         by_profile(dice, plan);
+    }
+}
+
+/// A pod asks for what no node says that it has.
+fn ephemeral(dice: &Dice, plan: &mut Plan) {
+    let resources = json!({"requests": {"cpu": "10m", "ephemeral-storage": "1Gi"}});
+    let container = json!({"name": "main", "image": "busybox", "command": ["sh", "-c", "sleep infinity"],
+        "resources": resources});
+    let spec = json!({"terminationGracePeriodSeconds": 1, "containers": [container]});
+    plan.ask(dice.millis("ephemeral at", 0, 2_000, 90_000), plan::create(plan::pod("ephemeral", spec)));
+    for at in [END, END + AGAIN] {
+        plan.ask(at, plan::delete(Kind::Pod, "ephemeral"));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which node takes which pod, as the scheduler was told of both.
 
 use crate::invariants::near::repels;
-use crate::invariants::wants::{Wants as Amounts, offers, wants as amounts};
+use crate::invariants::wants::{Wants as Amounts, offers, other_wants, wants as amounts};
 use crate::told::Told;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::node::Node;
@@ -27,7 +27,8 @@ pub(super) fn looks_around(pod: &Pod) -> bool {
 pub(super) fn fits(node: &Node, used: Amounts, pod: &Pod) -> bool {
     let (offered, wanted) = (offers(node, 0), amounts(pod));
     // What a pod does not ask for, it may get where there is too little of it.
-    (0..wanted.len()).all(|at| wanted[at] == 0 || used[at].saturating_add(wanted[at]) <= offered[at])
+    other_wants(pod).next().is_none()
+        && (0..wanted.len()).all(|at| wanted[at] == 0 || used[at].saturating_add(wanted[at]) <= offered[at])
 }
 
 /// Whether a node takes a pod for which it is all one where others are.
