@@ -171,6 +171,9 @@ mod table {
             DefaultRequestOverLimit "default-request-over-limit" by "S-limit", "a request is filled in where a lower limit is said";
             GraceOfThirty "grace-of-thirty" by "S-grace", "a deletion without seconds gives 30, whatever the pod asks for";
             PendingBlocked "pending-blocked" by "S-budget", "a budget is asked for pods that serve nobody";
+            ClassValueIgnored "class-value-ignored" by "S-given", "a pod's priority is 0, whatever its class says";
+            TolerationsNotGiven "tolerations-not-given" by "S-given", "pods are not given a while on nodes that are unwell";
+            AccountNotAwaited "account-not-awaited" by "S-given", "a pod does not wait for its service account to be written";
         }
         Client: {
             SkipsAfterReconnect "skips-after-reconnect" by "S-mono", "a watch that is opened again starts one revision too late";

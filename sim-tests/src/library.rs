@@ -137,6 +137,7 @@ library! {
     "going-unheard"
     "profiles"
     "ephemeral-storage"
+    "namespace-at-once"
 }
 
 /// The text of the scenario of this name.

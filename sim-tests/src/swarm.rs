@@ -527,6 +527,14 @@ fn namespace(dice: &Dice, nth: u64, plan: &mut Plan) {
     for again in 0..1 + dice.below("namespace again", nth, 2) {
         let nth = nth * 10 + again;
         plan.ask(at, plan::create(manifest.clone()));
+        if dice.has("at once") {
+            // It waits with the namespace, and then for what that is given.
+            let container = json!({"name": "main", "image": "busybox", "command": ["sleep", "infinity"]});
+            let spec = json!({"terminationGracePeriodSeconds": 1, "containers": [container]});
+            let mut pod = plan::pod("at-once", spec);
+            pod["metadata"]["namespace"] = team.as_str().into();
+            plan.ask(at + dice.millis("at once", nth, 0, 4), plan::create(pod));
+        }
         let set = set(dice, 100 + nth, 7, &team);
         let key = Key::new(Kind::ReplicaSet, &team, "set-7");
         if set["spec"]["template"]["spec"]["restartPolicy"] == "Never" {

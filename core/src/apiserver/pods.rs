@@ -154,9 +154,9 @@ impl Grant {
                 spec.rest.insert("imagePullSecrets", Value::Array(pull_secrets));
             }
             spec.priority_class_name = priority.class;
-            spec.priority = Some(priority.value);
+            spec.priority = Some(if planted!(ClassValueIgnored) { 0 } else { priority.value });
             spec.preemption_policy = priority.preemption.or(spec.preemption_policy);
-            if !spec.tolerations.are_complete() {
+            if !spec.tolerations.are_complete() && !planted!(TolerationsNotGiven) {
                 spec.tolerations = spec.tolerations.completed();
             }
         });

@@ -242,7 +242,8 @@ impl ApiServer {
         let makes = matches!(request.verb, Verb::Create { .. } | Verb::Update { .. } | Verb::Patch { .. })
             && self.store.get(&key).is_none();
         // A pod waits for what decides what it is given.
-        let decided_by = if makes { pods::decided_by(&request.verb) } else { Vec::new() };
+        let decided_by =
+            if makes && !planted!(AccountNotAwaited) { pods::decided_by(&request.verb) } else { Vec::new() };
         let charges = match &request.verb {
             Verb::Delete { options, .. } if options.eviction && !options.granted => {
                 let pod = self.store.get(&key);

@@ -21,6 +21,7 @@ pub mod ends;
 pub mod evict;
 pub mod finalizers;
 pub mod fit;
+pub mod given;
 pub mod grace;
 pub mod history;
 pub mod hot;
@@ -205,6 +206,7 @@ checkers! {
     since      "S-since"     Since;
     claim      "S-claim"     Claims;
     load       "S-load"      Loads;
+    given      "S-given"     Given;
 }
 
 /// A number that stands for an object where very many are looked at and keys would take much room. Of a million objects no
