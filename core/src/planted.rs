@@ -173,6 +173,7 @@ mod table {
             PendingBlocked "pending-blocked" by "S-budget", "a budget is asked for pods that serve nobody";
             ClassValueIgnored "class-value-ignored" by "S-given", "a pod's priority is 0, whatever its class says";
             TolerationsNotGiven "tolerations-not-given" by "S-given", "pods are not given a while on nodes that are unwell";
+            QuotaChangeUnheard "quota-change-unheard" by "expected" "L-stable" "S-quota", "a quota whose limits are changed goes on with those it had";
             AccountNotAwaited "account-not-awaited" by "S-given", "a pod does not wait for its service account to be written";
         }
         Client: {

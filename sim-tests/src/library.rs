@@ -138,6 +138,7 @@ library! {
     "profiles"
     "ephemeral-storage"
     "namespace-at-once"
+    "quota-changed"
 }
 
 /// The text of the scenario of this name.

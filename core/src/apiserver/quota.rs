@@ -388,7 +388,9 @@ impl Quotas {
         if key.kind == Kind::ResourceQuota {
             let spec = |quota: Option<&Object>| quota.and_then(|quota| quota.at(&["spec"]).cloned());
             match new {
-                Some(quota) if old.is_none() || spec(old) != spec(new) => self.open(store, on_their_way, quota),
+                Some(quota) if old.is_none() || spec(old) != spec(new) && !planted!(QuotaChangeUnheard) => {
+                    self.open(store, on_their_way, quota)
+                }
                 Some(_) => drop(self.changed.insert(key.clone())),
                 None => {
                     self.changed.remove(key);

@@ -473,12 +473,21 @@ fn autoscalers(truth: &Truth) -> Option<String> {
     None
 }
 
-/// What a quota says is used.
+/// What a quota says is allowed and used.
 fn quotas(truth: &Truth) -> Option<String> {
     for object in of_kind(truth, Kind::ResourceQuota) {
-        for resource in ["pods", "requests.cpu"].into_iter().filter(|one| quota::hard(object, one).is_some()) {
+        let said = |what: &str, of: &str| Quantity::deserialize(object.at(&["status", what, of])?).ok();
+        for resource in ["pods", "requests.cpu"] {
+            let Some(hard) = quota::hard(object, resource) else { continue };
+            let told = said("hard", resource).as_ref().map(Quantity::milli_value);
+            if told != Some(hard) {
+                let name = &object.meta().name;
+                return Some(format!(
+                    "quota {name} allows {hard} thousandths of {resource}, and says that it allows {told:?}"
+                ));
+            }
             let used = quota::used(truth, &object.meta().namespace, resource);
-            let said = object.at(&["status", "used", resource]).and_then(|used| Quantity::deserialize(used).ok());
+            let said = said("used", resource);
             if said.as_ref().map(Quantity::milli_value) != Some(used) {
                 let (name, said) = (&object.meta().name, said.unwrap_or_default());
                 return Some(format!("quota {name} says that {said} of {resource} are used, {used} thousandths are"));
@@ -734,6 +743,20 @@ mod tests {
         assert_eq!(judge("100m", serde_json::json!([half(), queue]), &["one"]), "");
         assert!(judge("1200m", serde_json::json!([half(), queue]), &["one"]).contains("leaves 2 pods"));
         assert_eq!(judge("100m", metrics(), &["one", "two"]), "");
+    }
+
+    #[test]
+    fn says_what_a_quota_has_not_heard() {
+        let judge = |allows: &str, told: &str, used: &str| {
+            let mut story = Story::<Nobody>::new();
+            let quota = serde_json::json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"},
+                "spec": {"hard": {"pods": allows}}, "status": {"hard": {"pods": told}, "used": {"pods": used}}});
+            story.put(quota).unwrap();
+            quotas(&story.truth).unwrap_or_default()
+        };
+        assert_eq!(judge("2k", "2000", "0"), "");
+        assert!(judge("2", "5", "0").contains("says that it allows Some(5000)"));
+        assert!(judge("2", "2", "1").contains("says that 1 of pods are used"));
     }
 
     #[test]

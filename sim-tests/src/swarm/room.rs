@@ -121,7 +121,14 @@ fn quotas(dice: &Dice, plan: &mut Plan) {
         let cpu = dice.one("quota cpu", nth, &["500m", "1", "3"]);
         json!({"pods": dice.one("quota pods", nth, &["2", "5", "12", "40"]), "requests.cpu": cpu})
     };
-    plan.ask(dice.millis("quota at", 0, 500, 20_000), quota("ample", json!({"pods": "5k", "requests.cpu": "1k"})));
+    let at = dice.millis("quota at", 0, 500, 20_000);
+    plan.ask(at, quota("ample", json!({"pods": "5k", "requests.cpu": "1k"})));
+    if dice.below("ample changes", 0, 2) == 0 {
+        let (pods, cpu) = (dice.one("ample pods", 0, &["4k", "6k"]), dice.one("ample cpu", 0, &["900", "1k"]));
+        let hard = json!({"spec": {"hard": {"pods": pods, "requests.cpu": cpu}}});
+        let key = Key::new(Kind::ResourceQuota, "default", "ample");
+        plan.ask(at + dice.millis("ample changed", 0, 500, 100_000), merge(&key, hard));
+    }
     let at = dice.millis("quota at", 1, 500, 60_000);
     plan.ask(at, quota("scarce", hard(0)));
     let key = Key::new(Kind::ResourceQuota, "default", "scarce");
