@@ -139,6 +139,7 @@ library! {
     "ephemeral-storage"
     "namespace-at-once"
     "quota-changed"
+    "drain-lame"
 }
 
 /// The text of the scenario of this name.

@@ -178,7 +178,7 @@ fn lets_unready_go(budget: &Object) -> bool {
     let (needs, has) = (status(budget, "desiredHealthy"), status(budget, "currentHealthy"));
     text(budget, &["spec", "unhealthyPodEvictionPolicy"]) == "AlwaysAllow"
         || planted!(UnreadyGoFreely)
-        || (has >= needs && needs > 0)
+        || (needs > 0 && if planted!(UnreadyHeld) { has > needs } else { has >= needs })
 }
 
 fn allowed(budgets: &[&Object]) -> Budgets {

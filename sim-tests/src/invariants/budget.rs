@@ -1,4 +1,4 @@
-//! S-budget: No eviction leaves fewer healthy pods than their disruption budget demands, unless pods were lost otherwise since it was counted; and none is granted by what was counted for another wish. None is refused for a budget if the pod has not started, has ended or is leaving. A running pod that is not ready is evicted without being charged only while enough others are healthy, or if its budget says always. Who is evicted is told so. Each eviction is written into every budget that selects the pod; as long as the pod lives, as far as the budget's controller was told, it is not taken out before the pod should have gone.
+//! S-budget: No eviction leaves fewer healthy pods than their disruption budget demands, unless pods were lost otherwise since it was counted; and none is granted by what was counted for another wish. None is refused for a budget if the pod has not started, has ended or is leaving; nor if it runs and is not ready, while enough others are healthy or its budget says always. A running pod that is not ready is evicted without being charged only while enough others are healthy, or if its budget says always. Who is evicted is told so. Each eviction is written into every budget that selects the pod; as long as the pod lives, as far as the budget's controller was told, it is not taken out before the pod should have gone.
 //!
 //! Healthy is what is stored as ready and nobody has begun to delete. Between a loss that nobody could refuse (a crash, a
 //! deletion) and the next count that takes it in a budget allows more than there is: that is excused. So is an eviction that
@@ -11,7 +11,7 @@ use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::budget::PodDisruptionBudget;
 use miniku_core::api::kinds::Kind;
-use miniku_core::api::meta::Time;
+use miniku_core::api::meta::{Labels, Time};
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::{Pod, PodPhase};
 use miniku_core::api::text::Text;
@@ -37,6 +37,10 @@ pub struct Budget {
     labelled: BTreeMap<Key, Instant>,
     /// Since when the API server knows of a pod that nobody is served by it.
     idle: BTreeMap<Key, (Text, Instant)>,
+    /// Pods of which the API server knows that they run and are not ready, and since when.
+    sick: BTreeMap<Key, (Object, Instant)>,
+    /// The budgets that it knows, and since when each lets such pods go, if it does.
+    known: BTreeMap<Key, (Object, Option<Instant>)>,
     /// The evictions that were asked for, and when.
     open: BTreeMap<RequestId, (Key, Instant)>,
 }
@@ -114,7 +118,51 @@ fn is_short(budget: &PodDisruptionBudget, object: &Object) -> bool {
     !always && budget.status.expected_pods > 0 && has < needs
 }
 
+/// Whether pods that are not ready go uncharged: enough are said to be healthy, or it is always so.
+///
+/// Source: Kubernetes documentation, "Specifying a Disruption Budget for your Application", unhealthy pod eviction policy.
+fn is_lenient(budget: &PodDisruptionBudget, object: &Object) -> bool {
+    let always = object.at(&["spec", "unhealthyPodEvictionPolicy"]).is_some_and(|policy| policy == "AlwaysAllow");
+    let (has, needs) = (budget.status.current_healthy, budget.status.desired_healthy);
+    always || needs > 0 && has >= needs
+}
+
+/// What others go by who decide about an object, beside its status.
+fn meant(object: &Object) -> (&Text, &Labels, Option<i64>) {
+    let meta = object.meta();
+    (&meta.uid, &meta.labels, meta.generation)
+}
+
 impl Budget {
+    /// The API server is told of a pod, which may go uncharged if it is not ready.
+    fn told_of_pod(&mut self, now: Instant, key: &Key, new: Option<&Object>) {
+        let Some(new) = new.filter(|new| is_unready(new)) else { return drop(self.sick.remove(key)) };
+        let same = self.sick.get(key).filter(|(known, _)| meant(known) == meant(new));
+        let since = same.map_or(now, |(_, since)| *since);
+        self.sick.insert(key.clone(), (new.clone(), since));
+    }
+
+    /// The API server is told of a budget, which may let such pods go.
+    fn told_of_budget(&mut self, now: Instant, key: &Key, new: Option<&Object>) {
+        let Some(new) = new else { return drop(self.known.remove(key)) };
+        let lets = new.read::<PodDisruptionBudget>().is_some_and(|budget| is_lenient(&budget, new));
+        let same = self.known.get(key).filter(|(known, _)| meant(known) == meant(new));
+        let since = same.and_then(|(_, since)| *since).unwrap_or(now);
+        self.known.insert(key.clone(), (new.clone(), lets.then_some(since)));
+    }
+
+    /// The one budget of a pod whose eviction was refused, if it has let such pods go since before that was asked for.
+    fn holds_sick(&self, pod: &Key, asked: Instant) -> Option<&Object> {
+        let (sick, since) = self.sick.get(pod)?;
+        let about = |key: &Key, budget: &Object| {
+            key.namespace == pod.namespace && budget.read().is_some_and(|budget| selects(&budget, sick))
+        };
+        let mut about = self.known.iter().filter(|(key, (budget, _))| about(key, budget)).map(|(_, known)| known);
+        // Of several nobody says which is to be asked.
+        let ((budget, lets), None) = (about.next()?, about.next()) else { return None };
+        (*since < asked && (*lets)? < asked).then_some(budget)
+    }
+
     /// Remembers how many were demanded when each eviction was granted.
     fn note_grants(&mut self, now: Instant, key: &Key, budget: &PodDisruptionBudget) {
         let before = self.granted.remove(key).unwrap_or_default();
@@ -221,9 +269,21 @@ impl Checker for Budget {
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
-            Fact::Told { change } if change.key.kind == Kind::Pod => self.note_idle(truth.now, change),
+            Fact::Told { change } if change.key.kind == Kind::PodDisruptionBudget => {
+                self.told_of_budget(truth.now, &change.key, change.new.as_ref());
+            }
+            Fact::Told { change } if change.key.kind == Kind::Pod => {
+                self.note_idle(truth.now, change);
+                self.told_of_pod(truth.now, &change.key, change.new.as_ref());
+            }
             // What was written just before it crashed is told to nobody, and found.
-            Fact::Recovered { objects, .. } => self.idle.retain(|key, _| !objects.get(key).is_some_and(serves)),
+            Fact::Recovered { objects, .. } => {
+                self.idle.retain(|key, _| !objects.get(key).is_some_and(serves));
+                self.sick.clear();
+                self.known.clear();
+                let budgets = objects.of_kind(Kind::PodDisruptionBudget);
+                budgets.for_each(|budget| self.told_of_budget(truth.now, &budget.key(), Some(budget)));
+            }
             Fact::Answered { id, answer } => return self.answered(truth, *id, answer),
             Fact::Sent { who, id, request } if !request.dry_run => match &request.verb {
                 Verb::Delete { key, options } if key.kind == Kind::Pod => {
@@ -267,7 +327,8 @@ impl Budget {
         }
     }
 
-    /// A request is answered: whether an eviction is refused for a budget, though nobody is served by the pod.
+    /// A request is answered: whether an eviction is refused for a budget, though nobody is served by the pod, or enough
+    /// others are healthy.
     fn answered(&mut self, truth: &Truth, id: RequestId, answer: &Answer) -> Result<(), Broken> {
         let Some((key, asked)) = self.open.remove(&id) else { return Ok(()) };
         let Answer::Refused(status) = answer else { return Ok(()) };
@@ -275,6 +336,10 @@ impl Budget {
         if for_budget && self.idle.get(&key).is_some_and(|(_, since)| *since < asked) {
             let what = format!("{key} serves nobody, and is not evicted: {}", status.message);
             return Err(Broken::by(what).with(truth.object(&key)));
+        }
+        if let Some(budget) = self.holds_sick(&key, asked).filter(|_| for_budget) {
+            let what = format!("{key} is not ready and not evicted: {}", status.message);
+            return Err(Broken::by(what).with([budget]).with(truth.object(&key)));
         }
         Ok(())
     }
@@ -527,6 +592,35 @@ mod tests {
         assert!(!refused("Running", true, message));
         assert!(!refused("Pending", false, message));
         assert!(!refused("Pending", true, "the server is busy"));
+    }
+
+    #[test]
+    fn fires_on_one_that_is_not_ready_and_not_evicted() {
+        let refused = |has: i32, policy: &str, pod_is_ready: bool, budgets: &[&str], message: &str| {
+            let mut story = Story::<Budget>::new();
+            let change = story.put(ready("a", pod_is_ready)).unwrap();
+            story.see(Fact::Told { change: &change }).unwrap();
+            for name in budgets {
+                let mut budget = budget(has, 0);
+                budget["metadata"]["name"] = (*name).into();
+                budget["spec"]["unhealthyPodEvictionPolicy"] = policy.into();
+                let change = story.put(budget).unwrap();
+                story.see(Fact::Told { change: &change }).unwrap();
+            }
+            story.pass(1).unwrap();
+            ask(&mut story, "a", true).unwrap();
+            let answer = Answer::Refused(Status::too_many_requests(message, 0));
+            story.see(Fact::Answered { id: RequestId(1), answer: &answer }).is_err()
+        };
+        let message = "Cannot evict pod as it would violate the pod's disruption budget.";
+        let usual = "IfHealthyBudget";
+        assert!(refused(2, usual, false, &["b"], message));
+        assert!(refused(3, usual, false, &["b"], message));
+        assert!(refused(1, "AlwaysAllow", false, &["b"], message));
+        assert!(!refused(1, usual, false, &["b"], message));
+        assert!(!refused(2, usual, true, &["b"], message));
+        assert!(!refused(2, usual, false, &["b", "c"], message));
+        assert!(!refused(2, usual, false, &["b"], "the server is busy"));
     }
 
     #[test]

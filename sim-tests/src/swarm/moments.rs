@@ -31,6 +31,7 @@ const MOMENTS: &[(&str, u64, Draws)] = &[
     ("forced", 4, |dice, _, plan| forced(dice, plan)),
     ("answered late", 4, |dice, _, plan| answered_late(dice, plan)),
     ("former words", 4, former_words),
+    ("lame", 4, lame),
 ];
 
 /// Adds them to a plan for so many nodes.
@@ -443,6 +444,35 @@ fn former_words(dice: &Dice, nodes: u64, plan: &mut Plan) {
     }
 }
 
+/// A node is emptied that has as many healthy pods as a budget demands, and some that crash all the time.
+fn lame(dice: &Dice, nodes: u64, plan: &mut Plan) {
+    let node = node(dice, 996, nodes);
+    let at = dice.millis("lame at", 0, 1_000, 90_000);
+    let sound = 1 + dice.below("lame sound", 0, 3);
+    let budget = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "lame"},
+        "spec": {"minAvailable": sound, "selector": {"matchLabels": {"app": "lame"}}}});
+    plan.ask(at, plan::create(budget));
+    let names: Vec<String> = (0..sound + 2).map(|nth| format!("lame-{nth}")).collect();
+    for (nth, name) in (0..).zip(&names) {
+        let mut container = idle("10m");
+        if nth >= sound {
+            container["command"] = json!(["sh", "-c", "exit 1"]);
+        }
+        let spec = json!({"nodeSelector": {"kubernetes.io/hostname": node}, "terminationGracePeriodSeconds": 1,
+            "containers": [container]});
+        let mut pod = plan::pod(name, spec);
+        pod["metadata"]["labels"] = json!({"app": "lame"});
+        plan.ask(at, plan::create(pod));
+    }
+    let emptied = at + dice.millis("lame emptied", 0, 15_000, 60_000);
+    plan.ask(emptied, Ask::Vacate(node.clone()));
+    plan.ask(emptied + dice.millis("lame back", 0, 10_000, 30_000), Ask::Uncordon(node));
+    for at in [END, END + AGAIN] {
+        plan.ask(at, plan::delete(Kind::PodDisruptionBudget, "lame"));
+        names.iter().for_each(|name| plan.ask(at, plan::delete(Kind::Pod, name)));
+    }
+}
+
 /// Of two controllers of namespaces one is slow, and is answered late: what it has listed in a namespace that is gone by then,
 /// it hears when another of its name is to be emptied.
 fn listed_before(dice: &Dice, plan: &mut Plan) {
@@ -810,6 +840,24 @@ mod tests {
                     _ => {}
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_node_is_emptied_of_just_as_many_healthy_pods_as_are_demanded() {
+        for seed in 0..100 {
+            let mut plan = Plan::default();
+            lame(&Dice(Draw::new(seed)), 3, &mut plan);
+            let pods = plan.entries.iter().filter_map(|one| match &one.act {
+                Act::Ask(Ask::Create(object)) => object.get::<Pod>(),
+                _ => None,
+            });
+            let lasting = pods.filter(|pod| stable::lasts(&pod.spec, false)).count() as u64;
+            let demanded = plan.entries.iter().find_map(|one| match &one.act {
+                Act::Ask(Ask::Create(object)) => object.at(&["spec", "minAvailable"])?.as_u64(),
+                _ => None,
+            });
+            assert_eq!(demanded, Some(lasting), "seed {seed}");
         }
     }
 
