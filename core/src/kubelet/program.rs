@@ -690,7 +690,9 @@ impl Worker {
                             container.name.clone(),
                             because().as_seen(format!("restart {}", track.attempt + 1)),
                         ));
-                        track.last = status::terminated(&track.state);
+                        if !planted!(LastEndStale) {
+                            track.last = status::terminated(&track.state);
+                        }
                         track.attempt += 1;
                         track.state = ContainerState::Absent;
                     }

@@ -1,4 +1,4 @@
-//! S-status: What a pod's status tells of a container was seen of a process of this very pod, with the exit code that it had. The pod is called ready only if all of its containers are, and they run, or did a moment ago. It is called Running when all of them have run, and has Succeeded only if all ended well, or Failed when none runs any more. A kubelet that starts still tells how the attempt before had ended. That somebody made the pod go is told as long as it is there, unless it has lived on for two minutes since that was said last.
+//! S-status: What a pod's status tells of a container was seen of a process of this very pod, with the exit code that it had. The pod is called ready only if all of its containers are, and they run, or did a moment ago. It is called Running when all of them have run, and has Succeeded only if all ended well, or Failed when none runs any more. A kubelet that has seen an attempt end and starts the next one tells how it had ended, and one that starts itself still does. That somebody made the pod go is told as long as it is there, unless it has lived on for two minutes since that was said last.
 //!
 //! One whose start was given up fails at once, and the others of its pod are stopped then; so does one that nobody looks
 //! after any more.
@@ -34,6 +34,8 @@ fn stays(pod: &Pod) -> bool {
 #[derive(Default)]
 pub struct Status {
     ran: BTreeMap<(Text, Text), Ran>,
+    /// How often the kubelet of each node has died.
+    deaths: BTreeMap<Text, u32>,
     /// Since when pods say that they were made to go, as they say it now, by uid.
     going: BTreeMap<Text, Instant>,
     /// The pods that each kubelet has heard of in this life of it.
@@ -106,31 +108,57 @@ struct Ran {
     attempt: u32,
     ended: Option<Instant>,
     code: Option<i32>,
+    /// How often its kubelet had died when it was started.
+    deaths: u32,
+    /// With what the attempt before has ended, if it was started and has ended in the same life of the kubelet.
+    before: Option<Option<i32>>,
 }
 
+impl Ran {
+    /// What is wrong with what is told of the attempt before.
+    fn followed_otherwise(&self, told: &ContainerStatus) -> Option<String> {
+        let before = self.before?;
+        let Some(last) = &told.last_state.terminated else {
+            return Some("nothing is told of how it had ended before".into());
+        };
+        let code = before.filter(|code| last.reason != UNKNOWN && *code != last.exit_code)?;
+        Some(format!("it had ended with {code} before, and is told to have ended with {}", last.exit_code))
+    }
+}
+
+/// How it ended nobody could find out.
+const UNKNOWN: &str = "ContainerStatusUnknown";
+
 fn seen(one: &ContainerStatus) -> bool {
-    let ended = one.state.terminated.as_ref().is_some_and(|end| end.reason != "ContainerStatusUnknown");
+    let ended = one.state.terminated.as_ref().is_some_and(|end| end.reason != UNKNOWN);
     one.state.running.is_some() || ended
 }
 
 impl Checker for Status {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Durable, Sight::Started, Sight::Ended, Sight::Heard, Sight::Sent]
+        &[Sight::Durable, Sight::Started, Sight::Ended, Sight::Heard, Sight::Sent, Sight::Died]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
             Fact::Heard { who, input } if who.role == Role::Kubelet => self.hears(who, input),
             Fact::Sent { who, request, .. } if who.role == Role::Kubelet => return self.tells(who, &request.verb),
-            Fact::Started { process, .. } => {
-                self.ran.insert(
-                    (process.pod.uid.clone(), process.container.clone()),
-                    Ran { attempt: process.attempt, ended: None, code: None },
-                );
+            Fact::Died { who } if who.role == Role::Kubelet => {
+                *self.deaths.entry(who.name.trim_start_matches("kubelet/").into()).or_default() += 1;
+            }
+            Fact::Started { node, process } => {
+                let key = (process.pod.uid.clone(), process.container.clone());
+                let (attempt, deaths) = (process.attempt, self.deaths.get(&Text::from(*node)).copied().unwrap_or(0));
+                let follows = |ran: &&Ran| ran.attempt + 1 == attempt && ran.deaths == deaths && ran.ended.is_some();
+                let before = self.ran.get(&key).filter(follows).map(|ran| ran.code);
+                self.ran.insert(key, Ran { attempt, ended: None, code: None, deaths, before });
             }
             Fact::Ended { process, code, .. } => {
                 let key = (process.pod.uid.clone(), process.container.clone());
-                self.ran.insert(key, Ran { attempt: process.attempt, ended: Some(truth.now), code: *code });
+                let started = self.ran.get(&key).filter(|ran| ran.attempt == process.attempt);
+                let (deaths, before) = started.map_or((0, None), |ran| (ran.deaths, ran.before));
+                let (attempt, ended) = (process.attempt, Some(truth.now));
+                self.ran.insert(key, Ran { attempt, ended, code: *code, deaths, before });
             }
             Fact::Durable { change } => {
                 let old = change.old.as_ref().and_then(Object::get::<Pod>);
@@ -178,13 +206,19 @@ impl Status {
     /// Whether all that is told of containers was seen.
     fn saw_containers(&self, pod: &Pod) -> Result<(), String> {
         let name = &pod.metadata.name;
+        let deaths = pod.node().and_then(|node| self.deaths.get(&Text::from(node))).copied().unwrap_or(0);
         for one in pod.status.container_statuses.iter().filter(|one| seen(one)) {
             let attempt = u32::try_from(one.restart_count).unwrap_or(0);
             let ran = self.ran(pod, &one.name);
             if ran.is_none_or(|ran| ran.attempt < attempt) {
                 return Err(format!("{name}/{} is told of, and never ran so often", one.name));
             }
-            let really = ran.filter(|ran| ran.attempt == attempt).and_then(|ran| ran.code);
+            let ran = ran.filter(|ran| ran.attempt == attempt);
+            let of_this_life = ran.filter(|ran| ran.deaths == deaths);
+            if let Some(otherwise) = of_this_life.and_then(|ran| ran.followed_otherwise(one)) {
+                return Err(format!("{name}/{}: {otherwise}", one.name));
+            }
+            let really = ran.and_then(|ran| ran.code);
             let told = one.state.terminated.as_ref().map(|end| end.exit_code);
             if let (Some(really), Some(told)) = (really, told)
                 && really != told
@@ -309,6 +343,36 @@ mod tests {
         assert_eq!(tells(None, told(1, json!({}))), Err("a/c had ended before, and that is told no more".into()));
         tells(None, told(2, json!({}))).expect("it is another attempt");
         tells(Some(told(1, json!({}))), told(1, json!({}))).expect("it found another word");
+    }
+
+    #[test]
+    fn fires_when_nothing_is_told_of_the_attempt_before() {
+        let told = |dies: bool, last: Value| {
+            let mut story = Story::<Status>::new();
+            story.put(pod("a", "n", "Running")).unwrap();
+            let of = PodRef { uid: "a-uid".into(), namespace: "default".into(), name: "a".into() };
+            for attempt in [0, 1] {
+                let process = Process { pod: of.clone(), container: "c".into(), attempt, pid: 7 };
+                story.see(Fact::Started { node: "n", process: &process }).unwrap();
+                if attempt == 0 {
+                    story.see(Fact::Ended { node: "n", process: &process, code: Some(3) }).unwrap();
+                }
+            }
+            if dies {
+                story.see(Fact::Died { who: &who(Role::Kubelet, "kubelet/n") }).unwrap();
+            }
+            let runs = json!([{"name": "c", "restartCount": 1, "ready": true, "state": {"running": {}},
+                "lastState": last, "image": "", "imageID": ""}]);
+            let put = story.put(with(json!({"phase": "Running", "containerStatuses": runs})));
+            put.err().map(|broken| broken.what).unwrap_or_default()
+        };
+        let ended = |code: i32, reason: &str| json!({"terminated": {"exitCode": code, "reason": reason}});
+        assert_eq!(told(false, json!({})), "a/c: nothing is told of how it had ended before");
+        assert_eq!(told(false, ended(3, "Error")), "");
+        let otherwise = "a/c: it had ended with 3 before, and is told to have ended with 4";
+        assert_eq!(told(false, ended(4, "Error")), otherwise);
+        assert_eq!(told(false, ended(137, "ContainerStatusUnknown")), "", "nobody found out");
+        assert_eq!(told(true, json!({})), "", "another life says it");
     }
 
     #[test]
