@@ -422,6 +422,7 @@ mod table {
             OthersWordsDropped "others-words-dropped" by "S-status", "conditions that others have set are dropped";
             AnyReadyIsReady "any-ready-is-ready" by "S-status", "a pod is ready as soon as one of its containers is";
             EndNotTold "end-not-told" by "S-record", "of a pod that is being deleted nothing is told any more";
+            StartFailuresKept "start-failures-kept" by "S-phase" "expected", "failed starts are counted on after a start that succeeded";
             LastEndStale "last-end-stale" by "S-status", "a restart does not note how the attempt before has ended";
             TransitionKept "transition-kept" by "S-since", "a condition of a pod that changes is so since it was otherwise";
             ForceNotHurried "force-not-hurried" by "S-zombie", "what runs of a pod that is removed has the time that the pod was given";

@@ -140,6 +140,7 @@ library! {
     "namespace-at-once"
     "quota-changed"
     "drain-lame"
+    "starts-forgiven"
 }
 
 /// The text of the scenario of this name.

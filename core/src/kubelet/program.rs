@@ -181,14 +181,18 @@ impl Track {
         (self.attempt, self.starting_until) = (attempt, None);
         match &state {
             ContainerState::Running { .. } => {
-                self.failed_starts = 0;
+                if !planted!(StartFailuresKept) {
+                    self.failed_starts = 0;
+                }
                 self.runs_since = Some(now.mono);
                 (self.kill_at, self.killed_at) = (None, None);
             }
             ContainerState::Exited { .. } => {
                 let long = self.runs_since.take().is_some_and(|since| now.mono.since(since) >= FORGIVEN_AFTER);
                 self.ends = if long && !planted!(EndsKept) { 1 } else { self.ends.saturating_add(1) };
-                self.failed_starts = 0;
+                if !planted!(StartFailuresKept) {
+                    self.failed_starts = 0;
+                }
                 self.not_before = now.mono + restart_delay(self.ends);
             }
             ContainerState::Unknown => {

@@ -1,6 +1,6 @@
-//! S-phase: A pod that has Succeeded or Failed stays so; within one uid restart counts never fall, nor the count of failed starts before a start succeeds, which is never larger than the pod allows.
+//! S-phase: A pod that has Succeeded or Failed stays so; within one uid restart counts never fall, nor the count of failed starts before a start succeeds, which is never larger than the pod allows, and is none while all of its containers run.
 //!
-//! Catches: a kubelet that forgets over a restart; a late status that overwrites a newer one.
+//! Catches: a kubelet that forgets over a restart, or forgives nothing; a late status that overwrites a newer one.
 
 use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
@@ -49,6 +49,13 @@ impl Checker for Phase {
         {
             return broken(format!("{} was tried again {is} times, and wants {most}", new.metadata.full_name()));
         }
+        let mut containers = new.status.container_statuses.iter();
+        if let Some(is) = new.status.retry_count.filter(|is| *is > 0)
+            && !new.status.container_statuses.is_empty()
+            && containers.all(|one| one.state.running.is_some())
+        {
+            return broken(format!("{} runs, and is told to have had {is} failed starts", new.metadata.full_name()));
+        }
         for after in &new.status.container_statuses {
             let before = old.status.container_statuses.iter().find(|before| before.name == after.name);
             if let Some(before) = before.filter(|before| before.restart_count > after.restart_count) {
@@ -85,6 +92,22 @@ mod tests {
         story.put(with(0)).unwrap();
         story.put(with(2)).unwrap();
         assert!(story.put(with(1)).unwrap_err().what.contains("2 failed starts"));
+    }
+
+    #[test]
+    fn fires_on_failed_starts_that_are_not_forgiven() {
+        let told = |failed: i32, state: serde_json::Value| {
+            let mut story = Story::<Phase>::new();
+            let mut pod = pod("a", "n", "Running");
+            story.put(pod.clone()).unwrap();
+            pod["status"]["retryCount"] = failed.into();
+            pod["status"]["containerStatuses"] = json!([{"name": "c", "restartCount": 0, "ready": true, "state": state,
+                "lastState": {}, "image": "", "imageID": ""}]);
+            story.put(pod).is_ok()
+        };
+        assert!(told(0, json!({"running": {}})));
+        assert!(told(2, json!({"waiting": {"reason": "ErrImagePull"}})));
+        assert!(!told(2, json!({"running": {}})));
     }
 
     #[test]

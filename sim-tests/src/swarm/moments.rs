@@ -4,6 +4,7 @@ use super::details::part;
 use super::{AGAIN, Dice, END, delete_of, important, is_crowded, merge, name, node, room};
 use crate::noise::Delay;
 use crate::plan::{self, Act, Ask, Delete, Entry, Evict, Fault, Mishap, Piece, Plan, Ratio, Weather, When};
+use crate::runtime::Trouble;
 use crate::truth::INTRUDER;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::Key;
@@ -32,6 +33,7 @@ const MOMENTS: &[(&str, u64, Draws)] = &[
     ("answered late", 4, |dice, _, plan| answered_late(dice, plan)),
     ("former words", 4, former_words),
     ("lame", 4, lame),
+    ("started at last", 4, started_at_last),
 ];
 
 /// Adds them to a plan for so many nodes.
@@ -473,6 +475,31 @@ fn lame(dice: &Dice, nodes: u64, plan: &mut Plan) {
     }
 }
 
+/// No image can be had for a while when pods start that may fail a few times, and again when they have run and end.
+fn started_at_last(dice: &Dice, nodes: u64, plan: &mut Plan) {
+    let node = node(dice, 997, nodes);
+    let (at, second) = (dice.millis("at last from", 0, 2_000, 120_000), Duration::from_secs(1));
+    let names: Vec<String> = (0..3).map(|nth| format!("patient-{nth}")).collect();
+    for (nth, name) in (0..).zip(&names) {
+        let spec = json!({"nodeSelector": {"kubernetes.io/hostname": node}, "terminationGracePeriodSeconds": 1,
+            "containers": [idle("10m")]});
+        let mut pod = plan::pod(name, spec);
+        pod["metadata"]["annotations"] = json!({START_RETRIES: dice.one("at last tries", nth, &["3", "5"])});
+        plan.ask(at + dice.millis("at last then", nth, 0, 1_500), plan::create(pod));
+    }
+    let ends = at + dice.millis("at last ends", 0, 15_000, 35_000);
+    for at in [at, ends] {
+        let (trouble, node) = (Trouble::NoImages, node.clone());
+        plan.strike(at, Fault::Runtime { node, trouble, lasts: dice.millis("at last lasts", 0, 3_000, 6_500) });
+    }
+    for name in &names {
+        plan.strike(ends + second / 2, Fault::ProcessesEnd { pod: name.clone(), code: 1 });
+    }
+    for at in [END, END + AGAIN] {
+        names.iter().for_each(|name| plan.ask(at, plan::delete(Kind::Pod, name)));
+    }
+}
+
 /// Of two controllers of namespaces one is slow, and is answered late: what it has listed in a namespace that is gone by then,
 /// it hears when another of its name is to be emptied.
 fn listed_before(dice: &Dice, plan: &mut Plan) {
@@ -858,6 +885,23 @@ mod tests {
                 _ => None,
             });
             assert_eq!(demanded, Some(lasting), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn who_starts_at_last_may_fail_as_often_as_no_image_can_be_had() {
+        for seed in 0..100 {
+            let mut plan = Plan::default();
+            started_at_last(&Dice(Draw::new(seed)), 3, &mut plan);
+            let troubles = plan.entries.iter().filter_map(|one| match &one.act {
+                Act::Strike(Fault::Runtime { lasts, .. }) => Some((one.at, *lasts)),
+                _ => None,
+            });
+            let troubles: Vec<(Duration, Duration)> = troubles.collect();
+            assert_eq!(troubles.len(), 2, "seed {seed}");
+            // With three tries it goes on for seven seconds.
+            assert!(troubles.iter().all(|(_, lasts)| *lasts < Duration::from_secs(7)), "seed {seed}");
+            assert!(troubles[0].0 + troubles[0].1 + Duration::from_secs(8) < troubles[1].0, "seed {seed}");
         }
     }
 
