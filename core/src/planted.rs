@@ -161,6 +161,7 @@ mod table {
             TermIgnored "term-ignored" by "S-lease", "a lease that its holder took again counts as the one it had";
             TakingNotAwaited "taking-not-awaited" by "S-lease", "a write is admitted while another's taking of the lease is on its way to the disk";
             OrphanIgnored "orphan-ignored" by "S-owner", "an owner deleted with Orphan is removed at once, and its children after it";
+            FinishedHaveGrace "finished-have-grace" by "S-final", "the deletion of a pod that has finished waits for its node";
             UnreadyHeld "unready-held" by "S-budget" "expected", "a pod that is not ready is held though just enough others are healthy";
             UnreadyGoFreely "unready-go-freely" by "S-budget", "pods that are not ready are evicted though too few are";
             FirstBudgetCounts "first-budget-counts" by "S-budget", "of several budgets that are about a pod the first alone is asked";

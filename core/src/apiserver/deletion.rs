@@ -116,7 +116,9 @@ pub fn delete(now: Now, stored: &Object, options: &DeleteOptions) -> Result<Outc
     if kind == Kind::PriorityClass && SYSTEM_CLASSES.iter().any(|(class, ..)| *class == meta.name) {
         return Err(Status::forbidden(kind, &meta.name, "this is a system priority class and cannot be deleted"));
     }
-    let running = stored.get::<Pod>().filter(|pod| pod.node().is_some() && !pod.status.phase.is_final());
+    let running = stored
+        .get::<Pod>()
+        .filter(|pod| pod.node().is_some() && (!pod.status.phase.is_final() || planted!(FinishedHaveGrace)));
     let seconds = match running {
         Some(pod) => {
             options.grace_seconds.unwrap_or(if planted!(GraceOfThirty) { 30 } else { pod.grace_seconds() }).max(0)

@@ -1,7 +1,7 @@
-//! S-final: An object with finalizers stays until somebody takes them away; a pod that a node may still run stays until its end at once is asked for; what a deletion has decided about dependents no later one decides otherwise; and the collector takes foregroundDeletion away only if, as far as it was told, no child blocks.
+//! S-final: An object with finalizers stays until somebody takes them away; a pod that a node may still run stays until its end at once is asked for, and one that none can run any more is given no time; what a deletion has decided about dependents no later one decides otherwise; and the collector takes foregroundDeletion away only if, as far as it was told, no child blocks.
 //!
 //! Catches: a deletion that does not look at finalizers; one that is over with the last of them, though the pod still ends;
-//! a foreground deletion that does not wait; one that takes away what an earlier one waits for.
+//! a pod that has ended and waits for a node that is gone; a foreground deletion that does not wait; one that takes away what an earlier one waits for.
 
 use super::{Broken, Checker, number};
 use crate::told::Told;
@@ -38,6 +38,14 @@ fn may_run(object: &Object) -> bool {
     object
         .get::<Pod>()
         .is_some_and(|pod| pod.node().is_some() && !pod.status.phase.is_final() && pod.grace_seconds() > 0 && has_time)
+}
+
+/// Whether a pod is given time that no node runs, or none any more.
+fn waits_for_nobody(change: &Change) -> bool {
+    let (Some(old), Some(new)) = (&change.old, &change.new) else { return false };
+    let begins = new.meta().is_deleting() && !old.meta().is_deleting();
+    let idle = |pod: &Pod| pod.node().is_none() || pod.status.phase.is_final();
+    begins && old.get::<Pod>().is_some_and(idle) && new.meta().deletion_grace_period_seconds.unwrap_or(0) > 0
 }
 
 fn held(object: &Object) -> bool {
@@ -131,6 +139,10 @@ impl Checker for Final {
             },
             Fact::Durable { change } => {
                 self.overruled(change)?;
+                if waits_for_nobody(change) {
+                    let what = format!("{} is given time to end, and no node runs it", change.key);
+                    return Err(Broken::by(what).with(change.old.iter().chain(&change.new)));
+                }
                 let Some(old) = change.old.as_ref().filter(|_| change.new.is_none()) else { return Ok(()) };
                 let at_once =
                     self.at_once.remove(&old.meta().uid) || self.at_once_by_name.contains(&number(&change.key));
@@ -192,6 +204,20 @@ mod tests {
         assert_eq!(gone("n", "Running", within(0, None)), "");
         assert_eq!(gone("n", "Failed", None), "");
         assert_eq!(gone("", "Pending", None), "");
+    }
+
+    #[test]
+    fn fires_on_time_for_a_pod_that_has_ended() {
+        let given = |node: &str, phase: &str, secs: i64| {
+            let mut story = Story::<Final>::new();
+            story.put(pod("a", node, phase)).unwrap();
+            let deleted = with(pod("a", node, phase), "deletionTimestamp", json!("2026-01-01T00:00:00Z"));
+            story.put(with(deleted, "deletionGracePeriodSeconds", json!(secs))).is_ok()
+        };
+        assert!(given("n", "Running", 30));
+        assert!(given("n", "Failed", 0));
+        assert!(!given("n", "Failed", 30));
+        assert!(!given("", "Pending", 30));
     }
 
     #[test]
