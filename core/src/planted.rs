@@ -369,6 +369,8 @@ mod table {
             StripsLiveOwners "strips-live-owners" by "S-owner", "with the owners that are gone an object forgets those that live";
             OrphanUncounted "orphan-uncounted" by "S-owner" "expected", "an owner that lets its children go does so as soon as the view shows none";
             OrphansGrandchildren "orphans-grandchildren" by "S-owner" "expected", "what is collected leaves its own children behind";
+            FinishedStay "finished-stay" by "L-stable" "expected", "pods that have ended are kept, however many";
+            NewestGo "newest-go" by "S-finished", "of the pods that have ended the newest go";
             FailedListReleases "failed-list-releases" by "S-owner" "expected", "a list of children that fails is taken for an empty one";
         }
         Namespaces: {

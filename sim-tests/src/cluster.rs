@@ -84,6 +84,9 @@ pub struct Settings {
     /// which nobody elects.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standbys: Option<u32>,
+    /// How many pods that have ended are kept; as many as usual if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished: Option<usize>,
 }
 
 impl Default for Settings {
@@ -97,6 +100,7 @@ impl Default for Settings {
             history: None,
             pages: None,
             standbys: None,
+            finished: None,
         }
     }
 }
@@ -121,7 +125,11 @@ const PROGRAMS: &[(Role, &str, Made)] = &[
         let options = node_lifecycle::Options { grace, eviction_after, ..Default::default() };
         record::Birth::NodeLifecycle { options, seed }
     }),
-    (Role::Garbage, "garbage", |_, seed| record::Birth::Garbage { options: garbage::Options::default(), seed }),
+    (Role::Garbage, "garbage", |settings, seed| {
+        let usual = garbage::Options::default();
+        let finished_max = settings.finished.unwrap_or(usual.finished_max);
+        record::Birth::Garbage { options: garbage::Options { finished_max, ..usual }, seed }
+    }),
     (Role::Namespaces, "namespaces", |_, seed| record::Birth::Namespaces {
         options: namespaces::Options::default(),
         seed,
@@ -252,6 +260,7 @@ impl Cluster {
             speeds: Default::default(),
             any_image: false,
             strategies: BTreeMap::new(),
+            settings: Settings::default(),
             askew: Vec::new(),
             objects: Vec::new(),
             faults: Vec::new(),
@@ -277,7 +286,8 @@ impl Cluster {
     }
 
     /// Adds the scheduler and all controllers, set like this.
-    pub fn control_plane_with(self, settings: Settings) -> Self {
+    pub fn control_plane_with(mut self, settings: Settings) -> Self {
+        self.setup.settings = settings;
         let cluster = match (settings.history, settings.pages) {
             (None, None) => self,
             (history, pages) => self.server(move |birth, store| {

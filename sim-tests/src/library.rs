@@ -141,6 +141,7 @@ library! {
     "quota-changed"
     "drain-lame"
     "starts-forgiven"
+    "few-finished"
 }
 
 /// The text of the scenario of this name.

@@ -130,6 +130,9 @@ fn cluster(dice: &Dice, nodes: u64) -> Spec {
     if dice.has("pages") {
         cluster.settings.pages = Some(dice.one("page", 0, &[1, 3, 20]));
     }
+    if dice.has("few finished") && dice.below("few finished", 0, 3) == 0 {
+        cluster.settings.finished = Some(dice.one("finished", 0, &[1, 3, 8]));
+    }
     if dice.has("short history") {
         cluster.settings.history = Some(dice.one("history", 0, &[1, 10, 50]));
     }

@@ -3,6 +3,7 @@
 //!
 //! Checkers look at nothing else, and at each [`Fact`] as it happens.
 
+use crate::cluster::Settings;
 use crate::disk::Disk;
 use crate::runtime::Process;
 use crate::told::{self, Apart, Leaders, Told, Turn};
@@ -175,6 +176,8 @@ pub struct Truth {
     pub any_image: bool,
     /// How nodes are chosen for the pods with each `spec.schedulerName`; none where the scheduler is somebody's own.
     pub strategies: BTreeMap<Text, Strategy>,
+    /// How the programs are set.
+    pub settings: Settings,
     /// What is durable.
     pub disk: Disk,
     /// The newest changes, without gaps.

@@ -20,6 +20,7 @@ pub mod endpoints;
 pub mod ends;
 pub mod evict;
 pub mod finalizers;
+pub mod finished;
 pub mod fit;
 pub mod given;
 pub mod grace;
@@ -207,6 +208,7 @@ checkers! {
     claim      "S-claim"     Claims;
     load       "S-load"      Loads;
     given      "S-given"     Given;
+    finished   "S-finished"  Finished;
 }
 
 /// A number that stands for an object where very many are looked at and keys would take much room. Of a million objects no

@@ -79,7 +79,7 @@ fn starts(spec: &PodSpec, any_image: bool) -> bool {
 /// What is not as it should be, if anything.
 pub fn missing(truth: &Truth) -> Option<String> {
     type Look = fn(&Truth) -> Option<String>;
-    let looks: [Look; 12] = [
+    let looks: [Look; 13] = [
         nodes,
         pods,
         sets,
@@ -92,6 +92,7 @@ pub fn missing(truth: &Truth) -> Option<String> {
         services,
         namespaces,
         leftovers,
+        finished,
     ];
     looks.iter().find_map(|look| look(truth))
 }
@@ -497,6 +498,14 @@ fn quotas(truth: &Truth) -> Option<String> {
     None
 }
 
+/// No more pods are kept that have ended than there may be.
+fn finished(truth: &Truth) -> Option<String> {
+    let most = truth.settings.finished?;
+    let ended = |pod: &&Pod| pod.status.phase.is_final() && !pod.metadata.is_deleting();
+    let kept = truth.all::<Pod>().filter(ended).count();
+    (kept > most).then(|| format!("{kept} pods are kept that have ended, and {most} may be"))
+}
+
 /// Each service with a selector shows its pods.
 fn services(truth: &Truth) -> Option<String> {
     for object in of_kind(truth, Kind::Service).filter(|object| !object.meta().is_deleting()) {
@@ -743,6 +752,18 @@ mod tests {
         assert_eq!(judge("100m", serde_json::json!([half(), queue]), &["one"]), "");
         assert!(judge("1200m", serde_json::json!([half(), queue]), &["one"]).contains("leaves 2 pods"));
         assert_eq!(judge("100m", metrics(), &["one", "two"]), "");
+    }
+
+    #[test]
+    fn says_how_many_are_kept_too_many() {
+        for (most, says) in [(None, false), (Some(2), false), (Some(1), true)] {
+            let mut story = Story::<Nobody>::new();
+            story.truth.settings.finished = most;
+            for (name, phase) in [("a", "Failed"), ("b", "Running"), ("c", "Succeeded")] {
+                story.put(pod(name, "n", phase)).unwrap();
+            }
+            assert_eq!(finished(&story.truth).is_some(), says, "{most:?}");
+        }
     }
 
     #[test]

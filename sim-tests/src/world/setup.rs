@@ -5,6 +5,7 @@ use super::alarm::Alarm;
 use super::clock::Clock;
 use super::faults::ServerTrouble;
 use super::{Actor, Counts, Machine, Noise, Server, WALL_START, World};
+use crate::cluster::Settings;
 use crate::invariants::Judge;
 use crate::link::Quality;
 use crate::noise::{Counted, Delay};
@@ -77,6 +78,8 @@ pub struct Setup {
     pub any_image: bool,
     /// How the scheduler chooses nodes, by the `spec.schedulerName` of pods.
     pub strategies: BTreeMap<Text, Strategy>,
+    /// How its programs are set, for those who judge them.
+    pub settings: Settings,
     /// Parts whose wall clocks are off from the beginning, and by how many nanoseconds. Their programs are made so.
     pub askew: Vec<(String, i64)>,
     /// What is stored at the beginning. Pods that run on a node do so from the beginning.
@@ -120,11 +123,11 @@ impl Machine {
 impl World {
     /// A world in which nothing has happened yet.
     pub fn new(setup: Setup) -> Self {
-        let Setup { seed, server, parts, link, sync, speeds, any_image, strategies, askew, objects, .. } = setup;
-        let Setup { faults, calls, checked, trace, .. } = setup;
+        let Setup { seed, server, parts, link, sync, speeds, any_image, strategies, settings, askew, .. } = setup;
+        let Setup { objects, faults, calls, checked, trace, .. } = setup;
         let draw = Draw::new(seed);
         let (mut agenda, mut truth) = (Agenda::default(), Truth::default());
-        (truth.any_image, truth.strategies) = (any_image, strategies);
+        (truth.any_image, truth.strategies, truth.settings) = (any_image, strategies, settings);
         truth.askew = askew.into_iter().map(|(name, off)| (name.into(), off)).collect();
         let (mut actors, mut machines) = (Vec::new(), Vec::new());
         agenda.add(Instant::default(), 0, Happening::StartServer { life: 1 });

@@ -63,7 +63,9 @@ impl GarbageCollector {
             }
         }
         while self.finished.len() > self.options.finished_max
-            && let Some((_, key)) = self.finished.pop_first()
+            && !planted!(FinishedStay)
+            && let Some((_, key)) =
+                if planted!(NewestGo) { self.finished.pop_last() } else { self.finished.pop_first() }
         {
             self.objects.add(key.clone(), now.mono);
             self.surplus.insert(key);
