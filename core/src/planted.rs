@@ -418,7 +418,7 @@ mod table {
             RecordBeforeEnd "record-before-end" by "S-record", "a pod's record is removed while its processes live";
             StatusNotRetried "status-not-retried" by "L-stable", "a status that was refused is not written again";
             NodeNotMadeAgain "node-not-made-again" by "L-stable" "expected", "a node that somebody deleted is not registered again";
-            HeartbeatStops "heartbeat-stops" by "L-stable", "after a lost answer the lease is not renewed any more";
+            HeartbeatStops "heartbeat-stops" by "L-stable" "L-beat", "after a lost answer the lease is not renewed any more";
             GraceOfSpec "grace-of-spec" by "S-grace" "expected", "the grace period of a deletion is not looked at";
             SignalIsSuccess "signal-is-success" by "S-status", "a container that was killed counts as one that has done its work";
             AnyDoneIsDone "any-done-is-done" by "S-status", "a pod has succeeded when its first container has";
@@ -426,6 +426,7 @@ mod table {
             AnyReadyIsReady "any-ready-is-ready" by "S-status", "a pod is ready as soon as one of its containers is";
             EndNotTold "end-not-told" by "S-record", "of a pod that is being deleted nothing is told any more";
             StartFailuresKept "start-failures-kept" by "S-phase" "expected", "failed starts are counted on after a start that succeeded";
+            RenewalByClock "renewal-by-clock" by "L-beat" "expected", "a renewal has the time of the node's clock, also if that is the one of the renewal before";
             LastEndStale "last-end-stale" by "S-status", "a restart does not note how the attempt before has ended";
             TransitionKept "transition-kept" by "S-since", "a condition of a pod that changes is so since it was otherwise";
             ForceNotHurried "force-not-hurried" by "S-zombie", "what runs of a pod that is removed has the time that the pod was given";

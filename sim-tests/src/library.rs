@@ -142,6 +142,7 @@ library! {
     "drain-lame"
     "starts-forgiven"
     "few-finished"
+    "clocks-stand-still"
 }
 
 /// The text of the scenario of this name.

@@ -202,6 +202,8 @@ pub struct Truth {
     pub workloads: Option<Instant>,
     /// How many nanoseconds the wall clocks of programs are off for a time; those that are right are left out.
     pub clocks: BTreeMap<Arc<str>, i64>,
+    /// Since when the wall clocks of programs stand still; those that go are left out.
+    pub stopped: BTreeMap<Arc<str>, Instant>,
     /// How many they are off always, beside that.
     pub askew: BTreeMap<Arc<str>, i64>,
     /// What clients were told, by name; those that checkers ask for.
@@ -288,7 +290,8 @@ impl Truth {
 
     /// What the wall clock of a program shows.
     pub fn wall(&self, program: &str) -> Wall {
-        let right = WALL_START + self.now.since(Instant::default());
+        let at = self.stopped.get(program).copied().unwrap_or(self.now);
+        let right = WALL_START + at.since(Instant::default());
         let off = |clocks: &BTreeMap<Arc<str>, i64>| clocks.get(program).copied().unwrap_or(0);
         Wall::from_nanos(right.nanos().saturating_add(off(&self.clocks)).saturating_add(off(&self.askew)))
     }

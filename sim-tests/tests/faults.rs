@@ -99,6 +99,7 @@ fn every_fault_that_lasts_is_told_to_begin_and_to_end() {
         "diskFull: {lasts: 5s}",
         "wallClock: {actor: kubelet/node-1, off: {behind: 1h}, lasts: 5s}",
         "wallClock: {actor: apiserver, off: {ahead: 24h}, lasts: 5s}",
+        "wallClock: {actor: all nodes, off: still, lasts: 5s}",
         "drift: {actor: all nodes, perMille: -50, lasts: 5s}",
         "crashingContainers: {pod: web, every: 1s, lasts: 5s}",
     ];

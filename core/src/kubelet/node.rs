@@ -179,7 +179,8 @@ impl NodeAgent {
     /// Renews the lease, whatever became of the renewal before: one lost answer must not make a silent node.
     fn beat(&mut self, now: Now, out: &mut Effects) {
         self.beat_at = now.mono + HEARTBEAT;
-        self.renewed = now.wall.max(self.renewed + Duration::from_micros(1));
+        let least = if planted!(RenewalByClock) { now.wall } else { self.renewed + Duration::from_micros(1) };
+        self.renewed = now.wall.max(least);
         let mut lease = Lease {
             spec: LeaseSpec {
                 holder_identity: Some(self.name.clone()),

@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod backoff;
+pub mod beat;
 pub mod bind;
 pub mod brake;
 pub mod budget;
@@ -209,6 +210,7 @@ checkers! {
     load       "S-load"      Loads;
     given      "S-given"     Given;
     finished   "S-finished"  Finished;
+    beat       "L-beat"      Beat;
 }
 
 /// A number that stands for an object where very many are looked at and keys would take much room. Of a million objects no

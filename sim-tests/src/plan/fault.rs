@@ -232,8 +232,8 @@ pub enum Fault {
         #[serde(with = "units::duration")]
         lasts: Duration,
     },
-    /// A program's wall clock shows another time, and then jumps back. A kubelet's is its node's. `apiserver` can be
-    /// named.
+    /// A program's wall clock shows another time, or the same all the while, and then jumps back. A kubelet's is its node's.
+    /// `apiserver` can be named.
     WallClock {
         /// The program's name.
         actor: String,
@@ -286,6 +286,8 @@ pub enum Off {
     Ahead(#[serde(with = "units::duration")] Duration),
     /// It shows a time that has passed.
     Behind(#[serde(with = "units::duration")] Duration),
+    /// It stands still.
+    Still,
 }
 
 impl Fault {
@@ -472,11 +474,12 @@ impl fmt::Display for Fault {
             Fault::SlowDisk { sync, lasts } => write!(f, "disk {} slower for {}s", Added(sync), Millis(*lasts)),
             Fault::SyncErrors { share, lasts } => write!(f, "{share} of all syncs fail for {}s", Millis(*lasts)),
             Fault::WallClock { actor, off, lasts } => {
-                let (off, which) = match off {
-                    Off::Ahead(off) => (off, "ahead"),
-                    Off::Behind(off) => (off, "behind"),
+                let off = match off {
+                    Off::Ahead(off) => format!("is {} ahead", durations::text(*off)),
+                    Off::Behind(off) => format!("is {} behind", durations::text(*off)),
+                    Off::Still => "stands still".into(),
                 };
-                write!(f, "clock of {actor} is {} {which} for {}s", durations::text(*off), Millis(*lasts))
+                write!(f, "clock of {actor} {off} for {}s", Millis(*lasts))
             }
             Fault::Drift { actor, per_mille, lasts } => {
                 write!(f, "clock of {actor} runs {per_mille:+}/1000 faster for {}s", Millis(*lasts))

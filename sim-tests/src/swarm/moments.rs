@@ -3,7 +3,7 @@
 use super::details::part;
 use super::{AGAIN, Dice, END, delete_of, important, is_crowded, merge, name, node, room};
 use crate::noise::Delay;
-use crate::plan::{self, Act, Ask, Delete, Entry, Evict, Fault, Mishap, Piece, Plan, Ratio, Weather, When};
+use crate::plan::{self, Act, Ask, Delete, Entry, Evict, Fault, Mishap, Off, Piece, Plan, Ratio, Weather, When};
 use crate::runtime::Trouble;
 use crate::truth::INTRUDER;
 use miniku_core::api::kinds::Kind;
@@ -34,6 +34,7 @@ const MOMENTS: &[(&str, u64, Draws)] = &[
     ("former words", 4, former_words),
     ("lame", 4, lame),
     ("started at last", 4, started_at_last),
+    ("still clock", 4, still_clock),
 ];
 
 /// Adds them to a plan for so many nodes.
@@ -498,6 +499,14 @@ fn started_at_last(dice: &Dice, nodes: u64, plan: &mut Plan) {
     for at in [END, END + AGAIN] {
         names.iter().for_each(|name| plan.ask(at, plan::delete(Kind::Pod, name)));
     }
+}
+
+/// The clock of a node stands still for longer than a node may be silent.
+fn still_clock(dice: &Dice, nodes: u64, plan: &mut Plan) {
+    let actor = format!("kubelet/{}", node(dice, 998, nodes));
+    let lasts = dice.millis("still for", 0, 65_000, 100_000);
+    let fault = Fault::WallClock { actor, off: Off::Still, lasts };
+    plan.strike(dice.millis("still at", 0, 5_000, 75_000), fault);
 }
 
 /// Of two controllers of namespaces one is slow, and is answered late: what it has listed in a namespace that is gone by then,

@@ -15,6 +15,8 @@ pub(super) struct Clock {
     off: i64,
     drifts: Vec<(usize, i32)>,
     shifts: Vec<(usize, i64)>,
+    /// When the wall clock was stopped.
+    stops: Vec<(usize, Instant)>,
 }
 
 impl Clock {
@@ -25,7 +27,7 @@ impl Clock {
 
     /// What it shows.
     pub fn now(&self, now: Instant) -> Now {
-        let wall = WALL_START + now.since(Instant::default());
+        let wall = WALL_START + self.stopped().unwrap_or(now).since(Instant::default());
         let wall = if self.off == 0 { wall } else { Wall::from_nanos(wall.nanos().saturating_add(self.off)) };
         Now { mono: self.mono(now), wall }
     }
@@ -65,6 +67,16 @@ impl Clock {
         self.off = self.shifts.iter().map(|(_, nanos)| nanos).sum();
     }
 
+    /// Its wall clock stands still from now on, because of a fault.
+    pub fn stop(&mut self, now: Instant, id: usize) {
+        self.stops.push((id, now));
+    }
+
+    /// Since when its wall clock stands still, if it does.
+    pub fn stopped(&self) -> Option<Instant> {
+        self.stops.iter().map(|(_, at)| *at).min()
+    }
+
     /// How many nanoseconds its wall clock is off.
     pub fn off(&self) -> i64 {
         self.off
@@ -72,6 +84,7 @@ impl Clock {
 
     /// A fault is over. What has been shown is not taken back by a monotonic clock.
     pub fn heal(&mut self, now: Instant, id: usize) {
+        self.stops.retain(|(one, _)| *one != id);
         self.shifts.retain(|(one, _)| *one != id);
         self.off = self.shifts.iter().map(|(_, nanos)| nanos).sum();
         self.drifts.retain(|(one, _)| *one != id);
@@ -114,6 +127,21 @@ mod tests {
         clock.drift(at(130), 3, -50);
         assert_eq!(clock.now(at(230)).mono, at(1_230));
         assert_eq!(clock.world(at(1_230)), at(230));
+    }
+
+    #[test]
+    fn a_wall_clock_that_stood_still_is_right_again_when_it_is_healed() {
+        let mut clock = Clock::default();
+        clock.begin(at(0), Duration::ZERO);
+        let shown = |clock: &Clock, secs: u64| clock.now(at(secs)).wall.since(WALL_START).as_secs();
+        clock.stop(at(10), 1);
+        clock.shift(2, 3_000_000_000);
+        assert_eq!((shown(&clock, 60), clock.now(at(60)).mono), (13, at(60)), "only the wall clock");
+        clock.stop(at(20), 3);
+        clock.heal(at(70), 1);
+        assert_eq!(shown(&clock, 70), 23);
+        clock.heal(at(80), 3);
+        assert_eq!(shown(&clock, 80), 83);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What goes wrong: how each fault strikes and how it is over.
 
 use super::agenda::Happening;
+use super::clock::Clock;
 use super::hooks::Occasion;
 use super::{Actor, Asked, TICK, World};
 use crate::disk::Unsynced;
@@ -246,16 +247,18 @@ impl World {
     }
 
     fn shift_clocks(&mut self, id: usize, name: &str, off: Off) {
+        let now = self.truth.now;
         let nanos = |off: Duration| i64::try_from(off.as_nanos()).unwrap_or(i64::MAX);
-        let nanos = match off {
-            Off::Ahead(off) => nanos(off),
-            Off::Behind(off) => -nanos(off),
+        let shift = |clock: &mut Clock| match off {
+            Off::Ahead(off) => clock.shift(id, nanos(off)),
+            Off::Behind(off) => clock.shift(id, -nanos(off)),
+            Off::Still => clock.stop(now, id),
         };
         for target in self.chosen(id, name) {
             match target {
-                Target::Server => self.server.clock.shift(id, nanos),
+                Target::Server => shift(&mut self.server.clock),
                 Target::Actor(actor) => {
-                    self.actors[actor].clock.shift(id, nanos);
+                    shift(&mut self.actors[actor].clock);
                     self.note_clock(actor);
                 }
             }
@@ -275,8 +278,12 @@ impl World {
 
     /// What the clock of a program shows is a fact.
     fn note_clock(&mut self, actor: usize) {
-        let (name, off) = (self.actors[actor].who.name.clone(), self.actors[actor].clock.off());
-        match off {
+        let (name, clock) = (self.actors[actor].who.name.clone(), &self.actors[actor].clock);
+        match clock.stopped() {
+            None => drop(self.truth.stopped.remove(&name)),
+            Some(at) => drop(self.truth.stopped.insert(name.clone(), at)),
+        }
+        match clock.off() {
             0 => drop(self.truth.clocks.remove(&name)),
             off => drop(self.truth.clocks.insert(name, off)),
         }
