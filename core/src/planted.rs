@@ -357,6 +357,8 @@ mod table {
             SilentStayReady "silent-stay-ready" by "L-stable", "pods of silent nodes go on being called ready";
             ForATimeIsForEver "for-a-time-is-for-ever" by "L-evict" "expected", "tolerationSeconds are not looked at";
             UnknownSinceHeard "unknown-since-heard" by "S-since", "a node that falls silent is unknown since it was ready";
+            UsualAtWord "usual-at-word" by "expected" "L-evict", "pods stay for the five minutes that all are given on nodes that are unwell";
+            ArrivalIgnored "arrival-ignored" by "S-evict" "expected", "for how long a pod may stay is counted from the taint, though it came later";
             StaysTooLong "stays-too-long" by "expected" "L-evict", "of two taints that a pod puts up with for a time the longer time counts";
         }
         Garbage: {

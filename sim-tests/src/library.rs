@@ -143,6 +143,7 @@ library! {
     "starts-forgiven"
     "few-finished"
     "clocks-stand-still"
+    "comes-late"
 }
 
 /// The text of the scenario of this name.

@@ -1,22 +1,32 @@
 //! L-evict: A pod that does not tolerate a taint of its node that sends pods away, or not any longer, is made to end within a minute, while the node lifecycle controller is well.
 //!
-//! Well is who runs at its pace, with a good way to a running API server; since then it counts anew. Taints that say that a
-//! node is not heard are no matter of this: its pods wait for their turn. Catches: of several taints the one that is put up
-//! with for longest taken for all; a time that is never up.
+//! Well is who runs at its pace, with a good way to a running API server; since then it counts anew. Of the taints that say
+//! that a node is unwell only those are looked at that it has since it is off, while most nodes are ready; and there it counts
+//! anew with each change of a node, and whenever the controller may have missed something. Catches: of several taints the
+//! one that is put up with for longest taken for all; a time that is never up, or is not that of the cluster.
 
 use super::evict::puts_up_with;
 use super::{Broken, Checker, by_a_slow_clock};
-use crate::truth::{Fact, Sight, Truth};
+use crate::told::Turn;
+use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
+use miniku_core::api::namespace::NODE_LEASES;
 use miniku_core::api::node::Node;
+use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
 use miniku_core::api::taint::{NO_EXECUTE, NOT_READY, Taint, UNREACHABLE};
 use miniku_core::api::text::Text;
+use miniku_core::api::toleration::Toleration;
+use miniku_core::program::{Answer, Input, Revision};
+use miniku_core::store::Change;
 use miniku_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How long it may take beside the time that the pod has.
 const BOUND: Duration = Duration::from_secs(60);
+/// The same where the node is off, and is asked for first.
+const OFF: Duration = Duration::from_secs(100);
 /// How often pods are looked at.
 const EVERY: Duration = Duration::from_secs(20);
 
@@ -25,15 +35,45 @@ const EVERY: Duration = Duration::from_secs(20);
 pub struct Stay {
     since: BTreeMap<(Text, Text, Text), Instant>,
     look_at: Option<Instant>,
+    /// When something was another last by which nodes are given up.
+    anew: Instant,
+    /// The controllers, and the turn of each.
+    turns: BTreeMap<Arc<str>, Turn>,
 }
 
 fn sends_away(taint: &Taint) -> bool {
-    taint.effect == NO_EXECUTE && !matches!(taint.key.as_str(), NOT_READY | UNREACHABLE)
+    taint.effect == NO_EXECUTE && taint.key != NOT_READY
+}
+
+/// Whether so many nodes are ready that those which are not are given up as usual. Source: Kubernetes, `ComputeZoneState`.
+fn is_normal(truth: &Truth) -> bool {
+    let (all, ready) = (truth.all::<Node>().count(), truth.all::<Node>().filter(|node| node.is_ready()).count());
+    ready > 0 && (all - ready <= 2 || (all - ready) * 100 < all * 55)
+}
+
+/// For how long a pod stays; for ever if absent.
+fn stays(truth: &Truth, pod: &Pod, taint: &Taint) -> Option<Duration> {
+    match pod.spec.tolerations.iter().find(|one| one.tolerates(taint)).is_some_and(Toleration::is_usual) {
+        true => Some(truth.settings.eviction_after),
+        false => puts_up_with(pod, taint),
+    }
+}
+
+/// Whether a node is ready otherwise than before, or keeps others away.
+fn is_another(change: &Change) -> bool {
+    let says = |object: &Option<Object>| {
+        let node = object.as_ref()?.get::<Node>()?;
+        Some((node.metadata.uid.clone(), node.ready().map(|ready| ready.status.clone()), node.spec.taints.clone()))
+    };
+    says(&change.old) != says(&change.new)
 }
 
 impl Stay {
     fn look(&mut self, truth: &Truth) -> Result<(), Broken> {
         let before = std::mem::take(&mut self.since);
+        if !is_normal(truth) {
+            self.anew = truth.now;
+        }
         let tainted = truth.all::<Node>().filter(|node| node.spec.taints.iter().any(sends_away));
         let tainted: BTreeMap<&str, &Node> = tainted.map(|node| (node.metadata.name.as_str(), node)).collect();
         if tainted.is_empty() {
@@ -41,16 +81,30 @@ impl Stay {
         }
         let here = |pod: &'_ Pod| pod.node().and_then(|node| tainted.get(node).copied());
         for (pod, node) in truth.all::<Pod>().filter(|pod| pod.is_active()).filter_map(|pod| Some((pod, here(pod)?))) {
+            let name = &node.metadata.name;
             for taint in node.spec.taints.iter().filter(|taint| sends_away(taint)) {
-                let seen = (pod.metadata.uid.clone(), taint.key.clone(), taint.value.clone());
+                let is_off = taint.key == UNREACHABLE;
+                let value = if is_off {
+                    let lease = truth.object(&Key::new(Kind::Lease, NODE_LEASES, name));
+                    Text::from(lease.map_or(Revision(0), Object::revision))
+                } else {
+                    taint.value.clone()
+                };
+                let seen = (pod.metadata.uid.clone(), taint.key.clone(), value);
                 let since = before.get(&seen).copied().unwrap_or(truth.now);
                 self.since.insert(seen, since);
-                let (Some(stays), Some(well)) = (puts_up_with(pod, taint), truth.lifecycle) else { continue };
-                let (waits, most) = (truth.now.since(since.max(well)), by_a_slow_clock(stays) + BOUND);
+                let (Some(stays), Some(well)) = (stays(truth, pod, taint), truth.lifecycle) else { continue };
+                let (from, bound) = match is_off {
+                    // Its kubelet may be there, and be heard now and then.
+                    true if truth.nodes.get(&**name).is_none_or(|facts| facts.up) => continue,
+                    true => (since.max(self.anew), OFF),
+                    false => (since, BOUND),
+                };
+                let (waits, most) = (truth.now.since(from.max(well)), by_a_slow_clock(stays) + bound);
                 if waits > most {
-                    let (pod, on) = (&pod.metadata.name, &node.metadata.name);
+                    let pod = &pod.metadata.name;
                     let what = format!(
-                        "{pod} is on {on} with the taint {taint} for {} s, and stays {} s",
+                        "{pod} is on {name} with the taint {taint} for {} s, and stays {} s",
                         waits.as_secs(),
                         stays.as_secs()
                     );
@@ -64,15 +118,26 @@ impl Stay {
 
 impl Checker for Stay {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Durable, Sight::Time]
+        &[Sight::Durable, Sight::Time, Sight::Heard]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
-            // Nearly never is there such a taint.
-            Fact::Durable { change } if change.key.kind == Kind::Node && self.look_at.is_none() => {
+            Fact::Heard { who, input } if who.role == Role::NodeLifecycle => {
+                let turn = truth.turn(who);
+                let missed = matches!(input, Input::Ended { .. } | Input::Reply { answer: Answer::Lost(_), .. });
+                if missed || self.turns.get(&who.name) != Some(&turn) {
+                    self.turns.insert(who.name.clone(), turn);
+                    self.anew = truth.now;
+                }
+            }
+            Fact::Durable { change } if change.key.kind == Kind::Node => {
+                if is_another(change) {
+                    self.anew = truth.now;
+                }
+                // Nearly never is there such a taint.
                 let node = change.new.as_ref().and_then(|new| new.get::<Node>());
-                if node.is_some_and(|node| node.spec.taints.iter().any(sends_away)) {
+                if self.look_at.is_none() && node.is_some_and(|node| node.spec.taints.iter().any(sends_away)) {
                     self.look_at = Some(truth.now);
                 }
             }
@@ -98,7 +163,43 @@ impl Checker for Stay {
 mod tests {
     use super::super::forged::{Story, node, pod};
     use super::*;
+    use crate::truth::NodeFacts;
     use serde_json::{Value, json};
+
+    #[test]
+    fn fires_when_a_pod_stays_on_a_node_that_is_off() {
+        let check = |up: bool, others: usize, meanwhile: Option<u64>, secs: u64, fires: bool| {
+            let mut story = Story::<Stay>::new();
+            story.truth.lifecycle = Some(Instant::default());
+            story.truth.nodes.insert("n".into(), NodeFacts { up, in_touch: None });
+            let is = |name: &str, status: &str| {
+                let mut node = node(name);
+                node["status"]["conditions"] = json!([{"type": "Ready", "status": status}]);
+                node
+            };
+            (0..others).for_each(|nth| drop(story.put(is(&format!("other-{nth}"), "True")).unwrap()));
+            let mut off = is("n", "Unknown");
+            off["spec"] = json!({"taints": [{"key": UNREACHABLE, "effect": "NoExecute"}]});
+            story.put(off).unwrap();
+            let mut pod = pod("a", "n", "Running");
+            pod["spec"]["tolerations"] = json!([{"key": UNREACHABLE, "operator": "Exists", "effect": "NoExecute",
+                "tolerationSeconds": 300}]);
+            story.put(pod).unwrap();
+            let waited = (0..=secs / 20).try_for_each(|nth| {
+                if meanwhile == Some(nth * 20) {
+                    drop(story.put(is("other-0", "Unknown")).unwrap());
+                }
+                story.pass(20)
+            });
+            assert_eq!(waited.is_err(), fires, "{up} {others} {meanwhile:?} {secs}: {waited:?}");
+        };
+        check(false, 2, None, 160, true);
+        check(false, 2, None, 80, false);
+        check(true, 2, None, 300, false);
+        check(false, 0, None, 300, false);
+        check(false, 2, Some(60), 160, false);
+        check(false, 2, Some(60), 240, true);
+    }
 
     #[test]
     fn fires_when_a_pod_stays_for_too_long() {

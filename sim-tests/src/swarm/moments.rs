@@ -158,20 +158,22 @@ fn touched(dice: &Dice, nodes: u64, plan: &mut Plan) {
         }
         return;
     }
-    for nth in 0..2 {
+    let tainted = at + second * 10;
+    // The last one comes when the node has had the taint for a while, and the others are about to go.
+    for nth in 0..3 {
         let stays = 15 + dice.below("touched stays", nth, 20);
         let puts_up = json!([{"key": "rest", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": stays}]);
         let spec = json!({"nodeSelector": {"kubernetes.io/hostname": node}, "tolerations": puts_up,
             "terminationGracePeriodSeconds": 1, "containers": [idle("10m")]});
-        plan.ask(at, plan::create(plan::pod(&format!("restless-{nth}"), spec)));
+        let comes = if nth == 2 { tainted + second * 12 } else { at };
+        plan.ask(comes, plan::create(plan::pod(&format!("restless-{nth}"), spec)));
     }
     let taints = |taints: Value| merge(&key, json!({"spec": {"taints": taints}}));
-    let tainted = at + second * 10;
     plan.ask(tainted, taints(json!([{"key": "rest", "effect": "NoExecute"}])));
     touch(&node, tainted + second, pace, times(second * 130), plan);
     for at in [END, END + AGAIN] {
         plan.ask(at, taints(Value::Null));
-        (0..2).for_each(|nth| plan.ask(at, plan::delete(Kind::Pod, &format!("restless-{nth}"))));
+        (0..3).for_each(|nth| plan.ask(at, plan::delete(Kind::Pod, &format!("restless-{nth}"))));
     }
 }
 

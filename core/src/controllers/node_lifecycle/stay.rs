@@ -26,7 +26,7 @@ pub fn seconds(taint: &Taint, tolerations: &[Toleration], usual: Duration) -> Op
     match tolerations.iter().find(|one| one.tolerates(taint)) {
         None => Some(Duration::ZERO),
         Some(_) if planted!(TolerationIgnored) => Some(Duration::ZERO),
-        Some(one) if one.is_usual() => Some(usual),
+        Some(one) if one.is_usual() && !planted!(UsualAtWord) => Some(usual),
         Some(one) => one
             .toleration_seconds
             .filter(|_| !planted!(ForATimeIsForEver))

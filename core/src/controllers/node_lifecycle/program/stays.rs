@@ -17,7 +17,8 @@ impl NodeLifecycle {
         let arrived = self.pods_on.get(&node).and_then(|pods| pods.get(key)).copied().unwrap_or_default();
         [false, true].map(|unwell| {
             let taints = member.taints.iter().filter(|(taint, _)| is_for_being_unwell(taint) == unwell);
-            let seen = taints.map(|(taint, since)| (taint, arrived.max(*since)));
+            let counts = |since: Instant| if planted!(ArrivalIgnored) { since } else { arrived.max(since) };
+            let seen = taints.map(|(taint, since)| (taint, counts(*since)));
             stay::until(seen, &pod.spec.tolerations, self.options.eviction_after)
         })
     }
