@@ -144,6 +144,7 @@ library! {
     "few-finished"
     "clocks-stand-still"
     "comes-late"
+    "budget-heir"
 }
 
 /// The text of the scenario of this name.

@@ -170,7 +170,8 @@ fn loss(pod: &Pod, budget: Option<&Object>) -> Loss {
 /// whole seconds, and one that was made in the second of the grant may have followed it.
 fn is_granted(budget: &Object, pod: &Pod) -> bool {
     let granted = parse_rfc3339(text(budget, &["status", "disruptedPods", &pod.metadata.name]));
-    granted.is_ok_and(|at| pod.metadata.creation_timestamp.is_none_or(|created| created < Time::of(at)))
+    let followed = |created: Time, at: Time| created >= at && !planted!(GrantInherited);
+    granted.is_ok_and(|at| pod.metadata.creation_timestamp.is_none_or(|created| !followed(created, Time::of(at))))
 }
 
 /// Source: `spec.unhealthyPodEvictionPolicy`, by default `IfHealthyBudget`.

@@ -1,4 +1,4 @@
-//! S-budget: No eviction leaves fewer healthy pods than their disruption budget demands, unless pods were lost otherwise since it was counted; and none is granted by what was counted for another wish. None is refused for a budget if the pod has not started, has ended or is leaving; nor if it runs and is not ready, while enough others are healthy or its budget says always. A running pod that is not ready is evicted without being charged only while enough others are healthy, or if its budget says always. Who is evicted is told so. Each eviction is written into every budget that selects the pod; as long as the pod lives, as far as the budget's controller was told, it is not taken out before the pod should have gone.
+//! S-budget: No eviction leaves fewer healthy pods than their disruption budget demands, unless pods were lost otherwise since it was counted; and none is granted by what was counted for another wish. None is refused for a budget if the pod has not started, has ended or is leaving; nor if it runs and is not ready, while enough others are healthy or its budget says always. A running pod that is not ready is evicted without being charged only while enough others are healthy, or if its budget says always. Who is evicted is told so. Each eviction is written into every budget that selects the pod, and not only that of one of its name that was there before; as long as the pod lives, as far as the budget's controller was told, it is not taken out before the pod should have gone.
 //!
 //! Healthy is what is stored as ready and nobody has begun to delete. Between a loss that nobody could refuse (a crash, a
 //! deletion) and the next count that takes it in a budget allows more than there is: that is excused. So is an eviction that
@@ -37,6 +37,8 @@ pub struct Budget {
     labelled: BTreeMap<Key, Instant>,
     /// Since when the API server knows of a pod that nobody is served by it.
     idle: BTreeMap<Key, (Text, Instant)>,
+    /// When each pod was made.
+    made: BTreeMap<Key, Instant>,
     /// Pods of which the API server knows that they run and are not ready, and since when.
     sick: BTreeMap<Key, (Object, Instant)>,
     /// The budgets that it knows, and since when each lets such pods go, if it does.
@@ -239,8 +241,19 @@ impl Budget {
         let asked = |(object, budget): &(&Object, PodDisruptionBudget)| {
             selects(budget, pod) && !lately(self.wished.get(&object.key()))
         };
-        let all = budgets(truth, &pod.meta().namespace).filter(asked);
-        match all.into_iter().find(|(_, budget)| !budget.status.disrupted_pods.contains_key(name)) {
+        // By the server's clock as well, since it may grant twice in one second.
+        let is_of_another = |object: &Object| {
+            let granted = self.granted.get(&object.key()).and_then(|granted| granted.get(name));
+            let made = (self.made.get(&pod.key()), pod.meta().creation_timestamp);
+            match (granted, made) {
+                (Some(granted), (Some(at), Some(time))) => granted.since < *at && granted.time < time,
+                _ => false,
+            }
+        };
+        let uncharged = |(object, budget): &(&Object, PodDisruptionBudget)| {
+            !budget.status.disrupted_pods.contains_key(name) || is_of_another(object)
+        };
+        match budgets(truth, &pod.meta().namespace).filter(asked).find(uncharged) {
             Some((object, _)) => {
                 let what = format!("{} is evicted, and not written into {}", pod.key(), object.key());
                 Err(Broken::by(what).with([object, pod]))
@@ -437,8 +450,13 @@ impl Budget {
         Ok(())
     }
 
-    /// Since when a pod has its labels, and is not ready.
+    /// Since when a pod is there, has its labels, and is not ready.
     fn note_pod(&mut self, now: Instant, change: &Change) {
+        match (&change.old, &change.new) {
+            (None, Some(_)) => drop(self.made.insert(change.key.clone(), now)),
+            (_, None) => drop(self.made.remove(&change.key)),
+            _ => {}
+        }
         match (&change.old, &change.new) {
             (Some(old), Some(new)) if old.meta().labels != new.meta().labels => {
                 self.labelled.insert(change.key.clone(), now);
@@ -640,6 +658,33 @@ mod tests {
         both(json!({"a": "2026-01-01T00:00:00Z"})).unwrap();
         let what = "pods/default/a is evicted, and not written into poddisruptionbudgets.policy/default/c";
         assert_eq!(both(json!({})), Err(what.into()));
+    }
+
+    #[test]
+    fn fires_on_an_eviction_that_was_granted_for_another() {
+        let evicts = |first: bool, granted: &str, made: &str| {
+            let mut story = Story::<Budget>::new();
+            ["b", "c"].into_iter().for_each(|name| drop(story.put(ready(name, true)).unwrap()));
+            let mut pod = ready("a", true);
+            pod["metadata"]["creationTimestamp"] = made.into();
+            if first {
+                story.put(pod.clone()).unwrap();
+            }
+            let mut charged = budget(3, 0);
+            charged["status"]["disruptedPods"] = json!({"a": granted});
+            story.put(charged).unwrap();
+            story.pass(11).unwrap();
+            if !first {
+                story.put(pod).unwrap();
+            }
+            end(&mut story, "a", true).map_err(|broken| broken.what)
+        };
+        let (early, late) = ("2026-01-01T00:00:00Z", "2026-01-01T00:00:05Z");
+        evicts(true, late, early).unwrap();
+        evicts(true, early, late).expect("the clock went back meanwhile");
+        evicts(false, early, early).expect("it may have been granted for this one in the same second");
+        let what = "pods/default/a is evicted, and not written into poddisruptionbudgets.policy/default/b";
+        assert_eq!(evicts(false, early, late), Err(what.into()));
     }
 
     #[test]

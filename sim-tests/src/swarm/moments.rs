@@ -35,6 +35,7 @@ const MOMENTS: &[(&str, u64, Draws)] = &[
     ("lame", 4, lame),
     ("started at last", 4, started_at_last),
     ("still clock", 4, still_clock),
+    ("inherited", 4, inherited),
 ];
 
 /// Adds them to a plan for so many nodes.
@@ -509,6 +510,41 @@ fn still_clock(dice: &Dice, nodes: u64, plan: &mut Plan) {
     let lasts = dice.millis("still for", 0, 65_000, 100_000);
     let fault = Fault::WallClock { actor, off: Off::Still, lasts };
     plan.strike(dice.millis("still at", 0, 5_000, 75_000), fault);
+}
+
+/// A pod is evicted while nobody counts, and another of its name is to be evicted next. There are just enough without it.
+fn inherited(dice: &Dice, nodes: u64, plan: &mut Plan) {
+    if nodes < 2 {
+        return;
+    }
+    let (at, second) = (dice.millis("inherited at", 0, 1_000, 80_000), Duration::from_secs(1));
+    let left = 1 + dice.below("inherited on", 0, nodes);
+    let (left, stays) = (format!("node-{left}"), format!("node-{}", 1 + left % nodes));
+    let pod = |name: &str, node: &str| {
+        let spec = json!({"nodeSelector": {"kubernetes.io/hostname": node}, "terminationGracePeriodSeconds": 1,
+            "containers": [idle("10m")]});
+        let mut pod = plan::pod(name, spec);
+        pod["metadata"]["labels"] = json!({"app": "heir"});
+        plan::create(pod)
+    };
+    let budget = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "heir"},
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "heir"}}}});
+    plan.ask(at, plan::create(budget));
+    plan.ask(at, pod("heir-0", &left));
+    plan.ask(at, pod("heir-1", &stays));
+    let first = at + dice.millis("inherited first", 0, 13_000, 25_000);
+    for actor in room::all_of(dice, "disruption") {
+        plan.strike(first.saturating_sub(second / 5), Fault::Crash { actor, down: second * 40 });
+    }
+    plan.ask(first, Ask::Vacate(left.clone()));
+    plan.ask(first + second * 3, Ask::Uncordon(left.clone()));
+    plan.ask(first + second * 4, pod("heir-0", &left));
+    plan.ask(first + second * 10, Ask::Vacate(left.clone()));
+    plan.ask(first + second * 50, Ask::Uncordon(left));
+    for at in [END, END + AGAIN] {
+        plan.ask(at, plan::delete(Kind::PodDisruptionBudget, "heir"));
+        ["heir-0", "heir-1"].iter().for_each(|name| plan.ask(at, plan::delete(Kind::Pod, name)));
+    }
 }
 
 /// Of two controllers of namespaces one is slow, and is answered late: what it has listed in a namespace that is gone by then,
