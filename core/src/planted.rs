@@ -177,6 +177,8 @@ mod table {
             ClassValueIgnored "class-value-ignored" by "S-given", "a pod's priority is 0, whatever its class says";
             TolerationsNotGiven "tolerations-not-given" by "S-given", "pods are not given a while on nodes that are unwell";
             QuotaChangeUnheard "quota-change-unheard" by "expected" "L-stable" "S-quota", "a quota whose limits are changed goes on with those it had";
+            NamespaceNotAwaited "namespace-not-awaited" by "S-namespace", "what is made in a namespace does not wait for what is being written about that";
+            NamespaceNotNeeded "namespace-not-needed" by "S-namespace", "objects can be made in a namespace that is not there";
             AccountNotAwaited "account-not-awaited" by "S-given", "a pod does not wait for its service account to be written";
         }
         Client: {

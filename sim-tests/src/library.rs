@@ -145,6 +145,7 @@ library! {
     "clocks-stand-still"
     "comes-late"
     "budget-heir"
+    "namespace-crossed"
 }
 
 /// The text of the scenario of this name.

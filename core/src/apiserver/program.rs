@@ -253,7 +253,8 @@ impl ApiServer {
         };
         let fence = request.fence.clone();
         let lease = fence.as_ref().map(|fence| &fence.lease).filter(|_| !planted!(TakingNotAwaited));
-        let alone = [Some(&key), Some(&within).filter(|_| makes), charges.as_ref(), lease].into_iter().flatten();
+        let space = Some(&within).filter(|_| makes && !planted!(NamespaceNotAwaited));
+        let alone = [Some(&key), space, charges.as_ref(), lease].into_iter().flatten();
         for waits_for in alone.chain(&decided_by) {
             if let Some(waiting) = self.busy.get_mut(waits_for) {
                 sometimes!(WriteWaits);

@@ -1,4 +1,4 @@
-//! S-namespace: A namespace goes only when nothing is in it, nothing new appears in one that is being deleted, its controller deletes nothing that is in another, and nobody takes the finalizers from its spec before.
+//! S-namespace: A namespace goes only when nothing is in it, nothing new appears in one that is being deleted or is not there, its controller deletes nothing that is in another, and nobody takes the finalizers from its spec before.
 //!
 //! Catches: a namespace that is let go by an ordinary write, or while its contents are on their way out, or half of them were
 //! looked for; a view that is behind, by which one is emptied that has followed another of its name.
@@ -16,11 +16,15 @@ use std::collections::BTreeSet;
 #[derive(Default)]
 pub struct Namespace {
     ending: BTreeSet<Text>,
+    /// All that are there.
+    there: BTreeSet<Text>,
+    /// Whether an API server has started. What is stored before was asked of none.
+    is_served: bool,
 }
 
 impl Checker for Namespace {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Durable, Sight::Sent]
+        &[Sight::Durable, Sight::Sent, Sight::Recovered]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
@@ -35,11 +39,16 @@ impl Checker for Namespace {
                 return Err(Broken::by(what).with([object, within]));
             }
         }
+        self.is_served |= matches!(fact, Fact::Recovered { .. });
         let Fact::Durable { change } = fact else { return Ok(()) };
         if change.key.kind == Kind::Namespace {
             match change.new.as_ref().is_some_and(|new| new.meta().is_deleting()) {
                 true => self.ending.insert(change.key.name.clone()),
                 false => self.ending.remove(&change.key.name),
+            };
+            match change.new.is_some() {
+                true => self.there.insert(change.key.name.clone()),
+                false => self.there.remove(&change.key.name),
             };
         }
         let holds = |object: &Object| {
@@ -68,6 +77,9 @@ impl Checker for Namespace {
             if self.ending.contains(&change.key.namespace) {
                 return Err(Broken::by(format!("{} is new in a namespace that is ending", change.key)).with([new]));
             }
+            if self.is_served && !self.there.contains(&change.key.namespace) {
+                return Err(Broken::by(format!("{} is new in a namespace that is not there", change.key)).with([new]));
+            }
         }
         Ok(())
     }
@@ -77,7 +89,8 @@ impl Checker for Namespace {
 mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
-    use miniku_core::program::{DeleteOptions, RequestId};
+    use miniku_core::api::by_key::ByKey;
+    use miniku_core::program::{DeleteOptions, RequestId, Revision};
     use serde_json::json;
 
     #[test]
@@ -96,6 +109,23 @@ mod tests {
         assert_eq!(broken.what, "pods/default/a is deleted, and its namespace is not");
         judge(json!(null), "another").unwrap();
         judge(json!("2026-01-01T00:00:00Z"), "a-uid").unwrap();
+    }
+
+    #[test]
+    fn fires_on_what_is_new_where_no_namespace_is() {
+        let made = |is_served: bool, is_there: bool| {
+            let mut story = Story::<Namespace>::new();
+            if is_served {
+                story.see(Fact::Recovered { objects: &ByKey::new(), revision: Revision(0) }).unwrap();
+            }
+            if is_there {
+                story.put(json!({"kind": "Namespace", "metadata": {"name": "default", "uid": "u"}})).unwrap();
+            }
+            story.put(pod("a", "", "Pending")).is_ok()
+        };
+        assert!(made(true, true));
+        assert!(made(false, false), "it is stored from the beginning");
+        assert!(!made(true, false));
     }
 
     #[test]

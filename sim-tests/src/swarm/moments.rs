@@ -36,6 +36,7 @@ const MOMENTS: &[(&str, u64, Draws)] = &[
     ("started at last", 4, started_at_last),
     ("still clock", 4, still_clock),
     ("inherited", 4, inherited),
+    ("crossed", 4, |dice, _, plan| crossed(dice, plan)),
 ];
 
 /// Adds them to a plan for so many nodes.
@@ -544,6 +545,29 @@ fn inherited(dice: &Dice, nodes: u64, plan: &mut Plan) {
     for at in [END, END + AGAIN] {
         plan.ask(at, plan::delete(Kind::PodDisruptionBudget, "heir"));
         ["heir-0", "heir-1"].iter().for_each(|name| plan.ask(at, plan::delete(Kind::Pod, name)));
+    }
+}
+
+/// While the disk is slow, things are made in a namespace whose end is being written, and one in a namespace that never was.
+fn crossed(dice: &Dice, plan: &mut Plan) {
+    let (at, second) = (dice.millis("crossed at", 0, 3_000, 120_000), Duration::from_secs(1));
+    let config = |name: &str, namespace: &str| {
+        plan::create(
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": namespace}}),
+        )
+    };
+    plan.ask(at, plan::create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "crossed"}})));
+    plan.ask(at + second, config("early", "crossed"));
+    plan.ask(at + second, config("lost", "nowhere"));
+    let ends = at + dice.millis("crossed ends", 0, 3_000, 10_000);
+    let sync = Delay { min: dice.millis("crossed slowly", 0, 200, 600), mean: Duration::from_millis(1) };
+    plan.strike(ends.saturating_sub(second), Fault::SlowDisk { sync, lasts: second * 4 });
+    for at in [ends, END, END + AGAIN] {
+        plan.ask(at, plan::delete(Kind::Namespace, "crossed"));
+    }
+    for nth in 0..4 {
+        let at = ends + dice.millis("crossed then", nth, 20, 1_500);
+        plan.ask(at, config(&format!("late-{nth}"), "crossed"));
     }
 }
 
