@@ -287,7 +287,7 @@ impl Cluster {
 
     /// Adds the scheduler and all controllers, set like this.
     pub fn control_plane_with(mut self, settings: Settings) -> Self {
-        self.setup.settings = settings;
+        self.setup.settings = settings.clone();
         let cluster = match (settings.history, settings.pages) {
             (None, None) => self,
             (history, pages) => self.server(move |birth, store| {
