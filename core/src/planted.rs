@@ -177,7 +177,7 @@ mod table {
             ClassValueIgnored "class-value-ignored" by "S-given", "a pod's priority is 0, whatever its class says";
             TolerationsNotGiven "tolerations-not-given" by "S-given", "pods are not given a while on nodes that are unwell";
             QuotaChangeUnheard "quota-change-unheard" by "expected" "L-stable" "S-quota", "a quota whose limits are changed goes on with those it had";
-            NamespaceNotAwaited "namespace-not-awaited" by "S-namespace", "what is made in a namespace does not wait for what is being written about that";
+            NamespaceNotAwaited "namespace-not-awaited" by "S-namespace" "expected", "what is made in a namespace does not wait for what is being written about that";
             NamespaceNotNeeded "namespace-not-needed" by "S-namespace", "objects can be made in a namespace that is not there";
             AccountNotAwaited "account-not-awaited" by "S-given", "a pod does not wait for its service account to be written";
         }
@@ -207,8 +207,8 @@ mod table {
         Scheduler: {
             AgeIgnored "age-ignored" by "L-sched", "pods that are as important as others do not wait behind the older ones";
             SpreadNowhere "spread-nowhere" by "S-near", "a node that is in none of the places takes pods that have to be spread over them";
-            FreesAtDeletion "frees-at-deletion" by "S-fit", "a pod's room is given away when its deletion begins";
-            ForgetsAssumed "forgets-assumed" by "S-fit" "expected", "a pod that is being bound takes no room";
+            FreesAtDeletion "frees-at-deletion" by "S-fit" "S-load", "a pod's room is given away when its deletion begins";
+            ForgetsAssumed "forgets-assumed" by "S-fit" "expected" "S-load", "a pod that is being bound takes no room";
             IgnoresCordon "ignores-cordon" by "S-where", "pods are bound to nodes that are cordoned";
             IgnoresSelector "ignores-selector" by "S-where", "spec.nodeSelector is not looked at";
             IgnoresReadiness "ignores-readiness" by "S-where", "pods are bound to nodes that are not ready";
@@ -216,8 +216,8 @@ mod table {
             NotWokenByVictims "not-woken-by-victims" by "expected", "who would fit if others went waits for the next look at all who wait";
             GhostNodes "ghost-nodes" by "L-stable" "expected", "a node that was deleted stays in the cache";
             BindNotRetried "bind-not-retried" by "L-sched" "L-stable" "expected", "a refused bind is not followed by a decision";
-            LeavesRoomTaken "leaves-room-taken" by "L-sched", "the room of a pod that goes while it is being bound is not given back";
-            FinishedTakeRoom "finished-take-room" by "L-sched", "finished pods take room as long as they are kept";
+            LeavesRoomTaken "leaves-room-taken" by "L-sched" "S-load", "the room of a pod that goes while it is being bound is not given back";
+            FinishedTakeRoom "finished-take-room" by "L-sched" "S-load", "finished pods take room as long as they are kept";
             UntaintUnnoticed "untaint-unnoticed" by "L-sched" "expected", "a pod that waits is not told that a taint is gone";
             UncordonUnnoticed "uncordon-unnoticed" by "L-sched" "expected", "a pod that waits is not told that a node is open again";
             IgnoresMemory "ignores-memory" by "S-fit", "requests of memory are not looked at";
@@ -235,7 +235,7 @@ mod table {
             PreemptsDearest "preempts-dearest" by "L-sched", "the node where most is lost is chosen";
             PreemptsAll "preempts-all" by "L-sched", "all less important pods of a node go";
             PodAffinityIgnored "pod-affinity-ignored" by "S-near", "required pod affinity is not looked at";
-            InitContainersFree "init-containers-free" by "S-fit" "L-sched", "what init containers and the overhead take up is not counted";
+            InitContainersFree "init-containers-free" by "S-fit" "L-sched" "S-load", "what init containers and the overhead take up is not counted";
             ExtendedIgnored "extended-ignored" by "S-fit" "L-sched", "extended resources are not counted";
             WildcardPortShared "wildcard-port-shared" by "S-near", "a host port on all addresses and one on a single address do not collide";
             CordonBarsTolerant "cordon-bars-tolerant" by "L-sched", "a cordon keeps away also those that tolerate it";
@@ -398,7 +398,7 @@ mod table {
             ExtendedTakenBack "extended-taken-back" by "S-status", "that a pod goes is taken back by when that was said first, though it was said anew since";
             PartRoundedDown "part-rounded-down" by "S-demand", "of the pods that must be there a part is rounded down";
             ScaleOfPods "scale-of-pods" by "S-demand", "as many pods are expected as there are, not as many as are wanted";
-            WishChangeUnheard "wish-change-unheard" by "L-stable" "S-demand" "S-budget", "a budget does not hear that another number of its pods is wanted";
+            WishChangeUnheard "wish-change-unheard" by "L-stable" "S-demand" "S-budget" "expected", "a budget does not hear that another number of its pods is wanted";
         }
         Horizontal: {
             ZeroIsScaled "zero-is-scaled" by "S-scale", "what was scaled to none by hand is scaled up again";

@@ -12,11 +12,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// here. An honest search starts at 1: `miniku sim explore --planted all`.
 const RARE: &[(&str, u64)] = &[
     ("revision-from-objects", 205),
-    ("delete-without-uid", 493),
-    ("recreated-is-modified", 163),
-    ("pod-affinity-ignored", 214),
+    ("delete-without-uid", 366),
+    ("pod-affinity-ignored", 148),
     ("lost-pods-not-failed", 400),
-    ("retries-forgotten", 324),
 ];
 
 /// So many random runs are enough for each of the others.

@@ -134,7 +134,13 @@ impl Known {
             let meant = *of == Kind::CronJob && space.as_str() == namespace;
             meant && kind == Kind::Job && name.strip_prefix(cron.as_str()).is_some_and(is_of)
         };
-        let given = given || self.made.iter().any(of_cron_job);
+        // Named after a template of claims, and a number.
+        let of_set = |(of, space, set): &Identity| {
+            let meant = *of == Kind::StatefulSet && space.as_str() == namespace && kind == Kind::PersistentVolumeClaim;
+            let template = name.rsplit_once('-').and_then(|(rest, _)| rest.strip_suffix(set.as_str()));
+            meant && template.is_some_and(|template| template.ends_with('-'))
+        };
+        let given = given || self.made.iter().any(|one| of_cron_job(one) || of_set(one));
         let there = self.made.contains(&(kind, namespace.into(), name.into()));
         let node = kind == Kind::Node && self.nodes.contains(name);
         match there || given || node {
