@@ -62,10 +62,10 @@ impl NodeShape {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Settings {
-    /// How the scheduler chooses nodes.
+    /// How the scheduler chooses nodes for pods that name no scheduler: `least-allocated`, as `--strategy` spells it.
     #[serde(with = "units::spelled")]
     pub strategy: Strategy,
-    /// And how it does for pods with each of these as `spec.schedulerName`.
+    /// The scheduler's other profiles, each a strategy: of pods with its name as `spec.schedulerName`.
     #[serde(with = "units::spelled_each", skip_serializing_if = "BTreeMap::is_empty")]
     pub profiles: BTreeMap<Text, Strategy>,
     /// So long without a heartbeat, and a node is not ready.
@@ -84,7 +84,7 @@ pub struct Settings {
     /// which nobody elects.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standbys: Option<u32>,
-    /// How many pods that have ended are kept; as many as usual if absent.
+    /// How many pods that have ended the collector keeps; 12,500 if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished: Option<usize>,
 }

@@ -204,7 +204,7 @@ pub struct Truth {
     pub clocks: BTreeMap<Arc<str>, i64>,
     /// Since when the wall clocks of programs stand still; those that go are left out.
     pub stopped: BTreeMap<Arc<str>, Instant>,
-    /// How many they are off always, beside that.
+    /// How many nanoseconds wall clocks are off all the time, beside that; those that are not are left out.
     pub askew: BTreeMap<Arc<str>, i64>,
     /// What clients were told, by name; those that checkers ask for.
     told: BTreeMap<Arc<str>, (Role, Apart)>,

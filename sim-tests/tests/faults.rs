@@ -129,6 +129,7 @@ fn what_strikes_at_once_is_over_at_once() {
         "message: {actor: kubelet/node-1, nth: 2, mishap: {requestLate: 10s}}",
         "message: {actor: kubelet/node-1, nth: 2, mishap: conflict}",
         "message: {actor: kubelet/node-1, nth: 2, mishap: replyLost}",
+        "message: {actor: kubelet/node-1, nth: 2, mishap: {replyLate: 2s}}",
         "message: {actor: node-lifecycle, nth: 2, mishap: watchCut}",
         "message: {actor: node-lifecycle, nth: 1, mishap: {stale: 5}}",
         "reset: {actor: everybody}",

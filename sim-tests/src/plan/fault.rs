@@ -232,12 +232,12 @@ pub enum Fault {
         #[serde(with = "units::duration")]
         lasts: Duration,
     },
-    /// A program's wall clock shows another time, or the same all the while, and then jumps back. A kubelet's is its node's.
-    /// `apiserver` can be named.
+    /// A program's wall clock shows another time, or stands still, and in the end jumps to the right one. A kubelet's is
+    /// its node's. `apiserver` can be named.
     WallClock {
         /// The program's name.
         actor: String,
-        /// How far it is off.
+        /// How it is off.
         off: Off,
         /// How long.
         #[serde(with = "units::duration")]
@@ -278,7 +278,7 @@ pub enum Fault {
     },
 }
 
-/// How far a wall clock is off.
+/// How a wall clock is off: `ahead: 1h`, `behind: 1h` or `still`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Off {
@@ -286,7 +286,7 @@ pub enum Off {
     Ahead(#[serde(with = "units::duration")] Duration),
     /// It shows a time that has passed.
     Behind(#[serde(with = "units::duration")] Duration),
-    /// It stands still.
+    /// It stands still at the time that it shows when the fault strikes.
     Still,
 }
 
