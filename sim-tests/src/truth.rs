@@ -238,7 +238,18 @@ impl Truth {
         self.object(&Key::new(Kind::Node, "", name))?.get()
     }
 
-    /// A node that somebody was told of, as stored; none if it is gone, whoever has its name by now.
+    /// An object that somebody was told of, as stored; none if it is gone, whoever has its name by now. What vanished in a
+    /// gap of somebody's view stays in what that one was told.
+    pub fn stored(&self, told: &Object) -> Option<&Object> {
+        self.object(&told.key()).filter(|stored| stored.meta().uid == told.meta().uid)
+    }
+
+    /// Whether the pod of this uid is stored.
+    pub fn has_pod(&self, uid: &str) -> bool {
+        self.pods.get(uid).is_some_and(|facts| facts.removed.is_none())
+    }
+
+    /// The same as [`Truth::stored`], of a node.
     pub fn still(&self, told: &Node) -> Option<&Node> {
         self.node(&told.metadata.name).filter(|stored| stored.metadata.uid == told.metadata.uid)
     }

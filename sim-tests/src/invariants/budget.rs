@@ -101,8 +101,7 @@ pub(super) fn healthy(truth: &Truth, namespace: &str, budget: &PodDisruptionBudg
 fn lacks_a_loss(truth: &Truth, told: Told<'_>, object: &Object, budget: &PodDisruptionBudget) -> bool {
     let pods = told.within(Kind::Pod, &object.meta().namespace);
     let mut healthy = pods.filter(|pod| selects(budget, pod) && is_healthy(Some(pod)));
-    let same = |pod: &Object| truth.object(&pod.key()).filter(|stored| stored.meta().uid == pod.meta().uid);
-    healthy.any(|pod| !is_healthy(same(pod)))
+    healthy.any(|pod| !is_healthy(truth.stored(pod)))
 }
 
 /// Whether a pod runs, and is neither ready nor told to end.
@@ -207,10 +206,7 @@ impl Budget {
             (is_meant && !pod.meta().is_deleting() && selects(budget, pod)).then_some(pod)
         });
         // It may have gone, or have other labels, in a gap of what was told.
-        lives.find(|pod| {
-            let stored = truth.object(&pod.key()).filter(|stored| stored.meta().uid == pod.meta().uid);
-            stored.is_some_and(|stored| selects(budget, stored))
-        })
+        lives.find(|pod| truth.stored(pod).is_some_and(|stored| selects(budget, stored)))
     }
 
     /// An unready pod is evicted: whether its budgets were short for long, and have not granted it.

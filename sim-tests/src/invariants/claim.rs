@@ -56,7 +56,7 @@ fn stays(truth: &Truth, told: Told<'_>, of: &Of<'_>) -> Option<String> {
     let (meta, number) = (of.object.meta(), of.number);
     let pod = told.object(&Key::new(Kind::Pod, &meta.namespace, &format!("{}-{number}", meta.name)));
     // What vanished in a gap of the controller's view stays in what it was told.
-    let stored = |pod: &&Object| truth.pods.get(&pod.meta().uid).is_some_and(|facts| facts.removed.is_none());
+    let stored = |pod: &&Object| truth.has_pod(&pod.meta().uid);
     let own = |pod: &&Object| pod.meta().controller().is_some_and(|by| by.uid == meta.uid);
     match () {
         () if of.set.spec.retention.when_scaled != "Delete" => Some("goes, and claims are to stay".into()),

@@ -80,7 +80,7 @@ fn wrong(truth: &Truth, told: Told<'_>, wall: Wall, new: &Object) -> Option<Stri
     }
     let works = |job: &&Object| {
         let is_over = |one: &Object| one.read::<Job>().is_none_or(|job| job.is_over());
-        let stored = truth.object(&job.key()).filter(|stored| stored.meta().uid == job.meta().uid);
+        let stored = truth.stored(job);
         job.key() != new.key() && !is_over(job) && stored.is_some_and(|stored| !is_over(stored))
     };
     let other = jobs().find(works)?;

@@ -80,7 +80,7 @@ impl Observer {
             return Err(Broken::by(format!("{} does not put up with the taint {taint}", new.key())).with([new]));
         }
         let lives = |other: &&Pod| {
-            let stored = truth.pods.get(&other.metadata.uid).is_some_and(|facts| facts.removed.is_none());
+            let stored = truth.has_pod(&other.metadata.uid);
             stored && other.target_node() == Some(name) && !other.status.phase.is_final()
         };
         match pods_of(told, set).find(lives) {
@@ -108,7 +108,7 @@ impl Observer {
         let mut homes: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
         for one in pods_of(told, &by.uid) {
             // What vanished in a gap of the controller's view stays in what it was told.
-            let stored = truth.pods.get(&one.metadata.uid).is_some_and(|facts| facts.removed.is_none());
+            let stored = truth.has_pod(&one.metadata.uid);
             if let Some(node) = one.target_node().filter(|_| stored && !one.metadata.is_deleting()) {
                 homes.entry(node).or_default().push(one);
             }

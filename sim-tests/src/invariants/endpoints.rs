@@ -174,7 +174,7 @@ fn left_out(truth: &Truth, told: Told<'_>, service: &Object, slice: &Object) -> 
         object.get().is_some_and(stays)
             && selector.iter().all(|(key, value)| object.meta().labels.get(key) == Some(value))
             // It may have gone in a gap of what was told.
-            && truth.object(&object.key()).is_some_and(|stored| stored.meta().uid == object.meta().uid)
+            && truth.stored(object).is_some()
     })?;
     Some(format!("{} is shown no more, and is still there", pod.meta().name))
 }

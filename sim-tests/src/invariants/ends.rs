@@ -118,7 +118,7 @@ fn untrue(job: &Job, reason: &str, pods: &Pods) -> Option<String> {
 
 /// A pod that somebody was told of and that is still stored as the same.
 fn stored<'a>(truth: &'a Truth, one: &Object) -> Option<&'a Pod> {
-    truth.object(&one.key()).filter(|stored| stored.meta().uid == one.meta().uid)?.get()
+    truth.stored(one)?.get()
 }
 
 /// Why a job should not be said to come to its end.

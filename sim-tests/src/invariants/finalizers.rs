@@ -87,7 +87,7 @@ impl Final {
             let mut owners = child.meta().owner_references.iter();
             owners.any(|owner| owner.uid == *uid && owner.block_owner_deletion == Some(true))
         };
-        let still = |child: &&Object| truth.object(&child.key()).is_some_and(|now| now.meta().uid == child.meta().uid);
+        let still = |child: &&Object| truth.stored(child).is_some();
         match told.objects().filter(blocks).find(still) {
             Some(child) => Err(Broken::by(format!("{key} is let go, {} is still there", child.key())).with([child])),
             None => Ok(()),

@@ -133,10 +133,7 @@ fn wrong(truth: &Truth, told: Told<'_>, one: &Object, asked: &Asked) -> Option<S
         return Some(format!("goes, and {} like it are kept; {limit} are asked for", others.len()));
     }
     // What vanished in a gap of the controller's view stays in what it was told.
-    let stays = |other: &&Object| {
-        let stored = truth.object(&other.key()).filter(|stored| stored.meta().uid == other.meta().uid);
-        stored.is_some_and(|stored| !stored.meta().is_deleting())
-    };
+    let stays = |other: &&Object| truth.stored(other).is_some_and(|stored| !stored.meta().is_deleting());
     let mut older = others.into_iter().filter(|other| age(other).is_some_and(|age| age < age_of_it)).filter(stays);
     let other = older.find(|other| !is_used(told, owner, other))?;
     Some(format!("goes, and {}, which is older, stays", other.meta().name))

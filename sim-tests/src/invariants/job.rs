@@ -92,7 +92,7 @@ fn too_soon(truth: &Truth, told: Told<'_>, wall: Wall, job: &Job, new: &Object) 
         match pod.status.phase {
             PodPhase::Succeeded => success = success.max(ended.or(since)),
             // What vanished in a gap of the controller's view stays in what it was told.
-            PodPhase::Failed if truth.pods.get(&object.meta().uid).is_some_and(|facts| facts.removed.is_none()) => {
+            PodPhase::Failed if truth.has_pod(&object.meta().uid) => {
                 failures.extend(ended);
             }
             _ => {}
@@ -149,9 +149,8 @@ fn is_not_over(truth: &Truth, told: Told<'_>, new: &Object) -> Option<String> {
         let has_ended = |pod: &Pod| pod.status.phase.is_final() || pod.metadata.is_deleting() && pod.node().is_none();
         one.get::<Pod>().is_some_and(|pod| !has_ended(pod))
     };
-    let stored = |one: &Object| truth.object(&one.key()).filter(|stored| stored.meta().uid == one.meta().uid);
     let mut pods = told.owned(&new.meta().uid, Kind::Pod, &new.meta().namespace);
-    let other = pods.find(|one| works(one) && stored(one).is_some_and(works))?;
+    let other = pods.find(|one| works(one) && truth.stored(one).is_some_and(works))?;
     Some(format!("is over, and {} has not ended", other.meta().name))
 }
 
@@ -183,12 +182,11 @@ fn is_miscounted(truth: &Truth, told: Told<'_>, new: &Object) -> Option<String> 
         PodPhase::Pending | PodPhase::Running => pod.metadata.is_deleting() && (!waits || pod.node().is_none()),
     };
     let goes_on = |one: &Object| one.get::<Pod>().is_some_and(|pod| !fails(pod));
-    let stored = |one: &Object| truth.object(&one.key()).filter(|stored| stored.meta().uid == one.meta().uid);
     let is_new = |one: &Object| {
         let is_it = |noted: &Uncounted| noted.failed.iter().any(|noted| *noted == one.meta().uid);
         is_it(&noted(new)) && !is_it(&before)
     };
-    let early = pods.iter().find(|one| goes_on(one) && is_new(one) && stored(one).is_some_and(goes_on));
+    let early = pods.iter().find(|one| goes_on(one) && is_new(one) && truth.stored(one).is_some_and(goes_on));
     if let Some(early) = early {
         return Some(format!("notes {} as failed, which has not", early.meta().name));
     }
@@ -232,7 +230,7 @@ fn goes_before<'a>(truth: &Truth, told: Told<'a>, let_go: &BTreeSet<Text>, new: 
     }
     let loss = |pod: &Pod| (pod.node().is_some(), pod.is_ready());
     let is_as_told = |one: &Object, pod: &Pod| {
-        let stored = truth.object(&one.key()).filter(|stored| stored.meta().uid == one.meta().uid && is_held(stored));
+        let stored = truth.stored(one).filter(|stored| is_held(stored));
         stored.and_then(Object::get::<Pod>).is_some_and(|stored| stored.is_active() && loss(stored) == loss(pod))
     };
     let goes_first = |one: &&Object| {
@@ -267,10 +265,9 @@ fn in_vain(truth: &Truth, told: Told<'_>, wall: Wall, new: &Object) -> Option<St
         // One that never came to a node ends with its deletion.
         one.get::<Pod>().is_some_and(|pod| works(pod) && (pod.node().is_some() || !pod.metadata.is_deleting()))
     };
-    let stored = |one: &Object| truth.object(&one.key()).filter(|stored| stored.meta().uid == one.meta().uid);
     let others = told.of_kind(Kind::Pod).filter(|one| {
         let own = one.meta().controller().is_some_and(|other| other.uid == by.uid);
-        own && works(one) && stored(one).is_some_and(works)
+        own && works(one) && truth.stored(one).is_some_and(works)
     });
     // Whoever asks for the same one again makes no second one.
     let others: Vec<&Object> = others.filter(|one| one.meta().name != new.meta().name).collect();

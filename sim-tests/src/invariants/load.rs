@@ -206,7 +206,7 @@ impl Load {
                 continue;
             }
             // What vanished in a gap of the view stays in what was told.
-            let stays = truth.pods.get(&pod.metadata.uid).is_some_and(|facts| facts.removed.is_none());
+            let stays = truth.has_pod(&pod.metadata.uid);
             let expects = !pod.status.nominated_node_name.is_empty()
                 || self.expect.get(&key).is_some_and(|uid| *uid == pod.metadata.uid);
             match pod.node() {

@@ -60,7 +60,7 @@ struct Clash {
 
 /// Whether it is there still. What vanished in a gap of the scheduler's view stays in [`Told`] for ever.
 fn exists(truth: &Truth, told: &Object) -> bool {
-    truth.object(&told.key()).is_some_and(|stored| stored.meta().uid == told.meta().uid)
+    truth.stored(told).is_some()
 }
 
 /// Whether a pod has a say in which pods are near it.
@@ -436,7 +436,7 @@ impl Near {
             // Elsewhere: as surely as can be known, and still so.
             let surely = |(object, other): &&(&Object, &Pod)| {
                 let is_there = |pod: &Pod| pod.is_active() && pod.node() == other.node() && wanted(pod);
-                let stored = truth.object(&object.key()).filter(|stored| stored.meta().uid == object.meta().uid);
+                let stored = truth.stored(object);
                 let placed = other.node().is_some_and(|node| told_node(truth, told, node).and_then(place).is_some());
                 placed && is_there(other) && stored.and_then(Object::get::<Pod>).is_some_and(is_there)
             };

@@ -107,10 +107,7 @@ fn wrong(truth: &Truth, told: Told<'_>, object: &Object, ended: &BTreeSet<Text>)
     let (namespace, wanted, pod) = (&object.meta().namespace, set.wanted(), object.get::<Pod>()?);
     if !wanted.contains(&number) {
         // What vanished in a gap of the controller's view stays in what it was told.
-        let stays = |one: &&Object| {
-            truth.object(&one.key()).is_some_and(|stored| stored.meta().uid == one.meta().uid)
-                && set_of(one).is_some_and(|(_, of)| of == uid)
-        };
+        let stays = |one: &&Object| truth.stored(one).is_some() && set_of(one).is_some_and(|(_, of)| of == uid);
         let others = told.of_kind(Kind::Pod).filter(|one| one.meta().namespace == *namespace);
         let numbers = others.filter(stays).filter_map(|one| number_of(name, &one.meta().name));
         let higher = numbers.filter(|other| *other > number && !wanted.contains(other)).max()?;
@@ -149,7 +146,7 @@ fn unfinished(truth: &Truth, told: Told<'_>, new: &Object) -> Option<String> {
     // One that is gone, or was let go, is current no more.
     let revision = told.object(&Key::new(Kind::ControllerRevision, &meta.namespace, &before));
     // What vanished in a gap of the controller's view stays in what it was told.
-    let revision = revision.filter(|one| truth.object(&one.key()).is_some_and(|now| now.meta().uid == one.meta().uid));
+    let revision = revision.filter(|one| truth.stored(one).is_some());
     let is_own = revision.and_then(set_of).is_some_and(|(_, of)| of == meta.uid);
     if before == *now || !is_own {
         return None;

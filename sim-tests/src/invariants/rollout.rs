@@ -151,7 +151,7 @@ impl Observer {
         let others: Vec<&Text> = others.map(|one| &one.meta().uid).filter(|one| **one != set.meta().uid).collect();
         let lives = |pod: &&Object| {
             let going = |one: &Object| one.get::<Pod>().is_some_and(|pod| !pod.status.phase.is_final());
-            let stored = truth.object(&pod.key()).filter(|stored| stored.meta().uid == pod.meta().uid);
+            let stored = truth.stored(pod);
             others.iter().any(|other| is_of(pod, other)) && going(pod) && stored.is_some_and(going)
         };
         match told.of_kind(Kind::Pod).find(lives) {

@@ -48,7 +48,7 @@ impl Pending {
             return Ok(());
         }
         // What else was asked for may have been refused, and what vanished in a gap of the view stays in what was told.
-        let stays = |pod: &Pod| truth.pods.get(&pod.metadata.uid).is_some_and(|facts| facts.removed.is_none());
+        let stays = |pod: &Pod| truth.has_pod(&pod.metadata.uid);
         let there = placed(told).filter(|(on, pod)| *on == node && stays(pod));
         let used = there.map(|(_, pod)| amounts(pod)).fold([0; 4], plus);
         let facts = told.object(&Key::new(Kind::Node, "", node)).and_then(Object::get::<Node>);

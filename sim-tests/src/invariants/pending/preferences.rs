@@ -122,7 +122,7 @@ impl Pending {
                 continue;
             }
             if let Some(on) = other.node() {
-                let stays = truth.pods.get(&other.metadata.uid).is_some_and(|facts| facts.removed.is_none());
+                let stays = truth.has_pod(&other.metadata.uid);
                 there.extend(by_name.get(on).map(|on| (other, *on, stays)));
             } else {
                 there.extend(self.asked_nodes(&of).filter_map(|on| Some((other, *by_name.get(on)?, false))));
