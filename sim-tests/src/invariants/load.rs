@@ -7,7 +7,8 @@
 //! requests; preferred node affinity that is not looked at, or weighs nothing.
 
 use super::each::Each;
-use super::wants::{GPU, Wants, offers, wants, wants_of};
+use super::near::has_neighbours;
+use super::wants::{ALL_LOOKED_AT, GPU, UNSAID, Wants, offers, wants, wants_of};
 use super::{Broken, Checker};
 use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
@@ -19,12 +20,11 @@ use miniku_core::api::pod::{Container, Pod};
 use miniku_core::api::taint::{KEEP_AWAY, PREFER_NO_SCHEDULE, untolerated};
 use miniku_core::api::text::Text;
 use miniku_core::program::{Answer, Input, Part, Verb};
+use miniku_core::scheduler::program::DEFAULT_SCHEDULER;
 use miniku_core::scheduler::{Shape, Strategy};
 use miniku_core::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// In a larger cluster not every node is looked at.
-const ALL_LOOKED_AT: usize = 50;
 /// All of a resource, where shares of it are counted.
 const WHOLE: i64 = 1 << 14;
 /// What may be lost by rounding.
@@ -74,23 +74,21 @@ struct There {
     unsure: bool,
 }
 
-/// What a pod counts when nodes are ranked: a container that requests nothing counts as this much.
-///
-/// Source: Kubernetes, `pkg/scheduler/util/pod_resources.go` (`DefaultMilliCPURequest`, `DefaultMemoryRequest`).
+/// What a pod counts when nodes are ranked, in processors and memory.
 fn ranked(pod: &Pod) -> [u64; 2] {
     let silent = |name: &str| {
         let says =
             |one: &Container| one.resources.requests.contains_key(name) || one.resources.limits.contains_key(name);
         pod.spec.containers.iter().filter(|one| !says(one)).count() as u64
     };
-    [wants_of(pod, "cpu") + silent("cpu") * 100, wants_of(pod, "memory") + silent("memory") * (200 << 20)]
+    [wants_of(pod, "cpu") + silent("cpu") * UNSAID[0], wants_of(pod, "memory") + silent("memory") * UNSAID[1]]
 }
 
 /// The strategy by which a pod gets its node, if nothing else counts but its preferred node affinity: no other pods, no
 /// volumes, and nothing that is not reckoned here.
 fn strategy(truth: &Truth, pod: &Pod) -> Option<Strategy> {
     let by = match pod.spec.scheduler_name.as_str() {
-        "" => "default-scheduler",
+        "" => DEFAULT_SCHEDULER,
         name => name,
     };
     let known = |one: &Container| {
@@ -105,12 +103,6 @@ fn strategy(truth: &Truth, pod: &Pod) -> Option<Strategy> {
         && pod.spec.topology_spread_constraints.is_empty()
         && pod.status.nominated_node_name.is_empty();
     truth.strategies.get(by).copied().filter(|_| is_plain)
-}
-
-/// Whether it has a say in where other pods are, or they in where it is.
-fn has_neighbours(pod: &Pod) -> bool {
-    let affinity = pod.spec.affinity.as_ref();
-    affinity.is_some_and(|affinity| affinity.pod_affinity.is_some() || affinity.pod_anti_affinity.is_some())
 }
 
 fn takes(node: &Node, used: Wants, pod: &Pod) -> bool {

@@ -63,6 +63,12 @@ fn exists(truth: &Truth, told: &Object) -> bool {
     truth.stored(told).is_some()
 }
 
+/// Whether a pod has a say in where other pods are, or they in where it is.
+pub(super) fn has_neighbours(pod: &Pod) -> bool {
+    let affinity = pod.spec.affinity.as_ref();
+    affinity.is_some_and(|affinity| affinity.pod_affinity.is_some() || affinity.pod_anti_affinity.is_some())
+}
+
 /// Whether a pod has a say in which pods are near it.
 fn minds(pod: &Pod) -> bool {
     let affinity = pod.spec.affinity.as_ref();

@@ -25,6 +25,7 @@ use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
 use miniku_core::api::text::Text;
 use miniku_core::program::{Answer, Input, Part, Verb, WatchEvent};
+use miniku_core::scheduler::program::DEFAULT_SCHEDULER;
 use miniku_core::time::{Duration, Instant};
 use room::{placed, plus};
 use std::collections::BTreeMap;
@@ -37,9 +38,6 @@ const EVERY: Duration = Duration::from_secs(20);
 pub(super) const RESERVED: Duration = Duration::from_secs(400);
 /// So many waiting pods are looked at, since each costs a look at each node.
 const LOOKED_AT: usize = 100;
-
-/// Who binds pods that name nobody. Source: Kubernetes, `DefaultSchedulerName`.
-const SCHEDULER: &str = "default-scheduler";
 
 /// One for each scheduler.
 pub type Pendings = Each<Pending>;
@@ -78,7 +76,7 @@ pub struct Pending {
 fn waits(pod: &Pod) -> bool {
     let by = pod.spec.scheduler_name.as_str();
     let gated = !pod.spec.scheduling_gates.is_empty();
-    pod.node().is_none() && pod.is_active() && !gated && (by.is_empty() || by == SCHEDULER)
+    pod.node().is_none() && pod.is_active() && !gated && (by.is_empty() || by == DEFAULT_SCHEDULER)
 }
 
 /// How important a pod is.

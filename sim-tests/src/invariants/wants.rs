@@ -21,6 +21,14 @@ pub(super) const CALLED: [&str; 4] = ["m of processors", " bytes", " pods", " of
 /// What nodes have beside what every node has.
 pub(crate) const GPU: &str = "example.com/gpu";
 
+/// What a container that requests nothing counts as when nodes are ranked: thousandths of a processor, and bytes.
+///
+/// Source: Kubernetes, `pkg/scheduler/util/pod_resources.go` (`DefaultMilliCPURequest`, `DefaultMemoryRequest`).
+pub(super) const UNSAID: [u64; 2] = [100, 200 << 20];
+
+/// In a cluster of more nodes than this the scheduler does not look at each of them.
+pub(super) const ALL_LOOKED_AT: usize = 50;
+
 fn amount(resource: &str, of: &Quantity) -> u64 {
     if resource == "cpu" { of.milli_value() } else { of.value() }
 }

@@ -4,9 +4,9 @@ use super::Pending;
 use super::room::{is_repelled, looks_around, plus, takes, takes_alone};
 use crate::invariants::Broken;
 use crate::invariants::near::{
-    anti_affinity_weight, has_preferred_anti_affinity_alone, is_weighed_by_anti_affinity_alone,
+    anti_affinity_weight, has_neighbours, has_preferred_anti_affinity_alone, is_weighed_by_anti_affinity_alone,
 };
-use crate::invariants::wants::{Wants as Amounts, offers, wants as amounts};
+use crate::invariants::wants::{ALL_LOOKED_AT, UNSAID, Wants as Amounts, offers, wants as amounts};
 use crate::told::Told;
 use crate::truth::Truth;
 use miniku_core::api::kinds::Kind;
@@ -15,9 +15,6 @@ use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
 use miniku_core::api::taint::{PREFER_NO_SCHEDULE, untolerated};
 use std::collections::BTreeMap;
-
-/// In a larger cluster not every node is looked at.
-const ALL_LOOKED_AT: usize = 50;
 
 impl Pending {
     /// A node is about to be given to a pod: whether the pod had rather be on another that takes it. Only where nothing else
@@ -132,24 +129,16 @@ impl Pending {
     }
 }
 
-/// Whether where others are may count for a pod or against it, besides what it takes up.
-fn has_neighbours(pod: &Pod) -> bool {
-    let affinity = pod.spec.affinity.as_ref();
-    affinity.is_some_and(|affinity| affinity.pod_affinity.is_some() || affinity.pod_anti_affinity.is_some())
-}
-
 /// How many taints a node has that a pod had rather not.
 fn averse(node: &Node, pod: &Pod) -> usize {
     untolerated(&node.spec.taints, &pod.spec.tolerations, &[PREFER_NO_SCHEDULE]).count()
 }
 
-/// Whether a node is at most half full with these pods, of which containers that request nothing count as this much when
-/// nodes are ranked.
-///
-/// Source: Kubernetes, `pkg/scheduler/util/pod_resources.go` (`DefaultMilliCPURequest`, `DefaultMemoryRequest`).
+/// Whether a node is at most half full with pods that use so much and have so many containers, each of which may request
+/// nothing.
 fn is_half_empty(node: &Node, used: Amounts, containers: u64) -> bool {
-    let (offered, more) = (offers(node, 0), [100, 200 << 20]);
-    (0..more.len()).all(|at| used[at].saturating_add(containers * more[at]).saturating_mul(2) <= offered[at])
+    let offered = offers(node, 0);
+    (0..UNSAID.len()).all(|at| used[at].saturating_add(containers * UNSAID[at]).saturating_mul(2) <= offered[at])
 }
 
 /// How many containers a pod has, of all kinds.
