@@ -9,7 +9,7 @@
 use super::{Broken, Checker};
 use crate::told::{Told, Turn};
 use crate::truth::{Fact, Role, Sight, Truth, Who};
-use miniku_core::api::deployment::{DESIRED_REPLICAS, Deployment, MAX_REPLICAS, StrategyType};
+use miniku_core::api::deployment::{DESIRED_REPLICAS, Deployment, DeploymentCondition, MAX_REPLICAS, StrategyType};
 use miniku_core::api::int_or_string::{IntOrString, Round};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::{Key, Object};
@@ -17,6 +17,7 @@ use miniku_core::api::pod::Pod;
 use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::api::text::Text;
 use miniku_core::program::{Answer, Part, RequestId, Verb};
+use miniku_core::store::Change;
 use miniku_core::time::{Duration, Instant, Wall};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -164,12 +165,14 @@ impl Observer {
     }
 }
 
+/// What a deployment says of its rollout.
+fn progress(deployment: &Deployment) -> Option<&DeploymentCondition> {
+    deployment.status.conditions.iter().find(|one| one.kind == "Progressing")
+}
+
 /// How long ago a rollout that is to be called overdue came further, by its controller's clock, if that is not long enough.
 fn is_in_time(told: Told<'_>, wall: Wall, new: &Object) -> Option<String> {
-    let said = |object: &Object| {
-        let conditions = object.read::<Deployment>()?.status.conditions;
-        conditions.into_iter().find(|one| one.kind == "Progressing")
-    };
+    let said = |object: &Object| object.read::<Deployment>().and_then(|one| progress(&one).cloned());
     let is_overdue = |object: &Object| said(object).is_some_and(|one| one.reason == "ProgressDeadlineExceeded");
     let before = told.object(&new.key()).filter(|one| one.meta().uid == new.meta().uid)?;
     if !is_overdue(new) || is_overdue(before) {
@@ -194,9 +197,8 @@ fn is_over(told: Told<'_>, new: &Object) -> Option<String> {
     if deployment.spec.paused || is_resized(&deployment, &sets) {
         return None;
     }
-    let status = deployment.status;
-    let says_so =
-        status.conditions.iter().any(|one| one.kind == "Progressing" && one.reason == "NewReplicaSetAvailable");
+    let status = &deployment.status;
+    let says_so = progress(&deployment).is_some_and(|said| said.reason == "NewReplicaSetAvailable");
     let old = number(status.replicas) - number(status.updated_replicas);
     let moves = number(status.updated_replicas) > number(before.updated_replicas);
     (says_so && moves && old > 0).then(|| format!("says that it is rolled out, and {old} of its pods are old"))
@@ -208,10 +210,7 @@ fn is_misjudged(told: Told<'_>, new: &Object) -> Option<String> {
     let same = |one: &&Object| one.meta().resource_version == new.meta().resource_version;
     let before = told.object(&new.key()).filter(same)?.read::<Deployment>()?;
     let after = new.read::<Deployment>()?;
-    let said = |one: &Deployment| {
-        let said = one.status.conditions.iter().find(|one| one.kind == "Progressing");
-        said.map(|one| one.reason.clone())
-    };
+    let said = |one: &Deployment| progress(one).map(|said| said.reason.clone());
     let (was, is) = (said(&before), said(&after));
     if was == is {
         return None;
@@ -236,7 +235,7 @@ fn is_misjudged(told: Told<'_>, new: &Object) -> Option<String> {
 fn is_mistaken(new: &Object) -> Option<String> {
     let one = new.read::<Deployment>()?;
     one.progress_deadline()?;
-    let said = one.status.conditions.iter().find(|one| one.kind == "Progressing").map_or("", |one| &*one.reason);
+    let said = progress(&one).map_or("", |said| &*said.reason);
     let (is, says) = (one.spec.paused, said == "DeploymentPaused");
     (is != says && said != "ProgressDeadlineExceeded").then(|| format!("is paused: {is}, and says {said:?}"))
 }
@@ -271,67 +270,67 @@ impl Checker for Rollout {
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
-        if let Fact::Answered { id, answer } = fact {
-            for observer in self.by.values_mut() {
-                // What was refused is not done.
-                if let (Some(set), Answer::Refused(_)) = (observer.open.remove(id), answer) {
-                    observer.asked.remove(&set);
+        match fact {
+            Fact::Answered { id, answer } => {
+                self.answered(*id, answer);
+                Ok(())
+            }
+            Fact::Sent { who, id, request } if who.role == Role::Workloads => match &request.verb {
+                Verb::Create { object } if object.kind() == Kind::ReplicaSet => {
+                    self.asks(truth, who, *id, object, true)
                 }
-            }
-            return Ok(());
+                Verb::Update { object, part: Part::Main } if object.kind() == Kind::ReplicaSet => {
+                    self.asks(truth, who, *id, object, false)
+                }
+                Verb::Update { object, part: Part::Status } if object.kind() == Kind::Deployment => {
+                    says(truth, who, object)
+                }
+                _ => Ok(()),
+            },
+            Fact::Durable { change } => self.changed(truth, change),
+            _ => Ok(()),
         }
-        if let Fact::Sent { who, id, request } = fact
-            && let Verb::Update { object: set, part: Part::Main } | Verb::Create { object: set } = &request.verb
-            && who.role == Role::Workloads
-            && set.kind() == Kind::ReplicaSet
-        {
-            let observer = self.by.entry(who.name.clone()).or_default();
-            let turn = truth.turn(who);
-            if observer.turn != turn {
-                *observer = Observer { turn, ..Observer::default() };
+    }
+}
+
+impl Rollout {
+    /// What was refused is not done.
+    fn answered(&mut self, id: RequestId, answer: &Answer) {
+        for observer in self.by.values_mut() {
+            if let (Some(set), Answer::Refused(_)) = (observer.open.remove(&id), answer) {
+                observer.asked.remove(&set);
             }
-            if let Some(by) = set.meta().controller().filter(|by| by.kind == "Deployment") {
-                match self.is_unaware(truth, who, &by.uid, &set.key()) {
-                    true => self.unaware.insert(set.key()),
-                    false => self.unaware.remove(&set.key()),
-                };
-                let owner = by.uid.clone();
-                let asked =
-                    Asked { to: wanted(set), by: who.name.clone(), turn: truth.turn(who), at: truth.now, owner };
-                self.sized.insert(set.key(), asked);
-            }
-            let observer = self.by.entry(who.name.clone()).or_default();
-            let is_new = matches!(request.verb, Verb::Create { .. });
-            if is_new && deployment(truth.told(who), set).is_some_and(|(one, _)| one.spec.paused) {
-                return Err(Broken::by(format!("{} is made, and its deployment is paused", set.key())).with([set]));
-            }
-            let asks = |of: Option<i32>| of.unwrap_or(0);
-            let (template, made) = (deployment(truth.told(who), set), set.get::<ReplicaSet>());
-            if let (Some((by, _)), Some(made)) = (template.filter(|_| is_new), made)
-                && asks(by.spec.min_ready_seconds) != asks(made.spec.min_ready_seconds)
-            {
-                let (has, should) = (asks(made.spec.min_ready_seconds), asks(by.spec.min_ready_seconds));
-                let what = format!("{} is made with minReadySeconds {has} instead of {should}", set.key());
-                return Err(Broken::by(what).with([set]));
-            }
-            if let Some(wrong) = is_ill_noted(truth.told(who), set, is_new) {
-                return Err(Broken::by(format!("{} {wrong}", set.key())).with([set]));
-            }
-            observer.open.insert(*id, set.meta().uid.clone());
-            return observer.sizes(truth, truth.told(who), set);
         }
-        if let Fact::Sent { who, request, .. } = fact
-            && let Verb::Update { object, part: Part::Status } = &request.verb
-            && who.role == Role::Workloads
-            && object.kind() == Kind::Deployment
-            && let Some(early) = is_in_time(truth.told(who), truth.wall(&who.name), object)
-                .or_else(|| is_over(truth.told(who), object))
-                .or_else(|| is_misjudged(truth.told(who), object))
-                .or_else(|| is_mistaken(object))
-        {
-            return Err(Broken::by(format!("{} {early}", object.key())).with([object]));
+    }
+
+    /// A controller asks for a set, or for another size of one.
+    fn asks(&mut self, truth: &Truth, who: &Who, id: RequestId, set: &Object, is_new: bool) -> Result<(), Broken> {
+        let (told, turn) = (truth.told(who), truth.turn(who));
+        let observer = self.by.entry(who.name.clone()).or_default();
+        if observer.turn != turn {
+            *observer = Observer { turn, ..Observer::default() };
         }
-        let Fact::Durable { change } = fact else { return Ok(()) };
+        if let Some(by) = set.meta().controller().filter(|by| by.kind == "Deployment") {
+            match self.is_unaware(truth, who, &by.uid, &set.key()) {
+                true => self.unaware.insert(set.key()),
+                false => self.unaware.remove(&set.key()),
+            };
+            let owner = by.uid.clone();
+            self.sized.insert(set.key(), Asked { to: wanted(set), by: who.name.clone(), turn, at: truth.now, owner });
+        }
+        if is_new {
+            is_made_rightly(told, set)?;
+        }
+        if let Some(wrong) = is_ill_noted(told, set, is_new) {
+            return Err(Broken::by(format!("{} {wrong}", set.key())).with([set]));
+        }
+        let observer = self.by.entry(who.name.clone()).or_default();
+        observer.open.insert(id, set.meta().uid.clone());
+        observer.sizes(truth, told, set)
+    }
+
+    /// A deployment, or one of its sets, is stored: whether all of its sets together ask for no more than is allowed.
+    fn changed(&mut self, truth: &Truth, change: &Change) -> Result<(), Broken> {
         let Some(new) = &change.new else { return Ok(()) };
         if let (Kind::Deployment, Some(deployment)) = (change.key.kind, new.read::<Deployment>()) {
             let allowed = self.allowed.entry(new.meta().uid.clone()).or_default();
@@ -344,16 +343,45 @@ impl Checker for Rollout {
         let Some(allowed) = self.allowed.get(&by.uid).filter(|_| change.key.kind == Kind::ReplicaSet && grows) else {
             return Ok(());
         };
-        let of = |set: &&Object| set.meta().controller().is_some_and(|one| one.uid == by.uid);
         let others =
             truth.disk.objects().values().filter(|one| one.kind() == Kind::ReplicaSet && one.key() != change.key);
-        let sets: Vec<&Object> = others.filter(of).chain([new]).collect();
+        let sets: Vec<&Object> = others.filter(|set| is_of(set, &by.uid)).chain([new]).collect();
         let all: i64 = sets.iter().map(|set| wanted(set)).sum();
         if all > *allowed && !self.unaware.contains(&change.key) && !self.is_late(&change.key) {
             let what = format!("the sets of {} ask for {all} pods, {allowed} are allowed", by.name);
             return Err(Broken::by(what).with(sets));
         }
         Ok(())
+    }
+}
+
+/// A set is made: whether its deployment goes on, and how long its pods have to be ready is as that says.
+fn is_made_rightly(told: Told<'_>, set: &Object) -> Result<(), Broken> {
+    let Some((by, _)) = deployment(told, set) else { return Ok(()) };
+    if by.spec.paused {
+        return Err(Broken::by(format!("{} is made, and its deployment is paused", set.key())).with([set]));
+    }
+    let seconds = |of: Option<i32>| of.unwrap_or(0);
+    let should = seconds(by.spec.min_ready_seconds);
+    match set.get::<ReplicaSet>().map(|made| seconds(made.spec.min_ready_seconds)) {
+        Some(has) if has != should => {
+            let what = format!("{} is made with minReadySeconds {has} instead of {should}", set.key());
+            Err(Broken::by(what).with([set]))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A controller says how a deployment is.
+fn says(truth: &Truth, who: &Who, new: &Object) -> Result<(), Broken> {
+    let told = truth.told(who);
+    let wrong = is_in_time(told, truth.wall(&who.name), new)
+        .or_else(|| is_over(told, new))
+        .or_else(|| is_misjudged(told, new))
+        .or_else(|| is_mistaken(new));
+    match wrong {
+        Some(wrong) => Err(Broken::by(format!("{} {wrong}", new.key())).with([new])),
+        None => Ok(()),
     }
 }
 
