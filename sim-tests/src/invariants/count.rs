@@ -18,6 +18,7 @@ use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
 use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::program::{Answer, Input, Revision, Verb, WatchEvent};
+use miniku_core::store::Change;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -98,91 +99,117 @@ impl Checker for Count {
         match fact {
             Fact::Heard { who, input } if who.role == Role::Workloads => {
                 self.turns.insert(who.name.clone(), truth.turn(who));
-                match input {
-                    Input::Reply { answer: Answer::List { items, .. }, .. } => {
-                        items.iter().for_each(|item| self.knows(who, item));
-                    }
-                    Input::Event { event: WatchEvent::Deleted(object), .. } if object.kind() == Kind::Pod => {
-                        self.heard_until(who, object.revision());
-                    }
-                    // What it asks for one by one, it asks for another reason: it decides on its view.
-                    Input::Event { event: WatchEvent::Added(object) | WatchEvent::Modified(object), .. } => {
-                        self.knows(who, object);
-                    }
-                    _ => {}
-                }
+                self.hears(who, input);
             }
             Fact::Sent { who, request, .. } if who.role == Role::Workloads => {
                 if let Verb::Create { object } = &request.verb
                     && let Some(uid) = owner(object)
                 {
-                    let known = self.known.get(&(who.name.clone(), uid.to_owned())).copied().unwrap_or_default();
-                    let (by, turn, at) = (who.name.clone(), truth.turn(who), truth.disk.revision());
-                    self.turns.insert(by.clone(), turn);
-                    let heard = self.heard.get(&by).copied().unwrap_or_default();
-                    let unaware = self.gone.get(&object.key()).is_some_and(|gone| *gone > heard);
-                    let new = Asked { known, by: by.clone(), turn, at, unaware: false };
-                    let asked = self.asked.entry(object.key()).or_insert(new);
-                    (asked.known, asked.by, asked.turn) = (known.min(asked.known), by, turn);
-                    asked.unaware |= unaware;
+                    self.asks(truth, who, object, uid);
                 }
             }
-            Fact::Durable { change } => {
-                if let Some(set) = change.new.as_ref().and_then(Object::get::<ReplicaSet>) {
-                    let versions = self.wanted.entry(set.metadata.uid.to_string()).or_default();
-                    if versions.last().is_none_or(|(_, wanted)| *wanted != set.wanted()) {
-                        versions.push((change.revision, set.wanted()));
-                    }
-                }
-                if let Some(uid) = change.old.as_ref().filter(|_| change.new.is_none()).and_then(owner) {
-                    self.removed.insert(uid.to_owned(), change.revision);
-                    self.gone.insert(change.key.clone(), change.revision);
-                }
-                if let Some(uid) = counted(change.old.as_ref())
-                    && let Some(pods) = self.pods.get_mut(uid)
-                {
-                    pods.remove(&change.key);
-                }
-                let Some(uid) = counted(change.new.as_ref()) else { return Ok(()) };
-                let asked = if change.old.is_none() { self.asked.remove(&change.key) } else { None };
-                // The next life took the names that this one did not know to be free, and could not know of it.
-                let late = match &asked {
-                    Some(asked) if asked.unaware => true,
-                    Some(asked) => {
-                        let over = self.turns.get(&asked.by).is_some_and(|turn| asked.turn < *turn);
-                        over && self.removed.get(uid).is_some_and(|removed| *removed > asked.at.min(asked.known))
-                    }
-                    // Nobody has asked since one of this name was made: it was asked for twice, and that one has gone.
-                    None => self.gone.contains_key(&change.key),
-                };
-                let pods = self.pods.entry(uid.to_owned()).or_default();
-                match &change.old {
-                    None if late => drop(self.adopted.insert(change.key.clone())),
-                    None => drop(self.adopted.remove(&change.key)),
-                    Some(old) if owner(old) != Some(uid) => drop(self.adopted.insert(change.key.clone())),
-                    Some(_) => {}
-                }
-                if !self.adopted.contains(&change.key) {
-                    pods.add(change.key.clone());
-                }
-                let have = pods.len();
-                if change.old.is_some() {
-                    return Ok(());
-                }
-                let from = asked.map(|asked| asked.known).unwrap_or_default();
-                let Some(most) = self.most(uid, from) else { return Ok(()) };
-                // What is made for a set that is gone is collected.
-                let lives = |set: &ReplicaSet| set.metadata.uid == uid;
-                if have > most && truth.all::<ReplicaSet>().any(lives) {
-                    let pods: Vec<String> = self.pods[uid].keys().map(|pod| pod.name.to_string()).collect();
-                    let what =
-                        format!("{have} pods where at most {most} were wanted since @{from}: {}", pods.join(", "));
-                    return Err(Broken::by(what).with(&change.new));
-                }
-            }
+            Fact::Durable { change } => return self.changed(truth, change),
             _ => {}
         }
         Ok(())
+    }
+}
+
+impl Count {
+    fn hears(&mut self, who: &Who, input: &Input) {
+        match input {
+            Input::Reply { answer: Answer::List { items, .. }, .. } => {
+                items.iter().for_each(|item| self.knows(who, item));
+            }
+            Input::Event { event: WatchEvent::Deleted(object), .. } if object.kind() == Kind::Pod => {
+                self.heard_until(who, object.revision());
+            }
+            // What it asks for one by one, it asks for another reason: it decides on its view.
+            Input::Event { event: WatchEvent::Added(object) | WatchEvent::Modified(object), .. } => {
+                self.knows(who, object);
+            }
+            _ => {}
+        }
+    }
+
+    /// A controller asks for a pod of a set.
+    fn asks(&mut self, truth: &Truth, who: &Who, pod: &Object, set: &str) {
+        let known = self.known.get(&(who.name.clone(), set.to_owned())).copied().unwrap_or_default();
+        let (by, turn, at) = (who.name.clone(), truth.turn(who), truth.disk.revision());
+        self.turns.insert(by.clone(), turn);
+        let heard = self.heard.get(&by).copied().unwrap_or_default();
+        let unaware = self.gone.get(&pod.key()).is_some_and(|gone| *gone > heard);
+        let new = Asked { known, by: by.clone(), turn, at, unaware: false };
+        let asked = self.asked.entry(pod.key()).or_insert(new);
+        (asked.known, asked.by, asked.turn) = (known.min(asked.known), by, turn);
+        asked.unaware |= unaware;
+    }
+
+    /// Something is stored: a wish is remembered, and a pod counts for its set, or counts no more.
+    fn changed(&mut self, truth: &Truth, change: &Change) -> Result<(), Broken> {
+        if let Some(set) = change.new.as_ref().and_then(Object::get::<ReplicaSet>) {
+            let versions = self.wanted.entry(set.metadata.uid.to_string()).or_default();
+            if versions.last().is_none_or(|(_, wanted)| *wanted != set.wanted()) {
+                versions.push((change.revision, set.wanted()));
+            }
+        }
+        if let Some(uid) = change.old.as_ref().filter(|_| change.new.is_none()).and_then(owner) {
+            self.removed.insert(uid.to_owned(), change.revision);
+            self.gone.insert(change.key.clone(), change.revision);
+        }
+        if let Some(uid) = counted(change.old.as_ref())
+            && let Some(pods) = self.pods.get_mut(uid)
+        {
+            pods.remove(&change.key);
+        }
+        match counted(change.new.as_ref()) {
+            Some(uid) => self.counts(truth, change, uid),
+            None => Ok(()),
+        }
+    }
+
+    /// A pod counts for a set of this uid: whether it is one too many, if it is new.
+    fn counts(&mut self, truth: &Truth, change: &Change, uid: &str) -> Result<(), Broken> {
+        let asked = if change.old.is_none() { self.asked.remove(&change.key) } else { None };
+        let is_late = self.is_late(change, uid, asked.as_ref());
+        match &change.old {
+            None if is_late => drop(self.adopted.insert(change.key.clone())),
+            None => drop(self.adopted.remove(&change.key)),
+            Some(old) if owner(old) != Some(uid) => drop(self.adopted.insert(change.key.clone())),
+            Some(_) => {}
+        }
+        let pods = self.pods.entry(uid.to_owned()).or_default();
+        if !self.adopted.contains(&change.key) {
+            pods.add(change.key.clone());
+        }
+        let have = pods.len();
+        if change.old.is_some() {
+            return Ok(());
+        }
+        let from = asked.map(|asked| asked.known).unwrap_or_default();
+        let Some(most) = self.most(uid, from) else { return Ok(()) };
+        // What is made for a set that is gone is collected.
+        let lives = |set: &ReplicaSet| set.metadata.uid == uid;
+        if have > most && truth.all::<ReplicaSet>().any(lives) {
+            let pods: Vec<String> = self.pods[uid].keys().map(|pod| pod.name.to_string()).collect();
+            let what = format!("{have} pods where at most {most} were wanted since @{from}: {}", pods.join(", "));
+            return Err(Broken::by(what).with(&change.new));
+        }
+        Ok(())
+    }
+
+    /// Whether a pod may be one too many though nobody asked for too many: what was asked for came late.
+    fn is_late(&self, change: &Change, uid: &str, asked: Option<&Asked>) -> bool {
+        match asked {
+            Some(asked) if asked.unaware => true,
+            // The next life took the names that this one did not know to be free, and could not know of it.
+            Some(asked) => {
+                let over = self.turns.get(&asked.by).is_some_and(|turn| asked.turn < *turn);
+                over && self.removed.get(uid).is_some_and(|removed| *removed > asked.at.min(asked.known))
+            }
+            // Nobody has asked since one of this name was made: it was asked for twice, and that one has gone.
+            None => self.gone.contains_key(&change.key),
+        }
     }
 }
 
