@@ -13,6 +13,7 @@ use miniku_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// How long a lease may stay as it is.
 const BOUND: Duration = Duration::from_secs(40);
 /// How often leases are looked at.
 const EVERY: Duration = Duration::from_secs(10);
@@ -99,7 +100,6 @@ mod tests {
     use super::*;
     use crate::truth::NodeFacts;
     use miniku_core::api::status::{Reason, Status};
-    use miniku_core::program::RequestId;
     use serde_json::json;
 
     fn in_touch(story: &mut Story<Beat>, since: Option<Instant>) {
@@ -147,7 +147,7 @@ mod tests {
         assert!(is_right(40, 200, again), "it may have begun anew");
         let fails = |story: &mut Story<Beat>, _: u64| {
             let answer = Answer::Refused(Status::failure(Reason::InternalError, "the write could not be stored: full"));
-            story.see(Fact::Answered { id: RequestId(1), answer: &answer }).unwrap();
+            story.answers(1, &answer).unwrap();
         };
         assert!(is_right(40, 200, fails));
     }

@@ -98,7 +98,7 @@ impl Checker for Claims {
 mod tests {
     use super::super::forged::{Story, who};
     use super::*;
-    use miniku_core::program::{CallId, DeleteOptions, Input, RequestId, WatchEvent};
+    use miniku_core::program::DeleteOptions;
     use serde_json::{Value, json};
 
     fn owned_by(kind: &str, name: &str) -> Value {
@@ -114,11 +114,9 @@ mod tests {
         let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": pod, "uid": pod, "namespace": "default",
             "ownerReferences": owned_by("StatefulSet", "db")}, "spec": {"containers": []}});
         for object in [set, pod] {
-            let event = WatchEvent::Added(story.put(object).unwrap().new.unwrap());
-            story.see(Fact::Heard { who: &controller, input: &Input::Event { call: CallId(1), event } }).unwrap();
+            story.shows(&controller, object).unwrap();
         }
-        let sent = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &verb.into() });
-        sent.err().map_or(String::new(), |broken| broken.what)
+        story.sends(&controller, verb).err().map_or(String::new(), |broken| broken.what)
     }
 
     #[test]

@@ -40,9 +40,9 @@ impl Checker for Finished {
         let place = |object: &Object| (object.meta().creation_timestamp, object.key());
         let this = place(object);
         let ended = truth.pods.values().filter(|facts| facts.pod().status.phase.is_final());
-        let (later, most) = (ended.filter(|facts| place(&facts.last) > this).count(), truth.settings.finished);
-        if later < most.unwrap_or(USUAL) {
-            let most = most.unwrap_or(USUAL);
+        let later = ended.filter(|facts| place(&facts.last) > this).count();
+        let most = truth.settings.finished.unwrap_or(USUAL);
+        if later < most {
             let what =
                 format!("{key} has ended and is removed, {later} have ended that came later, and {most} are kept");
             return Err(Broken::by(what).with([object]));
@@ -55,7 +55,7 @@ impl Checker for Finished {
 mod tests {
     use super::super::forged::{Story, node, pod, who};
     use super::*;
-    use miniku_core::program::{CallId, DeleteOptions, Input, RequestId, WatchEvent};
+    use miniku_core::program::DeleteOptions;
 
     #[test]
     fn fires_on_one_that_is_not_too_many() {
@@ -63,10 +63,9 @@ mod tests {
             let mut story = Story::<Finished>::new();
             story.truth.settings.finished = Some(1);
             let garbage = who(Role::Garbage, "garbage");
-            let object = story.put(node("n")).unwrap().new.unwrap();
-            if knows {
-                let input = Input::Event { call: CallId(1), event: WatchEvent::Added(object) };
-                story.see(Fact::Heard { who: &garbage, input: &input }).unwrap();
+            match knows {
+                true => drop(story.shows(&garbage, node("n")).unwrap()),
+                false => drop(story.put(node("n")).unwrap()),
             }
             for (name, second, phase) in [("a", 1, "Failed"), ("b", 2, "Succeeded"), ("c", 3, "Running")] {
                 let mut pod = pod(name, "n", phase);
@@ -74,8 +73,7 @@ mod tests {
                 story.put(pod).unwrap();
             }
             let options = DeleteOptions { grace_seconds, ..Default::default() };
-            let request = Verb::Delete { key: Key::new(Kind::Pod, "default", name), options }.into();
-            let sent = story.see(Fact::Sent { who: &garbage, id: RequestId(1), request: &request });
+            let sent = story.sends(&garbage, Verb::Delete { key: Key::new(Kind::Pod, "default", name), options });
             sent.map_err(|broken| broken.what)
         };
         removes("a", true, Some(0)).unwrap();

@@ -161,9 +161,7 @@ mod tests {
     }
 
     fn ask(story: &mut Story<Given>, namespace: &str, spec: &Value) {
-        let request = Verb::Create { object: pod(namespace, spec) }.into();
-        let operator = who(Role::Operator, "operator");
-        story.see(Fact::Sent { who: &operator, id: RequestId(1), request: &request }).unwrap();
+        story.sends(&who(Role::Operator, "operator"), Verb::Create { object: pod(namespace, spec) }).unwrap();
     }
 
     fn unwell(taint: &str, secs: i64) -> Value {
@@ -188,7 +186,7 @@ mod tests {
                 spec[name] = value.clone();
             }
             let answer = Answer::Object { object: pod("default", &spec), created: true };
-            let told = story.see(Fact::Answered { id: RequestId(1), answer: &answer });
+            let told = story.answers(1, &answer);
             let told = told.err().map(|broken| broken.what).unwrap_or_default();
             assert!(told.contains(want) && told.is_empty() == want.is_empty(), "{asked} {given}: {told}");
         };
@@ -219,7 +217,7 @@ mod tests {
             }
             let why = if said { "error looking up service account team/default: not found" } else { "too many" };
             let answer = Answer::Refused(Status::failure(Reason::Forbidden, why));
-            story.see(Fact::Answered { id: RequestId(1), answer: &answer }).is_err()
+            story.answers(1, &answer).is_err()
         };
         assert!(refused(false, true));
         assert!(!refused(true, true), "it may not have been stored");
@@ -237,7 +235,7 @@ mod tests {
             let mut spec = usual();
             (spec["priorityClassName"], spec["priority"]) = ("high".into(), 7.into());
             let answer = Answer::Object { object: pod("default", &spec), created: true };
-            story.see(Fact::Answered { id: RequestId(1), answer: &answer })
+            story.answers(1, &answer)
         };
         asked(&mut story).unwrap();
         story.pass(60).unwrap();
