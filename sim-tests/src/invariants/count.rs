@@ -1,12 +1,12 @@
 //! S-count: When a pod of a replica set is created, the set has no more pods than some spec.replicas since the one its controller knew when it asked.
 //!
-//! Pods that finished or are being deleted do not count, nor do adopted ones: they may come while a request is on its way. What the controller knew is what was delivered to it. The
-//! request may have been on its way for long; so the versions are counted from the one known when it was sent.
-//! A creation that a former life had asked for may come late and be one too many, if a pod of the set has gone since: the
-//! next life takes the name that became free. So may one that is asked for again, since nobody has told the controller
-//! that the pod was made and has gone; or, though it was told, since one request comes when the pod that the other made has
-//! gone: while that went its name was in use, and another was made in its place. The surplus goes again. So does what is
-//! made for a set that is gone.
+//! Pods that finished or are being deleted do not count, nor do adopted ones: they may come while a request is on its
+//! way. What the controller knew is what was delivered to it. The request may have been on its way for long; so the
+//! versions are counted from the one known when it was sent. A creation that a former life had asked for may come late
+//! and be one too many, if a pod of the set has gone since: the next life takes the name that became free. So may one
+//! that is asked for again, since nobody has told the controller that the pod was made and has gone; or, though it was
+//! told, since one request comes when the pod that the other made has gone: while that went its name was in use, and
+//! another was made in its place. The surplus goes again. So does what is made for a set that is gone.
 //! Catches: a controller that counts its stale view and creates again; twins after a lost reply or a restart.
 
 use super::{Broken, Checker};

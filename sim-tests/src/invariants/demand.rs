@@ -91,20 +91,21 @@ fn of_known(budget: &PodDisruptionBudget, known: &Known) -> Option<i64> {
     }
 }
 
-fn is_known(truth: &Truth, namespace: &str, budget: &PodDisruptionBudget) -> Option<Known> {
+/// What somebody knows who was told of everything that is stored.
+fn as_stored(truth: &Truth, namespace: &str, budget: &PodDisruptionBudget) -> Option<Known> {
     Known::of(budget, truth.disk.objects().within(Kind::Pod, namespace), |key| truth.object(key))
 }
 
 /// How many are expected of what is stored, if that can be said.
 pub(super) fn expected_at_rest(truth: &Truth, namespace: &str, budget: &PodDisruptionBudget) -> Option<i64> {
-    of_known(budget, &is_known(truth, namespace, budget)?)
+    of_known(budget, &as_stored(truth, namespace, budget)?)
 }
 
 /// How many are expected, if that can be judged.
 fn expected(truth: &Truth, told: Told<'_>, namespace: &str, budget: &PodDisruptionBudget) -> Option<i64> {
-    let is = is_known(truth, namespace, budget)?;
+    let stored = as_stored(truth, namespace, budget)?;
     let seen = Known::of(budget, told.within(Kind::Pod, namespace), |key| told.object(key))?;
-    if is == seen { of_known(budget, &is) } else { None }
+    if stored == seen { of_known(budget, &stored) } else { None }
 }
 
 impl Checker for Demand {

@@ -1,7 +1,8 @@
 //! S-final: An object with finalizers stays until somebody takes them away; a pod that a node may still run stays until its end at once is asked for, and one that none can run any more is given no time; what a deletion has decided about dependents no later one decides otherwise; and the collector takes foregroundDeletion away only if, as far as it was told, no child blocks.
 //!
-//! Catches: a deletion that does not look at finalizers; one that is over with the last of them, though the pod still ends;
-//! a pod that has ended and waits for a node that is gone; a foreground deletion that does not wait; one that takes away what an earlier one waits for.
+//! Catches: a deletion that does not look at finalizers; one that is over with the last of them, though the pod still
+//! ends; a pod that has ended and waits for a node that is gone; a foreground deletion that does not wait; one that
+//! takes away what an earlier one waits for.
 
 use super::{Broken, Checker, number};
 use crate::told::Told;

@@ -1,7 +1,8 @@
 //! S-history: Of what a workload keeps of its past, its controller deletes the oldest first, and leaves as many as are asked for, as far as it was told: old replica sets of a deployment, revisions of daemon sets and stateful sets, and jobs of a cron job that have ended in one way.
 //!
-//! Jobs that say themselves for how long they are kept go by that, too. Old replica sets that still have pods, and revisions that somebody still is of, are left out: they may stay for longer.
-//! What was asked to go, and has come into use again before that was carried out, is kept like any other.
+//! Jobs that say themselves for how long they are kept go by that, too. Old replica sets that still have pods, and
+//! revisions that somebody still is of, are left out: they may stay for longer. What was asked to go, and has come into
+//! use again before that was carried out, is kept like any other.
 //! Catches: a history upside down, after which nobody can go back to yesterday; one that is kept one too short.
 
 use super::stable::is_made_of;

@@ -1,9 +1,10 @@
 //! L-hot: No object is written, no container started, no pod made for one owner, and nothing asked for by one program, or by a controller that is refused each time, more often than a bound allows within a minute.
 //!
-//! The bound of a workload, of a quota, and of a disruption budget grows with its pods, wanted or there, each of which may change its counts. Leases have
-//! their own rhythm. Pods are made for as many as their owner ever wanted: who makes them may see it as it was, also
-//! when it is gone and another has its name. Whoever is refused again and again waits twice as long each time; but who is
-//! overtaken each time by somebody who is only in the way may try again at once, for the object is another one then.
+//! The bound of a workload, of a quota, and of a disruption budget grows with its pods, wanted or there, each of which
+//! may change its counts. Leases have their own rhythm. Pods are made for as many as their owner ever wanted: who makes
+//! them may see it as it was, also when it is gone and another has its name. Whoever is refused again and again waits
+//! twice as long each time; but who is overtaken each time by somebody who is only in the way may try again at once,
+//! for the object is another one then.
 //! Catches: two programs that undo each other's writes; a start that is tried again without a pause; pods that are made as
 //! fast as somebody takes them away; what failed tried again at each news.
 

@@ -1,9 +1,9 @@
 //! S-lease: Of several that do the same one leads. Its writes name its lease, and are stored only while the lease is as it took it. A lease that is held is taken by another only after it has not changed for as long as it is good, and in a new term. Nobody asks for a write whose lease has run out, who has not renewed it within the renew deadline, or who was told that it is not held any more. Nobody writes the lease again on a version that it was told is stale. Who renews in time what it holds does not take it anew. Who leads and is told to end gives back its lease, which nobody else does.
 //!
-//! How long a lease is good counts from when a change of its spec was stored: nobody can have seen it earlier. Clocks may run 5 %
-//! too fast, or too slowly. The deadline counts from when the renewal was sent that was stored last: a slow answer gives no more time. Whoever
-//! has written under a lease leads, until he may have been told of no renewal for as long as the deadline is, or of its end. Leases
-//! of nodes have no terms, and are nobody else's.
+//! How long a lease is good counts from when a change of its spec was stored: nobody can have seen it earlier. Clocks
+//! may run 5 % too fast, or too slowly. The deadline counts from when the renewal was sent that was stored last: a slow
+//! answer gives no more time. Whoever has written under a lease leads, until he may have been told of no renewal for as
+//! long as the deadline is, or of its end. Leases of nodes have no terms, and are nobody else's.
 //! Catches: an API server that lets a former leader write; a stand-by without patience; a leader that does not notice, or
 //! leaves others to wait, or takes what is said of a former time of leading for the present one.
 

@@ -1,8 +1,9 @@
 //! S-load: Of the nodes that surely take a pod which minds no other pods, as far as the scheduler was told, none is passed over that the pod prefers, or else its strategy, to the one that the pod gets.
 //!
 //! What was asked for counts on its node while nothing went wrong since; a node of which more is unknown is neither
-//! blamed nor held against another. A bind that is asked for once more goes where the first one went, whatever the nodes
-//! are by then. What a pod prefers and what its strategy does is weighed as both count together. Of draws nobody can know what they are to be, but that they do not name one node for ever.
+//! blamed nor held against another. A bind that is asked for once more goes where the first one went, whatever the
+//! nodes are by then. What a pod prefers and what its strategy does is weighed as both count together. Of draws nobody
+//! can know what they are to be, but that they do not name one node for ever.
 //! Catches: a strategy upside down, or that of another; a turn that does not go on; what counts for a pod without
 //! requests; preferred node affinity that is not looked at, or weighs nothing.
 

@@ -4,7 +4,8 @@
 //! taken to exist. Who was made for an owner that was gone already was never let go; nor was, perhaps, who came when the
 //! collector had asked already which children there are: what it asked for may have been on its way. A pod of a missing
 //! node is no matter of owners.
-//! Catches: an owner that is absent from a cache taken for gone; adoption by force, or of whoever comes along; an orphan that is collected.
+//! Catches: an owner that is absent from a cache taken for gone; adoption by force, or of whoever comes along; an
+//! orphan that is collected.
 
 use super::{Broken, Checker, number};
 use crate::told::Told;

@@ -2,7 +2,7 @@
 //!
 //! Well is who runs at its pace, with a good way to a running API server. Room that a bind was asked for counts as taken
 //! as long as it may be reserved, whatever came of the bind; and so does what is kept for a pod for which others leave, for
-//! those who are no more important. Blamed is only what the store shows as well.
+//! those who are no more important. Blamed is only what the store shows as well. Pods that name a profile are left out.
 //! Catches: room that is not given back; a pod that hears of it only when everything is looked at again; priorities
 //! upside down; more victims than are needed, or others; budgets that are not looked at.
 

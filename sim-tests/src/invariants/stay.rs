@@ -1,4 +1,4 @@
-//! L-evict: A pod that does not tolerate a taint of its node that sends pods away, or not any longer, is made to end within a minute, while the node lifecycle controller is well.
+//! L-evict: A pod that does not tolerate a taint of its node that sends pods away, or not any longer, is made to end within a minute, or within 100 s if its node is silent, while the node lifecycle controller is well.
 //!
 //! Well is who runs at its pace, with a good way to a running API server; since then it counts anew. Of the taints that say
 //! that a node is unwell only those are looked at that it has since it is off, while most nodes are ready; and there it counts
@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 /// How long it may take beside the time that the pod has.
 const BOUND: Duration = Duration::from_secs(60);
-/// The same where the node is off, and is asked for first.
+/// The same where the node is silent, since it is off, and is asked for first.
 const OFF: Duration = Duration::from_secs(100);
 /// How often pods are looked at.
 const EVERY: Duration = Duration::from_secs(20);

@@ -1,6 +1,7 @@
 //! S-victim: A replica set's controller deletes no more active pods than are too many as far as it was told, first those without a node, then those that do not run yet, those that are not ready, those with most others of the set on their node, those that have been ready for much less time, and of those that are ready since one moment, or not, those that were restarted more often; of finished ones only the oldest, and no more than are too many.
 //!
-//! Pods whose deletion it has asked for already, for the same set, do not count, and may be asked for again: the answer may have been lost. Blamed is only what the store shows as well.
+//! Pods whose deletion it has asked for already, for the same set, do not count, and may be asked for again: the answer
+//! may have been lost. Blamed is only what the store shows as well.
 //! Source: Kubernetes
 //! documentation, "ReplicaSet", scaling down.
 //! Catches: a ranking upside down; a controller that forgets what it has asked for and chooses again.
