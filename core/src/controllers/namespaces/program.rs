@@ -96,14 +96,11 @@ impl NamespaceController {
     }
 
     fn changed(&mut self, now: Now, change: Change) {
-        let (object, revision) = match change {
-            Change::Added(new) | Change::Modified { new, .. } => (new.clone(), Some(new.revision())),
-            Change::Deleted(old) => (old, None),
-            Change::Synced => return,
-        };
+        let (old, new) = change.sides();
+        let Some(object) = new.or(old) else { return };
         let key = object.key();
-        self.namespaces.seen(&key, revision, now.mono);
-        if revision.is_none() {
+        self.namespaces.seen(&key, new.map(Object::revision), now.mono);
+        if new.is_none() {
             self.namespaces.forget(&key);
             self.left.remove(&key);
         } else if object.meta().is_deleting() {

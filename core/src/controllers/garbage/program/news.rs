@@ -12,31 +12,26 @@ use crate::time::Now;
 
 impl GarbageCollector {
     pub(super) fn changed(&mut self, now: Now, change: Change, out: &mut Effects) {
-        let (old, new) = match change {
-            Change::Added(new) => (None, Some(new)),
-            Change::Modified { old, new } => (Some(old), Some(new)),
-            Change::Deleted(old) => (Some(old), None),
-            Change::Synced => return,
-        };
-        let Some(object) = new.as_ref().or(old.as_ref()) else { return };
+        let (old, new) = change.sides();
+        let Some(object) = new.or(old) else { return };
         let key = object.key();
-        old.iter().for_each(|old| self.relations.remove(old));
-        new.iter().for_each(|new| self.relations.add(new));
+        old.into_iter().for_each(|old| self.relations.remove(old));
+        new.into_iter().for_each(|new| self.relations.add(new));
         if key.kind == Kind::CustomResourceDefinition {
-            self.defined(now, old.as_ref(), new.as_ref(), out);
+            self.defined(now, old, new, out);
         }
-        self.objects.seen(&key, new.as_ref().map(Object::revision), now.mono);
+        self.objects.seen(&key, new.map(Object::revision), now.mono);
         if key.kind == Kind::Pod {
-            self.ended(now, old.as_ref(), new.as_ref());
+            self.ended(now, old, new);
         }
-        match (&old, &new) {
+        match (old, new) {
             (None, Some(new)) => self.appeared(now, new),
             (Some(old), Some(new)) => self.altered(now, old, new),
             (Some(old), None) => self.vanished(now, old),
             (None, None) => {}
         }
         // An owner that is being deleted waits for a child to forget it, or to go.
-        for owner in old.iter().flat_map(|old| &old.meta().owner_references) {
+        for owner in old.into_iter().flat_map(|old| &old.meta().owner_references) {
             if let Some(owner) = self.relations.of_uid(&owner.uid) {
                 self.objects.add(owner.clone(), now.mono);
             }

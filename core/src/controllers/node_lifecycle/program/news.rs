@@ -20,23 +20,18 @@ use crate::time::{Instant, Now};
 
 impl NodeLifecycle {
     pub(super) fn node_changed(&mut self, now: Now, change: Change, out: &mut Effects) {
-        let (old, new) = match change {
-            Change::Added(new) => (None, Some(new)),
-            Change::Modified { old, new } => (Some(old), Some(new)),
-            Change::Deleted(old) => (Some(old), None),
-            // That we can hear again is seen by the informers being connected.
-            Change::Synced => return,
-        };
-        let Some(object) = new.as_ref().or(old.as_ref()) else { return };
+        let (old, new) = change.sides();
+        // That we can hear again is seen by the informers being connected.
+        let Some(object) = new.or(old) else { return };
         let key = object.key();
         let name = key.name.clone();
-        self.node_writes.seen(&key, new.as_ref().map(Object::revision), now.mono);
-        let Some(node) = new.as_ref().and_then(Object::get::<Node>) else {
+        self.node_writes.seen(&key, new.map(Object::revision), now.mono);
+        let Some(node) = new.and_then(Object::get::<Node>) else {
             self.forget(&name);
             self.node_writes.forget(&key);
             return;
         };
-        match old.as_ref().and_then(Object::get::<Node>) {
+        match old.and_then(Object::get::<Node>) {
             None => {
                 let lease = self.leases.object(&Key::new(Kind::Lease, NODE_LEASES, &name));
                 let renewed = lease.map_or(Revision(0), Object::revision);
@@ -65,7 +60,7 @@ impl NodeLifecycle {
         self.count(&name);
         self.taints_changed(now, &name);
         let sends_away = |node: &Node| node.spec.taints.iter().any(is_for_being_unwell);
-        if !sends_away(node) && old.as_ref().and_then(Object::get::<Node>).is_some_and(sends_away) {
+        if !sends_away(node) && old.and_then(Object::get::<Node>).is_some_and(sends_away) {
             self.wait_again(now, &name);
         }
         match Word::by(node) {
@@ -106,20 +101,12 @@ impl NodeLifecycle {
     }
 
     pub(super) fn pod_changed(&mut self, now: Now, change: Change, out: &mut Effects) {
-        let (old, new) = match change {
-            Change::Added(new) => (None, Some(new)),
-            Change::Modified { old, new } => (Some(old), Some(new)),
-            Change::Deleted(old) => (Some(old), None),
-            Change::Synced => return,
-        };
-        let Some(object) = new.as_ref().or(old.as_ref()) else { return };
+        let (old, new) = change.sides();
+        let Some(object) = new.or(old) else { return };
         let key = object.key();
-        self.pod_writes.seen(&key, new.as_ref().map(Object::revision), now.mono);
-        let node_of = |object: &Option<Object>| {
-            let pod = object.as_ref()?.get::<Pod>()?;
-            pod.node().map(Text::from)
-        };
-        let (before, after) = (node_of(&old), node_of(&new));
+        self.pod_writes.seen(&key, new.map(Object::revision), now.mono);
+        let node_of = |object: Option<&Object>| object?.get::<Pod>()?.node().map(Text::from);
+        let (before, after) = (node_of(old), node_of(new));
         if before != after
             && let Some(node) = before
             && let Some(pods) = self.pods_on.get_mut(&node)
@@ -131,7 +118,7 @@ impl NodeLifecycle {
             self.acquit(&node, &key);
         }
         if let Some(node) = &after
-            && takes_back(old.as_ref(), new.as_ref())
+            && takes_back(old, new)
         {
             self.hear(now, node, out);
         }
@@ -145,7 +132,7 @@ impl NodeLifecycle {
             }
         }
         self.look_at_stay(now, &key);
-        let gone = new.as_ref().is_none_or(|pod| pod.meta().is_deleting());
+        let gone = new.is_none_or(|pod| pod.meta().is_deleting());
         if gone && self.evicted.remove(&key).is_some_and(|uid| uid == object.meta().uid) {
             let message = format!("Marking for deletion Pod {}", object.meta().full_name());
             self.evictor.tell(now, object, Tone::Normal, "TaintManagerEviction", message, out);
