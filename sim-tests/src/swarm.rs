@@ -47,6 +47,11 @@ impl Dice {
         self.0.key("has").key(what).chance(1, 2)
     }
 
+    /// In one of two runs, and in one of so many of those.
+    fn in_some(&self, what: &str, of: u64) -> bool {
+        self.has(what) && self.below(what, 0, of) == 0
+    }
+
     fn millis(&self, what: &str, nth: u64, from: u64, to: u64) -> Duration {
         Duration::from_millis(from + self.below(what, nth, to - from))
     }
@@ -130,7 +135,7 @@ fn cluster(dice: &Dice, nodes: u64) -> Spec {
     if dice.has("pages") {
         cluster.settings.pages = Some(dice.one("page", 0, &[1, 3, 20]));
     }
-    if dice.has("few finished") && dice.below("few finished", 0, 3) == 0 {
+    if dice.in_some("few finished", 3) {
         cluster.settings.finished = Some(dice.one("finished", 0, &[1, 3, 8]));
     }
     if dice.has("short history") {
@@ -200,7 +205,7 @@ fn plan(dice: &Dice, nodes: u64, sets: u64) -> Plan {
     if dice.has("slow crash") {
         slow_crashes(dice, nodes, sets, &mut plan);
     }
-    if dice.has("blackout") && dice.below("blackout", 0, 3) == 0 {
+    if dice.in_some("blackout", 3) {
         blackout(dice, nodes, &mut plan);
     }
     workloads::draw(dice, nodes, &mut plan);

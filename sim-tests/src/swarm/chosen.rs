@@ -9,17 +9,16 @@ use serde_json::{Value, json};
 
 /// Adds it to a plan for so many nodes.
 pub(super) fn draw(dice: &Dice, nodes: u64, plan: &mut Plan) {
-    let in_some = |what: &str, of: u64| dice.has(what) && dice.below(what, 0, of) == 0;
-    if nodes > 1 && nodes < 10 && in_some("evenly", 3) {
+    if nodes > 1 && nodes < 10 && dice.in_some("evenly", 3) {
         evenly(dice, nodes, plan);
     }
-    if nodes > 1 && in_some("rather there", 3) {
+    if nodes > 1 && dice.in_some("rather there", 3) {
         rather_there(dice, nodes, plan);
     }
-    if in_some("labelled later", 3) {
+    if dice.in_some("labelled later", 3) {
         labelled_later(dice, nodes, plan);
     }
-    if in_some("ephemeral", 6) {
+    if dice.in_some("ephemeral", 6) {
         ephemeral(dice, plan);
     }
     if has_profiles(dice) {
@@ -41,7 +40,7 @@ fn ephemeral(dice: &Dice, plan: &mut Plan) {
 
 /// Whether the scheduler has profiles.
 pub(super) fn has_profiles(dice: &Dice) -> bool {
-    dice.has("profiles") && dice.below("profiles", 0, 3) == 0
+    dice.in_some("profiles", 3)
 }
 
 /// Their names and strategies.

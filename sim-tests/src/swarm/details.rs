@@ -15,29 +15,28 @@ use std::collections::BTreeMap;
 
 /// Adds all of it to a plan for so many nodes and replica sets.
 pub(super) fn draw(dice: &Dice, nodes: u64, sets: u64, plan: &mut Plan) {
-    let in_some = |what: &str, of: u64| dice.has(what) && dice.below(what, 0, of) == 0;
-    if in_some("gpus", 3) {
+    if dice.in_some("gpus", 3) {
         gpus(dice, nodes, plan);
     }
-    if in_some("written as scale", 2) {
+    if dice.in_some("written as scale", 2) {
         scales(dice, sets, plan);
     }
-    if in_some("same address", 2) {
+    if dice.in_some("same address", 2) {
         same_address(dice, plan);
     }
-    if in_some("stuck", 3) {
+    if dice.in_some("stuck", 3) {
         stuck(dice, nodes, plan);
     }
-    if in_some("had rather not", 3) {
+    if dice.in_some("had rather not", 3) {
         (0..1 + dice.below("rather", 0, 3)).for_each(|nth| rather_not(dice, nth, nodes, plan));
     }
-    if in_some("limits of pods", 4) {
+    if dice.in_some("limits of pods", 4) {
         limits(dice, plan);
     }
-    if in_some("late binds", 4) && nodes > 1 {
+    if dice.in_some("late binds", 4) && nodes > 1 {
         late_binds(dice, nodes, plan);
     }
-    if in_some("relabelled", 2) && sets > 1 {
+    if dice.in_some("relabelled", 2) && sets > 1 {
         for nth in 0..1 + dice.below("relabels", 0, 4) {
             let (from, to) = dice.one("relabel", nth, &[(0, 1), (1, 0)]);
             let labels = BTreeMap::from([("app".to_owned(), Some(name(to)))]);

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 /// Adds to a plan for so many nodes.
 type Draws = fn(&Dice, u64, &mut Plan);
 
-/// What happens in one of so many of the runs that may have it at all.
+/// What happens in one of so many of the runs that may have it at all: see [`Dice::in_some`].
 const MOMENTS: &[(&str, u64, Draws)] = &[
     ("touched", 2, touched),
     ("uneven", 4, |dice, _, plan| uneven(dice, plan)),
@@ -41,7 +41,6 @@ const MOMENTS: &[(&str, u64, Draws)] = &[
 
 /// Adds them to a plan for so many nodes.
 pub(super) fn draw(dice: &Dice, nodes: u64, plan: &mut Plan) {
-    let in_some = |what: &str, of: u64| dice.has(what) && dice.below(what, 0, of) == 0;
     if leads_again(dice) {
         led_again(dice, plan);
     }
@@ -49,17 +48,17 @@ pub(super) fn draw(dice: &Dice, nodes: u64, plan: &mut Plan) {
         led_late(dice, plan);
     }
     // Of two that are elected, neither would keep its lease.
-    if in_some("harried", 4) && !room::stands_by(dice) {
+    if dice.in_some("harried", 4) && !room::stands_by(dice) {
         harried(dice, nodes, plan);
     }
     // Of two that are elected, one does nothing.
-    if in_some("listed before", 4) && !room::stands_by(dice) {
+    if dice.in_some("listed before", 4) && !room::stands_by(dice) {
         listed_before(dice, plan);
     }
-    if dice.has("nodes deleted") && in_some("made again", 3) {
+    if dice.has("nodes deleted") && dice.in_some("made again", 3) {
         made_again(dice, nodes, plan);
     }
-    for (_, _, adds) in MOMENTS.iter().filter(|(what, of, _)| in_some(what, *of)) {
+    for (_, _, adds) in MOMENTS.iter().filter(|(what, of, _)| dice.in_some(what, *of)) {
         adds(dice, nodes, plan);
     }
     if is_crowded(dice) && dice.has("priorities") && dice.has("urgent") {

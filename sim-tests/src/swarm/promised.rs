@@ -15,7 +15,7 @@ pub(super) fn draw(dice: &Dice, nodes: u64, plan: &mut Plan) {
     if !is_crowded(dice) && dice.has("priorities") && !dice.has("gpus") && dice.has("promised") {
         promised(dice, nodes, plan);
     }
-    if nodes > 1 && dice.has("rather apart") && dice.below("rather apart", 0, 2) == 0 {
+    if nodes > 1 && dice.in_some("rather apart", 2) {
         rather_apart(dice, nodes, plan);
     }
 }
