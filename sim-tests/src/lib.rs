@@ -18,9 +18,9 @@
 //!
 //! Where to look: [`world`] is the event loop, [`cluster`] puts programs together, [`plan`] says what is done to them
 //! and [`noise`] how long things take, [`runtime`] and [`disk`] are the machines, [`truth`] is what is really so,
-//! [`told`] what clients could know of it, [`invariants`] what must always be so, [`trace`] what is told, [`report`] the page of it, [`scenario`] stories as
-//! files, [`library`] those that come with the simulator, [`swarm`] those that are drawn, [`sweep`] those that change
-//! one thing everywhere, [`run`](mod@run) the rest.
+//! [`told`] what clients could know of it, [`invariants`] what must always be so, [`trace`] what is told, [`report`] the
+//! page of it, [`scenario`] stories as files, [`library`] those that come with the simulator, [`swarm`] those that are
+//! drawn, [`sweep`] those that change one thing everywhere, [`run`](mod@run) the rest.
 #![forbid(unsafe_code)]
 
 pub mod cluster;

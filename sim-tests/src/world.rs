@@ -6,6 +6,10 @@
 //!
 //! What the world adds: links that delay and lose, a disk that syncs, nodes whose runtime owns the truth about
 //! processes, crashes and restarts. Checkers see every fact as it happens (see [`crate::invariants`]).
+//!
+//! In parts: `setup` puts it together, and `agenda` is what is to happen; `actors`, `server` and `machines` are those to
+//! whom it happens; `requests`, `replies` and `writes` what is on its way between them; `faults`, `hooks` and `weather`
+//! what goes wrong; `clock` and `alarm` time as programs have it; and `laws` what none of them may do.
 
 mod actors;
 mod agenda;
