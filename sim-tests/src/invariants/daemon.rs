@@ -212,7 +212,7 @@ impl Observer {
 
 impl Checker for Daemon {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Sent, Sight::Heard, Sight::Durable, Sight::Answered]
+        &[Sight::Sent, Sight::Durable, Sight::Answered]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
