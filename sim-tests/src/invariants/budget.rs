@@ -110,22 +110,25 @@ fn is_unready(object: &Object) -> bool {
     object.get::<Pod>().is_some_and(unready)
 }
 
-/// Whether too few pods are said to be healthy for one that is not to be let go.
+/// Whether a budget lets pods go that are not ready, however many are healthy.
+fn always_lets_unready_go(object: &Object) -> bool {
+    object.at(&["spec", "unhealthyPodEvictionPolicy"]).is_some_and(|policy| policy == "AlwaysAllow")
+}
+
+/// Whether too few pods are said to be healthy for one that is not ready to be let go.
 ///
 /// Source: Kubernetes documentation, "Specifying a Disruption Budget for your Application", `IfHealthyBudget`.
 fn is_short(budget: &PodDisruptionBudget, object: &Object) -> bool {
-    let always = object.at(&["spec", "unhealthyPodEvictionPolicy"]).is_some_and(|policy| policy == "AlwaysAllow");
     let (has, needs) = (budget.status.current_healthy, budget.status.desired_healthy);
-    !always && budget.status.expected_pods > 0 && has < needs
+    !always_lets_unready_go(object) && budget.status.expected_pods > 0 && has < needs
 }
 
 /// Whether pods that are not ready go uncharged: enough are said to be healthy, or it is always so.
 ///
 /// Source: Kubernetes documentation, "Specifying a Disruption Budget for your Application", unhealthy pod eviction policy.
 fn is_lenient(budget: &PodDisruptionBudget, object: &Object) -> bool {
-    let always = object.at(&["spec", "unhealthyPodEvictionPolicy"]).is_some_and(|policy| policy == "AlwaysAllow");
     let (has, needs) = (budget.status.current_healthy, budget.status.desired_healthy);
-    always || needs > 0 && has >= needs
+    always_lets_unready_go(object) || needs > 0 && has >= needs
 }
 
 /// What others go by who decide about an object, beside its status.

@@ -66,6 +66,12 @@ fn is_of(pod: &Pod, revision: &str) -> bool {
     pod.metadata.labels.get(REVISION_HASH).is_some_and(|hash| revision.ends_with(&format!("-{hash}")))
 }
 
+/// Whether a node is one for a set's pods, and its taints let this one stay.
+fn takes(set: &DaemonSet, node: &Node, pod: &Pod) -> bool {
+    set.spec.template.spec.allows_node(&node.metadata.name, &node.metadata.labels)
+        && untolerated(&node.spec.taints, &pod.spec.tolerations, KEEP_AWAY).next().is_none()
+}
+
 impl Observer {
     fn makes(truth: &Truth, told: Told<'_>, new: &Object, surges: bool) -> Result<(), Broken> {
         let (Some(set), Some(pod)) = (set_of(new), new.get::<Pod>()) else { return Ok(()) };
@@ -125,10 +131,6 @@ impl Observer {
             self.beside = (truth.now, BTreeSet::new());
         }
         self.beside.1.insert((by.uid.as_str().into(), name.into()));
-        let takes = |node: &Node| {
-            set.spec.template.spec.allows_node(&node.metadata.name, &node.metadata.labels)
-                && untolerated(&node.spec.taints, &pod.spec.tolerations, KEEP_AWAY).next().is_none()
-        };
         // One that has ended, or is too much, goes first.
         let has_two = |pods: &[&Pod]| match pods {
             [one, other] => {
@@ -137,7 +139,8 @@ impl Observer {
             }
             _ => false,
         };
-        let two = homes.iter().filter(|(node, pods)| has_two(pods) && node_of(told, node).is_some_and(takes));
+        let takes_it = |node: &Node| takes(&set, node, pod);
+        let two = homes.iter().filter(|(node, pods)| has_two(pods) && node_of(told, node).is_some_and(takes_it));
         let mut two: BTreeSet<&str> = two.map(|(node, _)| *node).collect();
         two.extend(self.beside.1.iter().filter(|(of, _)| *of == by.uid).map(|(_, node)| node.as_str()));
         if two.len() > most {
@@ -165,14 +168,10 @@ impl Observer {
             return Ok(());
         };
         let newest = newest(told, uid);
-        let takes = |node: &Node, pod: &Pod| {
-            set.spec.template.spec.allows_node(&node.metadata.name, &node.metadata.labels)
-                && untolerated(&node.spec.taints, &pod.spec.tolerations, KEEP_AWAY).next().is_none()
-        };
         // Who has to be ready for a while serves or not by clocks, which may be wrong.
         let by_clocks = set.spec.min_ready_seconds.is_some_and(|secs| secs > 0);
         // It goes for another reason: its node does not take it any more, or it is of the newest revision.
-        let other = is_of(pod, &newest) || !takes(node, pod);
+        let other = is_of(pod, &newest) || !takes(&set, node, pod);
         if other || !serves(pod) {
             return Ok(());
         }
@@ -192,7 +191,7 @@ impl Observer {
             let Some(node) = one.target_node().and_then(|node| node_of(told, node)) else { continue };
             // Where nothing new may come, nobody waits for it: neither for a taint nor for the node's labels. A node that
             // vanished in a gap may be known here for longer than to the controller.
-            if !takes(node, one) || truth.still(node).is_none() {
+            if !takes(&set, node, one) || truth.still(node).is_none() {
                 continue;
             }
             all.insert(&node.metadata.name);

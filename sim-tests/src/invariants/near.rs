@@ -269,9 +269,7 @@ fn spreading<'a>(
 
 /// Whether a pod minds nothing but how evenly it is spread.
 pub(super) fn minds_spread_alone(pod: &Pod) -> bool {
-    let affinity = pod.spec.affinity.as_ref();
-    let near = affinity.is_some_and(|one| one.pod_affinity.is_some() || one.pod_anti_affinity.is_some());
-    !near && host_ports(pod).is_empty() && !pod.spec.topology_spread_constraints.is_empty()
+    !has_neighbours(pod) && host_ports(pod).is_empty() && !pod.spec.topology_spread_constraints.is_empty()
 }
 
 /// Whether a pod may surely go to a node, as evenly as it has to be spread.

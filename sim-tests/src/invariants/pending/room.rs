@@ -1,6 +1,6 @@
 //! Which node takes which pod, as the scheduler was told of both.
 
-use crate::invariants::near::repels;
+use crate::invariants::near::{has_neighbours, repels};
 use crate::invariants::wants::{Wants as Amounts, offers, other_wants, wants as amounts};
 use crate::told::Told;
 use miniku_core::api::kinds::Kind;
@@ -17,10 +17,7 @@ pub(super) fn plus(one: Amounts, other: Amounts) -> Amounts {
 /// Whether it depends on other pods, too, where the pod can go. That is judged elsewhere: see S-near.
 pub(super) fn looks_around(pod: &Pod) -> bool {
     let ports = |one: &Container| one.rest.get("ports").is_some();
-    let affinity = pod.spec.affinity.as_ref();
-    affinity.is_some_and(|affinity| affinity.pod_affinity.is_some() || affinity.pod_anti_affinity.is_some())
-        || !pod.spec.topology_spread_constraints.is_empty()
-        || pod.spec.containers.iter().any(ports)
+    has_neighbours(pod) || !pod.spec.topology_spread_constraints.is_empty() || pod.spec.containers.iter().any(ports)
 }
 
 /// Whether there is room for a pod beside what is used.
