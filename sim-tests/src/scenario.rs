@@ -327,6 +327,9 @@ pub struct Expect {
     /// Objects that are not there: `ReplicaSet/default/web`, `Node/node-1`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub absent: Vec<String>,
+    /// Objects that are there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub present: Vec<String>,
 }
 
 /// Which pods are meant, and what is true of them. All that is said must be so.
@@ -545,12 +548,14 @@ impl Scenario {
         story.plan = self.plan();
         for expect in &self.expect {
             let (pods, nodes, jobs) = (expect.pods.clone(), expect.nodes.clone(), expect.jobs.clone());
-            let absent: Vec<Key> = expect.absent.iter().filter_map(|path| key_of(path)).collect();
+            let keys = |paths: &[String]| paths.iter().filter_map(|path| key_of(path)).collect::<Vec<Key>>();
+            let (absent, present) = (keys(&expect.absent), keys(&expect.present));
             story = story.expect(expect.from, expect.within, expect.that.clone(), move |truth| {
                 pods.as_ref().is_none_or(|pods| pods.so(truth))
                     && nodes.as_ref().is_none_or(|nodes| nodes.so(truth))
                     && jobs.as_ref().is_none_or(|jobs| jobs.so(truth))
                     && absent.iter().all(|key| truth.object(key).is_none())
+                    && present.iter().all(|key| truth.object(key).is_some())
             });
         }
         story.ending = match self.end {

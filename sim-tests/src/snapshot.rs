@@ -254,6 +254,7 @@ mod tests {
             nodes: None,
             jobs: None,
             absent: Vec::new(),
+            present: Vec::new(),
         });
         scenario.end = Ending::default();
         scenario.run(1).unwrap();

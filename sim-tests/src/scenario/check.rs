@@ -168,11 +168,13 @@ impl Known {
     /// After all entries.
     fn check_expectation(&self, expect: &Expect) -> Result<(), String> {
         let is_empty = expect.pods.is_none() && expect.nodes.is_none() && expect.jobs.is_none();
-        if is_empty && expect.absent.is_empty() {
-            return Err("says nothing: pods, nodes, jobs or absent is missing".into());
+        if is_empty && expect.absent.is_empty() && expect.present.is_empty() {
+            return Err("says nothing: pods, nodes, jobs, absent or present is missing".into());
         }
-        if let Some(path) = expect.absent.iter().find(|path| key_of(path).is_none()) {
-            return Err(format!("absent: {path:?} is no KIND/NAMESPACE/NAME, nor KIND/NAME of a kind without"));
+        for (what, paths) in [("absent", &expect.absent), ("present", &expect.present)] {
+            if let Some(path) = paths.iter().find(|path| key_of(path).is_none()) {
+                return Err(format!("{what}: {path:?} is no KIND/NAMESPACE/NAME, nor KIND/NAME of a kind without"));
+            }
         }
         if let Some(name) = expect.nodes.as_ref().and_then(|nodes| nodes.name.as_ref()) {
             is_one_of("node", name, &self.nodes)?;
