@@ -119,6 +119,7 @@ library! {
     "service-ports"
     "job-enough"
     "claims-kept"
+    "claims-policy-changed"
     "budget-of-fewer"
     "daemon-of-nowhere"
     "strays-unheard"

@@ -269,6 +269,7 @@ impl Owner {
                 Owner::claims(truth.told(who), key, patch)
             }
             (Role::Workloads, Verb::Create { object }) => Owner::makes(truth.told(who), object),
+            (Role::Workloads, Verb::Update { object, .. }) => Owner::rewrites(truth.told(who), object),
             (Role::Workloads, Verb::Delete { key, options }) => {
                 Owner::scales_down(truth, truth.told(who), key, options.uid.as_ref())
             }
@@ -298,6 +299,26 @@ impl Owner {
             Some(owner) => {
                 let what = format!("{}, whose end does not wait for it", owner.name);
                 Err(Broken::by(format!("{} is made for {what}", object.key())).with([object]))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A workload writes something anew: that gives it no owner, since nobody was asked, and takes none away but one that
+    /// controls it.
+    fn rewrites(told: Told<'_>, object: &Object) -> Result<(), Broken> {
+        let key = object.key();
+        let known = told.object(&key).filter(|known| known.revision() == object.revision());
+        let Some(known) = known.map(Object::meta) else { return Ok(()) };
+        let (before, after) = (&known.owner_references, &object.meta().owner_references);
+        let has = |owners: &[OwnerReference], one: &OwnerReference| owners.iter().any(|other| other.uid == one.uid);
+        if let Some(owner) = after.iter().find(|owner| !has(before, owner)) {
+            return Err(Broken::by(format!("{key} is given to {}, which was not asked for", owner.name)).with([object]));
+        }
+        let may_be_so = |owner: &OwnerReference| owner.controller == Some(true) || has(after, owner);
+        match before.iter().find(|owner| !may_be_so(owner)) {
+            Some(other) => {
+                Err(Broken::by(format!("{key} is let go, and taken away from {}", other.name)).with([object]))
             }
             None => Ok(()),
         }
@@ -534,6 +555,28 @@ mod tests {
             let sent = story.sends(&controller, merge);
             let what = sent.err().map_or(String::new(), |broken| broken.what);
             assert_eq!(what.contains("let go, and taken away from w"), fires, "{left}: {what}");
+        }
+    }
+
+    #[test]
+    fn fires_on_who_is_written_with_other_owners() {
+        let other = json!({"apiVersion": "miniku.test/v1", "kind": "Widget", "name": "w", "uid": "widget"});
+        let set = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "uid": "s", "controller": true});
+        let stranger = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "new", "uid": "n"});
+        for (after, says) in [
+            (json!([other, set]), ""),
+            (json!([other]), ""),
+            (json!([set]), "persistentvolumeclaims/default/data is let go, and taken away from w"),
+            (json!([other, stranger]), "persistentvolumeclaims/default/data is given to new, which was not asked for"),
+        ] {
+            let (mut story, controller) = (Story::<Owner>::new(), who(Role::Workloads, "workloads"));
+            let meta = json!({"name": "data", "namespace": "default", "uid": "c", "ownerReferences": [other, set]});
+            let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta});
+            let claim = story.shows(&controller, claim).unwrap();
+            let owners: Vec<OwnerReference> = serde_json::from_value(after).unwrap();
+            let object = claim.with_meta(|meta| meta.owner_references = owners);
+            let sent = story.sends(&controller, Verb::Update { object, part: Part::Main });
+            assert_eq!(sent.err().map_or(String::new(), |broken| broken.what), says);
         }
     }
 

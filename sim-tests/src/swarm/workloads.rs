@@ -176,8 +176,9 @@ fn stateful_set(dice: &Dice, nth: u64, plan: &mut Plan) {
         manifest["spec"]["persistentVolumeClaimRetentionPolicy"] =
             json!({"whenScaled": policy("claims when scaled"), "whenDeleted": policy("claims when deleted")});
         if dice.below("claims otherwise", nth, 3) == 0 {
-            let then = json!({"persistentVolumeClaimRetentionPolicy": {"whenScaled": policy("claims then")}});
-            plan.ask(dice.millis("claims then at", nth, 6_000, ACTIVE), merge(&key, json!({"spec": then})));
+            let then = json!({"whenScaled": policy("claims then"), "whenDeleted": policy("claims then when deleted")});
+            let then = json!({"spec": {"persistentVolumeClaimRetentionPolicy": then}});
+            plan.ask(dice.millis("claims then at", nth, 6_000, ACTIVE), merge(&key, then));
         }
         if dice.below("claim lost", nth, 3) == 0 {
             let claim = format!("data-{name}-{}", dice.below("claim of", nth, 3));

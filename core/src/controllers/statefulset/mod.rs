@@ -44,13 +44,19 @@ impl Workload for StatefulSets {
         sets.map(|set| Key::new(Kind::StatefulSet, &gone.namespace, set)).collect()
     }
 
-    /// A pod only under a name of the set; a claim never: it belongs to its number, whoever uses it.
+    /// A pod only under a name of the set. A claim belongs to its number, whoever uses it, unless it is to go with the set.
     fn may_adopt(&self, owner: &Object, child: &Object) -> bool {
         match child.kind() {
             Kind::Pod => plan::number_of(&owner.meta().name, &child.meta().name).is_some(),
             Kind::ControllerRevision => true,
+            Kind::PersistentVolumeClaim => plan::takes_along(owner, child),
             _ => false,
         }
+    }
+
+    /// Its claims, if they are to go with it from now on.
+    fn adopts_otherwise(&self, old: &Object, new: &Object) -> bool {
+        plan::claims_go(old) != plan::claims_go(new)
     }
 
     fn plan(&self, scene: &Scene<'_>) -> Plan {

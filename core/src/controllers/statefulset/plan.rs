@@ -11,9 +11,9 @@ use crate::api::statefulset::{
 use crate::api::text::Text;
 use crate::controllers::statefulset::ordinal::{Action, ORDINAL, Wish, ordinal, state};
 use crate::controllers::workload::revisions::Revisions;
-use crate::controllers::workload::{New, Plan, Scene, Told, Victim};
+use crate::controllers::workload::{Changed, New, Plan, Scene, Told, Victim};
 use crate::decision::Because;
-use crate::reasons::{CLAIM, CLAIM_LEFT, OUTDATED};
+use crate::reasons::{CLAIM, CLAIM_KEPT, CLAIM_LEFT, OUTDATED};
 use crate::time::{Duration, Instant};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -55,6 +55,7 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
         }
         drop_claims(scene, &set, &members, &mut plan);
     }
+    keep_claims(scene, &set, &mut plan);
     let used = |name: &str| name == current || members.values().any(|one| one.revision() == name);
     revisions.clean_up(set.spec.revision_history_limit, used, &mut plan);
     if status != set.status {
@@ -252,6 +253,28 @@ fn claim_name(template: &str, set: &str, number: i64) -> String {
     format!("{template}-{set}-{number}")
 }
 
+/// Whether a claim of this name is one of the set's.
+fn is_claim_of(set: &StatefulSet, name: &str, claim: &str) -> bool {
+    let templates = set.spec.volume_claim_templates.iter();
+    templates.map(|one| format!("{}-{name}", one.metadata.name)).any(|own| number_of(&own, claim).is_some())
+}
+
+/// Whether claims go with their set.
+pub fn claims_go(set: &Object) -> bool {
+    let policy = set.at(&["spec", "persistentVolumeClaimRetentionPolicy", "whenDeleted"]);
+    policy.is_some_and(|policy| policy == "Delete")
+}
+
+/// Whether this is a claim of the set's that goes with it.
+///
+/// Claims that were made when they were to stay are adopted like pods, which asks first whether the set is going itself:
+/// one that has let them go must not be given them once more.
+pub fn takes_along(set: &Object, claim: &Object) -> bool {
+    let (name, claim) = (&set.meta().name, &claim.meta().name);
+    let is_own = |set: StatefulSet| is_claim_of(&set, name, claim);
+    claims_go(set) && !planted!(ClaimsAsMade) && set.read::<StatefulSet>().is_some_and(is_own)
+}
+
 /// The claims of a number that are not there yet. They outlive their pod and, unless it is said otherwise, their set.
 fn missing_claims(scene: &Scene<'_>, set: &StatefulSet, number: i64) -> Vec<New> {
     let meta = scene.owner.meta();
@@ -292,6 +315,24 @@ fn drop_claims(scene: &Scene<'_>, set: &StatefulSet, members: &BTreeMap<i64, Mem
             if here && unwanted && set.spec.selector.matches(&claim.meta().labels) {
                 plan.delete.push(Victim::of(claim, CLAIM_LEFT.because()));
             }
+        }
+    }
+}
+
+/// Lets go of the claims, of whatever number, that were made to go with the set, and are to outlive it by now.
+///
+/// Source: KEP-1847, "Auto delete PVCs created by StatefulSet", volume reclaim policy updates.
+fn keep_claims(scene: &Scene<'_>, set: &StatefulSet, plan: &mut Plan) {
+    if set.spec.retention.when_deleted == "Delete" || planted!(ClaimsAsMade) {
+        return;
+    }
+    let owner = scene.owner.meta();
+    let claims = scene.children.iter().filter(|child| child.kind() == Kind::PersistentVolumeClaim);
+    for claim in claims.filter(|claim| is_claim_of(set, &owner.name, &claim.meta().name)) {
+        let goes = claim.meta().is_deleting() || plan.delete.iter().any(|victim| victim.uid == claim.meta().uid);
+        if !goes {
+            let object = claim.with_meta(|meta| meta.owner_references.retain(|one| one.uid != owner.uid));
+            plan.change.push(Changed { object, told: None, because: Some(CLAIM_KEPT.because()) });
         }
     }
 }

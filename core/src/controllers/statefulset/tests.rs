@@ -308,6 +308,46 @@ fn a_claim_that_is_missing_is_made_also_when_its_pod_is_there() {
 }
 
 #[test]
+fn claims_go_with_their_set_or_outlive_it_as_it_says_by_now() {
+    for (first, then) in [("Delete", "Retain"), ("Retain", "Delete")] {
+        let mut desk = Desk::new(0);
+        let claim = json!({"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}});
+        let retention = json!({"whenScaled": "Retain", "whenDeleted": first});
+        desk.create(
+            json!({"replicas": 3, "volumeClaimTemplates": [claim], "persistentVolumeClaimRetentionPolicy": retention}),
+        );
+        desk.settle();
+        // One is left by a number that is not wanted, one is somebody else's, and one was a former set's.
+        desk.patch(json!({"spec": {"replicas": 2}}));
+        desk.settle();
+        let other = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "other", "uid": "o", "controller": true});
+        let former =
+            json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "web", "uid": "f", "controller": true});
+        for (name, owner) in [("data-web-3", other), ("data-web-4", former)] {
+            let spec = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}});
+            let meta =
+                json!({"name": name, "namespace": "default", "labels": {"app": "web"}, "ownerReferences": [owner]});
+            desk.world.create(Kind::PersistentVolumeClaim, json!({"metadata": meta, "spec": spec}));
+        }
+        desk.settle();
+        let uid = desk.world.get(Kind::StatefulSet, "default", "web").unwrap().meta().uid.to_string();
+        let owner = |desk: &Desk, number: usize| {
+            let claim = desk.world.get(Kind::PersistentVolumeClaim, "default", &format!("data-web-{number}")).unwrap();
+            claim.meta().owner_references.iter().map(|one| one.uid.to_string()).collect::<Vec<_>>().join(" ")
+        };
+        let owners = |desk: &Desk| (0..5).map(|number| owner(desk, number)).collect::<Vec<_>>();
+        let of = |policy: &str| if policy == "Delete" { uid.as_str() } else { "" };
+        assert_eq!(owners(&desk), [of(first), of(first), of(first), "o", "f"]);
+        desk.patch(json!({"spec": {"persistentVolumeClaimRetentionPolicy": {"whenDeleted": then}}}));
+        desk.settle();
+        assert_eq!(owners(&desk), [of(then), of(then), of(then), "o", "f"]);
+        desk.world.take_writes();
+        desk.run(100);
+        assert_eq!(desk.world.take_writes(), [""; 0], "and then it is silent");
+    }
+}
+
+#[test]
 fn a_claim_that_may_be_going_stays_when_its_number_is_wanted_again() {
     let mut desk = Desk::new(0);
     let claim = json!({"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}});

@@ -65,6 +65,11 @@ pub trait Workload: fmt::Debug + Sync {
         true
     }
 
+    /// Whether it adopts others than before, though it selects the same.
+    fn adopts_otherwise(&self, _old: &Object, _new: &Object) -> bool {
+        false
+    }
+
     /// A finalizer by which it holds its children until it has counted them. Whom it adopts the program has held, too, and
     /// whom it releases it lets go, as it does with those whose owner is gone, or is going.
     fn holds(&self) -> Option<&'static str> {

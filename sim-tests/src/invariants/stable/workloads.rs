@@ -281,9 +281,11 @@ fn stateful_set(truth: &Truth, object: &Object) -> Result<(), String> {
     same("updated pods", status.updated_replicas, pods.iter().filter(of_newest).count())
 }
 
-/// Each wanted number that has a pod has its claims. Of the others that have none, where claims go, they are gone.
+/// Each wanted number that has a pod has its claims. Of the others that have none, where claims go, they are gone. Those
+/// that are there belong to the set if they are to go with it, and else they do not; but for those of somebody else.
 fn claims(truth: &Truth, object: &Object, set: &StatefulSet, pods: &[&Pod]) -> Result<(), String> {
     let (meta, goes) = (object.meta(), set.spec.retention.when_scaled == "Delete");
+    let goes_along = set.spec.retention.when_deleted == "Delete";
     let number = |pod: &Pod| number_of(&meta.name, &pod.metadata.name);
     let numbers: BTreeSet<i64> = pods.iter().filter_map(|pod| number(pod)).collect();
     for template in &set.spec.volume_claim_templates {
@@ -295,13 +297,24 @@ fn claims(truth: &Truth, object: &Object, set: &StatefulSet, pods: &[&Pod]) -> R
         if let Some(number) = set.wanted().filter(|number| numbers.contains(number)).find(missing) {
             return Err(format!("has no claim {own}-{number}, and a pod for it"));
         }
-        let left = |claim: &&Object| {
-            let number = number_of(&own, &claim.meta().name);
+        let number = |claim: &Object| {
             let is_own = claim.meta().namespace == meta.namespace && set.spec.selector.matches(&claim.meta().labels);
-            is_own && number.is_some_and(|number| !set.wanted().contains(&number) && !numbers.contains(&number))
+            number_of(&own, &claim.meta().name).filter(|_| is_own)
+        };
+        let left = |claim: &&Object| {
+            number(claim).is_some_and(|number| !set.wanted().contains(&number) && !numbers.contains(&number))
         };
         if let Some(claim) = of_kind(truth, Kind::PersistentVolumeClaim).filter(|_| goes).find(left) {
             return Err(format!("keeps {}, which is not wanted any more", claim.meta().name));
+        }
+        let disagrees = |claim: &&Object| {
+            let by = claim.meta().controller();
+            let is_free = !claim.meta().is_deleting() && by.is_none_or(|by| by.uid == meta.uid);
+            is_free && by.is_some() != goes_along && number(claim).is_some()
+        };
+        if let Some(claim) = of_kind(truth, Kind::PersistentVolumeClaim).find(disagrees) {
+            let (name, with, without) = (&claim.meta().name, "is to go with it", "is to outlive it");
+            return Err(format!("has {name}, which {}, and does not say so", if goes_along { with } else { without }));
         }
     }
     Ok(())
@@ -606,6 +619,28 @@ mod tests {
         assert_eq!(judge("Retain", &["data-db-0", "data-db-1"]), "");
         assert_eq!(judge("Delete", &["data-db-0", "data-db-1"]), "keeps data-db-1, which is not wanted any more");
         assert_eq!(judge("Retain", &["data-db-1"]), "has no claim data-db-0, and a pod for it");
+    }
+
+    #[test]
+    fn says_which_claims_do_not_say_what_becomes_of_them() {
+        let judge = |when_deleted: &str, app: &str, by: &str| {
+            let mut story = Story::<Nobody>::new();
+            let owner =
+                json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "uid": by, "controller": true});
+            let owners = if by.is_empty() { json!([]) } else { json!([owner]) };
+            let meta = json!({"name": "data-db-1", "labels": {"app": app}, "ownerReferences": owners});
+            story.put(json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta})).unwrap();
+            let spec = json!({"replicas": 0, "selector": {"matchLabels": {"app": "db"}}, "template": {},
+                "persistentVolumeClaimRetentionPolicy": {"whenDeleted": when_deleted},
+                "volumeClaimTemplates": [{"metadata": {"name": "data"}}]});
+            let set = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db", "uid": "s"}, "spec": spec});
+            let object = story.put(set).unwrap().new.unwrap();
+            stateful_set(&story.truth, &object).err().unwrap_or_default()
+        };
+        assert_eq!([judge("Delete", "db", "s"), judge("Retain", "db", "")], ["", ""]);
+        assert_eq!(judge("Retain", "db", "s"), "has data-db-1, which is to outlive it, and does not say so");
+        assert_eq!(judge("Delete", "db", ""), "has data-db-1, which is to go with it, and does not say so");
+        assert_eq!([judge("Retain", "db", "another"), judge("Delete", "another", "")], ["", ""]);
     }
 
     #[test]

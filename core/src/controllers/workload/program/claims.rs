@@ -90,7 +90,7 @@ impl WorkloadController {
             Answer::Object { object: live, .. }
                 if live.meta().uid == care.uid && !live.meta().is_deleting() && !owner.meta().is_deleting() =>
             {
-                return self.adopt(now, &key, live, children, out);
+                return self.adopt(now, owner, live, children, out);
             }
             // An owner that is gone or going adopts nobody; the view will show it.
             Answer::Object { .. } => true,
@@ -111,12 +111,22 @@ impl WorkloadController {
     }
 
     /// Adopts objects for an owner that lives, as the API server has it.
-    fn adopt(&mut self, now: Now, key: &Key, live: &Object, children: Vec<(Key, Revision)>, out: &mut Effects) {
-        let holds = self.workload(key.kind).and_then(|workload| workload.holds());
+    fn adopt(&mut self, now: Now, owner: &Object, live: &Object, children: Vec<(Key, Revision)>, out: &mut Effects) {
+        let key = &owner.key();
+        let Some(workload) = self.workload(key.kind) else { return };
         for (child, revision) in children {
             // If it has changed since, it is looked at anew.
             let known = self.views.object(&child).filter(|known| known.revision() == revision);
             let Some(body) = known else { continue };
+            // Either the view or the answer may be behind, and the newer one may have changed what is adopted.
+            if ![owner, live].iter().all(|one| workload.may_adopt(one, body)) {
+                self.claims.met(key, &child);
+                if let Some(care) = self.care.get_mut(key) {
+                    care.unclaimed.insert(child);
+                    fail(&mut care.claiming, now);
+                }
+                continue;
+            }
             sometimes!(PodAdopted);
             let mut owners = body.meta().owner_references.clone();
             if planted!(AdoptsFromOthers) {
@@ -126,7 +136,7 @@ impl WorkloadController {
                 owners.clear();
             }
             owners.push(claim::reference(live));
-            let verb = owned_by(body, &owners, &held(body, holds));
+            let verb = owned_by(body, &owners, &held(body, workload.holds()));
             self.calls.call(now, Asked::Claim { owner: key.clone(), child }, verb, out);
         }
     }
@@ -211,9 +221,11 @@ fn owned_by(object: &Object, owners: &[OwnerReference], finalizers: &[Text]) -> 
 mod tests {
     use crate::api::kinds::Kind;
     use crate::api::meta::Time;
-    use crate::controllers::workload::program::testing::{desk, first_pod, set};
+    use crate::controllers::statefulset::StatefulSets;
+    use crate::controllers::workload::program::testing::{desk, desk_of, first_pod, object, set};
     use crate::program::{Answer, Input, Verb};
     use crate::time::Duration;
+    use serde_json::json;
 
     #[test]
     fn a_set_that_is_going_adopts_nobody() {
@@ -242,5 +254,34 @@ mod tests {
         desk.step(Input::Wake);
         assert!(desk.take(Kind::ReplicaSet, get).is_some(), "it is asked again");
         assert_eq!(desk.created(), None);
+    }
+
+    #[test]
+    fn a_claim_is_given_to_a_set_that_takes_it_along_by_all_that_is_known() {
+        let mut desk = desk_of(&[&StatefulSets]);
+        let set = |when_deleted: &str| {
+            object(
+                Kind::StatefulSet,
+                json!({"metadata": {"name": "db", "namespace": "default", "uid": "s", "resourceVersion": "1"},
+                    "spec": {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": {},
+                        "persistentVolumeClaimRetentionPolicy": {"whenDeleted": when_deleted},
+                        "volumeClaimTemplates": [{"metadata": {"name": "data"}}]}}),
+            )
+        };
+        let claim = json!({"metadata": {"name": "data-db-0", "namespace": "default", "uid": "c", "resourceVersion": "2",
+            "labels": {"a": "b"}}});
+        desk.list(Kind::StatefulSet, vec![set("Delete")]);
+        desk.list(Kind::PersistentVolumeClaim, vec![object(Kind::PersistentVolumeClaim, claim)]);
+        desk.list(Kind::Pod, Vec::new());
+        desk.list(Kind::ControllerRevision, Vec::new());
+        // The view is behind: it is to outlive its set by now.
+        for (live, is_given) in [("Retain", false), ("Delete", true)] {
+            let (call, _) = desk.take(Kind::StatefulSet, |verb| matches!(verb, Verb::Get { .. })).unwrap();
+            desk.answer(call, Answer::Object { object: set(live), created: false });
+            let given = desk.take(Kind::PersistentVolumeClaim, |verb| matches!(verb, Verb::Merge { .. }));
+            assert_eq!(given.is_some(), is_given);
+            desk.now.mono = desk.now.mono + Duration::from_secs(1);
+            desk.step(Input::Wake);
+        }
     }
 }

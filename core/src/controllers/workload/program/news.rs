@@ -71,17 +71,18 @@ impl WorkloadController {
         }
     }
 
-    /// Only that of replication controllers may change.
+    /// Only that of replication controllers may change. Others may adopt whom they did not before.
     fn selector_changed(&mut self, workload: &dyn Workload, old: &Object, new: &Object) {
         if old.meta().generation == new.meta().generation {
             return;
         }
         let (key, before, after) = (new.key(), workload.selector(old), workload.selector(new));
-        if before == after {
+        if before != after {
+            before.iter().for_each(|selector| self.selecting.remove(&key, selector));
+            after.iter().for_each(|selector| self.selecting.add(&key, selector));
+        } else if !workload.adopts_otherwise(old, new) {
             return;
         }
-        before.iter().for_each(|selector| self.selecting.remove(&key, selector));
-        after.iter().for_each(|selector| self.selecting.add(&key, selector));
         let claimable = self.claimable(workload, new);
         if let Some(care) = self.care.get_mut(&key) {
             care.unclaimed.extend(claimable);

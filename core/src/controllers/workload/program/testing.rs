@@ -6,7 +6,7 @@ use crate::api::names;
 use crate::api::object::Object;
 use crate::api::status::Status;
 use crate::controllers::replicaset::ReplicaSets;
-use crate::controllers::workload::claim;
+use crate::controllers::workload::{Workload, claim};
 use crate::program::{Answer, CallId, Effect, Effects, Input, Program, Request, Revision, Verb};
 use crate::time::{Now, Wall};
 use serde_json::{Value, json};
@@ -89,9 +89,13 @@ pub(super) fn first_pod(set: &Object) -> Object {
 }
 
 pub(super) fn desk() -> Desk {
+    desk_of(&[&ReplicaSets])
+}
+
+/// One that cares for these.
+pub(super) fn desk_of(workloads: &'static [&'static dyn Workload]) -> Desk {
     let now = Now { wall: Wall::from_secs(1), ..Now::default() };
-    let mut desk =
-        Desk { controller: WorkloadController::new(&[&ReplicaSets], Options::default()), now, calls: Vec::new() };
+    let mut desk = Desk { controller: WorkloadController::new(workloads, Options::default()), now, calls: Vec::new() };
     desk.step(Input::Wake);
     desk
 }
