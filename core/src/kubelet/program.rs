@@ -120,6 +120,9 @@ struct Track {
     /// Ends in a row, none of which came after a long run.
     ends: u32,
     failed_starts: u32,
+    /// By the wall clock no time had passed since the last failed start when the next one was asked for: what comes of that
+    /// may be told in the same words.
+    same_time: bool,
     /// When the last failed start was heard of.
     failed_at: Now,
     not_before: Instant,
@@ -138,6 +141,7 @@ impl Default for Track {
             runs_since: None,
             ends: 0,
             failed_starts: 0,
+            same_time: false,
             failed_at: Now::default(),
             not_before: Instant::default(),
             given_up: false,
@@ -165,8 +169,9 @@ impl Track {
         if attempt == self.attempt {
             let starting = self.starting_until.is_some();
             match (&self.state, &state) {
-                // Told twice. Each failure has a time of its own.
-                (NotStarted { .. }, _) if self.state == state => return false,
+                // Told twice. Each failure has a time of its own, unless the clock stands still: then this is taken for what
+                // came of the start that is awaited.
+                (NotStarted { .. }, _) if self.state == state && !(starting && self.same_time) => return false,
                 _ if !starting && self.state == state => return false,
                 // How it ended has turned up after all.
                 (Unknown, Exited { .. }) if !starting => {
@@ -762,6 +767,7 @@ impl Worker {
         for name in names {
             let track = self.containers.of(name);
             track.starting_until = Some(now.mono + REPORT_TIMEOUT);
+            track.same_time = matches!(&track.state, ContainerState::NotStarted { at, .. } if now.wall <= *at);
             if track.ends > 1
                 && let Some(object) = &self.object
             {

@@ -359,6 +359,8 @@ enum Source {
 /// An API server, one kubelet, a runtime, and what lies between them.
 pub struct World {
     pub now: Now,
+    /// The wall clock stands still.
+    pub clock_stands: bool,
     pub kubelet: Kubelet,
     pub runtime: Runtime,
     /// The API server cannot be reached: calls are lost, and watches have ended.
@@ -413,6 +415,7 @@ impl World {
     pub fn new(seed: u64) -> Self {
         let mut world = World {
             now: Now { mono: START, wall: Wall::from_secs(1_790_000_000) },
+            clock_stands: false,
             kubelet: Kubelet::new(options()),
             runtime: Runtime::default(),
             away: false,
@@ -835,7 +838,7 @@ impl World {
     }
 
     fn advance(&mut self, to: Instant) {
-        let passed = to.since(self.now.mono);
+        let passed = if self.clock_stands { Duration::ZERO } else { to.since(self.now.mono) };
         self.now = Now { mono: to, wall: self.now.wall + passed };
     }
 

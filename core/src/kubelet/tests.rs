@@ -205,6 +205,43 @@ fn a_doubled_report_of_a_failure_is_one_failure() {
     assert_eq!(world.pod("a").unwrap().status.retry_count, Some(2), "one, and one of another time");
 }
 
+#[test]
+fn failures_are_counted_while_the_clock_stands_still() {
+    let mut world = World::running(0);
+    world.clock_stands = true;
+    let limited = json!({"metadata": {"annotations": {"miniku.dev/start-retries": "3"}}});
+    world.create("a", "Never", &[("c", "none", "run")], limited);
+    world.run(50);
+    assert_eq!(world.take_commands(), "1 run a, 2 run a, 4 run a, 8 run a");
+    let shown = world.shown("a");
+    assert_eq!((shown.as_str(), world.pod("a").unwrap().status.retry_count), ("Failed c=ImagePullBackOff.0", Some(3)));
+}
+
+#[test]
+fn a_failure_that_is_told_again_is_not_that_of_the_start_that_is_awaited() {
+    let mut world = World::running(0);
+    let half = Duration::from_millis(500);
+    world.runtime.start_takes = half;
+    let limited = json!({"metadata": {"annotations": {"miniku.dev/start-retries": "3"}}});
+    let uid = world.create("a", "Never", &[("c", "none", "run")], limited);
+    let retries = |world: &World| world.pod("a").unwrap().status.retry_count;
+    world.run_for(Duration::ZERO);
+    let state = ContainerState::NotStarted {
+        reason: crate::kubelet::runtime::StartError::ErrImagePull,
+        message: "no image \"none\"".into(),
+        at: world.now.wall + half,
+    };
+    // It has failed once, and is started once more.
+    world.run_for(Duration::from_millis(1_600));
+    assert_eq!((retries(&world), world.take_commands().as_str()), (Some(1), "1 run a, 2 run a"));
+    let pod = PodRef { uid: uid.into(), namespace: "default".into(), name: "a".into() };
+    world.hear(vec![Report::Container { pod, container: "c".into(), attempt: 0, state }]);
+    world.run_for(Duration::from_millis(100));
+    assert_eq!(retries(&world), Some(1));
+    world.run_for(half);
+    assert_eq!(retries(&world), Some(2));
+}
+
 /// A kubelet that died may have written a last status, which its next life has not seen when it looks.
 #[test]
 fn failed_starts_of_a_former_life_are_counted_though_they_are_told_late() {
