@@ -19,7 +19,7 @@ const BOUND: Duration = Duration::from_secs(40);
 const EVERY: Duration = Duration::from_secs(10);
 
 /// What the server says of a write that the disk has not taken.
-const NOT_STORED: &str = "could not be stored";
+pub(super) const NOT_STORED: &str = "could not be stored";
 
 /// What was seen of the lease of each node.
 #[derive(Default)]

@@ -1,10 +1,12 @@
 //! L-evict: A pod that does not tolerate a taint of its node that sends pods away, or not any longer, is made to end within a minute, or within 100 s if its node is silent, while the node lifecycle controller is well.
 //!
-//! Well is who runs at its pace, with a good way to a running API server; since then it counts anew. Of the taints that say
-//! that a node is unwell only those are looked at that it has since it is off, while most nodes are ready; and there it counts
-//! anew with each change of a node, and whenever the controller may have missed something. Catches: of several taints the
-//! one that is put up with for longest taken for all; a time that is never up, or is not that of the cluster.
+//! Well is who runs at its pace, with a good way to a running API server; since then it counts anew, and whenever the
+//! controller may have missed something, or something could not be stored. Of the taints that say that a node is unwell only
+//! those are looked at that it has since it is off, while most nodes are ready, and it may have to wait for its turn; there it
+//! counts anew with each change of a node, too. Catches: of several taints the one that is put up with for longest taken for
+//! all; a time that is never up, or is not that of the cluster.
 
+use super::beat::NOT_STORED;
 use super::evict::puts_up_with;
 use super::{Broken, Checker, by_a_slow_clock};
 use crate::told::Turn;
@@ -27,6 +29,9 @@ use std::sync::Arc;
 const BOUND: Duration = Duration::from_secs(60);
 /// The same where the node is silent, since it is off, and is asked for first.
 const OFF: Duration = Duration::from_secs(100);
+/// How much longer for each other node that is not ready: one is emptied after the other, ten seconds apart by the
+/// controller's clock.
+const TURN: Duration = Duration::from_secs(11);
 /// How often pods are looked at.
 const EVERY: Duration = Duration::from_secs(20);
 
@@ -37,6 +42,8 @@ pub struct Stay {
     look_at: Option<Instant>,
     /// When something was another last by which nodes are given up.
     anew: Instant,
+    /// When a controller may have missed something last, or something could not be stored.
+    missed: Instant,
     /// The controllers, and the turn of each.
     turns: BTreeMap<Arc<str>, Turn>,
 }
@@ -79,6 +86,8 @@ impl Stay {
         if tainted.is_empty() {
             return Ok(());
         }
+        let unwell = truth.all::<Node>().filter(|node| !node.is_ready()).count();
+        let turns = TURN * u32::try_from(unwell.saturating_sub(1)).unwrap_or(0);
         let here = |pod: &'_ Pod| pod.node().and_then(|node| tainted.get(node).copied());
         for (pod, node) in truth.all::<Pod>().filter(|pod| pod.is_active()).filter_map(|pod| Some((pod, here(pod)?))) {
             let name = &node.metadata.name;
@@ -94,10 +103,11 @@ impl Stay {
                 let since = before.get(&seen).copied().unwrap_or(truth.now);
                 self.since.insert(seen, since);
                 let (Some(stays), Some(well)) = (stays(truth, pod, taint), truth.lifecycle) else { continue };
+                let since = since.max(self.missed);
                 let (from, bound) = match is_off {
                     // Its kubelet may be there, and be heard now and then.
                     true if truth.nodes.get(&**name).is_none_or(|facts| facts.up) => continue,
-                    true => (since.max(self.anew), OFF),
+                    true => (since.max(self.anew), OFF + turns),
                     false => (since, BOUND),
                 };
                 let (waits, most) = (truth.now.since(from.max(well)), by_a_slow_clock(stays) + bound);
@@ -118,7 +128,7 @@ impl Stay {
 
 impl Checker for Stay {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Durable, Sight::Time, Sight::Heard]
+        &[Sight::Durable, Sight::Time, Sight::Heard, Sight::Answered]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
@@ -128,8 +138,11 @@ impl Checker for Stay {
                 let missed = matches!(input, Input::Ended { .. } | Input::Reply { answer: Answer::Lost(_), .. });
                 if missed || self.turns.get(&who.name) != Some(&turn) {
                     self.turns.insert(who.name.clone(), turn);
-                    self.anew = truth.now;
+                    self.missed = truth.now;
                 }
+            }
+            Fact::Answered { answer: Answer::Refused(status), .. } if status.message.contains(NOT_STORED) => {
+                self.missed = truth.now;
             }
             Fact::Durable { change } if change.key.kind == Kind::Node => {
                 if is_another(change) {
@@ -161,30 +174,39 @@ impl Checker for Stay {
 
 #[cfg(test)]
 mod tests {
-    use super::super::forged::{Story, node, pod};
+    use super::super::forged::{Story, node, pod, who};
     use super::*;
     use crate::truth::NodeFacts;
+    use miniku_core::api::status::{Reason, Status};
+    use miniku_core::program::CallId;
     use serde_json::{Value, json};
+
+    fn is(name: &str, status: &str) -> Value {
+        let mut node = node(name);
+        node["status"]["conditions"] = json!([{"type": "Ready", "status": status}]);
+        node
+    }
+
+    /// A pod is on a node that is given up, and of which the machine may be up; so many others are ready.
+    fn given_up(up: bool, others: usize) -> Story<Stay> {
+        let mut story = Story::<Stay>::new();
+        story.truth.lifecycle = Some(Instant::default());
+        story.truth.nodes.insert("n".into(), NodeFacts { up, in_touch: None });
+        (0..others).for_each(|nth| drop(story.put(is(&format!("other-{nth}"), "True")).unwrap()));
+        let mut off = is("n", "Unknown");
+        off["spec"] = json!({"taints": [{"key": UNREACHABLE, "effect": "NoExecute"}]});
+        story.put(off).unwrap();
+        let mut pod = pod("a", "n", "Running");
+        pod["spec"]["tolerations"] = json!([{"key": UNREACHABLE, "operator": "Exists", "effect": "NoExecute",
+            "tolerationSeconds": 300}]);
+        story.put(pod).unwrap();
+        story
+    }
 
     #[test]
     fn fires_when_a_pod_stays_on_a_node_that_is_off() {
         let check = |up: bool, others: usize, meanwhile: Option<u64>, secs: u64, fires: bool| {
-            let mut story = Story::<Stay>::new();
-            story.truth.lifecycle = Some(Instant::default());
-            story.truth.nodes.insert("n".into(), NodeFacts { up, in_touch: None });
-            let is = |name: &str, status: &str| {
-                let mut node = node(name);
-                node["status"]["conditions"] = json!([{"type": "Ready", "status": status}]);
-                node
-            };
-            (0..others).for_each(|nth| drop(story.put(is(&format!("other-{nth}"), "True")).unwrap()));
-            let mut off = is("n", "Unknown");
-            off["spec"] = json!({"taints": [{"key": UNREACHABLE, "effect": "NoExecute"}]});
-            story.put(off).unwrap();
-            let mut pod = pod("a", "n", "Running");
-            pod["spec"]["tolerations"] = json!([{"key": UNREACHABLE, "operator": "Exists", "effect": "NoExecute",
-                "tolerationSeconds": 300}]);
-            story.put(pod).unwrap();
+            let mut story = given_up(up, others);
             let waited = (0..=secs / 20).try_for_each(|nth| {
                 if meanwhile == Some(nth * 20) {
                     drop(story.put(is("other-0", "Unknown")).unwrap());
@@ -199,6 +221,48 @@ mod tests {
         check(false, 0, None, 300, false);
         check(false, 2, Some(60), 160, false);
         check(false, 2, Some(60), 240, true);
+    }
+
+    #[test]
+    fn a_node_that_is_off_waits_for_its_turn() {
+        let stays = |unwell: usize, secs: u64| {
+            let mut story = given_up(false, 9);
+            (0..unwell).for_each(|nth| drop(story.put(is(&format!("other-{nth}"), "Unknown")).unwrap()));
+            (0..=secs / 20).try_for_each(|_| story.pass(20)).is_ok()
+        };
+        assert!(!stays(0, 160));
+        assert!(stays(4, 160));
+        assert!(!stays(4, 220));
+    }
+
+    #[test]
+    fn it_counts_anew_when_something_may_have_been_missed_or_could_not_be_stored() {
+        let stays = |secs: u64, also: &dyn Fn(&mut Story<Stay>)| {
+            let mut story = Story::<Stay>::new();
+            story.truth.lifecycle = Some(Instant::default());
+            let mut tainted = node("n");
+            tainted["spec"] = json!({"taints": [{"key": "team", "effect": "NoExecute"}]});
+            story.put(tainted).unwrap();
+            story.put(pod("a", "n", "Running")).unwrap();
+            let waited = (0..secs / 20).try_for_each(|nth| {
+                if nth == 2 {
+                    also(&mut story);
+                }
+                story.pass(20)
+            });
+            waited.is_ok()
+        };
+        let heard = |story: &mut Story<Stay>, input: Input| {
+            story.steps(&who(Role::NodeLifecycle, "node-lifecycle"), input).unwrap();
+        };
+        let ends = |story: &mut Story<Stay>| heard(story, Input::Ended { call: CallId(1) });
+        let is_full = |story: &mut Story<Stay>| {
+            let answer = Answer::Refused(Status::failure(Reason::InternalError, "the write could not be stored: full"));
+            story.answers(1, &answer).unwrap();
+        };
+        assert!(stays(80, &|_| {}) && !stays(100, &|_| {}));
+        assert!(stays(100, &ends) && !stays(120, &ends));
+        assert!(stays(100, &is_full) && !stays(120, &is_full));
     }
 
     #[test]
