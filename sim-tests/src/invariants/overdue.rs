@@ -2,11 +2,12 @@
 //!
 //! Passed it has by the clocks of all of them. It may have none while the cron job is suspended, when it is too late for it,
 //! and while a job works that it must not meet. When another time has had its job, or something else is wished, it counts
-//! anew. Well is who runs at its pace, with a good way to a running API server; since then it counts anew, too. Catches: a
-//! clock that nobody looks at; a job that could not be made once, and is not asked for again.
+//! anew. Well is who runs at its pace, with a good way to a running API server; since then it counts anew, too, and since one
+//! of their watches has ended, for without all of them they make nothing. Catches: a clock that nobody looks at; a job that
+//! could not be made once, and is not asked for again.
 
 use super::{Broken, Checker};
-use crate::truth::{Fact, Sight, Truth};
+use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::cronjob::{ConcurrencyPolicy, CronJob, SCHEDULED_AT};
 use miniku_core::api::job::Job;
 use miniku_core::api::kinds::Kind;
@@ -14,6 +15,7 @@ use miniku_core::api::meta::{Time, parse_rfc3339};
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::schedule::{Schedule, zone};
 use miniku_core::api::text::Text;
+use miniku_core::program::Input;
 use miniku_core::time::{Duration, Instant, Wall};
 use std::collections::BTreeMap;
 
@@ -29,6 +31,8 @@ const CONTROLLERS: [&str; 2] = ["workloads", "workloads-2"];
 pub struct Overdue {
     waits: BTreeMap<Key, Option<(Wait, Instant)>>,
     look_at: Option<Instant>,
+    /// When a watch of a controller has ended last. Where little history is kept, it may fail again and again to open it.
+    unwatched: Instant,
 }
 
 /// What a cron job waits for: the next job, of the same wishes, after the last one that it has had.
@@ -80,7 +84,7 @@ fn wait(truth: &Truth, object: &Object) -> Option<Wait> {
 
 impl Overdue {
     fn look(&mut self, truth: &Truth) -> Result<(), Broken> {
-        let well = truth.workloads.filter(|_| truth.disk.broken.is_none());
+        let well = truth.workloads.filter(|_| truth.disk.broken.is_none()).map(|well| well.max(self.unwatched));
         for (key, waits) in &mut self.waits {
             let before = waits.take();
             let Some(object) = truth.object(key).filter(|object| goes_on(object)) else { continue };
@@ -100,11 +104,14 @@ impl Overdue {
 
 impl Checker for Overdue {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Durable, Sight::Time]
+        &[Sight::Durable, Sight::Time, Sight::Heard]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
+            Fact::Heard { who, input: Input::Ended { .. } } if who.role == Role::Workloads => {
+                self.unwatched = truth.now;
+            }
             Fact::Durable { change } if change.key.kind == Kind::CronJob => {
                 if change.new.as_ref().is_some_and(goes_on) {
                     self.waits.entry(change.key.clone()).or_default();
@@ -129,8 +136,9 @@ impl Checker for Overdue {
 
 #[cfg(test)]
 mod tests {
-    use super::super::forged::Story;
+    use super::super::forged::{Story, who};
     use super::*;
+    use miniku_core::program::CallId;
     use serde_json::{Value, json};
 
     fn cron(spec: Value, last: &str) -> Value {
@@ -205,5 +213,16 @@ mod tests {
         story.truth.clocks.insert("workloads".into(), -600_000_000_000);
         story.put(cron(json!({}), "")).unwrap();
         (0..20).for_each(|_| story.pass(20).unwrap());
+    }
+
+    #[test]
+    fn who_has_lost_a_watch_makes_nothing() {
+        let mut story = Story::<Overdue>::new();
+        story.truth.workloads = Some(Instant::default());
+        story.put(cron(json!({}), "")).unwrap();
+        (0..8).for_each(|_| story.pass(20).unwrap());
+        story.steps(&who(Role::Workloads, "workloads"), Input::Ended { call: CallId(1) }).unwrap();
+        (0..5).for_each(|_| story.pass(20).unwrap());
+        assert!(story.pass(20).unwrap_err().what.contains("has waited for 120 s"));
     }
 }
