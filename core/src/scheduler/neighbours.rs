@@ -258,11 +258,16 @@ impl Neighbours {
                     .filter(|_| !planted!(MinDomainsIgnored))
                     .and_then(|least| usize::try_from(least).ok())
                     .unwrap_or(1),
-                honors_affinity: one.node_affinity_policy != Some(NodeInclusion::Ignore)
-                    && !planted!(SpreadAffinityUnseen)
-                    || planted!(SpreadHonorsAffinity),
-                honors_taints: one.node_taints_policy == Some(NodeInclusion::Honor) && !planted!(SpreadTaintsUnseen)
-                    || planted!(SpreadHonorsTaints),
+                honors_affinity: match one.node_affinity_policy {
+                    _ if planted!(SpreadAffinityUnseen) => false,
+                    _ if planted!(SpreadHonorsAffinity) => true,
+                    policy => policy != Some(NodeInclusion::Ignore),
+                },
+                honors_taints: match one.node_taints_policy {
+                    _ if planted!(SpreadTaintsUnseen) => false,
+                    _ if planted!(SpreadHonorsTaints) => true,
+                    policy => policy == Some(NodeInclusion::Honor),
+                },
                 own,
             });
         }
