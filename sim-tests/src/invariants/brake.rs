@@ -21,9 +21,6 @@ use std::sync::Arc;
 /// At `--node-eviction-rate` 0.1, by a clock that may run 5 % too fast.
 const EVERY: Duration = Duration::from_millis(10_000 * 100 / 105);
 
-/// The controller's own grace period.
-const GRACE: Duration = Duration::from_secs(15);
-
 /// None was ready only if that was told for so long: what is told while a watch is opened again may never be seen together.
 const LASTS: Duration = Duration::from_secs(10);
 
@@ -106,7 +103,7 @@ impl Observer {
         }
     }
 
-    fn taints(&mut self, now: Instant, told: Told<'_>, new: &Object) -> Result<(), Broken> {
+    fn taints(&mut self, truth: &Truth, told: Told<'_>, new: &Object) -> Result<(), Broken> {
         let name = new.key().name;
         // Whoever sends its pods away already goes on doing so, be it for another reason.
         let is_emptied = |object: &Object| {
@@ -124,8 +121,9 @@ impl Observer {
             };
         }
         self.shown.remove(&name);
-        if let Some(at) = self.ready_again.filter(|at| asked >= *at && now.since(*at) < by_its_clock(GRACE)) {
-            let ago = now.since(at).as_millis();
+        let grace = by_its_clock(truth.settings.node_grace);
+        if let Some(at) = self.ready_again.filter(|at| asked >= *at && truth.now.since(*at) < grace) {
+            let ago = truth.now.since(at).as_millis();
             return Err(Broken::by(format!("{name} is tainted, and none at all was ready {ago} ms ago")));
         }
         if hold {
@@ -182,7 +180,7 @@ impl Checker for Brake {
                 return Observer::evicts(truth, told, key, options);
             }
             Verb::Update { object, part: Part::Main } if object.kind() == Kind::Node => {
-                return observer.taints(truth.now, told, object);
+                return observer.taints(truth, told, object);
             }
             _ => {}
         }

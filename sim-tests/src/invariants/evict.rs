@@ -18,17 +18,11 @@ use miniku_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The controller's own grace period, less what a clock that runs 5 % too fast makes of it: it counts by its own.
-const GRACE: Duration = Duration::from_millis(15_000 * 100 / 105);
-
-/// For how long a pod stays that says nothing of its own.
-const USUAL: Duration = Duration::from_secs(30);
-
 /// For how long a pod puts up with a taint; for ever if absent.
-pub(super) fn puts_up_with(pod: &Pod, taint: &Taint) -> Option<Duration> {
+pub(super) fn puts_up_with(truth: &Truth, pod: &Pod, taint: &Taint) -> Option<Duration> {
     match pod.spec.tolerations.iter().find(|one| one.tolerates(taint)) {
         None => Some(Duration::ZERO),
-        Some(one) if one.is_usual() => Some(USUAL),
+        Some(one) if one.is_usual() => Some(truth.settings.eviction_after),
         Some(one) => one.toleration_seconds.map(|secs| Duration::from_secs(u64::try_from(secs).unwrap_or(0))),
     }
 }
@@ -101,19 +95,19 @@ impl Observer {
     }
 
     /// Whether a pod may be deleted for a taint of its node.
-    fn may_go(&self, now: Instant, node: &Text, pod: &Pod) -> Result<(), String> {
+    fn may_go(&self, truth: &Truth, node: &Text, pod: &Pod) -> Result<(), String> {
         let mut why = "has no taint that it has not tolerated for long enough".to_owned();
         let Some((_, taints)) = self.taints.get(node) else { return Err(why) };
         let arrived = self.pods.get(&pod.metadata.uid).copied().unwrap_or(self.since);
         for (taint, since) in taints {
-            let Some(stays) = puts_up_with(pod, taint) else { continue };
-            if now.since(arrived.max(*since)) < by_its_clock(stays) {
+            let Some(stays) = puts_up_with(truth, pod, taint) else { continue };
+            if truth.now.since(arrived.max(*since)) < by_its_clock(stays) {
                 continue;
             }
             if taint.key != UNREACHABLE {
                 return Ok(());
             }
-            match self.is_silent(now, node, by_its_clock(Duration::from_secs(15) + stays)) {
+            match self.is_silent(truth.now, node, by_its_clock(truth.settings.node_grace + stays)) {
                 Ok(()) => return Ok(()),
                 Err(heard) => why = heard,
             }
@@ -178,11 +172,12 @@ impl Checker for Evict {
                         let Some(object) = meant else { return Ok(()) };
                         let Some(pod) = object.get::<Pod>() else { return Ok(()) };
                         let Some(node) = pod.node() else { return Ok(()) };
-                        (node, object, observer.may_go(truth.now, &Text::from(node), pod))
+                        (node, object, observer.may_go(truth, &Text::from(node), pod))
                     }
                     Verb::Update { object, part: Part::Status } if object.kind() == Kind::Node => {
                         let node = object.meta().name.as_str();
-                        (node, object, observer.is_silent(truth.now, &Text::from(node), GRACE))
+                        let grace = by_its_clock(truth.settings.node_grace);
+                        (node, object, observer.is_silent(truth.now, &Text::from(node), grace))
                     }
                     _ => return Ok(()),
                 };
@@ -248,9 +243,14 @@ mod tests {
         goes("Ready", false).unwrap();
     }
 
+    /// So long without a heartbeat, and a node is not ready; so long after that, and pods go that say nothing of their own.
+    const GRACE: Duration = Duration::from_secs(5);
+    const AFTER: Duration = Duration::from_secs(3);
+
     #[test]
     fn fires_on_an_eviction_from_a_node_that_was_heard() {
         let mut story = Story::<Evict>::new();
+        (story.truth.settings.node_grace, story.truth.settings.eviction_after) = (GRACE, AFTER);
         let controller = who(Role::NodeLifecycle, "node-lifecycle");
         let mut tainted = node("n");
         tainted["spec"] = json!({"taints": [{"key": UNREACHABLE, "effect": "NoExecute"}]});
@@ -274,8 +274,8 @@ mod tests {
             story.steps(&controller, Input::Reply { call: CallId(2), answer }).unwrap();
             story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request })
         };
-        evict(&mut story, 45).unwrap();
-        assert!(evict(&mut story, 10).unwrap_err().what.contains("was heard 10000 ms ago"));
-        assert!(evict(&mut story, 30).unwrap_err().what.contains("was heard 30000 ms ago"));
+        evict(&mut story, 8).unwrap();
+        assert!(evict(&mut story, 3).unwrap_err().what.contains("was heard 3000 ms ago"));
+        assert!(evict(&mut story, 7).unwrap_err().what.contains("was heard 7000 ms ago"));
     }
 }

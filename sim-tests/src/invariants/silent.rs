@@ -1,4 +1,4 @@
-//! L-silent: A node of which nothing is heard any more is said to be unknown within three minutes, while the node lifecycle controller is well.
+//! L-silent: A node of which nothing is heard any more is said to be unknown within the grace period and 165 s, while the node lifecycle controller is well.
 //!
 //! Heard is a renewal of its lease, or another word about its being ready. Well is who runs at its pace, with a good way to a
 //! running API server that can write. Catches: any write on a node taken for a sign of its life; a deadline that is put off
@@ -15,9 +15,9 @@ use miniku_core::program::Revision;
 use miniku_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
 
-/// The grace period, and all that may make it begin anew: a watch that is opened again, a question that is not answered, a
-/// write that fails for a while, another leader.
-const BOUND: Duration = Duration::from_secs(180);
+/// All that may make the grace period begin anew, beside that itself: a watch that is opened again, a question that is not
+/// answered, a write that fails for a while, another leader.
+const BOUND: Duration = Duration::from_secs(165);
 /// How often nodes are looked at.
 const EVERY: Duration = Duration::from_secs(20);
 
@@ -52,7 +52,7 @@ impl Silent {
             let same = before.get(name).filter(|(known, _)| *known == sign);
             let since = same.map_or(truth.now, |(_, since)| *since);
             let silent = truth.now.since(since.max(well));
-            if silent > BOUND {
+            if silent > truth.settings.node_grace + BOUND {
                 let secs = silent.as_secs();
                 let what =
                     format!("{name} has not been heard for {secs} s, and is said to be ready: {}", sign.ready.status);

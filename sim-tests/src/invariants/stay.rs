@@ -18,7 +18,6 @@ use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
 use miniku_core::api::taint::{NO_EXECUTE, NOT_READY, Taint, UNREACHABLE};
 use miniku_core::api::text::Text;
-use miniku_core::api::toleration::Toleration;
 use miniku_core::program::{Answer, Input, Revision};
 use miniku_core::store::Change;
 use miniku_core::time::{Duration, Instant};
@@ -58,14 +57,6 @@ fn is_normal(truth: &Truth) -> bool {
     ready > 0 && (all - ready <= 2 || (all - ready) * 100 < all * 55)
 }
 
-/// For how long a pod stays; for ever if absent.
-fn stays(truth: &Truth, pod: &Pod, taint: &Taint) -> Option<Duration> {
-    match pod.spec.tolerations.iter().find(|one| one.tolerates(taint)).is_some_and(Toleration::is_usual) {
-        true => Some(truth.settings.eviction_after),
-        false => puts_up_with(pod, taint),
-    }
-}
-
 /// Whether a node is ready otherwise than before, or keeps others away.
 fn is_another(change: &Change) -> bool {
     let says = |object: &Option<Object>| {
@@ -102,7 +93,7 @@ impl Stay {
                 let seen = (pod.metadata.uid.clone(), taint.key.clone(), value);
                 let since = before.get(&seen).copied().unwrap_or(truth.now);
                 self.since.insert(seen, since);
-                let (Some(stays), Some(well)) = (stays(truth, pod, taint), truth.lifecycle) else { continue };
+                let (Some(stays), Some(well)) = (puts_up_with(truth, pod, taint), truth.lifecycle) else { continue };
                 let since = since.max(self.missed);
                 let (from, bound) = match is_off {
                     // Its kubelet may be there, and be heard now and then.

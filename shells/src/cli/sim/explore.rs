@@ -38,7 +38,7 @@ pub struct ExploreArgs {
     /// Switch on each bug that was planted to test the simulator, or the one of this name, and tell what finds it;
     /// `rows` lets each row of each decision table decide like another one
     #[cfg(feature = "planted")]
-    #[arg(long, value_name = "all|rows|NAME")]
+    #[arg(long, value_name = "all|rows|NAME", conflicts_with_all = ["scenario", "failures", "save", "coverage"])]
     pub planted: Option<String>,
 }
 
@@ -71,12 +71,12 @@ struct Found {
 /// Explores, and tells of each failure. What is found does not depend on `--jobs`, only which seeds were still begun
 /// after the last failure that was asked for.
 pub fn run(args: &ExploreArgs) -> Result<Verdict, SimError> {
+    let jobs = args.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     #[cfg(feature = "planted")]
     if let Some(which) = &args.planted {
-        return super::planted::run(which, &args.seeds);
+        return super::planted::run(which, &args.seeds, jobs);
     }
     named(&args.scenario, args.seeds.start)?;
-    let jobs = args.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let shared =
         Shared { next: AtomicU64::new(args.seeds.start), stop: AtomicBool::new(false), found: Mutex::default() };
     let progress = Mutex::new(Progress::new());
