@@ -147,6 +147,7 @@ library! {
     "comes-late"
     "budget-heir"
     "namespace-crossed"
+    "address-again"
 }
 
 /// The text of the scenario of this name.

@@ -49,6 +49,7 @@ pub struct Pending {
     who: Option<Who>,
     /// The pods that wait, the least important first: how important each is, and when it was made.
     waiting: BTreeMap<(i32, Key), Option<Time>>,
+    /// How important these are, and those that wait for a node by another profile.
     importance: BTreeMap<Key, i32>,
     /// For which node others have gone, as the status of a pod that waits says, which a former life may have written.
     nominated: BTreeMap<Key, Text>,
@@ -72,11 +73,15 @@ pub struct Pending {
     look_at: Option<Instant>,
 }
 
-/// Whether the pod waits for a node from this scheduler.
+/// Whether the pod waits for a node, from whatever scheduler.
+fn is_unbound(pod: &Pod) -> bool {
+    pod.node().is_none() && pod.is_active() && pod.spec.scheduling_gates.is_empty()
+}
+
+/// Whether the pod waits for a node from this scheduler, by its usual profile.
 fn waits(pod: &Pod) -> bool {
     let by = pod.spec.scheduler_name.as_str();
-    let gated = !pod.spec.scheduling_gates.is_empty();
-    pod.node().is_none() && pod.is_active() && !gated && (by.is_empty() || by == DEFAULT_SCHEDULER)
+    is_unbound(pod) && (by.is_empty() || by == DEFAULT_SCHEDULER)
 }
 
 /// How important a pod is.
@@ -86,7 +91,7 @@ fn priority(pod: &Pod) -> i32 {
 
 impl Pending {
     /// Takes in what the scheduler is told of pods.
-    fn hear(&mut self, told: Told<'_>, input: &Input) {
+    fn hear(&mut self, truth: &Truth, told: Told<'_>, input: &Input) {
         let news: &[Object] = match input {
             Input::Reply { answer: Answer::List { items, .. }, .. } => items,
             Input::Event {
@@ -109,7 +114,9 @@ impl Pending {
                     self.binds.remove(&(key.clone(), node));
                 }
             }
-            let pod = pod.filter(|pod| waits(pod));
+            // Others may go for those of other profiles, too.
+            let has_profile = |pod: &Pod| truth.settings.profiles.contains_key(&pod.spec.scheduler_name);
+            let pod = pod.filter(|pod| waits(pod) || is_unbound(pod) && has_profile(pod));
             // For another one of its name nobody has gone.
             let is_other = |pod: &Pod| self.expected.get(&key).is_some_and(|(uid, _)| *uid != pod.metadata.uid);
             if pod.is_none_or(is_other) {
@@ -129,7 +136,9 @@ impl Pending {
                 if !pod.status.nominated_node_name.is_empty() {
                     self.nominated.insert(key.clone(), pod.status.nominated_node_name.clone());
                 }
-                self.waiting.insert((priority(pod), key), pod.metadata.creation_timestamp);
+                if waits(pod) {
+                    self.waiting.insert((priority(pod), key), pod.metadata.creation_timestamp);
+                }
             }
         }
     }
@@ -180,7 +189,7 @@ impl Checker for Pending {
                     self.who = Some((*who).clone());
                 }
                 self.condemned.clear();
-                self.hear(truth.told(who), input);
+                self.hear(truth, truth.told(who), input);
                 self.look_at.get_or_insert(truth.now + EVERY);
             }
             Fact::Sent { who, request, .. } if who.role == Role::Scheduler => match &request.verb {

@@ -141,21 +141,26 @@ fn scales(dice: &Dice, sets: u64, plan: &mut Plan) {
     }
 }
 
-/// Services that are made in the same moment, and ask for the same.
+/// Services that are made in the same moment, and ask for the same; and one that asks for it when it was nobody's for long.
 fn same_address(dice: &Dice, plan: &mut Plan) {
-    let service = |nth: u64| {
-        let manifest = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": format!("same-{nth}")},
-            "spec": {"type": "NodePort", "clusterIP": "10.96.7.7", "selector": {"app": "set-0"},
-                "ports": [{"port": 80, "nodePort": 30_080}]}});
-        plan::create(manifest)
+    let with_port = dice.one("same port", 0, &[true, false]);
+    let service = |name: &str| {
+        let (kind, port) = match with_port {
+            true => ("NodePort", json!({"port": 80, "nodePort": 30_080})),
+            false => ("ClusterIP", json!({"port": 80})),
+        };
+        let spec = json!({"type": kind, "clusterIP": "10.96.0.99", "selector": {"app": "set-0"}, "ports": [port]});
+        plan::create(json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}))
     };
+    let names = ["same-0", "same-1", "same-2"];
     let mut at = dice.millis("same at", 0, 500, 90_000);
     for again in 0..1 + dice.below("same again", 0, 3) {
-        (0..3).for_each(|nth| plan.ask(at, service(nth)));
+        names.iter().for_each(|name| plan.ask(at, service(name)));
         at += dice.millis("same lives", again, 500, 30_000);
-        (0..3).for_each(|nth| plan.ask(at, plan::delete(Kind::Service, &format!("same-{nth}"))));
+        names.iter().for_each(|name| plan.ask(at, plan::delete(Kind::Service, name)));
         at += dice.millis("same pause", again, 0, 50);
     }
+    plan.ask(at + Duration::from_secs(70), service("same-later"));
 }
 
 /// Pods that never start have a budget that allows nothing, and their nodes are vacated.

@@ -284,6 +284,29 @@ mod tests {
     }
 
     #[test]
+    fn those_of_other_profiles_have_room_kept_for_them() {
+        // One goes for a pod of a profile; is what goes for the next one needed, if it is more than its own?
+        let judge = |profile: bool| {
+            let mut story = story();
+            if profile {
+                story.truth.settings.profiles.insert("turns".into(), Default::default());
+            }
+            for name in ["a", "b"] {
+                told(&mut story, sized(name, "n", 0, "500m"));
+            }
+            for name in ["first", "second"] {
+                let mut pod = sized(name, "", 7, "500m");
+                pod["spec"]["schedulerName"] = "turns".into();
+                told(&mut story, pod);
+            }
+            has_to_go(&mut story, &["a"], "first").unwrap();
+            has_to_go(&mut story, &["b", "a"], "second")
+        };
+        judge(true).unwrap();
+        assert!(judge(false).unwrap_err().what.contains("which has room without that"));
+    }
+
+    #[test]
     fn fires_when_the_older_one_has_to_go() {
         // Two who are alike, and a budget that speaks of those of this app.
         let judge = |started: [u32; 2], app: &str| {
