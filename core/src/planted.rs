@@ -180,8 +180,6 @@ mod table {
             NamespaceNotAwaited "namespace-not-awaited" by "S-namespace" "expected", "what is made in a namespace does not wait for what is being written about that";
             NamespaceNotNeeded "namespace-not-needed" by "S-namespace", "objects can be made in a namespace that is not there";
             AccountNotAwaited "account-not-awaited" by "S-given", "a pod does not wait for its service account to be written";
-            AddressKept "address-kept" by "S-address" "expected", "the address of a service that is gone is nobody's again";
-            AskedIsGiven "asked-is-given" by "S-address" "expected", "who asks for an address has it, whoever has it already";
         }
         Client: {
             SkipsAfterReconnect "skips-after-reconnect" by "S-mono", "a watch that is opened again starts one revision too late";

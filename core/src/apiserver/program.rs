@@ -594,10 +594,7 @@ impl ApiServer {
         let counted = self.quotas.concern(key).then(|| (change.old.clone(), change.new.clone()));
         match key.kind {
             Kind::CustomResourceDefinition => self.definitions.changed(change.old.as_ref(), change.new.as_ref()),
-            Kind::Service => {
-                let old = change.old.as_ref().filter(|_| !planted!(AddressKept));
-                self.given.settle(old, change.new.as_ref());
-            }
+            Kind::Service => self.given.settle(change.old.as_ref(), change.new.as_ref()),
             _ => {}
         }
         for (to, query) in self.watchers.reached_by(change) {

@@ -218,7 +218,7 @@ impl Given {
             _ if !range.contains(ip) => {
                 format!("the provided IP ({ip}) is not in the valid range. The range of valid IPs is {range}")
             }
-            Some(owner) if owner != key && !planted!(AskedIsGiven) => "provided IP is already allocated".into(),
+            Some(owner) if owner != key => "provided IP is already allocated".into(),
             _ => return Ok(asked.into()),
         };
         let shown = Listed(&[asked]);
