@@ -73,6 +73,22 @@ fn a_node_contradicts_who_calls_it_unknown_and_keeps_what_others_wrote() {
 }
 
 #[test]
+fn since_when_a_node_is_ready_stays_if_only_the_reason_changes() {
+    let mut world = World::running(0);
+    let ready = |world: &World| {
+        let node: &Node = world.get(Kind::Node, "", "n1").unwrap().get().unwrap();
+        let ready = node.ready().unwrap();
+        (ready.reason.to_string(), ready.last_transition_time)
+    };
+    let (_, since) = ready(&world);
+    world.run(10);
+    let said = json!({"type": "Ready", "status": "True", "reason": "Patched", "lastTransitionTime": since});
+    world.merge(Kind::Node, "n1", json!({"status": {"conditions": [said]}}), Part::Status);
+    world.run(1);
+    assert_eq!(ready(&world), ("KubeletReady".to_owned(), since));
+}
+
+#[test]
 fn one_lost_answer_does_not_silence_a_node() {
     let mut world = World::running(0);
     world.lose = Some((0, Loss::Silent));

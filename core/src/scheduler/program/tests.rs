@@ -444,6 +444,21 @@ fn the_less_important_go_for_a_more_important_one() {
 }
 
 #[test]
+fn since_when_a_pod_has_to_go_stays_if_only_the_reason_changes() {
+    let mut world = full_node();
+    let since = "2020-01-01T00:00:00Z";
+    let said = serde_json::json!({"type": "DisruptionTarget", "status": "True", "reason": "Patched", "lastTransitionTime": since});
+    let patch = serde_json::json!({"status": {"conditions": [said]}});
+    world.ask(Verb::Merge { key: key("low"), patch, part: Part::Status });
+    world.create(pod("high").priority(7).requests("cpu", "1"));
+    world.pass(1);
+    let low = world.pod("low").unwrap();
+    let told = low.status.conditions.iter().find(|one| one.kind == "DisruptionTarget").unwrap();
+    let at = told.last_transition_time.map(|at| at.to_string());
+    assert_eq!((told.reason.as_str(), at.as_deref()), ("PreemptionByScheduler", Some(since)));
+}
+
+#[test]
 fn what_became_of_a_victim_concerns_the_very_pod_that_it_goes_for() {
     let mut world = full_node();
     let high = || pod("high").priority(7).requests("cpu", "1");
