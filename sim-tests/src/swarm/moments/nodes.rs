@@ -1,0 +1,138 @@
+//! What becomes of nodes while somebody writes on them, and of those whose kubelet knows better.
+
+use super::{befall, idle, on, touch};
+use crate::plan::{self, Ask, Fault, Mishap, Off, Piece, Plan, Ratio};
+use crate::swarm::details::part;
+use crate::swarm::{AGAIN, Dice, END, merge, node};
+use miniku_core::api::kinds::Kind;
+use miniku_core::api::object::Key;
+use miniku_core::time::Duration;
+use serde_json::{Value, json};
+
+/// A node is cordoned, and each time that the controller is about to write that it keeps pods away, somebody else is faster;
+/// and there is news of the node all the time.
+pub(super) fn harried(dice: &Dice, nodes: u64, plan: &mut Plan) {
+    let node = node(dice, 950, nodes);
+    let (at, second) = (dice.millis("harried at", 0, 8_000, 120_000), Duration::from_secs(1));
+    let intruder = Fault::Intruder { actor: "node-lifecycle".into(), share: Ratio::ALL, lasts: second * 23 };
+    plan.strike(at, intruder);
+    plan.ask(at + second, Ask::Cordon(node.clone()));
+    touch(&node, at + second * 2, Duration::from_millis(400), 50, plan);
+    plan.ask(at + second * 30, Ask::Uncordon(node));
+}
+
+/// Somebody writes on a node all the time that is silent, that is called not ready before it is silent, or from which pods
+/// have to go after a while.
+pub(super) fn touched(dice: &Dice, nodes: u64, plan: &mut Plan) {
+    let node = node(dice, 960, nodes);
+    let (key, at) = (Key::new(Kind::Node, "", &node), dice.millis("touched at", 0, 10_000, 40_000));
+    let (pace, second) = (dice.millis("touched each", 0, 2_000, 5_000), Duration::from_secs(1));
+    let times = |lasts: Duration| u32::try_from(lasts.as_nanos() / pace.as_nanos()).unwrap_or(0);
+    let kind = dice.below("touched how", 0, 3);
+    if kind > 0 {
+        // For longer than it may take to notice, whatever else happens.
+        plan.strike(at, Fault::NodeCrash { node: node.clone(), down: Some(second * 215) });
+        touch(&node, at + second, pace, times(second * 213), plan);
+        if kind > 1 {
+            // As who looks after machines says it of one that is broken.
+            let broken =
+                json!([{"type": "Ready", "status": "False", "reason": "Broken", "message": "it is looked at"}]);
+            plan.ask(at + second, part(&key, Piece::Status, json!({"status": {"conditions": broken}})));
+        }
+        return;
+    }
+    let tainted = at + second * 10;
+    // The last one comes when the node has had the taint for a while, and the others are about to go.
+    for nth in 0..3 {
+        let stays = 15 + dice.below("touched stays", nth, 20);
+        let mut spec = on(&node, idle("10m"));
+        spec["tolerations"] =
+            json!([{"key": "rest", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": stays}]);
+        let comes = if nth == 2 { tainted + second * 12 } else { at };
+        plan.ask(comes, plan::create(plan::pod(&format!("restless-{nth}"), spec)));
+    }
+    let taints = |taints: Value| merge(&key, json!({"spec": {"taints": taints}}));
+    plan.ask(tainted, taints(json!([{"key": "rest", "effect": "NoExecute"}])));
+    touch(&node, tainted + second, pace, times(second * 130), plan);
+    for at in [END, END + AGAIN] {
+        plan.ask(at, taints(Value::Null));
+        (0..3).for_each(|nth| plan.ask(at, plan::delete(Kind::Pod, &format!("restless-{nth}"))));
+    }
+}
+
+/// Somebody says of a node what its kubelet knows better; and while that waits for the answer to its correction, the node is
+/// deleted.
+pub(super) fn made_again(dice: &Dice, nodes: u64, plan: &mut Plan) {
+    let node = node(dice, 990, nodes);
+    let (key, at) = (Key::new(Kind::Node, "", &node), dice.millis("made again at", 0, 10_000, 140_000));
+    let mishap = Mishap::ReplyLate(dice.millis("made again late", 0, 1_500, 9_000));
+    befall(&format!("kubelet/{node}"), 4, mishap, at, plan);
+    let said = json!({"status": {"nodeInfo": {"kernelVersion": "0"}}});
+    plan.ask(at + Duration::from_millis(100), part(&key, Piece::Status, said));
+    plan.ask(at + dice.millis("made again then", 0, 400, 1_400), plan::delete(Kind::Node, &node));
+}
+
+/// The clock of a node stands still for longer than a node may be silent.
+pub(super) fn still_clock(dice: &Dice, nodes: u64, plan: &mut Plan) {
+    let actor = format!("kubelet/{}", node(dice, 998, nodes));
+    let lasts = dice.millis("still for", 0, 65_000, 100_000);
+    let fault = Fault::WallClock { actor, off: Off::Still, lasts };
+    plan.strike(dice.millis("still at", 0, 5_000, 75_000), fault);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::planned::planned;
+    use super::*;
+    use crate::plan::Act;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn there_is_more_news_of_a_node_than_a_controller_may_be_refused_writes() {
+        for seed in 0..100 {
+            let plan = planned(seed, harried);
+            let intruder = |act: &Act| match act {
+                Act::Strike(Fault::Intruder { share, lasts, .. }) if share.is_all() => Some(*lasts),
+                _ => None,
+            };
+            let (from, lasts) = plan.entries.iter().find_map(|one| Some((one.at, intruder(&one.act)?))).unwrap();
+            let news = plan.entries.iter().filter(|one| matches!(&one.act, Act::Ask(Ask::Patch(_))));
+            let during = news.filter(|one| one.at > from && one.at < from + lasts);
+            assert_eq!(during.count(), 50, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn there_is_news_of_a_node_more_often_and_for_longer_than_anybody_waits() {
+        let mut kinds = BTreeSet::new();
+        for seed in 0..100 {
+            let plan = planned(seed, touched);
+            let is_touch = |act: &Act| match act {
+                Act::Ask(Ask::Patch(patch)) => patch.merge.pointer("/metadata/annotations").is_some(),
+                _ => false,
+            };
+            let at: Vec<Duration> = plan.entries.iter().filter(|one| is_touch(&one.act)).map(|one| one.at).collect();
+            assert!(at.windows(2).all(|two| two[1] - two[0] < Duration::from_secs(15)), "seed {seed}");
+            let crashes = plan.entries.iter().any(|one| matches!(one.act, Act::Strike(Fault::NodeCrash { .. })));
+            let lasts = at[at.len() - 1] - at[0];
+            assert!(lasts > Duration::from_secs(if crashes { 200 } else { 120 }), "seed {seed}: {lasts:?}");
+            kinds.insert((crashes, plan.entries.len() - at.len()));
+        }
+        assert_eq!(kinds.len(), 3, "{kinds:?}");
+    }
+
+    #[test]
+    fn a_node_is_deleted_before_its_kubelet_is_answered() {
+        for seed in 0..100 {
+            let plan = planned(seed, made_again);
+            let late = plan.entries.iter().find_map(|one| match &one.act {
+                Act::Strike(Fault::Message { mishap: Mishap::ReplyLate(by), .. }) => Some(*by),
+                _ => None,
+            });
+            let at = |is: fn(&Act) -> bool| plan.entries.iter().find(|one| is(&one.act)).unwrap().at;
+            let said = at(|act| matches!(act, Act::Ask(Ask::Patch(_))));
+            let deleted = at(|act| matches!(act, Act::Ask(Ask::Delete(_))));
+            assert!(deleted > said && deleted < said + late.unwrap(), "seed {seed}");
+        }
+    }
+}
