@@ -140,8 +140,8 @@ mod tests {
     }
 
     fn asks(story: &mut Story<Address>, id: u64, manifest: Value) {
-        let request = Verb::Create { object: crate::plan::object(manifest) }.into();
-        story.see(Fact::Sent { who: &who(Role::Operator, "operator"), id: RequestId(id), request: &request }).unwrap();
+        let creation = Verb::Create { object: crate::plan::object(manifest) };
+        story.asks(id, &who(Role::Operator, "operator"), creation).unwrap();
     }
 
     fn refused(story: &mut Story<Address>, id: u64, why: &str) -> Result<(), Broken> {

@@ -192,7 +192,7 @@ impl Checker for Brake {
 mod tests {
     use super::super::forged::{Story, node, pod, who};
     use super::*;
-    use miniku_core::program::{CallId, RequestId};
+    use miniku_core::program::CallId;
     use serde_json::json;
 
     #[test]
@@ -231,8 +231,7 @@ mod tests {
             story.sends(&controller, Verb::Get { key: Key::new(Kind::Lease, "kube-node-lease", name) })?;
             let mut tainted = node(name);
             tainted["spec"] = json!({"taints": [{"key": UNREACHABLE, "effect": "NoExecute"}]});
-            let taint = Verb::Update { object: crate::plan::object(tainted), part: Part::Main }.into();
-            story.see(Fact::Sent { who: &controller, id: RequestId(2), request: &taint })?;
+            story.asks(2, &controller, Verb::Update { object: crate::plan::object(tainted), part: Part::Main })?;
         }
         Ok(())
     }
@@ -269,8 +268,7 @@ mod tests {
             story.sends(&controller, Verb::Get { key: Key::new(Kind::Lease, "kube-node-lease", name) })?;
         }
         let tainted = says(name, "Unknown", unreachable());
-        let taint = Verb::Update { object: crate::plan::object(tainted), part: Part::Main }.into();
-        story.see(Fact::Sent { who: &controller, id: RequestId(2), request: &taint })
+        story.asks(2, &controller, Verb::Update { object: crate::plan::object(tainted), part: Part::Main })
     }
 
     fn unreachable() -> serde_json::Value {
@@ -303,9 +301,8 @@ mod tests {
             let ready = story.put(says("a", "True", json!([]))).unwrap();
             if lists {
                 let answer = Answer::List { revision: ready.revision, items: ready.new.into_iter().collect() };
-                let input = Input::Reply { call: CallId(2), answer };
                 let controller = who(Role::NodeLifecycle, "node-lifecycle");
-                story.see(Fact::Heard { who: &controller, input: &input }).unwrap();
+                story.steps(&controller, Input::Reply { call: CallId(2), answer }).unwrap();
             }
             story.pass(30).unwrap();
             hears(&mut story, says("a", "True", json!([])));

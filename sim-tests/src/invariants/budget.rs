@@ -541,9 +541,8 @@ mod tests {
         let object = crate::plan::object(budget);
         let shown = story.truth.object(&key).unwrap().meta().resource_version.clone();
         let object = object.with_meta(|meta| meta.resource_version = shown);
-        let request = Verb::Update { object, part: Part::Status }.into();
         let controller = who(Role::Disruption, "disruption");
-        story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request }).unwrap();
+        story.sends(&controller, Verb::Update { object, part: Part::Status }).unwrap();
     }
 
     fn count(story: &mut Story<Budget>, budget: Value) {
@@ -626,8 +625,7 @@ mod tests {
             }
             story.pass(1).unwrap();
             ask(&mut story, "a", true).unwrap();
-            let answer = Answer::Refused(Status::too_many_requests(message, 0));
-            story.see(Fact::Answered { id: RequestId(1), answer: &answer }).is_err()
+            story.answers(1, &Answer::Refused(Status::too_many_requests(message, 0))).is_err()
         };
         let message = "Cannot evict pod as it would violate the pod's disruption budget.";
         let usual = "IfHealthyBudget";

@@ -137,14 +137,13 @@ mod tests {
             Verb::Bind { key: read.key(), uid: "another".into(), node: "n".into() },
             Verb::Bind { key: read.key(), uid: "a-uid".into(), node: "n".into() },
         ];
-        for (nth, verb) in asks.into_iter().enumerate() {
-            let request = verb.into();
-            story.see(Fact::Sent { who: &client, id: RequestId(nth as u64), request: &request }).unwrap();
+        for (nth, verb) in (0..).zip(asks) {
+            story.asks(nth, &client, verb).unwrap();
         }
         story.put(pod("a", "m", "Pending")).unwrap();
         let last = story.put(pod("a", "m", "Running")).unwrap().new.unwrap();
         for nth in 0..3 {
-            assert!(story.see(Fact::Answered { id: RequestId(nth), answer: &granted(&last) }).is_err(), "{nth}");
+            assert!(story.answers(nth, &granted(&last)).is_err(), "{nth}");
         }
     }
 }

@@ -217,7 +217,7 @@ impl Count {
 mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
-    use miniku_core::program::{Query, RequestId};
+    use miniku_core::program::Query;
     use serde_json::json;
 
     fn set(replicas: usize) -> serde_json::Value {
@@ -259,8 +259,7 @@ mod tests {
         let event = WatchEvent::Modified(change.new.unwrap());
         story.hears(&controller, event).unwrap();
         let object = crate::plan::object(owned("c"));
-        let request = Verb::Create { object }.into();
-        story.see(Fact::Sent { who: &controller, id: RequestId(2), request: &request }).unwrap();
+        story.asks(2, &controller, Verb::Create { object }).unwrap();
         assert!(story.put(owned("c")).is_err());
     }
 

@@ -146,7 +146,7 @@ impl Checker for Demand {
 mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
-    use miniku_core::program::{RequestId, WatchEvent};
+    use miniku_core::program::WatchEvent;
     use serde_json::{Value, json};
 
     fn budget(spec: Value, (expected, desired, healthy, allowed): (i32, i32, i32, i32)) -> Value {
@@ -156,9 +156,8 @@ mod tests {
     }
 
     fn says(story: &mut Story<Demand>, budget: Value) -> Result<(), String> {
-        let update = Verb::Update { object: crate::plan::object(budget), part: Part::Status }.into();
-        let fact = Fact::Sent { who: &who(Role::Disruption, "disruption"), id: RequestId(1), request: &update };
-        story.see(fact).map_err(|broken| broken.what)
+        let update = Verb::Update { object: crate::plan::object(budget), part: Part::Status };
+        story.sends(&who(Role::Disruption, "disruption"), update).map_err(|broken| broken.what)
     }
 
     fn one() -> Value {

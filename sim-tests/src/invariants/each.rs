@@ -72,7 +72,7 @@ mod tests {
         let mut story = Story::<Each<Counts>>::new();
         let (first, second) = (who(Role::Scheduler, "scheduler"), who(Role::Scheduler, "scheduler-2"));
         let hears = |story: &mut Story<Each<Counts>>, who: &Who| {
-            story.see(Fact::Heard { who, input: &miniku_core::program::Input::Wake }).unwrap();
+            story.steps(who, miniku_core::program::Input::Wake).unwrap();
             story.checker.by.iter().map(|(name, (.., seen))| format!("{name}:{}", seen.0)).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(hears(&mut story, &first), "scheduler:1");

@@ -224,7 +224,7 @@ mod tests {
     use super::super::forged::{Story, who};
     use super::*;
     use miniku_core::patch::merge::merge;
-    use miniku_core::program::{DeleteOptions, Request, RequestId};
+    use miniku_core::program::DeleteOptions;
     use serde_json::{Value, json};
 
     fn told(story: &mut Story<Shown>, manifest: Value) {
@@ -264,9 +264,8 @@ mod tests {
                 "ownerReferences": [owner]},
             "ports": [{"port": 80, "protocol": "TCP"}], "endpoints": [shown]});
         merge(&mut slice, &more);
-        let request = Request::from(Verb::Create { object: crate::plan::object(slice) });
-        let who = who(Role::Endpoints, "endpoints");
-        let seen = story.see(Fact::Sent { who: &who, id: RequestId(1), request: &request });
+        let creation = Verb::Create { object: crate::plan::object(slice) };
+        let seen = story.sends(&who(Role::Endpoints, "endpoints"), creation);
         seen.err().map(|broken| broken.what).unwrap_or_default()
     }
 
@@ -277,9 +276,8 @@ mod tests {
             let made = story.put(
                 json!({"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "by-hand", "labels": labels}}),
             );
-            let request =
-                Verb::Delete { key: made.unwrap().new.unwrap().key(), options: DeleteOptions::default() }.into();
-            story.see(Fact::Sent { who: &who(Role::Endpoints, "endpoints"), id: RequestId(1), request: &request })
+            let deletion = Verb::Delete { key: made.unwrap().new.unwrap().key(), options: DeleteOptions::default() };
+            story.sends(&who(Role::Endpoints, "endpoints"), deletion)
         };
         assert_eq!(
             judge(json!({})).unwrap_err().what,

@@ -198,7 +198,7 @@ impl Checker for Evict {
 mod tests {
     use super::super::forged::{Story, node, pod, who};
     use super::*;
-    use miniku_core::program::{CallId, DeleteOptions, RequestId};
+    use miniku_core::program::{CallId, DeleteOptions};
     use serde_json::json;
 
     #[test]
@@ -233,9 +233,7 @@ mod tests {
             }
             let revision = Some(read.meta().resource_version.clone());
             let options = DeleteOptions { resource_version: revision, ..DeleteOptions::default() };
-            let request = Verb::Delete { key: read.key(), options }.into();
-            let controller = who(Role::NodeLifecycle, "node-lifecycle");
-            story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request })
+            story.sends(&who(Role::NodeLifecycle, "node-lifecycle"), Verb::Delete { key: read.key(), options })
         };
         goes("DisruptionTarget", true).unwrap();
         assert!(goes("Ready", true).unwrap_err().what.ends_with("is deleted, and does not say why it goes"));
@@ -263,16 +261,15 @@ mod tests {
             story.hears(&controller, WatchEvent::Modified(object.clone())).unwrap();
         }
         let lease = json!({"kind": "Lease", "metadata": {"name": "n", "namespace": "kube-node-lease"}});
-        let request = Verb::Delete { key: pod.key, options: DeleteOptions::default() }.into();
+        let deletion = Verb::Delete { key: pod.key, options: DeleteOptions::default() };
         let evict = |story: &mut Story<Evict>, after| {
             let lease = story.put(lease.clone()).unwrap().new.unwrap();
             story.hears(&controller, WatchEvent::Modified(lease.clone())).unwrap();
             story.pass(after).unwrap();
-            let sent = Fact::Sent { who: &controller, id: RequestId(1), request: &request };
-            assert!(story.see(sent).is_err(), "nobody asked for its lease");
+            assert!(story.sends(&controller, deletion.clone()).is_err(), "nobody asked for its lease");
             let answer = Answer::Object { object: lease, created: false };
             story.steps(&controller, Input::Reply { call: CallId(2), answer }).unwrap();
-            story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request })
+            story.sends(&controller, deletion.clone())
         };
         evict(&mut story, 8).unwrap();
         assert!(evict(&mut story, 3).unwrap_err().what.contains("was heard 3000 ms ago"));

@@ -123,7 +123,6 @@ mod tests {
     use super::super::forged::{Story, node, pod, who};
     use super::*;
     use crate::truth::Who;
-    use miniku_core::program::RequestId;
 
     #[test]
     fn a_bind_of_a_former_life_may_come_late() {
@@ -131,9 +130,9 @@ mod tests {
         story.put(node("n")).unwrap();
         for name in ["a", "b"] {
             let key = story.put(pod(name, "", "Pending")).unwrap().key;
-            let request = Verb::Bind { key, uid: format!("{name}-uid").into(), node: "n".into() }.into();
+            let bind = Verb::Bind { key, uid: format!("{name}-uid").into(), node: "n".into() };
             let scheduler = Who { life: if name == "a" { 1 } else { 2 }, ..who(Role::Scheduler, "scheduler") };
-            story.see(Fact::Sent { who: &scheduler, id: RequestId(1), request: &request }).unwrap();
+            story.sends(&scheduler, bind).unwrap();
         }
         story.put(pod("a", "n", "Running")).unwrap();
         story.put(pod("b", "n", "Running")).unwrap();

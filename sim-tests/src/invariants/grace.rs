@@ -189,8 +189,7 @@ mod tests {
         for (nth, (asked, granted, right)) in named.into_iter().chain(own).enumerate() {
             let nth = nth as u64;
             let options = DeleteOptions { grace_seconds: asked, ..Default::default() };
-            let request = Verb::Delete { key: key.clone(), options }.into();
-            story.see(Fact::Sent { who: &operator, id: RequestId(nth), request: &request }).unwrap();
+            story.asks(nth, &operator, Verb::Delete { key: key.clone(), options }).unwrap();
             let mut ending = pod("a", "n", "Running");
             ending["metadata"]["deletionGracePeriodSeconds"] = granted.into();
             ending["spec"]["terminationGracePeriodSeconds"] = 10.into();

@@ -324,8 +324,7 @@ mod tests {
             let runs = tell(&mut story, job("b", 2, json!([])));
             let delete = |story: &mut Story<History>, nth: u64, job: &Object| {
                 let options = DeleteOptions { uid: Some(job.meta().uid.clone()), ..Default::default() };
-                let request = Verb::Delete { key: job.key(), options }.into();
-                story.see(Fact::Sent { who: &controller, id: RequestId(nth), request: &request })
+                story.asks(nth, &controller, Verb::Delete { key: job.key(), options })
             };
             delete(&mut story, 1, &runs).unwrap();
             story.answers(1, &answer).unwrap();

@@ -237,11 +237,8 @@ mod tests {
     #[test]
     fn fires_on_somebody_who_asks_and_asks() {
         let (mut story, client) = (Story::<Hot>::new(), who(Role::Other, "client"));
-        let request = Verb::Get { key: Key::new(Kind::Node, "", "n") }.into();
-        let mut ask = |times: u64| {
-            let sent = Fact::Sent { who: &client, id: RequestId(1), request: &request };
-            (0..times).try_for_each(|_| story.see(sent))
-        };
+        let get = Verb::Get { key: Key::new(Kind::Node, "", "n") };
+        let mut ask = |times: u64| (0..times).try_for_each(|_| story.sends(&client, get.clone()));
         ask(REQUESTS).unwrap();
         assert!(ask(1).unwrap_err().what.contains("601 times"));
     }
@@ -254,11 +251,8 @@ mod tests {
                 "metadata": {"name": "n", "annotations": {INTRUDER: nth.to_string()}}});
             story.put(touched).unwrap();
         }
-        let request = Verb::Get { key: Key::new(Kind::Node, "", "n") }.into();
-        let mut ask = |times: u64| {
-            let sent = Fact::Sent { who: &client, id: RequestId(1), request: &request };
-            (0..times).try_for_each(|_| story.see(sent))
-        };
+        let get = Verb::Get { key: Key::new(Kind::Node, "", "n") };
+        let mut ask = |times: u64| (0..times).try_for_each(|_| story.sends(&client, get.clone()));
         ask(REQUESTS + 198).unwrap();
         assert!(ask(1).unwrap_err().what.contains("799 times"));
     }
@@ -268,15 +262,14 @@ mod tests {
         let pod = crate::plan::object(pod("a", "", "Pending"));
         let refused = Answer::Refused(Status::stale(Kind::Pod, "a"));
         let done = Answer::Object { object: pod.clone(), created: false };
-        let request = Verb::Update { object: pod, part: Part::Status }.into();
+        let update = Verb::Update { object: pod, part: Part::Status };
         // So many times in a row, and perhaps once with success in between.
         let judge = |role: Role, times: u64, answer: &Answer, life: u32| {
             let mut story = Story::<Hot>::new();
             (0..times).try_for_each(|nth| {
                 let who = Who { life: if nth < times / 2 { 1 } else { life }, ..who(role, "client") };
-                let id = RequestId(nth);
-                story.see(Fact::Sent { who: &who, id, request: &request })?;
-                story.see(Fact::Answered { id, answer: if nth == times / 2 { answer } else { &refused } })
+                story.asks(nth, &who, update.clone())?;
+                story.answers(nth, if nth == times / 2 { answer } else { &refused })
             })
         };
         judge(Role::NodeLifecycle, REFUSED, &refused, 1).unwrap();

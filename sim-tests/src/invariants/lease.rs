@@ -390,7 +390,7 @@ impl Checker for Leases {
 mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
-    use miniku_core::program::Part;
+    use miniku_core::program::{CallId, Part};
     use serde_json::{Value, json};
 
     fn lease(holder: &str, term: i32, renewed: u32) -> Value {
@@ -437,17 +437,14 @@ mod tests {
         let mut story = Story::<Leases>::new();
         let fence = under(&story.put(lease("a", 0, 0)).unwrap());
         let (leader, request) = (who(Role::Scheduler, "scheduler"), Request { fence: Some(fence), ..create() });
-        story.see(Fact::Sent { who: &leader, id: RequestId(1), request: &request }).unwrap();
-        story.see(Fact::Sent { who: &leader, id: RequestId(2), request: &request }).unwrap();
+        story.asks(1, &leader, request.clone()).unwrap();
+        story.asks(2, &leader, request).unwrap();
         let made = story.put(pod("a", "", "Pending")).unwrap().new.unwrap();
-        story
-            .see(Fact::Answered { id: RequestId(1), answer: &Answer::Object { object: made, created: true } })
-            .unwrap();
+        story.answers(1, &Answer::Object { object: made, created: true }).unwrap();
         story.pass(16).unwrap();
         story.put(lease("b", 1, 16)).unwrap();
         let made = story.put(pod("b", "", "Pending")).unwrap().new.unwrap();
-        let answer = Answer::Object { object: made, created: true };
-        let broken = story.answers(2, &answer).unwrap_err();
+        let broken = story.answers(2, &Answer::Object { object: made, created: true }).unwrap_err();
         assert!(broken.what.ends_with("by a in term 0, when the lease is b's, term 1"), "{}", broken.what);
     }
 
@@ -457,13 +454,13 @@ mod tests {
         let change = story.put(lease("a", 0, 0)).unwrap();
         let (leader, object) = (who(Role::Scheduler, "scheduler"), change.new.clone().unwrap());
         story.sends(&leader, Verb::Create { object }).unwrap();
-        let broken = story.see(Fact::Sent { who: &leader, id: RequestId(2), request: &create() }).unwrap_err();
+        let broken = story.asks(2, &leader, create()).unwrap_err();
         assert!(broken.what.ends_with("does not say by which lease"));
         let request = Request { fence: Some(under(&change)), ..create() };
         story.pass(15).unwrap();
-        story.see(Fact::Sent { who: &leader, id: RequestId(3), request: &request }).unwrap();
+        story.asks(3, &leader, request.clone()).unwrap();
         story.pass(1).unwrap();
-        let broken = story.see(Fact::Sent { who: &leader, id: RequestId(4), request: &request }).unwrap_err();
+        let broken = story.asks(4, &leader, request).unwrap_err();
         assert!(broken.what.contains("16.0 s after its lease was renewed"), "{}", broken.what);
     }
 
@@ -472,28 +469,25 @@ mod tests {
         for gives_back in [true, false] {
             let mut story = Story::<Leases>::new();
             let leader = who(Role::Scheduler, "scheduler");
-            let request = |object: &Object| Verb::Update { object: object.clone(), part: Part::Main }.into();
-            let wish: Request = request(&crate::plan::object(lease("scheduler_1", 0, 0)));
-            story.see(Fact::Sent { who: &leader, id: RequestId(1), request: &wish }).unwrap();
+            story.asks(1, &leader, wish(crate::plan::object(lease("scheduler_1", 0, 0)))).unwrap();
             let object = story.put(lease("scheduler_1", 0, 0)).unwrap().new.unwrap();
             let answer = Answer::Object { object: object.clone(), created: false };
             story.answers(1, &answer).unwrap();
-            story.steps(&leader, Input::Reply { call: miniku_core::program::CallId(1), answer }).unwrap();
-            let free: Request = request(&object.with(|lease: &mut Lease| lease.spec.holder_identity = None));
+            story.steps(&leader, Input::Reply { call: CallId(1), answer }).unwrap();
+            let free = wish(object.with(|lease: &mut Lease| lease.spec.holder_identity = None));
             let other = who(Role::Scheduler, "scheduler-2");
-            let broken = story.see(Fact::Sent { who: &other, id: RequestId(2), request: &free }).unwrap_err();
+            let broken = story.asks(2, &other, free.clone()).unwrap_err();
             assert!(broken.what.contains("which is scheduler_1's"), "{}", broken.what);
             story.steps(&leader, Input::Stop).unwrap();
             if gives_back {
-                story.see(Fact::Sent { who: &leader, id: RequestId(3), request: &free }).unwrap();
+                story.asks(3, &leader, free).unwrap();
             }
             assert_eq!(story.see(Fact::Died { who: &leader }).is_ok(), gives_back);
         }
     }
 
-    fn asks(story: &mut Story<Leases>, id: u64, request: &Request) -> Result<(), Broken> {
-        let leader = who(Role::Scheduler, "scheduler");
-        story.see(Fact::Sent { who: &leader, id: RequestId(id), request })
+    fn asks(story: &mut Story<Leases>, id: u64, request: Request) -> Result<(), Broken> {
+        story.asks(id, &who(Role::Scheduler, "scheduler"), request)
     }
 
     fn wish(lease: Object) -> Request {
@@ -502,13 +496,13 @@ mod tests {
 
     /// The leader writes on a lease, and hears so long after that it is granted: the lease, and under which it leads.
     fn renews(story: &mut Story<Leases>, id: u64, from: Object, after: u64) -> (Object, Arc<Fence>) {
-        asks(story, id, &wish(from)).unwrap();
+        asks(story, id, wish(from)).unwrap();
         let change = story.put(lease("scheduler_1", 0, id as u32)).unwrap();
         let (object, fence) = (change.new.clone().unwrap(), under(&change));
         let answer = Answer::Object { object: object.clone(), created: false };
         story.answers(id, &answer).unwrap();
         story.pass(after).unwrap();
-        let input = Input::Reply { call: miniku_core::program::CallId(id), answer };
+        let input = Input::Reply { call: CallId(id), answer };
         story.steps(&who(Role::Scheduler, "scheduler"), input).unwrap();
         (object, fence)
     }
@@ -522,11 +516,11 @@ mod tests {
             let mut story = Story::<Leases>::new();
             let free = story.put(lease("", 0, 0)).unwrap().new.unwrap();
             let (held, fence) = renews(&mut story, 1, free, 0);
-            asks(&mut story, 2, &Request { fence: Some(fence), ..create() }).unwrap();
+            asks(&mut story, 2, Request { fence: Some(fence), ..create() }).unwrap();
             story.pass(5).unwrap();
             if what == "twice" {
                 // Something on the way asks for the next renewal twice.
-                asks(&mut story, 5, &wish(held.clone())).unwrap();
+                asks(&mut story, 5, wish(held.clone())).unwrap();
             }
             let (held, _) = renews(&mut story, 3, held, late);
             if what == "refused" {
@@ -535,7 +529,7 @@ mod tests {
             }
             story.pass(2).unwrap();
             let anew = held.with(|lease: &mut Lease| lease.spec.lease_transitions = Some(1));
-            assert_eq!(asks(&mut story, 4, &wish(anew)).is_err(), fires, "{late} {what}");
+            assert_eq!(asks(&mut story, 4, wish(anew)).is_err(), fires, "{late} {what}");
         }
     }
 
@@ -544,22 +538,20 @@ mod tests {
         let (mut story, leader) = (Story::<Leases>::new(), who(Role::Scheduler, "scheduler"));
         let first = story.put(lease("scheduler_1", 0, 0)).unwrap();
         let (fence, object) = (under(&first), first.new.clone().unwrap());
-        let renewal: Request = Verb::Update { object, part: Part::Main }.into();
+        let renewal = wish(object);
         let request = Request { fence: Some(fence), ..create() };
-        let refused =
-            |status: Status| Input::Reply { call: miniku_core::program::CallId(1), answer: Answer::Refused(status) };
+        let refused = |status: Status| Input::Reply { call: CallId(1), answer: Answer::Refused(status) };
         let mut free = lease("", 0, 5);
         free["spec"]["holderIdentity"] = Value::Null;
         story.put(free).unwrap();
         for (request, says) in [
-            (&renewal, Status::stale(Kind::Lease, "kube-scheduler")),
-            (&request, Status::fenced(Kind::Pod, "a", "it is another's")),
+            (renewal, Status::stale(Kind::Lease, "kube-scheduler")),
+            (request, Status::fenced(Kind::Pod, "a", "it is another's")),
         ] {
-            let ask = Fact::Sent { who: &leader, id: RequestId(1), request };
-            story.see(ask).unwrap();
-            story.see(ask).unwrap();
-            story.see(Fact::Heard { who: &leader, input: &refused(says) }).unwrap();
-            assert!(story.see(ask).is_err());
+            story.asks(1, &leader, request.clone()).unwrap();
+            story.asks(1, &leader, request.clone()).unwrap();
+            story.steps(&leader, refused(says)).unwrap();
+            assert!(story.asks(1, &leader, request).is_err());
         }
     }
 
@@ -568,17 +560,16 @@ mod tests {
         let mut story = Story::<Leases>::new();
         let change = story.put(lease("a", 0, 0)).unwrap();
         let (leader, object) = (who(Role::Scheduler, "scheduler"), change.new.clone().unwrap());
-        let renewal = Verb::Update { object: object.clone(), part: Part::Main }.into();
-        story.see(Fact::Sent { who: &leader, id: RequestId(1), request: &renewal }).unwrap();
+        story.asks(1, &leader, wish(object)).unwrap();
         story.pass(4).unwrap();
         let change = story.put(lease("a", 0, 4)).unwrap();
         let answer = Answer::Object { object: change.new.clone().unwrap(), created: false };
         story.answers(1, &answer).unwrap();
         let request = Request { fence: Some(under(&change)), ..create() };
         story.pass(6).unwrap();
-        story.see(Fact::Sent { who: &leader, id: RequestId(2), request: &request }).unwrap();
+        story.asks(2, &leader, request.clone()).unwrap();
         story.pass(3).unwrap();
-        let broken = story.see(Fact::Sent { who: &leader, id: RequestId(3), request: &request }).unwrap_err();
+        let broken = story.asks(3, &leader, request).unwrap_err();
         assert!(broken.what.ends_with("13.0 s after it sent a renewal"), "{}", broken.what);
     }
 }

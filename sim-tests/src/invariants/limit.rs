@@ -144,9 +144,8 @@ mod tests {
             let mut story = Story::<Limit>::new();
             let mut pod = pod("a", "", "Pending");
             pod["spec"]["containers"][0]["resources"] = json!({"limits": {"cpu": "10m"}, "requests": requests});
-            let request = Verb::Create { object: crate::plan::object(pod) }.into();
-            let who = who(Role::Operator, "operator");
-            story.see(Fact::Sent { who: &who, id: RequestId(1), request: &request }).unwrap();
+            let creation = Verb::Create { object: crate::plan::object(pod) };
+            story.sends(&who(Role::Operator, "operator"), creation).unwrap();
             let why = "requests: Invalid value: \"20m\": must be less than or equal to cpu limit of 10m";
             let answer = Answer::Refused(Status::failure(Reason::Invalid, why));
             story.answers(1, &answer).is_err()

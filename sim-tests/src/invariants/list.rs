@@ -81,9 +81,7 @@ mod tests {
         story.write(&objects[1], true).unwrap();
         let [a, b, c] = objects;
         let mut list = |revision: u64, items: &[&Object]| {
-            let request = Verb::List(Query::all(Kind::Node)).into();
-            let asks = who(Role::Operator, "operator");
-            story.see(Fact::Sent { who: &asks, id: RequestId(1), request: &request }).unwrap();
+            story.sends(&who(Role::Operator, "operator"), Verb::List(Query::all(Kind::Node))).unwrap();
             let items = items.iter().copied().cloned().collect();
             let answer = Answer::List { revision: Revision(revision), items };
             story.answers(1, &answer).map_err(|broken| broken.what)

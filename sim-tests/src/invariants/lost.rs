@@ -123,9 +123,7 @@ mod tests {
             let key = story.put(pod("a", "n", "Failed")).unwrap().key;
             story.pass(100).unwrap();
             let options = DeleteOptions { grace_seconds: Some(0), ..Default::default() };
-            let request = Verb::Delete { key, options }.into();
-            let garbage = who(Role::Garbage, "garbage");
-            let sent = story.see(Fact::Sent { who: &garbage, id: RequestId(1), request: &request });
+            let sent = story.sends(&who(Role::Garbage, "garbage"), Verb::Delete { key, options });
             assert_eq!(sent.is_ok(), few);
         }
     }

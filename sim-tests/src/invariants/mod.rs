@@ -387,7 +387,12 @@ pub(crate) mod forged {
 
         /// Somebody sends a request: number 1, for where numbers tell nothing.
         pub fn sends(&mut self, who: &Who, request: impl Into<Request>) -> Result<(), Broken> {
-            self.see(Fact::Sent { who, id: RequestId(1), request: &request.into() })
+            self.asks(1, who, request)
+        }
+
+        /// Somebody sends the request of this number.
+        pub fn asks(&mut self, id: u64, who: &Who, request: impl Into<Request>) -> Result<(), Broken> {
+            self.see(Fact::Sent { who, id: RequestId(id), request: &request.into() })
         }
 
         /// The API server answers the request of this number.

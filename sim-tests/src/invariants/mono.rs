@@ -149,7 +149,7 @@ mod tests {
     use super::super::forged::{Story, node, who};
     use super::*;
     use crate::truth::Role;
-    use miniku_core::program::{Query, RequestId};
+    use miniku_core::program::Query;
 
     #[test]
     fn fires_on_a_leap_in_either_direction() {
@@ -160,14 +160,13 @@ mod tests {
             let event = WatchEvent::Added(story.put(node("b")).unwrap().new.unwrap());
             let list =
                 Input::Reply { call: CallId(1), answer: Answer::List { revision: Revision(1), items: Vec::new() } };
-            story.see(Fact::Heard { who: &client, input: &list }).unwrap();
+            story.steps(&client, list).unwrap();
             story.steps(&client, Input::Event { call: CallId(2), event }).unwrap();
             let from = WatchFrom::After(Revision(from));
             let watch = Verb::Watch { query: Query::all(Kind::Node), from, bookmarks: true };
             assert_eq!(story.sends(&client, watch).is_ok(), right);
             if right {
-                let again = Verb::List(Query::all(Kind::Node)).into();
-                story.see(Fact::Sent { who: &client, id: RequestId(2), request: &again }).unwrap();
+                story.asks(2, &client, Verb::List(Query::all(Kind::Node))).unwrap();
                 let items = Vec::new();
                 let mut hears = |call, revision| {
                     let answer = Answer::List { revision: Revision(revision), items: items.clone() };

@@ -90,7 +90,7 @@ mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
     use miniku_core::api::by_key::ByKey;
-    use miniku_core::program::{DeleteOptions, RequestId, Revision};
+    use miniku_core::program::{DeleteOptions, Revision};
     use serde_json::json;
 
     #[test]
@@ -101,9 +101,7 @@ mod tests {
             let meta = json!({"name": "default", "uid": "u", "deletionTimestamp": deleted_at});
             story.put(json!({"kind": "Namespace", "metadata": meta})).unwrap();
             let options = DeleteOptions { uid: Some(uid.into()), ..DeleteOptions::default() };
-            let request = Verb::Delete { key: pod.key(), options }.into();
-            let who = who(Role::Namespaces, "namespaces");
-            story.see(Fact::Sent { who: &who, id: RequestId(1), request: &request })
+            story.sends(&who(Role::Namespaces, "namespaces"), Verb::Delete { key: pod.key(), options })
         };
         let broken = judge(json!(null), "a-uid").unwrap_err();
         assert_eq!(broken.what, "pods/default/a is deleted, and its namespace is not");

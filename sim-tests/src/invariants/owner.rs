@@ -422,9 +422,8 @@ mod tests {
             let at = Some(Time::of(Wall::from_secs(9)));
             story.write(&owner.with_meta(|meta| meta.deletion_timestamp = at), false).unwrap();
             let meta = json!({"resourceVersion": child.meta().resource_version, "ownerReferences": []});
-            let request = Verb::Merge { key: child.key(), patch: json!({"metadata": meta}), part: Part::Main }.into();
-            let strips = Fact::Sent { who: &who(Role::Garbage, "x"), id: RequestId(2), request: &request };
-            assert_eq!(story.see(strips).is_ok(), right);
+            let strips = Verb::Merge { key: child.key(), patch: json!({"metadata": meta}), part: Part::Main };
+            assert_eq!(story.asks(2, &who(Role::Garbage, "x"), strips).is_ok(), right);
         };
         check(Role::Operator, true);
         check(Role::Garbage, false);

@@ -89,7 +89,7 @@ impl Checker for Preempt {
 mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
-    use miniku_core::program::{RequestId, WatchEvent};
+    use miniku_core::program::WatchEvent;
     use serde_json::{Value, json};
 
     /// A pod that waits for the node `n`, as the scheduler says now or as it was told, and one that goes from there.
@@ -112,8 +112,7 @@ mod tests {
             hears(&mut story, &object);
         }
         let options = DeleteOptions { grace_seconds: grace, ..DeleteOptions::default() };
-        let request = Verb::Delete { key: victim.key(), options }.into();
-        story.see(Fact::Sent { who: &scheduler, id: RequestId(2), request: &request })
+        story.asks(2, &scheduler, Verb::Delete { key: victim.key(), options })
     }
 
     #[test]

@@ -92,10 +92,7 @@ mod tests {
         let running = story.put(pod("a", "n", "Running")).unwrap();
         let options = DeleteOptions { uid: Some("a-uid".into()), ..Default::default() };
         let kubelet = who(Role::Kubelet, "kubelet/n");
-        let mut asks = |verb: Verb| {
-            let fact = Fact::Sent { who: &kubelet, id: RequestId(1), request: &verb.into() };
-            story.see(fact).map_err(|broken| broken.what)
-        };
+        let mut asks = |verb: Verb| story.sends(&kubelet, verb).map_err(|broken| broken.what);
         let removes = || Verb::Delete { key: running.key.clone(), options: options.clone() };
         let ended = || Verb::Update { object: crate::plan::object(pod("a", "n", "Failed")), part: Part::Status };
         assert!(asks(removes()).unwrap_err().ends_with("is removed, and it is not told how it ended"));

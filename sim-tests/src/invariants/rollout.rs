@@ -426,22 +426,20 @@ mod tests {
             let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "uid": "d"},
                 "spec": {"replicas": 3, "strategy": strategy, "selector": {}, "template": {}}});
             story.put(deployment).unwrap();
-            let shown = story.put(set("a", 2)).unwrap().new.unwrap();
             let [mut one, mut other] = [who(Role::Workloads, "workloads"), who(Role::Workloads, "workloads")];
             (one.life, other.life) = (lives[0], lives[1]);
-            story.hears(&other, WatchEvent::Added(shown)).unwrap();
+            story.shows(&other, set("a", 2)).unwrap();
             let grown = if lost { "c" } else { "a" };
             let object = crate::plan::object(set(grown, 3));
             let request = match lost {
                 true => Verb::Create { object },
                 false => Verb::Update { object, part: Part::Main },
             };
-            story.see(Fact::Sent { who: &one, id: RequestId(1), request: &request.into() }).unwrap();
+            story.sends(&one, request).unwrap();
             story.put(set("a", if lost { 0 } else { 3 })).unwrap();
             story.put(set("c", if lost { 3 } else { 0 })).unwrap();
             story.pass(wait).unwrap();
-            let made = Verb::Create { object: crate::plan::object(set("b", 2)) }.into();
-            story.see(Fact::Sent { who: &other, id: RequestId(2), request: &made }).unwrap();
+            story.asks(2, &other, Verb::Create { object: crate::plan::object(set("b", 2)) }).unwrap();
             story.put(set("b", 2)).is_err()
         };
         assert!(exceeds([1, 1], false, 0) && exceeds([1, 1], true, 0));
@@ -458,9 +456,8 @@ mod tests {
             story.put(deployment).unwrap();
             story.put(set("a", 2)).unwrap();
             for name in ["b", "c"] {
-                let made = Verb::Create { object: crate::plan::object(set(name, 2)) }.into();
-                let controller = who(Role::Workloads, "workloads");
-                story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &made }).unwrap();
+                let made = Verb::Create { object: crate::plan::object(set(name, 2)) };
+                story.sends(&who(Role::Workloads, "workloads"), made).unwrap();
                 story.pass(wait).unwrap();
             }
             story.put(set("c", 2)).unwrap();
@@ -501,11 +498,9 @@ mod tests {
         for (nth, (name, size, is_refused)) in (1..).zip(before.iter().chain(&[(to.0, to.1, false)])) {
             let known = story.truth.object(&Key::new(Kind::ReplicaSet, "default", name)).unwrap();
             let object = known.with(|set: &mut ReplicaSet| set.spec.replicas = Some(*size));
-            let (id, request) = (RequestId(nth), Verb::Update { object, part: Part::Main }.into());
-            story.see(Fact::Sent { who: &controller, id, request: &request })?;
+            story.asks(nth, &controller, Verb::Update { object, part: Part::Main })?;
             if *is_refused {
-                let answer = Answer::Refused(Status::stale(Kind::ReplicaSet, name));
-                story.see(Fact::Answered { id, answer: &answer })?;
+                story.answers(nth, &Answer::Refused(Status::stale(Kind::ReplicaSet, name)))?;
             }
         }
         Ok(())
@@ -565,9 +560,7 @@ mod tests {
                     "status": {"replicas": 3, "updatedReplicas": updated, "conditions": [
                         {"type": "Progressing", "status": "True", "reason": reason, "lastUpdateTime": "2026-01-01T00:00:00Z"}]}})
             };
-            let told = story.put(said(before)).unwrap().new.unwrap();
-            let event = WatchEvent::Added(told.clone());
-            story.hears(&controller, event).unwrap();
+            let told = story.shows(&controller, said(before)).unwrap();
             let revision = told.meta().resource_version.clone();
             let object = crate::plan::object(said(after)).with_meta(|meta| meta.resource_version = revision);
             let sent = story.sends(&controller, Verb::Update { object, part: Part::Status });
@@ -592,9 +585,7 @@ mod tests {
                     "spec": {"replicas": 3, "progressDeadlineSeconds": deadline, "selector": {}, "template": {}},
                     "status": {"replicas": 3, "updatedReplicas": 3, "availableReplicas": available, "conditions": conditions}})
             };
-            let told = story.put(said(before, 2)).unwrap().new.unwrap();
-            let event = WatchEvent::Added(told.clone());
-            story.hears(&controller, event).unwrap();
+            let told = story.shows(&controller, said(before, 2)).unwrap();
             let revision = told.meta().resource_version.clone();
             let object = crate::plan::object(said(after, available)).with_meta(|meta| meta.resource_version = revision);
             let sent = story.sends(&controller, Verb::Update { object, part: Part::Status });
@@ -671,11 +662,11 @@ mod tests {
             story.shows(&controller, deployment).unwrap();
             let mut first = set("a", 1);
             first["metadata"]["annotations"] = json!({DESIRED_REPLICAS: "4", MAX_REPLICAS: "5"});
-            let request = Verb::Create { object: crate::plan::object(first) }.into();
-            let made = story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request });
+            let creation = Verb::Create { object: crate::plan::object(first) };
+            let made = story.sends(&controller, creation.clone());
             assert_eq!(made.is_err(), paused, "{made:?}");
             story.shows(&controller, slow).unwrap();
-            assert!(story.see(Fact::Sent { who: &controller, id: RequestId(1), request: &request }).is_err());
+            assert!(story.sends(&controller, creation).is_err());
         }
     }
 }

@@ -452,7 +452,7 @@ impl Scale {
 mod tests {
     use super::super::forged::{Story, pod, who};
     use super::*;
-    use miniku_core::program::{CallId, Request, RequestId, WatchEvent};
+    use miniku_core::program::CallId;
     use miniku_core::usage::{Measured, Usage};
     use serde_json::json;
 
@@ -477,8 +477,7 @@ mod tests {
             let web = story.put(web).unwrap().new.unwrap();
             let patch = json!({"spec": {"replicas": to}, "metadata": {"resourceVersion": web.meta().resource_version}});
             let verb = Verb::Merge { key: web.key(), patch, part: Part::Scale };
-            let (who, request) = (who(Role::Horizontal, "horizontal"), Request::from(verb));
-            story.see(Fact::Sent { who: &who, id: RequestId(1), request: &request })
+            story.sends(&who(Role::Horizontal, "horizontal"), verb)
         };
         write(&mut story, 2, 4).unwrap();
         assert!(write(&mut story, 4, 6).unwrap_err().what.contains("between 2 and 5"));
@@ -505,8 +504,7 @@ mod tests {
             let web = story.put(web).unwrap().new.unwrap();
             let patch = json!({"spec": {"replicas": to}, "metadata": {"resourceVersion": web.meta().resource_version}});
             let verb = Verb::Merge { key: web.key(), patch, part: Part::Scale };
-            let (who, request) = (who(Role::Horizontal, "horizontal"), Request::from(verb));
-            let sent = story.see(Fact::Sent { who: &who, id: RequestId(1), request: &request });
+            let sent = story.sends(&who(Role::Horizontal, "horizontal"), verb);
             assert_eq!(sent.is_err(), fires, "{behavior} {has} {to}: {sent:?}");
         };
         let policies = [("Pods", 2), ("Percent", 50)];
@@ -562,11 +560,9 @@ mod tests {
         let web = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
             "spec": {"replicas": has, "selector": {"matchLabels": {"app": "web"}}, "template": {}}});
         let web = story.put(web).unwrap().new.unwrap();
-        let input = Input::Measured { call: CallId(1), answer: Ok(usage) };
-        story.see(Fact::Heard { who: &who, input: &input }).unwrap();
+        story.steps(&who, Input::Measured { call: CallId(1), answer: Ok(usage) }).unwrap();
         let patch = json!({"spec": {"replicas": to}, "metadata": {"resourceVersion": web.meta().resource_version}});
-        let request = Request::from(Verb::Merge { key: web.key(), patch, part: Part::Scale });
-        let sent = story.see(Fact::Sent { who: &who, id: RequestId(1), request: &request });
+        let sent = story.sends(&who, Verb::Merge { key: web.key(), patch, part: Part::Scale });
         sent.err().map(|broken| broken.what).unwrap_or_default()
     }
 
@@ -618,8 +614,7 @@ mod tests {
             let web = story.put(web).unwrap().new.unwrap();
             story.pass(secs).unwrap();
             let patch = json!({"spec": {"replicas": 6}, "metadata": {"resourceVersion": web.meta().resource_version}});
-            let request = Request::from(Verb::Merge { key: web.key(), patch, part: Part::Scale });
-            let sent = story.see(Fact::Sent { who: &who, id: RequestId(1), request: &request });
+            let sent = story.sends(&who, Verb::Merge { key: web.key(), patch, part: Part::Scale });
             assert_eq!(sent.is_err(), fires, "{secs}: {sent:?}");
         }
     }
@@ -647,12 +642,9 @@ mod tests {
                     "spec": {"scaleTargetRef": target, "maxReplicas": 9}, "status": {"conditions": said}})
             };
             for name in ["one", "two"] {
-                let object = story.put(autoscaler(name)).unwrap().new.unwrap();
-                let event = WatchEvent::Added(object.clone());
-                story.hears(&who, event).unwrap();
+                let object = story.shows(&who, autoscaler(name)).unwrap();
                 if read.contains(&name) {
-                    let request = Request::from(Verb::Update { object, part: Part::Status });
-                    story.see(Fact::Sent { who: &who, id: RequestId(1), request: &request }).unwrap();
+                    story.sends(&who, Verb::Update { object, part: Part::Status }).unwrap();
                 }
             }
             let web = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
@@ -660,8 +652,7 @@ mod tests {
             let web = story.put(web).unwrap().new.unwrap();
             let version = version.unwrap_or(&web.meta().resource_version).to_owned();
             let patch = json!({"spec": {"replicas": 3}, "metadata": {"resourceVersion": version}});
-            let request = Request::from(Verb::Merge { key: web.key(), patch, part: Part::Scale });
-            let sent = story.see(Fact::Sent { who: &who, id: RequestId(2), request: &request });
+            let sent = story.asks(2, &who, Verb::Merge { key: web.key(), patch, part: Part::Scale });
             sent.err().map(|broken| broken.what).unwrap_or_default()
         };
         assert_eq!(sent(None, &["one"]), "");

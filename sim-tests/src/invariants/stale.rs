@@ -145,8 +145,7 @@ mod tests {
             story.pass(secs).unwrap();
             story.steps(&who, Input::Reply { call: CallId(1), answer }).unwrap();
         }
-        let request = again(&before, &after).into();
-        story.see(Fact::Sent { who: &who, id: RequestId(2), request: &request }).is_err()
+        story.asks(2, &who, again(&before, &after)).is_err()
     }
 
     #[test]
@@ -164,16 +163,16 @@ mod tests {
     fn of_what_is_asked_twice_nobody_knows_which_answer_is_heard() {
         let (mut story, who) = (Story::<Stale>::new(), who(Role::Disruption, "writer"));
         let before = story.put(node("n")).unwrap().new.unwrap();
-        let request = Verb::Update { object: before, part: Part::Main }.into();
+        let update = Verb::Update { object: before, part: Part::Main };
         for id in [1, 2] {
-            story.see(Fact::Sent { who: &who, id: RequestId(id), request: &request }).unwrap();
+            story.asks(id, &who, update.clone()).unwrap();
         }
         let after = story.put(node("n")).unwrap().new.unwrap();
         let answer = Answer::Object { object: after, created: false };
         story.answers(1, &answer).unwrap();
         story.steps(&who, Input::Reply { call: CallId(1), answer }).unwrap();
         story.pass(1).unwrap();
-        story.see(Fact::Sent { who: &who, id: RequestId(3), request: &request }).unwrap();
+        story.asks(3, &who, update).unwrap();
     }
 
     #[test]
