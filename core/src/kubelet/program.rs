@@ -686,46 +686,30 @@ impl Worker {
             match row.then {
                 Action::Keep => {}
                 Action::Start => start.push((container.name.clone(), because())),
+                Action::Restart if track.not_before > now.mono => {
+                    sometimes!(RestartDelayed);
+                    wake.set_if_earlier((), track.not_before);
+                }
                 Action::Restart => {
-                    if track.not_before > now.mono {
-                        sometimes!(RestartDelayed);
-                        wake.set_if_earlier((), track.not_before);
-                    } else {
-                        if restart_delay(track.ends) >= Duration::from_secs(300) {
-                            sometimes!(RestartAtCap);
-                        }
-                        sometimes!(RestartPromised);
-                        start.push((
-                            container.name.clone(),
-                            because().as_seen(format!("restart {}", track.attempt + 1)),
-                        ));
-                        if !planted!(LastEndStale) {
-                            track.last = status::terminated(&track.state);
-                        }
-                        track.attempt += 1;
-                        track.state = ContainerState::Absent;
-                    }
+                    let restart = format!("restart {}", track.attempt + 1);
+                    start.push((container.name.clone(), because().as_seen(restart)));
+                    track.begin_again();
                 }
                 Action::RetryStart => {
                     let retries = pod.start_retries().map(|retries| u32::try_from(retries).unwrap_or(0));
                     match after_failed_start(track.failed_starts, retries) {
                         AfterFailedStart::GiveUp => {
-                            sometimes!(StartGivenUp);
                             let given_up = because().as_seen("as often as is allowed, so it is given up");
                             out.decided(Level::Debug, Decision::about(key_of(&self.pod), given_up));
-                            // The count is of retries: the last failure adds none.
-                            track.failed_starts = track.failed_starts.saturating_sub(1);
-                            track.given_up = true;
+                            track.give_up();
+                        }
+                        AfterFailedStart::Retry(delay) if track.failed_at.mono + delay <= now.mono => {
+                            start.push((container.name.clone(), because()));
                         }
                         AfterFailedStart::Retry(delay) => {
-                            let due = track.failed_at.mono + delay;
-                            if due <= now.mono {
-                                start.push((container.name.clone(), because()));
-                            } else {
-                                let shown = track.failed_at.wall + delay;
-                                self.next_retry = Some(self.next_retry.map_or(shown, |earlier| earlier.min(shown)));
-                                wake.set_if_earlier((), due);
-                            }
+                            let shown = track.failed_at.wall + delay;
+                            self.next_retry = Some(self.next_retry.map_or(shown, |earlier| earlier.min(shown)));
+                            wake.set_if_earlier((), track.failed_at.mono + delay);
                         }
                     }
                 }
@@ -743,18 +727,31 @@ impl Worker {
             return;
         }
         if !start.is_empty() {
-            if self.dead {
-                return self.remove(now, wake, out);
-            }
-            if let Some(turn) = self.sandbox.waits_until(now.mono) {
-                return wake.set_if_earlier((), turn);
-            }
-            let (names, why): (Vec<Text>, Vec<Because>) = start.into_iter().unzip();
-            let told = why.into_iter().map(|because| Decision::about(key_of(&self.pod), because));
-            told.for_each(|one| out.decided(Level::Debug, one));
-            self.start(now, pod, &names, recorder, out);
-            wake.set_if_earlier((), now.mono + REPORT_TIMEOUT);
+            self.start_in_turn(now, pod, start, wake, recorder, out);
         }
+    }
+
+    /// Starts containers, once nothing is left of a sandbox that has ended, and those before have not just ended in vain.
+    fn start_in_turn(
+        &mut self,
+        now: Now,
+        pod: &Pod,
+        start: Vec<(Text, Because)>,
+        wake: &mut Deadlines<()>,
+        recorder: &mut EventRecorder,
+        out: &mut Effects,
+    ) {
+        if self.dead {
+            return self.remove(now, wake, out);
+        }
+        if let Some(turn) = self.sandbox.waits_until(now.mono) {
+            return wake.set_if_earlier((), turn);
+        }
+        let (names, why): (Vec<Text>, Vec<Because>) = start.into_iter().unzip();
+        let told = why.into_iter().map(|because| Decision::about(key_of(&self.pod), because));
+        told.for_each(|one| out.decided(Level::Debug, one));
+        self.start(now, pod, &names, recorder, out);
+        wake.set_if_earlier((), now.mono + REPORT_TIMEOUT);
     }
 
     fn start(&mut self, now: Now, pod: &Pod, names: &[Text], recorder: &mut EventRecorder, out: &mut Effects) {
@@ -866,6 +863,27 @@ fn told_of(track: &Track) -> Option<Text> {
 }
 
 impl Track {
+    /// It has ended, and the next attempt begins.
+    fn begin_again(&mut self) {
+        if restart_delay(self.ends) >= Duration::from_secs(300) {
+            sometimes!(RestartAtCap);
+        }
+        sometimes!(RestartPromised);
+        if !planted!(LastEndStale) {
+            self.last = status::terminated(&self.state);
+        }
+        self.attempt += 1;
+        self.state = ContainerState::Absent;
+    }
+
+    /// It could not be started as often as is allowed.
+    fn give_up(&mut self) {
+        sometimes!(StartGivenUp);
+        // The count is of retries: the last failure adds none.
+        self.failed_starts = self.failed_starts.saturating_sub(1);
+        self.given_up = true;
+    }
+
     fn stop(
         &mut self,
         now: Now,

@@ -149,82 +149,22 @@ fn staff(
 ) {
     let nodes = homes.values().filter(|home| home.fit == Fit::Takes).count() as i64;
     let (max_surge, max_unavailable) = (set.max_surge(nodes), set.max_unavailable(nodes));
-    let surge = if max_surge > 0 { Surge::Yes } else { Surge::No };
-    let rolls = set.spec.update_strategy.kind == UpdateStrategyType::RollingUpdate;
-    let (mut away, mut two) = (0, 0);
-    let mut to_end: Vec<(&Pod, Because)> = Vec::new();
-    let mut to_make: Vec<(&str, Because)> = Vec::new();
-    let turn = |node: &str| turn(scene, node);
+    let mut round = Round {
+        scene,
+        pattern,
+        newest,
+        surge: if max_surge > 0 { Surge::Yes } else { Surge::No },
+        rolls: set.spec.update_strategy.kind == UpdateStrategyType::RollingUpdate,
+        plan,
+        away: 0,
+        two: 0,
+        to_end: Vec::new(),
+        to_make: Vec::new(),
+    };
     for (node, home) in homes {
-        let row = staffing(home.fit, home.here(), surge);
-        let on = |because: Because| because.as_seen(format!("on node {node}"));
-        let staffed = || on(Because::of(&STAFFING, row));
-        match row.then {
-            Action::Keep => continue,
-            Action::Wait => away += 1,
-            Action::Make => {
-                away += 1;
-                match turn(node) {
-                    Some(turn) => plan.look_at(turn),
-                    None => plan.create.push(meant_for(pattern, node, staffed())),
-                }
-            }
-            Action::End if planted!(DaemonsStay) => continue,
-            Action::End => {
-                plan.delete.extend(home.staying().map(|one| Victim::of_pod(&one.pod.metadata, staffed())));
-            }
-            Action::Look => {
-                let (ended, running): (Vec<_>, Vec<_>) =
-                    home.staying().partition(|one| one.pod.status.phase.is_final());
-                let victims = plan.delete.len();
-                bury(scene, node, &ended.iter().map(|one| one.pod).collect::<Vec<_>>(), plan);
-                let (new, old): (Vec<_>, Vec<_>) = running.into_iter().partition(|one| revision(one.pod) == newest);
-                let kept = [new.first(), old.first()].into_iter().flatten();
-                // Where nothing new comes any more, a new one that is not bound yet would wait beside an old one for as
-                // long as the taint is there.
-                let in_vain = home.fit == Fit::Keeps && new.first().is_some_and(|one| one.pod.node().is_none());
-                // Where nothing surges there is one of all revisions: the oldest. Those that are bound come first.
-                let kept: Vec<&&Member<'_>> = match surge {
-                    Surge::Yes if !in_vain => kept.collect(),
-                    Surge::Yes | Surge::No => kept.min_by_key(|one| position(home, one)).into_iter().collect(),
-                };
-                let too_many =
-                    new.iter().chain(&old).filter(|one| !kept.iter().any(|kept| std::ptr::eq(**kept, **one)));
-                plan.delete.extend(too_many.map(|one| Victim::of_pod(&one.pod.metadata, on(DOUBLE.because()))));
-                if plan.delete.len() > victims || kept.is_empty() {
-                    away += 1;
-                    continue;
-                }
-                // Where nothing new comes, nobody could take the place of who is alone. Of two one goes all the same.
-                let alone = new.is_empty() || old.is_empty();
-                if !rolls || (alone && home.fit != Fit::Takes) {
-                    continue;
-                }
-                let state = |one: Option<&&Member<'_>>| one.map_or(State::Absent, |one| one.state);
-                let left = old.first();
-                let row = renewal(surge, state(left), state(new.first()));
-                let renewed = || on(Because::of(&RENEWAL, row));
-                match row.then {
-                    renewal::Action::Keep => {}
-                    renewal::Action::Away => away += 1,
-                    renewal::Action::Two if planted!(SurgeEndsEarly) => {
-                        plan.delete.extend(left.map(|one| Victim::of_pod(&one.pod.metadata, renewed())));
-                    }
-                    renewal::Action::Two => two += 1,
-                    renewal::Action::End => {
-                        plan.delete.extend(left.map(|one| Victim::of_pod(&one.pod.metadata, renewed())));
-                        away += usize::from(surge == Surge::No);
-                    }
-                    renewal::Action::EndInTurn => to_end.extend(left.map(|one| (one.pod, renewed()))),
-                    renewal::Action::Make | renewal::Action::MakeInTurn if turn(node).is_some() => {
-                        plan.look_at(turn(node));
-                    }
-                    renewal::Action::Make => plan.create.push(meant_for(pattern, node, renewed())),
-                    renewal::Action::MakeInTurn => to_make.push((node, renewed())),
-                }
-            }
-        }
+        round.visit(node, home);
     }
+    let Round { plan, away, two, to_end, to_make, .. } = round;
     let most =
         |most: usize, so_far: usize| if planted!(DaemonsAllAtOnce) { BURST } else { most.saturating_sub(so_far) };
     let in_turn = to_end.into_iter().take(most(max_unavailable, away));
@@ -232,6 +172,112 @@ fn staff(
     let in_turn = to_make.into_iter().take(most(max_surge, if planted!(SurgeUnbounded) { 0 } else { two }));
     plan.create.extend(in_turn.map(|(node, because)| meant_for(pattern, node, because)));
     plan.create.truncate(BURST);
+}
+
+/// The nodes are looked at one after the other. What may be done on few at a time waits until all were.
+struct Round<'r, 's> {
+    scene: &'r Scene<'s>,
+    pattern: &'r Pod,
+    newest: &'r str,
+    surge: Surge,
+    /// Old pods are replaced by themselves.
+    rolls: bool,
+    plan: &'r mut Plan,
+    /// Nodes whose pod does not serve, or will not.
+    away: usize,
+    /// Nodes with a new pod beside an old one.
+    two: usize,
+    /// Old pods that go, while few are away.
+    to_end: Vec<(&'r Pod, Because)>,
+    /// Nodes that get a new pod beside an old one, while few have two.
+    to_make: Vec<(&'r str, Because)>,
+}
+
+impl<'r> Round<'r, '_> {
+    /// Does what is to be done on a node.
+    fn visit(&mut self, node: &'r str, home: &'r Home<'r>) {
+        let row = staffing(home.fit, home.here(), self.surge);
+        let staffed = || on(node, Because::of(&STAFFING, row));
+        match row.then {
+            Action::Keep => {}
+            Action::Wait => self.away += 1,
+            Action::Make => {
+                self.away += 1;
+                match turn(self.scene, node) {
+                    Some(turn) => self.plan.look_at(turn),
+                    None => self.plan.create.push(meant_for(self.pattern, node, staffed())),
+                }
+            }
+            Action::End if planted!(DaemonsStay) => {}
+            Action::End => {
+                self.plan.delete.extend(home.staying().map(|one| Victim::of_pod(&one.pod.metadata, staffed())));
+            }
+            Action::Look => self.look(node, home),
+        }
+    }
+
+    /// Ends what is too many on a node. Where nothing is, the old may be replaced.
+    fn look(&mut self, node: &'r str, home: &'r Home<'r>) {
+        let (ended, running): (Vec<_>, Vec<_>) = home.staying().partition(|one| one.pod.status.phase.is_final());
+        let victims = self.plan.delete.len();
+        bury(self.scene, node, &ended.iter().map(|one| one.pod).collect::<Vec<_>>(), self.plan);
+        let (new, old): (Vec<_>, Vec<_>) = running.into_iter().partition(|one| revision(one.pod) == self.newest);
+        let kept = self.kept(home, &new, &old);
+        let too_many = new.iter().chain(&old).filter(|one| !kept.iter().any(|kept| std::ptr::eq(*kept, **one)));
+        let double = too_many.map(|one| Victim::of_pod(&one.pod.metadata, on(node, DOUBLE.because())));
+        self.plan.delete.extend(double);
+        if self.plan.delete.len() > victims || kept.is_empty() {
+            self.away += 1;
+            return;
+        }
+        // Where nothing new comes, nobody could take the place of who is alone. Of two one goes all the same.
+        let alone = new.is_empty() || old.is_empty();
+        if self.rolls && (!alone || home.fit == Fit::Takes) {
+            self.renew(node, old.first().copied(), new.first().copied());
+        }
+    }
+
+    /// Whom a node keeps of those that run there, given the newest and the others, in order.
+    fn kept(&self, home: &Home<'_>, new: &[&'r Member<'r>], old: &[&'r Member<'r>]) -> Vec<&'r Member<'r>> {
+        let firsts = [new.first(), old.first()].into_iter().flatten().copied();
+        // Where nothing new comes any more, a new one that is not bound yet would wait beside an old one for as long as
+        // the taint is there.
+        let in_vain = home.fit == Fit::Keeps && new.first().is_some_and(|one| one.pod.node().is_none());
+        match self.surge {
+            Surge::Yes if !in_vain => firsts.collect(),
+            // Where nothing surges there is one of all revisions: the oldest. Those that are bound come first.
+            Surge::Yes | Surge::No => firsts.min_by_key(|one| position(home, one)).into_iter().collect(),
+        }
+    }
+
+    /// An old pod makes way for a new one.
+    fn renew(&mut self, node: &'r str, old: Option<&'r Member<'r>>, new: Option<&'r Member<'r>>) {
+        let state = |one: Option<&Member<'_>>| one.map_or(State::Absent, |one| one.state);
+        let row = renewal(self.surge, state(old), state(new));
+        let renewed = || on(node, Because::of(&RENEWAL, row));
+        match row.then {
+            renewal::Action::Keep => {}
+            renewal::Action::Away => self.away += 1,
+            renewal::Action::Two if planted!(SurgeEndsEarly) => {
+                self.plan.delete.extend(old.map(|one| Victim::of_pod(&one.pod.metadata, renewed())));
+            }
+            renewal::Action::Two => self.two += 1,
+            renewal::Action::End => {
+                self.plan.delete.extend(old.map(|one| Victim::of_pod(&one.pod.metadata, renewed())));
+                self.away += usize::from(self.surge == Surge::No);
+            }
+            renewal::Action::EndInTurn => self.to_end.extend(old.map(|one| (one.pod, renewed()))),
+            renewal::Action::Make | renewal::Action::MakeInTurn if turn(self.scene, node).is_some() => {
+                self.plan.look_at(turn(self.scene, node));
+            }
+            renewal::Action::Make => self.plan.create.push(meant_for(self.pattern, node, renewed())),
+            renewal::Action::MakeInTurn => self.to_make.push((node, renewed())),
+        }
+    }
+}
+
+fn on(node: &str, because: Because) -> Because {
+    because.as_seen(format!("on node {node}"))
 }
 
 fn position(home: &Home<'_>, member: &Member<'_>) -> Option<usize> {

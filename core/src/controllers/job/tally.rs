@@ -108,10 +108,7 @@ pub fn tally<'a>(job: &Job, pods: &[&'a Object], all_shown: bool) -> Tally<'a> {
         let index = index_of(meta).filter(|_| job.is_indexed());
         let is_beyond = job.is_indexed() && index.is_none_or(|index| index >= total);
         if !outcome::has_ended(pod) {
-            tally.going += 1;
-            tally.terminating += usize::from(meta.is_deleting());
-            let restarts = pod.status.container_statuses.iter().map(|one| i64::from(one.restart_count));
-            tally.restarts += restarts.sum::<i64>();
+            tally.goes_on(pod);
         }
         if matches!(outcome, Outcome::Active | Outcome::Terminating) {
             tally.taken.extend(index);
@@ -137,11 +134,7 @@ pub fn tally<'a>(job: &Job, pods: &[&'a Object], all_shown: bool) -> Tally<'a> {
             Outcome::Failure => {
                 let (meaning, rule) = outcome::meaning(job, pod);
                 if let Some(index) = index {
-                    let most = tally.failures_of.entry(index).or_default();
-                    *most = failures_with(pod, meaning).max(*most);
-                    if !is_beyond && is_given_up(job, pod, meaning) {
-                        tally.failed_indexes.insert(index);
-                    }
+                    tally.fails(index, failures_with(pod, meaning), !is_beyond && is_given_up(job, pod, meaning));
                 }
                 if let (FailureAction::FailJob, Some((nth, rule))) = (meaning, rule) {
                     tally.policy.get_or_insert_with(|| outcome::told(pod, nth, rule).into());
@@ -166,17 +159,7 @@ pub fn tally<'a>(job: &Job, pods: &[&'a Object], all_shown: bool) -> Tally<'a> {
         }
     }
     tally.failed_indexes.retain(|index| !tally.completed.contains(index));
-    // What was noted and is held no longer becomes a number.
-    let is_gone = |uid: &&Text| all_shown && (planted!(CountedWhileHeld) || !held.contains(uid.as_str()));
-    let gone = |noted: &[Text]| noted.iter().filter(is_gone).count() as i64;
-    tally.succeeded += gone(&shown.succeeded);
-    tally.failed += gone(&shown.failed);
-    for (left, noted) in
-        [(&mut tally.uncounted.succeeded, &shown.succeeded), (&mut tally.uncounted.failed, &shown.failed)]
-    {
-        let stay = noted.iter().filter(|uid| !is_gone(uid)).cloned();
-        *left = stay.chain(std::mem::take(left)).collect();
-    }
+    tally.count(&shown, |uid| all_shown && (planted!(CountedWhileHeld) || !held.contains(uid.as_str())));
     if job.is_indexed() {
         tally.succeeded = tally.completed.len() as i64;
     }
@@ -266,6 +249,36 @@ fn lately(job: &Job, pods: &[&Object]) -> BTreeMap<Option<i64>, Lately> {
 }
 
 impl Tally<'_> {
+    /// A pod has not ended.
+    fn goes_on(&mut self, pod: &Pod) {
+        self.going += 1;
+        self.terminating += usize::from(pod.metadata.is_deleting());
+        let restarts = pod.status.container_statuses.iter().map(|one| i64::from(one.restart_count));
+        self.restarts += restarts.sum::<i64>();
+    }
+
+    /// A pod of a number has failed, and so often has the number with it.
+    fn fails(&mut self, index: i64, failures: i64, is_given_up: bool) {
+        let most = self.failures_of.entry(index).or_default();
+        *most = failures.max(*most);
+        if is_given_up {
+            self.failed_indexes.insert(index);
+        }
+    }
+
+    /// What was noted and is held no longer becomes a number. The rest stays noted.
+    fn count(&mut self, noted: &Uncounted, is_gone: impl Fn(&Text) -> bool) {
+        let gone = |noted: &[Text]| noted.iter().filter(|uid| is_gone(uid)).count() as i64;
+        self.succeeded += gone(&noted.succeeded);
+        self.failed += gone(&noted.failed);
+        for (left, noted) in
+            [(&mut self.uncounted.succeeded, &noted.succeeded), (&mut self.uncounted.failed, &noted.failed)]
+        {
+            let stay = noted.iter().filter(|uid| !is_gone(uid)).cloned();
+            *left = stay.chain(std::mem::take(left)).collect();
+        }
+    }
+
     /// All successes, counted or not.
     pub fn successes(&self, job: &Job) -> i64 {
         if job.is_indexed() { self.succeeded } else { self.succeeded + self.uncounted.succeeded.len() as i64 }
