@@ -23,7 +23,7 @@ pub struct Metrics {
     pub bytes_out: AtomicU64,
     /// Worker threads alive now, idle ones included.
     pub workers: AtomicU64,
-    /// Times the front had to push a connection that tiny_http left lying; see `front.rs`.
+    /// Times the front had to push a connection that tiny_http left lying; see `front/inner.rs`.
     pub pushes: AtomicU64,
     refused: [AtomicU64; Refusal::ALL.len()],
 }
