@@ -9,22 +9,20 @@
 
 use super::each::Each;
 use super::near::has_neighbours;
-use super::wants::{ALL_LOOKED_AT, GPU, UNSAID, Wants, offers, wants, wants_of};
+use super::placed::{self, Asks, There, by_node, ranked, takes};
+use super::wants::{ALL_LOOKED_AT, offers, wants};
 use super::{Broken, Checker};
 use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
-use miniku_core::api::by_key::ByKey;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
-use miniku_core::api::pod::{Container, Pod};
-use miniku_core::api::taint::{KEEP_AWAY, PREFER_NO_SCHEDULE, untolerated};
+use miniku_core::api::pod::Pod;
+use miniku_core::api::taint::{PREFER_NO_SCHEDULE, untolerated};
 use miniku_core::api::text::Text;
-use miniku_core::program::{Answer, Input, Part, Verb};
-use miniku_core::scheduler::program::DEFAULT_SCHEDULER;
+use miniku_core::program::Verb;
 use miniku_core::scheduler::{Shape, Strategy};
-use miniku_core::time::{Duration, Instant};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// All of a resource, where shares of it are counted.
 const WHOLE: i64 = 1 << 14;
@@ -34,8 +32,6 @@ const ROUNDING: i64 = 16;
 const ROUNDING_OF_SHAPES: i64 = WHOLE / 50;
 /// So often in a row the draws of different pods name no one node where there is another: one of 2^29 times.
 const DRAWS: u32 = 30;
-/// What was asked for so long ago without an answer may have come to anything.
-const ANSWERED: Duration = Duration::from_secs(60);
 
 /// One for each scheduler.
 pub type Loads = Each<Load>;
@@ -44,74 +40,18 @@ pub type Loads = Each<Load>;
 #[derive(Default)]
 pub struct Load {
     life: u32,
-    /// The binds that were asked for, of pods that are on no node yet as far as was told.
-    asked: ByKey<Ask>,
-    /// How many answers were bad.
-    troubles: u64,
-    /// The pods that wait for a node from which others go, as was said, with their uids.
-    expect: BTreeMap<Key, Text>,
+    asks: Asks,
     /// The node that was chosen last; several, where that is not known.
     last: BTreeSet<Text>,
     /// The node that was drawn last where there was another, and how often in a row.
     drawn: (Text, u32),
 }
 
-/// The binds that were asked for of a pod.
-struct Ask {
-    uid: Text,
-    nodes: BTreeSet<Text>,
-    at: Instant,
-    /// How many answers had been bad by then.
-    troubles: u64,
-}
-
-/// What is on a node.
-#[derive(Clone, Copy, Default)]
-struct There {
-    used: Wants,
-    /// Processors and memory as nodes are ranked by them.
-    ranked: [u64; 2],
-    /// Whether more or less may be there.
-    unsure: bool,
-}
-
-/// What a pod counts when nodes are ranked, in processors and memory.
-fn ranked(pod: &Pod) -> [u64; 2] {
-    let silent = |name: &str| {
-        let says =
-            |one: &Container| one.resources.requests.contains_key(name) || one.resources.limits.contains_key(name);
-        pod.spec.containers.iter().filter(|one| !says(one)).count() as u64
-    };
-    [wants_of(pod, "cpu") + silent("cpu") * UNSAID[0], wants_of(pod, "memory") + silent("memory") * UNSAID[1]]
-}
-
 /// The strategy by which a pod gets its node, if nothing else counts but its preferred node affinity: no other pods, no
 /// volumes, and nothing that is not reckoned here.
 fn strategy(truth: &Truth, pod: &Pod) -> Option<Strategy> {
-    let by = match pod.spec.scheduler_name.as_str() {
-        "" => DEFAULT_SCHEDULER,
-        name => name,
-    };
-    let known = |one: &Container| {
-        let mut names = one.resources.requests.keys().chain(one.resources.limits.keys());
-        names.all(|name| ["cpu", "memory", GPU].contains(&name.as_str())) && one.rest.get("ports").is_none()
-    };
-    let says_more =
-        ["initContainers", "volumes", "hostNetwork"].into_iter().any(|name| pod.spec.rest.get(name).is_some());
-    let is_plain = pod.spec.containers.iter().all(known)
-        && !says_more
-        && !has_neighbours(pod)
-        && pod.spec.topology_spread_constraints.is_empty()
-        && pod.status.nominated_node_name.is_empty();
-    truth.strategies.get(by).copied().filter(|_| is_plain)
-}
-
-fn takes(node: &Node, used: Wants, pod: &Pod) -> bool {
-    let (offered, wanted) = (offers(node, 0), wants(pod));
-    let room = (0..wanted.len()).all(|at| wanted[at] == 0 || used[at].saturating_add(wanted[at]) <= offered[at]);
-    let tainted = untolerated(&node.spec.taints, &pod.spec.tolerations, KEEP_AWAY).next().is_some();
-    let open = node.is_ready() && !node.spec.unschedulable && !node.metadata.is_deleting();
-    room && open && !tainted && pod.spec.allows_node(&node.metadata.name, &node.metadata.labels)
+    let is_alone = !has_neighbours(pod) && pod.spec.topology_spread_constraints.is_empty();
+    placed::strategy(truth, pod).filter(|_| is_alone)
 }
 
 /// Whether something counts for a node or against it beside its load.
@@ -177,46 +117,6 @@ fn value(strategy: Strategy, node: &Node, there: There, pod: &Pod) -> i64 {
 }
 
 impl Load {
-    /// Whether a bind of a pod was asked for in this life.
-    fn was_asked(&self, key: &Key, uid: &str) -> bool {
-        self.asked.get(key).is_some_and(|ask| *ask.uid == *uid)
-    }
-
-    /// What is where, as far as the scheduler was told and has asked. Nothing, if some pods have a say in where others
-    /// are, or wait for a node from which others go.
-    fn placed(&self, truth: &Truth, told: Told<'_>) -> Option<BTreeMap<Text, There>> {
-        let mut all: BTreeMap<Text, There> = BTreeMap::new();
-        let mut add = |node: &str, pod: &Pod, is_sure: bool| {
-            let there = all.entry(node.into()).or_default();
-            let (amount, more) = (wants(pod), ranked(pod));
-            there.used = std::array::from_fn(|at| there.used[at].saturating_add(amount[at]));
-            there.ranked = std::array::from_fn(|at| there.ranked[at].saturating_add(more[at]));
-            there.unsure |= !is_sure;
-        };
-        for object in told.of_kind(Kind::Pod) {
-            let (key, Some(pod)) = (object.key(), object.get::<Pod>()) else { continue };
-            if pod.status.phase.is_final() {
-                continue;
-            }
-            // What vanished in a gap of the view stays in what was told.
-            let stays = truth.has_pod(&pod.metadata.uid);
-            let expects = !pod.status.nominated_node_name.is_empty()
-                || self.expect.get(&key).is_some_and(|uid| *uid == pod.metadata.uid);
-            match pod.node() {
-                _ if has_neighbours(pod) => return None,
-                None if expects => return None,
-                Some(node) => add(node, pod, stays),
-                None => {
-                    let Some(ask) = self.asked.get(&key).filter(|ask| ask.uid == pod.metadata.uid) else { continue };
-                    let good = ask.troubles == self.troubles && truth.now.since(ask.at) < ANSWERED;
-                    let is_sure = good && stays && pod.is_active() && ask.nodes.len() == 1;
-                    ask.nodes.iter().for_each(|node| add(node, pod, is_sure));
-                }
-            }
-        }
-        Some(all)
-    }
-
     /// A node is about to be given to a pod for the first time.
     fn gives(&mut self, truth: &Truth, told: Told<'_>, pod: &Pod, key: &Key, node: &str) -> Result<(), Broken> {
         let Some(strategy) = strategy(truth, pod) else { return Ok(()) };
@@ -226,7 +126,9 @@ impl Load {
         let Some(here) = here.filter(|here| nodes.len() <= ALL_LOOKED_AT && !is_singular(here, pod)) else {
             return Ok(());
         };
-        let Some(placed) = self.placed(truth, told) else { return Ok(()) };
+        // Where pods have a say in where others are, more counts than load.
+        let alone = self.asks.placed(truth, told).filter(|all| !all.iter().any(|one| has_neighbours(one.pod)));
+        let Some(placed) = alone.map(|all| by_node(&all)) else { return Ok(()) };
         let there = |node: &Node| placed.get(&node.metadata.name).copied().unwrap_or_default();
         let most = nodes.iter().map(|one| liking(one, pod)).max().unwrap_or(0);
         let others = nodes.into_iter().filter(|one| {
@@ -293,17 +195,24 @@ fn is_better(
     (one, there): (&Node, There),
     (here, mine): (&Node, There),
 ) -> bool {
-    let rounding = if matches!(strategy, Strategy::RequestedToCapacity(_)) { ROUNDING_OF_SHAPES } else { ROUNDING };
     let more = liked + value(strategy, one, there, pod) - value(strategy, here, mine, pod);
-    let looks_at = |node: &Node, there: There| {
-        let [cpu, memory, ..] = offers(node, 0);
-        ([cpu, memory], [there.used[0], there.used[1]], there.ranked)
-    };
     let rank = |node: &Node, there: There| {
         let pods = there.used[2].cast_signed();
         (if strategy == Strategy::MostAllocated { -pods } else { pods }, node.metadata.name.clone())
     };
-    more > rounding || liked == 0 && looks_at(one, there) == looks_at(here, mine) && rank(one, there) < rank(here, mine)
+    more > rounding(strategy)
+        || liked == 0 && looks_at(one, there) == looks_at(here, mine) && rank(one, there) < rank(here, mine)
+}
+
+/// What may be lost by rounding where a node's load is valued by a strategy.
+fn rounding(strategy: Strategy) -> i64 {
+    if matches!(strategy, Strategy::RequestedToCapacity(_)) { ROUNDING_OF_SHAPES } else { ROUNDING }
+}
+
+/// What is looked at of a node's load, in processors and memory: what there is, what is used, and by what it is ranked.
+fn looks_at(node: &Node, there: There) -> [[u64; 2]; 3] {
+    let [cpu, memory, ..] = offers(node, 0);
+    [[cpu, memory], [there.used[0], there.used[1]], there.ranked]
 }
 
 impl Checker for Load {
@@ -319,46 +228,19 @@ impl Checker for Load {
         if self.life != who.life {
             *self = Load { life: who.life, ..Load::default() };
         }
-        match fact {
-            Fact::Heard { input: Input::Reply { answer: Answer::Refused(_) | Answer::Lost(_), .. }, .. } => {
-                self.troubles += 1;
+        self.asks.see(fact);
+        if let Fact::Sent { request, .. } = fact
+            && let Verb::Bind { key, uid, node } = &request.verb
+        {
+            let told = truth.told(who);
+            let first = self.asks.first(told, key, uid);
+            let judged = first.map_or(Ok(()), |pod| self.gives(truth, told, pod, key, node));
+            if first.is_some() {
+                self.last.clear();
             }
-            Fact::Sent { request, .. } => match &request.verb {
-                Verb::Bind { key, uid, node } => {
-                    let told = truth.told(who);
-                    let unbound = |key: &Key, uid: &str| {
-                        let pod = told.object(key).and_then(Object::get::<Pod>);
-                        pod.filter(|pod| *pod.metadata.uid == *uid && pod.node().is_none())
-                    };
-                    self.asked.retain(|key, ask| unbound(key, &ask.uid).is_some());
-                    let new = unbound(key, uid).filter(|_| !self.was_asked(key, uid));
-                    let judged = new.map_or(Ok(()), |pod| self.gives(truth, told, pod, key, node));
-                    if new.is_some() {
-                        self.last.clear();
-                    }
-                    self.last.insert(node.clone());
-                    match self.asked.get_mut(key).filter(|ask| ask.uid == *uid) {
-                        Some(ask) => {
-                            ask.nodes.insert(node.clone());
-                        }
-                        None => {
-                            let (nodes, troubles) = (BTreeSet::from([node.clone()]), self.troubles);
-                            self.asked.insert(key.clone(), Ask { uid: uid.clone(), nodes, at: truth.now, troubles });
-                        }
-                    }
-                    return judged;
-                }
-                Verb::Update { object, part: Part::Status } => {
-                    if let Some(pod) = object.get::<Pod>().filter(|pod| pod.node().is_none()) {
-                        match pod.status.nominated_node_name.as_str() {
-                            "" => drop(self.expect.remove(&object.key())),
-                            _ => drop(self.expect.insert(object.key(), pod.metadata.uid.clone())),
-                        }
-                    }
-                }
-                _ => {}
-            },
-            _ => {}
+            self.last.insert(node.clone());
+            self.asks.ask(truth, key, uid, node);
+            return judged;
         }
         Ok(())
     }
@@ -368,8 +250,9 @@ impl Checker for Load {
 mod tests {
     use super::super::forged::{Story, node, pod, who};
     use super::*;
-    use miniku_core::program::CallId;
+    use miniku_core::program::{Answer, CallId, Input};
     use serde_json::{Value, json};
+    use std::collections::BTreeMap;
 
     fn tell(story: &mut Story<Load>, object: Value) {
         story.shows(&who(Role::Scheduler, "scheduler"), object).unwrap();

@@ -45,6 +45,7 @@ pub mod owner;
 pub mod pending;
 pub mod phase;
 pub mod place;
+mod placed;
 pub mod preempt;
 pub mod quota;
 pub mod record;
