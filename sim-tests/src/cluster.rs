@@ -8,6 +8,7 @@ use crate::truth::Role;
 use crate::units;
 use crate::world::{Birth, Maker, Part, ServerMaker, Setup, World};
 use miniku_core::api::kinds::Kind;
+use miniku_core::api::node::ContainerImage;
 use miniku_core::api::object::Object;
 use miniku_core::api::selector::LabelSelector;
 use miniku_core::api::text::Text;
@@ -39,20 +40,28 @@ pub struct NodeShape {
     pub memory_bytes: u64,
     /// How many pods it takes.
     pub pods: u64,
+    /// Images that it has already, by their names with the tag: how many bytes each has.
+    pub images: BTreeMap<String, u64>,
 }
 
 impl NodeShape {
-    /// Four processors, 8 GiB, 110 pods.
+    /// Four processors, 8 GiB, 110 pods; no image.
     pub fn named(name: impl Into<String>) -> Self {
-        NodeShape { name: name.into(), cpu_milli: 4_000, memory_bytes: 8 << 30, pods: 110 }
+        NodeShape { name: name.into(), cpu_milli: 4_000, memory_bytes: 8 << 30, pods: 110, images: BTreeMap::new() }
     }
 
     fn facts(&self, nth: usize) -> Facts {
+        let image = |(name, size): (&String, &u64)| ContainerImage {
+            names: vec![name.into()],
+            size_bytes: i64::try_from(*size).ok(),
+            ..Default::default()
+        };
         Facts {
             addresses: vec![("InternalIP".into(), format!("10.{}.{}.1", nth >> 8 & 0xff, nth & 0xff))],
             cpu_milli: self.cpu_milli,
             memory_bytes: self.memory_bytes,
             pods: self.pods,
+            images: self.images.iter().map(image).collect(),
             ..Facts::default()
         }
     }

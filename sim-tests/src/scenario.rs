@@ -53,6 +53,7 @@ use miniku_core::api::quantity::Quantity;
 use miniku_core::api::selector::parse_label_selector;
 use miniku_core::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::collections::BTreeMap;
 use std::fmt;
 
 fn unnamed() -> String {
@@ -169,6 +170,9 @@ pub struct NodeGroup {
     /// How many pods each takes.
     #[serde(default = "usual_pods")]
     pub pods: u64,
+    /// Images that each has already, by their names with the tag: how large they are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, Quantity>,
     /// Their wall clocks are ahead by so much.
     #[serde(default, with = "units::duration", skip_serializing_if = "Duration::is_zero")]
     pub clock_ahead: Duration,
@@ -182,7 +186,8 @@ impl NodeGroup {
     pub fn one(name: impl Into<String>) -> Self {
         let (cpu, memory, pods) = (four_processors(), eight_gibibytes(), usual_pods());
         let (clock_ahead, clock_behind) = (Duration::ZERO, Duration::ZERO);
-        NodeGroup { name: name.into(), count: None, cpu, memory, pods, clock_ahead, clock_behind }
+        let images = BTreeMap::new();
+        NodeGroup { name: name.into(), count: None, cpu, memory, pods, images, clock_ahead, clock_behind }
     }
 
     /// The names of its nodes.
@@ -220,6 +225,7 @@ impl Nodes {
                 cpu_milli: group.cpu.milli_value(),
                 memory_bytes: group.memory.value(),
                 pods: group.pods,
+                images: group.images.iter().map(|(image, size)| (image.clone(), size.value())).collect(),
             };
             group.names().into_iter().map(shape)
         });
@@ -248,7 +254,8 @@ impl Nodes {
             return Err(format!("{all} nodes are more than {NODES_MAX}"));
         }
         for group in &self.0 {
-            for (what, amount) in [("cpu", &group.cpu), ("memory", &group.memory)] {
+            let images = group.images.values().map(|size| ("images", size));
+            for (what, amount) in [("cpu", &group.cpu), ("memory", &group.memory)].into_iter().chain(images) {
                 let amount = amount.to_string();
                 if amount.starts_with('-') {
                     return Err(format!("{}: {what}: {amount:?} is less than nothing", group.name));

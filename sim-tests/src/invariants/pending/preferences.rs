@@ -54,7 +54,8 @@ impl Pending {
         let mindful = |pod: &&Pod| self.is_free_to_go(key, pod, node) && has_preferred_anti_affinity_alone(pod);
         let Some(pod) = told.object(key).and_then(Object::get::<Pod>).filter(mindful) else { return Ok(()) };
         let nodes: Vec<&Node> = told.of_kind(Kind::Node).filter_map(Object::get).collect();
-        let much = nodes.len() > ALL_LOOKED_AT || nodes.iter().any(|one| averse(one, pod) > 0);
+        let more_counts = |one: &&Node| averse(one, pod) > 0 || !one.status.images.is_empty();
+        let much = nodes.len() > ALL_LOOKED_AT || nodes.iter().any(more_counts);
         let reckoned = told.of_kind(Kind::Pod).filter_map(Object::get).all(is_weighed_by_anti_affinity_alone);
         if much || !reckoned || is_repelled(told, pod) {
             return Ok(());
