@@ -148,6 +148,7 @@ library! {
     "budget-heir"
     "namespace-crossed"
     "address-again"
+    "preferences"
 }
 
 /// The text of the scenario of this name.

@@ -236,12 +236,15 @@ impl Neighbours {
             terms.away.push((self.tally(vec![selector], false), key));
         }
         for (side, sign) in [(likes, 1), (dislikes, -1)] {
+            let sign = if planted!(SoftAntiAffinityAttracts) { 1 } else { sign };
             for preferred in side.map_or(&[][..], |side| &side.preferred) {
-                let weight = i64::from(preferred.weight.clamp(0, 100)) * sign;
+                let weight = if planted!(NeighboursUnweighed) { 1 } else { preferred.weight.clamp(0, 100) };
+                let weight = i64::from(weight) * sign;
                 let selector = PodSelector::of_term(&preferred.term, pod);
                 let owned = self.own(selector.clone(), &preferred.term.topology_key, Stance::Likes, nodes);
-                terms.owns.push((owned, weight));
+                terms.owns.push((owned, if planted!(LikingOneSided) { 0 } else { weight }));
                 let key = self.key(&preferred.term.topology_key, nodes);
+                let weight = if planted!(PreferredPodsUnseen) { 0 } else { weight };
                 terms.prefers.push((self.tally(vec![selector], false), key, weight));
             }
         }
@@ -250,7 +253,7 @@ impl Neighbours {
             let own = i64::from(selector.selects(namespace, labels, &self.namespaces));
             terms.spread.push(Spread {
                 key: self.key(&one.topology_key, nodes),
-                tally: self.tally(vec![selector], true),
+                tally: self.tally(vec![selector], !planted!(SpreadCountsLeaving)),
                 max_skew: i64::from(one.max_skew.max(1)),
                 hard: one.when_unsatisfiable == WhenUnsatisfiable::DoNotSchedule,
                 min_domains: one

@@ -176,6 +176,9 @@ fn balance(pod: &PodFacts, node: &NodeFacts) -> i64 {
 /// Source: Kubernetes, `plugins/imagelocality`: `minThreshold`, `maxContainerThreshold`, `scaledImageScore`.
 pub fn images(pod: &PodFacts, node: &NodeFacts, nodes: &Nodes) -> i32 {
     const MIB: u128 = 1 << 20;
+    if planted!(ImagesIgnored) {
+        return 0;
+    }
     if node.images.is_empty() || pod.images.is_empty() {
         return 0;
     }

@@ -340,6 +340,9 @@ impl Standing {
     /// Source: Kubernetes, `plugins/podtopologyspread/scoring.go`: what is counted, times the logarithm of the number of
     /// places, so that a constraint over few places does not weigh less.
     pub fn crowd(&self, at: NodeIndex) -> Option<i64> {
+        if planted!(ScheduleAnywayIgnored) {
+            return Some(0);
+        }
         let mut crowd = 0;
         for (constraint, watch) in self.facts.spread.iter().zip(&self.spreads).filter(|(one, _)| !one.hard) {
             let watch = &self.watches[*watch];

@@ -25,7 +25,7 @@ use miniku_core::scheduler::{Shape, Strategy};
 use std::collections::BTreeSet;
 
 /// All of a resource, where shares of it are counted.
-const WHOLE: i64 = 1 << 14;
+pub(super) const WHOLE: i64 = 1 << 14;
 /// What may be lost by rounding.
 const ROUNDING: i64 = 16;
 /// The same where a shape makes much of little.
@@ -55,13 +55,13 @@ fn strategy(truth: &Truth, pod: &Pod) -> Option<Strategy> {
 }
 
 /// Whether something counts for a node or against it beside its load.
-fn is_singular(node: &Node, pod: &Pod) -> bool {
+pub(super) fn is_singular(node: &Node, pod: &Pod) -> bool {
     let averse = untolerated(&node.spec.taints, &pod.spec.tolerations, &[PREFER_NO_SCHEDULE]).next().is_some();
     averse || !node.status.images.is_empty()
 }
 
 /// The weights of the preferred terms that select a node.
-fn liking(node: &Node, pod: &Pod) -> i64 {
+pub(super) fn liking(node: &Node, pod: &Pod) -> i64 {
     let terms = pod.spec.preferred_nodes().iter();
     let selecting = terms.filter(|one| one.preference.selects(&node.metadata.name, &node.metadata.labels));
     selecting.map(|one| i64::from(one.weight.clamp(0, 100))).sum()
@@ -70,7 +70,7 @@ fn liking(node: &Node, pod: &Pod) -> i64 {
 /// How often preferred node affinity counts, where load counts once.
 ///
 /// Source: Kubernetes, `pkg/scheduler/apis/config/v1/default_plugins.go`.
-const LIKING: i64 = 2;
+pub(super) const LIKING: i64 = 2;
 
 fn share(used: u64, offered: u64) -> i64 {
     let whole = u128::from(used.min(offered)) * u128::from(WHOLE.unsigned_abs());
@@ -213,6 +213,20 @@ fn rounding(strategy: Strategy) -> i64 {
 fn looks_at(node: &Node, there: There) -> [[u64; 2]; 3] {
     let [cpu, memory, ..] = offers(node, 0);
     [[cpu, memory], [there.used[0], there.used[1]], there.ranked]
+}
+
+/// How much more a node surely is worth for a pod by its load than another; less, if it may be less.
+pub(super) fn surely_more(
+    strategy: Strategy,
+    pod: &Pod,
+    (one, there): (&Node, There),
+    (here, mine): (&Node, There),
+) -> i64 {
+    let looks_at_load = !matches!(strategy, Strategy::RoundRobin | Strategy::Random);
+    if !looks_at_load || looks_at(one, there) == looks_at(here, mine) {
+        return 0;
+    }
+    value(strategy, one, there, pod) - value(strategy, here, mine, pod) - rounding(strategy)
 }
 
 impl Checker for Load {

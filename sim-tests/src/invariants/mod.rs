@@ -47,6 +47,7 @@ pub mod phase;
 pub mod place;
 mod placed;
 pub mod preempt;
+pub mod prefer;
 pub mod quota;
 pub mod record;
 pub mod restart;
@@ -209,6 +210,7 @@ checkers! {
     since      "S-since"     Since;
     claim      "S-claim"     Claims;
     load       "S-load"      Loads;
+    prefer     "S-prefer"    Prefers;
     given      "S-given"     Given;
     finished   "S-finished"  Finished;
     beat       "L-beat"      Beat;

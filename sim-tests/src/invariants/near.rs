@@ -15,7 +15,7 @@ use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
 use miniku_core::api::pod_affinity::{
-    NodeInclusion, PodAffinityTerm, TopologySpreadConstraint, WeightedPodAffinityTerm, WhenUnsatisfiable,
+    NodeInclusion, PodAffinity, PodAffinityTerm, TopologySpreadConstraint, WeightedPodAffinityTerm, WhenUnsatisfiable,
 };
 use miniku_core::api::taint::{KEEP_AWAY, NO_SCHEDULE, NOT_READY, Taint, UNREACHABLE, untolerated};
 use miniku_core::api::text::Text;
@@ -154,6 +154,46 @@ pub(super) fn wants_near(pod: &Pod, other: &Pod) -> bool {
     affinity.is_some_and(|affinity| affinity.required.iter().any(|term| selects(term, pod, other)))
 }
 
+/// Whether there are pods that a pod has to be near, or away from.
+pub(super) fn has_to_mind(pod: &Pod) -> bool {
+    let affinity = pod.spec.affinity.as_deref();
+    let sides = affinity.map(|affinity| [affinity.pod_affinity.as_ref(), affinity.pod_anti_affinity.as_ref()]);
+    sides.into_iter().flatten().flatten().any(|side| !side.required.is_empty())
+}
+
+/// The terms by which a pod had rather be near others, with their weights; less than nothing where it had rather be away.
+fn preferences(pod: &Pod) -> impl Iterator<Item = (&PodAffinityTerm, i64)> {
+    let affinity = pod.spec.affinity.as_deref();
+    let near = affinity.and_then(|affinity| affinity.pod_affinity.as_ref());
+    let away = affinity.and_then(|affinity| affinity.pod_anti_affinity.as_ref());
+    [(near, 1), (away, -1)].into_iter().flat_map(|(side, sign): (Option<&PodAffinity>, i64)| {
+        let terms = side.map_or(&[][..], |side| &side.preferred[..]);
+        terms.iter().map(move |one| (&one.term, sign * i64::from(one.weight.clamp(0, 100))))
+    })
+}
+
+/// The terms by which a pod that is there speaks for its places: what it prefers, and a little what it requires.
+///
+/// Source: Kubernetes, kube-scheduler `InterPodAffinityArgs.hardPodAffinityWeight`.
+fn says_of_others(pod: &Pod) -> impl Iterator<Item = (&PodAffinityTerm, i64)> {
+    let near = pod.spec.affinity.as_ref().and_then(|affinity| affinity.pod_affinity.as_ref());
+    let required = near.map_or(&[][..], |near| &near.required[..]);
+    preferences(pod).chain(required.iter().map(|term| (term, 1)))
+}
+
+/// Whether all that a pod says of others where it counts for a node, or against it, is told by [`likes`].
+pub(super) fn is_weighed(pod: &Pod) -> bool {
+    says_of_others(pod).all(|(term, _)| is_plain(term))
+}
+
+/// What it counts for a node that a pod comes near one that is there: by which label two nodes are one place, and how much,
+/// for each term of one that selects the other.
+pub(super) fn likes<'a>(pod: &'a Pod, there: &'a Pod) -> Vec<(&'a Text, i64)> {
+    let own = preferences(pod).filter(|(term, _)| selects(term, pod, there));
+    let theirs = says_of_others(there).filter(|(term, _)| selects(term, there, pod));
+    own.chain(theirs).map(|(term, weight)| (&term.topology_key, weight)).collect()
+}
+
 /// The terms by which a pod had rather be away from others: its preferred anti-affinity.
 fn preferred_anti_affinity(pod: &Pod) -> &[WeightedPodAffinityTerm] {
     let away = pod.spec.affinity.as_ref().and_then(|affinity| affinity.pod_anti_affinity.as_ref());
@@ -195,7 +235,7 @@ fn told_node<'a>(truth: &Truth, told: Told<'a>, name: &str) -> Option<&'a Node> 
 
 /// Whether a node is a place of a constraint: it has the labels of all constraints that are as strict, and is none that
 /// the policies leave out. One that is not ready counts as tainted.
-fn is_place(pod: &Pod, one: &TopologySpreadConstraint, node: &Node) -> bool {
+pub(super) fn is_place(pod: &Pod, one: &TopologySpreadConstraint, node: &Node) -> bool {
     let strict = |other: &&TopologySpreadConstraint| other.when_unsatisfiable == one.when_unsatisfiable;
     let mut all = pod.spec.topology_spread_constraints.iter().filter(strict);
     let labelled = all.all(|other| node.metadata.labels.contains_key(other.topology_key.as_str()));
@@ -228,6 +268,13 @@ struct Spreading<'a> {
     counts_itself: i32,
 }
 
+/// Whether a constraint of a pod counts another pod, wherever that is.
+pub(super) fn counts(pod: &Pod, one: &TopologySpreadConstraint, other: &Pod) -> bool {
+    other.metadata.namespace == pod.metadata.namespace
+        && other.is_active()
+        && one.label_selector.as_ref().is_some_and(|labels| labels.matches(&other.metadata.labels))
+}
+
 /// As far as the scheduler was told. What it has asked for, and pods that are gone, may be there or not.
 fn spreading<'a>(
     truth: &Truth,
@@ -236,11 +283,7 @@ fn spreading<'a>(
     one: &TopologySpreadConstraint,
     asked: &dyn Fn(&Key) -> Vec<&'a str>,
 ) -> Spreading<'a> {
-    let counted = |other: &Pod| {
-        other.metadata.namespace == pod.metadata.namespace
-            && other.is_active()
-            && one.label_selector.as_ref().is_some_and(|labels| labels.matches(&other.metadata.labels))
-    };
+    let counted = |other: &Pod| counts(pod, one, other);
     let nodes = told.of_kind(Kind::Node).filter(|object| exists(truth, object));
     let nodes = nodes.filter_map(Object::get::<Node>).filter(|node| is_place(pod, one, node));
     let places: BTreeMap<&str, &Text> = nodes
