@@ -161,6 +161,11 @@ fn node_group(dice: &Dice, nth: u64) -> NodeGroup {
             node.memory = Quantity::whole(dice.one("memory", nth, &[150, 400, 8_192]) << 20);
         }
     }
+    if chosen::has_images(dice) && dice.below("has image", nth, 2) == 0 {
+        // Of a small one, or one that few nodes have, there is too little to count.
+        let size = Quantity::whole(dice.one("image size", nth, &[40, 400, 3_000]) << 20);
+        node.images.insert("busybox:latest".into(), size);
+    }
     if dice.has("clocks") && dice.below("clock", nth, 2) == 0 {
         let (hours, behind) = (1 + dice.below("skew", nth, 3), dice.below("behind", nth, 2) == 0);
         let skew = Duration::from_secs(hours * 3_600);

@@ -15,6 +15,15 @@ pub(super) fn draw(dice: &Dice, nodes: u64, plan: &mut Plan) {
     if nodes > 1 && dice.in_some("rather there", 3) {
         rather_there(dice, nodes, plan);
     }
+    if nodes > 1 && dice.in_some("rather near", 6) {
+        rather_near(dice, nodes, plan);
+    }
+    if nodes > 1 && dice.in_some("liked there", 10) {
+        liked_there(dice, nodes, plan);
+    }
+    if nodes > 1 && nodes < 10 && dice.in_some("rather even", 10) {
+        rather_even(dice, nodes, plan);
+    }
     if dice.in_some("labelled later", 3) {
         labelled_later(dice, nodes, plan);
     }
@@ -97,6 +106,104 @@ fn rather_there(dice: &Dice, nodes: u64, plan: &mut Plan) {
     }
 }
 
+/// Whether some nodes have images.
+pub(super) fn has_images(dice: &Dice) -> bool {
+    dice.in_some("images", 10)
+}
+
+/// A pod that takes little room and runs for ever, with these labels, and with this in its spec.
+fn small(name: &str, labels: Value, mut spec: Value) -> Value {
+    spec["terminationGracePeriodSeconds"] = 1.into();
+    spec["containers"] = json!([{"name": "main", "image": "busybox", "command": ["sh", "-c", "sleep infinity"],
+        "resources": {"requests": {"cpu": "10m", "memory": "10Mi"}}}]);
+    let mut pod = plan::pod(name, spec);
+    pod["metadata"]["labels"] = labels;
+    pod
+}
+
+/// Makes pods, each so long after this, and takes them back at the end.
+fn one_by_one(at: Duration, pods: impl IntoIterator<Item = (Duration, Value)>, plan: &mut Plan) {
+    for (later, pod) in pods {
+        let name = pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        plan.ask(at + later, plan::create(pod));
+        for end in [END, END + AGAIN] {
+            plan.ask(end, plan::delete(Kind::Pod, &name));
+        }
+    }
+}
+
+const SHOULD: &str = "preferredDuringSchedulingIgnoredDuringExecution";
+
+/// A preference of being on one node with pods that have this label, or not.
+fn wish(label: Value, weight: u64) -> Value {
+    let term = json!({"labelSelector": {"matchLabels": label}, "topologyKey": "kubernetes.io/hostname"});
+    json!({"weight": weight, "podAffinityTerm": term})
+}
+
+/// Pods had rather be near one of two that are there, or away from it, by more or by less.
+fn rather_near(dice: &Dice, nodes: u64, plan: &mut Plan) {
+    let names = ["near-0", "near-1"];
+    let there = names.into_iter().zip(0..).map(|(name, nth)| {
+        let pinned = json!({"nodeSelector": {"kubernetes.io/hostname": node(dice, 1_300 + nth, nodes)}});
+        (Duration::ZERO, small(name, json!({"near": name}), pinned))
+    });
+    let come = (0..3 + dice.below("rather near many", 0, 3)).map(|nth| {
+        let wish = |which: u64| {
+            let whom = dice.one("rather near whom", 10 * nth + which, &names);
+            wish(json!({"near": whom}), dice.one("rather near by", 10 * nth + which, &[1, 10, 50, 100]))
+        };
+        let affinity = match dice.below("rather near how", nth, 3) {
+            0 => json!({"podAffinity": {SHOULD: [wish(0), wish(1)]}}),
+            1 => json!({"podAntiAffinity": {SHOULD: [wish(0)]}}),
+            _ => json!({"podAffinity": {SHOULD: [wish(0)]}, "podAntiAffinity": {SHOULD: [wish(1)]}}),
+        };
+        (Duration::from_secs(4 * (nth + 1)), small(&format!("comes-{nth}"), json!({}), json!({"affinity": affinity})))
+    });
+    one_by_one(dice.millis("rather near at", 0, 2_000, 100_000), there.chain(come), plan);
+}
+
+/// Pods that are there had rather have others with them, or not, which mind nobody themselves.
+fn liked_there(dice: &Dice, nodes: u64, plan: &mut Plan) {
+    let there = (0..2).map(|nth| {
+        let guests = wish(json!({"guest": "yes"}), dice.one("liked by", nth, &[1, 10, 50, 100]));
+        let affinity = match dice.below("liked how", nth, 3) {
+            0 => json!({"podAntiAffinity": {SHOULD: [guests]}}),
+            _ => json!({"podAffinity": {SHOULD: [guests]}}),
+        };
+        let spec = json!({"nodeSelector": {"kubernetes.io/hostname": node(dice, 1_310 + nth, nodes)},
+            "affinity": affinity});
+        (Duration::ZERO, small(&format!("host-{nth}"), json!({}), spec))
+    });
+    let come = (0..2 + dice.below("liked many", 0, 3)).map(|nth| {
+        let guest = small(&format!("guest-of-hosts-{nth}"), json!({"guest": "yes"}), json!({}));
+        (Duration::from_secs(4 * (nth + 1)), guest)
+    });
+    one_by_one(dice.millis("liked at", 0, 2_000, 100_000), there.chain(come), plan);
+}
+
+/// Pods had rather be spread over nodes, or over the sides that these are on, and one of them is long in leaving.
+fn rather_even(dice: &Dice, nodes: u64, plan: &mut Plan) {
+    let at = dice.millis("rather even at", 0, 5_000, 100_000);
+    for nth in 1..=nodes {
+        let side = json!({"metadata": {"labels": {"side": dice.one("side", nth, &["north", "south"])}}});
+        plan.ask(at - Duration::from_secs(2), merge(&Key::new(Kind::Node, "", &format!("node-{nth}")), side));
+    }
+    let constraint = json!({"maxSkew": dice.one("rather even by", 0, &[1, 1, 2]),
+        "topologyKey": dice.one("rather even over", 0, &["kubernetes.io/hostname", "side"]),
+        "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": {"matchLabels": {"wide": "yes"}}});
+    let come = (0..4 + dice.below("rather even many", 0, 4)).map(|nth| {
+        let spec = json!({"topologySpreadConstraints": [constraint]});
+        let mut pod = small(&format!("wide-{nth}"), json!({"wide": "yes"}), spec);
+        if nth == 0 {
+            pod["spec"]["terminationGracePeriodSeconds"] = 30.into();
+            pod["spec"]["containers"][0]["command"] = json!(["sh", "-c", "trap '' TERM; sleep infinity"]);
+        }
+        (Duration::from_secs(3 * nth), pod)
+    });
+    one_by_one(at, come, plan);
+    plan.ask(at + dice.millis("rather even leaves", 0, 4_000, 9_000), plan::delete(Kind::Pod, "wide-0"));
+}
+
 /// Pods are spread evenly, and there is a node that does not take them: it has a taint, or they ask for others. Whether it
 /// is one of the places, and how many there should be, is said or not.
 fn evenly(dice: &Dice, nodes: u64, plan: &mut Plan) {
@@ -145,7 +252,25 @@ mod tests {
     use crate::plan::{Act, Ask};
     use miniku_core::api::replicaset::ReplicaSet;
     use miniku_core::rng::Draw;
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    #[test]
+    fn what_pods_prefer_is_said_in_some_runs() {
+        let mut runs: BTreeMap<&str, u32> = BTreeMap::new();
+        for seed in 0..400 {
+            let (dice, mut plan) = (Dice(Draw::new(seed).key("swarm")), Plan::default());
+            draw(&dice, 3, &mut plan);
+            let makes = |name: &str| {
+                let is_it = |act: &Act| matches!(act, Act::Ask(Ask::Create(pod)) if *pod.meta().name == *name);
+                plan.entries.iter().any(|one| is_it(&one.act))
+            };
+            let made = ["near-0", "host-0", "wide-0"].into_iter().filter(|name| makes(name));
+            for what in made.chain(Some("images").filter(|_| has_images(&dice))) {
+                *runs.entry(what).or_default() += 1;
+            }
+        }
+        assert!(runs.len() == 4 && runs.values().all(|many| (6..80).contains(many)), "{runs:?}");
+    }
 
     #[test]
     fn what_is_spread_evenly_is_more_than_there_are_nodes() {
