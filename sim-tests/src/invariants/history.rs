@@ -2,9 +2,10 @@
 //!
 //! Jobs that say themselves for how long they are kept go by that, too. Old replica sets that still have pods, and
 //! revisions that somebody still is of, are left out: they may stay for longer. What was asked to go, and has come into
-//! use again before that was carried out, is kept like any other.
+//! use again before that was carried out, is kept like any other; so is what may not be going, for nothing came of that.
 //! Catches: a history upside down, after which nobody can go back to yesterday; one that is kept one too short.
 
+use super::placed::ANSWERED;
 use super::stable::is_made_of;
 use super::{Broken, Checker};
 use crate::told::{Told, Turn};
@@ -19,17 +20,43 @@ use miniku_core::api::pod::PodTemplateSpec;
 use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::api::statefulset::{ControllerRevision, REVISION_HASH, StatefulSet};
 use miniku_core::api::text::Text;
-use miniku_core::program::{Answer, RequestId, Verb};
+use miniku_core::program::{Answer, Input, RequestId, Verb};
+use miniku_core::time::Instant;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What was asked to be deleted, by uid, and where it stood in the past then.
-type Asked = BTreeMap<Text, Option<i64>>;
+/// What a controller has asked to be deleted in its turn.
+#[derive(Default)]
+struct Asked {
+    turn: Turn,
+    /// By uid; but for what was refused.
+    all: BTreeMap<Text, Ask>,
+    /// How many of its requests, of any kind, were refused or lost.
+    troubles: u64,
+}
 
-/// By controller: its turn, and what it has asked to be deleted; but for what was refused.
+/// A deletion that was asked for.
+#[derive(Clone, Copy)]
+struct Ask {
+    /// Where it stood in the past then.
+    age: Option<i64>,
+    at: Instant,
+    /// How many requests had been refused or lost.
+    troubles: u64,
+}
+
+impl Asked {
+    /// Whether an object goes, as far as its controller can know.
+    fn goes(&self, one: &Object, now: Instant) -> bool {
+        let good = |ask: &Ask| ask.troubles == self.troubles && now.since(ask.at) < ANSWERED;
+        self.all.get(&one.meta().uid).is_some_and(|ask| ask.age == age(one) && good(ask))
+    }
+}
+
+/// What each controller has asked to be deleted.
 #[derive(Default)]
 pub struct History {
-    by: BTreeMap<Arc<str>, (Turn, Asked)>,
+    by: BTreeMap<Arc<str>, Asked>,
     /// Whose deletions are not answered yet, and by whom they were asked for.
     open: BTreeMap<RequestId, (Arc<str>, Text)>,
 }
@@ -123,8 +150,7 @@ fn wrong(truth: &Truth, told: Told<'_>, one: &Object, asked: &Asked) -> Option<S
     let owner = told.object(&Key::new(Kind::named(&by.api_version, &by.kind)?, &meta.namespace, &by.name))?;
     let (limit, age_of_it) = (limit(owner, one).filter(|_| owner.meta().uid == by.uid)?, age(one)?);
     let others = told.owned(&by.uid, kind, &meta.namespace).filter(|other| other.meta().uid != meta.uid);
-    let others =
-        others.filter(|other| !other.meta().is_deleting() && asked.get(&other.meta().uid) != Some(&age(other)));
+    let others = others.filter(|other| !other.meta().is_deleting() && !asked.goes(other, truth.now));
     let (others, newest): (Vec<&Object>, Vec<&Object>) = others.partition(|other| is_past(told, owner, one, other));
     // Of two that say the same, one may go.
     if newest.is_empty() && !is_past(told, owner, one, one) {
@@ -142,16 +168,21 @@ fn wrong(truth: &Truth, told: Told<'_>, one: &Object, asked: &Asked) -> Option<S
 
 impl Checker for History {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Sent, Sight::Answered]
+        &[Sight::Sent, Sight::Answered, Sight::Heard]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         if let Fact::Answered { id, answer } = fact
             && let Some((by, uid)) = self.open.remove(id)
             && matches!(answer, Answer::Refused(status) if !status.leaves_open())
-            && let Some((_, asked)) = self.by.get_mut(&by)
+            && let Some(asked) = self.by.get_mut(&by)
         {
-            asked.remove(&uid);
+            asked.all.remove(&uid);
+        }
+        if let Fact::Heard { who, input: Input::Reply { answer: Answer::Refused(_) | Answer::Lost(_), .. } } = fact
+            && let Some(asked) = self.by.get_mut(&who.name)
+        {
+            asked.troubles += 1;
         }
         if let Fact::Sent { who, id, request } = fact
             && let (Role::Workloads, Verb::Delete { key, options }) = (who.role, &request.verb)
@@ -159,15 +190,18 @@ impl Checker for History {
         {
             let told = truth.told(who);
             let known = told.object(key).filter(|known| options.uid.as_ref() == Some(&known.meta().uid));
-            let (turn, asked) = self.by.entry(who.name.clone()).or_default();
-            if *turn != truth.turn(who) {
-                (*turn, *asked) = (truth.turn(who), Asked::new());
+            let asked = self.by.entry(who.name.clone()).or_default();
+            if asked.turn != truth.turn(who) {
+                *asked = Asked { turn: truth.turn(who), ..Asked::default() };
             }
             if let Some(known) = known {
                 self.open.insert(*id, (who.name.clone(), known.meta().uid.clone()));
             }
             // What was asked for once is asked for again until it is answered.
-            let is_new = |known: &&Object| asked.insert(known.meta().uid.clone(), age(known)) != Some(age(known));
+            let is_new = |known: &&Object| {
+                let ask = Ask { age: age(known), at: truth.now, troubles: asked.troubles };
+                asked.all.insert(known.meta().uid.clone(), ask).is_none_or(|before| before.age != ask.age)
+            };
             if let Some(known) = known.filter(is_new)
                 && let Some(wrong) = wrong(truth, told, known, asked)
             {
@@ -182,7 +216,7 @@ impl Checker for History {
 mod tests {
     use super::super::forged::{Story, who};
     use super::*;
-    use miniku_core::program::{DeleteOptions, WatchEvent};
+    use miniku_core::program::{CallId, DeleteOptions, WatchEvent};
     use serde_json::{Value, json};
 
     /// Tells a controller of an owner and of what is its own, and has it delete one of that.
@@ -301,8 +335,8 @@ mod tests {
     }
 
     #[test]
-    fn what_was_refused_is_kept() {
-        let judge = |answer: Answer| {
+    fn what_was_refused_or_lost_is_kept() {
+        let judge = |answer: Answer, is_heard: bool, pause: u64| {
             let (mut story, controller) = (Story::<History>::new(), who(Role::Workloads, "workloads"));
             let by = json!([{"apiVersion": "batch/v1", "kind": "CronJob", "name": "web", "uid": "web-uid", "controller": true}]);
             let tell = |story: &mut Story<History>, mut manifest: Value| {
@@ -328,11 +362,19 @@ mod tests {
             };
             delete(&mut story, 1, &runs).unwrap();
             story.answers(1, &answer).unwrap();
+            if is_heard {
+                story.steps(&controller, Input::Reply { call: CallId(1), answer }).unwrap();
+            }
+            story.pass(pause).unwrap();
             tell(&mut story, job("b", 2, complete()));
             delete(&mut story, 2, &old).is_ok()
         };
         let status = |reason| miniku_core::api::status::Status::failure(reason, "");
-        assert!(judge(Answer::Refused(status(miniku_core::api::status::Reason::Forbidden))));
-        assert!(!judge(Answer::Lost("late".into())));
+        let refused = Answer::Refused(status(miniku_core::api::status::Reason::Forbidden));
+        let lost = || Answer::Lost("late".into());
+        assert!(judge(refused, false, 0));
+        assert!(judge(lost(), true, 0), "the other one may stay");
+        assert!(!judge(lost(), false, 0), "an answer may come");
+        assert!(judge(lost(), false, 28), "none will come");
     }
 }

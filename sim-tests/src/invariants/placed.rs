@@ -20,7 +20,7 @@ use miniku_core::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What was asked for so long ago may have come to anything: by a clock that is fast, its answer is waited for no longer.
-const ANSWERED: Duration = Duration::from_secs(28);
+pub const ANSWERED: Duration = Duration::from_secs(28);
 
 /// What the scheduler's present life has asked for and said.
 #[derive(Default)]
