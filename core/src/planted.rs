@@ -371,6 +371,7 @@ mod table {
             UsualAtWord "usual-at-word" by "expected" "L-evict", "pods stay for the five minutes that all are given on nodes that are unwell";
             ArrivalIgnored "arrival-ignored" by "S-evict" "expected", "for how long a pod may stay is counted from the taint, though it came later";
             StaysTooLong "stays-too-long" by "expected" "L-evict", "of two taints that a pod puts up with for a time the longer time counts";
+            UsersTaintsCleared "users-taints-cleared" by "S-others" "expected", "taints that people have put on a node are taken away with those of ours";
         }
         Garbage: {
             NotSeenIsGone "not-seen-is-gone" by "S-owner", "an owner that the view does not show is taken to be gone";
@@ -449,6 +450,7 @@ mod table {
             FormerWordsMissed "former-words-missed" by "S-phase", "how often a start has failed is not taken from what a former life's last words turn out to be";
             GivesUpEarly "gives-up-early" by "S-record", "how a pod has ended is not told once more if that was refused";
             EndsKept "ends-kept" by "expected", "a container that ran for ten minutes goes on in its series of restarts";
+            AddedAmountsDropped "added-amounts-dropped" by "S-others" "expected", "what others say that a node has is overwritten by what its kubelet knows";
         }
     }
 

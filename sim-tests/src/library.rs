@@ -149,6 +149,7 @@ library! {
     "namespace-crossed"
     "address-again"
     "preferences"
+    "put-by-others"
 }
 
 /// The text of the scenario of this name.

@@ -225,7 +225,7 @@ impl NodeAgent {
         .into();
         let status: &mut NodeStatus = &mut node.status;
         // What somebody else says that the node has, such as `example.com/gpu`, stays.
-        let others = status.capacity.iter().filter(|(name, _)| name.contains('/'));
+        let others = status.capacity.iter().filter(|(name, _)| name.contains('/') && !planted!(AddedAmountsDropped));
         for (name, amount) in others.map(|(name, amount)| (name, amount.clone())).collect::<Vec<_>>() {
             amounts.insert(name, amount);
         }

@@ -39,6 +39,7 @@ pub mod named;
 pub mod namespace;
 pub mod near;
 pub mod ordinal;
+pub mod others;
 pub mod over;
 pub mod overdue;
 pub mod owner;
@@ -214,6 +215,7 @@ checkers! {
     given      "S-given"     Given;
     finished   "S-finished"  Finished;
     beat       "L-beat"      Beat;
+    others     "S-others"    Others;
 }
 
 /// A number that stands for an object where very many are looked at and keys would take much room. Of a million objects no

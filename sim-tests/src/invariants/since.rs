@@ -62,7 +62,7 @@ fn speaks(role: Role) -> bool {
 }
 
 /// What an object was that is about to be written, if that is known.
-fn before<'a>(truth: &'a Truth, object: &Object) -> Option<&'a Object> {
+pub(super) fn before<'a>(truth: &'a Truth, object: &Object) -> Option<&'a Object> {
     let (key, revision) = (object.key(), object.revision());
     let stored = truth.object(&key).filter(|stored| stored.revision() == revision);
     stored.or_else(|| truth.change(revision).filter(|change| change.key == key)?.new.as_ref())
