@@ -451,6 +451,7 @@ mod table {
             GivesUpEarly "gives-up-early" by "S-record", "how a pod has ended is not told once more if that was refused";
             EndsKept "ends-kept" by "expected", "a container that ran for ten minutes goes on in its series of restarts";
             AddedAmountsDropped "added-amounts-dropped" by "S-others" "expected", "what others say that a node has is overwritten by what its kubelet knows";
+            StartTimeRenewed "start-time-renewed" by "S-since", "each status says that its kubelet has taken on the pod just now";
         }
     }
 

@@ -97,7 +97,7 @@ pub fn pod_status(
         // What has ended is still known by where it was.
         pod_ip: place.pod_ip.map_or_else(|| before.pod_ip.clone(), |ip| Text::from(ip.to_string())),
         nominated_node_name: before.nominated_node_name.clone(),
-        start_time: before.start_time.or(Some(Time::of(now.wall))),
+        start_time: before.start_time.filter(|_| !planted!(StartTimeRenewed)).or(Some(Time::of(now.wall))),
         container_statuses: statuses,
         qos_class: before.qos_class.clone(),
         retry_count: retries,

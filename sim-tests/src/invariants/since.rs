@@ -1,7 +1,8 @@
-//! S-since: Since when a condition has its status is told rightly: who gives it another one tells the second that its own clock shows, and who leaves the status leaves the time.
+//! S-since: Since when a condition has its status is told rightly: who gives it another one tells the second that its own clock shows, and who leaves the status leaves the time. When its kubelet has taken on a pod is told once, by that clock, and stays.
 //!
 //! Of the scheduler, the controllers and the kubelets. Autoscalers are left out: they may say something, and take it back,
-//! before they write. Catches: the time of a transition that stays when there was one, or moves when there was none.
+//! before they write. Catches: the time of a transition that stays when there was one, or moves when there was none; a pod
+//! that has always begun just now, so that nobody knows how long it has been there.
 
 use super::{Broken, Checker};
 use crate::truth::{Fact, Role, Sight, Truth};
@@ -68,6 +69,14 @@ pub(super) fn before<'a>(truth: &'a Truth, object: &Object) -> Option<&'a Object
     stored.or_else(|| truth.change(revision).filter(|change| change.key == key)?.new.as_ref())
 }
 
+/// What is wrong with what is told of when its kubelet has taken on a pod.
+fn taken_on_otherwise(was: &Object, is: &Object, now: Time) -> Option<String> {
+    let (was, is) = (was.get::<Pod>()?.status.start_time, is.get::<Pod>()?.status.start_time);
+    let told = |at: Option<Time>| at.map_or("never".to_owned(), |at| at.to_string());
+    (is != was && (was.is_some() || is != Some(now)))
+        .then(|| format!("its kubelet has taken it on: {} before, {} now", told(was), told(is)))
+}
+
 impl Checker for Since {
     fn sights(&self) -> &'static [Sight] {
         &[Sight::Sent]
@@ -78,6 +87,9 @@ impl Checker for Since {
         let Verb::Update { object, part: Part::Status } = &request.verb else { return Ok(()) };
         let Some(was) = speaks(who.role).then(|| before(truth, object)).flatten() else { return Ok(()) };
         let (said_before, now) = (said(was), Time::of(truth.wall(&who.name)));
+        if let Some(otherwise) = taken_on_otherwise(was, object, now) {
+            return Err(Broken::by(format!("{who} says at {now}: {otherwise}")).with([was, object]));
+        }
         for one in said(object) {
             let same = said_before.iter().find(|old| old.kind == one.kind && old.status == one.status);
             let right = match same {
@@ -141,6 +153,26 @@ mod tests {
             assert!(breaks(("True", Some(3)), ("True", Some(10))), "it moves");
             assert!(!breaks(("True", None), ("True", Some(10))));
         }
+    }
+
+    #[test]
+    fn fires_on_a_pod_that_is_taken_on_again() {
+        let breaks = |was: Option<u64>, is: Option<u64>| {
+            let (mut story, kubelet) = (Story::<Since>::new(), who(Role::Kubelet, "kubelet/n"));
+            let with = |since: Option<u64>| {
+                let at = since.map(|secs| Time::of(WALL_START + Duration::from_secs(secs)));
+                json!({"kind": "Pod", "metadata": {"name": "a", "uid": "u"}, "status": {"startTime": at}})
+            };
+            let stored = story.put(with(was)).unwrap().new.unwrap();
+            story.pass(10).unwrap();
+            let revision = stored.meta().resource_version.clone();
+            let object = crate::plan::object(with(is)).with_meta(|meta| meta.resource_version = revision);
+            story.sends(&kubelet, Verb::Update { object, part: Part::Status }).is_err()
+        };
+        assert!(!breaks(None, None) && !breaks(None, Some(10)) && !breaks(Some(3), Some(3)));
+        assert!(breaks(None, Some(9)), "by another clock");
+        assert!(breaks(Some(3), Some(10)), "anew");
+        assert!(breaks(Some(3), None), "it is gone");
     }
 
     #[test]
