@@ -452,6 +452,7 @@ mod table {
             EndsKept "ends-kept" by "expected", "a container that ran for ten minutes goes on in its series of restarts";
             AddedAmountsDropped "added-amounts-dropped" by "S-others" "expected", "what others say that a node has is overwritten by what its kubelet knows";
             StartTimeRenewed "start-time-renewed" by "S-since", "each status says that its kubelet has taken on the pod just now";
+            FirstAddressStays "first-address-stays" by "S-reached", "a pod that is made anew goes on telling the address that it had first";
         }
     }
 

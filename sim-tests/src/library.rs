@@ -150,6 +150,7 @@ library! {
     "address-again"
     "preferences"
     "put-by-others"
+    "another-address"
 }
 
 /// The text of the scenario of this name.

@@ -95,7 +95,10 @@ pub fn pod_status(
         message: if finished && !before.message.is_empty() { before.message.clone() } else { message.into() },
         host_ip: place.host_ip.into(),
         // What has ended is still known by where it was.
-        pod_ip: place.pod_ip.map_or_else(|| before.pod_ip.clone(), |ip| Text::from(ip.to_string())),
+        pod_ip: match place.pod_ip {
+            Some(ip) if before.pod_ip.is_empty() || !planted!(FirstAddressStays) => Text::from(ip.to_string()),
+            _ => before.pod_ip.clone(),
+        },
         nominated_node_name: before.nominated_node_name.clone(),
         start_time: before.start_time.filter(|_| !planted!(StartTimeRenewed)).or(Some(Time::of(now.wall))),
         container_statuses: statuses,

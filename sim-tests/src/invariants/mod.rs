@@ -50,6 +50,7 @@ mod placed;
 pub mod preempt;
 pub mod prefer;
 pub mod quota;
+pub mod reached;
 pub mod record;
 pub mod restart;
 pub mod rollout;
@@ -216,6 +217,7 @@ checkers! {
     finished   "S-finished"  Finished;
     beat       "L-beat"      Beat;
     others     "S-others"    Others;
+    reached    "S-reached"   Reached;
 }
 
 /// A number that stands for an object where very many are looked at and keys would take much room. Of a million objects no
