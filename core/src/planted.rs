@@ -180,6 +180,7 @@ mod table {
             NamespaceNotAwaited "namespace-not-awaited" by "S-namespace" "expected", "what is made in a namespace does not wait for what is being written about that";
             NamespaceNotNeeded "namespace-not-needed" by "S-namespace", "objects can be made in a namespace that is not there";
             AccountNotAwaited "account-not-awaited" by "S-given", "a pod does not wait for its service account to be written";
+            ForegroundIgnored "foreground-ignored" by "S-final" "expected", "what is to be deleted in the foreground is deleted as any other";
         }
         Client: {
             SkipsAfterReconnect "skips-after-reconnect" by "S-mono", "a watch that is opened again starts one revision too late";

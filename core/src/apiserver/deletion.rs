@@ -176,6 +176,7 @@ pub fn delete(now: Now, stored: &Object, options: &DeleteOptions) -> Result<Outc
 fn finalizers(stored: &Object, propagation: Option<Propagation>) -> Vec<Text> {
     let mut finalizers = stored.meta().finalizers.clone();
     let wanted = match propagation {
+        Some(Propagation::Foreground) if planted!(ForegroundIgnored) => None,
         Some(Propagation::Foreground) => Some(FOREGROUND),
         Some(Propagation::Orphan) if planted!(OrphanIgnored) => None,
         Some(Propagation::Orphan) => Some(ORPHAN),

@@ -1,8 +1,8 @@
-//! S-final: An object with finalizers stays until somebody takes them away; a pod that a node may still run stays until its end at once is asked for, and one that none can run any more is given no time; what a deletion has decided about dependents no later one decides otherwise; and the collector takes foregroundDeletion away only if, as far as it was told, no child blocks.
+//! S-final: An object with finalizers stays until somebody takes them away; a pod that a node may still run stays until its end at once is asked for, and one that none can run any more is given no time; who is to wait for what becomes of its dependents does not go at once, and what a deletion has decided about them no later one decides otherwise; and the collector takes foregroundDeletion away only if, as far as it was told, no child blocks.
 //!
 //! Catches: a deletion that does not look at finalizers; one that is over with the last of them, though the pod still
-//! ends; a pod that has ended and waits for a node that is gone; a foreground deletion that does not wait; one that
-//! takes away what an earlier one waits for.
+//! ends; a pod that has ended and waits for a node that is gone; a foreground deletion that does not wait, or is taken for
+//! one that need not; one that takes away what an earlier one waits for.
 
 use super::{Broken, Checker, number};
 use crate::told::Told;
@@ -13,7 +13,7 @@ use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
 use miniku_core::api::text::Text;
 use miniku_core::apiserver::deletion::{FOREGROUND, ORPHAN};
-use miniku_core::program::{Part, Verb};
+use miniku_core::program::{DeleteOptions, Part, Propagation, Verb};
 use miniku_core::store::Change;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -30,6 +30,10 @@ pub struct Final {
     /// By their [`number`] and uid, which is empty if none was meant: objects of which somebody asked to take away what a
     /// deletion has decided about dependents.
     undecided: BTreeSet<(u64, Text)>,
+    /// By their [`number`]: objects that somebody asked to delete in the foreground, or without their dependents.
+    to_wait: BTreeSet<u64>,
+    /// By their [`number`]: objects of which somebody asked for the end, and for nothing of that.
+    need_not_wait: BTreeSet<u64>,
 }
 
 /// Whether a pod may have processes, and has time to end them.
@@ -73,6 +77,22 @@ impl Final {
         }
         let what = format!("{} lost {decision} while it was being deleted, and nobody asked for that", change.key);
         Err(Broken::by(what).with([old]))
+    }
+
+    /// Somebody asks for the end of something other than a pod.
+    fn asks_for_end(&mut self, key: &Key, options: &DeleteOptions) {
+        match options.propagation {
+            Some(Propagation::Foreground | Propagation::Orphan) => self.to_wait.insert(number(key)),
+            Some(Propagation::Background) | None => self.need_not_wait.insert(number(key)),
+        };
+    }
+
+    /// Whether what is gone was removed by the first deletion, though all that were asked for say that it has to wait. The
+    /// objects of a custom kind go with their definition.
+    fn went_at_once(&mut self, old: &Object) -> bool {
+        let (key, number) = (old.key(), number(&old.key()));
+        let waits = self.to_wait.remove(&number) && !self.need_not_wait.contains(&number);
+        waits && !old.meta().is_deleting() && Kind::BUILT_IN.contains(&key.kind)
     }
 
     /// The collector writes the finalizers of an object that it knows.
@@ -136,6 +156,7 @@ impl Checker for Final {
                         None => self.at_once_by_name.insert(number(key)),
                     };
                 }
+                Verb::Delete { key, options } if key.kind != Kind::Pod => self.asks_for_end(key, options),
                 _ => {}
             },
             Fact::Durable { change } => {
@@ -145,6 +166,10 @@ impl Checker for Final {
                     return Err(Broken::by(what).with(change.old.iter().chain(&change.new)));
                 }
                 let Some(old) = change.old.as_ref().filter(|_| change.new.is_none()) else { return Ok(()) };
+                if self.went_at_once(old) {
+                    let what = format!("{} is gone at once, and was to wait for its dependents", change.key);
+                    return Err(Broken::by(what).with([old]));
+                }
                 let at_once =
                     self.at_once.remove(&old.meta().uid) || self.at_once_by_name.contains(&number(&change.key));
                 if may_run(old) && !at_once {
@@ -163,9 +188,9 @@ impl Checker for Final {
 
 #[cfg(test)]
 mod tests {
-    use super::super::forged::{Story, pod, who};
+    use super::super::forged::{Story, node, pod, who};
     use super::*;
-    use miniku_core::program::{DeleteOptions, RequestId};
+    use miniku_core::program::RequestId;
     use serde_json::json;
 
     fn with(mut pod: Value, field: &str, value: Value) -> Value {
@@ -246,6 +271,29 @@ mod tests {
         let mut story = Story::<Final>::new();
         let object = story.put(with(pod("a", "", "Pending"), "finalizers", json!([ORPHAN]))).unwrap().new.unwrap();
         story.write(&object.with_meta(|meta| meta.finalizers = vec![FOREGROUND.into()]), false).unwrap();
+    }
+
+    #[test]
+    fn fires_on_an_object_that_goes_at_once_though_it_is_to_wait() {
+        let breaks = |asked: &[Option<Propagation>], marked: bool| {
+            let mut story = Story::<Final>::new();
+            let mut manifest = node("n");
+            if marked {
+                manifest["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+            }
+            let object = story.put(manifest).unwrap().new.unwrap();
+            for propagation in asked {
+                let options = DeleteOptions { propagation: *propagation, ..DeleteOptions::default() };
+                story.sends(&who(Role::Operator, "kubectl"), Verb::Delete { key: object.key(), options }).unwrap();
+            }
+            story.write(&object, true).is_err()
+        };
+        for waits in [Propagation::Foreground, Propagation::Orphan] {
+            assert!(breaks(&[Some(waits)], false));
+            assert!(!breaks(&[Some(waits)], true), "it was marked before");
+            assert!(!breaks(&[Some(waits), None], false), "somebody else asked for its end");
+        }
+        assert!(!breaks(&[Some(Propagation::Background)], false));
     }
 
     #[test]
