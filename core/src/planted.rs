@@ -373,6 +373,7 @@ mod table {
             ArrivalIgnored "arrival-ignored" by "S-evict" "expected", "for how long a pod may stay is counted from the taint, though it came later";
             StaysTooLong "stays-too-long" by "expected" "L-evict", "of two taints that a pod puts up with for a time the longer time counts";
             UsersTaintsCleared "users-taints-cleared" by "S-others" "expected", "taints that people have put on a node are taken away with those of ours";
+            ArrivalOfFormer "arrival-of-former" by "S-evict" "expected", "a pod counts as long on its node as one of its name that was there before";
         }
         Garbage: {
             NotSeenIsGone "not-seen-is-gone" by "S-owner", "an owner that the view does not show is taken to be gone";

@@ -151,6 +151,7 @@ library! {
     "preferences"
     "put-by-others"
     "another-address"
+    "comes-again"
 }
 
 /// The text of the scenario of this name.

@@ -36,6 +36,8 @@ const MOMENTS: &[(Has, Draws)] = &[
     (|dice| dice.in_some("listed before", 4) && !room::stands_by(dice), deletions::listed_before),
     // A node that is deleted while its kubelet waits for an answer is made again.
     (|dice| dice.has("nodes deleted") && dice.in_some("made again", 3), nodes::made_again),
+    // How long a pod has been on a node says nothing of the next one of its name.
+    (|dice| dice.in_some("come again", 4), nodes::come_again),
     // News of a node put off nothing that is due there.
     (|dice| dice.in_some("touched", 2), nodes::touched),
     // Each container of a pod has a back-off of its own.

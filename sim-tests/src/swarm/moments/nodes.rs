@@ -72,6 +72,30 @@ pub(super) fn made_again(dice: &Dice, nodes: u64, plan: &mut Plan) {
     plan.ask(at + dice.millis("made again then", 0, 400, 1_400), plan::delete(Kind::Node, &node));
 }
 
+/// A pod that puts up with a taint of its node for a while goes when it has been there for nearly so long, and another of its
+/// name comes.
+pub(super) fn come_again(dice: &Dice, nodes: u64, plan: &mut Plan) {
+    let node = node(dice, 940, nodes);
+    let (key, at) = (Key::new(Kind::Node, "", &node), dice.millis("come again at", 0, 5_000, 90_000));
+    let (second, stays) = (Duration::from_secs(1), 20 + dice.below("come again for", 0, 20));
+    let taints = |taints: Value| merge(&key, json!({"spec": {"taints": taints}}));
+    let lodger = || {
+        let mut spec = on(&node, idle("10m"));
+        spec["tolerations"] =
+            json!([{"key": "lodging", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": stays}]);
+        plan::create(plan::pod("lodger", spec))
+    };
+    plan.ask(at, lodger());
+    plan.ask(at + second * 3, taints(json!([{"key": "lodging", "effect": "NoExecute"}])));
+    let goes = at + Duration::from_secs(stays - 10);
+    plan.ask(goes, plan::delete(Kind::Pod, "lodger"));
+    plan.ask(goes + second * 5, lodger());
+    for at in [END, END + AGAIN] {
+        plan.ask(at, taints(Value::Null));
+        plan.ask(at, plan::delete(Kind::Pod, "lodger"));
+    }
+}
+
 /// The clock of a node stands still for longer than a node may be silent.
 pub(super) fn still_clock(dice: &Dice, nodes: u64, plan: &mut Plan) {
     let actor = format!("kubelet/{}", node(dice, 998, nodes));
@@ -82,9 +106,10 @@ pub(super) fn still_clock(dice: &Dice, nodes: u64, plan: &mut Plan) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::planned::planned;
+    use super::super::planned::{makes_pod, planned};
     use super::*;
     use crate::plan::Act;
+    use miniku_core::api::pod::Pod;
     use std::collections::BTreeSet;
 
     #[test]
@@ -119,6 +144,22 @@ mod tests {
             kinds.insert((crashes, plan.entries.len() - at.len()));
         }
         assert_eq!(kinds.len(), 3, "{kinds:?}");
+    }
+
+    #[test]
+    fn another_comes_before_the_time_of_the_first_is_up_and_has_some_left_then() {
+        for seed in 0..100 {
+            let plan = planned(seed, come_again);
+            let made: Vec<Duration> = plan.entries.iter().filter(|one| makes_pod(one)).map(|one| one.at).collect();
+            let tainted = plan.entries.iter().find(|one| matches!(&one.act, Act::Ask(Ask::Patch(_)))).unwrap().at;
+            let stays = plan.entries.iter().find_map(|one| match &one.act {
+                Act::Ask(Ask::Create(object)) => object.get::<Pod>()?.spec.tolerations.first()?.toleration_seconds,
+                _ => None,
+            });
+            let up = tainted + Duration::from_secs(stays.unwrap().unsigned_abs());
+            assert!(made.len() == 2 && made[0] < tainted && made[1] > tainted, "seed {seed}: {made:?}");
+            assert!(up > made[1] + Duration::from_secs(5) && up < made[1] + Duration::from_secs(15), "seed {seed}");
+        }
     }
 
     #[test]

@@ -111,7 +111,9 @@ impl NodeLifecycle {
             && let Some(node) = before
             && let Some(pods) = self.pods_on.get_mut(&node)
         {
-            pods.remove(&key);
+            if !planted!(ArrivalOfFormer) {
+                pods.remove(&key);
+            }
             if pods.is_empty() {
                 self.pods_on.remove(&node);
             }
