@@ -204,6 +204,7 @@ mod table {
             GivesBackOthers "gives-back-others" by "S-lease", "who stands by and is told to end gives back the lease of who leads";
             AnswersForEver "answers-for-ever" by "expected" "L-stable" "L-silent", "an answer that never comes is waited for, for ever";
             ListsForEver "lists-for-ever" by "L-stable" "expected" "L-restart" "L-silent", "a list that is not answered is waited for, for ever";
+            AwaitsExactly "awaits-exactly" by "expected" "L-stable", "what a write left is waited for at its very revision, also if the view is beyond it";
         }
         Scheduler: {
             AgeIgnored "age-ignored" by "L-sched", "pods that are as important as others do not wait behind the older ones";

@@ -152,6 +152,7 @@ library! {
     "put-by-others"
     "another-address"
     "comes-again"
+    "overtaken"
 }
 
 /// The text of the scenario of this name.

@@ -124,7 +124,7 @@ impl<K: Ord + Clone> Attempts<K> {
             *decided_at = None;
         }
         if let Some(awaited) = self.unseen.get(key)
-            && view.is_none_or(|view| view >= *awaited)
+            && view.is_none_or(|view| if planted!(AwaitsExactly) { view == *awaited } else { view >= *awaited })
         {
             self.unseen.remove(key);
             self.add(key.clone(), now);

@@ -38,6 +38,9 @@ const MOMENTS: &[(Has, Draws)] = &[
     (|dice| dice.has("nodes deleted") && dice.in_some("made again", 3), nodes::made_again),
     // How long a pod has been on a node says nothing of the next one of its name.
     (|dice| dice.in_some("come again", 4), nodes::come_again),
+    // What was written is looked at again, though others have written there before the answer comes. Of two that are elected,
+    // neither would keep its lease.
+    (|dice| dice.in_some("overtaken", 4) && !room::stands_by(dice), nodes::overtaken),
     // News of a node put off nothing that is due there.
     (|dice| dice.in_some("touched", 2), nodes::touched),
     // Each container of a pod has a back-off of its own.

@@ -96,6 +96,17 @@ pub(super) fn come_again(dice: &Dice, nodes: u64, plan: &mut Plan) {
     }
 }
 
+/// A node is cordoned, and before the controller has an answer to what it has written then, others have written on the node.
+pub(super) fn overtaken(dice: &Dice, nodes: u64, plan: &mut Plan) {
+    let node = node(dice, 945, nodes);
+    let (at, second) = (dice.millis("overtaken at", 0, 8_000, 130_000), Duration::from_secs(1));
+    let mishap = Mishap::ReplyLate(dice.millis("overtaken late", 0, 1_500, 1_900));
+    befall("node-lifecycle", 3, mishap, at, plan);
+    plan.ask(at + second / 10, Ask::Cordon(node.clone()));
+    touch(&node, at + second / 5, Duration::from_millis(300), 20, plan);
+    plan.ask(at + dice.millis("overtaken for", 0, 10_000, 30_000), Ask::Uncordon(node));
+}
+
 /// The clock of a node stands still for longer than a node may be silent.
 pub(super) fn still_clock(dice: &Dice, nodes: u64, plan: &mut Plan) {
     let actor = format!("kubelet/{}", node(dice, 998, nodes));
@@ -159,6 +170,21 @@ mod tests {
             let up = tainted + Duration::from_secs(stays.unwrap().unsigned_abs());
             assert!(made.len() == 2 && made[0] < tainted && made[1] > tainted, "seed {seed}: {made:?}");
             assert!(up > made[1] + Duration::from_secs(5) && up < made[1] + Duration::from_secs(15), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_node_is_written_on_before_the_controller_is_answered() {
+        for seed in 0..100 {
+            let plan = planned(seed, overtaken);
+            let late = plan.entries.iter().find_map(|one| match &one.act {
+                Act::Strike(Fault::Message { mishap: Mishap::ReplyLate(by), .. }) => Some(*by),
+                _ => None,
+            });
+            let cordoned = plan.entries.iter().find(|one| matches!(&one.act, Act::Ask(Ask::Cordon(_)))).unwrap().at;
+            let touched = plan.entries.iter().filter(|one| matches!(&one.act, Act::Ask(Ask::Patch(_))));
+            let meanwhile = touched.filter(|one| one.at > cordoned && one.at < cordoned + late.unwrap()).count();
+            assert!(meanwhile > 3, "seed {seed}: {meanwhile}");
         }
     }
 
