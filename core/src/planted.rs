@@ -171,7 +171,7 @@ mod table {
             PageRepeatsLast "page-repeats-last" by "S-list" "L-sched", "each page of a list begins with the last object of the one before";
             ClusterIpTwice "cluster-ip-twice" by "S-address", "an address of a service is taken only when the service is stored";
             PodLimitsUnchecked "pod-limits-unchecked" by "S-limit", "limits of whole pods are not looked at";
-            DefaultRequestOverLimit "default-request-over-limit" by "S-limit", "a request is filled in where a lower limit is said";
+            DefaultRequestOverLimit "default-request-over-limit" by "S-limit" "S-given", "a request is filled in where a lower limit is said";
             GraceOfThirty "grace-of-thirty" by "S-grace", "a deletion without seconds gives 30, whatever the pod asks for";
             PendingBlocked "pending-blocked" by "S-budget", "a budget is asked for pods that serve nobody";
             ClassValueIgnored "class-value-ignored" by "S-given", "a pod's priority is 0, whatever its class says";
@@ -181,6 +181,7 @@ mod table {
             NamespaceNotNeeded "namespace-not-needed" by "S-namespace", "objects can be made in a namespace that is not there";
             AccountNotAwaited "account-not-awaited" by "S-given", "a pod does not wait for its service account to be written";
             ForegroundIgnored "foreground-ignored" by "S-final" "expected", "what is to be deleted in the foreground is deleted as any other";
+            LimitIsNoRequest "limit-is-no-request" by "S-given" "expected", "what a container limits and does not request is not filled in as its request";
         }
         Client: {
             SkipsAfterReconnect "skips-after-reconnect" by "S-mono", "a watch that is opened again starts one revision too late";

@@ -93,6 +93,9 @@ pub fn replica_set(object: &mut Object) {
 
 /// A request that is not said is the limit. A template says no more than its author did.
 fn requests(spec: &mut Arc<PodSpec>) {
+    if planted!(LimitIsNoRequest) {
+        return;
+    }
     if spec.rest.get("initContainers").is_some() {
         Arc::make_mut(spec).rest.edit(conditional::requests_in_spec);
     }

@@ -1,8 +1,8 @@
-//! S-given: A pod that is made is given the priority of its class, a service account, and five minutes on nodes that are unwell, unless it says otherwise; what it says itself it keeps. None is refused because its namespace has only just been made and has no service account yet.
+//! S-given: A pod that is made is given the priority of its class, a service account, five minutes on nodes that are unwell, and its limits as requests, unless it says otherwise; what it says itself it keeps. None is refused because its namespace has only just been made and has no service account yet.
 //!
 //! What admission answers is judged against what was asked for; whoever decides later goes by what is stored, and would not
-//! notice. Catches: a class that has no effect; pods that leave a node as soon as it is tainted; a new namespace in which
-//! nothing can be made for a moment.
+//! notice. Catches: a class that has no effect; pods that leave a node as soon as it is tainted; pods that take room and
+//! show no requests; a new namespace in which nothing can be made for a moment.
 
 use super::{Broken, Checker};
 use crate::truth::{Fact, Sight, Truth};
@@ -55,6 +55,20 @@ fn tolerates_otherwise(asked: &PodSpec, given: &PodSpec) -> Option<String> {
     })
 }
 
+/// What is wrong with what its containers request. Source: Kubernetes documentation, "Resource Management for Pods and
+/// Containers": who has a limit and says no request requests the limit.
+fn requests_otherwise(asked: &PodSpec, given: &PodSpec) -> Option<String> {
+    asked.containers.iter().find_map(|wish| {
+        let container = given.containers.iter().find(|one| one.name == wish.name)?;
+        let (said, limits) = (&wish.resources.requests, &wish.resources.limits);
+        let implied = limits.iter().filter(|(name, _)| !said.contains_key(name));
+        let requests = &container.resources.requests;
+        let (name, amount) = said.iter().chain(implied).find(|(name, amount)| requests.get(name) != Some(*amount))?;
+        let is = requests.get(name).map_or("none".to_owned(), ToString::to_string);
+        Some(format!("{} is to request {amount} of {name}, and requests {is}", wish.name))
+    })
+}
+
 impl Given {
     /// What is wrong with the priority that was given.
     fn weighs_otherwise(&self, truth: &Truth, asked: &PodSpec, given: &PodSpec) -> Option<String> {
@@ -86,8 +100,10 @@ impl Given {
         let account = account.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
         let runs_as = &spec.service_account_name;
         let otherwise = (*runs_as != account).then(|| format!("it is to be {account}, and is {runs_as:?}"));
-        let wrong =
-            otherwise.or_else(|| tolerates_otherwise(wish, spec)).or_else(|| self.weighs_otherwise(truth, wish, spec));
+        let wrong = otherwise
+            .or_else(|| tolerates_otherwise(wish, spec))
+            .or_else(|| requests_otherwise(wish, spec))
+            .or_else(|| self.weighs_otherwise(truth, wish, spec));
         match wrong {
             Some(wrong) => Err(Broken::by(format!("{}: {wrong}", given.key())).with([asked, given])),
             None => Ok(()),
@@ -203,6 +219,30 @@ mod tests {
         check(json!({"tolerations": [unwell("team", 9)]}), json!({}), "tolerates team no more");
         let own = json!({"tolerations": [unwell(UNWELL[0], 9), unwell(UNWELL[1], 300)]});
         check(json!({"tolerations": [unwell(UNWELL[0], 9)]}), own, "");
+    }
+
+    #[test]
+    fn fires_on_requests_that_are_not_given() {
+        let breaks = |asked: Value, given: Value| {
+            let with = |resources: Value, spec: &Value| {
+                let mut pod = json!({"kind": "Pod", "metadata": {"name": "a"}, "spec": spec});
+                pod["spec"]["containers"] = json!([{"name": "c", "image": "busybox", "resources": resources}]);
+                crate::plan::object(pod)
+            };
+            let mut story = Story::<Given>::new();
+            let object = with(asked, &json!({}));
+            story.sends(&who(Role::Operator, "operator"), Verb::Create { object }).unwrap();
+            story.answers(1, &Answer::Object { object: with(given, &usual()), created: true }).is_err()
+        };
+        let limits = || json!({"limits": {"cpu": "1"}});
+        assert!(breaks(limits(), limits()));
+        assert!(breaks(limits(), json!({"limits": {"cpu": "1"}, "requests": {"cpu": "500m"}})));
+        assert!(!breaks(limits(), json!({"limits": {"cpu": "1"}, "requests": {"cpu": "1000m"}})));
+        let both = || json!({"limits": {"cpu": "1"}, "requests": {"cpu": "200m"}});
+        assert!(!breaks(both(), both()));
+        assert!(breaks(both(), json!({"limits": {"cpu": "1"}, "requests": {"cpu": "1"}})));
+        // Who says nothing may be given something.
+        assert!(!breaks(json!({}), both()));
     }
 
     #[test]
