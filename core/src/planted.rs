@@ -390,6 +390,7 @@ mod table {
             FinishedStay "finished-stay" by "L-stable" "expected", "pods that have ended are kept, however many";
             NewestGo "newest-go" by "S-finished", "of the pods that have ended the newest go";
             FailedListReleases "failed-list-releases" by "S-owner" "expected", "a list of children that fails is taken for an empty one";
+            LateBoundUnseen "late-bound-unseen" by "expected" "L-stable", "a pod that is bound when its node has gone is not looked at";
         }
         Namespaces: {
             FinalizedWhileLeaving "finalized-while-leaving" by "S-namespace", "a namespace goes while its contents are only on their way out";

@@ -153,6 +153,7 @@ library! {
     "another-address"
     "comes-again"
     "overtaken"
+    "bound-unheard"
 }
 
 /// The text of the scenario of this name.

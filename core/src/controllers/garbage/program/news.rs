@@ -88,7 +88,7 @@ impl GarbageCollector {
         if ending
             || ended(old) != ended(new)
             || before.owner_references != after.owner_references
-            || node_of(old) != node_of(new)
+            || node_of(old) != node_of(new) && !planted!(LateBoundUnseen)
         {
             self.objects.add(new.key(), now.mono);
         }
