@@ -142,10 +142,10 @@ fn is_intruders(change: &Change) -> bool {
     change.old.is_some() && change.new.is_some() && mark(&change.old) != mark(&change.new)
 }
 
-/// The controller of an object that is stored.
-fn owner(truth: &Truth, key: &Key) -> Option<Key> {
-    let by = truth.object(key)?.meta().controller()?;
-    Some(Key::new(Kind::named(&by.api_version, &by.kind)?, &key.namespace, &by.name))
+/// The controller of an object.
+fn owner(object: &Object) -> Option<Key> {
+    let by = object.meta().controller()?;
+    Some(Key::new(Kind::named(&by.api_version, &by.kind)?, &object.meta().namespace, &by.name))
 }
 
 /// A number that stands for an owner: names come back, uids do not.
@@ -204,7 +204,9 @@ impl Checker for Hot {
                 // Who is overtaken at an owner reads its children once more.
                 let tries_anew = |key: &Key| self.tries_anew(number(key));
                 let most = || {
-                    let of_owner = owner(truth, &key).map_or(0, |owner| tries_anew(&owner));
+                    // What is gone already is asked about by who has not heard of it.
+                    let about = truth.object(&key).or_else(|| truth.told(who).object(&key));
+                    let of_owner = about.and_then(owner).map_or(0, |owner| tries_anew(&owner));
                     REQUESTS + self.more(number(&key)) + tries_anew(&key) + of_owner
                 };
                 if times > REQUESTS && times > most() {
