@@ -333,6 +333,7 @@ mod table {
             ClaimsGoWithSet "claims-go-with-set" by "S-claim", "claims belong to their set, also where they are to outlive it";
             ClaimsMadeOnce "claims-made-once" by "L-stable", "a claim is made together with its pod, or never";
             ClaimsAsMade "claims-as-made" by "L-stable" "expected", "claims go with their set, or stay, as was said when they were made";
+            SubdomainNotGiven "subdomain-not-given" by "S-ordinal", "pods do not say that they are found under their set's service";
         }
         Job: {
             CountedWhileHeld "counted-while-held" by "S-job", "a pod that was noted becomes a number though it is held still";

@@ -1,4 +1,4 @@
-//! S-ordinal: Two pods of one number of a stateful set never run at once, unless the first was given up, by hand or, when its node is gone, by the collector. As far as its controller was told, where pods wait for one another, one is made only when those before it serve, and of those that are too many the highest goes first, alone. An update replaces pods only from its partition on, and no more of those that serve than may be away. Each pod is made of the revision that its number is to have, and says its name and number. An update is said to be over only when all wanted pods are of the newest revision and serve.
+//! S-ordinal: Two pods of one number of a stateful set never run at once, unless the first was given up, by hand or, when its node is gone, by the collector. As far as its controller was told, where pods wait for one another, one is made only when those before it serve, and of those that are too many the highest goes first, alone. An update replaces pods only from its partition on, and no more of those that serve than may be away. Each pod is made of the revision that its number is to have, says its name and number, by name and service is found by its peers, and has the claims of its number. An update is said to be over only when all wanted pods are of the newest revision and serve.
 //!
 //! Given up by hand is what an operator removes without a grace period, as Kubernetes' documentation warns of ("Force Delete
 //! StatefulSet Pods"). The collector gives a pod up when it removes it, or before that with the write that calls it failed:
@@ -6,7 +6,8 @@
 //! is gone, S-lost judges. Source: `pkg/controller/podgc`, `markFailedAndDeletePodWithCondition`;
 //! `pkg/controller/statefulset`, `processReplica`.
 //! Catches: a successor for a pod that is only out of reach; one that does not wait for its turn; a partition that is not
-//! looked at, or counted from 0 where numbers begin later; numbers that go in the wrong order.
+//! looked at, or counted from 0 where numbers begin later; numbers that go in the wrong order; pods whose names in DNS nobody
+//! knows, or that have the data of others.
 
 use super::{Broken, Checker};
 use crate::told::{Told, Turn};
@@ -21,6 +22,7 @@ use miniku_core::api::statefulset::{
 use miniku_core::api::text::Text;
 use miniku_core::controllers::statefulset::plan::number_of;
 use miniku_core::program::{Part, Revision, Verb};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -70,6 +72,27 @@ pub(super) fn age(revision: &Object) -> Option<(i64, Option<Time>)> {
     Some((revision.read::<ControllerRevision>()?.revision, revision.meta().creation_timestamp))
 }
 
+/// What a pod of this number does not have of what makes it that one, beside its labels.
+///
+/// Source: Kubernetes documentation, "StatefulSets", stable network ID and stable storage.
+fn unlike(set: &StatefulSet, name: &str, number: i64, new: &Object) -> Option<String> {
+    let (pod, service) = (new.get::<Pod>()?, &set.spec.service_name);
+    let under = pod.spec.rest.get("subdomain").and_then(Value::as_str).unwrap_or_default();
+    if !service.is_empty() && *service != under {
+        return Some(format!("is made, and is to be found under {service:?}, and not under {under:?}"));
+    }
+    if pod.spec.hostname != new.meta().name {
+        return Some(format!("is made, and would call itself {:?}", pod.spec.hostname));
+    }
+    let volumes = pod.spec.rest.get("volumes").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let claims = set.spec.volume_claim_templates.iter().map(|one| &one.metadata.name);
+    claims.map(|claim| (claim, format!("{claim}-{name}-{number}"))).find_map(|(volume, claim)| {
+        let named = volumes.iter().find(|one| one.get("name").and_then(Value::as_str) == Some(&**volume));
+        let of = named.and_then(|one| one.pointer("/persistentVolumeClaim/claimName")).and_then(Value::as_str);
+        (of != Some(&*claim)).then(|| format!("is made, and its volume {volume} is {of:?} instead of {claim}"))
+    })
+}
+
 /// Why a pod should not be made yet, or not like this.
 fn early(told: Told<'_>, new: &Object) -> Option<String> {
     let (set, name, uid, number) = belongs(told, new)?;
@@ -86,6 +109,9 @@ fn early(told: Told<'_>, new: &Object) -> Option<String> {
     let (is_named, is_numbered) = (labels.get(POD_NAME), labels.get(POD_INDEX));
     if is_named != Some(&new.meta().name) || is_numbered.map(Text::as_str) != Some(&number.to_string()) {
         return Some("is made, and its labels do not say its name and number".into());
+    }
+    if let Some(unlike) = unlike(&set, name, number, new) {
+        return Some(unlike);
     }
     let (of, should) = (new.meta().labels.get(REVISION_HASH), if is_old { current.or(newest) } else { newest });
     if let (Some(of), Some(should)) = (of, should)
@@ -250,7 +276,7 @@ mod tests {
         json!({"kind": "Pod", "metadata": {"name": name, "uid": uid, "namespace": "default",
                 "labels": {"statefulset.kubernetes.io/pod-name": name, "apps.kubernetes.io/pod-index": number},
                 "ownerReferences": [{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "uid": "s", "controller": true}]},
-            "spec": {"nodeName": "n", "containers": []},
+            "spec": {"nodeName": "n", "hostname": name, "containers": []},
             "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}]}})
     }
 
@@ -384,6 +410,27 @@ mod tests {
         new["metadata"]["labels"]["apps.kubernetes.io/pod-index"] = "0".into();
         let made = asks(&mut told_of(&json!({}), &[]), Verb::Create { object: crate::plan::object(new) });
         assert!(made.unwrap_err().what.contains("do not say its name and number"));
+    }
+
+    #[test]
+    fn fires_on_one_that_its_peers_do_not_find_or_that_has_the_data_of_another() {
+        let made = |field: &str, value: Value| {
+            let spec = json!({"serviceName": "peers", "volumeClaimTemplates": [{"metadata": {"name": "data"}}]});
+            let mut new = pod("db-5", "new", "False");
+            let volume = json!({"name": "data", "persistentVolumeClaim": {"claimName": "data-db-5"}});
+            (new["spec"]["subdomain"], new["spec"]["volumes"]) = ("peers".into(), json!([volume]));
+            if !field.is_empty() {
+                new["spec"][field] = value;
+            }
+            let made = asks(&mut told_of(&spec, &[]), Verb::Create { object: crate::plan::object(new) });
+            made.err().map(|broken| broken.what).unwrap_or_default()
+        };
+        assert_eq!(made("", json!(null)), "");
+        assert!(made("subdomain", json!(null)).ends_with("is to be found under \"peers\", and not under \"\""));
+        assert!(made("hostname", "db".into()).ends_with("would call itself \"db\""));
+        let others = json!([{"name": "data", "persistentVolumeClaim": {"claimName": "data-db-6"}}]);
+        assert!(made("volumes", others).ends_with("its volume data is Some(\"data-db-6\") instead of data-db-5"));
+        assert!(made("volumes", json!([])).ends_with("its volume data is None instead of data-db-5"));
     }
 
     #[test]

@@ -229,7 +229,7 @@ fn pod_of(
     let spec = Arc::make_mut(&mut pod.spec);
     spec.hostname.clone_from(&name);
     spec.rest.edit(|fields| {
-        if !set.spec.service_name.is_empty() {
+        if !set.spec.service_name.is_empty() && !planted!(SubdomainNotGiven) {
             fields.insert("subdomain".into(), set.spec.service_name.as_str().into());
         }
         if !set.spec.volume_claim_templates.is_empty() {
