@@ -323,6 +323,7 @@ mod table {
             SurgeEndsEarly "surge-ends-early" by "S-daemon", "where two may run, the old one is ended before the new one serves";
             LostDaemonsStay "lost-daemons-stay" by "expected" "L-stable", "pods that wait for a node that is gone are left";
             SurgeUnbounded "surge-unbounded" by "S-daemon", "nodes that have two pods already do not count against maxSurge";
+            DaemonsOnDeleteRoll "daemons-on-delete-roll" by "S-daemon", "with OnDelete old daemons are replaced all the same";
         }
         StatefulSet: {
             OrdinalsAtOnce "ordinals-at-once" by "S-ordinal", "pods that wait for one another are made without waiting";

@@ -154,6 +154,7 @@ library! {
     "comes-again"
     "overtaken"
     "bound-unheard"
+    "daemons-by-hand"
 }
 
 /// The text of the scenario of this name.

@@ -1,7 +1,7 @@
-//! S-daemon: A daemon set's pod puts up with nodes that are silent or cordoned, is made only for a node that takes it, as far as its controller was told, and beside another one only where it surges; and in an update no more serving pods are ended than may be away; where it surges, one that serves is ended only when another on its node does, and gets another beside it only where no more nodes have two than may.
+//! S-daemon: A daemon set's pod puts up with nodes that are silent or cordoned, is made only for a node that takes it, as far as its controller was told, and beside another one only where it surges; and in an update no more serving pods are ended than may be away; where it surges, one that serves is ended only when another on its node does, and gets another beside it only where no more nodes have two than may. With OnDelete none is ended that serves, or will, alone on a node that takes it.
 //!
 //! Catches: two pods that want the same port; a node without its agent for longer than need be, or all of them at once; room
-//! for two on all nodes at a time.
+//! for two on all nodes at a time; agents that are replaced though somebody wants to choose the moment himself.
 
 use super::ordinal::{age, serves};
 use super::{Broken, Checker};
@@ -12,7 +12,7 @@ use miniku_core::api::kinds::Kind;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
-use miniku_core::api::statefulset::REVISION_HASH;
+use miniku_core::api::statefulset::{REVISION_HASH, UpdateStrategyType};
 use miniku_core::api::taint::{KEEP_AWAY, NO_EXECUTE, NO_SCHEDULE, Taint, UNREACHABLE, UNSCHEDULABLE, untolerated};
 use miniku_core::api::text::Text;
 use miniku_core::program::{Answer, RequestId, Verb};
@@ -64,6 +64,22 @@ fn newest(told: Told<'_>, set: &str) -> Text {
 /// Whether a pod is of the revision of this name.
 fn is_of(pod: &Pod, revision: &str) -> bool {
     pod.metadata.labels.get(REVISION_HASH).is_some_and(|hash| revision.ends_with(&format!("-{hash}")))
+}
+
+/// Whether only who deletes it by hand replaces a pod: it lives, and nothing but its template may be wrong with it, as far as
+/// its controller was told.
+///
+/// Source: Kubernetes documentation, "Perform a Rolling Update on a DaemonSet", update strategy.
+fn is_left(truth: &Truth, told: Told<'_>, set: &DaemonSet, node: &Node, pod: &Pod) -> bool {
+    let new_ones = &set.spec.template.spec.tolerations;
+    let is_alone = |by: &str| pods_of(told, by).filter(|one| one.target_node() == pod.target_node()).count() == 1;
+    set.spec.update_strategy.kind == UpdateStrategyType::OnDelete
+        && pod.is_active()
+        && takes(set, node, pod)
+        && untolerated(&node.spec.taints, new_ones, KEEP_AWAY).next().is_none()
+        // A node that vanished in a gap may be known here for longer than to the controller.
+        && truth.still(node).is_some()
+        && pod.metadata.controller().is_some_and(|by| is_alone(by.uid.as_str()))
 }
 
 /// Whether a node is one for a set's pods, and its taints let this one stay.
@@ -161,12 +177,16 @@ impl Observer {
             return Ok(());
         }
         let by = object.meta().controller().map_or("", |by| by.name.as_str());
-        let set = told.object(&Key::new(Kind::DaemonSet, &key.namespace, by));
+        let set = told.object(&Key::new(Kind::DaemonSet, &key.namespace, by)).filter(|set| set.meta().uid == *uid);
         let Some((set, node)) =
             set.and_then(Object::read::<DaemonSet>).zip(pod.target_node().and_then(|one| node_of(told, one)))
         else {
             return Ok(());
         };
+        if is_left(truth, told, &set, node, pod) {
+            let what = format!("{key} is ended, and only who deletes it by hand replaces a pod of {by}");
+            return Err(Broken::by(what).with([object]));
+        }
         let newest = newest(told, uid);
         // Who has to be ready for a while serves or not by clocks, which may be wrong.
         let by_clocks = set.spec.min_ready_seconds.is_some_and(|secs| secs > 0);
@@ -390,6 +410,26 @@ mod tests {
         desk.ends("a").unwrap();
         desk.tell(&[in_zone("m", "a"), pod("e", "n", "1")]);
         assert!(desk.ends("e").unwrap_err().what.contains("on 2 nodes"), "on a node that takes it, it is missed");
+    }
+
+    #[test]
+    fn fires_on_who_is_replaced_though_somebody_does_that_by_hand() {
+        let ended = |strategy: &str, phase: &str, zone: &str, more: &[Value]| {
+            let (mut updated, mut home, mut old) = (set("two"), node("n"), pod("a", "n", "1"));
+            updated["spec"]["updateStrategy"] = json!({"type": strategy});
+            updated["spec"]["template"]["spec"]["nodeSelector"] = json!({"zone": "a"});
+            home["metadata"]["labels"] = json!({"zone": zone});
+            old["status"]["phase"] = phase.into();
+            let mut desk = Desk(Story::new());
+            desk.tell(&[updated, home, revision("1", 1), revision("2", 2), old]);
+            desk.tell(more);
+            desk.ends("a").err().map(|broken| broken.what).unwrap_or_default()
+        };
+        assert!(ended("OnDelete", "Running", "a", &[]).contains("only who deletes it by hand replaces a pod of agent"));
+        assert_eq!(ended("RollingUpdate", "Running", "a", &[]), "");
+        assert_eq!(ended("OnDelete", "Failed", "a", &[]), "", "it has ended");
+        assert_eq!(ended("OnDelete", "Running", "b", &[]), "", "it does not belong there");
+        assert_eq!(ended("OnDelete", "Running", "a", &[pod("b", "n", "2")]), "", "two are too many");
     }
 
     #[test]

@@ -154,7 +154,7 @@ fn staff(
         pattern,
         newest,
         surge: if max_surge > 0 { Surge::Yes } else { Surge::No },
-        rolls: set.spec.update_strategy.kind == UpdateStrategyType::RollingUpdate,
+        rolls: set.spec.update_strategy.kind == UpdateStrategyType::RollingUpdate || planted!(DaemonsOnDeleteRoll),
         plan,
         away: 0,
         two: 0,
