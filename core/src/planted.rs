@@ -313,6 +313,7 @@ mod table {
             SaidAnew "said-anew" by "S-since", "a condition that has another reason, and is what it was, is so since then";
             DeadlineIgnored "deadline-ignored" by "L-stable", "a rollout that comes no further is never called overdue";
             ResumeNotSaid "resume-not-said" by "S-rollout", "a deployment that goes on is still said to be paused, so that its rollout is never overdue";
+            AnnotationsNotHandedOn "annotations-not-handed-on" by "L-stable", "a replica set does not get its deployment's annotations";
         }
         DaemonSet: {
             DaemonsIgnoreTaints "daemons-ignore-taints" by "S-daemon", "pods are made for nodes with taints that they do not tolerate";

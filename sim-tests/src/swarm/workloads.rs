@@ -114,7 +114,7 @@ fn deployment(dice: &Dice, nth: u64, plan: &mut Plan) {
         3 => json!({"rollingUpdate": {"maxSurge": "60%", "maxUnavailable": "40%"}}),
         _ => json!({}),
     };
-    let manifest = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": {
+    let mut manifest = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": {
         "replicas": dice.below("web size", nth, 7),
         "strategy": strategy,
         "minReadySeconds": dice.one("web ready", nth, &[0, 0, 3]),
@@ -123,6 +123,13 @@ fn deployment(dice: &Dice, nth: u64, plan: &mut Plan) {
         "selector": {"matchLabels": {"app": name}},
         "template": template(dice, &key, 0)
     }});
+    if dice.below("web cause", nth, 4) == 0 {
+        // Why it is as it is, which somebody corrects later.
+        let cause = |why: &str| json!({"kubernetes.io/change-cause": why});
+        manifest["metadata"]["annotations"] = cause("first");
+        let at = dice.millis("web cause then", nth, 6_000, ACTIVE);
+        plan.ask(at, merge(&key, json!({"metadata": {"annotations": cause("then")}})));
+    }
     plan.ask(dice.millis("web created", nth, 500, 5_000), plan::create(manifest.clone()));
     for act in 0..dice.below("web actions", nth, 7) {
         action(dice, "web action", nth * 10 + act, &key, &manifest, plan);

@@ -121,6 +121,7 @@ const HISTORY_MAX: usize = 2000;
 pub fn annotations(of_deployment: &Labels, of_set: &Labels, next: i64) -> Labels {
     let mut all = of_set.clone();
     let handed_on = of_deployment.iter().filter(|(name, _)| !NOT_HANDED_ON.contains(&name.as_str()));
+    let handed_on = handed_on.filter(|_| !planted!(AnnotationsNotHandedOn));
     all.extend(handed_on.map(|(name, value)| (name.clone(), value.clone())));
     let before = all.get(REVISION).cloned();
     let was: i64 = before.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0);

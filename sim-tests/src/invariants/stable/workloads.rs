@@ -163,6 +163,11 @@ fn deployment(truth: &Truth, object: &Object) -> Result<(), String> {
     if said != number {
         return Err(format!("says that it is of revision {said}, and its replica set is of {number}"));
     }
+    let noted = &object.meta().annotations;
+    let differs = |name: &str| new.metadata.annotations.get(name) != noted.get(name);
+    if let Some(name) = noted.keys().find(|name| is_handed_on(name) && differs(name)) {
+        return Err(format!("notes its {name}, and its replica set does not, or something else"));
+    }
     let old_pods: i64 = old().map(|set| i64::from(set.status.replicas)).sum();
     let has = i64::from(new.status.replicas);
     let held = is_held(truth, |pod| is_below(truth, pod, object));
@@ -188,6 +193,15 @@ fn deployment(truth: &Truth, object: &Object) -> Result<(), String> {
         return Err(format!("keeps {kept} old replica sets, {limit} are asked for"));
     }
     Ok(())
+}
+
+/// Whether what is noted on a deployment is noted on its newest replica set, too, where `kubectl rollout history` reads it:
+/// all but what is about the one or the other alone.
+///
+/// Source: Kubernetes, `pkg/controller/deployment/util`, `skipCopyAnnotation`.
+fn is_handed_on(name: &str) -> bool {
+    let own = ["kubectl.kubernetes.io/last-applied-configuration", "deprecated.deployment.rollback.to"];
+    !name.starts_with("deployment.kubernetes.io/") && !own.contains(&name)
 }
 
 /// The sets of a deployment that is paused share what may exist in proportion, whatever is rounded; where at most one has
@@ -469,6 +483,26 @@ mod tests {
         assert_eq!(says(1, [3, 1, 2]).unwrap(), "keeps 2 old replica sets, 1 are asked for");
         assert_eq!(says(2, [3, 1, 4]).unwrap(), "is of s0, its revision 3, and s2 is a later one");
         assert_eq!(says(2, [4, 1, 2]).unwrap(), "says that it is of revision 3, and its replica set is of 4");
+    }
+
+    #[test]
+    fn says_what_is_not_handed_on() {
+        let says = |of_deployment: Value, of_set: Value| {
+            let mut story = Story::<Nobody>::new();
+            let owner =
+                json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "d", "controller": true}]);
+            let spec = json!({"replicas": 0, "selector": {}, "template": {}});
+            let set = json!({"name": "s", "uid": "s", "annotations": of_set, "ownerReferences": owner});
+            story.put(json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": set, "spec": spec})).unwrap();
+            let meta = json!({"name": "web", "uid": "d", "annotations": of_deployment});
+            let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec});
+            let object = story.put(deployment).unwrap().new.unwrap();
+            super::deployment(&story.truth, &object).is_err_and(|what| what.starts_with("notes its "))
+        };
+        let cause = |what: &str| json!({"kubernetes.io/change-cause": what});
+        assert!(says(cause("new"), json!({})) && says(cause("new"), cause("old")));
+        assert!(!says(cause("new"), cause("new")) && !says(json!({}), cause("old")));
+        assert!(!says(json!({"deployment.kubernetes.io/paused-by": "me"}), json!({})));
     }
 
     #[test]
