@@ -349,6 +349,7 @@ mod table {
             RestartsOneMore "restarts-one-more" by "S-end", "a job whose containers are restarted in place is tried once more than it may be";
             SuccessCountOneMore "success-count-one-more" by "S-end", "one number more has to succeed than a success policy says";
             CompletionTimeForgotten "completion-time-forgotten" by "S-end", "a job that has succeeded does not say since when";
+            FailureCountsLost "failure-counts-lost" by "S-end", "failed pods are let go before those that follow them tell how often their number failed";
         }
         CronJob: {
             CronForgetsLast "cron-forgets-last" by "S-cron", "the last time is told by the jobs that are left alone";

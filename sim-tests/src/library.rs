@@ -155,6 +155,7 @@ library! {
     "overtaken"
     "bound-unheard"
     "daemons-by-hand"
+    "failures-of-numbers"
 }
 
 /// The text of the scenario of this name.

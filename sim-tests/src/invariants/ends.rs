@@ -1,8 +1,8 @@
-//! S-end: Only when its rules say so does a job fail for one of its pods, for its numbers, or for its deadline though its containers were restarted too often before, or succeed for some of its numbers, or because nobody works any more. Failures that it ignores are not counted. A pod that has ended is let go only when it is noted. A job that says of its pods what is its end, or whose containers were restarted too often, says that it ends; it says since when it works, and if it is complete, and only then, since when it is. Whoever takes the number of a pod that failed says how often it has.
+//! S-end: Only when its rules say so does a job fail for one of its pods, for its numbers, or for its deadline though its containers were restarted too often before, or succeed for some of its numbers, or because nobody works any more. Failures that it ignores are not counted. A pod that has ended is let go only when it is noted. A job that says of its pods what is its end, or whose containers were restarted too often, says that it ends; it says since when it works, and if it is complete, and only then, since when it is. Whoever takes the number of a pod that failed says how often it has, and none that alone tells that is let go.
 //!
 //! Decisions are judged by what the controller was told, what it writes by what became of the pods. Catches: a rule that is read
 //! for other pods, numbers or exit codes than it names; one more try, or success, than is asked for; a pod that may vanish before
-//! it is counted; times that nobody noted.
+//! it is counted, or with what only it tells; times that nobody noted.
 //!
 //! Source: Kubernetes documentation, "Jobs", pod failure policy, success policy, backoff limit per index, job tracking with
 //! finalizers.
@@ -207,6 +207,36 @@ fn forgetful(truth: &Truth, told: Told<'_>, new: &Object) -> Option<String> {
     (says < most).then(|| format!("says that its number {number} has failed {says} times, it has {most} times"))
 }
 
+/// Whether a pod that failed is, of those that its job's controller was told of, the only one that tells how often its number
+/// has, and somebody is still to take that number.
+///
+/// Source: Kubernetes, `pkg/controller/job`, `getPodsWithDelayedDeletionPerIndex`.
+fn tells_alone(job: &Job, told: Told<'_>, uid: &str, one: &Object) -> bool {
+    let (Some(limit), Some(number), Some(all)) =
+        (job.spec.backoff_limit_per_index, annotated(one, INDEX), job.completions())
+    else {
+        return false;
+    };
+    let is_among = |numbers: &str| indexes::parse(numbers, all).contains(&number);
+    let is_done = is_among(&job.status.completed_indexes) || job.status.failed_indexes.as_deref().is_some_and(is_among);
+    let ends = ["FailureTarget", "SuccessCriteriaMet", "Complete", "Failed"].iter().any(|end| job.is(end));
+    if !job.is_indexed() || number >= all || is_done || ends {
+        return false;
+    }
+    // How often the number has failed with a failed pod, and whether it is not tried again for that.
+    let told_by = |object: &Object| {
+        let meaning = meaning(job, object.get::<Pod>().filter(|pod| pod.status.phase == PodPhase::Failed)?);
+        let times = annotated(object, FAILED_BEFORE).unwrap_or(0) + i64::from(meaning != FailureAction::Ignore);
+        Some((times, times > i64::from(limit) || meaning == FailureAction::FailIndex))
+    };
+    let Some((times, false)) = told_by(one) else { return false };
+    let tells = |other: &Object| {
+        let is_another = other.meta().uid != one.meta().uid && annotated(other, INDEX) == Some(number);
+        is_another && told_by(other).is_none_or(|(others, is_given_up)| others >= times || is_given_up)
+    };
+    times > 0 && !told.owned(uid, Kind::Pod, &one.meta().namespace).any(tells)
+}
+
 impl Ends {
     /// Why a pod should not be let go yet.
     fn unnoted(&self, truth: &Truth, told: Told<'_>, new: &Object) -> Option<String> {
@@ -219,6 +249,11 @@ impl Ends {
         truth.object(&key).filter(is_it)?;
         let job = told.object(&key).filter(is_it)?.read::<Job>()?;
         let succeeded = pod.status.phase == PodPhase::Succeeded;
+        // Whom the job does not select any more it forgets.
+        let stays = new.meta().controller().is_some_and(|now| now.uid == by.uid);
+        if stays && tells_alone(&job, told, &by.uid, known) {
+            return Some("is let go, and tells alone how often its number has failed".into());
+        }
         // The number itself tells that it is counted, and of what has an end nothing is counted any more.
         let tells_itself = succeeded && job.is_indexed() || !succeeded && meaning(&job, pod) == FailureAction::Ignore;
         if tells_itself || job.is_over() || job.is("SuccessCriteriaMet") {
@@ -476,6 +511,31 @@ mod tests {
             });
             assert_eq!(what.contains("is let go, and sum has not noted it"), fires, "{what}");
         }
+    }
+
+    #[test]
+    fn fires_on_who_is_let_go_and_tells_alone_how_often_its_number_failed() {
+        // The pod says that its number had failed once before.
+        let let_go = |spec: Value, failed: &str, others: &[Value]| {
+            let (mut story, controller) = (Story::<Ends>::new(), who(Role::Workloads, "workloads"));
+            let status = json!({"uncountedTerminatedPods": {"failed": ["a-uid"]}, "failedIndexes": failed});
+            story.shows(&controller, job(spec, status)).unwrap();
+            for other in others {
+                story.shows(&controller, other.clone()).unwrap();
+            }
+            let held = story.shows(&controller, of_job("a", "Failed", 1, &[3])).unwrap();
+            let object = held.with_meta(|meta| meta.finalizers.clear());
+            let sent = story.sends(&controller, Verb::Update { object, part: Part::Main });
+            sent.is_err_and(|broken| broken.what.contains("tells alone how often its number has failed"))
+        };
+        let limit = |limit: i32| json!({"backoffLimitPerIndex": limit});
+        assert!(let_go(limit(3), "", &[]));
+        assert!(let_go(limit(3), "0", &[of_job("b", "Running", 2, &[])]), "another number tells nothing");
+        assert!(!let_go(limit(3), "", &[of_job("b", "Running", 1, &[])]));
+        assert!(!let_go(limit(3), "", &[of_job("b", "Failed", 1, &[3])]), "one of the two is enough");
+        assert!(!let_go(limit(1), "", &[]), "it is not tried again");
+        assert!(!let_go(limit(3), "1", &[]), "so it is said");
+        assert!(!let_go(json!({}), "", &[]), "all numbers are tried as often as they need");
     }
 
     #[test]

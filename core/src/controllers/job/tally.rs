@@ -188,7 +188,7 @@ fn is_given_up(job: &Job, pod: &Pod, meaning: FailureAction) -> bool {
 /// Source: `pkg/controller/job`, `getPodsWithDelayedDeletionPerIndex`.
 fn remembered<'a>(job: &Job, pods: &[&'a Object], tally: &Tally<'_>) -> BTreeSet<&'a str> {
     let ends = job.is("SuccessCriteriaMet") || job.is("FailureTarget") || job.is_over();
-    if ends || !job.is_indexed() || job.spec.backoff_limit_per_index.is_none() {
+    if ends || !job.is_indexed() || job.spec.backoff_limit_per_index.is_none() || planted!(FailureCountsLost) {
         return BTreeSet::new();
     }
     let total = job.completions().unwrap_or(0);
