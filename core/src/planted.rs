@@ -426,6 +426,8 @@ mod table {
             AutoscalerMissingIdle "autoscaler-missing-idle" by "S-scale" "expected", "pods that were not measured count as idle, also on the way down";
             AutoscalerTooFast "autoscaler-too-fast" by "S-scale", "policies of how fast the number may change are not looked at";
             ToleranceIgnored "tolerance-ignored" by "S-scale" "expected" "L-stable", "a number is changed for the least difference to the target";
+            DisabledScales "disabled-scales" by "S-scale", "selectPolicy Disabled is not looked at";
+            PercentRoundedDown "percent-rounded-down" by "expected" "L-stable", "by how many percent an autoscaler may go up is rounded down to whole pods";
         }
         Kubelet: {
             StopsWhatItFinds "stops-what-it-finds" by "S-why" "L-stable" "expected", "pods found at the start are removed and made anew";

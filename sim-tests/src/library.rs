@@ -156,6 +156,7 @@ library! {
     "bound-unheard"
     "daemons-by-hand"
     "failures-of-numbers"
+    "autoscaler-one-way"
 }
 
 /// The text of the scenario of this name.

@@ -16,7 +16,7 @@ use crate::runtime::Behaviour;
 use crate::truth::Truth;
 use crate::usage;
 use crate::world::World;
-use miniku_core::api::autoscaler::HorizontalPodAutoscaler;
+use miniku_core::api::autoscaler::{Behavior, HorizontalPodAutoscaler, Rules, SelectPolicy};
 use miniku_core::api::budget::{PodDisruptionBudget, SYNC_FAILED};
 use miniku_core::api::daemonset::DaemonSet;
 use miniku_core::api::deployment::Deployment;
@@ -462,7 +462,14 @@ fn autoscalers(truth: &Truth) -> Option<String> {
         let at_most = shares.iter().map(|(percent, wished)| wanted(percent + 1, *wished)).max();
         // While something cannot be had, no fewer are wished than there are.
         let is_blind = body.spec.metrics.iter().any(|metric| metric.resource.is_none());
-        let at_most = if is_blind { at_most.max(Some(has)) } else { at_most };
+        // A way that is closed is not gone.
+        let is_closed = |way: fn(&Behavior) -> Option<&Rules>| {
+            let rules = body.spec.behavior.as_ref().and_then(way);
+            rules.is_some_and(|rules| rules.select_policy == Some(SelectPolicy::Disabled))
+        };
+        let at_least = if is_closed(|of| of.scale_up.as_ref()) { at_least.min(Some(has)) } else { at_least };
+        let stays = is_blind || is_closed(|of| of.scale_down.as_ref());
+        let at_most = if stays { at_most.max(Some(has)) } else { at_most };
         if let (Some(at_least), Some(at_most)) = (at_least, at_most)
             && !(at_least..=at_most).contains(&has)
         {
@@ -713,7 +720,7 @@ mod tests {
         };
         let queue = serde_json::json!({"type": "External", "external": {"metric": {"name": "queue"},
             "target": {"type": "AverageValue", "averageValue": "3"}}});
-        let judge = |load: &str, metrics: serde_json::Value, autoscalers: &[&str]| {
+        let judge_of = |load: &str, metrics: serde_json::Value, behavior: serde_json::Value, autoscalers: &[&str]| {
             let mut story = Story::<Nobody>::new();
             story.pass(100).unwrap();
             let facts = NodeFacts { up: true, in_touch: Some(story.truth.now) };
@@ -739,10 +746,13 @@ mod tests {
             for name in autoscalers {
                 let autoscaler = serde_json::json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
                     "metadata": {"name": name},
-                    "spec": {"scaleTargetRef": target, "maxReplicas": 9, "metrics": metrics}});
+                    "spec": {"scaleTargetRef": target, "maxReplicas": 9, "metrics": metrics, "behavior": behavior}});
                 story.put(autoscaler).unwrap();
             }
             super::autoscalers(&story.truth).unwrap_or_default()
+        };
+        let judge = |load: &str, metrics: serde_json::Value, autoscalers: &[&str]| {
+            judge_of(load, metrics, serde_json::json!(null), autoscalers)
         };
         // Each requests 600 thousandths.
         let metrics = || serde_json::json!([half()]);
@@ -752,6 +762,13 @@ mod tests {
         assert_eq!(judge("100m", serde_json::json!([half(), queue]), &["one"]), "");
         assert!(judge("1200m", serde_json::json!([half(), queue]), &["one"]).contains("leaves 2 pods"));
         assert_eq!(judge("100m", metrics(), &["one", "two"]), "");
+        for (way, load, another) in [("scaleDown", "100m", "1200m"), ("scaleUp", "1200m", "100m")] {
+            let closed = |load: &str| {
+                judge_of(load, metrics(), serde_json::json!({way: {"selectPolicy": "Disabled"}}), &["one"])
+            };
+            assert_eq!(closed(load), "");
+            assert!(closed(another).contains("leaves 2 pods"));
+        }
     }
 
     #[test]

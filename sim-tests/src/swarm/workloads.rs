@@ -372,6 +372,15 @@ fn autoscaler(dice: &Dice, nth: u64, name: &str) -> Value {
         rules["scaleDown"]["selectPolicy"] = select.into();
         rules["scaleDown"]["policies"] = json!([policy("Pods", 1, 30), policy("Percent", 40, 15)]);
     }
+    if dice.below("up by percent", nth, 4) == 0 {
+        // Of few pods that is a part of one.
+        rules["scaleUp"] = json!({"policies": [policy("Percent", dice.one("percent up", nth, &[20, 60]), 15)]});
+    }
+    match dice.below("one way", nth, 8) {
+        0 => rules["scaleUp"]["selectPolicy"] = "Disabled".into(),
+        1 => rules["scaleDown"]["selectPolicy"] = "Disabled".into(),
+        _ => {}
+    }
     autoscaler
 }
 

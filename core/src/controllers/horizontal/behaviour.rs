@@ -212,7 +212,7 @@ fn choose(
     of: impl Fn(SelectPolicy, &mut dyn Iterator<Item = i64>) -> Option<i64>,
 ) -> i32 {
     let select = rules.and_then(|rules| rules.select_policy).unwrap_or_default();
-    if select == SelectPolicy::Disabled {
+    if select == SelectPolicy::Disabled && !planted!(DisabledScales) {
         return current;
     }
     let mut all = rules.map_or(&[][..], |rules| &rules.policies).iter().map(allowed);
@@ -222,7 +222,7 @@ fn choose(
 }
 
 fn rounded_up(hundredfold: i64) -> i64 {
-    hundredfold.div_euclid(100) + i64::from(hundredfold.rem_euclid(100) > 0)
+    hundredfold.div_euclid(100) + i64::from(hundredfold.rem_euclid(100) > 0 && !planted!(PercentRoundedDown))
 }
 
 fn seconds(count: i32) -> Duration {
