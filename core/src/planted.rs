@@ -408,6 +408,7 @@ mod table {
             EndingServe "ending-serve" by "S-endpoints", "pods that are being deleted are sent new connections";
             TargetPortIgnored "target-port-ignored" by "S-endpoints" "L-stable", "a targetPort that is a number is not looked at";
             ServiceChangeUnheard "service-change-unheard" by "L-stable", "endpoints do not follow a service whose ports are others";
+            EndpointsRetryNotArmed "endpoints-retry-not-armed" by "L-stable", "a write of endpoints that failed is not tried again";
         }
         Disruption: {
             CountsUnready "counts-unready" by "S-budget", "pods that are not ready count as healthy";

@@ -157,6 +157,7 @@ library! {
     "daemons-by-hand"
     "failures-of-numbers"
     "autoscaler-one-way"
+    "shown-in-vain"
 }
 
 /// The text of the scenario of this name.

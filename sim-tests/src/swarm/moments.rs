@@ -7,6 +7,7 @@ mod leaders;
 mod nodes;
 mod places;
 mod restarts;
+mod services;
 mod stored;
 
 pub(super) use leaders::{leads_again, leads_late};
@@ -81,6 +82,8 @@ const MOMENTS: &[(Has, Draws)] = &[
     (|dice| dice.in_some("crossed", 4), stored::crossed),
     // Nobody goes in vain for a more important pod, or against a budget where others would do.
     (|dice| is_crowded(dice) && dice.has("priorities") && dice.has("urgent"), places::urgent),
+    // Endpoints are written until they are right, though nothing happens any more after a write that failed.
+    (|dice| dice.in_some("shown in vain", 4), services::shown_in_vain),
 ];
 
 /// Adds those that a run has to its plan for so many nodes.

@@ -312,6 +312,7 @@ impl EndpointsController {
         care.tries.retain(|object, _| writes.iter().any(|(written, ..)| written == object));
         for (object, asked, verb) in writes {
             match care.tries.get(&object).and_then(|tries| tries.waits_until(now.mono)) {
+                Some(_) if planted!(EndpointsRetryNotArmed) => {}
                 Some(turn) => self.queue.set_if_earlier(service.clone(), turn),
                 None => {
                     care.open.insert(object, Awaited::Answer);
