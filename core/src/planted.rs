@@ -276,6 +276,7 @@ mod table {
             ImagesIgnored "images-ignored" by "S-prefer" "expected", "images that nodes have count for nothing";
             GrowthUnnoticed "growth-unnoticed" by "L-sched" "expected", "who waits does not hear that a node offers more";
             ErrorIsRefusal "error-is-refusal" by "S-fit" "L-sched", "an error of the server is taken for a refusal of a bind, and its room for free";
+            InitsSummed "inits-summed" by "L-sched" "expected", "init containers, which run one after the other, count all together";
         }
         ReplicaSet: {
             RandomNames "random-names" by "S-count", "child names differ in each life, so that a creation asked for twice makes twins";

@@ -158,6 +158,7 @@ library! {
     "failures-of-numbers"
     "autoscaler-one-way"
     "shown-in-vain"
+    "inits-in-turn"
 }
 
 /// The text of the scenario of this name.

@@ -72,7 +72,8 @@ impl Amount {
                         aside = aside.saturating_add(one);
                         most = most.max(aside);
                     } else {
-                        most = most.max(aside.saturating_add(one));
+                        let beside = if planted!(InitsSummed) { most } else { aside };
+                        most = most.max(beside.saturating_add(one));
                     }
                 }
                 running.max(most).saturating_add(spec.overhead.get(name).map_or(0, unit))

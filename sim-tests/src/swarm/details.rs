@@ -60,6 +60,10 @@ pub(super) fn needs(dice: &Dice, app: &str, spec: &mut Value) {
                 "resources": {"requests": {"cpu": cpu, "memory": memory}}})
         };
         let mut all = vec![init("first", ["80m", "200m"][below("init cpu", 2) as usize], "100Mi")];
+        if below("second init", 2) == 0 {
+            // They are not there at the same time.
+            all.push(init("second", "180m", "90Mi"));
+        }
         if below("two inits", 2) == 0 {
             let mut stays = init("stays", "40m", "20Mi");
             stays["restartPolicy"] = "Always".into();
