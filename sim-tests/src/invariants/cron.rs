@@ -1,9 +1,9 @@
-//! S-cron: A cron job's job is made, unless it is suspended, for the last time of its schedule that has passed, in its zone, and is named after that time. It is made not too late, never again once its controller was told of it, and with Forbid or Replace only when no other of its jobs works, be it on its way out. None is deleted before the cron job tells of its time.
+//! S-cron: A cron job's job is made, unless it is suspended, for the last time of its schedule that has passed, in its zone, and is named after that time. It is made not too late, never again once its controller was told of it, and with Forbid or Replace only when no other of its jobs works, be it on its way out. None is deleted before the cron job tells of its time. When it made the last one, and when one succeeded last, it says as long as it is there, and never goes back.
 //!
 //! The time is what the controller's own clock shows, however wrong that is. What a former life asked for may come late, and
 //! then, as in Kubernetes, two may meet: judged is what is asked for.
 //! Catches: a time that is made up for again and again, or once for each that was missed, or again when its job is gone, or
-//! when nobody knows whether it was made; jobs that meet.
+//! when nobody knows whether it was made; jobs that meet; a success that nobody tells of any more when its job is cleaned up.
 
 use super::{Broken, Checker};
 use crate::told::Told;
@@ -97,12 +97,35 @@ fn forgets(told: Told<'_>, key: &Key) -> Option<String> {
     last.is_none_or(|last| last < at).then_some(what)
 }
 
+/// Of which times a cron job does not tell any more.
+fn takes_back(old: &Object, new: &Object) -> Option<String> {
+    let (before, now) = (old.read::<CronJob>()?.status, new.read::<CronJob>()?.status);
+    let is_another = old.meta().uid != new.meta().uid;
+    match () {
+        () if is_another => None,
+        () if now.last_schedule_time < before.last_schedule_time => {
+            Some("says that it made its last job earlier".into())
+        }
+        () if now.last_successful_time < before.last_successful_time => {
+            Some("says that its last success was earlier, or none".into())
+        }
+        () => None,
+    }
+}
+
 impl Checker for Cron {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Sent]
+        &[Sight::Sent, Sight::Durable]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
+        if let Fact::Durable { change } = fact
+            && change.key.kind == Kind::CronJob
+            && let (Some(old), Some(new)) = (&change.old, &change.new)
+            && let Some(wrong) = takes_back(old, new)
+        {
+            return Err(Broken::by(format!("{} {wrong}", change.key)).with([old, new]));
+        }
         let Fact::Sent { who, request, .. } = fact else { return Ok(()) };
         let told = truth.told(who);
         let (key, wrong) = match &request.verb {
@@ -180,6 +203,24 @@ mod tests {
         };
         assert_eq!(deletes(2), "");
         assert!(deletes(3).contains("tick does not tell yet that 2026-01-01T00:03:00Z has had its job"));
+    }
+
+    #[test]
+    fn fires_on_a_time_that_is_taken_back() {
+        for time in ["lastScheduleTime", "lastSuccessfulTime"] {
+            let becomes = |then: Value, uid: &str| {
+                let mut story = Story::<Cron>::new();
+                let mut cron = cron("Allow", json!(null));
+                cron["status"][time] = "2026-01-01T00:03:00Z".into();
+                story.put(cron.clone()).unwrap();
+                cron["status"][time] = then;
+                cron["metadata"]["uid"] = uid.into();
+                story.put(cron).is_err()
+            };
+            assert!(becomes(json!(null), "c") && becomes(json!("2026-01-01T00:02:00Z"), "c"), "{time}");
+            assert!(!becomes(json!("2026-01-01T00:04:00Z"), "c"), "{time}");
+            assert!(!becomes(json!(null), "d"), "{time}: another of its name");
+        }
     }
 
     #[test]

@@ -45,10 +45,11 @@ fn counted(cron: &CronJob, jobs: &[(&Object, Job)]) -> CronJobStatus {
     let made_for = jobs.iter().filter_map(|(object, _)| scheduled_at(object)).map(Time::of);
     let known = cron.status.last_schedule_time.filter(|_| !planted!(CronForgetsLast));
     let succeeded = jobs.iter().filter_map(|(_, job)| job.status.completion_time);
+    let before = cron.status.last_successful_time.filter(|_| !planted!(LastSuccessForgotten));
     CronJobStatus {
         active: active.map(|(object, _)| reference(object)).collect(),
         last_schedule_time: made_for.chain(known).max(),
-        last_successful_time: succeeded.chain(cron.status.last_successful_time).max(),
+        last_successful_time: succeeded.chain(before).max(),
         rest: cron.status.rest.clone(),
     }
 }
