@@ -159,6 +159,7 @@ library! {
     "autoscaler-one-way"
     "shown-in-vain"
     "inits-in-turn"
+    "labels-of-later"
 }
 
 /// The text of the scenario of this name.

@@ -241,6 +241,12 @@ fn make_sets(dice: &Dice, sets: u64, plan: &mut Plan) {
             }
         }
         plan.ask(dice.millis("create", nth, 500, 5_000), plan::create(set));
+        if dice.below("set labelled", nth, 4) == 0 {
+            // Of its pods only those that come later have that label.
+            let labels = json!({"spec": {"template": {"metadata": {"labels": {"tier": "front"}}}}});
+            let key = Key::new(Kind::ReplicaSet, "default", &name(nth));
+            plan.ask(dice.millis("set labelled at", nth, 6_000, ACTIVE), merge(&key, labels));
+        }
     }
 }
 

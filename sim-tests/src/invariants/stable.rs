@@ -359,6 +359,13 @@ fn sets(truth: &Truth) -> Option<String> {
         if set.spec.min_ready_seconds.unwrap_or(0) == 0 && told(available) != ready {
             return Some(format!("replica set {name} says {} are available, {ready} are", available.unwrap_or(0)));
         }
+        let labels = &set.spec.template.metadata.labels;
+        let bears = |pod: &&&Pod| labels.iter().all(|(key, value)| pod.metadata.labels.get(key) == Some(value));
+        let (said, labelled) = (set.status.fully_labeled_replicas, active.iter().filter(bears).count());
+        if told(said) != labelled {
+            let said = said.unwrap_or(0);
+            return Some(format!("replica set {name} says that {said} pods have all its labels, {labelled} have"));
+        }
         let says_so = set.status.conditions.iter().any(|one| one.kind == "ReplicaFailure");
         let served = workloads::all_serve(truth, active.iter().copied(), set.spec.min_ready_seconds, available);
         if let Err(what) = served.and_then(|()| workloads::failed(true, says_so)) {
@@ -650,6 +657,30 @@ mod tests {
         says(&story, "does not run");
         story.put(pod("a", "m", "Running")).unwrap();
         says(&story, "a node that does not exist");
+    }
+
+    #[test]
+    fn says_how_many_pods_have_all_labels() {
+        let judge = |said: i32| {
+            let mut story = Story::<Nobody>::new();
+            let mut set = crate::plan::replica_set("web", 2, "");
+            set["metadata"]["uid"] = "web".into();
+            set["spec"]["template"]["metadata"]["labels"]["tier"] = "front".into();
+            set["status"] = serde_json::json!({"replicas": 2, "fullyLabeledReplicas": said});
+            story.put(set).unwrap();
+            for (name, labels) in
+                [("a", serde_json::json!({"app": "web", "tier": "front"})), ("b", serde_json::json!({"app": "web"}))]
+            {
+                let mut pod = pod(name, "n", "Pending");
+                pod["metadata"]["labels"] = labels;
+                pod["metadata"]["ownerReferences"] = serde_json::json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet",
+                    "name": "web", "uid": "web", "controller": true}]);
+                story.put(pod).unwrap();
+            }
+            sets(&story.truth)
+        };
+        assert_eq!(judge(1), None);
+        assert_eq!(judge(2).unwrap(), "replica set web says that 2 pods have all its labels, 1 have");
     }
 
     #[test]

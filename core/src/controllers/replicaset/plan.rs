@@ -71,7 +71,8 @@ fn counted(
     let (mut labeled, mut ready, mut available, mut look_again) = (0, 0, 0, None::<Duration>);
     for pod in active {
         let has = &pod.metadata.labels;
-        labeled += usize::from(has == labels || labels.iter().all(|(key, value)| has.get(key) == Some(value)));
+        let bears = has == labels || labels.iter().all(|(key, value)| has.get(key) == Some(value));
+        labeled += usize::from(bears || planted!(LabelsNotCompared));
         let is_ready = pod.is_ready();
         ready += usize::from(is_ready);
         let ready_for = scene.readiness.ready_for(scene.now, pod);
