@@ -305,6 +305,7 @@ mod table {
             ToldToStopFails "told-to-stop-fails" by "expected", "a pod that ends with an error after it was told to stop counts as one that failed";
             FailureConditionStays "failure-condition-stays" by "L-stable", "that pods were refused is told of when none is missing any more";
             LabelsNotCompared "labels-not-compared" by "L-stable", "pods without all of the template's labels count as fully labeled";
+            LostDeletionForgotten "lost-deletion-forgotten" by "S-victim", "a deletion of which nothing was heard is forgotten, and another child chosen";
         }
         Deployment: {
             RollsByWishes "rolls-by-wishes" by "S-rollout", "old pods go by how many are wished, not by how many are available";

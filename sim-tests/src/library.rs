@@ -160,6 +160,7 @@ library! {
     "shown-in-vain"
     "inits-in-turn"
     "labels-of-later"
+    "others-worse-by-then"
 }
 
 /// The text of the scenario of this name.

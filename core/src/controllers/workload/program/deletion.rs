@@ -124,7 +124,11 @@ impl WorkloadController {
                 sometimes!(DeleteLost);
                 // Whether it is being deleted is not known. It is asked for again, and no other in its place.
                 out.log(Level::Warn, format!("{key}: deletion of {}: {}", victim.key, said(answer)));
-                care.undeleted.insert(victim.uid.clone(), victim);
+                if planted!(LostDeletionForgotten) {
+                    self.deletions.met(&key, &victim.uid);
+                } else {
+                    care.undeleted.insert(victim.uid.clone(), victim);
+                }
                 fail(&mut care.deletion, now);
             }
         }
