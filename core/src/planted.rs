@@ -277,6 +277,7 @@ mod table {
             GrowthUnnoticed "growth-unnoticed" by "L-sched" "expected", "who waits does not hear that a node offers more";
             ErrorIsRefusal "error-is-refusal" by "S-fit" "L-sched", "an error of the server is taken for a refusal of a bind, and its room for free";
             InitsSummed "inits-summed" by "L-sched" "expected", "init containers, which run one after the other, count all together";
+            FirstNodeUnnoticed "first-node-unnoticed" by "L-sched" "expected", "a pod that waits since there is no node does not hear of the first";
         }
         ReplicaSet: {
             RandomNames "random-names" by "S-count", "child names differ in each life, so that a creation asked for twice makes twins";

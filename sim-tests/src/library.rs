@@ -161,6 +161,7 @@ library! {
     "inits-in-turn"
     "labels-of-later"
     "others-worse-by-then"
+    "first-node"
 }
 
 /// The text of the scenario of this name.

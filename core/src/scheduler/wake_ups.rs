@@ -159,7 +159,12 @@ impl Gain {
         if planted!(PortLeftUnnoticed) && self == Gain::PodLeft {
             return Obstacles::of(&[Obstacle::Resources]);
         }
-        Obstacles::of(WAKE_UPS[self as usize].removes)
+        let removes = WAKE_UPS[self as usize].removes;
+        if planted!(FirstNodeUnnoticed) {
+            let known: Vec<Obstacle> = removes.iter().copied().filter(|one| *one != Obstacle::NoNodes).collect();
+            return Obstacles::of(&known);
+        }
+        Obstacles::of(removes)
     }
 }
 

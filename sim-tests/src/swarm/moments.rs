@@ -84,6 +84,8 @@ const MOMENTS: &[(Has, Draws)] = &[
     (|dice| is_crowded(dice) && dice.has("priorities") && dice.has("urgent"), places::urgent),
     // Endpoints are written until they are right, though nothing happens any more after a write that failed.
     (|dice| dice.in_some("shown in vain", 4), services::shown_in_vain),
+    // Who waits since there is no node at all hears of the first.
+    (|dice| dice.in_some("first node", 6), nodes::first_again),
 ];
 
 /// Adds those that a run has to its plan for so many nodes.

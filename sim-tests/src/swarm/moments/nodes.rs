@@ -115,6 +115,23 @@ pub(super) fn still_clock(dice: &Dice, nodes: u64, plan: &mut Plan) {
     plan.strike(dice.millis("still at", 0, 5_000, 75_000), fault);
 }
 
+/// All nodes of a small cluster break down and are deleted, and a pod comes before the first of them is there again.
+pub(super) fn first_again(dice: &Dice, nodes: u64, plan: &mut Plan) {
+    if nodes > 3 {
+        return;
+    }
+    let (at, second) = (dice.millis("no node at", 0, 5_000, 100_000), Duration::from_secs(1));
+    for node in (1..=nodes).map(|nth| format!("node-{nth}")) {
+        plan.strike(at, Fault::NodeCrash { node: node.clone(), down: Some(second * 30) });
+        plan.ask(at + second, plan::delete(Kind::Node, &node));
+    }
+    let spec = json!({"terminationGracePeriodSeconds": 1, "containers": [idle("10m")]});
+    plan.ask(at + dice.millis("no node then", 0, 3_000, 20_000), plan::create(plan::pod("early", spec)));
+    for at in [END, END + AGAIN] {
+        plan.ask(at, plan::delete(Kind::Pod, "early"));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::planned::{makes_pod, planned};
@@ -200,6 +217,18 @@ mod tests {
             let said = at(|act| matches!(act, Act::Ask(Ask::Patch(_))));
             let deleted = at(|act| matches!(act, Act::Ask(Ask::Delete(_))));
             assert!(deleted > said && deleted < said + late.unwrap(), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_pod_comes_while_there_is_no_node() {
+        for seed in 0..100 {
+            let plan = planned(seed, first_again);
+            let at = |is: fn(&Act) -> bool| plan.entries.iter().find(|one| is(&one.act)).unwrap().at;
+            let down = at(|act| matches!(act, Act::Strike(Fault::NodeCrash { .. })));
+            let deleted = at(|act| matches!(act, Act::Ask(Ask::Delete(_))));
+            let comes = plan.entries.iter().find(|one| makes_pod(one)).unwrap().at;
+            assert!(comes > deleted && comes < down + Duration::from_secs(30), "seed {seed}");
         }
     }
 }
