@@ -278,6 +278,7 @@ mod table {
             ErrorIsRefusal "error-is-refusal" by "S-fit" "L-sched", "an error of the server is taken for a refusal of a bind, and its room for free";
             InitsSummed "inits-summed" by "L-sched" "expected", "init containers, which run one after the other, count all together";
             FirstNodeUnnoticed "first-node-unnoticed" by "L-sched" "expected", "a pod that waits since there is no node does not hear of the first";
+            VolumesUnreached "volumes-unreached" by "S-where" "expected", "from where the volumes of a pod can be reached is not looked at";
         }
         ReplicaSet: {
             RandomNames "random-names" by "S-count", "child names differ in each life, so that a creation asked for twice makes twins";

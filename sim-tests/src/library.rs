@@ -162,6 +162,7 @@ library! {
     "labels-of-later"
     "others-worse-by-then"
     "first-node"
+    "volumes-of-nodes"
 }
 
 /// The text of the scenario of this name.

@@ -80,7 +80,10 @@ impl Leaders {
 /// Of which kinds checkers ask what clients of this role were told, if they do.
 pub fn asked_for(role: Role) -> Option<fn(Kind) -> bool> {
     match role {
-        Role::Scheduler => Some(|kind| matches!(kind, Kind::Node | Kind::Pod | Kind::PodDisruptionBudget)),
+        Role::Scheduler => Some(|kind| {
+            let volumes = matches!(kind, Kind::PersistentVolumeClaim | Kind::PersistentVolume);
+            volumes || matches!(kind, Kind::Node | Kind::Pod | Kind::PodDisruptionBudget)
+        }),
         Role::NodeLifecycle => Some(|kind| kind == Kind::Node),
         Role::Endpoints => Some(|kind| matches!(kind, Kind::Service | Kind::Pod)),
         Role::Horizontal => Some(|kind| matches!(kind, Kind::HorizontalPodAutoscaler | Kind::Pod)),

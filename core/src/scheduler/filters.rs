@@ -90,7 +90,7 @@ pub const FILTERS: &[Filter] = &[
         name: "VolumeBinding",
         looks: Looks::Node(|pod, node| {
             let reached = pod.volumes.iter().all(|nodes| nodes.selects(&node.name, &node.labels));
-            (!reached).then_some(Refusal::Unreachable)
+            (!reached && !planted!(VolumesUnreached)).then_some(Refusal::Unreachable)
         }),
         why: "the PersistentVolumes that the pod's claims are bound to can be reached from there: their `nodeAffinity`. \
               A claim that is not bound keeps the pod from no node",

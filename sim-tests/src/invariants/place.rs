@@ -1,19 +1,49 @@
-//! S-where: The scheduler binds a pod to a node only if that takes it, as far as the scheduler was told: ready, not cordoned, not being deleted, with the labels that the pod wants and no taint that it does not tolerate; and only a pod without gates, and one that names no other scheduler.
+//! S-where: The scheduler binds a pod to a node only if that takes it, as far as the scheduler was told: ready, not cordoned, not being deleted, with the labels that the pod wants, no taint that it does not tolerate, and in reach of the volumes that its claims are bound to; and only a pod without gates, and one that names no other scheduler.
 //!
 //! Catches: a filter that is left out; a decision on a node's former state; pods of others that are bound.
 
 use super::{Broken, Checker};
+use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
+use miniku_core::api::meta::Labels;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
 use miniku_core::api::taint::{KEEP_AWAY, NO_SCHEDULE, NOT_READY, Taint, UNREACHABLE, UNSCHEDULABLE, untolerated};
+use miniku_core::api::text::Text;
 use miniku_core::program::Verb;
+use serde_json::Value;
 
 /// Each scheduler by what it was told itself.
 #[derive(Default)]
 pub struct Place;
+
+/// Whether a claim of a pod is bound to a volume that cannot be reached from a node, as far as was told of both.
+///
+/// Source: Kubernetes documentation, "Persistent Volumes", node affinity.
+fn lacks_a_volume(told: Told<'_>, pod: &Pod, node: &Node) -> bool {
+    let volumes = pod.spec.rest.get("volumes").and_then(Value::as_array).into_iter().flatten();
+    let claims = volumes.filter_map(|volume| volume.pointer("/persistentVolumeClaim/claimName")?.as_str());
+    let mut bound = claims.filter_map(|claim| {
+        let claim = told.object(&Key::new(Kind::PersistentVolumeClaim, &pod.metadata.namespace, claim))?;
+        told.object(&Key::new(Kind::PersistentVolume, "", claim.at(&["spec", "volumeName"])?.as_str()?))
+    });
+    bound.any(|volume| {
+        let terms = volume.at(&["spec", "nodeAffinity", "required", "nodeSelectorTerms"]).and_then(Value::as_array);
+        terms.is_some_and(|terms| !terms.iter().any(|term| may_select(term, &node.metadata.labels)))
+    })
+}
+
+/// Whether a term may select a node with these labels. Only what asks for one of several values is looked at.
+fn may_select(term: &Value, labels: &Labels) -> bool {
+    let asks = term["matchExpressions"].as_array().into_iter().flatten();
+    let mut asks = asks.filter(|one| one["operator"] == "In");
+    asks.all(|one| {
+        let label = one["key"].as_str().and_then(|key| labels.get(key)).map(Text::as_str);
+        one["values"].as_array().is_none_or(|values| values.iter().any(|value| value.as_str() == label))
+    })
+}
 
 impl Checker for Place {
     fn sights(&self) -> &'static [Sight] {
@@ -46,6 +76,7 @@ impl Checker for Place {
                     () if facts.metadata.is_deleting() => "is being deleted",
                     () if !selected => "does not have the labels",
                     () if tainted => "has a taint that it does not tolerate",
+                    () if pod.is_some_and(|pod| lacks_a_volume(told, pod, facts)) => "lacks a volume of its claims",
                     () if of_others => "another scheduler may give it or not",
                     () if gated => "it may not be bound to before its gates are gone",
                     () => return Ok(()),
@@ -64,7 +95,7 @@ mod tests {
     use super::*;
     use miniku_core::program::WatchEvent;
     use miniku_core::scheduler::Strategy;
-    use serde_json::{Value, json};
+    use serde_json::json;
     use std::collections::BTreeMap;
 
     #[test]
@@ -98,5 +129,41 @@ mod tests {
             let sent = story.sends(&scheduler, Verb::Bind { key: key.clone(), uid: "b-uid".into(), node: "n".into() });
             assert_eq!(sent.is_err(), fires, "{name}: {sent:?}");
         }
+    }
+
+    #[test]
+    fn fires_on_a_node_from_which_a_volume_cannot_be_reached() {
+        let mut story = Story::<Place>::new();
+        let scheduler = who(Role::Scheduler, "scheduler");
+        for name in ["n", "m"] {
+            let mut node = node(name);
+            node["metadata"]["labels"] = json!({"host": name});
+            node["status"]["conditions"] = json!([{"type": "Ready", "status": "True"}]);
+            story.shows(&scheduler, node).unwrap();
+        }
+        let mut claims = pod("a", "", "Pending");
+        claims["spec"]["volumes"] = json!([{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]);
+        let key = story.put(claims).unwrap().key;
+        let claim = |volume: &str| {
+            json!({"kind": "PersistentVolumeClaim", "metadata": {"name": "c", "uid": "c", "namespace": "default"},
+                "spec": {"volumeName": volume}})
+        };
+        let volume = |name: &str, hosts: Value| {
+            let asks = json!([{"matchExpressions": [{"key": "host", "operator": "In", "values": hosts}]}]);
+            json!({"kind": "PersistentVolume", "metadata": {"name": name, "uid": name},
+                "spec": {"nodeAffinity": {"required": {"nodeSelectorTerms": asks}}}})
+        };
+        let bind = |story: &mut Story<Place>, node: &str| {
+            story.sends(&scheduler, Verb::Bind { key: key.clone(), uid: "a-uid".into(), node: node.into() })
+        };
+        bind(&mut story, "n").unwrap();
+        story.shows(&scheduler, volume("there", json!(["m"]))).unwrap();
+        story.shows(&scheduler, claim("")).unwrap();
+        bind(&mut story, "n").unwrap();
+        story.put(claim("there")).unwrap();
+        bind(&mut story, "n").expect("it was not told that the claim is bound");
+        story.shows(&scheduler, claim("there")).unwrap();
+        assert!(bind(&mut story, "n").is_err());
+        bind(&mut story, "m").unwrap();
     }
 }
