@@ -319,6 +319,7 @@ mod table {
             DeadlineIgnored "deadline-ignored" by "L-stable", "a rollout that comes no further is never called overdue";
             ResumeNotSaid "resume-not-said" by "S-rollout", "a deployment that goes on is still said to be paused, so that its rollout is never overdue";
             AnnotationsNotHandedOn "annotations-not-handed-on" by "L-stable", "a replica set does not get its deployment's annotations";
+            SetsWithPodsGo "sets-with-pods-go" by "S-history" "expected", "old replica sets that are too many go with the pods that they have";
         }
         DaemonSet: {
             DaemonsIgnoreTaints "daemons-ignore-taints" by "S-daemon", "pods are made for nodes with taints that they do not tolerate";

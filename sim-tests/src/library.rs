@@ -163,6 +163,7 @@ library! {
     "others-worse-by-then"
     "first-node"
     "volumes-of-nodes"
+    "paused-half-way"
 }
 
 /// The text of the scenario of this name.

@@ -1,9 +1,10 @@
-//! S-history: Of what a workload keeps of its past, its controller deletes the oldest first, and leaves as many as are asked for, as far as it was told: old replica sets of a deployment, revisions of daemon sets and stateful sets, and jobs of a cron job that have ended in one way.
+//! S-history: Of what a workload keeps of its past, its controller deletes the oldest first, and leaves as many as are asked for, as far as it was told: old replica sets of a deployment, revisions of daemon sets and stateful sets, and jobs of a cron job that have ended in one way. No old replica set goes that has pods.
 //!
 //! Jobs that say themselves for how long they are kept go by that, too. Old replica sets that still have pods, and
-//! revisions that somebody still is of, are left out: they may stay for longer. What was asked to go, and has come into
+//! revisions that somebody still is of, may stay for longer. What was asked to go, and has come into
 //! use again before that was carried out, is kept like any other; so is what may not be going, for nothing came of that.
-//! Catches: a history upside down, after which nobody can go back to yesterday; one that is kept one too short.
+//! Catches: a history upside down, after which nobody can go back to yesterday; one that is kept one too short; pods that
+//! serve and go with what is only to be cleaned up.
 
 use super::placed::ANSWERED;
 use super::stable::is_made_of;
@@ -144,11 +145,21 @@ fn is_used(told: Told<'_>, owner: &Object, one: &Object) -> bool {
         || status.is_some_and(|status| is_named(&status.current_revision) || is_named(&status.update_revision))
 }
 
+/// How many pods a replica set has, as was told and as it is.
+fn pods_of(truth: &Truth, set: &Object) -> i32 {
+    let has = |one: &Object| one.get::<ReplicaSet>().map_or(0, |set| set.status.replicas);
+    truth.stored(set).map_or(0, has).min(has(set))
+}
+
 fn wrong(truth: &Truth, told: Told<'_>, one: &Object, asked: &Asked) -> Option<String> {
     let (meta, kind) = (one.meta(), one.kind());
     let by = meta.controller()?;
     let owner = told.object(&Key::new(Kind::named(&by.api_version, &by.kind)?, &meta.namespace, &by.name))?;
     let (limit, age_of_it) = (limit(owner, one).filter(|_| owner.meta().uid == by.uid)?, age(one)?);
+    let pods = pods_of(truth, one);
+    if pods > 0 {
+        return Some(format!("goes, and has {pods} pods"));
+    }
     let others = told.owned(&by.uid, kind, &meta.namespace).filter(|other| other.meta().uid != meta.uid);
     let others = others.filter(|other| !other.meta().is_deleting() && !asked.goes(other, truth.now));
     let (others, newest): (Vec<&Object>, Vec<&Object>) = others.partition(|other| is_past(told, owner, one, other));
@@ -257,6 +268,7 @@ mod tests {
         check(2, "b", "");
         check(3, "b", "2 like it are kept; 3 are asked for");
         check(2, "c", "b, which is older, stays");
+        check(0, "a", "has 2 pods");
     }
 
     #[test]

@@ -153,7 +153,8 @@ pub fn superfluous<'a>(old: &[Set<'a>], limit: usize) -> Vec<Set<'a>> {
     }
     there.truncate(there.len().saturating_sub(limit));
     let seen = |one: &Set<'_>| one.set.status.observed_generation >= one.set.metadata.generation;
-    there.retain(|one| one.has() == 0 && one.wanted() == 0 && seen(one));
+    let is_empty = |one: &Set<'_>| one.has() == 0 && one.wanted() == 0;
+    there.retain(|one| (is_empty(one) || planted!(SetsWithPodsGo)) && seen(one));
     there
 }
 
