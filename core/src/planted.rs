@@ -364,6 +364,7 @@ mod table {
             CronTooLate "cron-too-late" by "S-cron", "startingDeadlineSeconds is not looked at";
             CronNotWoken "cron-not-woken" by "L-cron" "expected", "nobody looks again when the next time of a cron job comes";
             LastSuccessForgotten "last-success-forgotten" by "S-cron", "lastSuccessfulTime is that of the jobs that are still there";
+            UnnotedJobsGo "unnoted-jobs-go" by "S-cron", "jobs that are too many go before their cron job tells of their times";
         }
         NodeLifecycle: {
             SmallDisruption "small-disruption" by "expected" "L-evict" "S-brake", "two silent nodes of three are taken for a disruption of the cluster, and no pod leaves them";

@@ -164,6 +164,7 @@ library! {
     "first-node"
     "volumes-of-nodes"
     "paused-half-way"
+    "cron-unkept"
 }
 
 /// The text of the scenario of this name.

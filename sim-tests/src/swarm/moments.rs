@@ -54,6 +54,8 @@ const MOMENTS: &[(Has, Draws)] = &[
     (|dice| dice.in_some("numbered", 4), jobs::numbered),
     // A job that is gone soon is not made again by a cron job that does not know whether it was made.
     (|dice| dice.in_some("brief", 4), jobs::brief),
+    // Nor is one of which none is kept.
+    (|dice| dice.in_some("unkept", 6), jobs::unkept),
     // Each of a name is collected, whatever is heard meanwhile of the one before.
     (|dice| dice.in_some("collected again", 4), deletions::collected_again),
     // Nobody comes near a pod that must be kept away from it, when that was said just now.

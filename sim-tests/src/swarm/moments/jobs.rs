@@ -4,8 +4,9 @@ use crate::plan::{self, Ask, Evict, Fault, Plan, Ratio, Weather};
 use crate::swarm::{AGAIN, Dice, END, merge, room};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::Key;
+use miniku_core::patch::merge::merge as merge_patch;
 use miniku_core::time::Duration;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A job of whose pods each node takes one, so that some wait for a node; and then fewer are to work at a time.
 pub(super) fn too_many(dice: &Dice, nodes: u64, plan: &mut Plan) {
@@ -56,21 +57,39 @@ fn of_numbers(name: &str, many: u64, script: &str) -> Ask {
 /// Jobs of cron jobs that end soon and are not to be kept, while some of what is said of them is lost just then.
 pub(super) fn brief(dice: &Dice, _: u64, plan: &mut Plan) {
     for nth in 0..4 {
-        let container = json!({"name": "main", "image": "busybox", "command": ["sleep", "1"],
-            "resources": {"requests": {"cpu": "10m"}}});
-        let pod = json!({"restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "containers": [container]});
-        let work = json!({"activeDeadlineSeconds": 20, "ttlSecondsAfterFinished": 0, "template": {"spec": pod}});
-        let name = format!("brief-{nth}");
-        let cron = json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": name},
-            "spec": {"schedule": "* * * * *", "jobTemplate": {"spec": work}}});
-        plan.ask(dice.millis("brief at", nth, 500, 20_000), plan::create(cron));
-        for at in [END, END + AGAIN] {
-            let key = Key::new(Kind::CronJob, "default", &name);
-            plan.ask(at, merge(&key, json!({"spec": {"suspend": true}})));
-        }
+        let at = dice.millis("brief at", nth, 500, 20_000);
+        each_minute(&format!("brief-{nth}"), at, &json!({}), &json!({"ttlSecondsAfterFinished": 0}), plan);
     }
-    // The jobs are asked for at each whole minute, and what comes next a moment later.
-    let lasts = Duration::from_millis(dice.one("brief for", 0, &[20, 100, 400]));
+    half_heard(dice, Duration::from_millis(dice.one("brief for", 0, &[20, 100, 400])), plan);
+}
+
+/// The same, where it is the cron jobs that keep none.
+pub(super) fn unkept(dice: &Dice, _: u64, plan: &mut Plan) {
+    for nth in 0..4 {
+        let at = dice.millis("unkept at", nth, 500, 20_000);
+        each_minute(&format!("unkept-{nth}"), at, &json!({"successfulJobsHistoryLimit": 0}), &json!({}), plan);
+    }
+    half_heard(dice, Duration::from_millis(dice.one("unkept for", 0, &[20, 100, 400])), plan);
+}
+
+/// A cron job whose jobs take a second; of it and of them this is said beside that.
+fn each_minute(name: &str, at: Duration, of_it: &Value, of_them: &Value, plan: &mut Plan) {
+    let container = json!({"name": "main", "image": "busybox", "command": ["sleep", "1"],
+        "resources": {"requests": {"cpu": "10m"}}});
+    let pod = json!({"restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "containers": [container]});
+    let mut work = json!({"activeDeadlineSeconds": 20, "template": {"spec": pod}});
+    merge_patch(&mut work, of_them);
+    let mut spec = json!({"schedule": "* * * * *", "jobTemplate": {"spec": work}});
+    merge_patch(&mut spec, of_it);
+    let cron = json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": name}, "spec": spec});
+    plan.ask(at, plan::create(cron));
+    for at in [END, END + AGAIN] {
+        plan.ask(at, merge(&Key::new(Kind::CronJob, "default", name), json!({"spec": {"suspend": true}})));
+    }
+}
+
+/// The jobs are asked for at each whole minute, and what comes next a moment later: a third of that is lost.
+fn half_heard(dice: &Dice, lasts: Duration, plan: &mut Plan) {
     for minute in 1..=3 {
         let at = Duration::from_secs(60 * minute) + Duration::from_millis(1);
         for actor in room::all_of(dice, "workloads") {
@@ -119,11 +138,13 @@ mod tests {
 
     #[test]
     fn what_is_said_of_jobs_is_lost_right_after_they_are_made() {
-        let plan = planned(1, brief);
-        let lossy = plan.entries.iter().filter(|one| matches!(one.act, Act::Strike(Fault::Link { .. })));
-        let at: Vec<u128> = lossy.map(|one| one.at.as_millis()).collect();
-        assert_eq!(at, [60_001, 120_001, 180_001]);
-        let made = plan.entries.iter().filter(|one| matches!(one.act, Act::Ask(Ask::Create(_))));
-        assert_eq!(made.filter(|one| one.at < Duration::from_secs(60)).count(), 4);
+        for draws in [brief, unkept] {
+            let plan = planned(1, draws);
+            let lossy = plan.entries.iter().filter(|one| matches!(one.act, Act::Strike(Fault::Link { .. })));
+            let at: Vec<u128> = lossy.map(|one| one.at.as_millis()).collect();
+            assert_eq!(at, [60_001, 120_001, 180_001]);
+            let made = plan.entries.iter().filter(|one| matches!(one.act, Act::Ask(Ask::Create(_))));
+            assert_eq!(made.filter(|one| one.at < Duration::from_secs(60)).count(), 4);
+        }
     }
 }
