@@ -279,6 +279,7 @@ mod table {
             InitsSummed "inits-summed" by "L-sched" "expected", "init containers, which run one after the other, count all together";
             FirstNodeUnnoticed "first-node-unnoticed" by "L-sched" "expected", "a pod that waits since there is no node does not hear of the first";
             VolumesUnreached "volumes-unreached" by "S-where" "expected", "from where the volumes of a pod can be reached is not looked at";
+            TermsCrossNamespaces "terms-cross-namespaces" by "S-near" "L-sched" "expected", "terms of affinity and spread are about pods of all namespaces";
         }
         ReplicaSet: {
             RandomNames "random-names" by "S-count", "child names differ in each life, so that a creation asked for twice makes twins";

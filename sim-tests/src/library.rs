@@ -165,6 +165,7 @@ library! {
     "volumes-of-nodes"
     "paused-half-way"
     "cron-unkept"
+    "namesakes"
 }
 
 /// The text of the scenario of this name.

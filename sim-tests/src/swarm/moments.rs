@@ -60,6 +60,8 @@ const MOMENTS: &[(Has, Draws)] = &[
     (|dice| dice.in_some("collected again", 4), deletions::collected_again),
     // Nobody comes near a pod that must be kept away from it, when that was said just now.
     (|dice| dice.in_some("moved in", 4), places::moved_in),
+    // Who is to be spread, or away from others, minds nobody of other namespaces.
+    (|dice| dice.in_some("namesakes", 6), places::namesakes),
     // The last deletion of a set says what becomes of its pods.
     (|dice| dice.in_some("decided twice", 3), deletions::decided_twice),
     // What was given to who is not stored is free again.

@@ -1,8 +1,8 @@
 //! Where pods may be, when that has only just changed, or others have to go for them.
 
-use super::{idle, touch};
-use crate::plan::{self, Plan};
-use crate::swarm::{AGAIN, Dice, END, important, merge, name};
+use super::{idle, on, touch};
+use crate::plan::{self, Ask, Plan};
+use crate::swarm::{AGAIN, Dice, END, delete_of, important, merge, name};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::Key;
 use miniku_core::time::Duration;
@@ -33,6 +33,37 @@ pub(super) fn moved_in(dice: &Dice, nodes: u64, plan: &mut Plan) {
     for at in [END, END + AGAIN] {
         names.iter().for_each(|name| plan.ask(at, plan::delete(Kind::Pod, name)));
         plan.ask(at, plan::delete(Kind::Pod, "guest"));
+    }
+}
+
+/// Pods of another namespace are on one node, and have the labels of pods that are to be spread over all nodes.
+pub(super) fn namesakes(dice: &Dice, nodes: u64, plan: &mut Plan) {
+    let (at, second) = (dice.millis("namesakes at", 0, 2_000, 90_000), Duration::from_secs(1));
+    let crowd = format!("node-{}", 1 + dice.below("namesakes on", 0, nodes));
+    let labelled = |name: &str, spec: Value| {
+        let mut pod = plan::pod(name, spec);
+        pod["metadata"]["labels"] = json!({"app": "namesake"});
+        pod
+    };
+    let strangers = (0..3).map(|nth| Key::new(Kind::Pod, "kube-public", &format!("stranger-{nth}")));
+    let strangers: Vec<Key> = strangers.collect();
+    for key in &strangers {
+        let mut stranger = labelled(key.name.as_str(), on(&crowd, idle("10m")));
+        stranger["metadata"]["namespace"] = "kube-public".into();
+        plan.ask(at, plan::create(stranger));
+    }
+    let spread = json!([{"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule",
+        "labelSelector": {"matchLabels": {"app": "namesake"}}}]);
+    // One more than there are nodes, of which one would stay empty if the strangers counted.
+    let names: Vec<String> = (0..=nodes.min(5)).map(|nth| format!("namesake-{nth}")).collect();
+    for (nth, name) in (4..).zip(&names) {
+        let spec = json!({"terminationGracePeriodSeconds": 1, "containers": [idle("10m")],
+            "topologySpreadConstraints": spread});
+        plan.ask(at + second * 2 * nth, plan::create(labelled(name, spec)));
+    }
+    for at in [END, END + AGAIN] {
+        strangers.iter().for_each(|key| plan.ask(at, Ask::Delete(delete_of(key))));
+        names.iter().for_each(|name| plan.ask(at, plan::delete(Kind::Pod, name)));
     }
 }
 
@@ -70,7 +101,8 @@ pub(super) fn urgent(dice: &Dice, nodes: u64, plan: &mut Plan) {
 mod tests {
     use super::super::planned::{makes_pod, planned};
     use super::*;
-    use crate::plan::{Act, Ask, Entry};
+    use crate::plan::{Act, Entry};
+    use miniku_core::api::object::Object;
     use miniku_core::api::pod::Pod;
 
     #[test]
@@ -86,6 +118,25 @@ mod tests {
             let first = created.remove(0);
             assert!(first.0 < moved && created.len() == 6, "seed {seed}");
             assert!(created.iter().all(|(at, shy)| *at > moved && *shy), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn who_is_to_be_spread_comes_after_the_strangers_of_one_node() {
+        for seed in 0..100 {
+            let plan = planned(seed, namesakes);
+            let made = |one: &Entry| match &one.act {
+                Act::Ask(Ask::Create(object)) => Some((one.at, object.clone())),
+                _ => None,
+            };
+            let made: Vec<(Duration, Object)> = plan.entries.iter().filter_map(made).collect();
+            let (strangers, others): (Vec<_>, Vec<_>) =
+                made.iter().partition(|(_, object)| object.meta().namespace == "kube-public");
+            assert!(strangers.len() == 3 && others.len() == 4, "seed {seed}");
+            assert!(others.iter().all(|(at, _)| *at > strangers[0].0), "seed {seed}");
+            let selects = |object: &Object| object.get::<Pod>().map(|pod| pod.spec.node_selector.clone());
+            let crowd = selects(&strangers[0].1);
+            assert!(strangers.iter().all(|(_, object)| selects(object) == crowd), "seed {seed}");
         }
     }
 
