@@ -427,6 +427,7 @@ mod table {
             PartRoundedDown "part-rounded-down" by "S-demand", "of the pods that must be there a part is rounded down";
             ScaleOfPods "scale-of-pods" by "S-demand", "as many pods are expected as there are, not as many as are wanted";
             WishChangeUnheard "wish-change-unheard" by "L-stable" "S-demand" "S-budget" "expected", "a budget does not hear that another number of its pods is wanted";
+            GrantNotLookedAt "grant-not-looked-at" by "expected" "L-stable", "nobody looks again whether a pod whose eviction was granted has gone";
         }
         Horizontal: {
             ZeroIsScaled "zero-is-scaled" by "S-scale", "what was scaled to none by hand is scaled up again";

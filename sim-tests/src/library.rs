@@ -166,6 +166,7 @@ library! {
     "paused-half-way"
     "cron-unkept"
     "namesakes"
+    "granted-in-vain"
 }
 
 /// The text of the scenario of this name.

@@ -195,7 +195,7 @@ impl DisruptionController {
         let counted = self.count(now, &key, &object, &budget);
         if counted.status == budget.status {
             self.attempts.settled(&key);
-            if let Some(at) = counted.look_again {
+            if let Some(at) = counted.look_again.filter(|_| !planted!(GrantNotLookedAt)) {
                 self.attempts.add_at(key, at);
             }
             return;
