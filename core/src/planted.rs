@@ -160,7 +160,7 @@ mod table {
             FenceIgnored "fence-ignored" by "S-lease", "a write is admitted whatever became of the lease that it names";
             TermIgnored "term-ignored" by "S-lease", "a lease that its holder took again counts as the one it had";
             TakingNotAwaited "taking-not-awaited" by "S-lease", "a write is admitted while another's taking of the lease is on its way to the disk";
-            OrphanIgnored "orphan-ignored" by "S-owner", "an owner deleted with Orphan is removed at once, and its children after it";
+            OrphanIgnored "orphan-ignored" by "S-owner" "S-final", "an owner deleted with Orphan is removed at once, and its children after it";
             FinishedHaveGrace "finished-have-grace" by "S-final", "the deletion of a pod that has finished waits for its node";
             GrantInherited "grant-inherited" by "S-budget", "what was granted for a pod is granted for the next one of its name";
             UnreadyHeld "unready-held" by "S-budget" "expected", "a pod that is not ready is held though just enough others are healthy";
