@@ -19,15 +19,17 @@ use serde_json::Value;
 #[derive(Default)]
 pub struct Place;
 
-/// Whether a claim of a pod is bound to a volume that cannot be reached from a node, as far as was told of both.
+/// Whether a claim of a pod is bound to a volume that cannot be reached from a node, as far as was told of both and they are
+/// still there: who vanished in a gap of a view is not known to whoever has it.
 ///
 /// Source: Kubernetes documentation, "Persistent Volumes", node affinity.
-fn lacks_a_volume(told: Told<'_>, pod: &Pod, node: &Node) -> bool {
+fn lacks_a_volume(truth: &Truth, told: Told<'_>, pod: &Pod, node: &Node) -> bool {
+    let known = |key: &Key| told.object(key).filter(|one| truth.stored(one).is_some());
     let volumes = pod.spec.rest.get("volumes").and_then(Value::as_array).into_iter().flatten();
     let claims = volumes.filter_map(|volume| volume.pointer("/persistentVolumeClaim/claimName")?.as_str());
     let mut bound = claims.filter_map(|claim| {
-        let claim = told.object(&Key::new(Kind::PersistentVolumeClaim, &pod.metadata.namespace, claim))?;
-        told.object(&Key::new(Kind::PersistentVolume, "", claim.at(&["spec", "volumeName"])?.as_str()?))
+        let claim = known(&Key::new(Kind::PersistentVolumeClaim, &pod.metadata.namespace, claim))?;
+        known(&Key::new(Kind::PersistentVolume, "", claim.at(&["spec", "volumeName"])?.as_str()?))
     });
     bound.any(|volume| {
         let terms = volume.at(&["spec", "nodeAffinity", "required", "nodeSelectorTerms"]).and_then(Value::as_array);
@@ -70,13 +72,14 @@ impl Checker for Place {
                 let gated = known_pod.is_some_and(|pod| !pod.spec.scheduling_gates.is_empty());
                 let by = pod.map(|pod| pod.spec.scheduler_name.as_str()).filter(|by| !by.is_empty());
                 let of_others = by.is_some_and(|by| !truth.strategies.is_empty() && !truth.strategies.contains_key(by));
+                let lacks = pod.is_some_and(|pod| lacks_a_volume(truth, told, pod, facts));
                 let wrong = match () {
                     () if facts.spec.unschedulable && !tolerates(UNSCHEDULABLE) => "is cordoned",
                     () if !facts.is_ready() && !tolerates(NOT_READY) && !tolerates(UNREACHABLE) => "is not ready",
                     () if facts.metadata.is_deleting() => "is being deleted",
                     () if !selected => "does not have the labels",
                     () if tainted => "has a taint that it does not tolerate",
-                    () if pod.is_some_and(|pod| lacks_a_volume(told, pod, facts)) => "lacks a volume of its claims",
+                    () if lacks => "lacks a volume of its claims",
                     () if of_others => "another scheduler may give it or not",
                     () if gated => "it may not be bound to before its gates are gone",
                     () => return Ok(()),
@@ -162,8 +165,10 @@ mod tests {
         bind(&mut story, "n").unwrap();
         story.put(claim("there")).unwrap();
         bind(&mut story, "n").expect("it was not told that the claim is bound");
-        story.shows(&scheduler, claim("there")).unwrap();
+        let bound = story.shows(&scheduler, claim("there")).unwrap();
         assert!(bind(&mut story, "n").is_err());
         bind(&mut story, "m").unwrap();
+        story.write(&bound, true).unwrap();
+        bind(&mut story, "n").expect("its next list may have told that the claim is gone");
     }
 }
