@@ -79,12 +79,17 @@ fn is_left(truth: &Truth, told: Told<'_>, set: &DaemonSet, node: &Node, pod: &Po
         && untolerated(&node.spec.taints, new_ones, KEEP_AWAY).next().is_none()
         // A node that vanished in a gap may be known here for longer than to the controller.
         && truth.still(node).is_some()
+        // Who is gone already is asked to go again by who has heard of neither that nor an answer.
+        && truth.has_pod(&pod.metadata.uid)
         && pod.metadata.controller().is_some_and(|by| is_alone(by.uid.as_str()))
 }
 
 /// Whether a node is one for a set's pods, and its taints let this one stay.
 fn takes(set: &DaemonSet, node: &Node, pod: &Pod) -> bool {
-    set.spec.template.spec.allows_node(&node.metadata.name, &node.metadata.labels)
+    let template = &set.spec.template.spec;
+    let named = template.node_name.is_empty() || template.node_name == node.metadata.name;
+    named
+        && template.allows_node(&node.metadata.name, &node.metadata.labels)
         && untolerated(&node.spec.taints, &pod.spec.tolerations, KEEP_AWAY).next().is_none()
 }
 
@@ -430,6 +435,24 @@ mod tests {
         assert_eq!(ended("OnDelete", "Failed", "a", &[]), "", "it has ended");
         assert_eq!(ended("OnDelete", "Running", "b", &[]), "", "it does not belong there");
         assert_eq!(ended("OnDelete", "Running", "a", &[pod("b", "n", "2")]), "", "two are too many");
+    }
+
+    #[test]
+    fn who_belongs_elsewhere_or_is_gone_may_be_ended() {
+        let judge = |home: &str, is_gone: bool| {
+            let (mut by_hand, old) = (set("two"), pod("a", "n", "1"));
+            by_hand["spec"]["updateStrategy"] = json!({"type": "OnDelete"});
+            by_hand["spec"]["template"]["spec"]["nodeName"] = home.into();
+            let mut desk = Desk(Story::new());
+            desk.tell(&[by_hand, node("n"), revision("1", 1), revision("2", 2), old.clone()]);
+            if is_gone {
+                desk.0.write(&crate::plan::object(old), true).unwrap();
+            }
+            desk.ends("a").is_ok()
+        };
+        assert!(!judge("", false) && !judge("n", false));
+        assert!(judge("m", false), "the set is for another node now");
+        assert!(judge("", true), "nobody has told so yet");
     }
 
     #[test]
