@@ -24,7 +24,8 @@ pub struct Cron;
 /// From a decision to its request, and what a clock that is looked at twice may differ.
 const SLACK: Duration = Duration::from_secs(1);
 
-fn made_for(job: &Object) -> Option<Wall> {
+/// The time of its schedule for which a job was made, if it says so.
+pub(super) fn made_for(job: &Object) -> Option<Wall> {
     parse_rfc3339(job.meta().annotations.get(SCHEDULED_AT)?).ok()
 }
 

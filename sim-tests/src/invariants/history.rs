@@ -1,11 +1,13 @@
 //! S-history: Of what a workload keeps of its past, its controller deletes the oldest first, and leaves as many as are asked for, as far as it was told: old replica sets of a deployment, revisions of daemon sets and stateful sets, and jobs of a cron job that have ended in one way. No old replica set goes that has pods.
 //!
-//! Jobs that say themselves for how long they are kept go by that, too. Old replica sets that still have pods, and
-//! revisions that somebody still is of, may stay for longer. What was asked to go, and has come into
-//! use again before that was carried out, is kept like any other; so is what may not be going, for nothing came of that.
+//! Jobs that say themselves for how long they are kept go by that, too. Old replica sets that still have pods,
+//! revisions that somebody still is of, and jobs of whose time their cron job does not tell yet, may stay for longer. What
+//! was asked to go, and has come into use again before that was carried out, is kept like any other; so is what may not be
+//! going, for nothing came of that.
 //! Catches: a history upside down, after which nobody can go back to yesterday; one that is kept one too short; pods that
 //! serve and go with what is only to be cleaned up.
 
+use super::cron::made_for;
 use super::placed::ANSWERED;
 use super::stable::is_made_of;
 use super::{Broken, Checker};
@@ -16,6 +18,7 @@ use miniku_core::api::daemonset::DaemonSet;
 use miniku_core::api::deployment::{Deployment, revision};
 use miniku_core::api::job::Job;
 use miniku_core::api::kinds::Kind;
+use miniku_core::api::meta::Time;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::PodTemplateSpec;
 use miniku_core::api::replicaset::ReplicaSet;
@@ -135,6 +138,11 @@ fn is_used(told: Told<'_>, owner: &Object, one: &Object) -> bool {
         let seen = set.status.observed_generation >= set.metadata.generation;
         return !seen || set.wanted() > 0 || set.status.replicas > 0;
     }
+    if one.kind() == Kind::Job {
+        // Until the time for which it was made is told, it alone says that this time has had its job.
+        let last = owner.read::<CronJob>().and_then(|cron| cron.status.last_schedule_time).map(Time::wall);
+        return made_for(one).is_some_and(|at| last.is_none_or(|last| last < at));
+    }
     if one.kind() != Kind::ControllerRevision {
         return false;
     }
@@ -227,6 +235,7 @@ impl Checker for History {
 mod tests {
     use super::super::forged::{Story, who};
     use super::*;
+    use miniku_core::api::cronjob::SCHEDULED_AT;
     use miniku_core::program::{CallId, DeleteOptions, WatchEvent};
     use serde_json::{Value, json};
 
@@ -308,6 +317,24 @@ mod tests {
         check("b", "");
         check("c", "b, which is older, stays");
         check("a", "0 like it are kept; 1 are asked for");
+    }
+
+    #[test]
+    fn a_job_of_whose_time_nothing_is_told_yet_may_stay() {
+        let judge = |told: &str| {
+            // Who was made later has begun earlier.
+            let job = |name: &str, minute: u32, made_for: &str| {
+                json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "annotations": {SCHEDULED_AT: made_for}},
+                    "spec": {"template": {}}, "status": {"startTime": format!("2026-01-01T00:{minute:02}:00Z"),
+                        "conditions": [{"type": "Complete", "status": "True"}]}})
+            };
+            let owner = json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "web"},
+                "spec": {"schedule": "* * * * *", "successfulJobsHistoryLimit": 0, "jobTemplate": {"spec": {"template": {}}}},
+                "status": {"lastScheduleTime": told}});
+            deletes(owner, &[job("a", 3, "2026-01-01T00:02:00Z"), job("b", 4, "2026-01-01T00:01:00Z")], "b")
+        };
+        assert!(judge("2026-01-01T00:02:00Z").contains("a, which is older, stays"));
+        assert_eq!(judge("2026-01-01T00:01:00Z"), "");
     }
 
     #[test]
