@@ -1,8 +1,8 @@
 //! The simulator tests itself: each planted bug is found, and by a checker that is meant for it.
 //!
 //! Needs the feature: `cargo test -p miniku-sim --features planted --test planted_bugs`. An honest search has no hint:
-//! `miniku sim explore --planted all`, which takes a quarter of an hour. Here each bug is looked for in the run first in
-//! which such a search has seen it, and everywhere only if it does not show there any more.
+//! `miniku sim explore --planted all`, which takes a quarter of an hour. Here each bug is looked for first in the run in
+//! which such a search has found it, and everywhere only if it does not show there any more.
 
 use miniku_core::planted::{Mistake, Planted, TABLE};
 use miniku_sim::explore::{self, Run};
@@ -10,8 +10,8 @@ use miniku_sim::{library, swarm};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Where each bug was seen: its name, the scenario and the seed. A row that is out of date costs time, and the test
-/// prints what it is to be.
+/// Where each bug was seen: its name, the scenario (`swarm` for a random one) and the seed. A row that is out of date costs
+/// time; with `--nocapture` the test prints what it is to be.
 const SEEN: &str = include_str!("planted_bugs.txt");
 
 /// So many random runs find what does not show any more where it was seen.
