@@ -205,7 +205,7 @@ mod table {
             GivesBackOthers "gives-back-others" by "S-lease", "who stands by and is told to end gives back the lease of who leads";
             AnswersForEver "answers-for-ever" by "expected" "L-stable" "L-silent", "an answer that never comes is waited for, for ever";
             ListsForEver "lists-for-ever" by "L-stable" "expected" "L-restart" "L-silent", "a list that is not answered is waited for, for ever";
-            AwaitsExactly "awaits-exactly" by "expected" "L-stable", "what a write left is waited for at its very revision, also if the view is beyond it";
+            AwaitsExactly "awaits-exactly" by "expected" "L-stable", "after a write exactly its revision is waited for, though the view may be beyond it";
         }
         Scheduler: {
             AgeIgnored "age-ignored" by "L-sched", "pods that are as important as others do not wait behind the older ones";
@@ -307,7 +307,7 @@ mod table {
             MadeIsAwaited "made-is-awaited" by "L-stable" "expected", "a pod that has come and gone before its creation is answered is waited for";
             ToldToStopFails "told-to-stop-fails" by "expected", "a pod that ends with an error after it was told to stop counts as one that failed";
             FailureConditionStays "failure-condition-stays" by "L-stable", "that pods were refused is told of when none is missing any more";
-            LabelsNotCompared "labels-not-compared" by "L-stable", "pods without all of the template's labels count as fully labeled";
+            LabelsNotCompared "labels-not-compared" by "L-stable", "pods without all of the template's labels count as fully labelled";
             LostDeletionForgotten "lost-deletion-forgotten" by "S-victim", "a deletion of which nothing was heard is forgotten, and another child chosen";
         }
         Deployment: {
@@ -388,7 +388,7 @@ mod table {
             ArrivalIgnored "arrival-ignored" by "S-evict" "expected", "for how long a pod may stay is counted from the taint, though it came later";
             StaysTooLong "stays-too-long" by "expected" "L-evict", "of two taints that a pod puts up with for a time the longer time counts";
             UsersTaintsCleared "users-taints-cleared" by "S-others" "expected", "taints that people have put on a node are taken away with those of ours";
-            ArrivalOfFormer "arrival-of-former" by "S-evict" "expected", "a pod counts as long on its node as one of its name that was there before";
+            ArrivalOfFormer "arrival-of-former" by "S-evict" "expected", "how long a pod has been on its node is counted from when an earlier one of its name came there";
         }
         Garbage: {
             NotSeenIsGone "not-seen-is-gone" by "S-owner", "an owner that the view does not show is taken to be gone";

@@ -731,7 +731,8 @@ impl Worker {
         }
     }
 
-    /// Starts containers, once nothing is left of a sandbox that has ended, and those before have not just ended in vain.
+    /// Starts containers, with the reasons: not before a sandbox that has ended is removed, and later each time that one
+    /// has ended before anything ran in it.
     fn start_in_turn(
         &mut self,
         now: Now,
@@ -863,7 +864,7 @@ fn told_of(track: &Track) -> Option<Text> {
 }
 
 impl Track {
-    /// It has ended, and the next attempt begins.
+    /// Begins the next attempt of a container that has ended.
     fn begin_again(&mut self) {
         if restart_delay(self.ends) >= Duration::from_secs(300) {
             sometimes!(RestartAtCap);
@@ -876,7 +877,7 @@ impl Track {
         self.state = ContainerState::Absent;
     }
 
-    /// It could not be started as often as is allowed.
+    /// Gives up a container that has failed to start as often as it may.
     fn give_up(&mut self) {
         sometimes!(StartGivenUp);
         // The count is of retries: the last failure adds none.

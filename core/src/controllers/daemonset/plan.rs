@@ -165,36 +165,36 @@ fn staff(
         round.visit(node, home);
     }
     let Round { plan, away, two, to_end, to_make, .. } = round;
-    let most =
+    let left =
         |most: usize, so_far: usize| if planted!(DaemonsAllAtOnce) { BURST } else { most.saturating_sub(so_far) };
-    let in_turn = to_end.into_iter().take(most(max_unavailable, away));
-    plan.delete.extend(in_turn.map(|(pod, because)| Victim::of_pod(&pod.metadata, because)));
-    let in_turn = to_make.into_iter().take(most(max_surge, if planted!(SurgeUnbounded) { 0 } else { two }));
-    plan.create.extend(in_turn.map(|(node, because)| meant_for(pattern, node, because)));
+    let ending = to_end.into_iter().take(left(max_unavailable, away));
+    plan.delete.extend(ending.map(|(pod, because)| Victim::of_pod(&pod.metadata, because)));
+    let made = to_make.into_iter().take(left(max_surge, if planted!(SurgeUnbounded) { 0 } else { two }));
+    plan.create.extend(made.map(|(node, because)| meant_for(pattern, node, because)));
     plan.create.truncate(BURST);
 }
 
-/// The nodes are looked at one after the other. What may be done on few at a time waits until all were.
+/// One look at all nodes, one after the other. What may be done on only a few at a time waits until all have been seen.
 struct Round<'r, 's> {
     scene: &'r Scene<'s>,
     pattern: &'r Pod,
     newest: &'r str,
     surge: Surge,
-    /// Old pods are replaced by themselves.
+    /// Whether old pods are replaced without anybody deleting them.
     rolls: bool,
     plan: &'r mut Plan,
     /// Nodes whose pod does not serve, or will not.
     away: usize,
     /// Nodes with a new pod beside an old one.
     two: usize,
-    /// Old pods that go, while few are away.
+    /// Old pods that may go, as long as few are away.
     to_end: Vec<(&'r Pod, Because)>,
-    /// Nodes that get a new pod beside an old one, while few have two.
+    /// Nodes that may get a new pod beside an old one, as long as few have two.
     to_make: Vec<(&'r str, Because)>,
 }
 
 impl<'r> Round<'r, '_> {
-    /// Does what is to be done on a node.
+    /// Does what is to be done on one node.
     fn visit(&mut self, node: &'r str, home: &'r Home<'r>) {
         let row = staffing(home.fit, home.here(), self.surge);
         let staffed = || on(node, Because::of(&STAFFING, row));
@@ -216,17 +216,17 @@ impl<'r> Round<'r, '_> {
         }
     }
 
-    /// Ends what is too many on a node. Where nothing is, the old may be replaced.
+    /// Ends the pods that are too many on a node. Where none is, an old one may be replaced.
     fn look(&mut self, node: &'r str, home: &'r Home<'r>) {
         let (ended, running): (Vec<_>, Vec<_>) = home.staying().partition(|one| one.pod.status.phase.is_final());
-        let victims = self.plan.delete.len();
+        let deleted_before = self.plan.delete.len();
         bury(self.scene, node, &ended.iter().map(|one| one.pod).collect::<Vec<_>>(), self.plan);
         let (new, old): (Vec<_>, Vec<_>) = running.into_iter().partition(|one| revision(one.pod) == self.newest);
         let kept = self.kept(home, &new, &old);
         let too_many = new.iter().chain(&old).filter(|one| !kept.iter().any(|kept| std::ptr::eq(*kept, **one)));
-        let double = too_many.map(|one| Victim::of_pod(&one.pod.metadata, on(node, DOUBLE.because())));
-        self.plan.delete.extend(double);
-        if self.plan.delete.len() > victims || kept.is_empty() {
+        let doubles = too_many.map(|one| Victim::of_pod(&one.pod.metadata, on(node, DOUBLE.because())));
+        self.plan.delete.extend(doubles);
+        if self.plan.delete.len() > deleted_before || kept.is_empty() {
             self.away += 1;
             return;
         }
@@ -237,7 +237,7 @@ impl<'r> Round<'r, '_> {
         }
     }
 
-    /// Whom a node keeps of those that run there, given the newest and the others, in order.
+    /// Which of the pods that run on a node stay, given those of the newest revision and the others, each in order.
     fn kept(&self, home: &Home<'_>, new: &[&'r Member<'r>], old: &[&'r Member<'r>]) -> Vec<&'r Member<'r>> {
         let firsts = [new.first(), old.first()].into_iter().flatten().copied();
         // Where nothing new comes any more, a new one that is not bound yet would wait beside an old one for as long as
@@ -250,7 +250,7 @@ impl<'r> Round<'r, '_> {
         }
     }
 
-    /// An old pod makes way for a new one.
+    /// Decides whether the old pod of a node makes way for a new one, and when.
     fn renew(&mut self, node: &'r str, old: Option<&'r Member<'r>>, new: Option<&'r Member<'r>>) {
         let state = |one: Option<&Member<'_>>| one.map_or(State::Absent, |one| one.state);
         let row = renewal(self.surge, state(old), state(new));
@@ -276,6 +276,7 @@ impl<'r> Round<'r, '_> {
     }
 }
 
+/// The reason, with the node that it is about.
 fn on(node: &str, because: Because) -> Because {
     because.as_seen(format!("on node {node}"))
 }

@@ -249,7 +249,7 @@ fn lately(job: &Job, pods: &[&Object]) -> BTreeMap<Option<i64>, Lately> {
 }
 
 impl Tally<'_> {
-    /// A pod has not ended.
+    /// Takes in a pod that has not ended.
     fn goes_on(&mut self, pod: &Pod) {
         self.going += 1;
         self.terminating += usize::from(pod.metadata.is_deleting());
@@ -257,7 +257,7 @@ impl Tally<'_> {
         self.restarts += restarts.sum::<i64>();
     }
 
-    /// A pod of a number has failed, and so often has the number with it.
+    /// Takes in a failed pod of a number: how often the number has failed with it, and whether it is given up for that.
     fn fails(&mut self, index: i64, failures: i64, is_given_up: bool) {
         let most = self.failures_of.entry(index).or_default();
         *most = failures.max(*most);
@@ -266,7 +266,7 @@ impl Tally<'_> {
         }
     }
 
-    /// What was noted and is held no longer becomes a number. The rest stays noted.
+    /// Counts the pods that were noted and are held no longer. The others stay noted.
     fn count(&mut self, noted: &Uncounted, is_gone: impl Fn(&Text) -> bool) {
         let gone = |noted: &[Text]| noted.iter().filter(|uid| is_gone(uid)).count() as i64;
         self.succeeded += gone(&noted.succeeded);

@@ -110,8 +110,8 @@ pub fn tainted(node: &Node, action: Action, at: Time) -> Option<Vec<Taint>> {
     }
     let is = |taint: &Taint, (key, effect): (&str, &str)| taint.key == key && taint.effect == effect;
     let mut taints: Vec<Taint> = has.clone();
-    let stays = |taint: &Taint| !is_ours(taint) && !planted!(UsersTaintsCleared);
-    taints.retain(|taint| stays(taint) || wanted.iter().any(|one| is(taint, *one)));
+    let is_users = |taint: &Taint| !is_ours(taint) && !planted!(UsersTaintsCleared);
+    taints.retain(|taint| is_users(taint) || wanted.iter().any(|one| is(taint, *one)));
     for (key, effect) in wanted {
         if !taints.iter().any(|taint| is(taint, (key, effect))) {
             taints.push(Taint { time_added: Some(at), ..Taint::new(key, effect) });
