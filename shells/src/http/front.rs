@@ -12,9 +12,9 @@
 //!
 //! Readiness is edge-triggered: the flags in [`Conn`] say what the kernel last promised, see epoll(7).
 //!
-//! Here are the loop and what is known of each connection. `front/accept.rs` lets connections in and go, `request.rs` and
-//! `answer.rs` are the two directions, `inner.rs` has the connections to tiny_http, `upgrade.rs` those that ask for another
-//! protocol, and `limits.rs` tells who takes too long.
+//! Here are the loop and what is known of each connection. In `front/`, `accept.rs` lets connections in and go, `request.rs`
+//! and `answer.rs` are the two directions, `pending.rs` has what waits in either, `inner.rs` the connections to tiny_http,
+//! `upgrade.rs` those that ask for another protocol, and `limits.rs` tells who takes too long.
 
 mod accept;
 mod answer;
@@ -295,6 +295,7 @@ impl Front {
         }
     }
 
+    /// How long the loop may sleep.
     fn timeout(&self) -> EpollTimeout {
         if !self.again.is_empty() || self.more_answers {
             return EpollTimeout::ZERO;
@@ -310,6 +311,7 @@ impl Front {
         }
     }
 
+    /// Somebody else wants something: an upgrade has ended, answers have come, or the server is to stop.
     fn woken(&mut self) {
         // Only resets the counter; the reasons are read below.
         let _ = self.remote.wake.read();
@@ -377,6 +379,7 @@ impl Front {
         self.slots[index as usize].conn = Some(conn);
     }
 
+    /// One round for a connection, in both directions.
     fn advance(&mut self, index: u32, conn: &mut Conn) -> Flow {
         if conn.ready.outer_fin && !conn.client.departed() {
             conn.client.depart();

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  client ──TCP──► front.rs (one thread, epoll) ──Unix socket──► tiny_http ──► server.rs (workers) ──► handler
+//!                  front/      what the loop does for a connection, one file for each thing
 //!                  framing.rs  where a request begins and ends, and what is refused
 //!                  origin.rs   which browser pages may speak to an unauthenticated port
 //!                  refusal.rs  the front's own answers, as Kubernetes Status objects

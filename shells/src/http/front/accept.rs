@@ -18,6 +18,7 @@ const REFUSED_MAX: usize = 64;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 impl Front {
+    /// Takes the connections that wait at the listener.
     pub(super) fn accept(&mut self) {
         // Bounded, so that a flood of connections does not keep the others waiting; the listener is level-triggered.
         for _ in 0..64 {
@@ -39,6 +40,7 @@ impl Front {
         }
     }
 
+    /// Gives a new connection a slot, or tells it why there is none.
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
         add(&self.parts.metrics.connections, 1);
         let address = peer.ip().to_canonical();
@@ -115,6 +117,7 @@ impl Front {
         self.drive(index);
     }
 
+    /// Closes the connection of a slot, if there is one.
     pub(super) fn drop_slot(&mut self, index: u32) {
         if let Some(conn) = self.slots[index as usize].conn.take() {
             self.discard(index, *conn);
@@ -126,6 +129,7 @@ impl Front {
         self.vacate(index, &mut conn);
     }
 
+    /// Frees a slot, whose connection counts no longer; its sockets are not touched.
     pub(super) fn vacate(&mut self, index: u32, conn: &mut Conn) {
         self.parts.clients.close(&conn.client);
         if let Some(grown) = conn.grown.take() {
@@ -143,6 +147,7 @@ impl Front {
         self.forget_peer(conn.client.peer().ip().to_canonical());
     }
 
+    /// One connection less counts for an address.
     pub(super) fn forget_peer(&mut self, peer: IpAddr) {
         if let Some(count) = self.per_peer.get_mut(&peer) {
             *count -= 1;

@@ -154,6 +154,7 @@ impl Front {
         Flow::On
     }
 
+    /// Reads and drops what the client still sends after the last answer: see [`LINGER_TIME`].
     pub(super) fn linger(&mut self, conn: &mut Conn) -> Flow {
         if !conn.ready.outer_in {
             return Flow::Wait;

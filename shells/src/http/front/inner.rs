@@ -71,6 +71,7 @@ impl Front {
         if wants_out { Flow::Wait } else { Flow::On }
     }
 
+    /// Opens a connection to tiny_http. `On` if there is one.
     fn connect_inner(&mut self, index: u32, conn: &mut Conn) -> Flow {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let made = socket(AddressFamily::Unix, SockType::Stream, flags, None).and_then(|fd| {

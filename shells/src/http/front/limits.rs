@@ -82,6 +82,7 @@ impl Front {
         }
     }
 
+    /// Accepts again after a pause, and deals with the connections whose timers have fired.
     pub(super) fn expire(&mut self) {
         if let Some(at) = self.accept_again
             && at <= self.now
@@ -110,6 +111,7 @@ impl Front {
         }
     }
 
+    /// What becomes of a connection that has waited too long.
     fn expired(&mut self, index: u32, conn: &mut Conn) -> Flow {
         match conn.phase {
             Phase::Linger | Phase::Farewell => Flow::Close,

@@ -53,6 +53,7 @@ impl Front {
         flow
     }
 
+    /// Passes on what belongs to the current request, and keeps what comes after it.
     fn take_request(&mut self, index: u32, conn: &mut Conn, bytes: &[u8]) -> Flow {
         let mut out = std::mem::take(&mut self.compose);
         out.clear();
@@ -115,6 +116,7 @@ impl Front {
         Flow::On
     }
 
+    /// A head is complete: it is refused, handed over, gathered with its body, or passed on.
     fn begin_request(&mut self, index: u32, conn: &mut Conn, head: Head, rest: &[u8], out: &mut Vec<u8>) -> Flow {
         conn.head_only = head.method() == "HEAD";
         conn.close |= head.close;
