@@ -98,17 +98,17 @@ fn forgets(told: Told<'_>, key: &Key) -> Option<String> {
     last.is_none_or(|last| last < at).then_some(what)
 }
 
-/// Of which times a cron job does not tell any more.
-fn takes_back(old: &Object, new: &Object) -> Option<String> {
+/// What a cron job takes back of what it has told of its times.
+fn takes_back(old: &Object, new: &Object) -> Option<&'static str> {
     let (before, now) = (old.read::<CronJob>()?.status, new.read::<CronJob>()?.status);
     let is_another = old.meta().uid != new.meta().uid;
     match () {
         () if is_another => None,
         () if now.last_schedule_time < before.last_schedule_time => {
-            Some("says that it made its last job earlier".into())
+            Some("says that it made its last job earlier, or none")
         }
         () if now.last_successful_time < before.last_successful_time => {
-            Some("says that its last success was earlier, or none".into())
+            Some("says that its last success was earlier, or none")
         }
         () => None,
     }

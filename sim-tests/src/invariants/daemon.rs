@@ -1,7 +1,7 @@
 //! S-daemon: A daemon set's pod puts up with nodes that are silent or cordoned, is made only for a node that takes it, as far as its controller was told, and beside another one only where it surges; and in an update no more serving pods are ended than may be away; where it surges, one that serves is ended only when another on its node does, and gets another beside it only where no more nodes have two than may. With OnDelete none is ended that serves, or will, alone on a node that takes it.
 //!
 //! Catches: two pods that want the same port; a node without its agent for longer than need be, or all of them at once; room
-//! for two on all nodes at a time; agents that are replaced though somebody wants to choose the moment himself.
+//! for two on all nodes at a time; agents that are replaced though somebody is to choose the moment.
 
 use super::ordinal::{age, serves};
 use super::{Broken, Checker};
@@ -66,8 +66,8 @@ fn is_of(pod: &Pod, revision: &str) -> bool {
     pod.metadata.labels.get(REVISION_HASH).is_some_and(|hash| revision.ends_with(&format!("-{hash}")))
 }
 
-/// Whether only who deletes it by hand replaces a pod: it lives, and nothing but its template may be wrong with it, as far as
-/// its controller was told.
+/// Whether a pod may only be replaced by hand: its set says OnDelete, it lives, and nothing but its template can be wrong
+/// with it, as far as its controller was told.
 ///
 /// Source: Kubernetes documentation, "Perform a Rolling Update on a DaemonSet", update strategy.
 fn is_left(truth: &Truth, told: Told<'_>, set: &DaemonSet, node: &Node, pod: &Pod) -> bool {

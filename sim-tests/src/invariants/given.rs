@@ -55,8 +55,9 @@ fn tolerates_otherwise(asked: &PodSpec, given: &PodSpec) -> Option<String> {
     })
 }
 
-/// What is wrong with what its containers request. Source: Kubernetes documentation, "Resource Management for Pods and
-/// Containers": who has a limit and says no request requests the limit.
+/// What is wrong with what its containers request: who has a limit and says no request requests the limit.
+///
+/// Source: Kubernetes documentation, "Resource Management for Pods and Containers".
 fn requests_otherwise(asked: &PodSpec, given: &PodSpec) -> Option<String> {
     asked.containers.iter().find_map(|wish| {
         let container = given.containers.iter().find(|one| one.name == wish.name)?;

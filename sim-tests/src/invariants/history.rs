@@ -2,8 +2,8 @@
 //!
 //! Jobs that say themselves for how long they are kept go by that, too. Old replica sets that still have pods,
 //! revisions that somebody still is of, and jobs of whose time their cron job does not tell yet, may stay for longer. What
-//! was asked to go, and has come into use again before that was carried out, is kept like any other; so is what may not be
-//! going, for nothing came of that.
+//! was asked to go, and has come into use again before that was carried out, is kept like any other; so is what perhaps
+//! does not go, since something that was asked for failed.
 //! Catches: a history upside down, after which nobody can go back to yesterday; one that is kept one too short; pods that
 //! serve and go with what is only to be cleaned up.
 

@@ -204,7 +204,7 @@ impl Checker for Hot {
                 // Who is overtaken at an owner reads its children once more.
                 let tries_anew = |key: &Key| self.tries_anew(number(key));
                 let most = || {
-                    // What is gone already is asked about by who has not heard of it.
+                    // Who has not heard that it is gone asks about it still.
                     let about = truth.object(&key).or_else(|| truth.told(who).object(&key));
                     let of_owner = about.and_then(owner).map_or(0, |owner| tries_anew(&owner));
                     REQUESTS + self.more(number(&key)) + tries_anew(&key) + of_owner

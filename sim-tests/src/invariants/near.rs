@@ -181,7 +181,7 @@ fn says_of_others(pod: &Pod) -> impl Iterator<Item = (&PodAffinityTerm, i64)> {
     preferences(pod).chain(required.iter().map(|term| (term, 1)))
 }
 
-/// Whether all that a pod says of others where it counts for a node, or against it, is told by [`likes`].
+/// Whether [`likes`] tells all that a pod says of others where it counts for a node, or against it.
 pub(super) fn is_weighed(pod: &Pod) -> bool {
     says_of_others(pod).all(|(term, _)| is_plain(term))
 }

@@ -72,7 +72,7 @@ pub(super) fn age(revision: &Object) -> Option<(i64, Option<Time>)> {
     Some((revision.read::<ControllerRevision>()?.revision, revision.meta().creation_timestamp))
 }
 
-/// What a pod of this number does not have of what makes it that one, beside its labels.
+/// What is wrong with a pod of this number, of what makes it that one beside its labels.
 ///
 /// Source: Kubernetes documentation, "StatefulSets", stable network ID and stable storage.
 fn unlike(set: &StatefulSet, name: &str, number: i64, new: &Object) -> Option<String> {

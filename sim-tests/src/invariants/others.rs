@@ -39,12 +39,12 @@ fn conditions(node: &Node) -> Vec<&NodeCondition> {
     node.status.conditions.iter().filter(|one| one.kind != "Ready").collect()
 }
 
-/// Those of what has a domain in its name: that is nothing of the machine's own.
+/// The amounts of what has a domain in its name, which is nothing of the machine's own.
 fn added(amounts: &Amounts) -> Vec<(&Text, &Quantity)> {
     amounts.iter().filter(|(name, _)| name.contains('/')).collect()
 }
 
-/// What is otherwise afterwards that others have put there.
+/// Which of what others have put there a write of this part changes.
 fn changed(was: &Node, is: &Node, part: Part) -> Option<&'static str> {
     let (old, new) = (&was.metadata, &is.metadata);
     match part {

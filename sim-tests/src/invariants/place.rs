@@ -19,8 +19,8 @@ use serde_json::Value;
 #[derive(Default)]
 pub struct Place;
 
-/// Whether a claim of a pod is bound to a volume that cannot be reached from a node, as far as was told of both and they are
-/// still there: who vanished in a gap of a view is not known to whoever has it.
+/// Whether a pod has a claim whose volume cannot be reached from a node, as far as was told of both and they are still there:
+/// what vanished in a gap of a view is not known to whoever has it.
 ///
 /// Source: Kubernetes documentation, "Persistent Volumes", node affinity.
 fn lacks_a_volume(truth: &Truth, told: Told<'_>, pod: &Pod, node: &Node) -> bool {

@@ -19,7 +19,7 @@ use miniku_core::scheduler::program::DEFAULT_SCHEDULER;
 use miniku_core::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What was asked for so long ago may have come to anything: by a clock that is fast, its answer is waited for no longer.
+/// What was asked for so long ago may have come to anything: who has a fast clock waits for its answer no longer.
 pub const ANSWERED: Duration = Duration::from_secs(28);
 
 /// What the scheduler's present life has asked for and said.
@@ -61,7 +61,7 @@ pub(super) struct There {
 }
 
 impl Asks {
-    /// Takes in what the scheduler hears, and what it says of pods; but for what it asks for.
+    /// Takes in what the scheduler hears, and what it says of pods. What it asks for goes to [`Asks::ask`].
     pub fn see(&mut self, fact: &Fact<'_>) {
         match fact {
             Fact::Heard { input: Input::Reply { answer: Answer::Refused(_) | Answer::Lost(_), .. }, .. } => {

@@ -163,7 +163,8 @@ fn most(all: &[&Says], of: impl Fn(&Says) -> i64) -> i64 {
 }
 
 impl Against<'_> {
-    /// The part that a difference is of the whole, which depends on the nodes: whoever else takes the pod makes less of it.
+    /// Which part of the whole a difference is. The whole depends on the nodes: the more of them take the pod, the smaller
+    /// the part.
     fn part(&self, more: i64, whole: impl Fn(&[&Says]) -> i64) -> i64 {
         let whole = whole(if more > 0 { &self.perhaps } else { &self.surely });
         (more * WHOLE).checked_div(whole).unwrap_or(0)
@@ -403,7 +404,7 @@ mod tests {
         assert_eq!(wrong(&tainted, &json!({"tolerations": [{"operator": "Exists"}]})), "");
         let image = |name: &str, mib: i64| json!([{"names": [name], "sizeBytes": mib << 20}]);
         assert_eq!(wrong(with("status", "images", image("busybox:latest", 600)), &json!({})), "ab");
-        // It is too small to count, as but one of three nodes has it; or it is another one.
+        // It is too small to count, since only one of three nodes has it; or it is another one.
         assert_eq!(wrong(with("status", "images", image("busybox:latest", 60)), &json!({})), "");
         assert_eq!(wrong(with("status", "images", image("busybox:2", 600)), &json!({})), "");
     }

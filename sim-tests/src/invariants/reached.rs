@@ -21,6 +21,7 @@ pub struct Reached {
 }
 
 impl Reached {
+    /// A kubelet hears of a pod, or from its runtime.
     fn hears(&mut self, who: &Who, input: &Input) {
         match input {
             Input::Runtime(report) => self.reported(who, report),
@@ -34,6 +35,7 @@ impl Reached {
         }
     }
 
+    /// Takes in what a runtime tells of sandboxes.
     fn reported(&mut self, who: &Who, report: &Report) {
         let gone = match report {
             Report::Sandbox { pod, ip: Some(ip) } => {
@@ -53,20 +55,17 @@ impl Reached {
         self.at.remove(&gone.uid);
     }
 
+    /// A kubelet writes the status of a pod.
     fn says(&self, who: &Who, object: &Object) -> Result<(), Broken> {
         let Some(pod) = object.get::<Pod>() else { return Ok(()) };
         let runs = pod.status.container_statuses.iter().any(|one| one.state.running.is_some());
         let told = self.at.get(&pod.metadata.uid).filter(|(by, _)| by == who);
         let Some((_, ip)) = told.filter(|_| runs && !pod.status.pod_ip.is_empty()) else { return Ok(()) };
-        let said = &pod.status.pod_ip;
-        match said.parse::<IpAddr>().ok() == Some(*ip) {
-            true => Ok(()),
-            false => {
-                let name = &pod.metadata.name;
-                Err(Broken::by(format!("{who} says that {name} is reached at {said}, and it is at {ip}"))
-                    .with([object]))
-            }
+        let (said, name) = (&pod.status.pod_ip, &pod.metadata.name);
+        if said.parse::<IpAddr>().ok() == Some(*ip) {
+            return Ok(());
         }
+        Err(Broken::by(format!("{who} says that {name} is reached at {said}, and it is at {ip}")).with([object]))
     }
 }
 
