@@ -121,7 +121,7 @@ fn small(name: &str, labels: Value, mut spec: Value) -> Value {
     pod
 }
 
-/// Makes pods, each so long after this, and takes them back at the end.
+/// Makes pods, each so long after this time, and removes them at the end.
 fn one_by_one(at: Duration, pods: impl IntoIterator<Item = (Duration, Value)>, plan: &mut Plan) {
     for (later, pod) in pods {
         let name = pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
@@ -132,6 +132,7 @@ fn one_by_one(at: Duration, pods: impl IntoIterator<Item = (Duration, Value)>, p
     }
 }
 
+/// Where an affinity has what it only prefers.
 const SHOULD: &str = "preferredDuringSchedulingIgnoredDuringExecution";
 
 /// A preference of being on one node with pods that have this label, or not.
@@ -162,7 +163,7 @@ fn rather_near(dice: &Dice, nodes: u64, plan: &mut Plan) {
     one_by_one(dice.millis("rather near at", 0, 2_000, 100_000), there.chain(come), plan);
 }
 
-/// Pods that are there had rather have others with them, or not, which mind nobody themselves.
+/// Pods that are there had rather have others with them, or not. Those that come mind nobody themselves.
 fn liked_there(dice: &Dice, nodes: u64, plan: &mut Plan) {
     let there = (0..2).map(|nth| {
         let guests = wish(json!({"guest": "yes"}), dice.one("liked by", nth, &[1, 10, 50, 100]));

@@ -128,7 +128,7 @@ fn befall(actor: &str, messages: u64, mishap: Mishap, at: Duration, plan: &mut P
 /// Plans for the tests of moments.
 #[cfg(test)]
 mod planned {
-    use super::{Dice, Draws, Kind, Plan};
+    use super::{Dice, Draws, Duration, Fault, Kind, Mishap, Plan};
     use crate::plan::{Act, Ask, Entry};
     use miniku_core::rng::Draw;
 
@@ -142,6 +142,20 @@ mod planned {
     /// Whether a pod is made.
     pub fn makes_pod(entry: &Entry) -> bool {
         matches!(&entry.act, Act::Ask(Ask::Create(object)) if object.kind() == Kind::Pod)
+    }
+
+    /// When the first such entry comes.
+    pub fn first_at(plan: &Plan, is_such: impl Fn(&Entry) -> bool) -> Duration {
+        plan.entries.iter().find(|one| is_such(one)).unwrap().at
+    }
+
+    /// By how much the first answer is late that is late.
+    pub fn answered_late_by(plan: &Plan) -> Duration {
+        let late = plan.entries.iter().find_map(|one| match &one.act {
+            Act::Strike(Fault::Message { mishap: Mishap::ReplyLate(by), .. }) => Some(*by),
+            _ => None,
+        });
+        late.unwrap()
     }
 }
 

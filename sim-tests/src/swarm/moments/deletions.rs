@@ -136,7 +136,7 @@ fn deaf(grace: u64) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::planned::{makes_pod, planned};
+    use super::super::planned::{answered_late_by, first_at, makes_pod, planned};
     use super::*;
     use crate::plan::{Act, Entry};
     use std::collections::BTreeMap;
@@ -206,12 +206,7 @@ mod tests {
     fn somebody_is_killed_only_after_it_is_answered_that_it_runs() {
         for seed in 0..100 {
             let plan = planned(seed, answered_late);
-            let late = plan.entries.iter().find_map(|one| match &one.act {
-                Act::Strike(Fault::Message { mishap: Mishap::ReplyLate(by), .. }) => Some(*by),
-                _ => None,
-            });
-            let made = plan.entries.iter().find(|one| makes_pod(one)).unwrap().at;
-            let answered = made + Duration::from_millis(300) + late.unwrap();
+            let answered = first_at(&plan, makes_pod) + Duration::from_millis(300) + answered_late_by(&plan);
             let removed = plan.entries.iter().filter(|one| matches!(&one.act, Act::Ask(Ask::Delete(_))));
             let lives = |at: Duration| at <= answered && answered < at + Duration::from_secs(2);
             assert!(removed.map(|one| one.at).any(lives), "seed {seed}");

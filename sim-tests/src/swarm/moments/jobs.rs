@@ -63,7 +63,7 @@ pub(super) fn brief(dice: &Dice, _: u64, plan: &mut Plan) {
     half_heard(dice, Duration::from_millis(dice.one("brief for", 0, &[20, 100, 400])), plan);
 }
 
-/// The same, where it is the cron jobs that keep none.
+/// The same, where it is the cron jobs that keep none of them.
 pub(super) fn unkept(dice: &Dice, _: u64, plan: &mut Plan) {
     for nth in 0..4 {
         let at = dice.millis("unkept at", nth, 500, 20_000);
@@ -72,7 +72,7 @@ pub(super) fn unkept(dice: &Dice, _: u64, plan: &mut Plan) {
     half_heard(dice, Duration::from_millis(dice.one("unkept for", 0, &[20, 100, 400])), plan);
 }
 
-/// A cron job whose jobs take a second; of it and of them this is said beside that.
+/// A cron job whose jobs take a second, with these fields in its spec and these in the spec of its jobs.
 fn each_minute(name: &str, at: Duration, of_it: &Value, of_them: &Value, plan: &mut Plan) {
     let container = json!({"name": "main", "image": "busybox", "command": ["sleep", "1"],
         "resources": {"requests": {"cpu": "10m"}}});

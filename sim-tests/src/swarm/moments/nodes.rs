@@ -45,17 +45,14 @@ pub(super) fn touched(dice: &Dice, nodes: u64, plan: &mut Plan) {
     // The last one comes when the node has had the taint for a while, and the others are about to go.
     for nth in 0..3 {
         let stays = 15 + dice.below("touched stays", nth, 20);
-        let mut spec = on(&node, idle("10m"));
-        spec["tolerations"] =
-            json!([{"key": "rest", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": stays}]);
         let comes = if nth == 2 { tainted + second * 12 } else { at };
-        plan.ask(comes, plan::create(plan::pod(&format!("restless-{nth}"), spec)));
+        let pod = plan::pod(&format!("restless-{nth}"), tolerant(&node, "rest", stays));
+        plan.ask(comes, plan::create(pod));
     }
-    let taints = |taints: Value| merge(&key, json!({"spec": {"taints": taints}}));
-    plan.ask(tainted, taints(json!([{"key": "rest", "effect": "NoExecute"}])));
+    plan.ask(tainted, taints(&node, json!([{"key": "rest", "effect": "NoExecute"}])));
     touch(&node, tainted + second, pace, times(second * 130), plan);
     for at in [END, END + AGAIN] {
-        plan.ask(at, taints(Value::Null));
+        plan.ask(at, taints(&node, Value::Null));
         (0..3).for_each(|nth| plan.ask(at, plan::delete(Kind::Pod, &format!("restless-{nth}"))));
     }
 }
@@ -76,24 +73,31 @@ pub(super) fn made_again(dice: &Dice, nodes: u64, plan: &mut Plan) {
 /// name comes.
 pub(super) fn come_again(dice: &Dice, nodes: u64, plan: &mut Plan) {
     let node = node(dice, 940, nodes);
-    let (key, at) = (Key::new(Kind::Node, "", &node), dice.millis("come again at", 0, 5_000, 90_000));
-    let (second, stays) = (Duration::from_secs(1), 20 + dice.below("come again for", 0, 20));
-    let taints = |taints: Value| merge(&key, json!({"spec": {"taints": taints}}));
-    let lodger = || {
-        let mut spec = on(&node, idle("10m"));
-        spec["tolerations"] =
-            json!([{"key": "lodging", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": stays}]);
-        plan::create(plan::pod("lodger", spec))
-    };
+    let (at, second) = (dice.millis("come again at", 0, 5_000, 90_000), Duration::from_secs(1));
+    let stays = 20 + dice.below("come again for", 0, 20);
+    let lodger = || plan::create(plan::pod("lodger", tolerant(&node, "lodging", stays)));
     plan.ask(at, lodger());
-    plan.ask(at + second * 3, taints(json!([{"key": "lodging", "effect": "NoExecute"}])));
+    plan.ask(at + second * 3, taints(&node, json!([{"key": "lodging", "effect": "NoExecute"}])));
     let goes = at + Duration::from_secs(stays - 10);
     plan.ask(goes, plan::delete(Kind::Pod, "lodger"));
     plan.ask(goes + second * 5, lodger());
     for at in [END, END + AGAIN] {
-        plan.ask(at, taints(Value::Null));
+        plan.ask(at, taints(&node, Value::Null));
         plan.ask(at, plan::delete(Kind::Pod, "lodger"));
     }
+}
+
+/// A node has these taints from now on.
+fn taints(node: &str, taints: Value) -> Ask {
+    merge(&Key::new(Kind::Node, "", node), json!({"spec": {"taints": taints}}))
+}
+
+/// The spec of a pod that is to run on a node, and puts up for so many seconds with a taint for which others have to go.
+fn tolerant(node: &str, taint: &str, seconds: u64) -> Value {
+    let mut spec = on(node, idle("10m"));
+    spec["tolerations"] =
+        json!([{"key": taint, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds}]);
+    spec
 }
 
 /// A node is cordoned, and before the controller has an answer to what it has written then, others have written on the node.
@@ -134,7 +138,7 @@ pub(super) fn first_again(dice: &Dice, nodes: u64, plan: &mut Plan) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::planned::{makes_pod, planned};
+    use super::super::planned::{answered_late_by, first_at, makes_pod, planned};
     use super::*;
     use crate::plan::Act;
     use miniku_core::api::pod::Pod;
@@ -179,7 +183,7 @@ mod tests {
         for seed in 0..100 {
             let plan = planned(seed, come_again);
             let made: Vec<Duration> = plan.entries.iter().filter(|one| makes_pod(one)).map(|one| one.at).collect();
-            let tainted = plan.entries.iter().find(|one| matches!(&one.act, Act::Ask(Ask::Patch(_)))).unwrap().at;
+            let tainted = first_at(&plan, |one| matches!(one.act, Act::Ask(Ask::Patch(_))));
             let stays = plan.entries.iter().find_map(|one| match &one.act {
                 Act::Ask(Ask::Create(object)) => object.get::<Pod>()?.spec.tolerations.first()?.toleration_seconds,
                 _ => None,
@@ -194,13 +198,10 @@ mod tests {
     fn a_node_is_written_on_before_the_controller_is_answered() {
         for seed in 0..100 {
             let plan = planned(seed, overtaken);
-            let late = plan.entries.iter().find_map(|one| match &one.act {
-                Act::Strike(Fault::Message { mishap: Mishap::ReplyLate(by), .. }) => Some(*by),
-                _ => None,
-            });
-            let cordoned = plan.entries.iter().find(|one| matches!(&one.act, Act::Ask(Ask::Cordon(_)))).unwrap().at;
+            let cordoned = first_at(&plan, |one| matches!(one.act, Act::Ask(Ask::Cordon(_))));
+            let answered = cordoned + answered_late_by(&plan);
             let touched = plan.entries.iter().filter(|one| matches!(&one.act, Act::Ask(Ask::Patch(_))));
-            let meanwhile = touched.filter(|one| one.at > cordoned && one.at < cordoned + late.unwrap()).count();
+            let meanwhile = touched.filter(|one| one.at > cordoned && one.at < answered).count();
             assert!(meanwhile > 3, "seed {seed}: {meanwhile}");
         }
     }
@@ -209,14 +210,9 @@ mod tests {
     fn a_node_is_deleted_before_its_kubelet_is_answered() {
         for seed in 0..100 {
             let plan = planned(seed, made_again);
-            let late = plan.entries.iter().find_map(|one| match &one.act {
-                Act::Strike(Fault::Message { mishap: Mishap::ReplyLate(by), .. }) => Some(*by),
-                _ => None,
-            });
-            let at = |is: fn(&Act) -> bool| plan.entries.iter().find(|one| is(&one.act)).unwrap().at;
-            let said = at(|act| matches!(act, Act::Ask(Ask::Patch(_))));
-            let deleted = at(|act| matches!(act, Act::Ask(Ask::Delete(_))));
-            assert!(deleted > said && deleted < said + late.unwrap(), "seed {seed}");
+            let said = first_at(&plan, |one| matches!(one.act, Act::Ask(Ask::Patch(_))));
+            let deleted = first_at(&plan, |one| matches!(one.act, Act::Ask(Ask::Delete(_))));
+            assert!(deleted > said && deleted < said + answered_late_by(&plan), "seed {seed}");
         }
     }
 
@@ -224,10 +220,9 @@ mod tests {
     fn a_pod_comes_while_there_is_no_node() {
         for seed in 0..100 {
             let plan = planned(seed, first_again);
-            let at = |is: fn(&Act) -> bool| plan.entries.iter().find(|one| is(&one.act)).unwrap().at;
-            let down = at(|act| matches!(act, Act::Strike(Fault::NodeCrash { .. })));
-            let deleted = at(|act| matches!(act, Act::Ask(Ask::Delete(_))));
-            let comes = plan.entries.iter().find(|one| makes_pod(one)).unwrap().at;
+            let down = first_at(&plan, |one| matches!(one.act, Act::Strike(Fault::NodeCrash { .. })));
+            let deleted = first_at(&plan, |one| matches!(one.act, Act::Ask(Ask::Delete(_))));
+            let comes = first_at(&plan, makes_pod);
             assert!(comes > deleted && comes < down + Duration::from_secs(30), "seed {seed}");
         }
     }

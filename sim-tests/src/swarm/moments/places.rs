@@ -99,7 +99,7 @@ pub(super) fn urgent(dice: &Dice, nodes: u64, plan: &mut Plan) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::planned::{makes_pod, planned};
+    use super::super::planned::{first_at, makes_pod, planned};
     use super::*;
     use crate::plan::{Act, Entry};
     use miniku_core::api::object::Object;
@@ -109,7 +109,7 @@ mod tests {
     fn who_must_not_be_near_comes_after_the_label() {
         for seed in 0..100 {
             let plan = planned(seed, moved_in);
-            let moved = plan.entries.iter().find(|one| matches!(one.act, Act::Ask(Ask::Patch(_)))).unwrap().at;
+            let moved = first_at(&plan, |one| matches!(one.act, Act::Ask(Ask::Patch(_))));
             let created = |one: &Entry| match &one.act {
                 Act::Ask(Ask::Create(object)) => Some((one.at, object.get::<Pod>()?.spec.affinity.is_some())),
                 _ => None,

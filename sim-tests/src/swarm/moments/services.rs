@@ -29,7 +29,7 @@ pub(super) fn shown_in_vain(dice: &Dice, _: u64, plan: &mut Plan) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::planned::planned;
+    use super::super::planned::{first_at, planned};
     use super::*;
     use crate::plan::{Act, Ask};
 
@@ -37,8 +37,7 @@ mod tests {
     fn nobody_is_heard_when_the_pod_goes() {
         for seed in 0..100 {
             let plan = planned(seed, shown_in_vain);
-            let goes = |act: &Act| matches!(act, Act::Ask(Ask::Delete(_)));
-            let goes = plan.entries.iter().find(|one| goes(&one.act)).map(|one| one.at).unwrap();
+            let goes = first_at(&plan, |one| matches!(one.act, Act::Ask(Ask::Delete(_))));
             let strikes = plan.entries.iter().filter_map(|one| match &one.act {
                 Act::Strike(fault) => Some(one.at..one.at + fault.lasts()),
                 Act::Ask(_) => None,
