@@ -168,7 +168,7 @@ fn staff(
     let left =
         |most: usize, so_far: usize| if planted!(DaemonsAllAtOnce) { BURST } else { most.saturating_sub(so_far) };
     let ending = to_end.into_iter().take(left(max_unavailable, away));
-    plan.delete.extend(ending.map(|(pod, because)| Victim::of_pod(&pod.metadata, because)));
+    plan.delete.extend(ending.map(|(pod, because)| Victim::of_pod(&pod.metadata, because).or_another()));
     let made = to_make.into_iter().take(left(max_surge, if planted!(SurgeUnbounded) { 0 } else { two }));
     plan.create.extend(made.map(|(node, because)| meant_for(pattern, node, because)));
     plan.create.truncate(BURST);

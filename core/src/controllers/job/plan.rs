@@ -299,7 +299,7 @@ fn give_up(pods: &[Active<'_>], because: &Because, plan: &mut Plan) {
         if is_held(&pod.metadata) {
             plan.change.push(let_go(object));
         } else {
-            plan.delete.push(Victim::of_pod(&pod.metadata, because.clone()));
+            plan.delete.push(Victim::of_pod(&pod.metadata, because.clone()).or_another());
         }
     }
 }

@@ -43,7 +43,8 @@ pub fn plan(scene: &Scene<'_>, set: &ReplicaSet) -> (Plan, Option<ReplicaSetStat
                 if pod.is_ready() {
                     sometimes!(ReadyVictim);
                 }
-                plan.delete.push(Victim::of_pod(&pod.metadata, SURPLUS.because().as_seen(counts(active.len()))));
+                let because = SURPLUS.because().as_seen(counts(active.len()));
+                plan.delete.push(Victim::of_pod(&pod.metadata, because).or_another());
             }
         }
     }

@@ -140,7 +140,8 @@ fn turn(scene: &Scene<'_>, number: i64) -> Option<Instant> {
 fn leave(scene: &Scene<'_>, pod: &Pod, because: Because) -> Victim {
     let (pod_name, name) = (&pod.metadata.name, &scene.owner.meta().name);
     let message = format!("delete Pod {pod_name} in StatefulSet {name} successful");
-    Victim { told: Some(Told::normal("SuccessfulDelete", message)), ..Victim::of_pod(&pod.metadata, because) }
+    let told = Some(Told::normal("SuccessfulDelete", message));
+    Victim { told, ..Victim::of_pod(&pod.metadata, because) }.or_another()
 }
 
 /// Ends old pods, from the highest number down, as many as may be away at a time.

@@ -256,18 +256,26 @@ pub struct Victim {
     pub told: Option<Told>,
     /// Why.
     pub because: Because,
+    /// Whether another that is to go for the same reason would do as well: they are too many, or go in turn.
+    pub or_another: bool,
 }
 
 impl Victim {
     /// This object, in silence.
     pub fn of(object: &Object, because: Because) -> Self {
-        Victim { key: object.key(), uid: object.meta().uid.clone(), told: None, because }
+        Victim { key: object.key(), uid: object.meta().uid.clone(), told: None, because, or_another: false }
     }
 
     /// This pod; its owner tells that it is deleted.
     pub fn of_pod(pod: &ObjectMeta, because: Because) -> Self {
         let told = Told::normal("SuccessfulDelete", format!("Deleted pod: {}", pod.name));
-        Victim { key: Key::new(Kind::Pod, &pod.namespace, &pod.name), uid: pod.uid.clone(), told: Some(told), because }
+        let key = Key::new(Kind::Pod, &pod.namespace, &pod.name);
+        Victim { key, uid: pod.uid.clone(), told: Some(told), because, or_another: false }
+    }
+
+    /// It, or another that is to go for the same reason: they are too many, or go in turn.
+    pub fn or_another(self) -> Self {
+        Victim { or_another: true, ..self }
     }
 }
 

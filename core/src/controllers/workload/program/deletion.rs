@@ -28,9 +28,9 @@ impl WorkloadController {
     /// Asks again for the deletions of which it is not known whether they were carried out, if these objects are unwanted
     /// still. Those of children that are its children no more it leaves: they may be another's by now.
     ///
-    /// Of pods others may be chosen by now. One that may be going goes before any other that is to go for the same reason,
-    /// and no more go than are to go. Of all else each is meant by itself, and stays if it is of use again: so does a pod
-    /// when others go for a reason of their own, such as their number or their node.
+    /// Of pods that are too many, or go in turn, others may be chosen by now. One that may be going goes before any other
+    /// that is to go for the same reason, and no more go than are to go. Of all else each is meant by itself, and stays if
+    /// it is of use again: so does a pod when others go for a reason of their own, such as their number or their node.
     pub(super) fn delete_again(
         &mut self,
         now: Now,
@@ -58,7 +58,10 @@ impl WorkloadController {
         let uids: BTreeSet<&Text> = unwanted.iter().map(|victim| &victim.uid).collect();
         let (named, others): (Vec<&Victim>, Vec<&Victim>) =
             unsure.values().partition(|victim| uids.contains(&victim.uid));
-        let may_stand_in = |victim: &Victim| unwanted.iter().any(|one| one.because.is_like(&victim.because));
+        let may_stand_in = |victim: &Victim| {
+            let are_alike = |one: &Victim| one.or_another && victim.or_another && one.because.is_like(&victim.because);
+            unwanted.iter().any(are_alike)
+        };
         let (mut again, mut stay) = (Vec::new(), BTreeMap::new());
         for victim in named.into_iter().chain(others) {
             let Some(object) = shown(victim).filter(|object| !object.meta().is_deleting()) else { continue };
@@ -142,9 +145,11 @@ mod tests {
     use crate::api::object::Object;
     use crate::api::status::Status;
     use crate::api::text::Text;
-    use crate::controllers::workload::program::testing::{Desk, desk, first_pod, object, set, turned_away};
+    use crate::controllers::daemonset::DaemonSets;
+    use crate::controllers::workload::program::testing::{Desk, desk, desk_of, first_pod, object, set, turned_away};
     use crate::program::{Answer, CallId, Input, Verb, WatchEvent};
     use crate::time::Duration;
+    use serde_json::json;
 
     #[test]
     fn a_pod_that_is_gone_already_is_not_deleted_again_and_again() {
@@ -222,5 +227,53 @@ mod tests {
             assert_eq!(asked_to_go(&mut desk).map(|(_, uid)| uid), Some(victim));
             assert_eq!(asked_to_go(&mut desk), None);
         }
+    }
+
+    /// A node of a pool.
+    fn node(name: &str, pool: &str, revision: u64) -> Object {
+        let meta =
+            json!({"name": name, "uid": name, "labels": {"pool": pool}, "resourceVersion": revision.to_string()});
+        object(Kind::Node, json!({"metadata": meta, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}))
+    }
+
+    /// A pod on a node, of the daemon set `agent`.
+    fn daemon(name: &str, node: &str) -> Object {
+        let by =
+            json!([{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "agent", "uid": "d", "controller": true}]);
+        let meta = json!({"name": name, "namespace": "default", "uid": name, "labels": {"app": "agent"},
+            "ownerReferences": by, "resourceVersion": "2"});
+        let spec = json!({"nodeName": node, "containers": [{"name": "c", "image": "i"}]});
+        object(Kind::Pod, json!({"metadata": meta, "spec": spec, "status": {"phase": "Running"}}))
+    }
+
+    #[test]
+    fn a_pod_that_may_be_going_stays_when_it_is_another_place_that_is_left() {
+        let mut desk = desk_of(&[&DaemonSets]);
+        let template = json!({"metadata": {"labels": {"app": "agent"}},
+            "spec": {"nodeSelector": {"pool": "a"}, "containers": [{"name": "c", "image": "i"}]}});
+        let agent = json!({"metadata": {"name": "agent", "namespace": "default", "uid": "d", "resourceVersion": "1"},
+            "spec": {"selector": {"matchLabels": {"app": "agent"}}, "updateStrategy": {"type": "OnDelete"},
+                "template": template}});
+        desk.list(Kind::DaemonSet, vec![object(Kind::DaemonSet, agent)]);
+        let revisions = desk.list(Kind::ControllerRevision, Vec::new());
+        desk.list(Kind::Pod, vec![daemon("p", "n"), daemon("q", "m")]);
+        let nodes = desk.list(Kind::Node, vec![node("n", "b", 2), node("m", "a", 2)]);
+        let (call, verb) = desk.take(Kind::ControllerRevision, |verb| matches!(verb, Verb::Create { .. })).unwrap();
+        let Verb::Create { object: revision } = verb else { unreachable!("it is a creation") };
+        let revision = revision.with_meta(|meta| {
+            meta.uid = "r".into();
+            meta.resource_version = "10".into();
+        });
+        desk.answer(call, Answer::Object { object: revision.clone(), created: true });
+        desk.step(Input::Event { call: revisions, event: WatchEvent::Added(revision) });
+        let (call, victim) = asked_to_go(&mut desk).unwrap();
+        assert_eq!(victim, "p");
+        desk.answer(call, Answer::Lost("nobody answers".into()));
+        desk.step(Input::Event { call: nodes, event: WatchEvent::Modified(node("n", "a", 11)) });
+        desk.step(Input::Event { call: nodes, event: WatchEvent::Modified(node("m", "b", 12)) });
+        desk.now.mono = desk.now.mono + Duration::from_secs(1);
+        desk.step(Input::Wake);
+        assert_eq!(asked_to_go(&mut desk).map(|(_, uid)| uid), Some("q".into()));
+        assert_eq!(asked_to_go(&mut desk), None);
     }
 }
