@@ -39,12 +39,16 @@ pub fn container_spec(container: &Container, attempt: u32) -> runtime::Container
     }
 }
 
+/// A limit of zero is none.
+///
+/// Source: Kubernetes, `pkg/kubelet/kuberuntime/kuberuntime_container_linux.go`, `calculateLinuxResources`.
 fn limits(container: &Container) -> runtime::Limits {
     let resources = &container.resources;
+    let limit = |name: &str| resources.limits.get(name).filter(|limit| !limit.is_zero());
     let cpu_request = resources.requests.get("cpu").or_else(|| resources.limits.get("cpu"));
     runtime::Limits {
-        memory_bytes: resources.limits.get("memory").map(|limit| limit.value()),
-        cpu_milli: resources.limits.get("cpu").map(|limit| limit.milli_value()),
+        memory_bytes: limit("memory").map(|limit| limit.value()),
+        cpu_milli: limit("cpu").map(|limit| limit.milli_value()),
         cpu_request_milli: cpu_request.map(|request| request.milli_value()),
         pids: None,
     }
@@ -136,5 +140,21 @@ mod tests {
         assert_eq!((spec.hostname.as_str(), spec.containers[1].attempt), ("web", 1));
         assert_eq!(spec.containers[0].limits.cpu_request_milli, Some(500));
         assert_eq!((spec.limits.memory_bytes, spec.limits.cpu_milli), (Some(65 << 20), None));
+    }
+
+    #[test]
+    fn a_limit_of_zero_limits_nothing() {
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": {"name": "web", "namespace": "default", "uid": "u"},
+            "spec": {"containers": [
+                {"name": "a", "image": "busybox", "resources": {"limits": {"memory": "0", "cpu": "0"}}},
+                {"name": "b", "image": "busybox", "resources": {"limits": {"memory": "1Mi", "cpu": "1"}}}]}}))
+        .unwrap();
+        let spec = pod_spec(&pod, |_| 0);
+        let of = |limits: &runtime::Limits| (limits.memory_bytes, limits.cpu_milli);
+        assert_eq!(of(&spec.containers[0].limits), (None, None));
+        assert_eq!(of(&spec.containers[1].limits), (Some(1 << 20), Some(1000)));
+        // One that is not limited leaves the pod without a limit, too.
+        assert_eq!(of(&spec.limits), (None, None));
     }
 }
