@@ -122,7 +122,8 @@ pub struct Limits {
     pub memory_bytes: Option<u64>,
     /// Thousandths of a processor.
     pub cpu_milli: Option<u64>,
-    /// The share of processor time under contention, in thousandths of a processor (`requests.cpu`).
+    /// The share of processor time under contention, in thousandths of a processor (`requests.cpu`). Zero is the least
+    /// share; absent, the kernel's own is left, which is that of whole processors.
     pub cpu_request_milli: Option<u64>,
     /// Processes and threads.
     pub pids: Option<u64>,

@@ -39,7 +39,7 @@ pub fn container_spec(container: &Container, attempt: u32) -> runtime::Container
     }
 }
 
-/// A limit of zero is none.
+/// A limit of zero is none. Who requests no processor has the least share: the kernel's own is that of whole processors.
 ///
 /// Source: Kubernetes, `pkg/kubelet/kuberuntime/kuberuntime_container_linux.go`, `calculateLinuxResources`.
 fn limits(container: &Container) -> runtime::Limits {
@@ -49,7 +49,7 @@ fn limits(container: &Container) -> runtime::Limits {
     runtime::Limits {
         memory_bytes: limit("memory").map(|limit| limit.value()),
         cpu_milli: limit("cpu").map(|limit| limit.milli_value()),
-        cpu_request_milli: cpu_request.map(|request| request.milli_value()),
+        cpu_request_milli: Some(cpu_request.map_or(0, |request| request.milli_value())),
         pids: None,
     }
 }
@@ -63,7 +63,7 @@ fn pod_limits(spec: &PodSpec) -> runtime::Limits {
     runtime::Limits {
         memory_bytes: sum(|one| one.memory_bytes),
         cpu_milli: sum(|one| one.cpu_milli),
-        cpu_request_milli: Some(spec.requests().0).filter(|milli| *milli > 0),
+        cpu_request_milli: Some(spec.requests().0),
         pids: Some(PIDS_PER_POD),
     }
 }
@@ -156,5 +156,20 @@ mod tests {
         assert_eq!(of(&spec.containers[1].limits), (Some(1 << 20), Some(1000)));
         // One that is not limited leaves the pod without a limit, too.
         assert_eq!(of(&spec.limits), (None, None));
+    }
+
+    #[test]
+    fn who_requests_no_processor_has_the_least_share() {
+        let shares = |containers: serde_json::Value| {
+            let metadata = json!({"name": "web", "namespace": "default", "uid": "u"});
+            let pod = json!({"metadata": metadata, "spec": {"containers": containers}});
+            let spec = pod_spec(&serde_json::from_value(pod).unwrap(), |_| 0);
+            let each = spec.containers.iter().map(|one| one.limits.cpu_request_milli);
+            (spec.limits.cpu_request_milli, each.collect::<Vec<_>>())
+        };
+        let none = json!({"name": "a", "image": "busybox"});
+        let some = json!({"name": "b", "image": "busybox", "resources": {"requests": {"cpu": "500m"}}});
+        assert_eq!(shares(json!([none])), (Some(0), vec![Some(0)]));
+        assert_eq!(shares(json!([none, some])), (Some(500), vec![Some(0), Some(500)]));
     }
 }
