@@ -417,19 +417,20 @@ impl PodSpec {
     }
 
     /// `Guaranteed` if every container's limits for both resources equal its requests, `BestEffort` if none has
-    /// any, else `Burstable`.
+    /// any, else `Burstable`. Zero is none, and other resources than processors and memory do not count.
     ///
-    /// Source: Kubernetes documentation, "Pod Quality of Service Classes".
+    /// Source: Kubernetes documentation, "Pod Quality of Service Classes"; `pkg/apis/core/v1/helper/qos`.
     pub fn qos_class(&self) -> &'static str {
+        const COUNTED: [&str; 2] = ["cpu", "memory"];
         let resources = || self.containers.iter().map(|container| &container.resources);
-        if resources().all(|one| one.limits.is_empty() && one.requests.is_empty()) {
+        let says = |amounts: &Amounts, name: &str| amounts.get(name).is_some_and(|amount| !amount.is_zero());
+        if resources().all(|one| COUNTED.iter().all(|name| !says(&one.limits, name) && !says(&one.requests, name))) {
             return "BestEffort";
         }
         let guaranteed = resources().all(|one| {
-            ["cpu", "memory"].iter().all(|name| match (one.limits.get(name), one.requests.get(name)) {
-                (Some(limit), Some(request)) => limit == request,
-                (Some(_), None) => true,
-                (None, _) => false,
+            COUNTED.iter().all(|name| {
+                let request = one.requests.get(name);
+                says(&one.limits, name) && (request.is_none() || request == one.limits.get(name))
             })
         });
         if guaranteed { "Guaranteed" } else { "Burstable" }
@@ -496,5 +497,34 @@ fn restarts(pod: &Pod, now: Now) -> String {
     match last {
         Some(last) if count > 0 => format!("{count} ({} ago)", Human(now.wall.since(last.wall()))),
         _ => count.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn classes_of_service_count_what_is_not_zero_of_processors_and_memory() {
+        let check = |limits: Value, requests: Value, want: &str| {
+            let resources = json!({"limits": limits, "requests": requests});
+            let spec = json!({"containers": [{"name": "c", "resources": resources}]});
+            let spec: PodSpec = serde_json::from_value(spec).unwrap();
+            assert_eq!(spec.qos_class(), want, "{resources}");
+        };
+        check(json!({}), json!({}), "BestEffort");
+        check(json!({"cpu": "1", "memory": "1Gi"}), json!({}), "Guaranteed");
+        check(json!({"cpu": "1", "memory": "1Gi"}), json!({"cpu": "1000m", "memory": "1Gi"}), "Guaranteed");
+        check(json!({"cpu": "1", "memory": "1Gi"}), json!({"cpu": "500m"}), "Burstable");
+        check(json!({"cpu": "1"}), json!({}), "Burstable");
+        check(json!({"cpu": "1", "memory": "1Gi"}), json!({"cpu": "0"}), "Burstable");
+        check(json!({"cpu": "1", "memory": "0"}), json!({}), "Burstable");
+        check(json!({"cpu": "0", "memory": "0"}), json!({}), "BestEffort");
+        check(
+            json!({"example.com/gpu": "1"}),
+            json!({"example.com/gpu": "1", "ephemeral-storage": "1Gi"}),
+            "BestEffort",
+        );
     }
 }
