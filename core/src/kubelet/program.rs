@@ -193,17 +193,12 @@ impl Track {
                 (self.kill_at, self.killed_at) = (None, None);
             }
             ContainerState::Exited { .. } => {
-                let long = self.runs_since.take().is_some_and(|since| now.mono.since(since) >= FORGIVEN_AFTER);
-                self.ends = if long && !planted!(EndsKept) { 1 } else { self.ends.saturating_add(1) };
+                self.count_end(now);
                 if !planted!(StartFailuresKept) {
                     self.failed_starts = 0;
                 }
-                self.not_before = now.mono + restart_delay(self.ends);
             }
-            ContainerState::Unknown => {
-                self.ends = self.ends.saturating_add(1);
-                self.not_before = now.mono + restart_delay(self.ends);
-            }
+            ContainerState::Unknown => self.count_end(now),
             ContainerState::NotStarted { .. } => {
                 self.failed_starts = self.failed_starts.saturating_add(1);
                 self.failed_at = now;
@@ -212,6 +207,13 @@ impl Track {
         }
         self.state = state;
         true
+    }
+
+    /// It has ended, however that was: what comes next waits for its turn.
+    fn count_end(&mut self, now: Now) {
+        let long = self.runs_since.take().is_some_and(|since| now.mono.since(since) >= FORGIVEN_AFTER);
+        self.ends = if long && !planted!(EndsKept) { 1 } else { self.ends.saturating_add(1) };
+        self.not_before = now.mono + restart_delay(self.ends);
     }
 }
 

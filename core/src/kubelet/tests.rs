@@ -303,6 +303,22 @@ fn ten_good_minutes_are_a_new_beginning() {
 }
 
 #[test]
+fn ten_good_minutes_count_though_nobody_knows_how_they_ended() {
+    let mut world = World::running(0);
+    world.one("a", "Always", "run");
+    world.run(2);
+    for _ in 0..3 {
+        world.exit("a", 1);
+        world.run(60);
+    }
+    world.run(600);
+    assert_eq!(world.shown("a"), "Running ready c=running.3");
+    world.lose_sandbox("a", false);
+    world.run(5);
+    assert_eq!(world.shown("a"), "Running ready c=running.4", "at once");
+}
+
+#[test]
 fn policies_decide_who_is_restarted() {
     for (policy, code, want) in [
         ("Always", 0, "Running ready c=running.1"),
