@@ -116,15 +116,22 @@ impl LogFile {
     /// Appends whole entries in one write, into a new file if this one is full.
     pub fn write(&mut self, entries: &[u8]) -> Result<(), Failure> {
         if self.size > 0 && self.size + entries.len() as u64 > self.size_max {
-            let old = older(&self.path);
-            fs::rename(&self.path, &old).map_err(failed_io(format!("rename {}", self.path.display())))?;
+            match fs::rename(&self.path, older(&self.path)) {
+                // It was put aside before, and no new one could be made then.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                other => other.map_err(failed_io(format!("rename {}", self.path.display())))?,
+            }
             *self = LogFile::open_limited(&self.path, self.size_max)?;
         }
         // Ends what is cut off, so that this entry is whole. Readers pass over a line that says nothing.
         let end = if self.torn { &b"\n"[..] } else { b"" };
         let written = self.file.write_all(end).and_then(|()| self.file.write_all(entries));
         self.torn = written.is_err();
-        self.size += (end.len() + entries.len()) as u64;
+        self.size = match written {
+            Ok(()) => self.size + (end.len() + entries.len()) as u64,
+            // What the disk did not take must not put aside, and in the end remove, what it has.
+            Err(_) => self.file.metadata().map_or(self.size, |file| file.len()),
+        };
         written.map_err(failed_io(format!("write log {}", self.path.display())))
     }
 }
@@ -412,6 +419,31 @@ mod tests {
         assert_eq!(tail(2), ["four", "five"]);
         assert_eq!(tail(3).len(), 3);
         assert_eq!(tail(4).first().map(String::as_str), Some("two"));
+    }
+
+    #[test]
+    fn what_a_full_disk_does_not_take_puts_nothing_aside() {
+        let directory = Directory::new("full");
+        let path = directory.0.join("0.log");
+        std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+        let mut log = LogFile::open_limited(&path, 150).unwrap();
+        for _ in 0..5 {
+            assert!(log.write(&entry("lost")).is_err());
+        }
+        assert!(fs::symlink_metadata(older(&path)).is_err());
+    }
+
+    #[test]
+    fn a_log_that_was_put_aside_in_vain_is_begun_anew() {
+        let directory = Directory::new("aside");
+        let path = directory.0.join("0.log");
+        let mut log = LogFile::open_limited(&path, 150).unwrap();
+        for text in ["one", "two", "three"] {
+            log.write(&entry(text)).unwrap();
+        }
+        fs::rename(&path, older(&path)).unwrap();
+        log.write(&entry("four")).unwrap();
+        assert_eq!(rest(&mut LogReader::open(&path).unwrap()), ["one", "two", "three", "four"]);
     }
 
     #[test]
