@@ -650,27 +650,27 @@ impl Node {
 
     fn adopt(self: &Arc<Self>, uid: &str) -> Result<(), Failure> {
         let dir = self.pod_dir(uid);
-        let spec = dir.read_spec().filter(|spec| spec.pod.uid == uid);
-        let pod =
-            Arc::new(self.new_pod(&spec.as_ref().map_or_else(|| records::nameless(uid), |spec| spec.pod.clone())));
-        if spec.is_some() && dir.is_locked() {
-            // Something lives. A stage 0 that was just started may not listen yet.
-            let mut stream = None;
-            let _ = wait_until(ANSWER_MAX, || {
-                stream = dial(&dir).ok();
-                stream.is_some() || !dir.is_locked()
-            });
-            if let Some(stream) = stream
-                && self.greet(&pod, stream).is_ok()
-            {
+        if let Some(whose) = dir.whose().filter(|pod| pod.uid == uid) {
+            let pod = Arc::new(self.new_pod(&whose));
+            if dir.is_locked() {
+                // Something lives. A stage 0 that was just started may not listen yet.
+                let mut stream = None;
+                let _ = wait_until(ANSWER_MAX, || {
+                    stream = dial(&dir).ok();
+                    stream.is_some() || !dir.is_locked()
+                });
+                if let Some(stream) = stream
+                    && self.greet(&pod, stream).is_ok()
+                {
+                    hold(&self.pods).insert(uid.into(), pod);
+                    return Ok(());
+                }
+            }
+            if !dir.is_locked() && dir.read_state().is_some() {
+                *hold(&pod.link) = Link { phase: Phase::Gone, containers: dir.remains(), ..Link::default() };
                 hold(&self.pods).insert(uid.into(), pod);
                 return Ok(());
             }
-        }
-        if spec.is_some() && !dir.is_locked() && dir.read_state().is_some() {
-            *hold(&pod.link) = Link { phase: Phase::Gone, containers: dir.remains(), ..Link::default() };
-            hold(&self.pods).insert(uid.into(), pod);
-            return Ok(());
         }
         // Half made, half removed, or with an init that does not come up: as if it had never been.
         remove_remains(&self.cgroups, &self.pods_dir(), uid)

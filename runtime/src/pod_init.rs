@@ -240,6 +240,7 @@ impl PodInit {
             boot_id: records::boot_id()?,
             pid: pid.ok_or_else(unknown)?,
             start_time: records::start_time("self").ok_or_else(unknown)?,
+            pod: Some(setup.pod.clone()),
             containers: Vec::new(),
         };
         let connections = vec![Connection { stream: primary, inbox, open: true }];

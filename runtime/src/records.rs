@@ -34,6 +34,10 @@ pub struct State {
     pub pid: u32,
     /// When it began, in clock ticks since boot.
     pub start_time: u64,
+    /// Whose sandbox it is; not told by earlier versions. Only what is written here is flushed to disk, so this is what
+    /// tells of it after a loss of power.
+    #[serde(default)]
+    pub pod: Option<PodRef>,
     /// All containers, in the order of their first start.
     pub containers: Vec<ContainerReport>,
 }
@@ -67,9 +71,10 @@ impl PodDir {
     pub fn allows_container(name: &str) -> bool {
         is_component(name) && !matches!(name, "spec.json" | "state.json" | "init.log" | "socket" | "etc" | "shm")
     }
-    /// The specification, if it was written completely.
-    pub fn read_spec(&self) -> Option<PodSpec> {
-        read(&self.spec())
+    /// Whose it is, if either record was written completely.
+    pub fn whose(&self) -> Option<PodRef> {
+        let asked: Option<PodSpec> = read(&self.spec());
+        asked.map(|spec| spec.pod).or_else(|| self.read_state()?.pod)
     }
     /// The state. `None` if the pod-init never came so far.
     pub fn read_state(&self) -> Option<State> {
@@ -92,11 +97,6 @@ impl PodDir {
             Err(_) => false,
         }
     }
-}
-
-/// Whose directory it is, for a pod whose specification cannot be read.
-pub fn nameless(uid: &str) -> PodRef {
-    PodRef { uid: uid.into(), namespace: "".into(), name: "".into() }
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
@@ -171,6 +171,22 @@ mod tests {
     fn this_process_began_at_some_time() {
         assert!(start_time("self").is_some_and(|ticks| ticks > 0));
         assert_eq!(start_time(0), None);
+    }
+
+    #[test]
+    fn an_end_is_known_though_the_specification_did_not_reach_the_disk() {
+        let path = std::env::temp_dir().join(format!("miniku-records-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        let dir = PodDir(path);
+        let pod = PodRef { uid: "u".into(), namespace: "default".into(), name: "p".into() };
+        let (boot_id, containers) = (String::new(), Vec::new());
+        let state = State { boot_id, pid: 1, start_time: 1, pod: Some(pod.clone()), containers };
+        write(&dir.state(), &state, true).unwrap();
+        assert_eq!(dir.whose(), Some(pod.clone()));
+        fs::write(dir.spec(), "").unwrap();
+        let whose = dir.whose();
+        fs::remove_dir_all(&dir.0).unwrap();
+        assert_eq!(whose, Some(pod));
     }
 
     #[test]

@@ -800,9 +800,11 @@ fn an_earlier_boot_leaves_only_records() {
     let mut record: serde_json::Value = serde_json::from_slice(&fs::read(&state).unwrap()).unwrap();
     record["boot_id"] = "another".into();
     fs::write(&state, record.to_string()).unwrap();
+    // What was not flushed may have no content.
+    fs::write(node.pod_dir("p").join("spec.json"), "").unwrap();
     let node = node.reopen();
     let listed = node.list();
-    assert!(!listed[0].alive);
+    assert_eq!((&listed[0].pod, listed[0].alive), (&pod_ref("p"), false));
     assert!(matches!(
         &listed[0].containers[..],
         [ContainerReport { state: ContainerState::Exited { code: 6, .. }, .. }]
