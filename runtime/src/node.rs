@@ -853,7 +853,7 @@ fn pod_files(hostname: &str) -> [(&'static str, String); 3] {
 
 /// The directories of one start, in place of all that is left of earlier ones but the last one's output.
 fn make_attempt(dir: &PodDir, container: &str, attempt: u32) -> Result<(), Failure> {
-    let parent = dir.0.join(container);
+    let parent = dir.container(container);
     match fs::create_dir(&parent) {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {

@@ -59,17 +59,23 @@ impl PodDir {
     pub fn init_log(&self) -> PathBuf {
         self.0.join("init.log")
     }
+    /// What is of a container. If it is called like one of the files of the pod, a dot is added, which is in no
+    /// container's name.
+    pub fn container(&self, name: &str) -> PathBuf {
+        let is_taken = matches!(name, "etc" | "shm" | "socket");
+        self.0.join(if is_taken { format!("{name}.") } else { name.to_owned() })
+    }
     /// One start of a container.
     pub fn attempt(&self, container: &str, attempt: u32) -> PathBuf {
-        self.0.join(container).join(attempt.to_string())
+        self.container(container).join(attempt.to_string())
     }
     /// Its output.
     pub fn log(&self, container: &str, attempt: u32) -> PathBuf {
-        self.0.join(container).join(format!("{attempt}.log"))
+        self.container(container).join(format!("{attempt}.log"))
     }
-    /// Whether this name, of a container, is free for it: not one of the files above.
+    /// Whether a container can have this name. One with a dot could be a file of the pod, and is none in Kubernetes.
     pub fn allows_container(name: &str) -> bool {
-        is_component(name) && !matches!(name, "spec.json" | "state.json" | "init.log" | "socket" | "etc" | "shm")
+        is_component(name) && !name.contains('.')
     }
     /// Whose it is, if either record was written completely.
     pub fn whose(&self) -> Option<PodRef> {
@@ -199,6 +205,19 @@ mod tests {
         check("..", false);
         check("a/b", false);
         check("a\0", false);
-        assert!(!PodDir::allows_container("etc"));
+        assert!(!PodDir::allows_container("spec.json") && !PodDir::allows_container("etc."));
+    }
+
+    #[test]
+    fn a_container_may_be_called_like_a_file_of_its_pod() {
+        let dir = PodDir("/pod".into());
+        let check = |name: &str, want: &str| {
+            assert!(PodDir::allows_container(name), "{name}");
+            assert_eq!(dir.log(name, 2), Path::new(want));
+        };
+        check("web", "/pod/web/2.log");
+        check("etc", "/pod/etc./2.log");
+        check("shm", "/pod/shm./2.log");
+        check("socket", "/pod/socket./2.log");
     }
 }

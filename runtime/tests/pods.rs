@@ -511,6 +511,21 @@ fn what_cannot_start_says_why() {
 }
 
 #[test]
+fn containers_may_be_called_like_files_of_their_pod() {
+    let node = Node::new("names");
+    let names = ["etc", "shm", "socket"];
+    let containers = names.map(|name| container(name, &["cat", "/etc/hostname"]));
+    node.runtime.perform(Command::RunPod(spec("p", containers.into())));
+    for name in names {
+        node.running("p", name, 0);
+        assert_eq!(node.exited("p", name, 0).0, 0);
+        assert_eq!(node.log("p", name, 0), [(Stream::Stdout, "host-p".to_owned())]);
+    }
+    node.remove("p");
+    assert_eq!(node.remains(), [""; 0]);
+}
+
+#[test]
 fn the_image_has_a_command_of_its_own() {
     let node = Node::new("default");
     node.runtime.perform(Command::RunPod(spec("p", vec![container("c", &[])])));

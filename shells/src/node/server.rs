@@ -13,7 +13,7 @@ use crate::node::streams::{self, Which};
 use crate::node::usage::{Meter, PodsOn, resource_page};
 use miniku_core::api::meta::{parse_rfc3339, rfc3339_nanos};
 use miniku_core::api::status::{Reason, Status};
-use miniku_core::kubelet::runtime::ContainerState;
+use miniku_core::kubelet::runtime::{ContainerReport, ContainerState};
 use miniku_core::time::{Duration, Wall};
 use miniku_core::usage::Summary;
 use miniku_runtime::Runtime;
@@ -322,11 +322,10 @@ fn logs(exchange: Exchange, path: &std::path::Path) {
 fn has_ended(path: &std::path::Path) -> bool {
     let attempt: Option<u32> = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
     let (Some(attempt), Some(container)) = (attempt, path.parent()) else { return true };
-    let (Some(pod), Some(name)) = (container.parent(), container.file_name()) else { return true };
+    let Some(pod) = container.parent() else { return true };
     let pod = PodDir(pod.to_owned());
     let containers = pod.read_state().map(|state| state.containers).unwrap_or_default();
-    let runs = containers
-        .iter()
-        .any(|one| *one.name == *name && one.attempt == attempt && matches!(one.state, ContainerState::Running { .. }));
+    let is_meant = |one: &ContainerReport| pod.container(&one.name) == container && one.attempt == attempt;
+    let runs = containers.iter().any(|one| is_meant(one) && matches!(one.state, ContainerState::Running { .. }));
     !(runs && pod.is_locked())
 }
