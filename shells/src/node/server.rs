@@ -273,28 +273,13 @@ fn logs(exchange: Exchange, path: &std::path::Path) {
     };
     let client = exchange.client().clone();
     let Ok(mut stream) = exchange.stream(200, "text/plain", &[]) else { return };
-    let mut left = wanted.limit.unwrap_or(u64::MAX);
+    let follow = wanted.follow;
+    let mut shown = Shown::new(wanted);
     let mut lines = Vec::new();
-    let mut put = |lines: &mut Vec<u8>, entry: &Entry| {
-        if wanted.since.is_some_and(|since| entry.time < since) || left == 0 {
-            return;
-        }
-        let from = lines.len();
-        if wanted.timestamps {
-            lines.extend_from_slice(rfc3339_nanos(entry.time).as_bytes());
-            lines.push(b' ');
-        }
-        lines.extend_from_slice(&entry.text);
-        if entry.full {
-            lines.push(b'\n');
-        }
-        let length = (lines.len() - from) as u64;
-        lines.truncate(from + usize::try_from(length.min(left)).unwrap_or(usize::MAX));
-        left -= length.min(left);
-    };
-    loop {
+    let mut more = true;
+    while more {
         match reader.next_entry() {
-            Ok(Some(entry)) => put(&mut lines, &entry),
+            Ok(Some(entry)) => more = shown.put(&mut lines, &entry),
             Ok(None) => break,
             Err(_) => return,
         }
@@ -305,16 +290,54 @@ fn logs(exchange: Exchange, path: &std::path::Path) {
             lines.clear();
         }
     }
-    if stream.send(&lines).is_err() || !wanted.follow {
+    if stream.send(&lines).is_err() || !follow || !more {
         return;
     }
     let on_entry = |entry: Entry| {
         let mut line = Vec::new();
-        put(&mut line, &entry);
-        if stream.send(&line).is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        let more = shown.put(&mut line, &entry);
+        if stream.send(&line).is_err() || !more { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     // A log that cannot be read on ends here, as one whose container has ended does.
     let _ = reader.follow(|| client.departed() || has_ended(path), on_entry);
+}
+
+/// A log on its way to who asked for it.
+struct Shown {
+    wanted: Wanted,
+    /// So many bytes may follow.
+    left: u64,
+    /// What came last was a part of a line, which goes on.
+    goes_on: bool,
+}
+
+impl Shown {
+    fn new(wanted: Wanted) -> Self {
+        Shown { left: wanted.limit.unwrap_or(u64::MAX), wanted, goes_on: false }
+    }
+
+    /// Appends an entry as it is wanted. Whether more may follow.
+    ///
+    /// Source: Kubernetes, `staging/src/k8s.io/cri-client/pkg/logs`, `ReadLogs` and `logWriter`.
+    fn put(&mut self, lines: &mut Vec<u8>, entry: &Entry) -> bool {
+        if self.wanted.since.is_some_and(|since| entry.time < since) {
+            return self.left > 0;
+        }
+        let from = lines.len();
+        if self.wanted.timestamps && !self.goes_on {
+            lines.extend_from_slice(rfc3339_nanos(entry.time).as_bytes());
+            lines.push(b' ');
+        }
+        self.goes_on = !entry.full;
+        lines.extend_from_slice(&entry.text);
+        if entry.full {
+            lines.push(b'\n');
+        }
+        let length = (lines.len() - from) as u64;
+        lines.truncate(from + usize::try_from(length.min(self.left)).unwrap_or(usize::MAX));
+        self.left -= length.min(self.left);
+        self.left > 0
+    }
 }
 
 /// Whether the attempt that writes this log, `<pod>/<container>/<attempt>.log`, has ended: it runs if the pod lives and
@@ -328,4 +351,36 @@ fn has_ended(path: &std::path::Path) -> bool {
     let is_meant = |one: &ContainerReport| pod.container(&one.name) == container && one.attempt == attempt;
     let runs = containers.iter().any(|one| is_meant(one) && matches!(one.state, ContainerState::Running { .. }));
     !(runs && pod.is_locked())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use miniku_runtime::logs::Stream;
+
+    /// What is shown of these entries, the full lines of which are ended, and whether more could follow.
+    fn shown(wanted: Wanted, entries: &[&str]) -> (String, bool) {
+        let (mut shown, mut lines, mut more) = (Shown::new(wanted), Vec::new(), true);
+        for entry in entries {
+            let text = entry.trim_end_matches('\n');
+            let (time, stream, full) = (Wall::from_secs(1), Stream::Stdout, text != *entry);
+            more = shown.put(&mut lines, &Entry { time, stream, full, text: text.into() });
+        }
+        (String::from_utf8(lines).unwrap(), more)
+    }
+
+    #[test]
+    fn a_limit_ends_a_log() {
+        let limited = |limit| Wanted { limit: Some(limit), ..Wanted::default() };
+        assert_eq!(shown(limited(9), &["one\n", "two\n"]), ("one\ntwo\n".to_owned(), true));
+        assert_eq!(shown(limited(8), &["one\n", "two\n"]), ("one\ntwo\n".to_owned(), false));
+        assert_eq!(shown(limited(5), &["one\n", "two\n"]), ("one\nt".to_owned(), false));
+    }
+
+    #[test]
+    fn a_line_in_parts_has_one_time() {
+        let timed = Wanted { timestamps: true, ..Wanted::default() };
+        let (text, _) = shown(timed, &["a", "b", "c\n", "d\n"]);
+        assert_eq!(text, "1970-01-01T00:00:01.000000000Z abc\n1970-01-01T00:00:01.000000000Z d\n");
+    }
 }
