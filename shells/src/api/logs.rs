@@ -5,7 +5,7 @@ use crate::http::Exchange;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
-use miniku_core::api::pod::Pod;
+use miniku_core::api::pod::{ContainerState, ContainerStatus, Pod};
 use miniku_core::api::status::{Reason, Status};
 use miniku_core::program::{Answer, Verb};
 use std::io::{ErrorKind, Read};
@@ -85,8 +85,7 @@ fn where_it_is(api: &Api, exchange: &Exchange, key: &Key) -> Result<(String, Str
         }
     };
     let status = pod.status.container_statuses.iter().find(|status| status.name == container);
-    let started = status.is_some_and(|status| !status.container_id.is_empty());
-    if !started {
+    if !status.is_some_and(has_begun) {
         let reason = status
             .and_then(|status| status.state.waiting.as_ref())
             .map_or("ContainerCreating", |waiting| &waiting.reason);
@@ -113,6 +112,12 @@ fn where_it_is(api: &Api, exchange: &Exchange, key: &Key) -> Result<(String, Str
     Ok((node, url, ready))
 }
 
+/// Whether a container has run before, so that it may have a log. One of which nobody knows how it ended has no id any more.
+fn has_begun(status: &ContainerStatus) -> bool {
+    let ended = |state: &ContainerState| state.terminated.is_some();
+    !status.container_id.is_empty() || ended(&status.state) || ended(&status.last_state)
+}
+
 /// An object, asked of the server.
 pub fn get(api: &Api, key: Key) -> Result<Object, Status> {
     match api.host.ask(Verb::Get { key }) {
@@ -128,4 +133,23 @@ pub fn kubelet_address(object: &Object) -> Option<String> {
     let port = node.status.daemon_endpoints.kubelet_endpoint.as_ref()?.port;
     let address = node.address("InternalIP")?;
     Some(if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn what_has_run_may_have_a_log() {
+        let check = |status: Value, want| {
+            let read: ContainerStatus = serde_json::from_value(status.clone()).unwrap();
+            assert_eq!(has_begun(&read), want, "{status}");
+        };
+        check(json!({"name": "c", "state": {"waiting": {"reason": "ContainerCreating"}}}), false);
+        check(json!({"name": "c", "containerID": "miniku://1", "state": {"running": {}}}), true);
+        let unknown = json!({"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown"}});
+        check(json!({"name": "c", "state": unknown}), true);
+        check(json!({"name": "c", "state": {"waiting": {}}, "lastState": unknown}), true);
+    }
 }
