@@ -634,24 +634,30 @@ impl Node {
             let entry = entry.map_err(failed_io(format!("read {}", pods_dir.display())))?;
             let name = entry.file_name().to_string_lossy().into_owned();
             if name.starts_with(GONE) {
-                remove_directory(&entry.path())?;
+                // What stays is in nobody's way.
+                remove_directory(&entry.path()).unwrap_or_else(complain);
             } else if records::is_component(&name) {
-                self.adopt(&name)?;
+                self.adopt(&name);
             }
         }
         for uid in self.cgroups.pods() {
             if self.pod(&uid).is_none() {
                 self.cgroups.kill_pod(&uid);
-                self.cgroups.remove_pod(&uid)?;
+                self.cgroups.remove_pod(&uid).unwrap_or_else(complain);
             }
         }
         Ok(())
     }
 
-    fn adopt(self: &Arc<Self>, uid: &str) -> Result<(), Failure> {
+    fn adopt(self: &Arc<Self>, uid: &str) {
         let dir = self.pod_dir(uid);
-        if let Some(whose) = dir.whose().filter(|pod| pod.uid == uid) {
-            let pod = Arc::new(self.new_pod(&whose));
+        let dead = |pod: Arc<Pod>| {
+            *hold(&pod.link) = Link { phase: Phase::Gone, containers: dir.remains(), ..Link::default() };
+            hold(&self.pods).insert(uid.into(), pod);
+        };
+        let whose = dir.whose().filter(|pod| pod.uid == uid);
+        if let Some(whose) = &whose {
+            let pod = Arc::new(self.new_pod(whose));
             if dir.is_locked() {
                 // Something lives. A stage 0 that was just started may not listen yet.
                 let mut stream = None;
@@ -663,17 +669,19 @@ impl Node {
                     && self.greet(&pod, stream).is_ok()
                 {
                     hold(&self.pods).insert(uid.into(), pod);
-                    return Ok(());
+                    return;
                 }
             }
             if !dir.is_locked() && dir.read_state().is_some() {
-                *hold(&pod.link) = Link { phase: Phase::Gone, containers: dir.remains(), ..Link::default() };
-                hold(&self.pods).insert(uid.into(), pod);
-                return Ok(());
+                return dead(pod);
             }
         }
         // Half made, half removed, or with an init that does not come up: as if it had never been.
-        remove_remains(&self.cgroups, &self.pods_dir(), uid)
+        if let Err(failure) = remove_remains(&self.cgroups, &self.pods_dir(), uid) {
+            complain(format_args!("pod {uid}: {failure}"));
+            // The other pods must not wait for it. The kubelet has it removed as often as that takes.
+            dead(Arc::new(self.new_pod(&whose.unwrap_or_else(|| records::nameless(uid)))));
+        }
     }
 
     /// Asks a living pod-init for its state, and begins to listen to it.
@@ -935,6 +943,8 @@ fn remove_remains(cgroups: &Cgroups, pods_dir: &Path, uid: &str) -> Result<(), F
     cgroups.remove_pod(uid)?;
     // In one step from a pod to rubbish: a removal that is interrupted leaves no pod without a record.
     let gone = pods_dir.join(format!("{GONE}{uid}"));
+    // Unless an earlier one of this uid could not be removed to its end.
+    remove_directory(&gone)?;
     match fs::rename(&dir.0, &gone) {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => {}

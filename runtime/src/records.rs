@@ -105,6 +105,11 @@ impl PodDir {
     }
 }
 
+/// Whose directory it is, for a pod of which no record can be read.
+pub fn nameless(uid: &str) -> PodRef {
+    PodRef { uid: uid.into(), namespace: "".into(), name: "".into() }
+}
+
 fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }

@@ -800,6 +800,28 @@ fn half_made_pods_are_swept() {
 }
 
 #[test]
+fn what_cannot_be_removed_keeps_no_node_from_starting() {
+    let node = Node::new("stuck");
+    node.run("p", "while true; do sleep 1000; done");
+    let pid = node.running("p", "c", 0);
+    let pods = node.dir.0.join("nodes/node-1/pods");
+    // A half-made pod, where something is in the way of its removal.
+    fs::create_dir(pods.join("half")).unwrap();
+    fs::write(pods.join(".gone-half"), "").unwrap();
+    let node = node.reopen();
+    let mut listed: Vec<(String, bool)> =
+        node.list().into_iter().map(|pod| (pod.pod.uid.to_string(), pod.alive)).collect();
+    listed.sort();
+    assert_eq!(listed, [("half".to_owned(), false), ("p".to_owned(), true)]);
+    assert!(exists(pid));
+    fs::remove_file(pods.join(".gone-half")).unwrap();
+    for pod in ["half", "p"] {
+        node.remove(pod);
+    }
+    assert_eq!(node.remains(), [""; 0]);
+}
+
+#[test]
 fn an_earlier_boot_leaves_only_records() {
     let node = Node::new("boot");
     node.run("p", "exit 6");
