@@ -12,7 +12,6 @@ use std::fs;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Where programs are sought if nothing says otherwise. Source: Docker's default.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -144,7 +143,8 @@ pub struct Images {
     unpacked: Mutex<bool>,
 }
 
-static UNPACKED: AtomicU64 = AtomicU64::new(0);
+/// Trees of this prefix are not complete.
+const UNFINISHED: &str = ".new-";
 
 impl Images {
     /// The images below `dir`, which is made when it is needed.
@@ -183,20 +183,23 @@ impl Images {
         // A set-user-id program in an image must not be reachable for the host's users.
         fs::set_permissions(&self.dir, fs::Permissions::from_mode(0o700))
             .map_err(failed_io(format!("chmod {}", self.dir.display())))?;
+        // One at a time, of all processes: whose directory is not finished then is nobody's any more.
+        let lock = fs::File::open(&self.dir).map_err(failed_io(format!("open {}", self.dir.display())))?;
+        lock.lock().map_err(failed_io(format!("lock {}", self.dir.display())))?;
+        if root.is_dir() {
+            return Ok(());
+        }
         self.sweep();
-        let number = UNPACKED.fetch_add(1, Ordering::Relaxed);
-        let temporary = self.dir.join(format!(".new-{}-{number}", std::process::id()));
+        let temporary = self.dir.join(format!("{UNFINISHED}{}", std::process::id()));
         fs::create_dir(&temporary).map_err(failed_io(format!("mkdir {}", temporary.display())))?;
-        // Held until the end: what is not locked is nobody's, and swept.
-        let lock = fs::File::open(&temporary).map_err(failed_io(format!("open {}", temporary.display())))?;
-        lock.lock().map_err(failed_io(format!("lock {}", temporary.display())))?;
-        let done = untar(TREE, &temporary).and_then(|()| match fs::rename(&temporary, root) {
-            // Another process was faster.
-            Err(_) if root.is_dir() => Ok(()),
-            other => other.map_err(failed_io(format!("rename {} to {}", temporary.display(), root.display()))),
-        });
-        if temporary.exists() {
-            fs::remove_dir_all(&temporary).map_err(failed_io(format!("remove {}", temporary.display())))?;
+        let renamed = || {
+            let operation = format!("rename {} to {}", temporary.display(), root.display());
+            fs::rename(&temporary, root).map_err(failed_io(operation))
+        };
+        let done = untar(TREE, &temporary).and_then(|()| renamed());
+        if done.is_err() {
+            // What stays is found next time.
+            let _ = fs::remove_dir_all(&temporary);
         }
         done
     }
@@ -204,13 +207,8 @@ impl Images {
     /// Removes what processes that ended in the middle of unpacking have left.
     fn sweep(&self) {
         let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
-        for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(".new-")) {
-            if let Ok(directory) = fs::File::open(entry.path())
-                && directory.try_lock().is_ok()
-            {
-                // Whoever is at it as well is removing, too; what stays is found next time.
-                let _ = fs::remove_dir_all(entry.path());
-            }
+        for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(UNFINISHED)) {
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
 }
@@ -337,5 +335,22 @@ mod tests {
     fn a_refusal_names_the_image_and_what_there_is() {
         let message = named("nginx:1.27").unwrap_err().message;
         assert!(message.contains("\"nginx:1.27\"") && message.contains("busybox"), "{message}");
+    }
+
+    #[test]
+    fn who_unpacks_at_the_same_time_is_not_swept_away() {
+        let dir = std::env::temp_dir().join(format!("miniku-images-{}", std::process::id()));
+        for _ in 0..4 {
+            fs::create_dir_all(dir.join(".new-left")).unwrap();
+            let got: Vec<bool> = std::thread::scope(|scope| {
+                // As many processes would.
+                let get = || Images::at(dir.clone()).get("busybox").is_ok_and(|image| image.root.join("bin").is_dir());
+                let threads: Vec<_> = (0..8).map(|_| scope.spawn(get)).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            assert_eq!(got, [true; 8]);
+            assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
+            fs::remove_dir_all(&dir).unwrap();
+        }
     }
 }
