@@ -38,6 +38,7 @@ reasons! {
     CLAIM: "claim", "a pod that is to be made needs it";
     CLAIM_LEFT: "claim-left", "its pod is not wanted any more, and claims go with their pods";
     CLAIM_KEPT: "claim-kept", "it was to go with its set, and is to outlive it by now";
+    CLAIM_WANTED: "claim-wanted", "it was to go with its pod, and is wanted again, or is to stay by now";
     DOUBLE: "double", "a node has one pod of the set";
     NODE_GONE: "node-gone", "it is meant for a node that does not exist";
     DEAD: "dead", "a pod of the set that has ended leaves its node to another";

@@ -158,6 +158,8 @@ pub const REVISION_HASH: &str = "controller-revision-hash";
 pub const POD_NAME: &str = "statefulset.kubernetes.io/pod-name";
 /// On pods of a stateful set: their number.
 pub const POD_INDEX: &str = "apps.kubernetes.io/pod-index";
+/// On claims of a stateful set: they go when their pod is gone, since its number is not wanted any more.
+pub const GOES_WITH_POD: &str = "miniku.dev/goes-with-pod";
 
 impl StatefulSet {
     /// The numbers of the pods that are wanted.

@@ -5,18 +5,18 @@ use crate::api::meta::ObjectMeta;
 use crate::api::object::{Key, Object, Resource};
 use crate::api::pod::{Pod, PodTemplateSpec};
 use crate::api::statefulset::{
-    ClaimTemplate, POD_INDEX, POD_NAME, PodManagementPolicy, REVISION_HASH, StatefulSet, StatefulSetStatus,
-    UpdateStrategyType,
+    ClaimTemplate, GOES_WITH_POD, POD_INDEX, POD_NAME, PodManagementPolicy, REVISION_HASH, StatefulSet,
+    StatefulSetStatus, UpdateStrategyType,
 };
 use crate::api::text::Text;
 use crate::controllers::statefulset::ordinal::{Action, ORDINAL, Wish, ordinal, state};
 use crate::controllers::workload::revisions::Revisions;
 use crate::controllers::workload::{Changed, New, Plan, Scene, Told, Victim};
 use crate::decision::Because;
-use crate::reasons::{CLAIM, CLAIM_KEPT, CLAIM_LEFT, OUTDATED};
+use crate::reasons::{CLAIM, CLAIM_KEPT, CLAIM_LEFT, CLAIM_WANTED, OUTDATED};
 use crate::time::{Duration, Instant};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A pod of the set.
@@ -44,18 +44,21 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
         name => name.into(),
     };
     let status = counted(&set, scene.owner.meta(), &members, &revisions, &current);
+    let claims = claims(scene, &set);
     // Before the newest revision is there, nothing is made of it.
     if revisions.is_settled {
         // One that could not be made together with its pod, or is gone since.
         let staffed = set.wanted().filter(|number| members.contains_key(number) && !planted!(ClaimsMadeOnce));
         plan.create.extend(staffed.flat_map(|number| missing_claims(scene, &set, number)));
-        let is_through = staff(scene, &set, &members, &revisions, &current, &mut plan);
+        let unmarked = unmarked(&set, &claims);
+        let is_through = staff(scene, &set, &members, &revisions, &current, &unmarked, &mut plan);
         if is_through {
             replace(scene, &set, &members, &revisions.newest, &mut plan);
         }
-        drop_claims(scene, &set, &members, &mut plan);
+        drop_claims(&set, &claims, &members, &mut plan);
     }
     keep_claims(scene, &set, &mut plan);
+    mark_claims(&set, &claims, &members, &mut plan);
     let used = |name: &str| name == current || members.values().any(|one| one.revision() == name);
     revisions.clean_up(set.spec.revision_history_limit, used, &mut plan);
     if status != set.status {
@@ -91,6 +94,7 @@ fn staff(
     members: &BTreeMap<i64, Member<'_>>,
     revisions: &Revisions<'_>,
     current: &str,
+    unmarked: &BTreeSet<i64>,
     plan: &mut Plan,
 ) -> bool {
     let in_order = set.spec.pod_management_policy == PodManagementPolicy::OrderedReady;
@@ -120,6 +124,8 @@ fn staff(
                     plan.create.push(pod_of(scene, set, &template, revision, number, Because::of(&ORDINAL, row)));
                 }
             },
+            // First its claims say that they go with it: once it is gone nobody knows that it was there.
+            Action::Delete if wish == Wish::Unwanted && unmarked.contains(&number) => {}
             Action::Delete => plan.delete.extend(member.map(|one| leave(scene, one.pod, Because::of(&ORDINAL, row)))),
         }
         is_through = false;
@@ -256,8 +262,29 @@ fn claim_name(template: &str, set: &str, number: i64) -> String {
 
 /// Whether a claim of this name is one of the set's.
 fn is_claim_of(set: &StatefulSet, name: &str, claim: &str) -> bool {
-    let templates = set.spec.volume_claim_templates.iter();
-    templates.map(|one| format!("{}-{name}", one.metadata.name)).any(|own| number_of(&own, claim).is_some())
+    number_of_claim(set, name, claim).is_some()
+}
+
+/// The number of a claim of the set's; none if its name is of none.
+fn number_of_claim(set: &StatefulSet, name: &str, claim: &str) -> Option<i64> {
+    let mut own = set.spec.volume_claim_templates.iter().map(|one| format!("{}-{name}", one.metadata.name));
+    own.find_map(|own| number_of(&own, claim))
+}
+
+/// The set's claims, each with its number. What is somebody else's is none.
+fn claims<'a>(scene: &Scene<'a>, set: &StatefulSet) -> Vec<(i64, &'a Object)> {
+    if set.spec.volume_claim_templates.is_empty() {
+        return Vec::new();
+    }
+    let (views, owner) = (scene.views, scene.owner.meta());
+    let is_own = |claim: &&Object| {
+        let meta = claim.meta();
+        let is_free = meta.controller().is_none_or(|by| by.uid == owner.uid);
+        let is_here = meta.namespace == owner.namespace && !meta.is_deleting();
+        is_here && is_free && set.spec.selector.matches(&meta.labels)
+    };
+    let own = views.all(Kind::PersistentVolumeClaim).filter(is_own);
+    own.filter_map(|claim| Some((number_of_claim(set, &owner.name, &claim.meta().name)?, claim))).collect()
 }
 
 /// Whether claims go with their set.
@@ -301,21 +328,53 @@ fn missing_claims(scene: &Scene<'_>, set: &StatefulSet, number: i64) -> Vec<New>
     set.spec.volume_claim_templates.iter().filter_map(claim).collect()
 }
 
-/// Deletes the claims of numbers that are not wanted any more, if that is asked for, once their pod is gone.
-fn drop_claims(scene: &Scene<'_>, set: &StatefulSet, members: &BTreeMap<i64, Member<'_>>, plan: &mut Plan) {
-    if set.spec.retention.when_scaled != "Delete" && !planted!(ClaimsNotRetained) {
-        return;
+/// Whether a claim goes when its pod is not wanted any more.
+fn goes_with_pod(set: &StatefulSet, number: i64) -> bool {
+    let goes = set.spec.retention.when_scaled == "Delete" || planted!(ClaimsNotRetained);
+    goes && !set.wanted().contains(&number)
+}
+
+fn is_marked(claim: &Object) -> bool {
+    claim.meta().annotations.contains_key(GOES_WITH_POD)
+}
+
+/// The numbers that are not wanted any more, and have claims that are to say so before their pod is ended.
+fn unmarked(set: &StatefulSet, claims: &[(i64, &Object)]) -> BTreeSet<i64> {
+    let unmarked = claims.iter().filter(|(number, claim)| goes_with_pod(set, *number) && !is_marked(claim));
+    unmarked.map(|(number, _)| *number).collect()
+}
+
+/// Deletes the claims that went with their pods, once these are gone.
+fn drop_claims(set: &StatefulSet, claims: &[(i64, &Object)], members: &BTreeMap<i64, Member<'_>>, plan: &mut Plan) {
+    for (number, claim) in claims {
+        if goes_with_pod(set, *number) && is_marked(claim) && !members.contains_key(number) {
+            plan.delete.push(Victim::of(claim, CLAIM_LEFT.because()));
+        }
     }
-    let meta = scene.owner.meta();
-    for template in &set.spec.volume_claim_templates {
-        let own = format!("{}-{}", template.metadata.name, meta.name);
-        for claim in scene.views.all(Kind::PersistentVolumeClaim) {
-            let here = claim.meta().namespace == meta.namespace && !claim.meta().is_deleting();
-            let unwanted = number_of(&own, &claim.meta().name)
-                .is_some_and(|number| !set.wanted().contains(&number) && !members.contains_key(&number));
-            if here && unwanted && set.spec.selector.matches(&claim.meta().labels) {
-                plan.delete.push(Victim::of(claim, CLAIM_LEFT.because()));
+}
+
+/// Has claims say that they go with their pod, if it is there and not wanted any more; and that they do not, if it is wanted
+/// again, or claims are to stay by now. What is left of a number that had no pod then, such as by a set that kept its
+/// claims, goes with nobody: it may be all that there is of somebody's data.
+///
+/// Source: Kubernetes documentation, "StatefulSets", PersistentVolumeClaim retention; there the pod becomes the claim's owner.
+fn mark_claims(set: &StatefulSet, claims: &[(i64, &Object)], members: &BTreeMap<i64, Member<'_>>, plan: &mut Plan) {
+    for (number, claim) in claims {
+        let (object, reason) = match (is_marked(claim), goes_with_pod(set, *number)) {
+            (false, true) if members.contains_key(number) => {
+                (claim.with_meta(|meta| meta.annotations.insert(GOES_WITH_POD, "true".into())), CLAIM_LEFT)
             }
+            (true, false) => {
+                let unmarked = claim.with_meta(|meta| {
+                    meta.annotations.remove(GOES_WITH_POD);
+                });
+                (unmarked, CLAIM_WANTED)
+            }
+            (true, true) | (false, _) => continue,
+        };
+        // One that changes in another way, too, is looked at again then.
+        if !plan.change.iter().any(|one| one.object.key() == claim.key()) {
+            plan.change.push(Changed { object, told: None, because: Some(reason.because()) });
         }
     }
 }

@@ -289,6 +289,38 @@ fn each_number_has_its_claims_and_keeps_them() {
 }
 
 #[test]
+fn a_claim_that_is_left_of_a_number_without_a_pod_stays() {
+    let mut desk = Desk::new(0);
+    let spec = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}});
+    let meta = json!({"name": "data-web-1", "namespace": "default", "labels": {"app": "web"}});
+    desk.world.create(Kind::PersistentVolumeClaim, json!({"metadata": meta, "spec": spec}));
+    let claim = json!({"metadata": {"name": "data"}, "spec": spec});
+    let retention = json!({"whenScaled": "Delete", "whenDeleted": "Retain"});
+    desk.create(
+        json!({"replicas": 1, "volumeClaimTemplates": [claim], "persistentVolumeClaimRetentionPolicy": retention}),
+    );
+    desk.settle();
+    let claims = |desk: &Desk| desk.world.names(Kind::PersistentVolumeClaim, "default");
+    assert_eq!(claims(&desk), "data-web-0 data-web-1", "a former set has left it, and all that is in it");
+    let scale_up_and_down = |desk: &mut Desk, policy: &str| {
+        desk.patch(json!({"spec": {"persistentVolumeClaimRetentionPolicy": {"whenScaled": policy}}}));
+        for replicas in [2, 1] {
+            desk.patch(json!({"spec": {"replicas": replicas}}));
+            desk.settle();
+        }
+        claims(desk)
+    };
+    assert_eq!(scale_up_and_down(&mut desk, "Delete"), "data-web-0", "it goes with its pod");
+    assert_eq!(scale_up_and_down(&mut desk, "Retain"), "data-web-0 data-web-1");
+    desk.patch(json!({"spec": {"persistentVolumeClaimRetentionPolicy": {"whenScaled": "Delete"}}}));
+    desk.settle();
+    assert_eq!(claims(&desk), "data-web-0 data-web-1", "its pod went when claims were to stay");
+    desk.world.take_writes();
+    desk.run(100);
+    assert_eq!(desk.world.take_writes(), [""; 0], "and then it is silent");
+}
+
+#[test]
 fn a_claim_that_is_missing_is_made_also_when_its_pod_is_there() {
     for when_deleted in ["Retain", "Delete"] {
         let mut desk = Desk::new(0);

@@ -13,7 +13,9 @@ use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::{Pod, PodTemplateSpec};
 use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::api::replication::ReplicationController;
-use miniku_core::api::statefulset::{PodManagementPolicy, REVISION_HASH, StatefulSet, UpdateStrategyType};
+use miniku_core::api::statefulset::{
+    GOES_WITH_POD, PodManagementPolicy, REVISION_HASH, StatefulSet, UpdateStrategyType,
+};
 use miniku_core::controllers::statefulset::plan::number_of;
 use miniku_core::time::Duration;
 use std::collections::BTreeSet;
@@ -295,8 +297,9 @@ fn stateful_set(truth: &Truth, object: &Object) -> Result<(), String> {
     same("updated pods", status.updated_replicas, pods.iter().filter(of_newest).count())
 }
 
-/// Each wanted number that has a pod has its claims. Of the others that have none, where claims go, they are gone. Those
-/// that are there belong to the set if they are to go with it, and else they do not; but for those of somebody else.
+/// Each wanted number that has a pod has its claims. Of the others that have none, where claims go, those are gone that were
+/// to go with a pod. Those that are there belong to the set if they are to go with it, and else they do not; but for those of
+/// somebody else.
 fn claims(truth: &Truth, object: &Object, set: &StatefulSet, pods: &[&Pod]) -> Result<(), String> {
     let (meta, goes) = (object.meta(), set.spec.retention.when_scaled == "Delete");
     let goes_along = set.spec.retention.when_deleted == "Delete";
@@ -316,7 +319,8 @@ fn claims(truth: &Truth, object: &Object, set: &StatefulSet, pods: &[&Pod]) -> R
             number_of(&own, &claim.meta().name).filter(|_| is_own)
         };
         let left = |claim: &&Object| {
-            number(claim).is_some_and(|number| !set.wanted().contains(&number) && !numbers.contains(&number))
+            let went = claim.meta().annotations.contains_key(GOES_WITH_POD);
+            went && number(claim).is_some_and(|number| !set.wanted().contains(&number) && !numbers.contains(&number))
         };
         if let Some(claim) = of_kind(truth, Kind::PersistentVolumeClaim).filter(|_| goes).find(left) {
             return Err(format!("keeps {}, which is not wanted any more", claim.meta().name));
@@ -635,7 +639,8 @@ mod tests {
             let owner =
                 json!([{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "uid": "s", "controller": true}]);
             for name in claims {
-                let meta = json!({"name": name, "labels": {"app": "db"}});
+                let marks = if name.ends_with("-1") { json!({GOES_WITH_POD: "true"}) } else { json!({}) };
+                let meta = json!({"name": name, "labels": {"app": "db"}, "annotations": marks});
                 story.put(json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta})).unwrap();
             }
             let pod = json!({"kind": "Pod", "metadata": {"name": "db-0", "uid": "p", "ownerReferences": owner},
@@ -650,6 +655,7 @@ mod tests {
             stateful_set(&story.truth, &object).err().unwrap_or_default()
         };
         assert_eq!(judge("Delete", &["data-db-0", "data-db-x"]), "");
+        assert_eq!(judge("Delete", &["data-db-0", "data-db-2"]), "", "it went with nobody");
         assert_eq!(judge("Retain", &["data-db-0", "data-db-1"]), "");
         assert_eq!(judge("Delete", &["data-db-0", "data-db-1"]), "keeps data-db-1, which is not wanted any more");
         assert_eq!(judge("Retain", &["data-db-1"]), "has no claim data-db-0, and a pod for it");
