@@ -230,9 +230,13 @@ fn staff(scene: &Scene<'_>, job: &Job, tally: &Tally<'_>, plan: &mut Plan) {
         plan.look_at(at);
         at.is_none()
     };
+    // Numbers that do not fail by themselves wait together.
+    let together = !job.is_indexed() || job.spec.backoff_limit_per_index.is_none();
+    if together && !may(None) {
+        return;
+    }
     if !job.is_indexed() {
-        let many = if may(None) { missing } else { 0 };
-        plan.create = (0..many).map(|_| New::drawn(pod_of(job).into_object(), "", seen(&MISSING))).collect();
+        plan.create = (0..missing).map(|_| New::drawn(pod_of(job).into_object(), "", seen(&MISSING))).collect();
         return;
     }
     let free: Vec<i64> = free_indexes(job, tally).filter(|index| may(Some(*index))).take(missing).collect();
@@ -265,15 +269,15 @@ pub fn wanted(job: &Job, tally: &Tally<'_>) -> i64 {
     }
 }
 
-/// The numbers that have neither succeeded nor failed, the smallest first.
-fn indexes_left<'a>(job: &Job, tally: &'a Tally<'_>) -> impl Iterator<Item = i64> + 'a {
-    let all = job.completions().unwrap_or(0);
-    (0..all).filter(|index| !tally.completed.contains(index) && !tally.failed_indexes.contains(index))
+/// Whether a number has neither succeeded nor failed.
+fn is_left(tally: &Tally<'_>, index: i64) -> bool {
+    !tally.completed.contains(&index) && !tally.failed_indexes.contains(&index)
 }
 
-/// Those of them for which a pod may be made.
+/// The numbers for which a pod may be made, the smallest first. There may be very many.
 fn free_indexes<'a>(job: &Job, tally: &'a Tally<'_>) -> impl Iterator<Item = i64> + 'a {
-    indexes_left(job, tally).filter(|index| planted!(IndexTwice) || !tally.taken.contains(index))
+    let left = (0..job.completions().unwrap_or(0)).filter(move |index| is_left(tally, *index));
+    left.filter(|index| planted!(IndexTwice) || !tally.taken.contains(index))
 }
 
 /// The pods that work, the most useful first, and those of them that no number needs.
@@ -286,8 +290,10 @@ fn needed<'a>(job: &Job, tally: &Tally<'a>) -> (Vec<Active<'a>>, Vec<Active<'a>>
         let loss = (is_held(meta), pod.node().is_some(), pod.is_ready());
         (Reverse(loss), meta.creation_timestamp, Reverse(meta.name.clone()))
     });
-    let mut open: BTreeSet<i64> = indexes_left(job, tally).collect();
-    let mut is_needed = |pod: &Pod| index_of(&pod.metadata).is_some_and(|index| open.remove(&index));
+    let all = 0..job.completions().unwrap_or(0);
+    let mut staffed: BTreeSet<i64> = BTreeSet::new();
+    let mut needs = |index: i64| all.contains(&index) && is_left(tally, index) && staffed.insert(index);
+    let mut is_needed = |pod: &Pod| index_of(&pod.metadata).is_some_and(&mut needs);
     pods.into_iter().partition(|(_, pod)| !job.is_indexed() || is_needed(pod))
 }
 

@@ -183,6 +183,23 @@ fn numbers_succeed_once_each() {
 }
 
 #[test]
+fn of_very_many_numbers_the_first_are_looked_at() {
+    let mut desk = Desk::new(0);
+    desk.create(json!({"completions": i32::MAX, "parallelism": 2, "completionMode": "Indexed"}));
+    desk.run(1);
+    assert_eq!(desk.indexes(), ["0", "1"]);
+    let pods = desk.going();
+    desk.end_one(&pods[0], "Succeeded");
+    desk.run(1);
+    assert_eq!(desk.indexes(), ["1", "2"]);
+    desk.end_one(&pods[1], "Failed");
+    desk.run(5);
+    assert_eq!(desk.indexes(), ["2"], "all wait for the failure");
+    desk.run(10);
+    assert_eq!(desk.indexes(), ["1", "2"]);
+}
+
+#[test]
 fn its_end_is_noted_before_its_pods_go() {
     let mut desk = Desk::new(0);
     desk.create(json!({"backoffLimit": 1, "parallelism": 1, "template": {"spec": {"restartPolicy": "OnFailure"}}}));

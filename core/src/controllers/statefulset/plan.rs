@@ -11,7 +11,7 @@ use crate::api::statefulset::{
 use crate::api::text::Text;
 use crate::controllers::statefulset::ordinal::{Action, ORDINAL, Wish, ordinal, state};
 use crate::controllers::workload::revisions::Revisions;
-use crate::controllers::workload::{Changed, New, Plan, Scene, Told, Victim};
+use crate::controllers::workload::{BURST, Changed, New, Plan, Scene, Told, Victim};
 use crate::decision::Because;
 use crate::reasons::{CLAIM, CLAIM_KEPT, CLAIM_LEFT, CLAIM_WANTED, OUTDATED};
 use crate::time::{Duration, Instant};
@@ -48,8 +48,8 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
     // Before the newest revision is there, nothing is made of it.
     if revisions.is_settled {
         // One that could not be made together with its pod, or is gone since.
-        let staffed = set.wanted().filter(|number| members.contains_key(number) && !planted!(ClaimsMadeOnce));
-        plan.create.extend(staffed.flat_map(|number| missing_claims(scene, &set, number)));
+        let staffed = members.range(set.wanted()).filter(|_| !planted!(ClaimsMadeOnce));
+        plan.create.extend(staffed.flat_map(|(number, _)| missing_claims(scene, &set, *number)));
         let unmarked = unmarked(&set, &claims);
         let is_through = staff(scene, &set, &members, &revisions, &current, &unmarked, &mut plan);
         if is_through {
@@ -100,7 +100,12 @@ fn staff(
     let in_order = set.spec.pod_management_policy == PodManagementPolicy::OrderedReady;
     let wanted = set.wanted();
     let surplus = members.keys().copied().filter(|number| !wanted.contains(number)).rev();
-    let all = wanted.clone().map(|number| (Wish::Wanted, number));
+    // No more are made at a time than these hold, whoever of them is there or has to wait; so many may be wanted that it
+    // would take minutes to ask for all.
+    let near = BURST + members.len() + scene.places.len();
+    let near = wanted.start..wanted.end.min(wanted.start + i64::try_from(near).unwrap_or(i64::MAX - wanted.start));
+    let far = members.range(near.end..wanted.end).map(|(number, _)| *number);
+    let all = near.chain(far).map(|number| (Wish::Wanted, number));
     let all = all.chain(surplus.map(|number| (Wish::Unwanted, number)));
     let mut is_through = true;
     for (wish, number) in all {
@@ -156,13 +161,11 @@ fn replace(scene: &Scene<'_>, set: &StatefulSet, members: &BTreeMap<i64, Member<
         return;
     }
     let wanted = set.wanted();
-    let away = wanted
-        .clone()
-        .filter(|number| members.get(number).is_none_or(|one| !one.available || one.pod.metadata.is_deleting()));
-    let mut spare = set.max_unavailable().saturating_sub(away.count());
+    let serve = members.range(wanted.clone()).filter(|(_, one)| one.available && !one.pod.metadata.is_deleting());
+    let away = usize::try_from(wanted.end - wanted.start).unwrap_or(usize::MAX) - serve.count();
+    let mut spare = set.max_unavailable().saturating_sub(away);
     let first = if planted!(PartitionIgnored) { wanted.start } else { wanted.start + set.partition() };
-    for number in (first..wanted.end).rev() {
-        let Some(member) = members.get(&number) else { continue };
+    for (_, member) in members.range(first.min(wanted.end)..wanted.end).rev() {
         if member.revision() == newest || member.pod.metadata.is_deleting() {
             continue;
         }

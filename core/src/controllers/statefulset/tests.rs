@@ -6,7 +6,7 @@ use crate::api::pod::{Pod, PodPhase};
 use crate::api::statefulset::StatefulSet;
 use crate::controllers::statefulset::StatefulSets;
 use crate::controllers::testing::World;
-use crate::controllers::workload::{Options, WorkloadController};
+use crate::controllers::workload::{BURST, Options, WorkloadController};
 use crate::program::Part;
 use serde_json::{Value, json};
 
@@ -131,6 +131,24 @@ fn in_parallel_nobody_waits() {
     desk.patch(json!({"spec": {"replicas": 1}}));
     desk.run(1);
     assert_eq!(desk.told(), "web-5 one, -web-6 one, -web-7 one");
+}
+
+#[test]
+fn of_very_many_some_are_made_at_a_time() {
+    let mut desk = Desk::new(0);
+    desk.create(json!({"replicas": 1, "podManagementPolicy": "Parallel"}));
+    desk.settle();
+    desk.world.take_writes();
+    desk.world.hold_writes = true;
+    desk.patch(json!({"spec": {"replicas": i32::MAX}}));
+    desk.run(1);
+    let writes = desk.world.take_writes();
+    let made: Vec<&str> = writes.iter().filter_map(|one| one.strip_prefix("create pods/default/")).collect();
+    assert_eq!((made.len(), made[0], made[BURST - 1]), (BURST, "web-1", "web-500"));
+    desk.world.lose_held();
+    desk.patch(json!({"spec": {"replicas": 2}}));
+    desk.settle();
+    assert_eq!(desk.told(), "web-0 one, web-1 one");
 }
 
 #[test]
