@@ -1,4 +1,4 @@
-//! S-victim: A replica set's controller deletes no more active pods than are too many as far as it was told, first those without a node, then those that do not run yet, those that are not ready, those with most others of the set on their node, those that have been ready for much less time, and of those that are ready since one moment, or not, those that were restarted more often; of finished ones only the oldest, and no more than are too many.
+//! S-victim: A replica set's controller deletes no more active pods than are too many as far as it was told, first those without a node, then those that do not run yet, those that are not ready, those of a lower cost, those with most others of the set on their node, those that have been ready for much less time, and of those that are ready since one moment, or not, those that were restarted more often; of finished ones only the oldest, and no more than are too many.
 //!
 //! Pods whose deletion it has asked for already, for the same set, do not count, and may be asked for again: the answer
 //! may have been lost. Blamed is only what the store shows as well.
@@ -50,9 +50,11 @@ fn left<'a>(objects: impl Iterator<Item = &'a Object>, set: &str, asked: &Asks) 
     pods.filter(|pod| pod.is_active() && owner(pod) == Some(set) && !asked.contains(&ask_for(pod))).collect()
 }
 
-/// How much of a loss a pod would be: the least first.
-fn loss(pod: &Pod) -> (bool, bool, bool) {
-    (pod.node().is_some(), pod.status.phase != PodPhase::Pending, pod.is_ready())
+/// How much of a loss a pod would be, the least first: how far it is, and what somebody has said that it costs.
+fn loss(pod: &Pod) -> ((bool, bool, bool), i32) {
+    let cost = pod.metadata.annotations.get("controller.kubernetes.io/pod-deletion-cost");
+    let far = (pod.node().is_some(), pod.status.phase != PodPhase::Pending, pod.is_ready());
+    (far, cost.and_then(|cost| cost.parse().ok()).unwrap_or(0))
 }
 
 /// Since when a pod says that it is ready.
@@ -152,6 +154,7 @@ impl Observer {
         for other in as_told.iter().copied().filter(|one| one.metadata.uid != uid && is_as_told(one)) {
             let alike = loss(other) == loss(known);
             let why = match () {
+                () if loss(other).0 == loss(known).0 && loss(other) < loss(known) => "costs less",
                 () if loss(other) < loss(known) && other.is_ready() == known.is_ready() => "runs less far",
                 () if loss(other) < loss(known) => "is not ready",
                 () if alike && here(other, &surely) > has => "has more others on its node",

@@ -65,6 +65,11 @@ pub struct Rank {
     order: fn(&Candidate<'_>, &Candidate<'_>) -> Ordering,
 }
 
+/// On pods: what their loss costs, compared with that of others; 0 if absent.
+///
+/// Source: Kubernetes documentation, "ReplicaSet", pod deletion cost.
+const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+
 /// Which pod goes first: the first rank that makes a difference decides.
 ///
 /// Ends in the name, so that equal sets give equal answers. Source: Kubernetes documentation, "ReplicaSet", scaling
@@ -79,6 +84,11 @@ pub const RANKS: &[Rank] = &[
             order if planted!(ReadyVictims) => order.reverse(),
             order => order,
         },
+    },
+    Rank {
+        first: "of a lower `pod-deletion-cost`",
+        why: "somebody has said what it is worth",
+        order: |a, b| a.cost().cmp(&b.cost()),
     },
     Rank {
         first: "on the node with more pods of the set",
@@ -118,6 +128,10 @@ impl Candidate<'_> {
 
     fn begun(&self) -> bool {
         self.pod.status.phase != PodPhase::Pending
+    }
+
+    fn cost(&self) -> i32 {
+        self.pod.metadata.annotations.get(DELETION_COST).and_then(|cost| cost.parse().ok()).unwrap_or(0)
     }
 
     fn ready_since(&self) -> Option<Time> {
@@ -172,6 +186,13 @@ mod tests {
         check(1, &[good("a"), pod("b", "n1", "False", json!({}))], &["b"]);
         check(2, &[good("a"), pod("c", "", "False", json!({})), good("b")], &["c"]);
         check(2, &[pod("z", "n2", "True", json!({})), good("b"), good("a")], &["a"]);
+        let cost = |name, ready, cost: &str| {
+            pod(name, "n1", ready, json!({"metadata": {"annotations": {DELETION_COST: cost}}}))
+        };
+        check(1, &[good("a"), cost("b", "True", "-1")], &["b"]);
+        check(2, &[cost("a", "True", "100"), good("c"), cost("b", "True", "20")], &["c"]);
+        check(1, &[cost("b", "False", "100"), good("a")], &["b"]);
+        check(1, &[cost("b", "True", "much"), good("a")], &["a"]);
         let newer = pod("a", "n1", "True", json!({"metadata": {"creationTimestamp": "2026-01-02T00:00:00Z"}}));
         check(1, &[newer, good("b")], &["a"]);
         check(0, &[good("a"), good("b")], &["a", "b"]);
