@@ -62,6 +62,8 @@ pub fn hash_word(bytes: &[u8]) -> String {
 /// A controller that asks twice for the same child meets a conflict instead of making a twin.
 pub fn child(owner: &str, owner_uid: &str, nth: u64) -> String {
     let prefix: String = owner.chars().take(54).collect();
+    // Behind a dot a label begins, and none begins with a dash.
+    let prefix = prefix.trim_end_matches('.');
     format!("{prefix}-{:08x}", Draw::new(0).key("child-name").key(owner_uid).count(nth).u64() >> 32)
 }
 
@@ -86,5 +88,7 @@ mod tests {
         assert_eq!(names.len(), 1000);
         assert!(names.iter().all(|name| is_dns_label(name) && name.len() == "web-".len() + 8));
         assert!(is_dns_label(&generated("web-", Draw::new(3))));
+        let cut = child(&format!("{}.example", "a".repeat(53)), "uid", 0);
+        assert!(is_dns_subdomain(&cut), "{cut}");
     }
 }
