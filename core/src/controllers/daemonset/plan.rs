@@ -69,7 +69,7 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
     let Some(set) = scene.owner.read::<DaemonSet>() else { return Plan::default() };
     let mut plan = Plan::default();
     let revisions = Revisions::of(scene, &set.spec.template, set.status.collision_count, &mut plan);
-    let hash = hash_of(&scene.owner.meta().name, &revisions.newest);
+    let hash = hash_of(&revisions.newest);
     let pattern = pattern(&set, hash);
     let (homes, lost) = homes(scene, &set, &pattern, &mut plan);
     // Before the newest revision is there, nothing is made of it.
@@ -80,7 +80,7 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
         plan.delete.extend(lost.map(|pod| Victim::of_pod(&pod.metadata, NODE_GONE.because())));
     }
     let used = |name: &str| {
-        let hash = hash_of(&scene.owner.meta().name, name);
+        let hash = hash_of(name);
         homes.values().flat_map(|home| &home.members).any(|one| revision(one.pod) == hash)
     };
     revisions.clean_up(set.spec.revision_history_limit, used, &mut plan);
@@ -92,8 +92,8 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
 }
 
 /// The part of a revision's name by which its pods are told: `7d4f` of `agent-7d4f`.
-fn hash_of<'a>(set: &str, revision: &'a str) -> &'a str {
-    revision.strip_prefix(set).and_then(|rest| rest.strip_prefix('-')).unwrap_or(revision)
+fn hash_of(revision: &str) -> &str {
+    revision.rsplit_once('-').map_or(revision, |(_, hash)| hash)
 }
 
 fn revision(pod: &Pod) -> &str {

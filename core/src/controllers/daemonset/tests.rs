@@ -110,6 +110,18 @@ impl Desk {
 }
 
 #[test]
+fn a_set_of_the_longest_name_has_its_pods() {
+    let mut desk = Desk::new(0, 1);
+    let template =
+        json!({"metadata": {"labels": {"app": "agent"}}, "spec": {"containers": [{"name": "c", "image": "one"}]}});
+    let spec = json!({"selector": {"matchLabels": {"app": "agent"}}, "template": template});
+    let meta = json!({"name": "a".repeat(253), "namespace": "default"});
+    desk.world.create(Kind::DaemonSet, json!({"metadata": meta, "spec": spec}));
+    desk.settle();
+    assert_eq!(desk.told(), "n1 one");
+}
+
+#[test]
 fn each_node_has_its_pod() {
     for seed in SEEDS {
         let mut desk = Desk::new(seed, 2);

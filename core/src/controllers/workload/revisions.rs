@@ -54,7 +54,7 @@ impl<'a> Revisions<'a> {
         let mut bytes = data.to_string().into_bytes();
         bytes.extend(collisions.unwrap_or(0).to_le_bytes());
         let hash = hash_word(&bytes);
-        revisions.newest = format!("{}-{hash}", scene.owner.meta().name).into();
+        revisions.newest = name(&scene.owner.meta().name, &hash).into();
         revisions.is_settled = false;
         let key = Key::new(Kind::ControllerRevision, &scene.owner.meta().namespace, &revisions.newest);
         if scene.views.object(&key).is_some() {
@@ -92,6 +92,14 @@ impl<'a> Revisions<'a> {
         let many = unused.len().saturating_sub(limit);
         plan.delete.extend(unused.into_iter().take(many).map(|one| Victim::of(one, HISTORY.because())));
     }
+}
+
+/// The name of an owner's revision. Of a very long one's a part.
+///
+/// Source: `ControllerRevisionName`.
+fn name(owner: &str, hash: &str) -> String {
+    let prefix: String = owner.chars().take(223).collect();
+    format!("{}-{hash}", prefix.trim_end_matches('.'))
 }
 
 /// A template as a revision keeps it: as what it is patched with.
