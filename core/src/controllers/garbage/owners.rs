@@ -57,6 +57,8 @@ decision_enum! {
         Childless,
         /// By some.
         Parent,
+        /// By one that it is below itself, too, and that waits for it; and it holds its owners up.
+        Circle,
     }
 }
 
@@ -69,6 +71,8 @@ decision_enum! {
         Ask,
         /// It forgets the owners that are gone, or that let it go.
         Strip,
+        /// Its owners need not wait for it any longer.
+        Unblock,
         /// It is deleted.
         Delete,
         /// It is deleted after its own children.
@@ -80,7 +84,10 @@ decision_table! {
     /// What becomes of an object that names owners. Pure and total. Page: `docs/decisions/garbage.md`.
     pub fn garbage(life: Life, owners: Owners, children: Children) -> Action, GARBAGE;
     let_go:         (_, OneLetsGo, _)               => Strip,            "its owner goes without it";
-    leaving:        (Deleting, NoneNamed | InDoubt | AllLive | SomeLive | Awaited | AllGone, _)
+    circle:         (_, Awaited, Circle)            => Unblock,          "each would wait for the other to go first";
+    leaving:        (Deleting, NoneNamed | InDoubt | AllLive | SomeLive | AllGone, _)
+                                                    => Keep,             "its deletion has begun";
+    going:          (Deleting, Awaited, Childless | Parent)
                                                     => Keep,             "its deletion has begun";
     free:           (Living, NoneNamed, _)          => Keep,             "it belongs to nobody";
     doubt:          (Living, InDoubt, _)            => Ask,              "not seen is not gone";
@@ -146,6 +153,7 @@ mod tests {
         check(&[Waiting, Gone], Action::Delete);
         check(&[LettingGo, Gone], Action::Strip);
         assert_eq!(garbage(Life::Living, Owners::Awaited, Children::Parent).then, Action::DeleteForeground);
+        assert_eq!(garbage(Life::Living, Owners::Awaited, Children::Circle).then, Action::Unblock);
         assert_eq!(garbage(Life::Deleting, Owners::AllGone, Children::Parent).then, Action::Keep);
         assert_eq!(garbage(Life::Deleting, Owners::OneLetsGo, Children::Parent).then, Action::Strip);
     }

@@ -4,12 +4,14 @@ use super::{Asked, Found, GarbageCollector, Owner, deletion, life, named, patch,
 use crate::api::kinds::{Kind, KindRow};
 use crate::api::meta::OwnerReference;
 use crate::api::object::{Key, Object};
+use crate::api::text::Text;
 use crate::controllers::garbage::dependents::Finalizer;
 use crate::controllers::garbage::owners::{self, Children, GARBAGE, Life, Standing, garbage, kept, owners};
 use crate::decision::Because;
 use crate::program::{Answer, Effects, Level, Propagation, Revision, Verb};
 use crate::time::Now;
 use serde_json::json;
+use std::collections::BTreeSet;
 
 /// How many owners that cannot be found are told of.
 const UNKNOWN_MAX: usize = 100;
@@ -20,8 +22,11 @@ impl GarbageCollector {
         let references = &object.meta().owner_references;
         let standings: Vec<Standing> =
             references.iter().map(|reference| self.standing(reference, object, out)).collect();
-        let children =
-            if self.relations.has_children(&object.meta().uid) { Children::Parent } else { Children::Childless };
+        let children = match () {
+            () if !self.relations.has_children(&object.meta().uid) => Children::Childless,
+            () if standings.contains(&Standing::Waiting) && self.is_in_circle(object) => Children::Circle,
+            () => Children::Parent,
+        };
         let row = garbage(life(object), owners(&standings), children);
         let verb = match row.then {
             owners::Action::Keep => return false,
@@ -42,6 +47,11 @@ impl GarbageCollector {
                     sometimes!(SomeOwnerLives);
                 }
                 let left = kept(references, &standings);
+                patch(object, "ownerReferences", json!(left))
+            }
+            owners::Action::Unblock => {
+                let mut left = references.clone();
+                left.iter_mut().for_each(|owner| owner.block_owner_deletion = Some(false));
                 patch(object, "ownerReferences", json!(left))
             }
             owners::Action::Delete if planted!(OrphansGrandchildren) => {
@@ -78,6 +88,27 @@ impl GarbageCollector {
             None if self.is_gone(&owner) || planted!(NotSeenIsGone) => Standing::Gone,
             None => Standing::NotSeen,
         }
+    }
+
+    /// Whether an object that holds its owners up has a child that is above it, too, and waits for it.
+    ///
+    /// Source: Kubernetes, `attemptToDeleteItem`, which takes each child that waits for one that is above.
+    fn is_in_circle(&self, object: &Object) -> bool {
+        if object.meta().owner_references.iter().all(|owner| owner.block_owner_deletion != Some(true)) {
+            return false;
+        }
+        let mut above: BTreeSet<&Text> = BTreeSet::new();
+        let mut open = vec![object];
+        while let Some(one) = open.pop() {
+            for owner in &one.meta().owner_references {
+                let found = self.relations.of_uid(&owner.uid).and_then(|key| self.object(key));
+                open.extend(found.filter(|found| above.insert(&found.meta().uid)));
+            }
+        }
+        let waits =
+            |child: &Object| life(child) == Life::Deleting && Finalizer::of(child.meta()) == Finalizer::Foreground;
+        let mut children = self.relations.children(&object.meta().uid).filter_map(|child| self.object(&child));
+        children.any(|child| waits(child) && above.contains(&child.meta().uid))
     }
 
     /// Where the owner would be; or what it is, if that cannot be found out.

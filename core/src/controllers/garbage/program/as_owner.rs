@@ -178,6 +178,25 @@ mod tests {
     }
 
     #[test]
+    fn those_that_own_each_other_go_all_the_same() {
+        for seed in 0..20 {
+            for both in [false, true] {
+                let (mut world, mut program) = world(seed);
+                let first = world.set("first", json!([]));
+                let second = world.set("second", owned_by(&first));
+                world.merge(first.key(), json!({"metadata": {"ownerReferences": owned_by(&second)}}), Part::Main);
+                world.run(&mut program, 5);
+                world.delete(first.key(), Some(Propagation::Foreground));
+                if both {
+                    world.delete(second.key(), Some(Propagation::Foreground));
+                }
+                world.run(&mut program, 60);
+                assert_eq!(world.names(Kind::ReplicaSet, "default"), "", "seed {seed}, both: {both}");
+            }
+        }
+    }
+
+    #[test]
     fn in_the_foreground_children_go_first() {
         for seed in 0..20 {
             let (mut world, mut program) = world(seed);
