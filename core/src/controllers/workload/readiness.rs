@@ -2,7 +2,7 @@
 
 use crate::api::meta::Time;
 use crate::api::object::{Key, Object, Resource};
-use crate::api::pod::Pod;
+use crate::api::pod::{Pod, PodCondition};
 use crate::client::Change;
 use crate::time::{Duration, Instant, Now, Wall};
 use std::collections::BTreeMap;
@@ -52,7 +52,9 @@ impl Readiness {
 
     /// For how long a pod has been ready; none if it is not.
     pub fn ready_for(&self, now: Now, pod: &Pod) -> Option<Duration> {
-        let said = now.wall.since(ready_since(pod)?);
+        // Where it does not say since when, it has been so for no time yet: enough, if no time is asked for.
+        let Some(since) = ready(pod)?.last_transition_time else { return Some(Duration::ZERO) };
+        let said = now.wall.since(since.wall());
         if self.seen.is_empty() {
             return Some(said);
         }
@@ -62,10 +64,14 @@ impl Readiness {
     }
 }
 
-/// Since when a pod says that it is ready; none if it is not.
+/// Where a pod says that it is ready.
+fn ready(pod: &Pod) -> Option<&PodCondition> {
+    pod.status.conditions.iter().find(|one| one.kind == "Ready" && one.status == "True")
+}
+
+/// Since when a pod says that it is ready; none if it is not, or does not say.
 fn ready_since(pod: &Pod) -> Option<Wall> {
-    let ready = pod.status.conditions.iter().find(|one| one.kind == "Ready" && one.status == "True")?;
-    ready.last_transition_time.map(Time::wall)
+    ready(pod)?.last_transition_time.map(Time::wall)
 }
 
 #[cfg(test)]
@@ -102,6 +108,13 @@ mod tests {
         readiness.notice(now(30), &Change::Modified { old: next, new: over });
         readiness.notice(now(9_000), &Change::Added(pod("3", "True", "1970-01-01T02:00:00Z")));
         assert!(readiness.seen.is_empty());
+    }
+
+    #[test]
+    fn who_does_not_say_since_when_is_ready_all_the_same() {
+        let conditions = json!([{"type": "Ready", "status": "True"}]);
+        let pod: Pod = serde_json::from_value(json!({"status": {"conditions": conditions}})).unwrap();
+        assert_eq!(Readiness::default().ready_for(now(5), &pod), Some(Duration::ZERO));
     }
 
     #[test]
