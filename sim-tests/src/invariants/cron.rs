@@ -82,7 +82,11 @@ fn wrong(truth: &Truth, told: Told<'_>, wall: Wall, new: &Object) -> Option<Stri
     let works = |job: &&Object| {
         let is_over = |one: &Object| one.read::<Job>().is_none_or(|job| job.is_over());
         let stored = truth.stored(job);
-        job.key() != new.key() && !is_over(job) && stored.is_some_and(|stored| !is_over(stored))
+        // What somebody made of its template is no rival.
+        made_for(job).is_some()
+            && job.key() != new.key()
+            && !is_over(job)
+            && stored.is_some_and(|stored| !is_over(stored))
     };
     let other = jobs().find(works)?;
     Some(format!("is made while {} works, against {:?}", other.meta().name, cron.spec.concurrency_policy))

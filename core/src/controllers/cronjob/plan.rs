@@ -40,8 +40,17 @@ fn scheduled_at(job: &Object) -> Option<Wall> {
     parse_rfc3339(job.meta().annotations.get(SCHEDULED_AT)?).ok()
 }
 
+/// Whether the cron job has made a job. One that somebody made of its template is nobody's rival, and does not go when the
+/// next time comes.
+///
+/// Source: Kubernetes documentation, "CronJob", concurrency policy; `syncCronJob`, which knows its own by `status.active`.
+fn is_its_own(cron: &CronJob, job: &Object) -> bool {
+    let uid = Some(job.meta().uid.as_str());
+    scheduled_at(job).is_some() || cron.status.active.iter().any(|one| one.get("uid").and_then(Value::as_str) == uid)
+}
+
 fn counted(cron: &CronJob, jobs: &[(&Object, Job)]) -> CronJobStatus {
-    let active = jobs.iter().filter(|(_, job)| !job.is_over());
+    let active = jobs.iter().filter(|(object, job)| !job.is_over() && is_its_own(cron, object));
     let made_for = jobs.iter().filter_map(|(object, _)| scheduled_at(object)).map(Time::of);
     let known = cron.status.last_schedule_time.filter(|_| !planted!(CronForgetsLast));
     let succeeded = jobs.iter().filter_map(|(_, job)| job.status.completion_time);
@@ -119,7 +128,8 @@ fn keep_time(
         ConcurrencyPolicy::Forbid => Policy::Forbid,
         ConcurrencyPolicy::Replace => Policy::Replace,
     };
-    let running: Vec<&Object> = jobs.iter().filter(|(_, job)| !job.is_over()).map(|(object, _)| *object).collect();
+    let running = jobs.iter().filter(|(object, job)| !job.is_over() && is_its_own(cron, object));
+    let running: Vec<&Object> = running.map(|(object, _)| *object).collect();
     let row = due(time, if running.is_empty() { Last::Ended } else { Last::Running }, policy);
     let Some(at) = missed else { return };
     let because = || Because::of(&due::DUE, row).as_seen(format!("for {}", Time::of(at)));

@@ -137,6 +137,25 @@ fn what_is_done_while_the_last_one_runs() {
 }
 
 #[test]
+fn a_job_that_somebody_made_of_it_is_nobodys_rival() {
+    for policy in ["Forbid", "Replace"] {
+        let mut desk = Desk::new(0);
+        desk.create(json!({"concurrencyPolicy": policy}));
+        let cron = desk.world.get(Kind::CronJob, "default", "tick").unwrap().meta().uid.clone();
+        let owner =
+            json!({"apiVersion": "batch/v1", "kind": "CronJob", "name": "tick", "uid": cron, "controller": true});
+        let meta = json!({"name": "by-hand", "namespace": "default", "ownerReferences": [owner],
+            "annotations": {"cronjob.kubernetes.io/instantiate": "manual"}});
+        let pods = json!({"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "busybox"}]}});
+        desk.world.create(Kind::Job, json!({"metadata": meta, "spec": {"template": pods}}));
+        desk.run(700);
+        let jobs: Vec<_> = desk.jobs().iter().map(|job| job.meta().annotations.contains_key(SCHEDULED_AT)).collect();
+        assert_eq!(jobs, [false, true], "{policy}");
+        assert_eq!(desk.stored().status.active.len(), 1);
+    }
+}
+
+#[test]
 fn after_a_long_pause_there_is_one_job_and_none_if_it_is_too_late() {
     for (deadline, want) in [(json!(null), "50"), (json!(400), "50"), (json!(100), "")] {
         let mut desk = Desk::new(0);

@@ -2,6 +2,7 @@
 //!
 //! A pod that has no room, or cannot run, holds its workload up, and rightly so: then only what is counted must be right.
 
+use super::super::cron::made_for;
 use super::{is_held, of_kind};
 use crate::truth::Truth;
 use miniku_core::api::cronjob::CronJob;
@@ -402,7 +403,9 @@ fn job(truth: &Truth, object: &Object) -> Result<(), String> {
 fn cron_job(truth: &Truth, object: &Object) -> Result<(), String> {
     let Some(cron) = object.read::<CronJob>() else { return Ok(()) };
     let jobs = || of_kind(truth, Kind::Job).filter(|job| is_of(job.meta(), object)).filter_map(Object::read::<Job>);
-    let active = jobs().filter(|job| !job.is_over()).count();
+    let made = |job: &&Object| is_of(job.meta(), object) && made_for(job).is_some();
+    let active = of_kind(truth, Kind::Job).filter(made).filter_map(Object::read::<Job>);
+    let active = active.filter(|job| !job.is_over()).count();
     same("active jobs", i32::try_from(cron.status.active.len()).ok(), active)?;
     let succeeded = jobs().filter_map(|job| job.status.completion_time).max();
     if succeeded > cron.status.last_successful_time {
