@@ -79,9 +79,10 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
         let lost = lost.iter().filter(|_| !planted!(LostDaemonsStay));
         plan.delete.extend(lost.map(|pod| Victim::of_pod(&pod.metadata, NODE_GONE.because())));
     }
+    // Whatever becomes of its node: that may come back, and a pod with it.
     let used = |name: &str| {
         let hash = hash_of(name);
-        homes.values().flat_map(|home| &home.members).any(|one| revision(one.pod) == hash)
+        scene.children.iter().filter_map(|one| one.get::<Pod>()).any(|pod| revision(pod) == hash)
     };
     revisions.clean_up(set.spec.revision_history_limit, used, &mut plan);
     let status = counted(&set, scene.owner.meta(), hash, &homes, revisions.collisions);

@@ -338,6 +338,24 @@ fn pods_of_a_node_that_vanished_before_they_were_bound_go() {
 }
 
 #[test]
+fn a_revision_stays_as_long_as_a_pod_is_of_it() {
+    let mut desk = Desk::new(5, 2);
+    desk.create(json!({"updateStrategy": {"type": "OnDelete"}, "revisionHistoryLimit": 0}));
+    desk.settle();
+    desk.image("two");
+    // That its node is gone for a while is no reason to forget what the pod there is.
+    desk.world.alive.remove("n2");
+    desk.world.delete(Key::new(Kind::Node, "", "n2"), None);
+    desk.world.delete_at_once(Key::new(Kind::Pod, "default", &desk.on("n1")));
+    desk.settle();
+    let revisions = |desk: &Desk| desk.world.objects(Kind::ControllerRevision).len();
+    assert_eq!((desk.told().as_str(), revisions(&desk)), ("n1 two, n2 one", 2));
+    desk.world.delete_at_once(Key::new(Kind::Pod, "default", &desk.on("n2")));
+    desk.run(1);
+    assert_eq!((desk.told().as_str(), revisions(&desk)), ("n1 two", 1));
+}
+
+#[test]
 fn there_is_one_pod_on_a_node_at_a_time() {
     for seed in SEEDS {
         let mut desk = Desk::new(seed, 3);
