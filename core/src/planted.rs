@@ -343,6 +343,8 @@ mod table {
             ClaimsMadeOnce "claims-made-once" by "L-stable", "a claim is made together with its pod, or never";
             ClaimsAsMade "claims-as-made" by "L-stable" "expected", "claims go with their set, or stay, as was said when they were made";
             SubdomainNotGiven "subdomain-not-given" by "S-ordinal", "pods do not say that they are found under their set's service";
+            UsedRevisionsGo "used-revisions-go" by "S-history", "revisions of stateful and daemon sets that are too many go with no regard to the pods that are of them";
+            CurrentRevisionGoes "current-revision-goes" by "S-history" "expected", "the revision that pods below the partition are made of goes while there is none of it";
         }
         Job: {
             CountedWhileHeld "counted-while-held" by "S-job", "a pod that was noted becomes a number though it is held still";

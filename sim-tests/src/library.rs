@@ -167,6 +167,7 @@ library! {
     "cron-unkept"
     "namesakes"
     "granted-in-vain"
+    "revisions-in-use"
 }
 
 /// The text of the scenario of this name.

@@ -1,11 +1,11 @@
-//! S-history: Of what a workload keeps of its past, its controller deletes the oldest first, and leaves as many as are asked for, as far as it was told: old replica sets of a deployment, revisions of daemon sets and stateful sets, and jobs of a cron job that have ended in one way. No old replica set goes that has pods.
+//! S-history: Of what a workload keeps of its past, its controller deletes the oldest first, and leaves as many as are asked for, as far as it was told: old replica sets of a deployment, revisions of daemon sets and stateful sets, and jobs of a cron job that have ended in one way. No old replica set goes that has pods, and no revision of which there is one, or that is a stateful set's current one.
 //!
 //! Jobs that say themselves for how long they are kept go by that, too. Old replica sets that still have pods,
 //! revisions that somebody still is of, and jobs of whose time their cron job does not tell yet, may stay for longer. What
 //! was asked to go, and has come into use again before that was carried out, is kept like any other; so is what perhaps
 //! does not go, since something that was asked for failed.
 //! Catches: a history upside down, after which nobody can go back to yesterday; one that is kept one too short; pods that
-//! serve and go with what is only to be cleaned up.
+//! serve and go with what is only to be cleaned up; a template that is gone when a pod is to be made of it again.
 
 use super::cron::made_for;
 use super::placed::ANSWERED;
@@ -20,10 +20,11 @@ use miniku_core::api::job::Job;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::meta::Time;
 use miniku_core::api::object::{Key, Object};
-use miniku_core::api::pod::PodTemplateSpec;
+use miniku_core::api::pod::{Pod, PodTemplateSpec};
 use miniku_core::api::replicaset::ReplicaSet;
 use miniku_core::api::statefulset::{ControllerRevision, REVISION_HASH, StatefulSet};
 use miniku_core::api::text::Text;
+use miniku_core::controllers::statefulset::plan::number_of;
 use miniku_core::program::{Answer, Input, RequestId, Verb};
 use miniku_core::time::Instant;
 use std::collections::BTreeMap;
@@ -117,19 +118,21 @@ fn newest<'a>(told: Told<'a>, owner: &Object) -> Option<&'a Object> {
     own.min_by_key(|one| (one.meta().creation_timestamp, one.key()))
 }
 
+/// The template that a revision keeps.
+fn template_of(one: &Object) -> Option<PodTemplateSpec> {
+    let mut kept = one.read::<ControllerRevision>()?.data.pointer("/spec/template")?.clone();
+    // How it is to be applied is no part of it.
+    kept.as_object_mut()?.remove("$patch");
+    serde_json::from_value(kept).ok()
+}
+
 /// Whether a revision is of its owner's template, whatever its number still is.
 fn is_newest(owner: &Object, one: &Object) -> bool {
-    let of = || {
-        let mut kept = one.read::<ControllerRevision>()?.data.pointer("/spec/template")?.clone();
-        // How it is to be applied is no part of it.
-        kept.as_object_mut()?.remove("$patch");
-        let template = match owner.kind() {
-            Kind::DaemonSet => owner.read::<DaemonSet>()?.spec.template,
-            _ => owner.read::<StatefulSet>()?.spec.template,
-        };
-        Some(serde_json::from_value::<PodTemplateSpec>(kept).ok()? == template)
+    let template = match owner.kind() {
+        Kind::DaemonSet => owner.read::<DaemonSet>().map(|set| set.spec.template),
+        _ => owner.read::<StatefulSet>().map(|set| set.spec.template),
     };
-    of().unwrap_or(false)
+    template.is_some() && template_of(one) == template
 }
 
 /// Whether something of the past is still of use.
@@ -159,14 +162,47 @@ fn pods_of(truth: &Truth, set: &Object) -> i32 {
     truth.stored(set).map_or(0, has).min(has(set))
 }
 
+/// How a revision is in use, as far as its controller was told: a pod that neither has ended nor is going is of it, or those
+/// that an update does not reach are made of it.
+///
+/// Source: Kubernetes, `pkg/controller/statefulset`, `truncateHistory`; `pkg/controller/daemon`, `cleanupHistory`.
+fn use_of(truth: &Truth, told: Told<'_>, owner: &Object, one: &Object) -> Option<String> {
+    let (set, name) = (owner.meta(), &one.meta().name);
+    let is_of = |pod: &&Object| {
+        let of = pod.meta().labels.get(REVISION_HASH);
+        match owner.kind() {
+            // Its pods say the whole name, and have names of their own.
+            Kind::StatefulSet => of == Some(name) && number_of(&set.name, &pod.meta().name).is_some(),
+            _ => of.is_some_and(|of| name.as_str() == format!("{}-{of}", set.name)),
+        }
+    };
+    let works = |pod: &Object| pod.get::<Pod>().is_some_and(Pod::is_active);
+    // What vanished in a gap of the controller's view stays in what it was told.
+    let stays = |pod: &&Object| works(pod) && truth.stored(pod).is_some_and(works);
+    let mut pods = told.owned(&set.uid, Kind::Pod, &set.namespace).filter(is_of);
+    if let Some(pod) = pods.find(stays) {
+        return Some(format!("{} is of it", pod.meta().name));
+    }
+    if owner.kind() != Kind::StatefulSet {
+        return None;
+    }
+    // One that says no template is of no use.
+    let current = owner.read::<StatefulSet>()?.status.current_revision;
+    (current == *name && template_of(one).is_some()).then(|| "is the current one".into())
+}
+
 fn wrong(truth: &Truth, told: Told<'_>, one: &Object, asked: &Asked) -> Option<String> {
     let (meta, kind) = (one.meta(), one.kind());
     let by = meta.controller()?;
     let owner = told.object(&Key::new(Kind::named(&by.api_version, &by.kind)?, &meta.namespace, &by.name))?;
     let (limit, age_of_it) = (limit(owner, one).filter(|_| owner.meta().uid == by.uid)?, age(one)?);
-    let pods = pods_of(truth, one);
-    if pods > 0 {
-        return Some(format!("goes, and has {pods} pods"));
+    let in_use = match kind {
+        Kind::ReplicaSet => Some(pods_of(truth, one)).filter(|pods| *pods > 0).map(|pods| format!("has {pods} pods")),
+        Kind::ControllerRevision => use_of(truth, told, owner, one),
+        _ => None,
+    };
+    if let Some(in_use) = in_use {
+        return Some(format!("goes, and {in_use}"));
     }
     let others = told.owned(&by.uid, kind, &meta.namespace).filter(|other| other.meta().uid != meta.uid);
     let others = others.filter(|other| !other.meta().is_deleting() && !asked.goes(other, truth.now));
@@ -233,7 +269,7 @@ impl Checker for History {
 
 #[cfg(test)]
 mod tests {
-    use super::super::forged::{Story, who};
+    use super::super::forged::{Story, pod, who};
     use super::*;
     use miniku_core::api::cronjob::SCHEDULED_AT;
     use miniku_core::program::{CallId, DeleteOptions, WatchEvent};
@@ -241,6 +277,11 @@ mod tests {
 
     /// Tells a controller of an owner and of what is its own, and has it delete one of that.
     fn deletes(owner: Value, children: &[Value], name: &str) -> String {
+        deletes_when_gone(owner, children, name, "")
+    }
+
+    /// The same, when another one of that name is gone, which it was not told.
+    fn deletes_when_gone(owner: Value, children: &[Value], name: &str, gone: &str) -> String {
         let (mut story, controller) = (Story::<History>::new(), who(Role::Workloads, "workloads"));
         let mut key = None;
         let by = json!([{"apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": "web", "uid": "web", "controller": true}]);
@@ -251,7 +292,10 @@ mod tests {
             }
             let object = story.put(manifest).unwrap().new.unwrap();
             key = key.or(Some(object.key()).filter(|key| nth > 0 && key.name == name));
-            story.hears(&controller, WatchEvent::Added(object)).unwrap();
+            story.hears(&controller, WatchEvent::Added(object.clone())).unwrap();
+            if object.meta().name == gone {
+                story.write(&object, true).unwrap();
+            }
         }
         let options = DeleteOptions { uid: Some(name.into()), ..Default::default() };
         let sent = story.sends(&controller, Verb::Delete { key: key.unwrap(), options });
@@ -299,6 +343,40 @@ mod tests {
         check(1, "web-3", "web-2, which is older, stays");
         check(1, "web-4", "is the newest");
         check(3, "web-2", "2 like it are kept; 3 are asked for");
+    }
+
+    #[test]
+    fn fires_on_revisions_that_are_in_use() {
+        let template = |image: &str| json!({"spec": {"containers": [{"name": "c", "image": image}]}});
+        let revision = |name: &str, number: i64| {
+            json!({"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": {"name": name},
+                "data": {"spec": {"template": template(name)}}, "revision": number})
+        };
+        let of = |hash: &str, mut pod: Value| {
+            pod["metadata"]["labels"] = json!({REVISION_HASH: hash});
+            pod
+        };
+        let set = |kind: &str| {
+            json!({"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "web"},
+                "spec": {"revisionHistoryLimit": 0, "selector": {}, "template": template("web-b")}})
+        };
+        let check = |owner: &Value, pod: Value, gone: &str, fires: &str| {
+            let children = [revision("web-a", 1), revision("web-b", 2), pod.clone()];
+            let what = deletes_when_gone(owner.clone(), &children, "web-a", gone);
+            assert!(what.contains(fires) && what.is_empty() == fires.is_empty(), "{owner} {pod}: {what}");
+        };
+        let daemons = set("DaemonSet");
+        check(&daemons, of("b", pod("web-x", "n", "Running")), "", "");
+        check(&daemons, of("a", pod("web-x", "n", "Running")), "", "web-x is of it");
+        check(&daemons, of("a", pod("web-x", "n", "Failed")), "", "");
+        check(&daemons, of("a", pod("web-x", "n", "Running")), "web-x", "");
+        let mut set = set("StatefulSet");
+        set["status"]["currentRevision"] = "web-b".into();
+        check(&set, of("web-b", pod("web-0", "n", "Running")), "", "");
+        check(&set, of("web-a", pod("web-0", "n", "Running")), "", "web-0 is of it");
+        check(&set, of("web-a", pod("other", "n", "Running")), "", "");
+        set["status"]["currentRevision"] = "web-a".into();
+        check(&set, of("web-b", pod("web-0", "n", "Running")), "", "is the current one");
     }
 
     #[test]

@@ -59,7 +59,8 @@ pub fn plan(scene: &Scene<'_>) -> Plan {
     }
     keep_claims(scene, &set, &mut plan);
     mark_claims(&set, &claims, &members, &mut plan);
-    let used = |name: &str| name == current || members.values().any(|one| one.revision() == name);
+    let is_kept = |name: &str| name == current && !planted!(CurrentRevisionGoes);
+    let used = |name: &str| is_kept(name) || members.values().any(|one| one.revision() == name);
     revisions.clean_up(set.spec.revision_history_limit, used, &mut plan);
     if status != set.status {
         plan.status = Some(scene.owner.with_status(&status));
