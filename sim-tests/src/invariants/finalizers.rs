@@ -13,10 +13,10 @@ use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
 use miniku_core::api::text::Text;
 use miniku_core::apiserver::deletion::{FOREGROUND, ORPHAN};
-use miniku_core::program::{DeleteOptions, Part, Propagation, Verb};
+use miniku_core::program::{Answer, DeleteOptions, Part, Propagation, RequestId, Verb};
 use miniku_core::store::Change;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Objects of which somebody asked to take finalizers away.
 #[derive(Default)]
@@ -30,10 +30,18 @@ pub struct Final {
     /// By their [`number`] and uid, which is empty if none was meant: objects of which somebody asked to take away what a
     /// deletion has decided about dependents.
     undecided: BTreeSet<(u64, Text)>,
-    /// By their [`number`]: objects that somebody asked to delete in the foreground, or without their dependents.
-    to_wait: BTreeSet<u64>,
-    /// By their [`number`]: objects of which somebody asked for the end, and for nothing of that.
-    need_not_wait: BTreeSet<u64>,
+    /// By the [`number`] of what is to go: deletions of all but pods that may be carried out just now, or later.
+    open: BTreeMap<(u64, RequestId), Asked>,
+    /// What each of them is about.
+    about: BTreeMap<RequestId, u64>,
+}
+
+/// Somebody asks for the end of an object.
+struct Asked {
+    /// Which of that name; whichever there is, if absent.
+    uid: Option<Text>,
+    /// Whether it is to wait for what becomes of its dependents: in the foreground, or without them.
+    waits: bool,
 }
 
 /// Whether a pod may have processes, and has time to end them.
@@ -80,18 +88,33 @@ impl Final {
     }
 
     /// Somebody asks for the end of something other than a pod.
-    fn asks_for_end(&mut self, key: &Key, options: &DeleteOptions) {
-        match options.propagation {
-            Some(Propagation::Foreground | Propagation::Orphan) => self.to_wait.insert(number(key)),
-            Some(Propagation::Background) | None => self.need_not_wait.insert(number(key)),
+    fn asks_for_end(&mut self, id: RequestId, key: &Key, options: &DeleteOptions) {
+        let waits = match options.propagation {
+            Some(Propagation::Foreground | Propagation::Orphan) => true,
+            Some(Propagation::Background) | None => false,
         };
+        self.open.insert((number(key), id), Asked { uid: options.uid.clone(), waits });
+        self.about.insert(id, number(key));
     }
 
-    /// Whether what is gone was removed by the first deletion, though all that were asked for say that it has to wait. The
-    /// objects of a custom kind go with their definition.
-    fn went_at_once(&mut self, old: &Object) -> bool {
+    /// What was answered is done, or is never done.
+    fn answered(&mut self, id: RequestId, answer: &Answer) {
+        if matches!(answer, Answer::Refused(status) if status.leaves_open()) {
+            return;
+        }
+        if let Some(number) = self.about.remove(&id) {
+            self.open.remove(&(number, id));
+        }
+    }
+
+    /// Whether what is gone was removed by the first deletion, though all that may have been carried out then say that it
+    /// has to wait. The objects of a custom kind go with their definition.
+    fn went_at_once(&self, old: &Object) -> bool {
         let (key, number) = (old.key(), number(&old.key()));
-        let waits = self.to_wait.remove(&number) && !self.need_not_wait.contains(&number);
+        let of_that_name = self.open.range((number, RequestId(0))..=(number, RequestId(u64::MAX)));
+        let is_meant = |one: &&Asked| one.uid.as_ref().is_none_or(|uid| *uid == old.meta().uid);
+        let mut meant = of_that_name.map(|(_, one)| one).filter(is_meant).peekable();
+        let waits = meant.peek().is_some() && meant.all(|one| one.waits);
         waits && !old.meta().is_deleting() && Kind::BUILT_IN.contains(&key.kind)
     }
 
@@ -118,12 +141,12 @@ impl Final {
 
 impl Checker for Final {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Sent, Sight::Durable]
+        &[Sight::Sent, Sight::Answered, Sight::Durable]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
-            Fact::Sent { who, request, .. } => match &request.verb {
+            Fact::Sent { who, id, request } => match &request.verb {
                 Verb::Update { object, part } => {
                     let key = object.key();
                     if !held(object) {
@@ -156,9 +179,10 @@ impl Checker for Final {
                         None => self.at_once_by_name.insert(number(key)),
                     };
                 }
-                Verb::Delete { key, options } if key.kind != Kind::Pod => self.asks_for_end(key, options),
+                Verb::Delete { key, options } if key.kind != Kind::Pod => self.asks_for_end(*id, key, options),
                 _ => {}
             },
+            Fact::Answered { id, answer } => self.answered(*id, answer),
             Fact::Durable { change } => {
                 self.overruled(change)?;
                 if waits_for_nobody(change) {
@@ -190,7 +214,7 @@ impl Checker for Final {
 mod tests {
     use super::super::forged::{Story, node, pod, who};
     use super::*;
-    use miniku_core::program::RequestId;
+    use miniku_core::api::status::{Reason, Status};
     use serde_json::json;
 
     fn with(mut pod: Value, field: &str, value: Value) -> Value {
@@ -282,9 +306,9 @@ mod tests {
                 manifest["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
             }
             let object = story.put(manifest).unwrap().new.unwrap();
-            for propagation in asked {
+            for (id, propagation) in (1..).zip(asked) {
                 let options = DeleteOptions { propagation: *propagation, ..DeleteOptions::default() };
-                story.sends(&who(Role::Operator, "kubectl"), Verb::Delete { key: object.key(), options }).unwrap();
+                story.asks(id, &who(Role::Operator, "kubectl"), Verb::Delete { key: object.key(), options }).unwrap();
             }
             story.write(&object, true).is_err()
         };
@@ -294,6 +318,31 @@ mod tests {
             assert!(!breaks(&[Some(waits), None], false), "somebody else asked for its end");
         }
         assert!(!breaks(&[Some(Propagation::Background)], false));
+    }
+
+    #[test]
+    fn only_what_may_be_carried_out_yet_excuses_who_does_not_wait() {
+        // Somebody asks for the end of what has this name, and is perhaps answered; then another one to be waited for.
+        let breaks = |meant: Option<&str>, answer: Option<Answer>| {
+            let (mut story, kubectl) = (Story::<Final>::new(), who(Role::Operator, "kubectl"));
+            let object = story.put(node("n")).unwrap().new.unwrap();
+            let delete = |uid: Option<&str>, propagation| {
+                let options = DeleteOptions { uid: uid.map(Text::from), propagation, ..DeleteOptions::default() };
+                Verb::Delete { key: object.key(), options }
+            };
+            story.asks(1, &kubectl, delete(meant, Some(Propagation::Background))).unwrap();
+            if let Some(answer) = answer {
+                story.answers(1, &answer).unwrap();
+            }
+            story.asks(2, &kubectl, delete(None, Some(Propagation::Foreground))).unwrap();
+            story.write(&object, true).is_err()
+        };
+        let refused = |reason: Reason| Some(Answer::Refused(Status::failure(reason, "")));
+        assert!(!breaks(None, None));
+        assert!(!breaks(Some("n"), None));
+        assert!(breaks(Some("another"), None));
+        assert!(breaks(None, refused(Reason::NotFound)));
+        assert!(!breaks(None, refused(Reason::InternalError)), "it may be done all the same");
     }
 
     #[test]
