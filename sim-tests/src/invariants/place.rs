@@ -6,14 +6,16 @@ use super::{Broken, Checker};
 use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::kinds::Kind;
-use miniku_core::api::meta::Labels;
 use miniku_core::api::node::Node;
+use miniku_core::api::node_affinity::{NodeSelector, NodeSelectorRequirement};
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
 use miniku_core::api::taint::{KEEP_AWAY, NO_SCHEDULE, NOT_READY, Taint, UNREACHABLE, UNSCHEDULABLE, untolerated};
 use miniku_core::api::text::Text;
 use miniku_core::program::Verb;
+use serde::Deserialize;
 use serde_json::Value;
+use std::cmp::Ordering;
 
 /// Each scheduler by what it was told itself.
 #[derive(Default)]
@@ -32,19 +34,51 @@ fn lacks_a_volume(truth: &Truth, told: Told<'_>, pod: &Pod, node: &Node) -> bool
         known(&Key::new(Kind::PersistentVolume, "", claim.at(&["spec", "volumeName"])?.as_str()?))
     });
     bound.any(|volume| {
-        let terms = volume.at(&["spec", "nodeAffinity", "required", "nodeSelectorTerms"]).and_then(Value::as_array);
-        terms.is_some_and(|terms| !terms.iter().any(|term| may_select(term, &node.metadata.labels)))
+        let from = volume.at(&["spec", "nodeAffinity", "required"]);
+        let from = from.and_then(|from| NodeSelector::deserialize(from).ok());
+        from.is_some_and(|from| !may_be_one_of(&from, node))
     })
 }
 
-/// Whether a term may select a node with these labels. Only what asks for one of several values is looked at.
-fn may_select(term: &Value, labels: &Labels) -> bool {
-    let asks = term["matchExpressions"].as_array().into_iter().flatten();
-    let mut asks = asks.filter(|one| one["operator"] == "In");
-    asks.all(|one| {
-        let label = one["key"].as_str().and_then(|key| labels.get(key)).map(Text::as_str);
-        one["values"].as_array().is_none_or(|values| values.iter().any(|value| value.as_str() == label))
+/// Whether a node has the labels that a pod wants, and may be one of those that it wants.
+fn is_wanted(pod: &Pod, node: &Node) -> bool {
+    let labels = &node.metadata.labels;
+    let has_all = pod.spec.node_selector.iter().all(|(key, value)| labels.get(key) == Some(value));
+    has_all && pod.spec.required_nodes().is_none_or(|wanted| may_be_one_of(wanted, node))
+}
+
+/// Whether a node may be one of those that are selected: by all that one of the terms asks for, if that is anything. What
+/// the API does not know is not judged.
+///
+/// Source: Kubernetes API reference v1.32, "NodeSelectorTerm"; documentation, "Assigning Pods to Nodes", operators.
+fn may_be_one_of(selected: &NodeSelector, node: &Node) -> bool {
+    let of_label = |one: &NodeSelectorRequirement| node.metadata.labels.get(&one.key).map(Text::as_str);
+    selected.terms.iter().any(|term| {
+        let (by_labels, by_fields) = (&term.match_expressions, &term.match_fields);
+        let says_nothing = by_labels.is_empty() && by_fields.is_empty();
+        !says_nothing
+            && by_labels.iter().all(|one| may_hold(one, of_label(one)))
+            && by_fields
+                .iter()
+                .all(|one| one.key != "metadata.name" || may_hold(one, Some(node.metadata.name.as_str())))
     })
+}
+
+/// Whether what is asked for may hold for a value; absent where there is none.
+fn may_hold(asked: &NodeSelectorRequirement, value: Option<&str>) -> bool {
+    let is_listed = value.is_some_and(|value| asked.values.iter().any(|one| one == value));
+    // Both as whole numbers; what is none is neither more nor less.
+    let number = |text: &str| text.parse::<i64>().ok();
+    let order = || Some(number(value?)?.cmp(&number(asked.values.first()?.as_str())?));
+    match asked.operator.as_str() {
+        "In" => is_listed,
+        "NotIn" => !is_listed,
+        "Exists" => value.is_some(),
+        "DoesNotExist" => value.is_none(),
+        "Gt" => order() == Some(Ordering::Greater),
+        "Lt" => order() == Some(Ordering::Less),
+        _ => true,
+    }
 }
 
 impl Checker for Place {
@@ -63,7 +97,7 @@ impl Checker for Place {
                 let meant = |object: &&Object| *object.meta().uid == **uid;
                 let pod = truth.object(key).filter(meant).or_else(|| told.object(key).filter(meant));
                 let pod = pod.and_then(Object::get::<Pod>);
-                let selected = pod.is_none_or(|pod| pod.spec.allows_node(node, &facts.metadata.labels));
+                let wanted = pod.is_none_or(|pod| is_wanted(pod, facts));
                 let tolerations = pod.map_or(&[][..], |pod| &pod.spec.tolerations);
                 let tolerates = |key: &str| tolerations.iter().any(|one| one.tolerates(&Taint::new(key, NO_SCHEDULE)));
                 let tainted = untolerated(&facts.spec.taints, tolerations, KEEP_AWAY).next().is_some();
@@ -77,7 +111,7 @@ impl Checker for Place {
                     () if facts.spec.unschedulable && !tolerates(UNSCHEDULABLE) => "is cordoned",
                     () if !facts.is_ready() && !tolerates(NOT_READY) && !tolerates(UNREACHABLE) => "is not ready",
                     () if facts.metadata.is_deleting() => "is being deleted",
-                    () if !selected => "does not have the labels",
+                    () if !wanted => "does not have the labels",
                     () if tainted => "has a taint that it does not tolerate",
                     () if lacks => "lacks a volume of its claims",
                     () if of_others => "another scheduler may give it or not",
@@ -170,5 +204,70 @@ mod tests {
         bind(&mut story, "m").unwrap();
         story.write(&bound, true).unwrap();
         bind(&mut story, "n").expect("its next list may have told that the claim is gone");
+    }
+
+    #[test]
+    fn each_operator_counts_for_volumes_and_for_what_a_pod_wants() {
+        let check = |terms: Value, fits: bool| {
+            let mut story = Story::<Place>::new();
+            let scheduler = who(Role::Scheduler, "scheduler");
+            let mut here = node("n");
+            here["metadata"]["labels"] = json!({"host": "n", "cores": "8"});
+            here["status"]["conditions"] = json!([{"type": "Ready", "status": "True"}]);
+            let nodes = json!({"nodeSelectorTerms": terms});
+            let volume = json!({"kind": "PersistentVolume", "metadata": {"name": "v", "uid": "v"},
+                "spec": {"nodeAffinity": {"required": nodes}}});
+            let claim = json!({"kind": "PersistentVolumeClaim",
+                "metadata": {"name": "c", "uid": "c", "namespace": "default"}, "spec": {"volumeName": "v"}});
+            for manifest in [here, volume, claim] {
+                story.shows(&scheduler, manifest).unwrap();
+            }
+            let mut claims = pod("a", "", "Pending");
+            claims["spec"]["volumes"] = json!([{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]);
+            let mut wants = pod("b", "", "Pending");
+            wants["spec"]["affinity"] =
+                json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": nodes}});
+            for (manifest, uid, why) in
+                [(claims, "a-uid", "lacks a volume of its claims"), (wants, "b-uid", "does not have the labels")]
+            {
+                let key = story.put(manifest).unwrap().key;
+                let bind = Verb::Bind { key, uid: uid.into(), node: "n".into() };
+                let what = story.sends(&scheduler, bind).err().map_or(String::new(), |broken| broken.what);
+                let fires = if fits { "" } else { why };
+                assert!(what.contains(fires) && what.is_empty() == fires.is_empty(), "{terms}: {what}");
+            }
+        };
+        let one =
+            |key: &str, operator: &str, values: &[&str]| json!({"key": key, "operator": operator, "values": values});
+        let asks = |key, operator, values: &[&str], fits| {
+            check(json!([{"matchExpressions": [one(key, operator, values)]}]), fits);
+        };
+        asks("host", "In", &["m", "n"], true);
+        asks("host", "In", &["m"], false);
+        asks("zone", "In", &["n"], false);
+        asks("host", "NotIn", &["m"], true);
+        asks("host", "NotIn", &["m", "n"], false);
+        asks("zone", "NotIn", &["n"], true);
+        asks("host", "Exists", &[], true);
+        asks("zone", "Exists", &[], false);
+        asks("zone", "DoesNotExist", &[], true);
+        asks("host", "DoesNotExist", &[], false);
+        asks("cores", "Gt", &["7"], true);
+        asks("cores", "Gt", &["8"], false);
+        asks("cores", "Lt", &["10"], true);
+        asks("cores", "Lt", &["8"], false);
+        asks("host", "Gt", &["0"], false);
+        asks("zone", "Lt", &["9"], false);
+        asks("cores", "Lt", &["many"], false);
+        asks("host", "Like", &["m"], true);
+        // One term is enough, but all of it has to be so. Who asks for nothing asks for no node.
+        let (there, elsewhere) = (one("host", "In", &["n"]), one("host", "In", &["m"]));
+        check(json!([{"matchExpressions": [elsewhere]}, {"matchExpressions": [there]}]), true);
+        check(json!([{"matchExpressions": [there, elsewhere]}]), false);
+        check(json!([{}]), false);
+        check(json!([]), false);
+        for (name, fits) in [("n", true), ("m", false)] {
+            check(json!([{"matchFields": [one("metadata.name", "In", &[name])]}]), fits);
+        }
     }
 }
