@@ -9,18 +9,14 @@
 
 use super::each::Each;
 use super::near::has_neighbours;
-use super::placed::{self, Asks, There, by_node, ranked, takes};
-use super::wants::{ALL_LOOKED_AT, offers, wants};
+use super::placed::{self, Asks, Bind, There, by_node, ranked, takes};
+use super::wants::{offers, wants};
 use super::{Broken, Checker};
-use crate::told::Told;
-use crate::truth::{Fact, Role, Sight, Truth};
-use miniku_core::api::kinds::Kind;
+use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::node::Node;
-use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
 use miniku_core::api::taint::{PREFER_NO_SCHEDULE, untolerated};
 use miniku_core::api::text::Text;
-use miniku_core::program::Verb;
 use miniku_core::scheduler::{Shape, Strategy};
 use std::collections::BTreeSet;
 
@@ -39,7 +35,6 @@ pub type Loads = Each<Load>;
 /// What the scheduler's present life has asked for and said.
 #[derive(Default)]
 pub struct Load {
-    life: u32,
     asks: Asks,
     /// The node that was chosen last; several, where that is not known.
     last: BTreeSet<Text>,
@@ -118,21 +113,19 @@ fn value(strategy: Strategy, node: &Node, there: There, pod: &Pod) -> i64 {
 
 impl Load {
     /// A node is about to be given to a pod for the first time.
-    fn gives(&mut self, truth: &Truth, told: Told<'_>, pod: &Pod, key: &Key, node: &str) -> Result<(), Broken> {
+    fn gives(&mut self, truth: &Truth, bind: Bind<'_>, pod: &Pod) -> Result<(), Broken> {
+        let Bind { told, key, node, .. } = bind;
         let Some(strategy) = strategy(truth, pod) else { return Ok(()) };
-        let nodes: Vec<&Node> =
-            told.of_kind(Kind::Node).filter_map(Object::get::<Node>).take(ALL_LOOKED_AT + 1).collect();
-        let here = nodes.iter().find(|one| one.metadata.name == node).copied();
-        let Some(here) = here.filter(|here| nodes.len() <= ALL_LOOKED_AT && !is_singular(here, pod)) else {
-            return Ok(());
-        };
+        let Some(nodes) = placed::nodes(told) else { return Ok(()) };
+        let here = nodes.iter().find(|one| one.metadata.name == *node).copied();
+        let Some(here) = here.filter(|here| !is_singular(here, pod)) else { return Ok(()) };
         // Where pods have a say in where others are, more counts than load.
         let alone = self.asks.placed(truth, told).filter(|all| !all.iter().any(|one| has_neighbours(one.pod)));
         let Some(placed) = alone.map(|all| by_node(&all)) else { return Ok(()) };
         let there = |node: &Node| placed.get(&node.metadata.name).copied().unwrap_or_default();
         let most = nodes.iter().map(|one| liking(one, pod)).max().unwrap_or(0);
         let others = nodes.into_iter().filter(|one| {
-            let (is_other, used) = (one.metadata.name != node && !there(one).unsure, there(one).used);
+            let (is_other, used) = (one.metadata.name != *node && !there(one).unsure, there(one).used);
             let surely = || truth.still(one).is_some_and(|stored| takes(stored, used, pod));
             is_other && !is_singular(one, pod) && takes(one, used, pod) && surely()
         });
@@ -160,7 +153,7 @@ impl Load {
                 if other.is_some() {
                     let (last, often) = &mut self.drawn;
                     *often = if *last == *node { *often + 1 } else { 1 };
-                    *last = node.into();
+                    *last = node.clone();
                 }
                 other.filter(|_| self.drawn.1 >= DRAWS)
             }
@@ -236,27 +229,17 @@ impl Checker for Load {
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         let (Fact::Heard { who, .. } | Fact::Sent { who, .. }) = fact else { return Ok(()) };
-        if who.role != Role::Scheduler {
-            return Ok(());
+        if !self.asks.are_of(who) {
+            *self = Load::default();
         }
-        if self.life != who.life {
-            *self = Load { life: who.life, ..Load::default() };
+        let Some(bind) = self.asks.see(truth, who, fact) else { return Ok(()) };
+        let judged = bind.first_of.map_or(Ok(()), |pod| self.gives(truth, bind, pod));
+        if bind.first_of.is_some() {
+            self.last.clear();
         }
-        self.asks.see(fact);
-        if let Fact::Sent { request, .. } = fact
-            && let Verb::Bind { key, uid, node } = &request.verb
-        {
-            let told = truth.told(who);
-            let first = self.asks.first(told, key, uid);
-            let judged = first.map_or(Ok(()), |pod| self.gives(truth, told, pod, key, node));
-            if first.is_some() {
-                self.last.clear();
-            }
-            self.last.insert(node.clone());
-            self.asks.ask(truth, key, uid, node);
-            return judged;
-        }
-        Ok(())
+        self.last.insert(bind.node.clone());
+        self.asks.ask(truth, bind);
+        judged
     }
 }
 
@@ -264,7 +247,10 @@ impl Checker for Load {
 mod tests {
     use super::super::forged::{Story, node, pod, who};
     use super::*;
-    use miniku_core::program::{Answer, CallId, Input};
+    use crate::truth::Role;
+    use miniku_core::api::kinds::Kind;
+    use miniku_core::api::object::Key;
+    use miniku_core::program::{Answer, CallId, Input, Verb};
     use serde_json::{Value, json};
     use std::collections::BTreeMap;
 

@@ -3,9 +3,9 @@
 //! What was asked for counts on its node while nothing went wrong since. What vanished in a gap of the view stays in what
 //! was told.
 
-use super::wants::{GPU, UNSAID, Wants, offers, wants, wants_of};
+use super::wants::{ALL_LOOKED_AT, GPU, UNSAID, Wants, offers, wants, wants_of};
 use crate::told::Told;
-use crate::truth::{Fact, Truth};
+use crate::truth::{Fact, Truth, Who};
 use miniku_core::api::by_key::ByKey;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::node::Node;
@@ -25,6 +25,7 @@ pub const ANSWERED: Duration = Duration::from_secs(28);
 /// What the scheduler's present life has asked for and said.
 #[derive(Default)]
 pub(super) struct Asks {
+    life: u32,
     /// The binds that were asked for, of pods that are on no node yet as far as was told.
     asked: ByKey<Ask>,
     /// How many answers were bad.
@@ -40,6 +41,18 @@ struct Ask {
     at: Instant,
     /// How many answers had been bad by then.
     troubles: u64,
+}
+
+/// A bind that a scheduler is about to ask for, and what it was told by then.
+#[derive(Clone, Copy)]
+pub(super) struct Bind<'a> {
+    pub told: Told<'a>,
+    pub key: &'a Key,
+    pub uid: &'a Text,
+    pub node: &'a Text,
+    /// The pod, if this is its first one: one that is asked for once more goes where the first one went, whatever the
+    /// nodes are by then.
+    pub first_of: Option<&'a Pod>,
 }
 
 /// A pod that takes up room on a node.
@@ -61,29 +74,45 @@ pub(super) struct There {
 }
 
 impl Asks {
-    /// Takes in what the scheduler hears, and what it says of pods. What it asks for goes to [`Asks::ask`].
-    pub fn see(&mut self, fact: &Fact<'_>) {
+    /// Whether they are of the life that a scheduler has now.
+    pub fn are_of(&self, who: &Who) -> bool {
+        self.life == who.life
+    }
+
+    /// Takes in what a scheduler hears, and what it says of pods; with each life it begins anew. Gives the bind that the
+    /// scheduler asks for, if it does. Once that is judged, it goes to [`Asks::ask`].
+    pub fn see<'a>(&mut self, truth: &'a Truth, who: &Who, fact: &Fact<'a>) -> Option<Bind<'a>> {
+        if !self.are_of(who) {
+            *self = Asks { life: who.life, ..Asks::default() };
+        }
         match fact {
             Fact::Heard { input: Input::Reply { answer: Answer::Refused(_) | Answer::Lost(_), .. }, .. } => {
                 self.troubles += 1;
             }
-            Fact::Sent { request, .. } => {
-                if let Verb::Update { object, part: Part::Status } = &request.verb
-                    && let Some(pod) = object.get::<Pod>().filter(|pod| pod.node().is_none())
-                {
-                    match pod.status.nominated_node_name.as_str() {
-                        "" => drop(self.expect.remove(&object.key())),
-                        _ => drop(self.expect.insert(object.key(), pod.metadata.uid.clone())),
-                    }
+            Fact::Sent { request, .. } => match &request.verb {
+                Verb::Update { object, part: Part::Status } => self.says(object),
+                Verb::Bind { key, uid, node } => {
+                    let told = truth.told(who);
+                    return Some(Bind { told, key, uid, node, first_of: self.first(told, key, uid) });
                 }
-            }
+                _ => {}
+            },
             _ => {}
+        }
+        None
+    }
+
+    /// It is said of a pod whether it waits for a node from which others go.
+    fn says(&mut self, object: &Object) {
+        let Some(pod) = object.get::<Pod>().filter(|pod| pod.node().is_none()) else { return };
+        match pod.status.nominated_node_name.as_str() {
+            "" => drop(self.expect.remove(&object.key())),
+            _ => drop(self.expect.insert(object.key(), pod.metadata.uid.clone())),
         }
     }
 
-    /// The pod for which a bind is about to be asked, if that is the first one: one that is asked for once more goes where
-    /// the first one went, whatever the nodes are by then.
-    pub fn first<'a>(&mut self, told: Told<'a>, key: &Key, uid: &str) -> Option<&'a Pod> {
+    /// The pod for which a bind is about to be asked, if that is the first one.
+    fn first<'a>(&mut self, told: Told<'a>, key: &Key, uid: &str) -> Option<&'a Pod> {
         let unbound = |key: &Key, uid: &str| {
             let pod = told.object(key).and_then(Object::get::<Pod>);
             pod.filter(|pod| *pod.metadata.uid == *uid && pod.node().is_none())
@@ -94,7 +123,8 @@ impl Asks {
     }
 
     /// A bind is asked for.
-    pub fn ask(&mut self, truth: &Truth, key: &Key, uid: &Text, node: &Text) {
+    pub fn ask(&mut self, truth: &Truth, bind: Bind<'_>) {
+        let Bind { key, uid, node, .. } = bind;
         match self.asked.get_mut(key).filter(|ask| ask.uid == *uid) {
             Some(ask) => {
                 ask.nodes.insert(node.clone());
@@ -131,6 +161,13 @@ impl Asks {
         }
         Some(all)
     }
+}
+
+/// The nodes, as far as a scheduler was told. Nothing, if they are so many that it does not look at each of them.
+pub(super) fn nodes(told: Told<'_>) -> Option<Vec<&Node>> {
+    let all = told.of_kind(Kind::Node).filter_map(Object::get::<Node>);
+    let nodes: Vec<&Node> = all.take(ALL_LOOKED_AT + 1).collect();
+    (nodes.len() <= ALL_LOOKED_AT).then_some(nodes)
 }
 
 /// What is on each node, by its name.

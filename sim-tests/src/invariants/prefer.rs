@@ -10,19 +10,17 @@
 use super::each::Each;
 use super::load::{LIKING, WHOLE, is_singular, liking, surely_more};
 use super::near::{counts, has_neighbours, has_to_mind, is_place, is_weighed, likes, repels};
-use super::placed::{Asks, Placed, There, by_node, strategy, takes};
-use super::wants::ALL_LOOKED_AT;
+use super::placed::{self, Asks, Bind, Placed, There, by_node, strategy, takes};
 use super::{Broken, Checker};
 use crate::told::Told;
-use crate::truth::{Fact, Role, Sight, Truth};
+use crate::truth::{Fact, Sight, Truth};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::node::Node;
-use miniku_core::api::object::{Key, Object};
+use miniku_core::api::object::Object;
 use miniku_core::api::pod::Pod;
 use miniku_core::api::pod_affinity::WhenUnsatisfiable;
 use miniku_core::api::taint::{PREFER_NO_SCHEDULE, untolerated};
 use miniku_core::api::text::Text;
-use miniku_core::program::Verb;
 use std::collections::BTreeMap;
 
 /// How often each counts, where load and images count once.
@@ -42,7 +40,6 @@ pub type Prefers = Each<Prefer>;
 /// What the scheduler's present life has asked for and said.
 #[derive(Default)]
 pub struct Prefer {
-    life: u32,
     asks: Asks,
 }
 
@@ -193,13 +190,13 @@ impl Against<'_> {
 
 impl Prefer {
     /// A node is about to be given to a pod for the first time.
-    fn gives(&self, truth: &Truth, told: Told<'_>, pod: &Pod, key: &Key, node: &str) -> Result<(), Broken> {
+    fn gives(&self, truth: &Truth, bind: Bind<'_>, pod: &Pod) -> Result<(), Broken> {
+        let Bind { told, key, node, .. } = bind;
         let Some(strategy) = strategy(truth, pod).filter(|_| is_reckoned(pod)) else { return Ok(()) };
-        let nodes: Vec<&Node> =
-            told.of_kind(Kind::Node).filter_map(Object::get::<Node>).take(ALL_LOOKED_AT + 1).collect();
-        let Some(here) = nodes.iter().position(|one| one.metadata.name == node) else { return Ok(()) };
+        let Some(nodes) = placed::nodes(told) else { return Ok(()) };
+        let Some(here) = nodes.iter().position(|one| one.metadata.name == *node) else { return Ok(()) };
         // Which nodes there are decides what others count.
-        let is_known = nodes.len() <= ALL_LOOKED_AT && nodes.iter().all(|one| truth.still(one).is_some());
+        let is_known = nodes.iter().all(|one| truth.still(one).is_some());
         if !is_known || !is_anything_preferred(told, pod, &nodes) {
             return Ok(());
         }
@@ -240,23 +237,10 @@ impl Checker for Prefer {
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         let (Fact::Heard { who, .. } | Fact::Sent { who, .. }) = fact else { return Ok(()) };
-        if who.role != Role::Scheduler {
-            return Ok(());
-        }
-        if self.life != who.life {
-            *self = Prefer { life: who.life, ..Prefer::default() };
-        }
-        self.asks.see(fact);
-        if let Fact::Sent { request, .. } = fact
-            && let Verb::Bind { key, uid, node } = &request.verb
-        {
-            let told = truth.told(who);
-            let first = self.asks.first(told, key, uid);
-            let judged = first.map_or(Ok(()), |pod| self.gives(truth, told, pod, key, node));
-            self.asks.ask(truth, key, uid, node);
-            return judged;
-        }
-        Ok(())
+        let Some(bind) = self.asks.see(truth, who, fact) else { return Ok(()) };
+        let judged = bind.first_of.map_or(Ok(()), |pod| self.gives(truth, bind, pod));
+        self.asks.ask(truth, bind);
+        judged
     }
 }
 
@@ -264,7 +248,9 @@ impl Checker for Prefer {
 mod tests {
     use super::super::forged::{Story, node, pod, who};
     use super::*;
-    use miniku_core::program::{Answer, CallId, Input};
+    use crate::truth::Role;
+    use miniku_core::api::object::Key;
+    use miniku_core::program::{Answer, CallId, Input, Verb};
     use serde_json::{Value, json};
 
     fn tell(story: &mut Story<Prefer>, object: Value) -> Object {
