@@ -49,13 +49,32 @@ struct Says {
     near: i64,
     /// Those of preferred node affinity.
     liked: i64,
-    /// How many of those over which the pod is rather spread are in its place; absent if it is none.
-    crowd: Option<i64>,
+    crowd: Crowd,
     /// How many of its taints the pod had rather avoid.
     averse: i64,
     /// What the pod's images count that it has, of [`WHOLE`].
     images: i64,
 }
+
+/// How many of those over which a pod is rather spread are in the place of a node.
+#[derive(Clone, Copy)]
+enum Crowd {
+    Of(i64),
+    /// The node is no place, or the pod is not spread over any.
+    Nowhere,
+}
+
+impl Crowd {
+    fn many(self) -> i64 {
+        match self {
+            Crowd::Of(many) => many,
+            Crowd::Nowhere => 0,
+        }
+    }
+}
+
+/// Pods that count may be there or not: of what others count, nothing is known then.
+struct Unsure;
 
 /// Whether all that a pod says of others is reckoned here: what is preferred, and at most one constraint.
 fn is_reckoned(pod: &Pod) -> bool {
@@ -74,13 +93,13 @@ fn is_anything_preferred(told: Told<'_>, pod: &Pod, nodes: &[&Node]) -> bool {
         || told.of_kind(Kind::Pod).filter_map(Object::get).any(has_neighbours)
 }
 
-/// What the pods that are there count for each node. Absent if some may be there or not.
-fn near(pod: &Pod, nodes: &[&Node], placed: &[Placed<'_>]) -> Option<Vec<i64>> {
+/// What the pods that are there count for each node.
+fn near(pod: &Pod, nodes: &[&Node], placed: &[Placed<'_>]) -> Result<Vec<i64>, Unsure> {
     let mut sums = vec![0; nodes.len()];
     for one in placed {
         let likes = likes(pod, one.pod);
         if !likes.is_empty() && !one.is_sure {
-            return None;
+            return Err(Unsure);
         }
         let Some(there) = nodes.iter().find(|node| node.metadata.name == one.node) else { continue };
         for (label, weight) in likes {
@@ -89,27 +108,29 @@ fn near(pod: &Pod, nodes: &[&Node], placed: &[Placed<'_>]) -> Option<Vec<i64>> {
             sums.iter_mut().zip(nodes).filter(|(_, node)| shares(node)).for_each(|(sum, _)| *sum += weight);
         }
     }
-    Some(sums)
+    Ok(sums)
 }
 
-/// How many of those over which a pod is rather spread are in the place of each node; nothing for a node that is none.
-/// Absent if some may be there or not.
-fn crowds(pod: &Pod, nodes: &[&Node], placed: &[Placed<'_>]) -> Option<Vec<Option<i64>>> {
-    let Some(one) = pod.spec.topology_spread_constraints.first() else { return Some(vec![None; nodes.len()]) };
+/// What is in the place of each node.
+fn crowds(pod: &Pod, nodes: &[&Node], placed: &[Placed<'_>]) -> Result<Vec<Crowd>, Unsure> {
+    let Some(one) = pod.spec.topology_spread_constraints.first() else {
+        return Ok(vec![Crowd::Nowhere; nodes.len()]);
+    };
     let place =
         |node: &&Node| node.metadata.labels.get(&one.topology_key).filter(|_| is_place(pod, one, node)).cloned();
     let places: Vec<Option<Text>> = nodes.iter().map(place).collect();
     let mut many: BTreeMap<&Text, i64> = places.iter().flatten().map(|place| (place, 0)).collect();
     for other in placed.iter().filter(|other| counts(pod, one, other.pod)) {
         if !other.is_sure {
-            return None;
+            return Err(Unsure);
         }
         let at = nodes.iter().position(|node| node.metadata.name == other.node);
         if let Some(place) = at.and_then(|at| places[at].as_ref()) {
             *many.entry(place).or_default() += 1;
         }
     }
-    Some(places.iter().map(|place| many.get(place.as_ref()?).copied()).collect())
+    let crowd = |place: &Option<Text>| place.as_ref().map_or(Crowd::Nowhere, |place| Crowd::Of(many[place]));
+    Ok(places.iter().map(crowd).collect())
 }
 
 /// What the images of a pod count that a node has: by their sizes, from 23 to 1000 MiB for each container, and by the share
@@ -134,8 +155,8 @@ fn images(pod: &Pod, node: &Node, nodes: &[&Node]) -> i64 {
     i64::try_from(part).unwrap_or(WHOLE)
 }
 
-/// What all nodes say to a pod. Absent if anything of it is unsure.
-fn says(pod: &Pod, nodes: &[&Node], placed: &[Placed<'_>]) -> Option<Vec<Says>> {
+/// What all nodes say to a pod.
+fn says(pod: &Pod, nodes: &[&Node], placed: &[Placed<'_>]) -> Result<Vec<Says>, Unsure> {
     let all = nodes.iter().zip(near(pod, nodes, placed)?).zip(crowds(pod, nodes, placed)?);
     let says = all.map(|((node, near), crowd)| Says {
         near,
@@ -144,7 +165,7 @@ fn says(pod: &Pod, nodes: &[&Node], placed: &[Placed<'_>]) -> Option<Vec<Says>> 
         averse: untolerated(&node.spec.taints, &pod.spec.tolerations, &[PREFER_NO_SCHEDULE]).count() as i64,
         images: images(pod, node, nodes),
     });
-    Some(says.collect())
+    Ok(says.collect())
 }
 
 /// The nodes against which a node is seen: those that take the pod.
@@ -174,14 +195,14 @@ impl Against<'_> {
         let liked = self.part(one.liked - here.liked, |all| most(all, |one| one.liked));
         let averse = self.part(here.averse - one.averse, |all| most(all, |one| one.averse));
         let crowd = match (one.crowd, here.crowd) {
-            (Some(one), Some(here)) => self.part(here - one, |all| {
+            (Crowd::Of(one), Crowd::Of(here)) => self.part(here - one, |all| {
                 // The skew that is put up with is part of the whole, and counts less than as many pods.
                 let skew = pod.spec.topology_spread_constraints.first().map_or(1, |one| i64::from(one.max_skew.max(1)));
-                most(all, |one| one.crowd.unwrap_or(0)) + if here > one { skew - 1 } else { 0 }
+                most(all, |one| one.crowd.many()) + if here > one { skew - 1 } else { 0 }
             }),
             // No place at all is the worst.
-            (None, Some(_)) => -WHOLE,
-            (_, None) => 0,
+            (Crowd::Nowhere, Crowd::Of(_)) => -WHOLE,
+            (_, Crowd::Nowhere) => 0,
         };
         let images = one.images - here.images;
         NEAR * near + LIKING * liked + SPREAD * crowd + TAINTS * averse + images
@@ -204,7 +225,7 @@ impl Prefer {
         if !placed.iter().all(|one| is_weighed(one.pod) && !repels(one.pod, pod)) {
             return Ok(());
         }
-        let Some(says) = says(pod, &nodes, &placed) else { return Ok(()) };
+        let Ok(says) = says(pod, &nodes, &placed) else { return Ok(()) };
         let loads = by_node(&placed);
         let there = |at: usize| loads.get(&nodes[at].metadata.name).copied().unwrap_or_default();
         if there(here).unsure {
