@@ -393,6 +393,25 @@ mod tests {
     use miniku_core::program::WatchEvent;
     use serde_json::{Value, json};
 
+    /// The deployment of all sets here, with these fields in its spec.
+    fn web(fields: Value) -> Value {
+        let mut spec = json!({"selector": {}, "template": {}});
+        spec.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "uid": "d"}, "spec": spec})
+    }
+
+    /// It has three pods, and may have one more.
+    fn surging() -> Value {
+        web(json!({"replicas": 3, "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}}))
+    }
+
+    /// Its rollout has a minute, and its status is this.
+    fn has_a_minute(status: Value) -> Value {
+        let mut deployment = web(json!({"progressDeadlineSeconds": 60}));
+        deployment["status"] = status;
+        deployment
+    }
+
     fn set(name: &str, replicas: i32) -> Value {
         let owner =
             json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "d", "controller": true}]);
@@ -404,11 +423,7 @@ mod tests {
     #[test]
     fn fires_when_more_are_asked_for_than_allowed() {
         let mut story = Story::<Rollout>::new();
-        let strategy = json!({"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}});
-        story
-            .put(json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "uid": "d"},
-                "spec": {"replicas": 3, "strategy": strategy, "selector": {}, "template": {}}}))
-            .unwrap();
+        story.put(surging()).unwrap();
         story.put(set("a", 3)).unwrap();
         story.put(set("b", 1)).unwrap();
         assert!(story.put(set("b", 2)).unwrap_err().what.contains("5 pods, 4 are allowed"));
@@ -422,10 +437,7 @@ mod tests {
     fn what_was_asked_for_before_may_be_unknown() {
         let exceeds = |lives: [u32; 2], lost: bool, wait: u64| {
             let mut story = Story::<Rollout>::new();
-            let strategy = json!({"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}});
-            let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "uid": "d"},
-                "spec": {"replicas": 3, "strategy": strategy, "selector": {}, "template": {}}});
-            story.put(deployment).unwrap();
+            story.put(surging()).unwrap();
             let [mut one, mut other] = [who(Role::Workloads, "workloads"), who(Role::Workloads, "workloads")];
             (one.life, other.life) = (lives[0], lives[1]);
             story.shows(&other, set("a", 2)).unwrap();
@@ -450,10 +462,7 @@ mod tests {
     fn what_was_given_up_may_be_done_later() {
         let exceeds = |wait: u64| {
             let mut story = Story::<Rollout>::new();
-            let strategy = json!({"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}});
-            let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "uid": "d"},
-                "spec": {"replicas": 3, "strategy": strategy, "selector": {}, "template": {}}});
-            story.put(deployment).unwrap();
+            story.put(surging()).unwrap();
             story.put(set("a", 2)).unwrap();
             for name in ["b", "c"] {
                 let made = Verb::Create { object: crate::plan::object(set(name, 2)) };
@@ -479,8 +488,7 @@ mod tests {
         to: (&str, i32),
     ) -> Result<(), Broken> {
         let (mut story, controller) = (Story::<Rollout>::new(), who(Role::Workloads, "workloads"));
-        let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "uid": "d"},
-            "spec": {"replicas": 4, "strategy": strategy, "selector": {}, "template": {}}});
+        let deployment = web(json!({"replicas": 4, "strategy": strategy}));
         let most = if strategy["type"] == "Recreate" { "4" } else { "5" };
         let sized = |name: &str, replicas: i32, available: i32| {
             let mut set = set(name, replicas);
@@ -536,10 +544,8 @@ mod tests {
         for (secs, fires) in [(40, true), (70, false)] {
             let (mut story, controller) = (Story::<Rollout>::new(), who(Role::Workloads, "workloads"));
             let said = |reason: &str| {
-                json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "uid": "d"},
-                    "spec": {"progressDeadlineSeconds": 60, "selector": {}, "template": {}},
-                    "status": {"conditions": [{"type": "Progressing", "status": "True", "reason": reason,
-                        "lastUpdateTime": "2026-01-01T00:00:00Z"}]}})
+                has_a_minute(json!({"conditions": [{"type": "Progressing", "status": "True", "reason": reason,
+                    "lastUpdateTime": "2026-01-01T00:00:00Z"}]}))
             };
             story.shows(&controller, said("ReplicaSetUpdated")).unwrap();
             story.pass(secs).unwrap();
@@ -555,10 +561,8 @@ mod tests {
             let (mut story, controller) = (Story::<Rollout>::new(), who(Role::Workloads, "workloads"));
             story.pass(600).unwrap();
             let said = |(reason, updated): (&str, i32)| {
-                json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "uid": "d"},
-                    "spec": {"progressDeadlineSeconds": 60, "selector": {}, "template": {}},
-                    "status": {"replicas": 3, "updatedReplicas": updated, "conditions": [
-                        {"type": "Progressing", "status": "True", "reason": reason, "lastUpdateTime": "2026-01-01T00:00:00Z"}]}})
+                has_a_minute(json!({"replicas": 3, "updatedReplicas": updated, "conditions": [
+                    {"type": "Progressing", "status": "True", "reason": reason, "lastUpdateTime": "2026-01-01T00:00:00Z"}]}))
             };
             let told = story.shows(&controller, said(before)).unwrap();
             let revision = told.meta().resource_version.clone();
@@ -581,9 +585,10 @@ mod tests {
             let said = |reason: Option<&str>, available: i32| {
                 let one = |reason| json!({"type": "Progressing", "status": "True", "reason": reason});
                 let conditions: Vec<Value> = reason.into_iter().map(one).collect();
-                json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "uid": "d"},
-                    "spec": {"replicas": 3, "progressDeadlineSeconds": deadline, "selector": {}, "template": {}},
-                    "status": {"replicas": 3, "updatedReplicas": 3, "availableReplicas": available, "conditions": conditions}})
+                let mut said = web(json!({"replicas": 3, "progressDeadlineSeconds": deadline}));
+                said["status"] = json!({"replicas": 3, "updatedReplicas": 3, "availableReplicas": available,
+                    "conditions": conditions});
+                said
             };
             let told = story.shows(&controller, said(before, 2)).unwrap();
             let revision = told.meta().resource_version.clone();
@@ -605,8 +610,7 @@ mod tests {
     fn fires_on_a_size_for_other_numbers_than_are_said() {
         let sizes = |strategy: Value, to: i32, desired: &str, most: &str| {
             let (mut story, controller) = (Story::<Rollout>::new(), who(Role::Workloads, "workloads"));
-            let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "uid": "d"},
-                "spec": {"replicas": 10, "strategy": strategy, "selector": {}, "template": {}}});
+            let deployment = web(json!({"replicas": 10, "strategy": strategy}));
             let known = [deployment, set("a", 8)].map(|manifest| story.put(manifest).unwrap().new.unwrap());
             for object in known.clone() {
                 story.hears(&controller, WatchEvent::Added(object)).unwrap();
@@ -632,9 +636,8 @@ mod tests {
     fn fires_on_a_pause_that_is_not_said_or_said_for_too_long() {
         let says = |paused: bool, deadline: i32, reason: &str| {
             let said = json!([{"type": "Progressing", "status": "Unknown", "reason": reason}]);
-            let spec = json!({"paused": paused, "progressDeadlineSeconds": deadline, "selector": {}, "template": {}});
-            let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "uid": "d"},
-                "spec": spec, "status": {"conditions": said}});
+            let mut deployment = web(json!({"paused": paused, "progressDeadlineSeconds": deadline}));
+            deployment["status"]["conditions"] = said;
             is_mistaken(&crate::plan::object(deployment)).unwrap_or_default()
         };
         let (paused, goes_on, overdue) = ("DeploymentPaused", "DeploymentResumed", "ProgressDeadlineExceeded");
@@ -655,8 +658,7 @@ mod tests {
     fn fires_on_a_set_that_is_made_during_a_pause() {
         for paused in [false, true] {
             let (mut story, controller) = (Story::<Rollout>::new(), who(Role::Workloads, "workloads"));
-            let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "uid": "d"},
-                "spec": {"replicas": 4, "paused": paused, "selector": {}, "template": {}}});
+            let deployment = web(json!({"replicas": 4, "paused": paused}));
             let mut slow = deployment.clone();
             slow["spec"]["minReadySeconds"] = 5.into();
             story.shows(&controller, deployment).unwrap();
