@@ -8,7 +8,7 @@
 //! requests; preferred node affinity that is not looked at, or weighs nothing.
 
 use super::each::Each;
-use super::near::has_neighbours;
+use super::neighbours::has_neighbours;
 use super::placed::{self, Asks, Bind, There, by_node, ranked, takes};
 use super::wants::{offers, wants};
 use super::{Broken, Checker};

@@ -5,7 +5,9 @@
 //! taken for the first of those that want to be together, wherever the others are.
 
 use super::each::Each;
+use super::neighbours::{forbids, minds, selects, share_a_port};
 use super::pending::RESERVED;
+use super::spread::{Spreading, are_too_few, spreading};
 use super::{Broken, Checker};
 use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
@@ -14,15 +16,11 @@ use miniku_core::api::kinds::Kind;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::Pod;
-use miniku_core::api::pod_affinity::{
-    NodeInclusion, PodAffinity, PodAffinityTerm, TopologySpreadConstraint, WeightedPodAffinityTerm, WhenUnsatisfiable,
-};
-use miniku_core::api::taint::{KEEP_AWAY, NO_SCHEDULE, NOT_READY, Taint, UNREACHABLE, untolerated};
+use miniku_core::api::pod_affinity::{PodAffinityTerm, WhenUnsatisfiable};
 use miniku_core::api::text::Text;
 use miniku_core::program::Verb;
 use miniku_core::time::Instant;
-use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// One for each scheduler.
 pub type Nears = Each<Near>;
@@ -58,281 +56,13 @@ struct Clash {
     why: &'static str,
 }
 
-/// Whether it is there still. What vanished in a gap of the scheduler's view stays in [`Told`] for ever.
-fn exists(truth: &Truth, told: &Object) -> bool {
-    truth.stored(told).is_some()
-}
-
-/// Whether a pod has a say in where other pods are, or they in where it is.
-pub(super) fn has_neighbours(pod: &Pod) -> bool {
-    let affinity = pod.spec.affinity.as_ref();
-    affinity.is_some_and(|affinity| affinity.pod_affinity.is_some() || affinity.pod_anti_affinity.is_some())
-}
-
-/// Whether a pod has a say in which pods are near it.
-fn minds(pod: &Pod) -> bool {
-    let affinity = pod.spec.affinity.as_ref();
-    affinity.is_some_and(|affinity| affinity.pod_anti_affinity.is_some()) || !host_ports(pod).is_empty()
-}
-
-/// Whether a term is looked at here.
-fn is_plain(term: &PodAffinityTerm) -> bool {
-    term.namespace_selector.is_none() && term.match_label_keys.is_empty() && term.mismatch_label_keys.is_empty()
-}
-
-/// Whether a term of a pod selects another. Terms that look at namespaces' labels are left out.
-fn selects(term: &PodAffinityTerm, of: &Pod, other: &Pod) -> bool {
-    let same = of.metadata.namespace == other.metadata.namespace;
-    let namespace = if term.namespaces.is_empty() {
-        same
-    } else {
-        term.namespaces.iter().any(|one| *one == *other.metadata.namespace)
-    };
-    is_plain(term)
-        && namespace
-        && term.label_selector.as_ref().is_some_and(|labels| labels.matches(&other.metadata.labels))
-}
-
-/// Whether a pod may keep another away wherever it is. Terms that are not looked at here may.
-pub(super) fn repels(of: &Pod, other: &Pod) -> bool {
-    let terms = of.spec.affinity.as_ref().and_then(|affinity| affinity.pod_anti_affinity.as_ref());
-    let may = |term: &PodAffinityTerm| {
-        let wide = !term.namespaces.is_empty() || term.namespace_selector.is_some();
-        wide || !term.match_label_keys.is_empty() || !term.mismatch_label_keys.is_empty() || selects(term, of, other)
-    };
-    terms.is_some_and(|terms| terms.required.iter().any(may))
-}
-
-fn forbids(of: &Pod, other: &Pod, here: &Node, there: &Node) -> bool {
-    let terms = of.spec.affinity.as_ref().and_then(|affinity| affinity.pod_anti_affinity.as_ref());
-    let place = |node: &Node, key: &str| node.metadata.labels.get(key).cloned();
-    terms.is_some_and(|terms| {
-        terms.required.iter().any(|term| {
-            let here = place(here, &term.topology_key);
-            here.is_some() && here == place(there, &term.topology_key) && selects(term, of, other)
-        })
-    })
-}
-
-/// The ports of its node that a pod takes: number, protocol and address; on all of them, if that is empty.
-fn host_ports(pod: &Pod) -> Vec<(u64, String, String)> {
-    let ports = pod.spec.containers.iter().filter_map(|one| one.rest.get("ports")?.as_array()).flatten();
-    let port = |port: &Value| {
-        let text = |name: &str| port.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let (protocol, ip) = (text("protocol"), text("hostIP"));
-        let protocol = if protocol.is_empty() { "TCP".to_owned() } else { protocol };
-        let ip = if ip == "0.0.0.0" { String::new() } else { ip };
-        Some((port.get("hostPort").and_then(Value::as_u64).filter(|port| *port > 0)?, protocol, ip))
-    };
-    ports.filter_map(port).collect()
-}
-
-fn share_a_port(pod: &Pod, other: &Pod) -> bool {
-    let theirs = host_ports(other);
-    host_ports(pod).iter().any(|(port, protocol, ip)| {
-        let same = |(their_port, their_protocol, their_ip): &(u64, String, String)| {
-            let meet = ip.is_empty() || their_ip.is_empty() || ip == their_ip;
-            (port, protocol) == (their_port, their_protocol) && meet
-        };
-        theirs.iter().any(same)
-    })
-}
-
-/// The places of the pods that a pod wants to be with, if they are like itself and it minds nothing else: the first of
-/// them may go wherever there are such places.
-pub(super) fn with_its_kind(pod: &Pod) -> Option<Vec<&Text>> {
-    let affinity = pod.spec.affinity.as_ref().filter(|affinity| affinity.pod_anti_affinity.is_none())?;
-    let terms = &affinity.pod_affinity.as_ref()?.required;
-    let plain = |term: &PodAffinityTerm| term.namespaces.is_empty() && selects(term, pod, pod);
-    let alone = host_ports(pod).is_empty() && pod.spec.topology_spread_constraints.is_empty();
-    (alone && terms.iter().all(plain)).then(|| terms.iter().map(|term| &term.topology_key).collect())
-}
-
-/// Whether a pod wants to be near another.
-pub(super) fn wants_near(pod: &Pod, other: &Pod) -> bool {
-    let affinity = pod.spec.affinity.as_ref().and_then(|affinity| affinity.pod_affinity.as_ref());
-    affinity.is_some_and(|affinity| affinity.required.iter().any(|term| selects(term, pod, other)))
-}
-
-/// Whether there are pods that a pod has to be near, or away from.
-pub(super) fn has_to_mind(pod: &Pod) -> bool {
-    let affinity = pod.spec.affinity.as_deref();
-    let sides = affinity.map(|affinity| [affinity.pod_affinity.as_ref(), affinity.pod_anti_affinity.as_ref()]);
-    sides.into_iter().flatten().flatten().any(|side| !side.required.is_empty())
-}
-
-/// The terms by which a pod had rather be near others, with their weights; less than nothing where it had rather be away.
-fn preferences(pod: &Pod) -> impl Iterator<Item = (&PodAffinityTerm, i64)> {
-    let affinity = pod.spec.affinity.as_deref();
-    let near = affinity.and_then(|affinity| affinity.pod_affinity.as_ref());
-    let away = affinity.and_then(|affinity| affinity.pod_anti_affinity.as_ref());
-    [(near, 1), (away, -1)].into_iter().flat_map(|(side, sign): (Option<&PodAffinity>, i64)| {
-        let terms = side.map_or(&[][..], |side| &side.preferred[..]);
-        terms.iter().map(move |one| (&one.term, sign * i64::from(one.weight.clamp(0, 100))))
-    })
-}
-
-/// The terms by which a pod that is there speaks for its places: what it prefers, and a little what it requires.
-///
-/// Source: Kubernetes, kube-scheduler `InterPodAffinityArgs.hardPodAffinityWeight`.
-fn says_of_others(pod: &Pod) -> impl Iterator<Item = (&PodAffinityTerm, i64)> {
-    let near = pod.spec.affinity.as_ref().and_then(|affinity| affinity.pod_affinity.as_ref());
-    let required = near.map_or(&[][..], |near| &near.required[..]);
-    preferences(pod).chain(required.iter().map(|term| (term, 1)))
-}
-
-/// Whether [`likes`] tells all that a pod says of others where it counts for a node, or against it.
-pub(super) fn is_weighed(pod: &Pod) -> bool {
-    says_of_others(pod).all(|(term, _)| is_plain(term))
-}
-
-/// What it counts for a node that a pod comes near one that is there: by which label two nodes are one place, and how much,
-/// for each term of one that selects the other.
-pub(super) fn likes<'a>(pod: &'a Pod, there: &'a Pod) -> Vec<(&'a Text, i64)> {
-    let own = preferences(pod).filter(|(term, _)| selects(term, pod, there));
-    let theirs = says_of_others(there).filter(|(term, _)| selects(term, there, pod));
-    own.chain(theirs).map(|(term, weight)| (&term.topology_key, weight)).collect()
-}
-
-/// The terms by which a pod had rather be away from others: its preferred anti-affinity.
-fn preferred_anti_affinity(pod: &Pod) -> &[WeightedPodAffinityTerm] {
-    let away = pod.spec.affinity.as_ref().and_then(|affinity| affinity.pod_anti_affinity.as_ref());
-    away.map_or(&[][..], |away| &away.preferred[..])
-}
-
-/// Whether a pod had rather be away from others, and minds nothing else about them.
-pub(super) fn has_preferred_anti_affinity_alone(pod: &Pod) -> bool {
-    let away = pod.spec.affinity.as_ref().and_then(|affinity| affinity.pod_anti_affinity.as_ref());
-    let may_be_near = away.is_some_and(|away| away.required.is_empty() && !away.preferred.is_empty());
-    may_be_near && host_ports(pod).is_empty() && pod.spec.topology_spread_constraints.is_empty()
-}
-
-/// Whether all that a pod prefers of other pods is told by [`anti_affinity_weight`].
-pub(super) fn is_weighed_by_anti_affinity_alone(pod: &Pod) -> bool {
-    let likes = pod.spec.affinity.as_ref().is_some_and(|affinity| affinity.pod_affinity.is_some());
-    !likes && preferred_anti_affinity(pod).iter().all(|one| is_plain(&one.term))
-}
-
-/// How much two pods on these nodes had rather be away from each other: the weights of the terms that they meet, of both.
-pub(super) fn anti_affinity_weight((pod, here): (&Pod, &Node), (other, there): (&Pod, &Node)) -> i64 {
-    let one_way = |of: &Pod, other: &Pod| {
-        let meets = |one: &&WeightedPodAffinityTerm| {
-            let place = |node: &Node| node.metadata.labels.get(one.term.topology_key.as_str()).cloned();
-            place(here).is_some() && place(here) == place(there) && selects(&one.term, of, other)
-        };
-        preferred_anti_affinity(of).iter().filter(meets).map(|one| i64::from(one.weight.clamp(0, 100))).sum::<i64>()
-    };
-    one_way(pod, other) + one_way(other, pod)
-}
-
 fn told_pod<'a>(told: Told<'a>, key: &Key, uid: &str) -> Option<&'a Pod> {
     told.object(key).filter(|told| *told.meta().uid == *uid)?.get()
 }
 
+/// What vanished in a gap of the scheduler's view stays in [`Told`] for ever.
 fn told_node<'a>(truth: &Truth, told: Told<'a>, name: &str) -> Option<&'a Node> {
-    told.object(&Key::new(Kind::Node, "", name)).filter(|told| exists(truth, told))?.get()
-}
-
-/// Whether a node is a place of a constraint: it has the labels of all constraints that are as strict, and is none that
-/// the policies leave out. One that is not ready counts as tainted.
-pub(super) fn is_place(pod: &Pod, one: &TopologySpreadConstraint, node: &Node) -> bool {
-    let strict = |other: &&TopologySpreadConstraint| other.when_unsatisfiable == one.when_unsatisfiable;
-    let mut all = pod.spec.topology_spread_constraints.iter().filter(strict);
-    let labelled = all.all(|other| node.metadata.labels.contains_key(other.topology_key.as_str()));
-    let selected = one.node_affinity_policy == Some(NodeInclusion::Ignore)
-        || pod.spec.allows_node(&node.metadata.name, &node.metadata.labels);
-    let unknown = node.ready().is_some_and(|ready| ready.status == "Unknown");
-    let unwell = Taint::new(if unknown { UNREACHABLE } else { NOT_READY }, NO_SCHEDULE);
-    let tainted = || {
-        let tolerations = &pod.spec.tolerations;
-        let unwell = !node.is_ready() && !tolerations.iter().any(|one| one.tolerates(&unwell));
-        unwell || untolerated(&node.spec.taints, tolerations, KEEP_AWAY).next().is_some()
-    };
-    labelled && selected && !(one.node_taints_policy == Some(NodeInclusion::Honor) && tainted())
-}
-
-/// Whether there are fewer places than a constraint asks for, whichever of the nodes that were told of are gone. Then the
-/// least is taken to be 0.
-fn are_too_few(told: Told<'_>, pod: &Pod, one: &TopologySpreadConstraint) -> bool {
-    let nodes = told.of_kind(Kind::Node).filter_map(Object::get::<Node>).filter(|node| is_place(pod, one, node));
-    let places: BTreeSet<&Text> = nodes.filter_map(|node| node.metadata.labels.get(&one.topology_key)).collect();
-    one.min_domains.and_then(|least| usize::try_from(least).ok()).is_some_and(|least| places.len() < least)
-}
-
-/// How many of the pods that a constraint counts are in each place, at least and at most.
-struct Spreading<'a> {
-    places: BTreeMap<&'a str, &'a Text>,
-    least: BTreeMap<&'a Text, i32>,
-    most: BTreeMap<&'a Text, i32>,
-    /// 1 if the pod is one of them.
-    counts_itself: i32,
-}
-
-/// Whether a constraint of a pod counts another pod, wherever that is.
-pub(super) fn counts(pod: &Pod, one: &TopologySpreadConstraint, other: &Pod) -> bool {
-    other.metadata.namespace == pod.metadata.namespace
-        && other.is_active()
-        && one.label_selector.as_ref().is_some_and(|labels| labels.matches(&other.metadata.labels))
-}
-
-/// As far as the scheduler was told. What it has asked for, and pods that are gone, may be there or not.
-fn spreading<'a>(
-    truth: &Truth,
-    told: Told<'a>,
-    pod: &Pod,
-    one: &TopologySpreadConstraint,
-    asked: &dyn Fn(&Key) -> Vec<&'a str>,
-) -> Spreading<'a> {
-    let counted = |other: &Pod| counts(pod, one, other);
-    let nodes = told.of_kind(Kind::Node).filter(|object| exists(truth, object));
-    let nodes = nodes.filter_map(Object::get::<Node>).filter(|node| is_place(pod, one, node));
-    let places: BTreeMap<&str, &Text> = nodes
-        .filter_map(|node| Some((node.metadata.name.as_str(), node.metadata.labels.get(&one.topology_key)?)))
-        .collect();
-    let (mut least, mut most): (BTreeMap<&Text, i32>, BTreeMap<&Text, i32>) = Default::default();
-    for place in places.values().copied() {
-        least.entry(place).or_default();
-        most.entry(place).or_default();
-    }
-    let place_of = |node: &str| places.get(node).copied();
-    for object in told.of_kind(Kind::Pod) {
-        let Some(other) = object.get::<Pod>().filter(|other| counted(other)) else { continue };
-        if let Some(place) = other.node().and_then(place_of)
-            && exists(truth, object)
-        {
-            *least.entry(place).or_default() += 1;
-        }
-        let on = other.node().map_or_else(|| asked(&object.key()), |node| vec![node]);
-        for place in on.into_iter().filter_map(place_of) {
-            *most.entry(place).or_default() += 1;
-        }
-    }
-    Spreading { places, least, most, counts_itself: i32::from(counted(pod)) }
-}
-
-/// Whether a pod minds nothing but how evenly it is spread.
-pub(super) fn minds_spread_alone(pod: &Pod) -> bool {
-    !has_neighbours(pod) && host_ports(pod).is_empty() && !pod.spec.topology_spread_constraints.is_empty()
-}
-
-/// Whether a pod may surely go to a node, as evenly as it has to be spread.
-pub(super) fn is_surely_even<'a>(
-    truth: &Truth,
-    told: Told<'a>,
-    pod: &Pod,
-    node: &str,
-    asked: &dyn Fn(&Key) -> Vec<&'a str>,
-) -> bool {
-    let hard = |one: &&TopologySpreadConstraint| one.when_unsatisfiable == WhenUnsatisfiable::DoNotSchedule;
-    pod.spec.topology_spread_constraints.iter().filter(hard).all(|one| {
-        if !one.match_label_keys.is_empty() {
-            return false;
-        }
-        let Spreading { places, least, most, counts_itself } = spreading(truth, told, pod, one, asked);
-        // Where places may be too few, the least may be taken to be 0.
-        let emptiest = least.values().min().copied().filter(|_| one.min_domains.is_none()).unwrap_or(0);
-        places.get(node).is_some_and(|place| most[place] + counts_itself - emptiest <= one.max_skew)
-    })
+    told.object(&Key::new(Kind::Node, "", name)).filter(|told| truth.stored(told).is_some())?.get()
 }
 
 impl Near {
@@ -450,9 +180,7 @@ impl Near {
         }
         Ok(())
     }
-}
 
-impl Near {
     /// A bind is asked for: whether the pods are there that the pod wants. Those that were asked for count where they help.
     fn joins(&self, truth: &Truth, told: Told<'_>, key: &Key, node: &str) -> Result<(), Broken> {
         let Some(pod) = told.object(key).and_then(Object::get::<Pod>) else { return Ok(()) };
@@ -540,7 +268,7 @@ mod tests {
     use super::super::forged::{Story, node, pod, who};
     use super::*;
     use miniku_core::program::WatchEvent;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn labelled(name: &str, label: &str, value: &str) -> Value {
         let mut node = node(name);

@@ -9,8 +9,9 @@
 
 use super::each::Each;
 use super::load::{LIKING, WHOLE, is_singular, liking, surely_more};
-use super::near::{counts, has_neighbours, has_to_mind, is_place, is_weighed, likes, repels};
+use super::neighbours::{has_neighbours, has_to_mind, is_weighed, likes, repels};
 use super::placed::{self, Asks, Bind, Placed, There, by_node, strategy, takes};
+use super::spread::{counts, is_place};
 use super::{Broken, Checker};
 use crate::told::Told;
 use crate::truth::{Fact, Sight, Truth};

@@ -3,7 +3,7 @@
 use super::Pending;
 use super::room::{is_repelled, looks_around, plus, takes, takes_alone};
 use crate::invariants::Broken;
-use crate::invariants::near::{
+use crate::invariants::neighbours::{
     anti_affinity_weight, has_neighbours, has_preferred_anti_affinity_alone, is_weighed_by_anti_affinity_alone,
 };
 use crate::invariants::wants::{ALL_LOOKED_AT, UNSAID, Wants as Amounts, offers, wants as amounts};

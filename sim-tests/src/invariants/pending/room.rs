@@ -1,6 +1,6 @@
 //! Which node takes which pod, as the scheduler was told of both.
 
-use crate::invariants::near::{has_neighbours, repels};
+use crate::invariants::neighbours::{has_neighbours, repels};
 use crate::invariants::wants::{Wants as Amounts, offers, other_wants, wants as amounts};
 use crate::told::Told;
 use miniku_core::api::kinds::Kind;

@@ -3,7 +3,8 @@
 use super::room::{is_repelled, placed, plus, takes, takes_alone};
 use super::{BOUND, LOOKED_AT, Pending, priority};
 use crate::invariants::Broken;
-use crate::invariants::near::{is_surely_even, minds_spread_alone, wants_near, with_its_kind};
+use crate::invariants::neighbours::{wants_near, with_its_kind};
+use crate::invariants::spread::{is_surely_even, minds_spread_alone};
 use crate::invariants::wants::Wants as Amounts;
 use crate::told::Told;
 use crate::truth::Truth;
