@@ -6,11 +6,14 @@
 //! a stale view, or one failure too early; a job that goes on after it should have ended, or is tried again
 //! without a pause; a time that is counted from the wrong moment.
 
+mod pods;
+mod status;
+
 use super::ends::is_held;
 use super::{Broken, Checker};
 use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth, Who};
-use miniku_core::api::job::{INDEX, Job, PodReplacementPolicy, Uncounted};
+use miniku_core::api::job::{INDEX, Job, Uncounted};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::meta::{OwnerReference, Time};
 use miniku_core::api::object::{Key, Object};
@@ -19,6 +22,8 @@ use miniku_core::api::text::Text;
 use miniku_core::controllers::job::indexes;
 use miniku_core::program::{Part, Verb};
 use miniku_core::time::{Duration, Instant, Wall};
+use pods::{goes_before, in_vain};
+use status::{is_in_time, is_miscounted, is_not_over};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What became of each job's pods, by the job's uid.
@@ -45,13 +50,6 @@ const SLACK: Duration = Duration::from_secs(1);
 /// After this time times in objects differ, which are cut to seconds.
 const TELLS_APART: Duration = Duration::from_secs(2);
 
-/// How soon another pod may be made after so many failures.
-///
-/// Source: Kubernetes documentation, "Jobs", pod backoff failure policy: 10 s, 20 s, 40 s and so on up to six minutes.
-fn pause(failures: usize) -> Duration {
-    Duration::from_secs((10 << failures.clamp(1, 7).saturating_sub(1)).min(360))
-}
-
 #[derive(Default)]
 struct Pods {
     made: BTreeSet<Text>,
@@ -74,39 +72,6 @@ fn number_of(pod: &Object) -> Option<i64> {
     pod.meta().annotations.get(INDEX)?.parse().ok()
 }
 
-/// When a pod ended, by its node's clock.
-fn ended_at(pod: &Pod) -> Option<Wall> {
-    let times = pod.status.container_statuses.iter().filter_map(|one| one.state.terminated.as_ref()?.finished_at);
-    times.max().map(Time::wall)
-}
-
-/// Why a pod should not be made for a job yet: how long ago the last failure was, and of how many since the last success.
-fn too_soon(truth: &Truth, told: Told<'_>, wall: Wall, job: &Job, new: &Object) -> Option<String> {
-    let uid = &new.meta().controller()?.uid;
-    let pods = told.owned(uid, Kind::Pod, &new.meta().namespace);
-    let of_number = |one: &Object| job.spec.backoff_limit_per_index.is_none() || number_of(one) == number_of(new);
-    let (mut success, mut failures) = (None, Vec::new());
-    for (object, pod) in pods.filter(|one| of_number(one)).filter_map(|one| Some((one, one.get::<Pod>()?))) {
-        let since = pod.metadata.deletion_timestamp.or(pod.metadata.creation_timestamp).map(Time::wall);
-        let ended = ended_at(pod);
-        match pod.status.phase {
-            PodPhase::Succeeded => success = success.max(ended.or(since)),
-            // What vanished in a gap of the controller's view stays in what it was told.
-            PodPhase::Failed if truth.has_pod(&object.meta().uid) => {
-                failures.extend(ended);
-            }
-            _ => {}
-        }
-    }
-    failures.retain(|at| Some(*at) > success);
-    let (many, since) = (failures.len(), wall.since(failures.into_iter().max()?));
-    let most = pause(many);
-    (since + SLACK < most).then(|| {
-        let (since, most) = (since.as_millis(), most.as_secs());
-        format!("{since} ms after the last of {many} failures, and {most} s should be between")
-    })
-}
-
 /// Why a job should not be deleted by the controllers of workloads, if it is not a cron job's, which keeps its own.
 fn is_kept(told: Told<'_>, wall: Wall, key: &Key, uid: Option<&Text>) -> Option<String> {
     let object = told.object(key).filter(|object| Some(&object.meta().uid) == uid)?;
@@ -119,179 +84,9 @@ fn is_kept(told: Told<'_>, wall: Wall, key: &Key, uid: Option<&Text>) -> Option<
     })
 }
 
-/// Why a job should not be said to have missed its deadline.
-fn is_in_time(told: Told<'_>, wall: Wall, new: &Object) -> Option<String> {
-    let missed = |job: &Job| job.status.conditions.iter().any(|one| one.reason == "DeadlineExceeded");
-    let job = new.read::<Job>().filter(missed)?;
-    let before = told.object(&new.key()).filter(|one| one.meta().uid == new.meta().uid)?.read::<Job>()?;
-    if missed(&before) {
-        return None;
-    }
-    if before.is("Suspended") || job.spec.suspend {
-        return Some("has missed its deadline while it was suspended".into());
-    }
-    let deadline = Duration::from_secs(u64::try_from(job.spec.active_deadline_seconds.unwrap_or(0)).unwrap_or(0));
-    let worked = before.status.start_time.map_or(Duration::ZERO, |start| wall.since(start.wall()));
-    (worked + SLACK < deadline)
-        .then(|| format!("has missed its deadline of {} s after {} ms", deadline.as_secs(), worked.as_millis()))
-}
-
-/// Why a job should not be said to be over yet.
-///
-/// Source: Kubernetes documentation, "Jobs", termination of Job pods: only after all of them have terminated.
-fn is_not_over(truth: &Truth, told: Told<'_>, new: &Object) -> Option<String> {
-    let is_over = |object: &Object| object.read::<Job>().is_some_and(|job| job.is_over());
-    let before = told.object(&new.key()).filter(|one| one.meta().uid == new.meta().uid)?;
-    if !is_over(new) || is_over(before) {
-        return None;
-    }
-    let works = |one: &Object| {
-        let has_ended = |pod: &Pod| pod.status.phase.is_final() || pod.metadata.is_deleting() && pod.node().is_none();
-        one.get::<Pod>().is_some_and(|pod| !has_ended(pod))
-    };
-    let mut pods = told.owned(&new.meta().uid, Kind::Pod, &new.meta().namespace);
-    let other = pods.find(|one| works(one) && truth.stored(one).is_some_and(works))?;
-    Some(format!("is over, and {} has not ended", other.meta().name))
-}
-
 /// Which pods a job says to have ended, and has not counted yet.
 fn noted(job: &Object) -> Uncounted {
     job.read::<Job>().and_then(|job| job.status.uncounted_terminated_pods).unwrap_or_default()
-}
-
-/// What a status says otherwise than its controller was told.
-fn is_miscounted(truth: &Truth, told: Told<'_>, new: &Object) -> Option<String> {
-    let job = new.read::<Job>()?;
-    let same = |one: &&Object| one.meta().resource_version == new.meta().resource_version;
-    let before = noted(told.object(&new.key()).filter(same)?);
-    let failed = job.status.failed_indexes.as_deref().unwrap_or("");
-    if let Some(all) = job.completions().filter(|_| job.is_indexed()) {
-        let texts = [&*job.status.completed_indexes, failed];
-        let mut numbers = texts.iter().flat_map(|text| indexes::parse(text, i64::MAX));
-        if let Some(number) = numbers.find(|number| *number >= all) {
-            return Some(format!("counts number {number}, and {all} are asked for"));
-        }
-    }
-    let (uid, namespace) = (&new.meta().uid, &new.meta().namespace);
-    let pods: Vec<&Object> = told.owned(uid, Kind::Pod, namespace).collect();
-    let waits = job.spec.pod_replacement_policy == PodReplacementPolicy::Failed;
-    // One that is deleted before it has a node gets none.
-    let fails = |pod: &Pod| match pod.status.phase {
-        PodPhase::Failed => true,
-        PodPhase::Succeeded => false,
-        PodPhase::Pending | PodPhase::Running => pod.metadata.is_deleting() && (!waits || pod.node().is_none()),
-    };
-    let goes_on = |one: &Object| one.get::<Pod>().is_some_and(|pod| !fails(pod));
-    let is_new = |one: &Object| {
-        let is_it = |noted: &Uncounted| noted.failed.iter().any(|noted| *noted == one.meta().uid);
-        is_it(&noted(new)) && !is_it(&before)
-    };
-    let early = pods.iter().find(|one| goes_on(one) && is_new(one) && truth.stored(one).is_some_and(goes_on));
-    if let Some(early) = early {
-        return Some(format!("notes {} as failed, which has not", early.meta().name));
-    }
-    // Of others that are there it is not known here what it was told.
-    let is_unknown = |one: &&Object| {
-        let is_own = one.meta().controller().is_some_and(|by| by.uid == *uid);
-        is_own && pods.iter().all(|pod| pod.meta().uid != one.meta().uid)
-    };
-    let unknown = truth.disk.objects().within(Kind::Pod, namespace).filter(is_unknown).count();
-    let works = pods.iter().filter(|one| one.get::<Pod>().is_some_and(Pod::is_active)).count() + unknown;
-    let says = usize::try_from(job.status.active.unwrap_or(0)).unwrap_or(0);
-    (says > works).then(|| format!("says that {says} pods work, and {works} do"))
-}
-
-/// Which pod, not yet let go, should go before this one, which works and is held no longer since there are too many.
-///
-/// Source: Kubernetes, `pkg/controller/job`, `activePodsForRemoval`.
-fn goes_before<'a>(truth: &Truth, told: Told<'a>, let_go: &BTreeSet<Text>, new: &Object) -> Option<&'a Object> {
-    let same = |one: &&Object| one.meta().resource_version == new.meta().resource_version;
-    let known = told.object(&new.key()).filter(same).filter(|known| is_held(known) && !is_held(new))?;
-    let pod = known.get::<Pod>().filter(|pod| pod.is_active())?;
-    let by = known.meta().controller().filter(|by| by.kind == "Job")?;
-    let object = told.object(&Key::new(Kind::Job, &known.meta().namespace, &by.name))?;
-    let job = object.read::<Job>().filter(|_| object.meta().uid == by.uid && !object.meta().is_deleting())?;
-    if job.is_over() || job.is("FailureTarget") || job.is("SuccessCriteriaMet") || job.spec.suspend {
-        return None;
-    }
-    let mut others =
-        told.owned(&by.uid, Kind::Pod, &known.meta().namespace).filter(|one| one.meta().uid != known.meta().uid);
-    if job.is_indexed() {
-        // One whose number nobody needs goes before all others.
-        let (number, all) = (number_of(known)?, job.completions().unwrap_or(0));
-        let failed = job.status.failed_indexes.as_deref().unwrap_or("");
-        let is_done =
-            [&*job.status.completed_indexes, failed].iter().any(|text| indexes::parse(text, all).contains(&number));
-        let mut same_number = told.owned(&by.uid, Kind::Pod, &known.meta().namespace);
-        let is_taken = same_number.any(|one| one.meta().uid != known.meta().uid && number_of(one) == Some(number));
-        if number >= all || is_done || is_taken {
-            return None;
-        }
-    }
-    let loss = |pod: &Pod| (pod.node().is_some(), pod.is_ready());
-    let is_as_told = |one: &Object, pod: &Pod| {
-        let stored = truth.stored(one).filter(|stored| is_held(stored));
-        stored.and_then(Object::get::<Pod>).is_some_and(|stored| stored.is_active() && loss(stored) == loss(pod))
-    };
-    let goes_first = |one: &&Object| {
-        let Some(other) = one.get::<Pod>().filter(|other| other.is_active() && is_held(one)) else { return false };
-        loss(other) < loss(pod) && !let_go.contains(&one.meta().uid) && is_as_told(one, other) && is_as_told(known, pod)
-    };
-    others.find(goes_first)
-}
-
-/// Why a pod should not be made for a job.
-fn in_vain(truth: &Truth, told: Told<'_>, wall: Wall, new: &Object) -> Option<String> {
-    let by = new.meta().controller().filter(|by| by.kind == "Job")?;
-    let object = told.object(&Key::new(Kind::Job, &new.meta().namespace, &by.name))?;
-    let job = object.read::<Job>().filter(|_| object.meta().uid == by.uid)?;
-    if job.is_over() || job.is("FailureTarget") || job.is("SuccessCriteriaMet") || job.spec.suspend {
-        return Some("which is over, or suspended".into());
-    }
-    let (failed, limit) = (job.status.failed.unwrap_or(0), job.spec.backoff_limit.unwrap_or(6));
-    if failed > limit {
-        return Some(format!("of which {failed} have failed, and {limit} may"));
-    }
-    if job.completions().is_none() && job.status.succeeded.is_some_and(|succeeded| succeeded > 0) {
-        return Some("of which one has said that the work is done".into());
-    }
-    if let Some(early) = too_soon(truth, told, wall, &job, new) {
-        return Some(early);
-    }
-    // Who waits for the end of those that were deleted counts them, too.
-    let waits = job.spec.pod_replacement_policy == PodReplacementPolicy::Failed;
-    let works = |one: &Object| {
-        let works = |pod: &Pod| !pod.status.phase.is_final() && (waits || !pod.metadata.is_deleting());
-        // One that never came to a node ends with its deletion.
-        one.get::<Pod>().is_some_and(|pod| works(pod) && (pod.node().is_some() || !pod.metadata.is_deleting()))
-    };
-    let others = told.of_kind(Kind::Pod).filter(|one| {
-        let own = one.meta().controller().is_some_and(|other| other.uid == by.uid);
-        own && works(one) && truth.stored(one).is_some_and(works)
-    });
-    // Whoever asks for the same one again makes no second one.
-    let others: Vec<&Object> = others.filter(|one| one.meta().name != new.meta().name).collect();
-    if job.is_indexed() && number_of(new).is_none() {
-        return Some("without a number".into());
-    }
-    if let Some(number) = number_of(new).filter(|_| job.is_indexed()) {
-        if let Some(other) = others.iter().find(|other| number_of(other) == Some(number)) {
-            return Some(format!("whose number {number} {} has", other.meta().name));
-        }
-        let all = job.completions().unwrap_or(0);
-        let failed = job.status.failed_indexes.as_deref().unwrap_or("");
-        if [&*job.status.completed_indexes, failed].iter().any(|text| indexes::parse(text, all).contains(&number)) {
-            return Some(format!("whose number {number} is done with"));
-        }
-    }
-    // Numbers that were done with may be beyond those that are asked for now.
-    let succeeded = match job.completions().filter(|_| job.is_indexed()) {
-        Some(all) => indexes::parse(&job.status.completed_indexes, all).len() as i64,
-        None => i64::from(job.status.succeeded.unwrap_or(0)),
-    };
-    let missing = job.completions().map_or(i64::MAX, |all| all - succeeded).min(job.parallelism());
-    let works = others.len() as i64;
-    (works >= missing).then(|| format!("for which {works} work, and {missing} are needed"))
 }
 
 impl Checker for JobsCount {
@@ -502,25 +297,65 @@ impl JobsCount {
     }
 }
 
+/// Facts for the tests of this checker and its parts.
 #[cfg(test)]
-mod tests {
-    use super::super::forged::{Story, pod, who};
+mod forged {
     use super::*;
-    use miniku_core::api::job::TRACKING;
-    use miniku_core::program::{DeleteOptions, WatchEvent};
+    use crate::invariants::forged::{Story, pod, who};
+    use miniku_core::program::WatchEvent;
     use serde_json::{Value, json};
 
-    fn job(status: Value) -> Value {
+    /// A job that asks for two successes, with this status.
+    pub(super) fn job(status: Value) -> Value {
         json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "sum", "uid": "j"},
             "spec": {"completions": 2, "template": {}}, "status": status})
     }
 
-    fn of_job(name: &str, phase: &str) -> Value {
+    /// A pod of it.
+    pub(super) fn of_job(name: &str, phase: &str) -> Value {
         let mut pod = pod(name, "", phase);
         pod["metadata"]["ownerReferences"] =
             json!([{"apiVersion": "batch/v1", "kind": "Job", "name": "sum", "uid": "j", "controller": true}]);
         pod
     }
+
+    /// A controller hears of a pod, and of a job, and says this of it.
+    pub(super) fn says(spec: Value, pod: Value, status: Value) -> String {
+        let (mut story, controller) = (Story::<JobsCount>::new(), who(Role::Workloads, "workloads"));
+        let mut whole = job(json!({}));
+        whole["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        let mut revision = Text::default();
+        for manifest in [pod, whole.clone()] {
+            let object = story.put(manifest).unwrap().new.unwrap();
+            revision = object.meta().resource_version.clone();
+            let event = WatchEvent::Added(object);
+            story.hears(&controller, event).unwrap();
+        }
+        whole["status"] = status;
+        let object = crate::plan::object(whole).with_meta(|meta| meta.resource_version = revision);
+        let sent = story.sends(&controller, Verb::Update { object, part: Part::Status });
+        sent.err().map_or(String::new(), |broken| broken.what)
+    }
+
+    /// A controller hears of a job and a pod of it, and asks for something ten minutes later.
+    pub(super) fn asks(job: Value, pod: Option<Value>, verb: Verb) -> String {
+        let (mut story, controller) = (Story::<JobsCount>::new(), who(Role::Workloads, "workloads"));
+        story.pass(600).unwrap();
+        for object in pod.into_iter().chain([job]) {
+            story.shows(&controller, object).unwrap();
+        }
+        let sent = story.sends(&controller, verb);
+        sent.err().map(|broken| broken.what).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::forged::{Story, who};
+    use super::forged::{asks, job, of_job};
+    use super::*;
+    use miniku_core::program::DeleteOptions;
+    use serde_json::{Value, json};
 
     #[test]
     fn fires_on_what_is_counted_twice_and_on_an_early_end() {
@@ -570,86 +405,6 @@ mod tests {
         }
     }
 
-    /// A controller hears of a pod, and of a job, and says this of it.
-    fn says(spec: Value, pod: Value, status: Value) -> String {
-        let (mut story, controller) = (Story::<JobsCount>::new(), who(Role::Workloads, "workloads"));
-        let mut whole = job(json!({}));
-        whole["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-        let mut revision = Text::default();
-        for manifest in [pod, whole.clone()] {
-            let object = story.put(manifest).unwrap().new.unwrap();
-            revision = object.meta().resource_version.clone();
-            let event = WatchEvent::Added(object);
-            story.hears(&controller, event).unwrap();
-        }
-        whole["status"] = status;
-        let object = crate::plan::object(whole).with_meta(|meta| meta.resource_version = revision);
-        let sent = story.sends(&controller, Verb::Update { object, part: Part::Status });
-        sent.err().map_or(String::new(), |broken| broken.what)
-    }
-
-    #[test]
-    fn fires_on_a_number_beyond_those_that_are_asked_for() {
-        for (done, fires) in [("0,1", false), ("0-2", true)] {
-            let spec = json!({"completionMode": "Indexed", "completions": 2});
-            let what = says(spec, of_job("a", "Succeeded"), json!({"completedIndexes": done}));
-            assert_eq!(what.contains("counts number 2, and 2 are asked for"), fires, "{what}");
-        }
-    }
-
-    #[test]
-    fn fires_on_a_pod_that_counts_otherwise_than_it_is() {
-        let leaving = || {
-            let mut pod = of_job("a", "Running");
-            pod["spec"]["nodeName"] = "n".into();
-            pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
-            pod
-        };
-        let noted = || json!({"uncountedTerminatedPods": {"failed": ["a-uid"]}});
-        let policy = |policy: &str| json!({"podReplacementPolicy": policy});
-        assert_eq!(says(policy("TerminatingOrFailed"), leaving(), noted()), "");
-        assert!(says(policy("Failed"), leaving(), noted()).contains("notes a as failed, which has not"));
-        assert_eq!(says(policy("Failed"), of_job("a", "Failed"), noted()), "");
-        assert!(says(policy("TerminatingOrFailed"), of_job("a", "Succeeded"), noted()).contains("which has not"));
-        let works = || json!({"active": 1});
-        assert_eq!(says(json!({}), of_job("a", "Running"), works()), "");
-        assert!(says(json!({}), leaving(), works()).contains("says that 1 pods work, and 0 do"));
-    }
-
-    #[test]
-    fn fires_on_a_pod_that_would_be_missed_more() {
-        let gives_up = |one: (&str, &str), other: (&str, &str), spec: Value| {
-            let (mut story, controller) = (Story::<JobsCount>::new(), who(Role::Workloads, "workloads"));
-            let of = |name: &str, (node, ready): (&str, &str)| {
-                let mut pod = of_job(name, if node.is_empty() { "Pending" } else { "Running" });
-                pod["spec"]["nodeName"] = node.into();
-                pod["metadata"]["finalizers"] = json!([TRACKING]);
-                pod["metadata"]["annotations"] = json!({INDEX: "0"});
-                pod["status"]["conditions"] = json!([{"type": "Ready", "status": ready}]);
-                pod
-            };
-            let mut whole = job(json!({}));
-            whole["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-            let known = [whole, of("a", one), of("b", other)].map(|manifest| story.put(manifest).unwrap().new.unwrap());
-            for object in known.clone() {
-                let event = WatchEvent::Added(object);
-                story.hears(&controller, event).unwrap();
-            }
-            let object = known[1].with_meta(|meta| meta.finalizers.clear());
-            let sent = story.sends(&controller, Verb::Update { object, part: Part::Main });
-            sent.err().map_or(String::new(), |broken| broken.what)
-        };
-        let (runs, starts, waits) = (("n", "True"), ("n", "False"), ("", "False"));
-        let any = || json!({"parallelism": 1});
-        assert!(gives_up(runs, waits, any()).contains("a is one too many, and b should go before it"));
-        assert!(gives_up(runs, starts, any()).contains("b should go before it"));
-        assert_eq!(gives_up(starts, runs, any()), "");
-        assert_eq!(gives_up(runs, runs, any()), "");
-        assert_eq!(gives_up(runs, waits, json!({"suspend": true})), "", "all of them go");
-        let numbered = json!({"completionMode": "Indexed", "parallelism": 1});
-        assert_eq!(gives_up(runs, waits, numbered), "", "one of two of a number");
-    }
-
     #[test]
     fn fires_on_an_end_after_too_few_failures() {
         let mut story = Story::<JobsCount>::new();
@@ -680,88 +435,6 @@ mod tests {
     }
 
     #[test]
-    fn fires_on_a_pod_that_is_made_in_vain() {
-        let check = |spec: Value, status: Value, fires: Option<&str>| {
-            let (mut story, controller) = (Story::<JobsCount>::new(), who(Role::Workloads, "workloads"));
-            let mut job = job(status);
-            job["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-            let numbered = |name: &str, phase: &str| {
-                let mut pod = of_job(name, phase);
-                pod["metadata"]["annotations"] = json!({INDEX: "1"});
-                pod["spec"]["nodeName"] = "n".into();
-                pod
-            };
-            for object in [numbered("a", "Running"), job] {
-                story.shows(&controller, object).unwrap();
-            }
-            let made = story.sends(&controller, Verb::Create { object: crate::plan::object(numbered("b", "Pending")) });
-            let what = made.err().map(|broken| broken.what).unwrap_or_default();
-            assert!(fires.map_or(what.is_empty(), |fires| what.contains(fires)), "{spec}: {what}");
-        };
-        check(json!({"parallelism": 2}), json!({}), None);
-        check(json!({"parallelism": 1}), json!({}), Some("for which 1 work, and 1 are needed"));
-        check(json!({"parallelism": 2, "suspend": true}), json!({}), Some("suspended"));
-        check(
-            json!({"parallelism": 2, "backoffLimit": 0}),
-            json!({"failed": 1}),
-            Some("of which 1 have failed, and 0 may"),
-        );
-        let indexed = json!({"parallelism": 2, "completionMode": "Indexed"});
-        check(indexed, json!({}), Some("whose number 1 a has"));
-    }
-
-    /// A controller hears of a job and a pod of it, and asks for something ten minutes later.
-    fn asks(job: Value, pod: Option<Value>, verb: Verb) -> String {
-        let (mut story, controller) = (Story::<JobsCount>::new(), who(Role::Workloads, "workloads"));
-        story.pass(600).unwrap();
-        for object in pod.into_iter().chain([job]) {
-            story.shows(&controller, object).unwrap();
-        }
-        let sent = story.sends(&controller, verb);
-        sent.err().map(|broken| broken.what).unwrap_or_default()
-    }
-
-    #[test]
-    fn numbers_beyond_those_that_are_asked_for_do_not_count() {
-        for (done, says) in [("1", ""), ("0", "whose number 0 is done with")] {
-            let mut job = job(json!({"succeeded": 1, "completedIndexes": done}));
-            job["spec"]["completions"] = 1.into();
-            job["spec"]["completionMode"] = "Indexed".into();
-            let numbered = |name: &str, phase: &str, number: &str| {
-                let mut pod = of_job(name, phase);
-                pod["metadata"]["annotations"] = json!({INDEX: number});
-                pod
-            };
-            let verb = Verb::Create { object: crate::plan::object(numbered("b", "Pending", "0")) };
-            let what = asks(job, Some(numbered("a", "Succeeded", done)), verb);
-            assert!(what.is_empty() == says.is_empty() && what.contains(says), "{done}: {what}");
-        }
-    }
-
-    #[test]
-    fn fires_on_a_pod_that_is_made_without_a_pause() {
-        for (ended, fires) in [("00:09:55", true), ("00:09:45", false)] {
-            let mut failed = of_job("a", "Failed");
-            let at = format!("2026-01-01T{ended}Z");
-            failed["status"]["containerStatuses"] =
-                json!([{"name": "c", "state": {"terminated": {"exitCode": 1, "finishedAt": at}}}]);
-            let verb = Verb::Create { object: crate::plan::object(of_job("b", "Pending")) };
-            let what = asks(job(json!({})), Some(failed), verb);
-            assert_eq!(what.contains("of 1 failures, and 10 s should be between"), fires, "{ended}: {what}");
-        }
-        assert_eq!([1, 2, 6, 7, 60].map(|failures| pause(failures).as_secs()), [10, 20, 320, 360, 360]);
-    }
-
-    #[test]
-    fn fires_on_a_pod_that_is_made_when_the_work_is_done() {
-        let mut queue = job(json!({"succeeded": 1}));
-        queue["spec"] = json!({"parallelism": 3, "template": {}});
-        let verb = Verb::Create { object: crate::plan::object(of_job("b", "Pending")) };
-        let done = Some(of_job("a", "Succeeded"));
-        assert!(asks(queue, done, verb).contains("one has said that the work is done"));
-    }
-
-    #[test]
     fn fires_on_a_job_that_goes_too_early() {
         for (ended, ttl, fires) in [
             ("00:09:00", json!(50), ""),
@@ -775,45 +448,6 @@ mod tests {
             let options = DeleteOptions { uid: Some("j".into()), ..Default::default() };
             let what = asks(job, None, Verb::Delete { key: Key::new(Kind::Job, "default", "sum"), options });
             assert!(what.contains(fires) && what.is_empty() == fires.is_empty(), "{ended}: {what}");
-        }
-    }
-
-    #[test]
-    fn fires_on_a_deadline_during_a_suspension() {
-        let told = |reason: &str| {
-            let mut job = job(json!({"startTime": "2026-01-01T00:00:00Z", "conditions": [
-                {"type": "Suspended", "status": "True"}, {"type": "FailureTarget", "status": "False", "reason": reason}]}));
-            job["spec"]["activeDeadlineSeconds"] = 100.into();
-            job
-        };
-        let object = crate::plan::object(told("DeadlineExceeded"));
-        let what = asks(told(""), None, Verb::Update { object, part: Part::Status });
-        assert!(what.contains("while it was suspended"), "{what}");
-    }
-
-    #[test]
-    fn fires_on_a_deadline_that_is_not_over() {
-        for (start, fires) in [("00:08:00", false), ("00:09:00", true)] {
-            let failed = json!({"type": "FailureTarget", "status": "True", "reason": "DeadlineExceeded"});
-            let told = |conditions: Value| {
-                let at = format!("2026-01-01T{start}Z");
-                let mut job = job(json!({"startTime": at, "conditions": conditions}));
-                job["spec"]["activeDeadlineSeconds"] = 100.into();
-                job
-            };
-            let object = crate::plan::object(told(json!([failed])));
-            let what = asks(told(json!([])), None, Verb::Update { object, part: Part::Status });
-            assert_eq!(what.contains("its deadline of 100 s after 60000 ms"), fires, "{start}: {what}");
-        }
-    }
-
-    #[test]
-    fn fires_on_an_end_while_somebody_works() {
-        for (phase, fires) in [("Running", true), ("Succeeded", false)] {
-            let complete = json!({"succeeded": 2, "conditions": [{"type": "Complete", "status": "True"}]});
-            let verb = Verb::Update { object: crate::plan::object(job(complete)), part: Part::Status };
-            let what = asks(job(json!({})), Some(of_job("a", phase)), verb);
-            assert_eq!(what.contains("is over, and a has not ended"), fires, "{phase}: {what}");
         }
     }
 
