@@ -4,39 +4,30 @@
 //! at by [`crate::scenario`] at the end of a run, since it speaks of a time span and not of a fact.
 //! Catches: whatever waits for ever for something that will not come; two programs that never agree.
 
+mod autoscalers;
+mod daemons;
+mod replica_sets;
+mod services;
 mod workloads;
 
 pub(super) use workloads::is_made_of;
 
 use super::budget::healthy;
 use super::demand;
-use super::endpoints;
 use super::quota;
 use crate::runtime::Behaviour;
 use crate::truth::Truth;
-use crate::usage;
 use crate::world::World;
-use miniku_core::api::autoscaler::{Behavior, HorizontalPodAutoscaler, Rules, SelectPolicy};
 use miniku_core::api::budget::{PodDisruptionBudget, SYNC_FAILED};
-use miniku_core::api::daemonset::DaemonSet;
-use miniku_core::api::deployment::Deployment;
-use miniku_core::api::endpoints::EndpointSlice;
 use miniku_core::api::kinds::Kind;
-use miniku_core::api::meta::{Labels, OwnerReference};
+use miniku_core::api::meta::OwnerReference;
 use miniku_core::api::namespace::{DEFAULT_ACCOUNT, Namespace};
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
-use miniku_core::api::pod::{Container, Pod, PodSpec, PodTemplateSpec, RestartPolicy};
+use miniku_core::api::pod::{Pod, PodSpec, RestartPolicy};
 use miniku_core::api::quantity::Quantity;
-use miniku_core::api::replicaset::ReplicaSet;
-use miniku_core::api::service::Service;
-use miniku_core::api::statefulset::UpdateStrategyType;
-use miniku_core::api::taint::{
-    KEEP_AWAY, NO_EXECUTE, NO_SCHEDULE, NOT_READY, Taint, UNREACHABLE, UNSCHEDULABLE, untolerated,
-};
-use miniku_core::api::text::Text;
+use miniku_core::api::taint::{NO_EXECUTE, NOT_READY, Taint, UNREACHABLE, UNSCHEDULABLE};
 use miniku_core::kubelet::runtime::{ContainerSpec, Limits};
-use miniku_core::program::Query;
 use miniku_core::time::{Duration, Instant};
 use serde::Deserialize;
 
@@ -82,14 +73,14 @@ pub fn missing(truth: &Truth) -> Option<String> {
     let looks: [Look; 13] = [
         nodes,
         pods,
-        sets,
-        daemons,
+        replica_sets::missing,
+        daemons::missing,
         workloads::missing,
-        autoscalers,
+        autoscalers::missing,
         processes,
         budgets,
         quotas,
-        services,
+        services::missing,
         namespaces,
         leftovers,
         finished,
@@ -229,160 +220,6 @@ fn stays_for_ever(pod: &Pod) -> bool {
     pod.spec.tolerations.iter().any(|one| one.tolerates(&silent) && one.toleration_seconds.is_none())
 }
 
-/// A daemon set has one pod on each node that takes its pods, and none on the others.
-fn daemons(truth: &Truth) -> Option<String> {
-    for object in of_kind(truth, Kind::DaemonSet).filter(|object| !object.meta().is_deleting()) {
-        let (meta, set) = (object.meta(), object.read::<DaemonSet>()?);
-        let name = &meta.name;
-        let own = |pod: &&Pod| pod.metadata.controller().is_some_and(|by| by.uid == meta.uid) && pod.is_active();
-        let template = &set.spec.template.spec;
-        let (mut wanted, mut ready, mut staffed) = (0, 0, 0);
-        let (mut new, mut old): (Vec<&Pod>, Vec<&Pod>) = Default::default();
-        for node in truth.all::<Node>() {
-            let (at, labels) = (&node.metadata.name, &node.metadata.labels);
-            let here = || truth.all::<Pod>().filter(own).filter(|pod| pod.target_node() == Some(at));
-            // Those that Kubernetes puts on nodes are put up with, but nothing new comes to a node that is not ready.
-            let counts = |taint: &&Taint| match &*taint.key {
-                NOT_READY | UNREACHABLE => taint.effect == NO_SCHEDULE,
-                key => !key.starts_with("node.kubernetes.io/"),
-            };
-            let others: Vec<Taint> = node.spec.taints.iter().filter(counts).cloned().collect();
-            let keeps = |effects: &[&str]| untolerated(&others, &template.tolerations, effects).next().is_some();
-            let allowed = match template.allows_node(at, labels) {
-                true if !keeps(KEEP_AWAY) => 1..=1,
-                true if !keeps(&[NO_EXECUTE]) => 0..=1,
-                _ => 0..=0,
-            };
-            // Who surges, and has no room for the second, waits with two.
-            let is_second = here().count() == 2 && here().any(|pod| !pod.is_ready()) && set.max_surge(100) > 0;
-            let waits = is_second && *allowed.start() == 1;
-            wanted += allowed.start();
-            staffed += usize::from(*allowed.start() == 1 && here().next().is_some());
-            ready += here().filter(|pod| *allowed.start() == 1 && pod.is_ready()).count();
-            for pod in here().filter(|_| *allowed.start() == 1) {
-                if is_like(pod, &set.spec.template) { new.push(pod) } else { old.push(pod) }
-            }
-            if !allowed.contains(&here().count()) && !waits {
-                return Some(format!("daemon set {name} has {} pods on {at}", here().count()));
-            }
-        }
-        let in_vain =
-            |pod: &&Pod| pod.node().is_none() && pod.target_node().is_some_and(|node| truth.node(node).is_none());
-        if let Some(pod) = truth.all::<Pod>().filter(own).find(in_vain) {
-            return Some(format!("daemon set {name} keeps {}, which waits for a node that is gone", pod.metadata.name));
-        }
-        // A new one that cannot serve holds the others up.
-        if let Some(pod) = old.first()
-            && set.spec.update_strategy.kind == UpdateStrategyType::RollingUpdate
-            && new.iter().all(|pod| pod.is_ready())
-        {
-            return Some(format!(
-                "daemon set {name} does not replace {}, which is of another template",
-                pod.metadata.name
-            ));
-        }
-        let number = |count: i32| usize::try_from(count).unwrap_or(usize::MAX);
-        let updated = set.status.updated_number_scheduled.unwrap_or(0);
-        if new.len() + old.len() == wanted && number(updated) != new.len() {
-            return Some(format!("daemon set {name} says {updated} pods are of its template, {} are", new.len()));
-        }
-        let told = (number(set.status.desired_number_scheduled), number(set.status.number_ready));
-        if told != (wanted, ready) {
-            return Some(format!(
-                "daemon set {name} says {} of {} are ready; they are {ready} of {wanted}",
-                told.1, told.0
-            ));
-        }
-        if number(set.status.current_number_scheduled) != staffed {
-            let told = set.status.current_number_scheduled;
-            return Some(format!("daemon set {name} says that {told} nodes have its pod, {staffed} have"));
-        }
-        let available = number(set.status.number_available.unwrap_or(0));
-        if set.spec.min_ready_seconds.unwrap_or(0) == 0 && available != ready {
-            return Some(format!("daemon set {name} says {available} are available, {ready} are"));
-        }
-        if set.status.observed_generation != meta.generation {
-            return Some(format!("daemon set {name} was not looked at since it changed"));
-        }
-    }
-    None
-}
-
-/// Whether a pod is as a template has it, as far as nobody else has a say in it.
-fn is_like(pod: &Pod, template: &PodTemplateSpec) -> bool {
-    let (has, wanted) = (&pod.metadata, &template.metadata);
-    let all = |has: &Labels, wanted: &Labels| wanted.iter().all(|(key, value)| has.get(key) == Some(value));
-    let what = |spec: &PodSpec| -> Vec<(Text, Text, Vec<Text>)> {
-        let containers = spec.containers.iter();
-        let command = |one: &Container| one.command.iter().chain(&one.args).cloned().collect();
-        containers.map(|one| (one.name.clone(), one.image.clone(), command(one))).collect()
-    };
-    all(&has.labels, &wanted.labels)
-        && all(&has.annotations, &wanted.annotations)
-        && what(&pod.spec) == what(&template.spec)
-}
-
-fn sets(truth: &Truth) -> Option<String> {
-    for set in truth.all::<ReplicaSet>() {
-        let name = &set.metadata.name;
-        if set.metadata.is_deleting() {
-            let own = |pod: &Pod| pod.metadata.owner_references.iter().any(|owner| owner.uid == set.metadata.uid);
-            if is_held(truth, own) {
-                continue;
-            }
-            return Some(format!("replica set {name} is still being deleted"));
-        }
-        let own = |pod: &&Pod| pod.metadata.controller().is_some_and(|owner| owner.uid == set.metadata.uid);
-        let active: Vec<&Pod> = truth.all::<Pod>().filter(own).filter(|pod| pod.is_active()).collect();
-        let selected = |pod: &Pod| set.spec.selector.matches(&pod.metadata.labels);
-        if let Some(stranger) = active.iter().find(|pod| !selected(pod)) {
-            return Some(format!("replica set {name} keeps {}, which it does not select", stranger.metadata.name));
-        }
-        let within = |pod: &&Pod| pod.metadata.namespace == set.metadata.namespace && pod.is_active();
-        let nobodys = |pod: &&Pod| pod.metadata.controller().is_none() && selected(pod);
-        if let Some(orphan) = truth.all::<Pod>().filter(within).find(nobodys) {
-            return Some(format!("replica set {name} does not adopt {}", orphan.metadata.name));
-        }
-        let ready = active.iter().filter(|pod| pod.is_ready()).count();
-        let told = |count: Option<i32>| usize::try_from(count.unwrap_or(0)).unwrap_or(usize::MAX);
-        if active.len() != set.wanted() {
-            return Some(format!("replica set {name} has {} of {} pods", active.len(), set.wanted()));
-        }
-        if told(Some(set.status.replicas)) != active.len() || told(set.status.ready_replicas) != ready {
-            let (replicas, ready_told) = (set.status.replicas, set.status.ready_replicas.unwrap_or(0));
-            return Some(format!(
-                "replica set {name} says {replicas} pods, {ready_told} ready; they are {}, {ready}",
-                active.len()
-            ));
-        }
-        let available = set.status.available_replicas;
-        if set.spec.min_ready_seconds.unwrap_or(0) == 0 && told(available) != ready {
-            return Some(format!("replica set {name} says {} are available, {ready} are", available.unwrap_or(0)));
-        }
-        let labels = &set.spec.template.metadata.labels;
-        let bears = |pod: &&&Pod| labels.iter().all(|(key, value)| pod.metadata.labels.get(key) == Some(value));
-        let (said, labelled) = (set.status.fully_labeled_replicas, active.iter().filter(bears).count());
-        if told(said) != labelled {
-            let said = said.unwrap_or(0);
-            return Some(format!("replica set {name} says that {said} pods have all its labels, {labelled} have"));
-        }
-        let says_so = set.status.conditions.iter().any(|one| one.kind == "ReplicaFailure");
-        let served = workloads::all_serve(truth, active.iter().copied(), set.spec.min_ready_seconds, available);
-        if let Err(what) = served.and_then(|()| workloads::failed(true, says_so)) {
-            return Some(format!("replica set {name} {what}"));
-        }
-        let own_finished = truth.all::<Pod>().filter(own).filter(|pod| pod.status.phase.is_final());
-        let finished = own_finished.filter(|pod| !pod.metadata.is_deleting()).count();
-        if finished > set.wanted() {
-            return Some(format!("replica set {name} keeps {finished} finished pods, and wants {}", set.wanted()));
-        }
-        if set.status.observed_generation != set.metadata.generation {
-            return Some(format!("replica set {name} was not looked at since it changed"));
-        }
-    }
-    None
-}
-
 fn of_kind(truth: &Truth, kind: Kind) -> impl Iterator<Item = &Object> {
     truth.disk.objects().of_kind(kind)
 }
@@ -407,82 +244,6 @@ fn budgets(truth: &Truth) -> Option<String> {
         }
         if !status.disrupted_pods.is_empty() || status.observed_generation != object.meta().generation {
             return Some(format!("budget {name} was not looked at since it changed"));
-        }
-    }
-    None
-}
-
-/// Each autoscaler has made as many pods as their load asks for, if all of them run and can be measured.
-///
-/// Source: Kubernetes documentation, "Horizontal Pod Autoscaling", algorithm details.
-fn autoscalers(truth: &Truth) -> Option<String> {
-    for object in of_kind(truth, Kind::HorizontalPodAutoscaler).filter(|object| !object.meta().is_deleting()) {
-        let (namespace, body) = (&object.meta().namespace, object.read::<HorizontalPodAutoscaler>()?);
-        let target = truth.object(&Key::new(Kind::Deployment, namespace, &body.spec.scale_target_ref.name));
-        let Some(deployment) = target.and_then(Object::read::<Deployment>) else { continue };
-        let (least, most) = (i64::from(body.spec.min_replicas.unwrap_or(1)), i64::from(body.spec.max_replicas));
-        let has = deployment.wanted();
-        // None are wished for by hand: it does nothing then.
-        if has == 0 {
-            continue;
-        }
-        if !(least..=most).contains(&has) {
-            return Some(format!("{} leaves {has} pods, between {least} and {most} are wished", object.key()));
-        }
-        let of = |other: &HorizontalPodAutoscaler| other.spec.scale_target_ref == body.spec.scale_target_ref;
-        let rivals = truth.disk.objects().within(Kind::HorizontalPodAutoscaler, namespace);
-        // None of several changes anything.
-        if rivals.filter_map(Object::read::<HorizontalPodAutoscaler>).filter(of).count() > 1 {
-            continue;
-        }
-        let labels = deployment.spec.selector.clone();
-        let selected = |pod: &&Pod| pod.metadata.namespace == *namespace && labels.matches(&pod.metadata.labels);
-        let pods: Vec<&Pod> = truth.all::<Pod>().filter(selected).filter(|pod| pod.is_active()).collect();
-        let query =
-            Query { namespace: Some(namespace.as_str().into()), labels: labels.clone(), ..Query::all(Kind::Pod) };
-        let measured = usage::measured(truth, &query);
-        let requested: u128 = pods.iter().map(|pod| u128::from(pod.spec.requests().0) * 1_000_000).sum();
-        let all = i64::try_from(pods.len()).is_ok_and(|many| many == has) && measured.len() == pods.len();
-        let run = pods.iter().all(|pod| truth.really_runs(pod));
-        if !all || !run || requested == 0 {
-            continue;
-        }
-        let used: u128 =
-            measured.iter().flat_map(|pod| &pod.measured.used).map(|(_, used)| u128::from(used.cpu_nanos)).sum();
-        // What is used, in percent of what each metric is about, and how much should be.
-        let metrics = body.spec.metrics.iter().filter_map(|metric| metric.resource.as_ref());
-        let shares =
-            metrics.filter_map(|metric| match (&metric.target.average_value, metric.target.average_utilization) {
-                (Some(value), _) => Some((used * 100, u128::from(value.nano_value()) * pods.len() as u128, 100))
-                    .filter(|(_, of, _)| *of > 0),
-                (None, Some(wished)) if wished > 0 => Some((used * 100, requested, u128::from(wished.unsigned_abs()))),
-                _ => None,
-            });
-        let shares: Vec<(u128, u128)> = shares.map(|(used, of, wished)| (used / of, wished)).collect();
-        let wanted = |percent: u128, wished: u128| {
-            let near = (percent * 10).abs_diff(wished * 10) * 10 <= wished * 10;
-            let many = if near { has.unsigned_abs().into() } else { (percent * pods.len() as u128).div_ceil(wished) };
-            i64::try_from(many).unwrap_or(i64::MAX).clamp(least, most)
-        };
-        // It counts in whole thousandths of a processor, and in whole percent. What asks for most decides.
-        let at_least = shares.iter().map(|(percent, wished)| wanted(percent.saturating_sub(1), *wished)).max();
-        let at_most = shares.iter().map(|(percent, wished)| wanted(percent + 1, *wished)).max();
-        // While something cannot be had, no fewer are wished than there are.
-        let is_blind = body.spec.metrics.iter().any(|metric| metric.resource.is_none());
-        // A way that is closed is not gone.
-        let is_closed = |way: fn(&Behavior) -> Option<&Rules>| {
-            let rules = body.spec.behavior.as_ref().and_then(way);
-            rules.is_some_and(|rules| rules.select_policy == Some(SelectPolicy::Disabled))
-        };
-        let at_least = if is_closed(|of| of.scale_up.as_ref()) { at_least.min(Some(has)) } else { at_least };
-        let stays = is_blind || is_closed(|of| of.scale_down.as_ref());
-        let at_most = if stays { at_most.max(Some(has)) } else { at_most };
-        if let (Some(at_least), Some(at_most)) = (at_least, at_most)
-            && !(at_least..=at_most).contains(&has)
-        {
-            let percent: Vec<String> = shares.iter().map(|(is, wished)| format!("{is} % of {wished}")).collect();
-            let (key, percent) = (object.key(), percent.join(" and "));
-            return Some(format!("{key} leaves {has} pods that use {percent}; {at_most} would share the load"));
         }
     }
     None
@@ -518,54 +279,6 @@ fn finished(truth: &Truth) -> Option<String> {
     let ended = |pod: &&Pod| pod.status.phase.is_final() && !pod.metadata.is_deleting();
     let kept = truth.all::<Pod>().filter(ended).count();
     (kept > most).then(|| format!("{kept} pods are kept that have ended, and {most} may be"))
-}
-
-/// Each service with a selector shows its pods.
-fn services(truth: &Truth) -> Option<String> {
-    for object in of_kind(truth, Kind::Service).filter(|object| !object.meta().is_deleting()) {
-        let (meta, service) = (object.meta(), object.read::<Service>()?);
-        if service.spec.selector.is_empty() || service.spec.kind == "ExternalName" {
-            continue;
-        }
-        let (namespace, name) = (&meta.namespace, &meta.name);
-        let own = |slice: &&Object| {
-            slice.meta().namespace == *namespace && slice.meta().controller().is_some_and(|by| by.uid == meta.uid)
-        };
-        let slices: Vec<EndpointSlice> =
-            of_kind(truth, Kind::EndpointSlice).filter(own).filter_map(Object::read).collect();
-        if slices.is_empty() || truth.object(&Key::new(Kind::Endpoints, namespace, name)).is_none() {
-            return Some(format!("service {name} has no endpoints, not even empty ones"));
-        }
-        let bears =
-            |slice: &Object| meta.labels.iter().all(|(name, value)| slice.meta().labels.get(name) == Some(value));
-        if let Some(slice) = of_kind(truth, Kind::EndpointSlice).filter(own).find(|slice| !bears(slice)) {
-            return Some(format!("{} does not bear the labels of service {name}", slice.key()));
-        }
-        let shows = slices.iter().flat_map(|slice| slice.endpoints.iter().map(move |one| (one, &slice.ports)));
-        let shows = shows.filter_map(|(one, ports)| {
-            let (uid, ip) = (one.target_ref.as_ref()?.uid.clone(), one.addresses.first()?.clone());
-            Some((uid, ip, one.conditions.serving == Some(true), endpoints::shown(ports)))
-        });
-        let mut shown: Vec<_> = shows.collect();
-        let selected = |pod: &&Pod| {
-            pod.metadata.namespace == *namespace
-                && service.spec.selector.iter().all(|(key, value)| pod.metadata.labels.get(key) == Some(value))
-        };
-        let reached = |pod: &&Pod| !pod.status.pod_ip.is_empty() && !pod.status.phase.is_final();
-        let pods = truth.all::<Pod>().filter(selected).filter(reached);
-        let mut are: Vec<_> = pods
-            .map(|pod| {
-                let (uid, ip) = (pod.metadata.uid.clone(), pod.status.pod_ip.clone());
-                (uid, ip, pod.is_ready(), endpoints::meant(&service, pod))
-            })
-            .collect();
-        shown.sort_unstable();
-        are.sort_unstable();
-        if shown != are {
-            return Some(format!("service {name} shows {shown:?}, and has {are:?}"));
-        }
-    }
-    None
 }
 
 fn processes(truth: &Truth) -> Option<String> {
@@ -617,23 +330,30 @@ pub fn settle(world: &mut World, from: Instant, bound: Duration) -> Result<(), S
     }
 }
 
+/// What the tests of this and its parts need.
 #[cfg(test)]
-mod tests {
-    use super::super::Checker;
-    use super::super::forged::{Story, node, pod};
+mod forged {
+    use super::super::{Broken, Checker};
     use super::*;
-    use crate::runtime::Process;
-    use crate::truth::{Fact, NodeFacts};
-    use crate::usage::LOAD;
-    use miniku_core::kubelet::runtime::PodRef;
+    use crate::truth::Fact;
 
+    /// Sees nothing: what is desired is looked at in the truth alone.
     #[derive(Default)]
-    struct Nobody;
+    pub(super) struct Nobody;
+
     impl Checker for Nobody {
-        fn see(&mut self, _: &Truth, _: &Fact<'_>) -> Result<(), super::super::Broken> {
+        fn see(&mut self, _: &Truth, _: &Fact<'_>) -> Result<(), Broken> {
             Ok(())
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::forged::{Story, node, pod};
+    use super::forged::Nobody;
+    use super::*;
+    use crate::truth::NodeFacts;
 
     #[test]
     fn says_what_is_missing() {
@@ -660,30 +380,6 @@ mod tests {
     }
 
     #[test]
-    fn says_how_many_pods_have_all_labels() {
-        let judge = |said: i32| {
-            let mut story = Story::<Nobody>::new();
-            let mut set = crate::plan::replica_set("web", 2, "");
-            set["metadata"]["uid"] = "web".into();
-            set["spec"]["template"]["metadata"]["labels"]["tier"] = "front".into();
-            set["status"] = serde_json::json!({"replicas": 2, "fullyLabeledReplicas": said});
-            story.put(set).unwrap();
-            for (name, labels) in
-                [("a", serde_json::json!({"app": "web", "tier": "front"})), ("b", serde_json::json!({"app": "web"}))]
-            {
-                let mut pod = pod(name, "n", "Pending");
-                pod["metadata"]["labels"] = labels;
-                pod["metadata"]["ownerReferences"] = serde_json::json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet",
-                    "name": "web", "uid": "web", "controller": true}]);
-                story.put(pod).unwrap();
-            }
-            sets(&story.truth)
-        };
-        assert_eq!(judge(1), None);
-        assert_eq!(judge(2).unwrap(), "replica set web says that 2 pods have all its labels, 1 have");
-    }
-
-    #[test]
     fn says_who_was_made_to_go_and_lives_on() {
         let judge = |goes: &str| {
             let mut story = Story::<Nobody>::new();
@@ -695,30 +391,6 @@ mod tests {
         };
         assert_eq!(judge("False"), None);
         assert!(judge("True").unwrap().contains("was made to go"));
-    }
-
-    #[test]
-    fn says_who_waits_for_a_node_that_is_gone() {
-        let judge = |bound: &str| {
-            let mut story = Story::<Nobody>::new();
-            let set = serde_json::json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "agent", "uid": "d"},
-                "spec": {"selector": {}, "template": {}}});
-            story.put(set).unwrap();
-            let owner = serde_json::json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "agent", "uid": "d",
-                "controller": true});
-            let field = serde_json::json!({"key": "metadata.name", "operator": "In", "values": ["gone"]});
-            let affinity = serde_json::json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
-                {"nodeSelectorTerms": [{"matchFields": [field]}]}}});
-            let mut spec = serde_json::json!({"containers": [], "affinity": affinity});
-            if !bound.is_empty() {
-                spec["nodeName"] = bound.into();
-            }
-            let meta = serde_json::json!({"name": "a", "uid": "a", "ownerReferences": [owner]});
-            story.put(serde_json::json!({"kind": "Pod", "metadata": meta, "spec": spec})).unwrap();
-            daemons(&story.truth)
-        };
-        assert_eq!(judge("").unwrap(), "daemon set agent keeps a, which waits for a node that is gone");
-        assert_eq!(judge("gone"), None, "it is the collector's");
     }
 
     #[test]
@@ -741,65 +413,6 @@ mod tests {
         };
         assert_eq!(judge(4), None);
         assert_eq!(judge(1).unwrap(), "budget web expects 4 pods, 1 are wanted");
-    }
-
-    #[test]
-    fn says_what_an_autoscaler_leaves() {
-        let half = || {
-            let target = serde_json::json!({"type": "Utilization", "averageUtilization": 50});
-            serde_json::json!({"type": "Resource", "resource": {"name": "cpu", "target": target}})
-        };
-        let queue = serde_json::json!({"type": "External", "external": {"metric": {"name": "queue"},
-            "target": {"type": "AverageValue", "averageValue": "3"}}});
-        let judge_of = |load: &str, metrics: serde_json::Value, behavior: serde_json::Value, autoscalers: &[&str]| {
-            let mut story = Story::<Nobody>::new();
-            story.pass(100).unwrap();
-            let facts = NodeFacts { up: true, in_touch: Some(story.truth.now) };
-            story.truth.nodes.insert("n".into(), facts);
-            let web = serde_json::json!({"apiVersion": "apps/v1", "kind": "Deployment",
-                "metadata": {"name": "web", "uid": "web", "annotations": {LOAD: load}},
-                "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "web"}}, "template": {}}});
-            let target = serde_json::json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"});
-            let owner = serde_json::json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "web",
-                "controller": true}]);
-            story.put(web).unwrap();
-            for name in ["a", "b"] {
-                let mut pod = pod(name, "n", "Running");
-                pod["metadata"]["labels"] = serde_json::json!({"app": "web"});
-                pod["metadata"]["ownerReferences"] = owner.clone();
-                pod["status"]["startTime"] = "2026-01-01T00:00:00Z".into();
-                pod["status"]["conditions"] = serde_json::json!([{"type": "Ready", "status": "True"}]);
-                story.put(pod).unwrap();
-                let of = PodRef { uid: format!("{name}-uid").into(), namespace: "default".into(), name: name.into() };
-                let process = Process { pod: of, container: "c".into(), attempt: 0, pid: 7 };
-                story.truth.started(&"n".into(), &process);
-            }
-            for name in autoscalers {
-                let autoscaler = serde_json::json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
-                    "metadata": {"name": name},
-                    "spec": {"scaleTargetRef": target, "maxReplicas": 9, "metrics": metrics, "behavior": behavior}});
-                story.put(autoscaler).unwrap();
-            }
-            super::autoscalers(&story.truth).unwrap_or_default()
-        };
-        let judge = |load: &str, metrics: serde_json::Value, autoscalers: &[&str]| {
-            judge_of(load, metrics, serde_json::json!(null), autoscalers)
-        };
-        // Each requests 600 thousandths.
-        let metrics = || serde_json::json!([half()]);
-        assert_eq!(judge("600m", metrics(), &["one"]), "");
-        assert!(judge("100m", metrics(), &["one"]).contains("leaves 2 pods"));
-        assert!(judge("1200m", metrics(), &["one"]).contains("leaves 2 pods"));
-        assert_eq!(judge("100m", serde_json::json!([half(), queue]), &["one"]), "");
-        assert!(judge("1200m", serde_json::json!([half(), queue]), &["one"]).contains("leaves 2 pods"));
-        assert_eq!(judge("100m", metrics(), &["one", "two"]), "");
-        for (way, load, another) in [("scaleDown", "100m", "1200m"), ("scaleUp", "1200m", "100m")] {
-            let closed = |load: &str| {
-                judge_of(load, metrics(), serde_json::json!({way: {"selectPolicy": "Disabled"}}), &["one"])
-            };
-            assert_eq!(closed(load), "");
-            assert!(closed(another).contains("leaves 2 pods"));
-        }
     }
 
     #[test]
@@ -862,54 +475,5 @@ mod tests {
         assert_eq!(judge(&[], false), None);
         assert_eq!(judge(&[("ReplicaSet", "gone"), ("ReplicaSet", "here")], false), None);
         assert_eq!(judge(&[("ReplicaSet", "gone"), ("Widget", "gone")], false), None);
-    }
-
-    #[test]
-    fn says_at_which_port_a_pod_is_not_shown() {
-        let judge = |shown: i32| {
-            let mut story = Story::<Nobody>::new();
-            let front = serde_json::json!({"name": "front", "uid": "f"});
-            let owner = serde_json::json!([{"apiVersion": "v1", "kind": "Service", "name": "front", "uid": "f", "controller": true}]);
-            let mut pod = pod("a", "n", "Running");
-            pod["metadata"]["labels"] = serde_json::json!({"app": "web"});
-            pod["status"]["podIP"] = "10.1.0.1".into();
-            let endpoint = serde_json::json!({"addresses": ["10.1.0.1"], "conditions": {"serving": false},
-                "targetRef": {"kind": "Pod", "namespace": "default", "name": "a", "uid": "a-uid"}});
-            for manifest in [
-                pod,
-                serde_json::json!({"kind": "Service", "metadata": front, "spec": {"selector": {"app": "web"},
-                    "ports": [{"port": 80, "targetPort": 8080}]}}),
-                serde_json::json!({"kind": "Endpoints", "metadata": {"name": "front"}}),
-                serde_json::json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-                    "metadata": {"name": "front-1", "ownerReferences": owner}, "endpoints": [endpoint],
-                    "ports": [{"port": shown, "protocol": "TCP"}]}),
-            ] {
-                story.put(manifest).unwrap();
-            }
-            services(&story.truth)
-        };
-        assert_eq!(judge(8080), None);
-        assert!(judge(80).unwrap().contains("service front shows"));
-    }
-
-    #[test]
-    fn says_what_slices_do_not_bear() {
-        let judge = |labels: serde_json::Value| {
-            let mut story = Story::<Nobody>::new();
-            let front = serde_json::json!({"name": "front", "uid": "f", "labels": {"tier": "front"}});
-            let owner = serde_json::json!([{"apiVersion": "v1", "kind": "Service", "name": "front", "uid": "f", "controller": true}]);
-            for manifest in [
-                serde_json::json!({"kind": "Service", "metadata": front, "spec": {"selector": {"app": "web"}}}),
-                serde_json::json!({"kind": "Endpoints", "metadata": {"name": "front"}}),
-                serde_json::json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-                    "metadata": {"name": "front-1", "labels": labels, "ownerReferences": owner}, "endpoints": []}),
-            ] {
-                story.put(manifest).unwrap();
-            }
-            services(&story.truth)
-        };
-        assert_eq!(judge(serde_json::json!({"tier": "front"})), None);
-        let says = judge(serde_json::json!({})).unwrap();
-        assert_eq!(says, "endpointslices.discovery.k8s.io/default/front-1 does not bear the labels of service front");
     }
 }

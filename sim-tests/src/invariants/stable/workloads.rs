@@ -427,20 +427,10 @@ fn cron_job(truth: &Truth, object: &Object) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::super::super::forged::Story;
-    use super::super::super::{Broken, Checker};
+    use super::super::forged::Nobody;
     use super::*;
-    use crate::truth::Fact;
     use miniku_core::api::replicaset::ReplicaSetSpec;
     use serde_json::{Value, json};
-
-    #[derive(Default)]
-    struct Nobody;
-
-    impl Checker for Nobody {
-        fn see(&mut self, _: &Truth, _: &Fact<'_>) -> Result<(), Broken> {
-            Ok(())
-        }
-    }
 
     /// What is wrong with a deployment of revision 3 whose sets, the newest first, say to be of these revisions.
     fn says(limit: i32, revisions: [i64; 3]) -> Option<String> {
