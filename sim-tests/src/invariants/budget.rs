@@ -6,18 +6,21 @@
 //! evictions on one disruption; a count that overlooks what was granted, or forgets it too soon; a pod that is about to
 //! serve and is evicted though too few do; a pod of two budgets of which one is asked.
 
+mod refused;
+
 use super::{Broken, Checker, by_its_clock};
 use crate::told::Told;
 use crate::truth::{Fact, Role, Sight, Truth};
 use miniku_core::api::budget::PodDisruptionBudget;
 use miniku_core::api::kinds::Kind;
-use miniku_core::api::meta::{Labels, Time};
+use miniku_core::api::meta::Time;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::{Pod, PodPhase};
 use miniku_core::api::text::Text;
-use miniku_core::program::{Answer, Part, RequestId, Revision, Verb};
+use miniku_core::program::{Part, RequestId, Revision, Verb};
 use miniku_core::store::Change;
 use miniku_core::time::{Duration, Instant};
+use refused::Refusals;
 use std::collections::BTreeMap;
 
 /// What was asked about pods, and which budgets allow too much for reasons that are none of the evictions' own.
@@ -35,16 +38,9 @@ pub struct Budget {
     /// Since when each budget has its wish, and pods whose labels were changed have theirs.
     wished: BTreeMap<Key, Instant>,
     labelled: BTreeMap<Key, Instant>,
-    /// Since when the API server knows of a pod that nobody is served by it.
-    idle: BTreeMap<Key, (Text, Instant)>,
     /// When each pod was made.
     made: BTreeMap<Key, Instant>,
-    /// Pods of which the API server knows that they run and are not ready, and since when.
-    sick: BTreeMap<Key, (Object, Instant)>,
-    /// The budgets that it knows, and since when each lets such pods go, if it does.
-    known: BTreeMap<Key, (Object, Option<Instant>)>,
-    /// The evictions that were asked for, and when.
-    open: BTreeMap<RequestId, (Key, Instant)>,
+    refusals: Refusals,
 }
 
 /// A write may wait so long for the disk after it was decided: what is judged has to be so for longer.
@@ -123,50 +119,7 @@ fn is_short(budget: &PodDisruptionBudget, object: &Object) -> bool {
     !always_lets_unready_go(object) && budget.status.expected_pods > 0 && has < needs
 }
 
-/// Whether pods that are not ready go uncharged: enough are said to be healthy, or it is always so.
-///
-/// Source: Kubernetes documentation, "Specifying a Disruption Budget for your Application", unhealthy pod eviction policy.
-fn is_lenient(budget: &PodDisruptionBudget, object: &Object) -> bool {
-    let (has, needs) = (budget.status.current_healthy, budget.status.desired_healthy);
-    always_lets_unready_go(object) || needs > 0 && has >= needs
-}
-
-/// What others go by who decide about an object, beside its status.
-fn meant(object: &Object) -> (&Text, &Labels, Option<i64>) {
-    let meta = object.meta();
-    (&meta.uid, &meta.labels, meta.generation)
-}
-
 impl Budget {
-    /// The API server is told of a pod, which may go uncharged if it is not ready.
-    fn told_of_pod(&mut self, now: Instant, key: &Key, new: Option<&Object>) {
-        let Some(new) = new.filter(|new| is_unready(new)) else { return drop(self.sick.remove(key)) };
-        let same = self.sick.get(key).filter(|(known, _)| meant(known) == meant(new));
-        let since = same.map_or(now, |(_, since)| *since);
-        self.sick.insert(key.clone(), (new.clone(), since));
-    }
-
-    /// The API server is told of a budget, which may let such pods go.
-    fn told_of_budget(&mut self, now: Instant, key: &Key, new: Option<&Object>) {
-        let Some(new) = new else { return drop(self.known.remove(key)) };
-        let lets = new.read::<PodDisruptionBudget>().is_some_and(|budget| is_lenient(&budget, new));
-        let same = self.known.get(key).filter(|(known, _)| meant(known) == meant(new));
-        let since = same.and_then(|(_, since)| *since).unwrap_or(now);
-        self.known.insert(key.clone(), (new.clone(), lets.then_some(since)));
-    }
-
-    /// The one budget of a pod whose eviction was refused, if it has let such pods go since before that was asked for.
-    fn holds_sick(&self, pod: &Key, asked: Instant) -> Option<&Object> {
-        let (sick, since) = self.sick.get(pod)?;
-        let about = |key: &Key, budget: &Object| {
-            key.namespace == pod.namespace && budget.read().is_some_and(|budget| selects(&budget, sick))
-        };
-        let mut about = self.known.iter().filter(|(key, (budget, _))| about(key, budget)).map(|(_, known)| known);
-        // Of several nobody says which is to be asked.
-        let ((budget, lets), None) = (about.next()?, about.next()) else { return None };
-        (*since < asked && (*lets)? < asked).then_some(budget)
-    }
-
     /// Remembers how many were demanded when each eviction was granted.
     fn note_grants(&mut self, now: Instant, key: &Key, budget: &PodDisruptionBudget) {
         let before = self.granted.remove(key).unwrap_or_default();
@@ -262,11 +215,6 @@ impl Budget {
     }
 }
 
-/// Whether a pod that goes may be one too few.
-fn serves(object: &Object) -> bool {
-    object.get::<Pod>().is_some_and(|pod| pod.status.phase == PodPhase::Running && !pod.metadata.is_deleting())
-}
-
 /// Whether a pod says that it was made to go.
 fn is_told(object: &Object) -> bool {
     let says =
@@ -281,22 +229,9 @@ impl Checker for Budget {
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
-            Fact::Told { change } if change.key.kind == Kind::PodDisruptionBudget => {
-                self.told_of_budget(truth.now, &change.key, change.new.as_ref());
-            }
-            Fact::Told { change } if change.key.kind == Kind::Pod => {
-                self.note_idle(truth.now, change);
-                self.told_of_pod(truth.now, &change.key, change.new.as_ref());
-            }
-            // What was written just before it crashed is told to nobody, and found.
-            Fact::Recovered { objects, .. } => {
-                self.idle.retain(|key, _| !objects.get(key).is_some_and(serves));
-                self.sick.clear();
-                self.known.clear();
-                let budgets = objects.of_kind(Kind::PodDisruptionBudget);
-                budgets.for_each(|budget| self.told_of_budget(truth.now, &budget.key(), Some(budget)));
-            }
-            Fact::Answered { id, answer } => return self.answered(truth, *id, answer),
+            Fact::Told { change } => self.refusals.told(truth.now, change),
+            Fact::Recovered { objects, .. } => self.refusals.recovered(truth.now, objects),
+            Fact::Answered { id, answer } => return self.refusals.answered(truth, *id, answer),
             Fact::Sent { who, id, request } if !request.dry_run => match &request.verb {
                 Verb::Delete { key, options } if key.kind == Kind::Pod => {
                     self.note_asked(truth.now, *id, key, options.eviction);
@@ -317,43 +252,14 @@ impl Checker for Budget {
 }
 
 impl Budget {
-    /// The API server knows of a pod whether anybody is served by it.
-    fn note_idle(&mut self, now: Instant, change: &Change) {
-        let idle = change.new.as_ref().filter(|new| !serves(new));
-        match (idle, self.idle.get(&change.key)) {
-            (Some(new), Some((uid, _))) if new.meta().uid == *uid => {}
-            (Some(new), _) => {
-                self.idle.insert(change.key.clone(), (new.meta().uid.clone(), now));
-            }
-            (None, _) => drop(self.idle.remove(&change.key)),
-        }
-    }
-
     /// The end of a pod is asked for.
     fn note_asked(&mut self, now: Instant, id: RequestId, pod: &Key, eviction: bool) {
         let asked = self.asked.entry(pod.clone()).or_default();
         asked.eviction |= eviction;
         asked.otherwise |= !eviction;
         if eviction {
-            self.open.insert(id, (pod.clone(), now));
+            self.refusals.asked(now, id, pod);
         }
-    }
-
-    /// A request is answered: whether an eviction is refused for a budget, though nobody is served by the pod, or enough
-    /// others are healthy.
-    fn answered(&mut self, truth: &Truth, id: RequestId, answer: &Answer) -> Result<(), Broken> {
-        let Some((key, asked)) = self.open.remove(&id) else { return Ok(()) };
-        let Answer::Refused(status) = answer else { return Ok(()) };
-        let for_budget = ["disruption budget", "PodDisruptionBudget"].iter().any(|one| status.message.contains(one));
-        if for_budget && self.idle.get(&key).is_some_and(|(_, since)| *since < asked) {
-            let what = format!("{key} serves nobody, and is not evicted: {}", status.message);
-            return Err(Broken::by(what).with(truth.object(&key)));
-        }
-        if let Some(budget) = self.holds_sick(&key, asked).filter(|_| for_budget) {
-            let what = format!("{key} is not ready and not evicted: {}", status.message);
-            return Err(Broken::by(what).with([budget]).with(truth.object(&key)));
-        }
-        Ok(())
     }
 
     /// The controller writes what it has counted: whether it forgets an eviction.
@@ -491,21 +397,45 @@ impl Budget {
     }
 }
 
+/// Facts for the tests of this checker and its part.
 #[cfg(test)]
-mod tests {
-    use super::super::forged::{Story, pod, who};
+mod forged {
     use super::*;
-    use miniku_core::api::by_key::ByKey;
-    use miniku_core::api::status::Status;
-    use miniku_core::program::{DeleteOptions, WatchEvent};
+    use crate::invariants::forged::{Story, pod, who};
+    use miniku_core::program::DeleteOptions;
     use serde_json::{Value, json};
 
-    fn ready(name: &str, ready: bool) -> Value {
+    /// A pod that runs, and is ready or not.
+    pub(super) fn ready(name: &str, ready: bool) -> Value {
         let mut pod = pod(name, "n", "Running");
         pod["metadata"]["labels"] = json!({"app": "web"});
         pod["status"]["conditions"] = json!([{"type": "Ready", "status": if ready { "True" } else { "False" }}]);
         pod
     }
+
+    /// A budget of such pods that demands two of three, and says that so many are healthy and may go.
+    pub(super) fn budget(has: i32, allowed: i32) -> Value {
+        json!({"kind": "PodDisruptionBudget", "metadata": {"name": "b"},
+            "spec": {"selector": {"matchLabels": {"app": "web"}}, "minAvailable": 2},
+            "status": {"currentHealthy": has, "desiredHealthy": 2, "disruptionsAllowed": allowed, "expectedPods": 3}})
+    }
+
+    /// Somebody asks for the end of a pod.
+    pub(super) fn ask(story: &mut Story<Budget>, name: &str, eviction: bool) -> Result<Key, Broken> {
+        let key = Key::new(Kind::Pod, "default", name);
+        let options = DeleteOptions { eviction, ..Default::default() };
+        story.sends(&who(Role::Operator, "operator"), Verb::Delete { key: key.clone(), options })?;
+        Ok(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::forged::{Story, who};
+    use super::forged::{ask, budget, ready};
+    use super::*;
+    use miniku_core::program::WatchEvent;
+    use serde_json::{Value, json};
 
     fn story() -> Story<Budget> {
         let mut story = Story::<Budget>::new();
@@ -515,19 +445,6 @@ mod tests {
         story.put(budget(3, 1)).unwrap();
         count(&mut story, budget(3, 1));
         story
-    }
-
-    fn budget(has: i32, allowed: i32) -> Value {
-        json!({"kind": "PodDisruptionBudget", "metadata": {"name": "b"},
-            "spec": {"selector": {"matchLabels": {"app": "web"}}, "minAvailable": 2},
-            "status": {"currentHealthy": has, "desiredHealthy": 2, "disruptionsAllowed": allowed, "expectedPods": 3}})
-    }
-
-    fn ask(story: &mut Story<Budget>, name: &str, eviction: bool) -> Result<Key, Broken> {
-        let key = Key::new(Kind::Pod, "default", name);
-        let options = DeleteOptions { eviction, ..Default::default() };
-        story.sends(&who(Role::Operator, "operator"), Verb::Delete { key: key.clone(), options })?;
-        Ok(key)
     }
 
     fn end(story: &mut Story<Budget>, name: &str, eviction: bool) -> Result<(), Broken> {
@@ -579,63 +496,6 @@ mod tests {
         let broken = |name: &str| Err(format!("pods/default/{name} is evicted, and 2 of 3 healthy pods are left"));
         assert_eq!(evicts(false, "a"), broken("a"));
         assert_eq!(evicts(true, "b"), broken("b"));
-    }
-
-    #[test]
-    fn fires_on_a_pod_that_serves_nobody_and_is_not_evicted() {
-        let refused_then = |phase: &str, known: bool, message: &str, found: Option<&str>| {
-            let mut story = Story::<Budget>::new();
-            let change = story.put(pod("a", "n", phase)).unwrap();
-            if known {
-                story.see(Fact::Told { change: &change }).unwrap();
-                story.pass(1).unwrap();
-            }
-            if let Some(phase) = found {
-                let change = story.put(pod("a", "n", phase)).unwrap();
-                let objects = ByKey::from_iter([(change.key, change.new.unwrap())]);
-                story.see(Fact::Recovered { objects: &objects, revision: change.revision }).unwrap();
-            }
-            ask(&mut story, "a", true).unwrap();
-            let answer = Answer::Refused(Status::too_many_requests(message, 0));
-            story.answers(1, &answer).is_err()
-        };
-        let refused = |phase: &str, known: bool, message: &str| refused_then(phase, known, message, None);
-        let message = "Cannot evict pod as it would violate the pod's disruption budget.";
-        assert!(refused_then("Pending", true, message, Some("Pending")));
-        assert!(!refused_then("Pending", true, message, Some("Running")));
-        assert!(refused("Pending", true, message));
-        assert!(refused("Failed", true, message));
-        assert!(!refused("Running", true, message));
-        assert!(!refused("Pending", false, message));
-        assert!(!refused("Pending", true, "the server is busy"));
-    }
-
-    #[test]
-    fn fires_on_one_that_is_not_ready_and_not_evicted() {
-        let refused = |has: i32, policy: &str, pod_is_ready: bool, budgets: &[&str], message: &str| {
-            let mut story = Story::<Budget>::new();
-            let change = story.put(ready("a", pod_is_ready)).unwrap();
-            story.see(Fact::Told { change: &change }).unwrap();
-            for name in budgets {
-                let mut budget = budget(has, 0);
-                budget["metadata"]["name"] = (*name).into();
-                budget["spec"]["unhealthyPodEvictionPolicy"] = policy.into();
-                let change = story.put(budget).unwrap();
-                story.see(Fact::Told { change: &change }).unwrap();
-            }
-            story.pass(1).unwrap();
-            ask(&mut story, "a", true).unwrap();
-            story.answers(1, &Answer::Refused(Status::too_many_requests(message, 0))).is_err()
-        };
-        let message = "Cannot evict pod as it would violate the pod's disruption budget.";
-        let usual = "IfHealthyBudget";
-        assert!(refused(2, usual, false, &["b"], message));
-        assert!(refused(3, usual, false, &["b"], message));
-        assert!(refused(1, "AlwaysAllow", false, &["b"], message));
-        assert!(!refused(1, usual, false, &["b"], message));
-        assert!(!refused(2, usual, true, &["b"], message));
-        assert!(!refused(2, usual, false, &["b", "c"], message));
-        assert!(!refused(2, usual, false, &["b"], "the server is busy"));
     }
 
     #[test]
