@@ -186,6 +186,16 @@ impl<'a> Told<'a> {
         self.apart.get(key).map_or_else(|| self.stored.get(key), Option::as_ref)
     }
 
+    /// What it was told last of the object of which this is a state; none if it knows another of its name.
+    pub fn known(self, state: &Object) -> Option<&'a Object> {
+        self.object(&state.key()).filter(|known| known.meta().uid == state.meta().uid)
+    }
+
+    /// What a new state of an object was made from: none if it knows another version by now.
+    pub fn before(self, new: &Object) -> Option<&'a Object> {
+        self.object(&new.key()).filter(|known| known.meta().resource_version == new.meta().resource_version)
+    }
+
     /// The objects of a kind in a namespace that it was told of, in the order of their names.
     pub fn within(self, kind: Kind, namespace: &str) -> impl Iterator<Item = &'a Object> + use<'a> {
         let stored = self.stored.named_within(kind, namespace).filter(move |_| (self.asked_for)(kind));

@@ -124,7 +124,7 @@ fn stored<'a>(truth: &'a Truth, one: &Object) -> Option<&'a Pod> {
 /// Why a job should not be said to come to its end.
 fn too_early(truth: &Truth, told: Told<'_>, new: &Object) -> Option<String> {
     let job = new.read::<Job>()?;
-    let before = told.object(&new.key()).filter(|one| one.meta().uid == new.meta().uid)?.read::<Job>()?;
+    let before = told.known(new)?.read::<Job>()?;
     let pods = || told.owned(&new.meta().uid, Kind::Pod, &new.meta().namespace);
     match newly(&job, Some(&before))? {
         "CompletionsReached" if job.completions().is_none() => {
@@ -240,8 +240,7 @@ fn tells_alone(job: &Job, told: Told<'_>, uid: &str, one: &Object) -> bool {
 impl Ends {
     /// Why a pod should not be let go yet.
     fn unnoted(&self, truth: &Truth, told: Told<'_>, new: &Object) -> Option<String> {
-        let same = |one: &&Object| one.meta().resource_version == new.meta().resource_version;
-        let known = told.object(&new.key()).filter(same).filter(|known| is_held(known) && !is_held(new))?;
+        let known = told.before(new).filter(|known| is_held(known) && !is_held(new))?;
         let pod = known.get::<Pod>().filter(|pod| pod.status.phase.is_final())?;
         let by = known.meta().controller().filter(|by| by.kind == "Job")?;
         let key = Key::new(Kind::Job, &known.meta().namespace, &by.name);

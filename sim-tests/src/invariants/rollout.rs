@@ -107,7 +107,7 @@ fn most(deployment: &Deployment) -> i64 {
 /// Source: Kubernetes, `pkg/controller/deployment/util`, `SetReplicasAnnotations`.
 fn is_ill_noted(told: Told<'_>, set: &Object, is_new: bool) -> Option<String> {
     let (deployment, _) = deployment(told, set)?;
-    let known = told.object(&set.key()).filter(|known| known.meta().uid == set.meta().uid);
+    let known = told.known(set);
     if !is_new && known.is_none_or(|known| wanted(known) == wanted(set)) {
         return None;
     }
@@ -123,7 +123,7 @@ impl Observer {
     /// A set is to have fewer pods, or more.
     fn sizes(&mut self, truth: &Truth, told: Told<'_>, set: &Object) -> Result<(), Broken> {
         let Some((deployment, uid)) = deployment(told, set).filter(|(one, _)| !one.spec.paused) else { return Ok(()) };
-        let known = told.object(&set.key()).filter(|known| known.meta().uid == set.meta().uid);
+        let known = told.known(set);
         let (before, to) = (known.map_or(0, wanted), wanted(set));
         if deployment.spec.strategy.kind == StrategyType::Recreate {
             return if to > before { Self::recreates(truth, told, set, &uid) } else { Ok(()) };
@@ -174,7 +174,7 @@ fn progress(deployment: &Deployment) -> Option<&DeploymentCondition> {
 fn is_in_time(told: Told<'_>, wall: Wall, new: &Object) -> Option<String> {
     let said = |object: &Object| object.read::<Deployment>().and_then(|one| progress(&one).cloned());
     let is_overdue = |object: &Object| said(object).is_some_and(|one| one.reason == "ProgressDeadlineExceeded");
-    let before = told.object(&new.key()).filter(|one| one.meta().uid == new.meta().uid)?;
+    let before = told.known(new)?;
     if !is_overdue(new) || is_overdue(before) {
         return None;
     }
@@ -189,8 +189,7 @@ fn is_in_time(told: Told<'_>, wall: Wall, new: &Object) -> Option<String> {
 /// Why a deployment should not be said to be rolled out still, in a step that brings new pods beside old ones. While it is
 /// given another size, nothing is said of that.
 fn is_over(told: Told<'_>, new: &Object) -> Option<String> {
-    let same = |one: &&Object| one.meta().resource_version == new.meta().resource_version;
-    let before = told.object(&new.key()).filter(same)?.read::<Deployment>()?.status;
+    let before = told.before(new)?.read::<Deployment>()?.status;
     let (deployment, number) = (new.read::<Deployment>()?, |number: Option<i32>| number.unwrap_or(0));
     let of = |one: &&Object| is_of(one, &new.meta().uid);
     let sets: Vec<&Object> = told.within(Kind::ReplicaSet, &new.meta().namespace).filter(of).collect();
@@ -207,8 +206,7 @@ fn is_over(told: Told<'_>, new: &Object) -> Option<String> {
 /// Why what is said of a rollout does not go with its deadline, with what was said before, or with the pods that the same
 /// status counts.
 fn is_misjudged(told: Told<'_>, new: &Object) -> Option<String> {
-    let same = |one: &&Object| one.meta().resource_version == new.meta().resource_version;
-    let before = told.object(&new.key()).filter(same)?.read::<Deployment>()?;
+    let before = told.before(new)?.read::<Deployment>()?;
     let after = new.read::<Deployment>()?;
     let said = |one: &Deployment| progress(one).map(|said| said.reason.clone());
     let (was, is) = (said(&before), said(&after));

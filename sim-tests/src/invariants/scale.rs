@@ -390,7 +390,7 @@ impl Scale {
             return Ok(());
         }
         let is_known = |object: &&Object| {
-            let is_told = told.object(&object.key()).is_some_and(|one| one.meta().uid == object.meta().uid);
+            let is_told = told.known(object).is_some();
             is_told && self.read.contains(&(memory.clone(), object.meta().uid.clone()))
         };
         let known: Vec<&Object> = by.iter().map(|(object, _)| *object).filter(is_known).collect();

@@ -137,8 +137,7 @@ pub(super) fn goes_before<'a>(
     let_go: &BTreeSet<Text>,
     new: &Object,
 ) -> Option<&'a Object> {
-    let same = |one: &&Object| one.meta().resource_version == new.meta().resource_version;
-    let known = told.object(&new.key()).filter(same).filter(|known| is_held(known) && !is_held(new))?;
+    let known = told.before(new).filter(|known| is_held(known) && !is_held(new))?;
     let pod = known.get::<Pod>().filter(|pod| pod.is_active())?;
     let by = known.meta().controller().filter(|by| by.kind == "Job")?;
     let object = told.object(&Key::new(Kind::Job, &known.meta().namespace, &by.name))?;

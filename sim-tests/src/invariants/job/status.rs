@@ -14,7 +14,7 @@ use miniku_core::time::{Duration, Wall};
 pub(super) fn is_in_time(told: Told<'_>, wall: Wall, new: &Object) -> Option<String> {
     let missed = |job: &Job| job.status.conditions.iter().any(|one| one.reason == "DeadlineExceeded");
     let job = new.read::<Job>().filter(missed)?;
-    let before = told.object(&new.key()).filter(|one| one.meta().uid == new.meta().uid)?.read::<Job>()?;
+    let before = told.known(new)?.read::<Job>()?;
     if missed(&before) {
         return None;
     }
@@ -32,7 +32,7 @@ pub(super) fn is_in_time(told: Told<'_>, wall: Wall, new: &Object) -> Option<Str
 /// Source: Kubernetes documentation, "Jobs", termination of Job pods: only after all of them have terminated.
 pub(super) fn is_not_over(truth: &Truth, told: Told<'_>, new: &Object) -> Option<String> {
     let is_over = |object: &Object| object.read::<Job>().is_some_and(|job| job.is_over());
-    let before = told.object(&new.key()).filter(|one| one.meta().uid == new.meta().uid)?;
+    let before = told.known(new)?;
     if !is_over(new) || is_over(before) {
         return None;
     }
@@ -48,8 +48,7 @@ pub(super) fn is_not_over(truth: &Truth, told: Told<'_>, new: &Object) -> Option
 /// What a status says otherwise than its controller was told.
 pub(super) fn is_miscounted(truth: &Truth, told: Told<'_>, new: &Object) -> Option<String> {
     let job = new.read::<Job>()?;
-    let same = |one: &&Object| one.meta().resource_version == new.meta().resource_version;
-    let before = noted(told.object(&new.key()).filter(same)?);
+    let before = noted(told.before(new)?);
     let failed = job.status.failed_indexes.as_deref().unwrap_or("");
     if let Some(all) = job.completions().filter(|_| job.is_indexed()) {
         let texts = [&*job.status.completed_indexes, failed];
