@@ -140,23 +140,10 @@ impl Load {
         let better = match strategy {
             Strategy::RoundRobin | Strategy::Random if likes != most => others.find(|one| liking(one, pod) > likes),
             Strategy::RoundRobin => {
-                let turn = |last: &str, one: &Node| (one.metadata.name.as_str() <= last, one.metadata.name.clone());
                 let others: Vec<&Node> = others.collect();
-                let skipped = |last: &str| others.iter().copied().find(|one| turn(last, one) < turn(last, here));
-                let lasts = self.last.iter().map(Text::as_str);
-                // Before the first choice it begins with the first, which comes after no name.
-                let lasts = lasts.chain(Some("").filter(|_| self.last.is_empty()));
-                lasts.map(skipped).collect::<Option<Vec<&Node>>>().and_then(|skipped| skipped.first().copied())
+                self.skipped(here, &others)
             }
-            Strategy::Random => {
-                let other = others.next();
-                if other.is_some() {
-                    let (last, often) = &mut self.drawn;
-                    *often = if *last == *node { *often + 1 } else { 1 };
-                    *last = node.clone();
-                }
-                other.filter(|_| self.drawn.1 >= DRAWS)
-            }
+            Strategy::Random => self.never_drawn(node, others.next()),
             Strategy::LeastAllocated | Strategy::MostAllocated | Strategy::RequestedToCapacity(_) => {
                 let mine = there(here);
                 if mine.unsure {
@@ -176,6 +163,26 @@ impl Load {
             }
             None => Ok(()),
         }
+    }
+
+    /// Which of the others would have been next, whichever node was chosen last.
+    fn skipped<'a>(&self, here: &Node, others: &[&'a Node]) -> Option<&'a Node> {
+        let turn = |last: &str, one: &Node| (one.metadata.name.as_str() <= last, one.metadata.name.clone());
+        let skipped = |last: &str| others.iter().copied().find(|one| turn(last, one) < turn(last, here));
+        let lasts = self.last.iter().map(Text::as_str);
+        // Before the first choice it begins with the first, which comes after no name.
+        let lasts = lasts.chain(Some("").filter(|_| self.last.is_empty()));
+        lasts.map(skipped).collect::<Option<Vec<&Node>>>().and_then(|skipped| skipped.first().copied())
+    }
+
+    /// A node is drawn, where there may be another: that one, if this was drawn too often in a row.
+    fn never_drawn<'a>(&mut self, node: &Text, other: Option<&'a Node>) -> Option<&'a Node> {
+        if other.is_some() {
+            let (last, often) = &mut self.drawn;
+            *often = if *last == *node { *often + 1 } else { 1 };
+            *last = node.clone();
+        }
+        other.filter(|_| self.drawn.1 >= DRAWS)
     }
 }
 
