@@ -34,6 +34,8 @@ pub struct Params {
     pub resource_version_match: String,
     pub timeout: Option<Duration>,
     pub delete: DeleteOptions,
+    /// The old way to say what becomes of dependents.
+    pub orphan_dependents: Option<bool>,
     /// At most so many objects are listed at once.
     pub limit: Option<usize>,
     /// Where the page before ended.
@@ -86,6 +88,7 @@ impl Params {
                 "nodeName" => params.node_name = Some(value.into()),
                 "timeoutSeconds" => params.timeout = Some(Duration::from_secs(number(value)?)),
                 "gracePeriodSeconds" => params.delete.grace_seconds = Some(grace(value)?),
+                "orphanDependents" => params.orphan_dependents = Some(truth("orphanDependents", value)?),
                 "propagationPolicy" => {
                     propagation(value)
                         .map_or_else(|error| wrong.push(error), |how| params.delete.propagation = Some(how));
@@ -270,6 +273,7 @@ fn propagation(value: &str) -> Result<Propagation, FieldError> {
 struct Body {
     grace_period_seconds: Option<i64>,
     propagation_policy: Option<String>,
+    orphan_dependents: Option<bool>,
     preconditions: Option<Preconditions>,
     dry_run: Vec<String>,
 }
@@ -285,11 +289,11 @@ struct Preconditions {
 pub fn delete_options(body: &[u8], params: &Params) -> Result<(DeleteOptions, bool), Status> {
     let mut options = params.delete.clone();
     let mut dry = params.dry_run;
-    if body.iter().all(u8::is_ascii_whitespace) {
-        return Ok((options, dry));
-    }
-    let body: Body = serde_json::from_slice(body)
-        .map_err(|error| Status::failure(Reason::BadRequest, format!("the body is no DeleteOptions: {error}")))?;
+    let body: Body = match body.iter().all(u8::is_ascii_whitespace) {
+        true => Body::default(),
+        false => serde_json::from_slice(body)
+            .map_err(|error| Status::failure(Reason::BadRequest, format!("the body is no DeleteOptions: {error}")))?,
+    };
     let refused = |error| Status::invalid_options("DeleteOptions", &[error]);
     options.grace_seconds = body.grace_period_seconds.or(options.grace_seconds);
     if options.grace_seconds.is_some_and(|seconds| seconds < 0) {
@@ -297,6 +301,14 @@ pub fn delete_options(body: &[u8], params: &Params) -> Result<(DeleteOptions, bo
     }
     if let Some(policy) = body.propagation_policy {
         options.propagation = Some(propagation(&policy).map_err(refused)?);
+    }
+    if let Some(orphan) = body.orphan_dependents.or(params.orphan_dependents) {
+        // Source: Kubernetes, `apimachinery/pkg/apis/meta/v1/validation`, `ValidateDeleteOptions`.
+        if let Some(policy) = options.propagation {
+            let rule = "orphanDependents and deletionPropagation cannot be both set";
+            return Err(refused(FieldError::invalid("propagationPolicy", format!("{policy:?}"), rule)));
+        }
+        options.propagation = Some(if orphan { Propagation::Orphan } else { Propagation::Background });
     }
     for value in &body.dry_run {
         dry = dry_run(value).map_err(refused)?;
@@ -378,5 +390,18 @@ mod tests {
         assert_eq!((options.grace_seconds, options.uid.as_deref(), dry), (Some(0), Some("u"), true));
         assert!(delete_options(b"[", &params).is_err());
         assert!(delete_options(br#"{"gracePeriodSeconds":-1}"#, &params).is_err());
+    }
+
+    #[test]
+    fn the_old_way_to_keep_dependents_is_understood() {
+        let check = |body: &str, query: &[(&str, &str)], want: Result<Propagation, u16>| {
+            let got = delete_options(body.as_bytes(), &read(query).unwrap());
+            let got = got.map(|(options, _)| options.propagation).map_err(|status| status.http_code());
+            assert_eq!(got, want.map(Some), "{body} {query:?}");
+        };
+        check(r#"{"orphanDependents":true}"#, &[], Ok(Propagation::Orphan));
+        check(r#"{"orphanDependents":false}"#, &[], Ok(Propagation::Background));
+        check("", &[("orphanDependents", "true")], Ok(Propagation::Orphan));
+        check(r#"{"orphanDependents":true,"propagationPolicy":"Orphan"}"#, &[], Err(422));
     }
 }
