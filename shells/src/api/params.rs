@@ -86,7 +86,10 @@ impl Params {
                 "force" => params.force = truth("force", value)?,
                 "includeObject" => params.include = value.into(),
                 "nodeName" => params.node_name = Some(value.into()),
-                "timeoutSeconds" => params.timeout = Some(Duration::from_secs(number(value)?)),
+                "timeoutSeconds" => {
+                    // None at all is what a client says that leaves the time to the server.
+                    params.timeout = Some(number(value)?).filter(|seconds| *seconds > 0).map(Duration::from_secs);
+                }
                 "gracePeriodSeconds" => params.delete.grace_seconds = Some(grace(value)?),
                 "orphanDependents" => params.orphan_dependents = Some(truth("orphanDependents", value)?),
                 "propagationPolicy" => {
@@ -331,6 +334,7 @@ mod tests {
         let params =
             read(&[("watch", "True"), ("resourceVersion", "7"), ("pretty", "true"), ("timeoutSeconds", "5")]).unwrap();
         assert!(params.watch && params.timeout == Some(Duration::from_secs(5)));
+        assert_eq!(read(&[("timeoutSeconds", "0")]).unwrap().timeout, None);
         assert_eq!(params.watch_from().unwrap(), WatchFrom::After(Revision(7)));
         assert_eq!(read(&[("resourceVersion", "0")]).unwrap().watch_from().unwrap(), WatchFrom::Start);
         for (wrong, code) in [
