@@ -272,6 +272,7 @@ impl Query {
         let known = |name: &str| {
             matches!(name, "metadata.name" | "metadata.namespace")
                 || self.kind.row().fields.iter().any(|(label, _)| *label == name)
+                || self.kind.row().counts.iter().any(|(label, _)| *label == name)
         };
         self.fields.0.iter().map(|one| one.field.as_str()).find(|name| !known(name))
     }
@@ -283,8 +284,11 @@ fn has(object: &Object, field: &str, value: &str) -> bool {
         "metadata.name" => object.meta().name == *value,
         "metadata.namespace" => object.meta().namespace == *value,
         _ => {
-            let known = object.kind().row().fields.iter().find(|(label, _)| *label == field);
-            known.is_some_and(|(_, of)| of(object) == value)
+            let row = object.kind().row();
+            let text = row.fields.iter().find(|(label, _)| *label == field);
+            let count = row.counts.iter().find(|(label, _)| *label == field);
+            text.is_some_and(|(_, of)| of(object) == value)
+                || count.is_some_and(|(_, of)| of(object).to_string() == value)
         }
     }
 }

@@ -4,7 +4,7 @@
 //! schema. Once something in core acts on them, it gets a type of its own in this folder.
 
 use crate::api::object::Object;
-use crate::api::plain::text;
+use crate::api::plain::{count, text};
 use crate::api::validation::Rules;
 use crate::api::{
     access, core_v1, custom, defaults, definition, event, lease, namespace, node, pod, replicaset, service, validation,
@@ -55,6 +55,8 @@ pub struct KindRow {
     pub columns: &'static [Column],
     /// What a field selector can ask for, beside name and namespace.
     pub fields: &'static [FieldLabel],
+    /// The same of fields that are numbers.
+    pub counts: &'static [CountLabel],
     /// Whether anything acts on its objects.
     pub effect: Effect,
     /// Fills in what the author left out and no constant of the schema does, on every write.
@@ -93,6 +95,9 @@ pub enum Effect {
 /// A field that can be selected by: its path and its value in an object.
 pub type FieldLabel = (&'static str, fn(&Object) -> &str);
 
+/// The same, of a number.
+pub type CountLabel = (&'static str, fn(&Object) -> i64);
+
 impl KindRow {
     /// A row that says nothing, for what a row leaves out.
     pub const EMPTY: KindRow = KindRow {
@@ -114,6 +119,7 @@ impl KindRow {
         message: "",
         columns: &[],
         fields: &[],
+        counts: &[],
         effect: Effect::None,
         set_defaults: |_| {},
         carry_over: |_, _| {},
@@ -323,6 +329,7 @@ pub const KINDS: &[KindRow] = &[
         subresources: &["scale"],
         message: "apps/v1.ReplicaSet",
         columns: replicaset::COLUMNS,
+        counts: &[("status.replicas", |object| get::<replicaset::ReplicaSet>(object).status.replicas.into())],
         effect: Effect::Acts,
         set_defaults: defaults::replica_set,
         rules: validation::REPLICA_SET,
@@ -453,6 +460,7 @@ pub const KINDS: &[KindRow] = &[
         subresources: &["scale"],
         message: "core/v1.ReplicationController",
         columns: core_v1::REPLICATION_CONTROLLER,
+        counts: &[("status.replicas", |object| count(object, &["status", "replicas"]))],
         effect: Effect::Acts,
         rules: validation::REPLICATION_CONTROLLER,
         ..KindRow::EMPTY
@@ -593,6 +601,7 @@ pub const KINDS: &[KindRow] = &[
         has_generation: true,
         message: "batch/v1.Job",
         columns: workloads::JOB,
+        counts: &[("status.successful", |object| count(object, &["status", "succeeded"]))],
         effect: Effect::Acts,
         set_defaults: defaults::job,
         rules: validation::JOB,
@@ -883,6 +892,8 @@ pub const KINDS: &[KindRow] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::program::Query;
+    use serde_json::{Value, json};
 
     #[test]
     fn rows_stand_where_their_kind_looks_for_them() {
@@ -901,7 +912,27 @@ mod tests {
             for (_, value) in row.fields {
                 value(&example);
             }
+            for (_, value) in row.counts {
+                value(&example);
+            }
         }
+    }
+
+    #[test]
+    fn some_numbers_can_be_selected_by() {
+        let check = |kind: Kind, field: &str, status: Value| {
+            let object = Object::from_value(kind, json!({"metadata": {"name": "a"}, "status": status})).unwrap();
+            let selects = |value: &str, object: &Object| {
+                let query = Query::all(kind).with_field(field, value);
+                assert_eq!(query.unknown_field(), None, "{kind:?}");
+                query.selects(object)
+            };
+            assert!(selects("2", &object) && !selects("0", &object), "{kind:?}");
+            assert!(selects("0", &Object::empty(kind)), "{kind:?}");
+        };
+        check(Kind::ReplicaSet, "status.replicas", json!({"replicas": 2}));
+        check(Kind::ReplicationController, "status.replicas", json!({"replicas": 2}));
+        check(Kind::Job, "status.successful", json!({"succeeded": 2}));
     }
 
     #[test]

@@ -131,8 +131,9 @@ impl ApiServer {
 fn unknown_field(query: &Query) -> Option<Status> {
     let field = query.unknown_field()?;
     // Kinds that have fields of their own say less.
-    let why = match query.kind.row().fields {
-        [] => format!("{field:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""),
+    let row = query.kind.row();
+    let why = match (row.fields, row.counts) {
+        ([], []) => format!("{field:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""),
         _ => format!("field label not supported: {field}"),
     };
     Some(Status::failure(Reason::BadRequest, why))
