@@ -198,10 +198,11 @@ impl<V: Serialize> Serialize for ByName<V> {
     }
 }
 
-impl<'de, V: Deserialize<'de>> Deserialize<'de> for ByName<V> {
+/// A value that is `null` is there all the same, as in Go: it is the least of its type.
+impl<'de, V: Deserialize<'de> + Default> Deserialize<'de> for ByName<V> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         struct Each<V>(PhantomData<V>);
-        impl<'de, V: Deserialize<'de>> Visitor<'de> for Each<V> {
+        impl<'de, V: Deserialize<'de> + Default> Visitor<'de> for Each<V> {
             type Value = ByName<V>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a map")
@@ -209,7 +210,7 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for ByName<V> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ByName<V>, A::Error> {
                 let mut all = Vec::new();
                 while let Some(Key(name)) = map.next_key()? {
-                    all.push((name.into(), map.next_value()?));
+                    all.push((name.into(), map.next_value::<Option<V>>()?.unwrap_or_default()));
                 }
                 Ok(ByName::ordered(all))
             }
@@ -235,6 +236,12 @@ mod tests {
         let all: ByName<i32> = [("b", 1), ("a", 2), ("b", 3)].into();
         assert_eq!(all.iter().collect::<Vec<_>>(), [(&"a".into(), &2), (&"b".into(), &3)]);
         assert_eq!(serde_json::from_str::<ByName<i32>>(r#"{"b":1,"a":2,"b":3}"#).unwrap(), all);
+    }
+
+    #[test]
+    fn what_is_null_is_there() {
+        let all: ByName<Text> = serde_json::from_str(r#"{"a":null,"b":"x"}"#).unwrap();
+        assert_eq!(all, [("a", Text::default()), ("b", "x".into())].into());
     }
 
     quickcheck! {

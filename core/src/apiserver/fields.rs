@@ -11,7 +11,8 @@ use crate::schema::strict::{self, Then};
 use crate::schema::{Field, Message, MessageId, Schema, Type};
 use serde_json::Value;
 
-/// Drops the fields that their messages do not have.
+/// Drops the fields that their messages do not have, and what is `null` where Go has none: a program that reads it as what it
+/// is could not.
 ///
 /// Fails at the first that is of another type: its path, and what is wrong in Go's words. What a definition says of types is
 /// a rule among others, and is looked at with these.
@@ -25,7 +26,10 @@ pub fn known(object: &mut Object, schema: &Schema, message: MessageId) -> Result
         part.rest.retain(|name, value| {
             let Some(field) = fields.field(name) else { return fields.open };
             add(path, name);
-            strict::walk(schema, &field.kind, value, path, &mut |_| Then::Drop);
+            match in_go {
+                true => strict::prune_value(schema, &field.kind, value),
+                false => strict::walk(schema, &field.kind, value, path, &mut |_| Then::Drop),
+            }
             if in_go && wrong.is_none() {
                 wrong = mistyped(schema, &field.kind, value, path);
             }
@@ -142,6 +146,21 @@ mod tests {
         let value = pod.to_value();
         assert_eq!(value["spec"]["dnsPolicy"], "ClusterFirst");
         assert_eq!(value["spec"]["containers"][0]["livenessProbe"]["periodSeconds"], 10);
+    }
+
+    #[test]
+    fn what_go_reads_has_no_null() {
+        let (schema, id) = message(Kind::Deployment);
+        let container = json!({"name": "c", "image": "x", "args": ["a", null], "env": [{"name": "A", "value": null}],
+            "resources": {"limits": {"cpu": null}}, "livenessProbe": null});
+        let template = json!({"metadata": {"annotations": {"a": null}}, "spec": {"containers": [container]}});
+        let mut deployment = Object::from_value(Kind::Deployment, json!({"spec": {"template": template}})).unwrap();
+        known(&mut deployment, schema, id).unwrap();
+        let container = json!({"name": "c", "image": "x", "args": ["a", ""], "env": [{"name": "A"}],
+            "resources": {"limits": {"cpu": "0"}}});
+        let template = json!({"metadata": {"annotations": {"a": ""}}, "spec": {"containers": [container]}});
+        assert_eq!(deployment.at(&["spec", "template"]), Some(&template));
+        assert!(deployment.as_acted_on().is_some());
     }
 
     #[test]

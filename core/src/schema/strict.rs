@@ -257,7 +257,8 @@ pub fn prune(schema: &Schema, message: MessageId, value: &mut Value) {
     prune_value(schema, &Type::Message(message), value);
 }
 
-fn prune_value(schema: &Schema, kind: &Type, value: &mut Value) {
+/// The same in a value of a type.
+pub fn prune_value(schema: &Schema, kind: &Type, value: &mut Value) {
     match (kind, value) {
         (Type::Message(id), Value::Object(fields)) => {
             let message = schema.message(*id);
