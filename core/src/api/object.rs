@@ -638,10 +638,7 @@ impl Object {
                 return paths;
             }
         };
-        // Stored objects have the usual ones, so that who writes them back asks for nothing by it.
-        if !spec.tolerations.are_usual() {
-            paths.push(format!("{prefix}.tolerations"));
-        }
+        // Stored objects have the usual one, so that who writes them back asks for nothing by it.
         if !matches!(&*spec.service_account_name, "" | namespace::DEFAULT_ACCOUNT) {
             paths.push(format!("{prefix}.serviceAccountName"));
         }
@@ -823,6 +820,14 @@ mod tests {
         let (three, four) = (pod.json(), pod.json());
         assert!(three.as_ptr() != four.as_ptr() && three.as_ptr() != one.as_ptr());
         assert!(*one == *three && *one == *four);
+    }
+
+    #[test]
+    fn of_what_has_an_effect_nothing_is_said() {
+        let spec = json!({"tolerations": [{"key": "a", "operator": "Exists"}], "nodeSelector": {"a": "b"},
+            "containers": [{"name": "c", "image": "busybox"}]});
+        let pod = Object::from_value(Kind::Pod, json!({"spec": spec})).unwrap();
+        assert_eq!(pod.fields_without_effect(), [""; 0]);
     }
 
     #[test]
