@@ -224,7 +224,7 @@ impl<'de> Deserialize<'de> for Quantity {
                 f.write_str("a quantity (a string or a number)")
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Quantity, E> {
-                text.parse().map_err(E::custom)
+                text.trim().parse().map_err(E::custom)
             }
             fn visit_u64<E: de::Error>(self, units: u64) -> Result<Quantity, E> {
                 Ok(Quantity::whole(units))
@@ -271,6 +271,8 @@ mod tests {
         for wrong in ["", "m", "1x", "1.2.3", "1 Gi", "0x10", "1e99", "1mm", "--1", "١"] {
             assert!(wrong.parse::<Quantity>().is_err(), "{wrong}");
         }
+        let read: Quantity = serde_json::from_str("\" 100m \"").unwrap();
+        assert_eq!((read.milli_value(), read.to_string().as_str()), (100, "100m"));
     }
 
     #[test]

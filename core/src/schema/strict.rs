@@ -9,6 +9,7 @@ use super::{Field, Message, MessageId, Schema, Type};
 use crate::api::meta::parse_rfc3339;
 use crate::api::quantity::Quantity;
 use crate::api::structs::Key;
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -436,9 +437,11 @@ fn go_type(schema: &Schema, kind: &Type) -> String {
 /// Source: `k8s.io/apimachinery/pkg/api/resource`, `ErrFormatWrong` and `ErrSuffix`.
 fn wrong_quantity(value: &Value) -> Option<&'static str> {
     const FORMAT: &str = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+    const SUFFIX: &str = "unable to parse quantity's suffix";
     let text = match value {
         Value::String(text) => text.trim(),
-        Value::Number(_) => return None,
+        // A number can be written with more digits than an amount has.
+        Value::Number(_) => return Quantity::deserialize(value).err().map(|_| SUFFIX),
         _ => return Some(FORMAT),
     };
     if text.parse::<Quantity>().is_ok() {
@@ -449,7 +452,7 @@ fn wrong_quantity(value: &Value) -> Option<&'static str> {
     let suffix = after.trim_start_matches(|c| "eEinumkKMGTP".contains(c));
     let digits = suffix.strip_prefix(['+', '-']).unwrap_or(suffix);
     let formed = after.len() < rest.len() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    Some(if formed { "unable to parse quantity's suffix" } else { FORMAT })
+    Some(if formed { SUFFIX } else { FORMAT })
 }
 
 /// Follows Go's layout part by part, up to the fraction of a second. Source: Go, `time.Parse`.
@@ -633,6 +636,12 @@ mod tests {
             Some(("spec.hard.cpu", "unable to parse quantity's suffix")),
         );
         check("core/v1.ResourceQuota", quota(json!(0.5)), None);
+        check("core/v1.ResourceQuota", quota(json!(" 1 ")), None);
+        check(
+            "core/v1.ResourceQuota",
+            quota(json!(1e30)),
+            Some(("spec.hard.cpu", "unable to parse quantity's suffix")),
+        );
         check("core/v1.ServicePort", json!({"targetPort": "http", "port": 80}), None);
         check(
             "core/v1.ServicePort",
