@@ -66,7 +66,8 @@ impl<'a> Staff<'a> {
             let is_wanted = *allowed.start() == 1;
             // Who surges, and has no room for the second, waits with two.
             let is_second = here.len() == 2 && here.iter().any(|pod| !pod.is_ready()) && set.max_surge(100) > 0;
-            if !allowed.contains(&here.len()) && !(is_wanted && is_second) {
+            let is_right = allowed.contains(&here.len()) || is_wanted && is_second;
+            if !is_right {
                 return Err(format!("has {} pods on {at}", here.len()));
             }
             if is_wanted {
