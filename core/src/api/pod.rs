@@ -8,6 +8,7 @@ use crate::api::meta::{ObjectMeta, Time};
 use crate::api::object::Object;
 use crate::api::pod_affinity::{Affinity, TopologySpreadConstraint};
 use crate::api::quantity::{Amounts, Quantity};
+use crate::api::resources::of_containers;
 use crate::api::text::Text;
 use crate::api::toleration::Tolerations;
 use crate::time::{Human, Now};
@@ -417,12 +418,14 @@ impl PodSpec {
     }
 
     /// `Guaranteed` if every container's limits for both resources equal its requests, `BestEffort` if none has
-    /// any, else `Burstable`. Zero is none, and other resources than processors and memory do not count.
+    /// any, else `Burstable`. Those that run before the others count as well. Zero is none, and other resources than
+    /// processors and memory do not count.
     ///
     /// Source: Kubernetes documentation, "Pod Quality of Service Classes"; `pkg/apis/core/v1/helper/qos`.
     pub fn qos_class(&self) -> &'static str {
         const COUNTED: [&str; 2] = ["cpu", "memory"];
-        let resources = || self.containers.iter().map(|container| &container.resources);
+        let containers = of_containers(self);
+        let resources = || containers.iter().map(|container| &container.resources);
         let says = |amounts: &Amounts, name: &str| amounts.get(name).is_some_and(|amount| !amount.is_zero());
         if resources().all(|one| COUNTED.iter().all(|name| !says(&one.limits, name) && !says(&one.requests, name))) {
             return "BestEffort";
@@ -526,5 +529,21 @@ mod tests {
             json!({"example.com/gpu": "1", "ephemeral-storage": "1Gi"}),
             "BestEffort",
         );
+    }
+
+    #[test]
+    fn classes_of_service_count_the_containers_that_run_before_the_others() {
+        let check = |main: Value, init: Value, want: &str| {
+            let spec = json!({"containers": [{"name": "c", "resources": main}],
+                "initContainers": [{"name": "i", "resources": init}]});
+            let spec: PodSpec = serde_json::from_value(spec).unwrap();
+            assert_eq!(spec.qos_class(), want, "{init}");
+        };
+        let full = || json!({"limits": {"cpu": "1", "memory": "1Gi"}});
+        check(full(), full(), "Guaranteed");
+        check(full(), json!({}), "Burstable");
+        check(full(), json!({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m"}}), "Burstable");
+        check(json!({}), json!({"requests": {"memory": "1Mi"}}), "Burstable");
+        check(json!({}), json!({}), "BestEffort");
     }
 }
