@@ -95,9 +95,14 @@ impl HostPort {
             && ((self.ip.is_empty() || other.ip.is_empty()) && !planted!(WildcardPortShared) || self.ip == other.ip)
     }
 
-    /// The ports of its node that a pod takes.
+    /// The ports of its node that a pod takes: those of its containers, and of the init containers that go on running.
+    ///
+    /// Source: Kubernetes documentation, "Sidecar Containers"; `plugins/nodeports`.
     pub fn all(spec: &PodSpec) -> Vec<HostPort> {
-        let ports = spec.containers.iter().filter_map(|one| one.rest.get("ports")?.as_array()).flatten();
+        let first = spec.rest.get("initContainers").and_then(Value::as_array).into_iter().flatten();
+        let sidecars = first.filter(|one| one.get("restartPolicy").and_then(Value::as_str) == Some("Always"));
+        let ports = spec.containers.iter().map(|one| one.rest.get("ports"));
+        let ports = ports.chain(sidecars.map(|one| one.get("ports"))).filter_map(|ports| ports?.as_array()).flatten();
         ports.filter_map(|port| HostPort::read(port, spec)).collect()
     }
 

@@ -77,7 +77,8 @@ pub const FILTERS: &[Filter] = &[
     Filter {
         name: "NodePorts",
         looks: Looks::Node(ports),
-        why: "a `hostPort`, by protocol and address, is taken once on a node",
+        why: "a `hostPort`, by protocol and address, is taken once on a node: by a container, or by an init container that \
+              goes on running",
     },
     Filter {
         name: "NodeResourcesFit",
@@ -395,6 +396,7 @@ mod tests {
     use super::*;
     use crate::scheduler::Strategy;
     use crate::scheduler::examples::{NodeExample, PodExample, node, pod};
+    use serde_json::json;
 
     fn told(pod: PodExample, node: NodeExample, busy: &[PodExample]) -> String {
         let mut nodes = Nodes::default();
@@ -426,6 +428,23 @@ mod tests {
         check(pod("p").selects("disk", "ssd"), node("n").label("disk", "hdd"), &[], other);
         check(pod("p").selects("disk", "ssd").selects("zone", "a"), node("n").label("disk", "ssd"), &[], other);
         check(pod("p").selects("disk", "ssd"), node("n").label("disk", "ssd"), &[], "fits");
+    }
+
+    #[test]
+    fn ports_are_taken_by_what_goes_on_running() {
+        let ports = || json!([{"containerPort": 1, "hostPort": 80}]);
+        let main = || pod("p").spec(json!({"containers": [{"name": "c", "ports": ports()}]}));
+        let first = |policy: &str| {
+            pod("p").spec(json!({"initContainers": [{"name": "i", "restartPolicy": policy, "ports": ports()}]}))
+        };
+        let check = |pod, busy: PodExample, want: &str| assert_eq!(told(pod, node("n"), &[busy]), want);
+        let taken = "node(s) didn't have free ports for the requested pod ports";
+        check(main(), main(), taken);
+        check(main(), first("Always"), taken);
+        check(first("Always"), main(), taken);
+        // It has ended before what comes after it listens.
+        check(main(), first(""), "fits");
+        check(first(""), main(), "fits");
     }
 
     #[test]

@@ -339,6 +339,12 @@ mod tests {
             let port = json!({"containerPort": 1, "hostPort": 80, "hostIP": ip, "protocol": protocol});
             json!({"containers": [{"name": "c", "image": "i", "ports": [port]}]})
         };
+        let first = |policy: &str| {
+            let ports = json!([{"containerPort": 1, "hostPort": 80}]);
+            json!({"initContainers": [{"name": "i", "image": "i", "restartPolicy": policy, "ports": ports}]})
+        };
+        assert!(breaks([port.clone(), first("Always")], ["n", "n"]));
+        assert!(!breaks([port.clone(), first("")], ["n", "n"]));
         assert!(breaks([port, on("10.0.0.1", "TCP")], ["n", "n"]));
         assert!(breaks([on("10.0.0.1", ""), on("0.0.0.0", "TCP")], ["n", "n"]));
         assert!(!breaks([on("10.0.0.1", ""), on("10.0.0.2", "")], ["n", "n"]));

@@ -60,9 +60,12 @@ pub(super) fn forbids(of: &Pod, other: &Pod, here: &Node, there: &Node) -> bool 
     })
 }
 
-/// The ports of its node that a pod takes: number, protocol and address; on all of them, if that is empty.
+/// The ports of its node that a pod takes while it runs: number, protocol and address; on all of them, if that is empty.
 pub(super) fn host_ports(pod: &Pod) -> Vec<(u64, String, String)> {
-    let ports = pod.spec.containers.iter().filter_map(|one| one.rest.get("ports")?.as_array()).flatten();
+    let inits = pod.spec.rest.get("initContainers").and_then(Value::as_array).into_iter().flatten();
+    let stay = inits.filter(|one| one.get("restartPolicy").is_some_and(|policy| policy == "Always"));
+    let mains = pod.spec.containers.iter().map(|one| one.rest.get("ports"));
+    let ports = mains.chain(stay.map(|one| one.get("ports"))).filter_map(|ports| ports?.as_array()).flatten();
     let port = |port: &Value| {
         let text = |name: &str| port.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let (protocol, ip) = (text("protocol"), text("hostIP"));
