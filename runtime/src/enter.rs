@@ -4,7 +4,7 @@
 //! [`enter`] runs in the forked child of a pod-init, which has one thread: so it may allocate, unlike the
 //! child of a process with threads.
 
-use crate::plan::{Filesystem, Hardening, Op, Resource};
+use crate::plan::{Filesystem, Hardening, Op, Resource, home};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, open};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -21,7 +21,8 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::ffi::{CStr, CString};
 use std::fmt;
-use std::io::{IoSlice, IoSliceMut};
+use std::fs::File;
+use std::io::{IoSlice, IoSliceMut, Read};
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -67,9 +68,10 @@ pub fn enter(
 ) -> Result<Infallible, Failure> {
     for op in ops {
         match op {
-            Op::Exec { candidates, argv, env } => {
+            Op::Exec { candidates, argv, env, home_of } => {
+                let env: Vec<String> = env.iter().cloned().chain(home_of.map(home_variable)).collect();
                 before_exec();
-                let errno = execute(candidates, argv, env);
+                let errno = execute(candidates, argv, &env);
                 let mut operation = op.to_string();
                 if candidates.len() > 1 && errno == Errno::ENOENT {
                     operation = format!("{operation}, looked for as {}", candidates.join(", "));
@@ -216,6 +218,21 @@ fn perform(op: &Op, slots: &mut BTreeMap<usize, OwnedFd>) -> nix::Result<()> {
 /// Turns one error into success: what the operation is about does not exist here.
 fn unless(ignored: Errno) -> impl FnOnce(Errno) -> nix::Result<()> {
     move |errno| if errno == ignored { Ok(()) } else { Err(errno) }
+}
+
+/// No list of users is longer, but a link in its place may lead to a file that never ends.
+const PASSWD_MAX: u64 = 1 << 20;
+
+/// The variable that says where a user is at home, by the list of users in the root that this process is in.
+fn home_variable(uid: u32) -> String {
+    let mut users = Vec::new();
+    // Without waiting: a pipe in its place may have nobody who writes to it.
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    if let Ok(file) = open("/etc/passwd", flags, Mode::empty()) {
+        // What cannot be read says nothing.
+        let _ = File::from(file).take(PASSWD_MAX).read_to_end(&mut users);
+    }
+    format!("HOME={}", home(&String::from_utf8_lossy(&users), uid))
 }
 
 /// Tries the candidates as execvp(3) does: a file that may not be executed is worth mentioning over one

@@ -70,8 +70,9 @@ pub enum Op {
     /// Open a new terminal of the container's, be controlled by it, use it as standard descriptors, and send its other
     /// side through the socket in a slot.
     Terminal { slot: usize },
-    /// Execute the first of the candidates that exists.
-    Exec { candidates: Vec<String>, argv: Vec<String>, env: Vec<String> },
+    /// Execute the first of the candidates that exists. The home of a user is added to the variables, if one is said: what
+    /// the container's own `/etc/passwd` says it is, see [`home`].
+    Exec { candidates: Vec<String>, argv: Vec<String>, env: Vec<String>, home_of: Option<u32> },
 }
 
 /// A file system that the kernel makes up.
@@ -272,20 +273,34 @@ fn confine(ops: &mut Vec<Op>, program: Program, tty: bool) {
     if tty {
         ops.push(Op::Terminal { slot: TERMINAL_SLOT });
     }
-    let Program { candidates, argv, env, directory } = program;
+    let Program { candidates, argv, mut env, directory } = program;
+    let has_home = env.iter().any(|one| one.strip_prefix("HOME=").is_some_and(|home| !home.is_empty()));
+    env.retain(|one| one != "HOME=");
     ops.extend([
         Op::Chdir(directory),
         Op::Umask(0o022),
         Op::Rlimit { resource: Resource::Nofile, value: OPEN_FILES },
         Op::Rlimit { resource: Resource::Core, value: u64::MAX },
         Op::DropBounding { keep: CAPABILITIES },
-        Op::SetUser { uid: 0, gid: 0 },
+        Op::SetUser { uid: USER, gid: USER },
         Op::SetCapabilities { keep: CAPABILITIES },
         Op::NoNewPrivs,
         Op::CloseOnExec { from: 3 },
         Op::Seccomp,
-        Op::Exec { candidates, argv, env },
+        Op::Exec { candidates, argv, env, home_of: (!has_home).then_some(USER) },
     ]);
+}
+
+/// As whom programs run, by user and by group.
+const USER: u32 = 0;
+
+/// Where a user is at home by a text of the form passwd(5); `/` if that does not say it.
+///
+/// Source: runc, `libcontainer/init_linux.go`: so it is for a process whose variables have no `HOME`, or an empty one.
+pub fn home(passwd: &str, uid: u32) -> &str {
+    let of_user = |line: &&str| line.split(':').nth(2).is_some_and(|id| id.parse::<u32>().is_ok_and(|id| id == uid));
+    let home = passwd.lines().find(of_user).and_then(|line| line.split(':').nth(5));
+    home.filter(|home| !home.is_empty() && !home.contains('\0')).unwrap_or("/")
 }
 
 /// `command` replaces the image's entrypoint and its arguments, `args` its arguments only.
@@ -434,7 +449,7 @@ mod tests {
 
     fn exec(spec: &ContainerSpec) -> (Vec<String>, Vec<String>, Vec<String>) {
         match planned(spec).unwrap().pop() {
-            Some(Op::Exec { candidates, argv, env }) => (candidates, argv, env),
+            Some(Op::Exec { candidates, argv, env, .. }) => (candidates, argv, env),
             other => panic!("the plan ends in {other:?}"),
         }
     }
@@ -501,6 +516,27 @@ mod tests {
         own.env.insert("HOSTNAME".into(), "mine".into());
         assert_eq!(exec(&own).2, ["HOSTNAME=mine", "PATH=/usr/bin:/bin"]);
         assert_eq!(exec(&spec(&[], &[])).2, ["HOSTNAME=h", "PATH=/usr/bin:/bin"]);
+    }
+
+    #[test]
+    fn whose_environment_names_no_home_gets_the_users() {
+        let asks = |given: Option<&str>| {
+            let mut own = spec(&[], &[]);
+            own.env.extend(given.map(|home| ("HOME".to_owned(), home.to_owned())));
+            let Some(Op::Exec { env, home_of, .. }) = planned(&own).unwrap().pop() else { panic!("no program") };
+            let said = env.into_iter().find(|one| one.starts_with("HOME="));
+            (said, home_of)
+        };
+        assert_eq!(asks(None), (None, Some(0)));
+        assert_eq!(asks(Some("")), (None, Some(0)));
+        assert_eq!(asks(Some("/here")), (Some("HOME=/here".into()), None));
+        let users = "# users\nme:x:10:0::/home/me:/bin/sh\nroot:x:0:0:root:/root:/bin/sh\nbad\nnone:x:2:2:::\n";
+        let check = |uid, want: &str| assert_eq!(home(users, uid), want, "{uid}");
+        check(0, "/root");
+        check(10, "/home/me");
+        check(2, "/");
+        check(7, "/");
+        assert_eq!(home("", 0), "/");
     }
 
     #[test]

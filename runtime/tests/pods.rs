@@ -298,7 +298,7 @@ fn a_container_sees_only_itself() {
         "p",
         vec![sh("
         echo pid $$; hostname; cat /etc/hostname; grep -c . /etc/hosts; echo processes $(ls -d /proc/[0-9]* | wc -l)
-        echo $HOSTNAME $A; pwd; id -u; ip -o addr show lo | grep -c 127.0.0.1; ip link | grep -c '^[0-9]'
+        echo $HOSTNAME $A $HOME; pwd; id -u; ip -o addr show lo | grep -c 127.0.0.1; ip link | grep -c '^[0-9]'
         ls /dev | tr '\\n' ' '; echo; echo x > /dev/null; head -c 3 /dev/zero | wc -c; echo to-stdout > /dev/stdout
         echo cgroup $(tail -n 1 /proc/self/cgroup | cut -d: -f3); umask; stat -c %a /tmp; touch /tmp/x && echo writable
         cat /proc/self/oom_score_adj; ls /proc/self/fd | wc -l")],
@@ -308,7 +308,7 @@ fn a_container_sees_only_itself() {
     node.runtime.perform(Command::RunPod(pod));
     node.running("p", "c", 0);
     assert_eq!(node.exited("p", "c", 0), (0, None, false), "{:?}", node.log("p", "c", 0));
-    let want = "pid 1\nhost-p\nhost-p\n4\nprocesses 3\nhost-p b c\n/made/for/this\n0\n1\n1\n\
+    let want = "pid 1\nhost-p\nhost-p\n4\nprocesses 3\nhost-p b c /root\n/made/for/this\n0\n1\n1\n\
         fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero \n3\nto-stdout\n\
         cgroup /\n0022\n1777\nwritable\n0\n4";
     // The number of processes counts the shell, a subshell and `ls`, which may come and go as one.

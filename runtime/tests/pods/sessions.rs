@@ -91,7 +91,7 @@ fn a_further_process_is_one_of_the_containers() {
     let (end, out, err) = node.further("cat; echo err >&2; exit 3", "some input");
     assert_eq!((end, out.as_str(), err.as_str()), (End { code: 3, signal: None }, "some input", "err\n"));
     let facts = "
-        hostname; pwd; echo $HOSTNAME; umask; tail -n 1 /proc/self/cgroup | cut -d: -f3
+        hostname; pwd; echo $HOSTNAME $HOME; umask; tail -n 1 /proc/self/cgroup | cut -d: -f3
         [ $(cat /proc/self/oom_score_adj) = $(cat /proc/1/oom_score_adj) ] || echo another score
         for ns in cgroup ipc mnt net pid uts; do
             [ $(readlink /proc/self/ns/$ns) = $(readlink /proc/1/ns/$ns) ] || echo another $ns
@@ -102,7 +102,7 @@ fn a_further_process_is_one_of_the_containers() {
         ls /proc/self/fd | wc -l; mount -t tmpfs x /mnt 2>/dev/null || echo no mount";
     let (end, out, err) = node.further(facts, "");
     assert_eq!((end.code, err.as_str()), (0, ""), "{out}");
-    assert_eq!(out, "host-p\n/\nhost-p\n0022\n/\n4\nno mount\n");
+    assert_eq!(out, "host-p\n/\nhost-p /root\n0022\n/\n4\nno mount\n");
     // Without a shell, which ignores some signals itself.
     let mut session = node.exec(&["grep", "SigIgn", "/proc/self/status"], ALL).unwrap();
     assert_eq!(ended(&mut session).code, 0);
