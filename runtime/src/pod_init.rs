@@ -762,6 +762,7 @@ impl PodInit {
                 attempt: process.attempt,
                 state: ContainerState::Running {
                     id: process.start.id.clone(),
+                    image: process.start.spec.image.clone(),
                     image_id: process.start.image.id.clone(),
                     pid: host_pid(&process.pidfd).unwrap_or(0),
                     started: records::now(),
@@ -802,12 +803,12 @@ impl PodInit {
             return;
         };
         // One that did not come so far as to execute its program has been reported.
-        let ContainerState::Running { id, image_id, started, .. } = known.state.clone() else { return };
+        let ContainerState::Running { id, image, image_id, started, .. } = known.state.clone() else { return };
         let state = match ended(status) {
             Some((code, signal)) => {
                 // A shell whose command was killed ends with 137 itself.
                 let oom = code == 128 + libc::SIGKILL && oom_kills > process.oom_kills_before;
-                ContainerState::Exited { id, image_id, code, signal, oom, started, finished: records::now() }
+                ContainerState::Exited { id, image, image_id, code, signal, oom, started, finished: records::now() }
             }
             None => ContainerState::Unknown,
         };

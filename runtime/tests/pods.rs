@@ -120,7 +120,8 @@ impl Node {
 
     fn running(&self, pod: &str, container: &str, attempt: u32) -> u32 {
         match self.state(pod, container, attempt) {
-            ContainerState::Running { pid, id, image_id, .. } => {
+            ContainerState::Running { pid, id, image, image_id, .. } => {
+                assert_eq!(image, "busybox");
                 assert!(pid > 1 && id.starts_with("miniku://") && image_id.starts_with("miniku/busybox@sha256:"));
                 pid
             }

@@ -604,6 +604,7 @@ impl Runtime {
             let half = |nth| format!("{:016x}{:016x}", id.count(nth).u64(), id.count(nth + 1).u64());
             one.state = ContainerState::Running {
                 id: format!("miniku://{}{}", half(0), half(2)),
+                image: spec.image.clone(),
                 image_id: format!("{}@sha256:{:064x}", spec.image, 0),
                 pid,
                 started: wall,
@@ -627,17 +628,17 @@ impl Runtime {
         let Some(sandbox) = self.sandboxes.get_mut(&pod.uid) else { return };
         let found = sandbox.containers.iter_mut().find(|one| *container == one.spec.name);
         let Some(one) = found.filter(|one| one.spec.attempt == *attempt) else { return };
-        let ContainerState::Running { id, image_id, pid: running, started } = &one.state else { return };
+        let ContainerState::Running { id, image, image_id, pid: running, started } = &one.state else { return };
         if running != pid {
             return;
         }
-        let (id, image_id, started) = (id.clone(), image_id.clone(), *started);
+        let (id, image, image_id, started) = (id.clone(), image.clone(), image_id.clone(), *started);
         let (signal, oom) = match end {
             End::Exit => (None, false),
             End::Signal(signal) => (Some(signal), false),
             End::OutOfMemory => (Some(9), true),
         };
-        one.state = ContainerState::Exited { id, image_id, code, signal, oom, started, finished: wall };
+        one.state = ContainerState::Exited { id, image, image_id, code, signal, oom, started, finished: wall };
         let state = one.state.clone();
         self.pids.remove(pid);
         out.lives.push(Life::Ended(process.clone(), Some(code)));

@@ -26,6 +26,8 @@ decision_enum! {
         Starting,
         /// Its first process lives.
         Alive,
+        /// Its first process lives, but was started from another image than the pod names now.
+        Outdated,
         /// It ended with exit code 0.
         Completed,
         /// It ended otherwise.
@@ -34,6 +36,8 @@ decision_enum! {
         NotStarted,
         /// It was started, and no one can say what became of it. It does not run any more: its init process is gone.
         Unknown,
+        /// It was outdated, and runs no more.
+        Replaced,
     }
 }
 
@@ -50,22 +54,26 @@ decision_enum! {
         RetryStart,
         /// SIGTERM now, SIGKILL after the grace period.
         Stop,
+        /// It is stopped like that, to be started again from the image that the pod names.
+        Replace,
     }
 }
 
 decision_table! {
     /// What is done about one container. Pure and total. Page: `docs/decisions/container_action.md`.
     pub fn container_action(phase: PodPhase, wish: Wish, report: Report, restart: RestartPolicy) -> Action, CONTAINER_ACTION;
-    stop:      (_, Stop, Alive, _)                                        => Stop,       "the pod is being deleted";
+    stop:      (_, Stop, Alive | Outdated, _)                             => Stop,       "the pod is being deleted";
     stop_soon: (_, Stop, Starting, _)                                     => Keep,       "it is stopped as soon as it is seen running";
-    gone:      (_, Stop, Absent | Completed | Crashed | NotStarted | Unknown, _) => Keep, "nothing runs and nothing should";
-    ended:     (Succeeded | Failed, Run, Alive, _)                        => Stop,       "a finished pod stays finished";
+    gone:      (_, Stop, Absent | Completed | Crashed | NotStarted | Unknown | Replaced, _) => Keep, "nothing runs and nothing should";
+    ended:     (Succeeded | Failed, Run, Alive | Outdated, _)             => Stop,       "a finished pod stays finished";
     ended_now: (Succeeded | Failed, Run, Starting, _)                     => Keep,       "it is stopped as soon as it is seen running";
-    rest:      (Succeeded | Failed, Run, Absent | Completed | Crashed | NotStarted | Unknown, _) => Keep, "a finished pod stays finished";
+    rest:      (Succeeded | Failed, Run, Absent | Completed | Crashed | NotStarted | Unknown | Replaced, _) => Keep, "a finished pod stays finished";
     create:    (Pending, Run, Absent, _)                                  => Start,      "never started on this node";
     on_way:    (Pending | Running, Run, Starting, _)                      => Keep,       "it is on its way";
     recovered: (Pending, Run, Alive, _)                                   => Keep,       "it was started before that was written down; the status follows";
     converged: (Running, Run, Alive, _)                                   => Keep,       "as wished";
+    outdated:  (Pending | Running, Run, Outdated, _)                      => Replace,    "the pod names another image now";
+    replaced:  (Pending | Running, Run, Replaced, _)                      => Restart,    "the pod names another image now, whatever its restart policy says";
     not_yet:   (Pending | Running, Run, NotStarted, _)                    => RetryStart, "its start failed; later each time";
     again:     (Pending | Running, Run, Completed, Always)                => Restart,    "Always restarts success too";
     done:      (Pending | Running, Run, Completed, OnFailure | Never)     => Keep,       "it has done its work";

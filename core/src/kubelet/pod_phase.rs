@@ -71,7 +71,8 @@ decision_table! {
     vanished:   (Left, Absent, _, Never, Running)                      => Badly,  "it ran, and nothing is left of it";
     coming:     (Left, Absent | Starting | NotStarted, Ran, _, _)      => Again,  "it has run, and will again";
     never_ran:  (Left, Absent | Starting | NotStarted, NeverRan, _, _) => NotYet, "it has not run yet";
-    alive:      (Left, Alive, _, _, _)                                 => Again,  "it runs";
+    alive:      (Left, Alive | Outdated, _, _, _)                      => Again,  "it runs";
+    replaced:   (Left, Replaced, _, _, _)                              => Again,  "it is started again from another image";
     repeated:   (Left, Completed, _, Always, _)                        => Again,  "Always restarts success too";
     well:       (Left, Completed, _, OnFailure | Never, _)             => Well,   "it has done its work";
     retried:    (Left, Crashed | Unknown, _, Always | OnFailure, _)    => Again,  "it crashed and is restarted";
@@ -124,7 +125,7 @@ mod tests {
             let parts: Vec<Part> = reports.iter().map(|report| part(*report)).collect();
             assert_eq!(standing(PodPhase::Pending, restart, &parts), want, "{reports:?}");
         };
-        use Report::{Absent, Alive, Completed, Crashed, Starting, Unknown};
+        use Report::{Absent, Alive, Completed, Crashed, Replaced, Starting, Unknown};
         check(RestartPolicy::Always, &[Absent, Alive], Standing::Waiting);
         check(RestartPolicy::Always, &[Starting], Standing::Waiting);
         check(RestartPolicy::Always, &[Completed, Crashed], Standing::Active);
@@ -132,6 +133,7 @@ mod tests {
         check(RestartPolicy::OnFailure, &[Completed, Completed], Standing::AllSucceeded);
         check(RestartPolicy::Never, &[Completed, Crashed], Standing::SomeFailed);
         check(RestartPolicy::Never, &[Alive, Crashed], Standing::Active);
+        check(RestartPolicy::Never, &[Replaced, Crashed], Standing::Active);
         check(RestartPolicy::Never, &[Unknown], Standing::SomeFailed);
         let given_up = Part { report: Report::NotStarted, ran: false, given_up: true };
         assert_eq!(standing(PodPhase::Pending, RestartPolicy::Always, &[given_up, part(Alive)]), Standing::SomeFailed);

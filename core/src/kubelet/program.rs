@@ -115,6 +115,8 @@ struct Track {
     /// SIGTERM was sent, and SIGKILL follows then.
     kill_at: Option<Instant>,
     killed_at: Option<Instant>,
+    /// It is stopped, or was, for having been started from another image than its pod names, and is to be started again.
+    replaced: bool,
     /// Since when it has been seen running. How long it ran is counted from then, since the node's wall clock may jump.
     runs_since: Option<Instant>,
     /// Ends in a row, none of which came after a long run.
@@ -138,6 +140,7 @@ impl Default for Track {
             starting_until: None,
             kill_at: None,
             killed_at: None,
+            replaced: false,
             runs_since: None,
             ends: 0,
             failed_starts: 0,
@@ -152,7 +155,21 @@ impl Default for Track {
 
 impl Track {
     fn seen(&self) -> Seen {
-        status::report(&self.state, self.starting_until.is_some())
+        match status::report(&self.state, self.starting_until.is_some()) {
+            Seen::Absent | Seen::Completed | Seen::Crashed | Seen::Unknown if self.replaced => Seen::Replaced,
+            seen => seen,
+        }
+    }
+
+    /// The same, where its pod names this image. What an earlier version has started is taken to be of that.
+    fn seen_beside(&self, image: &str) -> Seen {
+        let differs = |its: &str| !its.is_empty() && its != image;
+        let is_other = matches!(&self.state, ContainerState::Running { image, .. } if differs(image));
+        match self.seen() {
+            // Once it is told to end it ends, though the pod may name its image again.
+            Seen::Alive if self.replaced || is_other => Seen::Outdated,
+            seen => seen,
+        }
     }
 
     fn ran(&self) -> bool {
@@ -183,6 +200,9 @@ impl Track {
                 _ => {}
             }
         }
+        // Of what is started now the image is the one that the pod named last.
+        let is_of_a_start = attempt > self.attempt || self.starting_until.is_some();
+        self.replaced &= !is_of_a_start || state == ContainerState::Absent;
         (self.attempt, self.starting_until) = (attempt, None);
         match &state {
             ContainerState::Running { .. } => {
@@ -209,9 +229,13 @@ impl Track {
         true
     }
 
-    /// It has ended, however that was: what comes next waits for its turn.
+    /// It has ended, however that was: what comes next waits for its turn, unless it is another image.
     fn count_end(&mut self, now: Now) {
         let long = self.runs_since.take().is_some_and(|since| now.mono.since(since) >= FORGIVEN_AFTER);
+        if self.replaced {
+            (self.ends, self.not_before) = (0, now.mono);
+            return;
+        }
         self.ends = if long && !planted!(EndsKept) { 1 } else { self.ends.saturating_add(1) };
         self.not_before = now.mono + restart_delay(self.ends);
     }
@@ -677,7 +701,9 @@ impl Worker {
                 track.starting_until = None;
             }
             wake_if_later(wake, now, track.starting_until);
-            let row = container_action(self.phase, wish, track.seen(), policy);
+            // Who is to go is not started again.
+            track.replaced &= wish == Wish::Run;
+            let row = container_action(self.phase, wish, track.seen_beside(&container.image), policy);
             let because = || {
                 let because = Because::of(&CONTAINER_ACTION, row).as_seen(format!("container {}", container.name));
                 match told_of(track) {
@@ -693,9 +719,10 @@ impl Worker {
                     wake.set_if_earlier((), track.not_before);
                 }
                 Action::Restart => {
-                    let restart = format!("restart {}", track.attempt + 1);
-                    start.push((container.name.clone(), because().as_seen(restart)));
+                    let because = because();
                     track.begin_again();
+                    let restart = format!("restart {}", track.attempt);
+                    start.push((container.name.clone(), because.as_seen(restart)));
                 }
                 Action::RetryStart => {
                     let retries = pod.start_retries().map(|retries| u32::try_from(retries).unwrap_or(0));
@@ -715,10 +742,17 @@ impl Worker {
                         }
                     }
                 }
-                Action::Stop => {
+                Action::Stop | Action::Replace => {
                     if track.kill_at.is_none() {
                         let within = format!("SIGTERM now, SIGKILL after {} s", grace(pod).as_secs());
                         out.decided(Level::Debug, Decision::about(key_of(&self.pod), because().as_seen(within)));
+                    }
+                    if row.then == Action::Replace && !track.replaced {
+                        track.replaced = true;
+                        if let Some(object) = &self.object {
+                            let message = format!("Container {} definition changed, will be restarted", container.name);
+                            recorder.tell(now, object, Tone::Normal, "Killing", message, out);
+                        }
                     }
                     track.stop(now, &self.pod, &container.name, grace(pod), wake, out);
                 }
@@ -866,8 +900,11 @@ fn told_of(track: &Track) -> Option<Text> {
 }
 
 impl Track {
-    /// Begins the next attempt of a container that has ended.
+    /// Begins the next attempt of a container that has ended, unless that has begun.
     fn begin_again(&mut self) {
+        if self.state == ContainerState::Absent {
+            return;
+        }
         if restart_delay(self.ends) >= Duration::from_secs(300) {
             sometimes!(RestartAtCap);
         }

@@ -163,6 +163,9 @@ pub enum ContainerState {
     Running {
         /// `miniku://<64 hexadecimal digits>`, unique for each attempt.
         id: String,
+        /// The image that it was started from, as the pod named it then; empty where an earlier version has started it.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        image: String,
         /// What it really runs, for example `miniku/busybox@sha256:…`.
         image_id: String,
         /// Process number on the host.
@@ -174,6 +177,9 @@ pub enum ContainerState {
     Exited {
         /// As in `Running`.
         id: String,
+        /// As in `Running`.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        image: String,
         /// As in `Running`.
         image_id: String,
         /// The exit status, or 128 plus the signal's number.
@@ -217,3 +223,18 @@ pub enum StartError {
 
 /// How long a removal or a start may take before the kubelet takes the report for lost and asks again.
 pub const REPORT_TIMEOUT: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn records_of_earlier_versions_name_no_image() {
+        let record = json!({"name": "c", "attempt": 1, "state": {"Running":
+            {"id": "miniku://1", "image_id": "miniku/busybox", "pid": 7, "started": Wall::from_secs(1)}}});
+        let read: ContainerReport = serde_json::from_value(record.clone()).unwrap();
+        assert!(matches!(&read.state, ContainerState::Running { image, pid: 7, .. } if image.is_empty()));
+        assert_eq!(serde_json::to_value(read).unwrap(), record);
+    }
+}

@@ -162,6 +162,15 @@ fn container_status(one: &Seen<'_>) -> ContainerStatus {
         | runtime::ContainerState::Exited { id, image_id, .. } => (id.clone(), image_id.clone()),
         _ => (one.last.map(|last| last.container_id.to_string()).unwrap_or_default(), String::new()),
     };
+    // As long as an attempt is told of, the image is the one that it was started from.
+    let image = match one.state {
+        runtime::ContainerState::Running { image, .. } | runtime::ContainerState::Exited { image, .. }
+            if !image.is_empty() =>
+        {
+            image.as_str().into()
+        }
+        _ => one.spec.image.clone(),
+    };
     let ended = terminated(one.state);
     let (state, last) = match (one.state, ended) {
         (_, Some(ended)) if one.backing_off => {
@@ -193,7 +202,7 @@ fn container_status(one: &Seen<'_>) -> ContainerStatus {
         last_state: ContainerState { terminated: last, ..Default::default() },
         ready: running || planted!(ReadyTooEarly),
         restart_count: i32::try_from(one.attempt).unwrap_or(i32::MAX),
-        image: one.spec.image.clone(),
+        image,
         image_id: image_id.into(),
         container_id: id.into(),
         started: Some(running),

@@ -23,6 +23,7 @@ use crate::time::{Duration, Instant, Now, Wall};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 /// A node's runtime, pretended. What a container does is in its command: `run`, `deaf` (to SIGTERM), or
 /// `exit CODE SECONDS`. The image `none` is never found, `flaky-2` only at the third try.
@@ -101,8 +102,8 @@ impl Runtime {
     pub fn ended_well(&mut self, uid: &str) -> ContainerState {
         let one = &mut self.pods.get_mut(uid).expect("it has a sandbox").containers[0];
         let (id, image_id, started) = ("miniku://0".to_owned(), "busybox".to_owned(), Wall::from_secs(1_790_000_001));
-        one.state =
-            ContainerState::Exited { id, image_id, code: 0, signal: None, oom: false, started, finished: started };
+        let (image, code, signal, oom, finished) = (one.spec.image.clone(), 0, None, false, started);
+        one.state = ContainerState::Exited { id, image, image_id, code, signal, oom, started, finished };
         one.state.clone()
     }
 
@@ -110,7 +111,8 @@ impl Runtime {
     pub fn resurrect(&mut self, uid: &str, name: &str) {
         let pod = PodRef { uid: uid.into(), namespace: "default".into(), name: name.into() };
         let (id, image_id) = ("miniku://1".to_owned(), "busybox".to_owned());
-        let state = ContainerState::Running { id, image_id, pid: 1, started: Wall::from_secs(1) };
+        let image = "busybox".to_owned();
+        let state = ContainerState::Running { id, image, image_id, pid: 1, started: Wall::from_secs(1) };
         let spec = ContainerSpec {
             name: "c".into(),
             attempt: 0,
@@ -266,6 +268,7 @@ impl Runtime {
                 self.processes += 1;
                 one.state = ContainerState::Running {
                     id: format!("miniku://{:064x}", self.processes),
+                    image: spec.image.clone(),
                     image_id: spec.image.clone(),
                     pid: self.processes,
                     started: now.wall,
@@ -287,13 +290,13 @@ impl Runtime {
     fn end(&mut self, now: Now, uid: &str, name: &str, attempt: u32, code: i32) -> Vec<Report> {
         let Some(sandbox) = self.pods.get_mut(uid) else { return Vec::new() };
         let Some(one) = sandbox.containers.iter_mut().find(|one| one.spec.name == name) else { return Vec::new() };
-        let ContainerState::Running { id, image_id, started, .. } = &one.state else { return Vec::new() };
+        let ContainerState::Running { id, image, image_id, started, .. } = &one.state else { return Vec::new() };
         if one.spec.attempt != attempt {
             return Vec::new();
         }
-        let (id, image_id, started) = (id.clone(), image_id.clone(), *started);
-        let signal = (code > 128).then(|| code - 128);
-        one.state = ContainerState::Exited { id, image_id, code, signal, oom: false, started, finished: now.wall };
+        let (id, image, image_id, started) = (id.clone(), image.clone(), image_id.clone(), *started);
+        let (signal, oom, finished) = ((code > 128).then(|| code - 128), false, now.wall);
+        one.state = ContainerState::Exited { id, image, image_id, code, signal, oom, started, finished };
         let state = one.state.clone();
         vec![Report::Container { pod: sandbox.pod.clone(), container: name.into(), attempt, state }]
     }
@@ -305,12 +308,12 @@ impl Runtime {
         let pod = sandbox.pod.clone();
         let mut reports = Vec::new();
         for one in &mut sandbox.containers {
-            let ContainerState::Running { id, image_id, started, .. } = &one.state else { continue };
-            let (id, image_id, started) = (id.clone(), image_id.clone(), *started);
+            let ContainerState::Running { id, image, image_id, started, .. } = &one.state else { continue };
+            let (id, image, image_id, started) = (id.clone(), image.clone(), image_id.clone(), *started);
             one.state = match recorded {
                 true => {
-                    let signal = Some(9);
-                    ContainerState::Exited { id, image_id, code: 137, signal, oom: false, started, finished: now.wall }
+                    let (code, signal, oom, finished) = (137, Some(9), false, now.wall);
+                    ContainerState::Exited { id, image, image_id, code, signal, oom, started, finished }
                 }
                 false => ContainerState::Unknown,
             };
@@ -579,6 +582,16 @@ impl World {
     pub fn merge(&mut self, kind: Kind, name: &str, patch: Value, part: Part) {
         let namespace = if kind == Kind::Node { "" } else { "default" };
         self.ask(Verb::Merge { key: Key::new(kind, namespace, name), patch, part });
+    }
+
+    /// Its first container is asked to be of another image.
+    pub fn set_image(&mut self, name: &str, image: &str) {
+        let mut object = self.get(Kind::Pod, "default", name).expect("there is one").clone();
+        object.edit_as(|pod: &mut Pod| {
+            let containers = &mut Arc::make_mut(&mut pod.spec).containers;
+            Arc::make_mut(containers)[0].image = image.into();
+        });
+        self.ask(Verb::Update { object, part: Part::Main });
     }
 
     pub fn delete(&mut self, name: &str, grace_seconds: Option<i64>) {

@@ -367,6 +367,80 @@ fn a_pod_that_runs_nothing_more_starts_what_it_restarts_all_the_same() {
     world.check_truth();
 }
 
+// Images.
+
+/// From which images a pod's containers are told to have been started.
+fn images(world: &World, name: &str) -> String {
+    let statuses = &world.pod(name).unwrap().status.container_statuses;
+    statuses.iter().map(|one| one.image.to_string()).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn another_image_is_started_in_place_of_what_runs_whatever_the_policy() {
+    for (seed, policy) in SEEDS.flat_map(|seed| ["Always", "OnFailure", "Never"].map(|policy| (seed, policy))) {
+        let mut world = World::running(seed);
+        world.create("a", policy, &[("c", "busybox", "run"), ("d", "busybox", "run")], json!({}));
+        world.one("b", policy, "run");
+        world.run(2);
+        world.take_commands();
+        world.set_image("a", "alpine");
+        world.set_image("b", "alpine");
+        world.run(1);
+        assert_eq!(world.shown("a"), "Running ready c=running.1 d=running.0");
+        assert_eq!(world.shown("b"), "Running ready c=running.1");
+        assert_eq!([images(&world, "a"), images(&world, "b")], ["alpine busybox", "alpine"]);
+        let last = world.pod("a").unwrap().status.container_statuses[0].last_state.terminated.clone();
+        assert_eq!(last.map(|last| last.exit_code), Some(143));
+        assert!(world.told_about("a").contains("Killing:1"), "{}", world.told_about("a"));
+        let commands = world.take_commands();
+        let mut commands: Vec<&str> = commands.split(", ").map(|line| line.split_once(' ').unwrap().1).collect();
+        commands.sort_unstable();
+        assert_eq!(commands, ["run b", "start a/c.1", "terminate a/c.0", "terminate b/c.0"]);
+        world.check_truth();
+        world.restart();
+        world.run(5);
+        assert_eq!(world.take_commands(), "");
+    }
+}
+
+#[test]
+fn who_is_replaced_has_its_grace_and_is_told_of_until_it_ends() {
+    let mut world = World::running(0);
+    let grace = json!({"spec": {"terminationGracePeriodSeconds": 10}});
+    world.create("a", "Never", &[("c", "busybox", "deaf")], grace);
+    world.run(2);
+    world.take_commands();
+    world.set_image("a", "alpine");
+    world.run(5);
+    assert_eq!([world.shown("a"), images(&world, "a")], ["Running ready c=running.0", "busybox"]);
+    // It was told to end, which cannot be taken back.
+    world.set_image("a", "busybox");
+    world.run(6);
+    assert_eq!(world.shown("a"), "Running ready c=running.1");
+    assert_eq!(world.take_commands(), "3 terminate a/c.0, 13 kill a/c.0, 13 run a");
+    // Another kubelet finds out from which image it was started.
+    world.set_image("a", "alpine");
+    world.restart();
+    world.run(12);
+    assert_eq!([world.shown("a"), images(&world, "a")], ["Running ready c=running.2", "alpine"]);
+    world.check_truth();
+}
+
+#[test]
+fn who_is_deleted_while_it_is_replaced_is_not_started_again() {
+    for policy in ["Always", "Never"] {
+        let mut world = World::running(0);
+        world.one("a", policy, "deaf");
+        world.run(2);
+        world.set_image("a", "alpine");
+        world.run(1);
+        world.delete("a", Some(2));
+        world.run(5);
+        assert_eq!(world.shown("a"), "gone");
+        assert_eq!(world.runtime.started.len(), 1, "{:?}", world.runtime.started);
+    }
+}
+
 // Deletion.
 
 #[test]

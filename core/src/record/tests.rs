@@ -237,9 +237,10 @@ fn wall(g: &mut Gen) -> Wall {
 fn state(g: &mut Gen) -> ContainerState {
     match any::<u8>(g) % 5 {
         0 => ContainerState::Absent,
-        1 => ContainerState::Running { id: any(g), image_id: any(g), pid: any(g), started: wall(g) },
+        1 => ContainerState::Running { id: any(g), image: any(g), image_id: any(g), pid: any(g), started: wall(g) },
         2 => ContainerState::Exited {
             id: any(g),
+            image: any(g),
             image_id: any(g),
             code: any(g),
             signal: any(g),

@@ -33,6 +33,7 @@ impl Fake {
         log::info!("kubelet {}: pretending to run {}/{name}: {} {command}", self.node, pod.name, container.image);
         let state = ContainerState::Running {
             id: format!("fake://{}-{name}-{attempt}", pod.uid),
+            image: container.image.clone(),
             image_id: format!("fake/{}", container.image),
             pid: self.next_pid,
             started: clock::wall(),
@@ -43,7 +44,8 @@ impl Fake {
 
     fn end(&mut self, pod: &PodRef, container: &str, attempt: u32, signal: i32) {
         let key = (pod.uid.clone(), container.to_owned());
-        let Some((current, ContainerState::Running { id, image_id, started, .. })) = self.running.get(&key).cloned()
+        let Some((current, ContainerState::Running { id, image, image_id, started, .. })) =
+            self.running.get(&key).cloned()
         else {
             return;
         };
@@ -53,6 +55,7 @@ impl Fake {
         log::info!("kubelet {}: pretending to stop {}/{container}", self.node, pod.name);
         let state = ContainerState::Exited {
             id,
+            image,
             image_id,
             code: 128 + signal,
             signal: Some(signal),

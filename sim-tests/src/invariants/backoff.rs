@@ -1,14 +1,17 @@
 //! S-backoff: A container that ends again and again is started again after 0, 10, 20, 40 and so on up to 300 s; under Never it is started once, and under OnFailure not after a good end.
 //!
 //! Ends are counted since its kubelet started, which keeps no count over a restart; a run of ten minutes is forgiven. A
-//! good end is one that is stored. Catches: a back-off that is not kept; a restart policy that is not looked at.
+//! good end is one that is stored. A pod whose images were changed is left out: what runs is started again at once from another
+//! one, whatever its restart policy says. Catches: a back-off that is not kept; a restart policy that is not looked at.
 
 use super::{Broken, Checker, by_its_clock};
 use crate::truth::{Fact, Role, Sight, Truth};
+use miniku_core::api::object::Object;
 use miniku_core::api::pod::{Pod, RestartPolicy};
 use miniku_core::api::text::Text;
 use miniku_core::time::{Duration, Instant};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 const FIRST: Duration = Duration::from_secs(10);
 const MOST: Duration = Duration::from_secs(300);
@@ -19,6 +22,8 @@ pub(super) const FORGIVEN_AFTER: Duration = Duration::from_secs(600);
 #[derive(Default)]
 pub struct Backoff {
     runs: BTreeMap<(Text, Text), Runs>,
+    /// The pods that have named other images before, by uid.
+    changed: BTreeSet<Text>,
 }
 
 #[derive(Default)]
@@ -39,17 +44,32 @@ pub(super) fn delay(ends: u32) -> Duration {
     }
 }
 
+fn names_other_images(old: &Pod, new: &Pod) -> bool {
+    let images = |pod: &Pod| pod.spec.containers.iter().map(|one| one.image.clone()).collect::<Vec<Text>>();
+    !Arc::ptr_eq(&old.spec, &new.spec) && images(old) != images(new)
+}
+
 fn is_given_up(pod: &Pod) -> bool {
     pod.status.conditions.iter().any(|one| one.kind == "DisruptionTarget" && one.reason == "DeletionByPodGC")
 }
 
 impl Checker for Backoff {
     fn sights(&self) -> &'static [Sight] {
-        &[Sight::Died, Sight::Started, Sight::Ended]
+        &[Sight::Died, Sight::Durable, Sight::Started, Sight::Ended]
     }
 
     fn see(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Broken> {
         match fact {
+            Fact::Durable { change } => {
+                let old = change.old.as_ref().and_then(Object::get::<Pod>);
+                let new = change.new.as_ref().and_then(Object::get::<Pod>);
+                if let (Some(old), Some(new)) = (old, new)
+                    && names_other_images(old, new)
+                {
+                    self.changed.insert(new.metadata.uid.clone());
+                }
+                Ok(())
+            }
             Fact::Started { node, process } => {
                 let key = (process.pod.uid.clone(), process.container.clone());
                 let runs = self.runs.entry(key).or_default();
@@ -65,6 +85,7 @@ impl Checker for Backoff {
                 let ended_well =
                     stored.and_then(|one| one.state.terminated.as_ref()).is_some_and(|end| end.exit_code == 0);
                 match policy {
+                    _ if self.changed.contains(&process.pod.uid) => Ok(()),
                     RestartPolicy::Never if runs.starts > 1 => broken(format!("is started {} times", runs.starts)),
                     RestartPolicy::OnFailure if ended_well => broken("is started after a good end".into()),
                     // One that is given up takes the others with it, also those that are on their way.
@@ -147,5 +168,17 @@ mod tests {
         run(&mut story, "b").unwrap();
         story.pass(1_000).unwrap();
         assert!(run(&mut story, "b").unwrap_err().what.contains("2 times"));
+    }
+
+    #[test]
+    fn another_image_is_started_whatever_the_policy() {
+        let mut story = Story::<Backoff>::new();
+        let mut once = pod("b", "n", "Running");
+        once["spec"]["restartPolicy"] = "Never".into();
+        story.put(once.clone()).unwrap();
+        run(&mut story, "b").unwrap();
+        once["spec"]["containers"] = serde_json::json!([{"name": "c", "image": "another"}]);
+        story.put(once).unwrap();
+        run(&mut story, "b").unwrap();
     }
 }
