@@ -12,6 +12,7 @@ use crate::api::object::{Key, Object, Resource};
 use crate::api::quantity::{Amounts, Quantity};
 use crate::api::text::Text;
 use crate::client::{Calls, Informer, informer};
+use crate::kubelet::admission::{Amount, Offer};
 use crate::program::{Answer, Effects, Input, Level, Part, Query, Verb};
 use crate::time::{Duration, Instant, Now, Wall};
 use serde::{Deserialize, Serialize};
@@ -97,6 +98,12 @@ impl NodeAgent {
     /// The node's address for its pods' statuses.
     pub fn host_ip(&self) -> &str {
         self.facts.addresses.iter().find(|(kind, _)| kind == "InternalIP").map_or("", |(_, address)| address)
+    }
+
+    /// What it has for its pods.
+    pub fn offer(&self) -> Offer {
+        let amount = Amount { cpu_milli: self.facts.cpu_milli, memory: self.facts.memory_bytes };
+        Offer { amount, pods: self.facts.pods }
     }
 
     /// The stored node, or what will be stored: what events about the node refer to.

@@ -38,7 +38,12 @@ pub fn pages() -> Vec<Page> {
                  Otherwise the first of these that any container has counts: `NotYet` makes it `Waiting`, `Again` \
                  `Active`, `Badly` `SomeFailed`, and `Well` `AllSucceeded`. With that, in `pod_phase`:",
             )
-            .decides(&POD_PHASE),
+            .decides(&POD_PHASE)
+            .says(
+                "A pod that comes to a node without room for what it requests beside the unfinished pods there is refused: \
+                 it is Failed before anything is started, and its reason is `OutOfpods`, `OutOfcpu` or `OutOfmemory`. The \
+                 scheduler sends none there, but `spec.nodeName` may. What has begun on a node is never refused.",
+            ),
         restart::page(),
     ]
 }

@@ -3,12 +3,13 @@
 use crate::api::by_name::ByName;
 use crate::api::kinds::Kind;
 use crate::api::object::{Key, Object, Resource};
-use crate::api::pod::{Pod, PodPhase, PodStatus, RestartPolicy, StateTerminated};
+use crate::api::pod::{Container, Pod, PodPhase, PodStatus, RestartPolicy, StateTerminated};
 use crate::api::status::Reason;
 use crate::api::text::Text;
 use crate::client::events::{EventRecorder, Tone};
 use crate::client::{Calls, Change, Deadlines, Informer, RETRY, Tries, informer};
 use crate::decision::{Because, Decision};
+use crate::kubelet::admission::{Amount, Refusal, refusal};
 use crate::kubelet::container_action::{Action, CONTAINER_ACTION, Report as Seen, Wish, container_action};
 use crate::kubelet::node::{Facts, NodeAgent};
 use crate::kubelet::pod_phase::{POD_PHASE, Part as PhasePart, Standing, pod_phase, standing};
@@ -79,6 +80,10 @@ struct Worker {
     /// Its phase by our own account; never behind the stored one.
     phase: PodPhase,
     containers: ByName<Track>,
+    /// What it takes up, once it was looked at whether the node takes it.
+    takes: Option<Amount>,
+    /// Why the node does not take it, if so.
+    refused: Option<Refusal>,
     /// Something of it exists on the node, or may.
     on_node: bool,
     /// Its init process is gone; what is left must be removed before anything can start.
@@ -480,6 +485,8 @@ impl Kubelet {
         match pod {
             Some(pod) => {
                 worker.remember(pod);
+                self.admit(now, uid, pod, out);
+                let worker = self.workers.get_mut(uid).expect("it has just been there");
                 worker.act(now, pod, wish, &mut wake, &mut self.recorder, out);
                 self.write_status(now, uid, pod, &mut wake, out);
             }
@@ -489,6 +496,25 @@ impl Kubelet {
         if let Some(at) = wake.next() {
             self.queue.set_if_earlier(uid.into(), at);
         }
+    }
+
+    /// Takes a pod that is new here, or refuses it for good.
+    fn admit(&mut self, now: Now, uid: &str, pod: &Pod, out: &mut Effects) {
+        let worker = &self.workers[uid];
+        if worker.takes.is_some() || worker.phase.is_final() || pod.metadata.is_deleting() {
+            return;
+        }
+        let takes = Amount::of(&pod.spec);
+        let there = self.workers.values().filter_map(|one| one.takes_up());
+        let refused = if worker.has_begun(pod) { None } else { refusal(takes, there, self.node.offer()) };
+        let worker = self.workers.get_mut(uid).expect("it has just been there");
+        worker.takes = Some(takes);
+        let Some(refused) = refused else { return };
+        if let Some(object) = &worker.object {
+            self.recorder.tell(now, object, Tone::Warning, &refused.reason, refused.message.as_str(), out);
+        }
+        worker.becomes(pod_phase(worker.phase, Standing::SomeFailed), out);
+        worker.refused = Some(refused);
     }
 
     fn write_status(&mut self, now: Now, uid: &str, pod: &Pod, wake: &mut Deadlines<()>, out: &mut Effects) {
@@ -577,6 +603,8 @@ impl Worker {
             object: None,
             phase: PodPhase::Pending,
             containers: ByName::default(),
+            takes: None,
+            refused: None,
             on_node: false,
             dead: false,
             ip: None,
@@ -607,6 +635,18 @@ impl Worker {
         self.object = Some(object.clone());
     }
 
+    /// Whether it was taken here before, be it by a former life of the kubelet.
+    fn has_begun(&self, pod: &Pod) -> bool {
+        self.on_node || self.phase != PodPhase::Pending || pod.status.start_time.is_some()
+    }
+
+    /// What it takes up of the node: what has ended, is gone, or was never taken takes up nothing.
+    fn takes_up(&self) -> Option<Amount> {
+        let pod: &Pod = self.object.as_ref()?.get()?;
+        let begun = || self.has_begun(pod).then(|| Amount::of(&pod.spec));
+        if self.phase.is_final() { None } else { self.takes.or_else(begun) }
+    }
+
     /// Takes from the stored status what the node itself cannot know any more after a restart, and only when it is known
     /// what runs. All of it once; but failed starts, of which nothing is left anywhere else, as long as what is stored may
     /// be a former life's.
@@ -614,6 +654,9 @@ impl Worker {
         let again = std::mem::replace(&mut self.remembered, true);
         if again && (self.told || planted!(FormerWordsMissed)) {
             return;
+        }
+        if !again {
+            self.refused = Refusal::read(&pod.status);
         }
         let failed_starts = u32::try_from(pod.status.retry_count.unwrap_or(0)).unwrap_or(0);
         for one in &pod.status.container_statuses {
@@ -854,9 +897,9 @@ impl Worker {
                 container_action(self.phase, Wish::Run, track.seen(), pod.spec.restart_policy).then == Action::Restart;
             again && !pod.metadata.is_deleting() && track.not_before > now.mono
         };
-        let seen: Vec<status::Seen<'_>> = pod
-            .spec
-            .containers
+        // Of a pod that was refused there are none.
+        let containers: &[Container] = if self.refused.is_some() { &[] } else { &pod.spec.containers };
+        let seen: Vec<status::Seen<'_>> = containers
             .iter()
             .map(|container| (container, track(&container.name)))
             .map(|(container, track)| status::Seen {
@@ -869,7 +912,7 @@ impl Worker {
             })
             .collect();
         let place = status::Place { host_ip, pod_ip: self.ip };
-        status::pod_status(now, pod, self.phase, &seen, place, self.next_retry)
+        status::pod_status(now, pod, self.phase, &seen, place, self.next_retry, self.refused.as_ref())
     }
 }
 

@@ -6,6 +6,7 @@ use crate::api::pod::{
     StateWaiting,
 };
 use crate::api::text::Text;
+use crate::kubelet::admission::Refusal;
 use crate::kubelet::container_action::Report;
 use crate::kubelet::restart::waiting_reason;
 use crate::kubelet::runtime;
@@ -53,7 +54,8 @@ pub fn report(state: &runtime::ContainerState, starting: bool) -> Report {
     }
 }
 
-/// The status of a pod in this phase. Times of transitions are kept from the last status where nothing changed.
+/// The status of a pod in this phase, which may have been refused. Times of transitions are kept from the last status where
+/// nothing changed.
 pub fn pod_status(
     now: Now,
     pod: &Pod,
@@ -61,6 +63,7 @@ pub fn pod_status(
     containers: &[Seen<'_>],
     place: Place<'_>,
     retry_at: Option<Wall>,
+    refused: Option<&Refusal>,
 ) -> PodStatus {
     let before = &pod.status;
     let finished = phase.is_final();
@@ -86,7 +89,11 @@ pub fn pod_status(
     let failed_starts = containers.iter().map(|one| i32::try_from(one.failed_starts).unwrap_or(i32::MAX));
     // A failure that comes when the pod is given up for another container's sake is no try more.
     let retries = pod.start_retries().map(|most| failed_starts.max().unwrap_or(0).min(most));
-    let (reason, message) = if phase == PodPhase::Failed { why_failed(containers) } else { Default::default() };
+    let (reason, message) = match refused {
+        Some(refusal) => (refusal.reason.to_string(), refusal.told()),
+        None if phase == PodPhase::Failed => why_failed(containers),
+        None => Default::default(),
+    };
     PodStatus {
         phase,
         conditions: ours.chain(others.filter(|_| !planted!(OthersWordsDropped))).collect(),

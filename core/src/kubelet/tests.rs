@@ -367,6 +367,81 @@ fn a_pod_that_runs_nothing_more_starts_what_it_restarts_all_the_same() {
     world.check_truth();
 }
 
+// Room.
+
+/// A pod that asks for so much of a resource.
+fn asks(resource: &str, amount: &str) -> serde_json::Value {
+    let resources = json!({"requests": {resource: amount}});
+    json!({"spec": {"containers": [{"name": "c", "image": "busybox", "command": ["run"], "resources": resources}]}})
+}
+
+#[test]
+fn a_pod_without_room_is_refused_for_good() {
+    for (resource, amount, reason, numbers) in [
+        ("cpu", "1500m", "OutOfcpu", "cpu, requested: 1500, used: 1500, capacity: 2000"),
+        ("memory", "600Mi", "OutOfmemory", "memory, requested: 629145600, used: 629145600, capacity: 1073741824"),
+    ] {
+        let mut world = World::running(0);
+        world.create("a", "Never", &[], asks(resource, amount));
+        world.run(1);
+        world.create("b", "Always", &[], asks(resource, amount));
+        world.create("none", "Always", &[("c", "busybox", "run")], json!({}));
+        world.run(2);
+        assert_eq!([world.shown("a"), world.shown("b")], ["Running ready c=running.0", "Failed"]);
+        assert_eq!(world.shown("none"), "Running ready c=running.0");
+        let status = world.pod("b").unwrap().status.clone();
+        let message = format!("Pod was rejected: Node didn't have enough resource: {numbers}");
+        assert_eq!((status.reason.as_str(), status.message.as_str()), (reason, message.as_str()));
+        assert_eq!(world.told_about("b"), format!("{reason}:1"));
+        assert_eq!(world.take_commands(), "1 run a, 2 run none");
+        // The same is told by another kubelet, and by then there might be room.
+        world.exit("a", 0);
+        world.restart();
+        world.run(2);
+        assert_eq!(world.pod("b").unwrap().status, status);
+        // What has ended takes up nothing, though it is still there.
+        assert_eq!(world.shown("a"), "Succeeded c=ended(0).0");
+        world.create("d", "Always", &[], asks(resource, amount));
+        world.run(2);
+        assert_eq!(world.shown("d"), "Running ready c=running.0");
+        world.check_truth();
+    }
+}
+
+#[test]
+fn what_has_begun_is_never_refused_and_what_goes_counts_until_it_has_ended() {
+    let mut world = World::running(0);
+    let mut deaf = asks("cpu", "2");
+    deaf["spec"]["containers"][0]["command"] = json!(["deaf"]);
+    world.create("a", "Always", &[], deaf);
+    world.run(2);
+    for _ in 0..3 {
+        world.restart();
+        world.run(2);
+        assert_eq!(world.shown("a"), "Running ready c=running.0");
+    }
+    world.delete("a", Some(5));
+    world.run(1);
+    world.create("b", "Always", &[], asks("cpu", "2"));
+    world.run(7);
+    assert_eq!([world.shown("a"), world.shown("b")], ["gone", "Failed"]);
+    world.create("c", "Always", &[], asks("cpu", "2"));
+    world.run(2);
+    assert_eq!(world.shown("c"), "Running ready c=running.0");
+}
+
+#[test]
+fn of_pods_that_come_at_once_as_many_are_taken_as_there_is_room_for() {
+    let mut world = World::running(0);
+    for name in ["a", "b", "c"] {
+        world.create(name, "Always", &[], asks("cpu", "1"));
+    }
+    world.run(2);
+    let phases: Vec<String> = world.pods().iter().map(|pod| pod.status.phase.to_string()).collect();
+    assert_eq!(phases.iter().filter(|phase| *phase == "Running").count(), 2, "{phases:?}");
+    assert_eq!(phases.iter().filter(|phase| *phase == "Failed").count(), 1, "{phases:?}");
+}
+
 // Images.
 
 /// From which images a pod's containers are told to have been started.

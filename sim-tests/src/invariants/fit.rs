@@ -2,7 +2,7 @@
 //!
 //! Terminating pods count until they are gone from the store. A node that shrinks, or a pod whose author chose the
 //! node, breaks nothing. Nor does a bind that a former life of the scheduler had asked for and that arrives late:
-//! neither life can know of the other's, and kubelets do not refuse pods, so such a node stays overbooked.
+//! neither life can know of the other's, and the node stays overbooked until its kubelet refuses the pod.
 //! Catches: a scheduler that frees capacity when a deletion starts, or that forgets its own binds that are still on
 //! their way; init containers, overhead or extended resources that are not counted.
 
