@@ -638,6 +638,9 @@ fn change(new: &At, old: &At) {
     }
     deadline(&new.field("activeDeadlineSeconds"), &old.field("activeDeadlineSeconds"));
     added_tolerations(new, old);
+    if is_gated(old.value()) {
+        only_narrowed(new, old);
+    }
     let (changed, was) = (without_changeable(new, old), old.value());
     let differences = differences(&changed, was);
     if !differences.is_empty() {
@@ -671,6 +674,46 @@ fn added_tolerations(new: &At, old: &At) {
     }
 }
 
+/// Whether a pod is not to be scheduled yet.
+fn is_gated(spec: &Value) -> bool {
+    spec.get("schedulingGates").and_then(Value::as_array).is_some_and(|gates| !gates.is_empty())
+}
+
+/// While a pod has gates, others may choose among the nodes that it can run on, but add none.
+///
+/// Source: KEP-3838; `pkg/apis/core/validation`, `validateNodeSelectorMutation` and `validateNodeAffinityMutation`.
+fn only_narrowed(new: &At, old: &At) {
+    let selector = "nodeSelector";
+    if !old.entries(selector).all(|(label, was)| new.entry(selector, label).value() == was.value()) {
+        let rule = "only additions to spec.nodeSelector are allowed (no mutations or deletions)";
+        new.field(selector).invalid_map(rule);
+    }
+    let (affinity, affinity_was) = (new.field("affinity"), old.field("affinity"));
+    let (nodes, nodes_were) = (affinity.field("nodeAffinity"), affinity_was.field("nodeAffinity"));
+    let required = "requiredDuringSchedulingIgnoredDuringExecution";
+    let (required, required_was) = (nodes.field(required), nodes_were.field(required));
+    let list = "nodeSelectorTerms";
+    let before = required_was.items(list).count();
+    if before > 0 && required.items(list).count() != before {
+        let rule = "no additions/deletions to non-empty NodeSelectorTerms list are allowed";
+        return required.field(list).invalid(rule);
+    }
+    for (term, was) in required.items(list).zip(required_was.items(list)) {
+        term.invalid_unless(adds_requirements(&term, &was), "only additions are allowed (no mutations or deletions)");
+    }
+}
+
+/// Whether a term that selects nodes begins as it was. One that has no requirements selects none, and stays so.
+fn adds_requirements(new: &At, old: &At) -> bool {
+    let lists = ["matchExpressions", "matchFields"];
+    let selects = |term: &At| lists.iter().any(|list| term.items(list).next().is_some());
+    let kept = |list: &&str| {
+        let mut now = new.items(list);
+        old.items(list).all(|was| now.next().is_some_and(|is| is.value() == was.value()))
+    };
+    (selects(old) || !selects(new)) && lists.iter().all(kept)
+}
+
 /// The new spec, with all that may change as it was.
 fn without_changeable(new: &At, old: &At) -> Value {
     let mut spec = new.value().clone();
@@ -689,6 +732,10 @@ fn without_changeable(new: &At, old: &At) -> Value {
     if gates(&spec).iter().all(|gate| had.contains(&gate.to_string())) {
         put(&mut spec, "schedulingGates", was.get("schedulingGates"));
     }
+    if is_gated(was) {
+        put(&mut spec, "nodeSelector", was.get("nodeSelector"));
+        put_node_affinity(&mut spec, was);
+    }
     for list in ["containers", "initContainers"] {
         let containers = spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
         let before = was.get(list).and_then(Value::as_array).into_iter().flatten();
@@ -699,6 +746,18 @@ fn without_changeable(new: &At, old: &At) -> Value {
         }
     }
     spec
+}
+
+fn put_node_affinity(spec: &mut Value, was: &Value) {
+    let at = "/affinity/nodeAffinity";
+    if spec.pointer(at) == was.pointer(at) {
+        return;
+    }
+    let mut affinity = spec.get("affinity").cloned().unwrap_or_else(|| Value::Object(Map::new()));
+    put(&mut affinity, "nodeAffinity", was.pointer(at));
+    // Who brought the first affinity brought this one for its nodes.
+    let brought = was.get("affinity").is_none() && affinity.as_object().is_some_and(Map::is_empty);
+    put(spec, "affinity", Some(&affinity).filter(|_| !brought));
 }
 
 fn put(object: &mut Value, name: &str, to: Option<&Value>) {

@@ -553,3 +553,60 @@ fn a_pod_stays_what_it_is() {
         ],
     );
 }
+
+/// What says of required nodes that one of these terms must hold.
+fn required_nodes(terms: Value) -> Value {
+    json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}})
+}
+
+#[test]
+fn a_gated_pod_may_get_fewer_nodes_to_choose_from() {
+    let only = "spec: Forbidden: pod updates may not change fields other than ";
+    let zone = |values: Value| json!({"key": "zone", "operator": "In", "values": values});
+    let disk = json!({"key": "disk", "operator": "Exists"});
+    let mut old = pod();
+    let free = [("/spec/nodeSelector", json!({"disk": "ssd"})), ("/spec/affinity", required_nodes(json!([{}])))];
+    for (path, to) in &free {
+        table_of_changes(Kind::Pod, &old, &[(*path, to.clone(), &[only])]);
+    }
+    old["spec"]["schedulingGates"] = json!([{"name": "example.com/a"}]);
+    for (path, to) in &free {
+        table_of_changes(Kind::Pod, &old, &[(*path, to.clone(), &[])]);
+    }
+    let others =
+        json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "zone"}]}});
+    table_of_changes(Kind::Pod, &old, &[("/spec/affinity", others, &[only])]);
+
+    old["spec"]["nodeSelector"] = json!({"disk": "ssd"});
+    old["spec"]["affinity"] = required_nodes(json!([{"matchExpressions": [zone(json!(["a", "b"]))]}, {}]));
+    let kept = "spec.nodeSelector: Invalid value: map[string]string{";
+    let terms = "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms";
+    let expressions = |of: Value| required_nodes(json!([{"matchExpressions": of}, {}]));
+    table_of_changes(
+        Kind::Pod,
+        &old,
+        &[
+            ("/spec/nodeSelector/zone", json!("a"), &[]),
+            ("/spec/nodeSelector/disk", json!("hdd"), &[kept]),
+            ("/spec/nodeSelector/disk", Value::Null, &[kept]),
+            ("/spec/affinity", expressions(json!([zone(json!(["a", "b"])), disk])), &[]),
+            (
+                "/spec/affinity",
+                expressions(json!([disk, zone(json!(["a", "b"]))])),
+                &[&format!("{terms}[0]: Invalid value: ")],
+            ),
+            ("/spec/affinity", expressions(json!([zone(json!(["a"]))])), &[&format!("{terms}[0]: Invalid value: ")]),
+            (
+                "/spec/affinity",
+                required_nodes(json!([{"matchExpressions": [zone(json!(["a", "b"]))]}, {"matchExpressions": [disk]}])),
+                &[&format!("{terms}[1]: Invalid value: ")],
+            ),
+            (
+                "/spec/affinity",
+                required_nodes(json!([{"matchExpressions": [zone(json!(["a", "b"]))]}])),
+                &[&format!("{terms}: Invalid value: ")],
+            ),
+            ("/spec/affinity", Value::Null, &[&format!("{terms}: Invalid value: ")]),
+        ],
+    );
+}
