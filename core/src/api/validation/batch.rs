@@ -5,7 +5,7 @@
 use super::at::{At, Wrong};
 use super::{Rules, pod, selector, text};
 use crate::api::schedule::{self, Schedule};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
 /// Rules for jobs.
@@ -178,6 +178,7 @@ fn exit_codes(codes: &At, containers: &BTreeSet<&str>) {
 }
 
 fn job_stays(new: &At, old: &At) {
+    let has_begun = old.field("status").field("startTime").is_there();
     let (new, old) = (new.field("spec"), old.field("spec"));
     // A job with numbered completions may have fewer or more of them, if as many run at once.
     let elastic = new.field("completionMode").text() == "Indexed"
@@ -186,13 +187,39 @@ fn job_stays(new: &At, old: &At) {
         new.field("completions").unchanged(&old.field("completions"));
     }
     new.field("selector").unchanged(&old.field("selector"));
-    let held = old.field("suspend").is_true();
-    if !held {
-        new.field("template").unchanged(&old.field("template"));
+    let (template, was) = (new.field("template"), old.field("template"));
+    let waits = old.field("suspend").is_true() && !has_begun;
+    if !waits || without_directives(&template) != without_directives(&was) {
+        template.unchanged(&was);
     }
     for name in ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"] {
         new.field(name).unchanged(&old.field(name));
     }
+}
+
+/// What says where pods are to run, by the place in a template where it stands.
+const DIRECTIVES: &[(&str, &[&str])] = &[
+    ("/metadata", &["labels", "annotations"]),
+    ("/spec", &["nodeSelector", "tolerations", "schedulingGates"]),
+    ("/spec/affinity", &["nodeAffinity"]),
+];
+
+/// What stays of a template though its job waits to begin: all but where its pods are to run, which may be decided last.
+///
+/// Source: KEP-2926; `pkg/apis/batch/validation`, `validatePodTemplateUpdate`.
+fn without_directives(template: &At) -> Value {
+    let mut template = template.value().clone();
+    for (place, names) in DIRECTIVES {
+        if let Some(fields) = template.pointer_mut(place).and_then(Value::as_object_mut) {
+            fields.retain(|name, _| !names.contains(&name.as_str()));
+        }
+    }
+    if let Some(spec) = template.get_mut("spec").and_then(Value::as_object_mut)
+        && spec.get("affinity").and_then(Value::as_object).is_some_and(Map::is_empty)
+    {
+        spec.remove("affinity");
+    }
+    template
 }
 
 fn cron_job(object: &At) {
@@ -337,6 +364,37 @@ mod tests {
                 ("/spec/parallelism", json!(3), &[]),
             ],
         );
+    }
+
+    #[test]
+    fn a_job_that_waits_to_begin_may_be_told_where_to_run() {
+        let refused: &[&str] = &["spec.template: Invalid value: "];
+        let nodes = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
+            {"nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "Exists"}]}]}}});
+        let pods = json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
+            [{"topologyKey": "zone"}]}});
+        let check = |old: &Value, directives: &[&str]| {
+            table_of_changes(
+                Kind::Job,
+                old,
+                &[
+                    ("/spec/template/spec/nodeSelector", json!({"disk": "ssd"}), directives),
+                    ("/spec/template/spec/tolerations", json!([{"operator": "Exists"}]), directives),
+                    ("/spec/template/spec/schedulingGates", json!([{"name": "example.com/a"}]), directives),
+                    ("/spec/template/spec/affinity", nodes.clone(), directives),
+                    ("/spec/template/metadata/labels/tier", json!("a"), directives),
+                    ("/spec/template/metadata/annotations", json!({"tier": "a"}), directives),
+                    ("/spec/template/spec/affinity", pods.clone(), refused),
+                    ("/spec/template/spec/containers/0/image", json!("y"), refused),
+                ],
+            );
+        };
+        let mut old = job();
+        check(&old, refused);
+        old["spec"]["suspend"] = json!(true);
+        check(&old, &[]);
+        old["status"] = json!({"startTime": "2026-01-01T00:00:00Z"});
+        check(&old, refused);
     }
 
     #[test]
