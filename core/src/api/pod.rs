@@ -490,7 +490,11 @@ pub fn shown_status(pod: &Pod) -> String {
         }
     }
     let any_runs = pod.status.container_statuses.iter().any(|status| status.ready && status.state.running.is_some());
-    if shown == "Completed" && any_runs { "Running".into() } else { shown }
+    match shown == "Completed" && any_runs {
+        true if pod.is_ready() => "Running".into(),
+        true => "NotReady".into(),
+        false => shown,
+    }
 }
 
 fn restarts(pod: &Pod, now: Now) -> String {
@@ -507,6 +511,22 @@ fn restarts(pod: &Pod, now: Now) -> String {
 mod tests {
     use super::*;
     use serde_json::{Value, json};
+
+    #[test]
+    fn a_pod_of_which_only_some_containers_still_run_is_shown_as_not_ready() {
+        let check = |phase: &str, ready: &str, want: &str| {
+            let ended = json!({"terminated": {"exitCode": 0, "reason": "Completed"}});
+            let statuses = json!([{"name": "a", "state": ended},
+                {"name": "b", "ready": phase == "Running", "state": {"running": {}}}]);
+            let status = json!({"phase": phase, "conditions": [{"type": "Ready", "status": ready}],
+                "containerStatuses": statuses});
+            let pod: Pod = serde_json::from_value(json!({"status": status})).unwrap();
+            assert_eq!(shown_status(&pod), want, "{phase} {ready}");
+        };
+        check("Running", "True", "Running");
+        check("Running", "False", "NotReady");
+        check("Succeeded", "False", "Completed");
+    }
 
     #[test]
     fn classes_of_service_count_what_is_not_zero_of_processors_and_memory() {
