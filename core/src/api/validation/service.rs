@@ -39,8 +39,11 @@ fn service(object: &At) {
         let rule = format!("may not be set to 'None' for {} services", kind.text());
         spec.below_item("clusterIPs", 0, address.value()).invalid(rule);
     }
+    let addresses = spec.field("clusterIPs");
     if kind.text() == "ExternalName" {
         external_name(&spec);
+    } else if address.text().is_empty() && !addresses.is_empty() {
+        addresses.invalid("must be empty when `clusterIP` is not specified");
     }
     ports(&spec, kind.text());
     selector::labels(&spec.field("selector"));
@@ -312,6 +315,13 @@ mod tests {
                     "/spec/clusterIP",
                     json!("10.0.0"),
                     &["spec.clusterIPs[0]: Invalid value: \"10.0.0\": must be a valid IP address"],
+                ),
+                (
+                    "/spec/clusterIPs",
+                    json!(["10.96.0.9"]),
+                    &[
+                        "spec.clusterIPs: Invalid value: []string{\"10.96.0.9\"}: must be empty when `clusterIP` is not specified",
+                    ],
                 ),
                 ("/spec/selector", json!({"a": "b c"}), &["spec.selector: Invalid value: \"b c\": a valid label"]),
                 (
