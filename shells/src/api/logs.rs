@@ -1,5 +1,6 @@
 //! Logs: fetched from the kubelet of the pod's node, and passed on as they come.
 
+use crate::api::streams::container;
 use crate::api::{Api, reply};
 use crate::http::Exchange;
 use miniku_core::api::kinds::Kind;
@@ -70,20 +71,8 @@ fn where_it_is(api: &Api, exchange: &Exchange, key: &Key) -> Result<(String, Str
     let wrong = |message: String| Status::failure(Reason::BadRequest, message);
     let object = get(api, key.clone())?;
     let pod: &Pod = object.get().ok_or_else(|| Status::not_found(Kind::Pod, &key.name))?;
-    let names: Vec<&str> = pod.spec.containers.iter().map(|container| container.name.as_str()).collect();
-    let asked = exchange.query_pairs().find(|(name, _)| name == "container").map(|(_, value)| value.into_owned());
-    let container = match (asked, names.as_slice()) {
-        (Some(asked), _) if names.contains(&asked.as_str()) => asked,
-        (Some(asked), _) => return Err(wrong(format!("container {asked} is not valid for pod {}", key.name))),
-        (None, [only]) => (*only).to_owned(),
-        (None, several) => {
-            let choice = several.join(" ");
-            return Err(wrong(format!(
-                "a container name must be specified for pod {}, choose one of: [{choice}]",
-                key.name
-            )));
-        }
-    };
+    let asked = exchange.query_pairs().find(|(name, _)| name == "container").map(|(_, value)| value);
+    let container = container(pod, asked.as_deref()).map_err(wrong)?;
     let status = pod.status.container_statuses.iter().find(|status| status.name == container);
     if !status.is_some_and(has_begun) {
         let reason = status

@@ -255,7 +255,16 @@ fn number(value: &str) -> Result<u64, Status> {
 }
 
 fn grace(value: &str) -> Result<i64, Status> {
-    i64::try_from(number(value)?).map_err(|_| Status::failure(Reason::BadRequest, format!("{value:?} is too long")))
+    let wrong = || Status::failure(Reason::BadRequest, format!("{value:?} is not a number of seconds"));
+    value.parse().map_err(|_| wrong())
+}
+
+/// How long a deletion may take, in seconds. Less than nothing is the least that there is but for an end at once, which
+/// somebody must mean.
+///
+/// Source: Kubernetes, `k8s.io/apiserver/pkg/registry/rest`, `BeforeDelete`.
+fn at_least(seconds: i64) -> i64 {
+    if seconds < 0 { 1 } else { seconds }
 }
 
 fn propagation(value: &str) -> Result<Propagation, FieldError> {
@@ -278,7 +287,7 @@ struct Body {
     propagation_policy: Option<String>,
     orphan_dependents: Option<bool>,
     preconditions: Option<Preconditions>,
-    dry_run: Vec<String>,
+    dry_run: Option<Vec<String>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -298,10 +307,7 @@ pub fn delete_options(body: &[u8], params: &Params) -> Result<(DeleteOptions, bo
             .map_err(|error| Status::failure(Reason::BadRequest, format!("the body is no DeleteOptions: {error}")))?,
     };
     let refused = |error| Status::invalid_options("DeleteOptions", &[error]);
-    options.grace_seconds = body.grace_period_seconds.or(options.grace_seconds);
-    if options.grace_seconds.is_some_and(|seconds| seconds < 0) {
-        return Err(Status::failure(Reason::BadRequest, "gracePeriodSeconds: Invalid value: must not be negative"));
-    }
+    options.grace_seconds = body.grace_period_seconds.or(options.grace_seconds).map(at_least);
     if let Some(policy) = body.propagation_policy {
         options.propagation = Some(propagation(&policy).map_err(refused)?);
     }
@@ -313,7 +319,7 @@ pub fn delete_options(body: &[u8], params: &Params) -> Result<(DeleteOptions, bo
         }
         options.propagation = Some(if orphan { Propagation::Orphan } else { Propagation::Background });
     }
-    for value in &body.dry_run {
+    for value in body.dry_run.iter().flatten() {
         dry = dry_run(value).map_err(refused)?;
     }
     let only = body.preconditions.unwrap_or_default();
@@ -393,7 +399,19 @@ mod tests {
         let (options, dry) = delete_options(body, &params).unwrap();
         assert_eq!((options.grace_seconds, options.uid.as_deref(), dry), (Some(0), Some("u"), true));
         assert!(delete_options(b"[", &params).is_err());
-        assert!(delete_options(br#"{"gracePeriodSeconds":-1}"#, &params).is_err());
+        let nothing = br#"{"gracePeriodSeconds":null,"preconditions":null,"dryRun":null,"propagationPolicy":null}"#;
+        let (options, dry) = delete_options(nothing, &params).unwrap();
+        assert_eq!((options.grace_seconds, options.propagation, dry), (Some(3), Some(Propagation::Orphan), false));
+    }
+
+    #[test]
+    fn less_time_than_none_is_a_second() {
+        let seconds =
+            |body: &[u8], query: &[(&str, &str)]| delete_options(body, &read(query).unwrap()).unwrap().0.grace_seconds;
+        assert_eq!(seconds(br#"{"gracePeriodSeconds":-1}"#, &[]), Some(1));
+        assert_eq!(seconds(b"", &[("gracePeriodSeconds", "-1")]), Some(1));
+        assert_eq!(seconds(b"", &[("gracePeriodSeconds", "0")]), Some(0));
+        assert_eq!(read(&[("gracePeriodSeconds", "soon")]).unwrap_err().http_code(), 400);
     }
 
     #[test]

@@ -133,8 +133,8 @@ fn find(api: &Api, asked: Asked, key: &Key, part: &str) -> Result<Found, Status>
     Ok(Found { node, address, target: format!("/{path}?{}", asked.query()), ready })
 }
 
-/// The container that is asked for, or the only one.
-fn container(pod: &Pod, asked: Option<&str>) -> Result<String, String> {
+/// The container that is asked for, or the only one. An empty name asks for none.
+pub fn container(pod: &Pod, asked: Option<&str>) -> Result<String, String> {
     let name = &pod.metadata.name;
     let names: Vec<&str> = pod.spec.containers.iter().map(|container| container.name.as_str()).collect();
     match (asked.filter(|asked| !asked.is_empty()), names.as_slice()) {
@@ -145,5 +145,25 @@ fn container(pod: &Pod, asked: Option<&str>) -> Result<String, String> {
             let choice = several.join(" ");
             Err(format!("a container name must be specified for pod {name}, choose one of: [{choice}]"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn the_only_container_need_not_be_named() {
+        let check = |names: &[&str], asked: Option<&str>, want: Option<&str>| {
+            let containers: Vec<Value> = names.iter().map(|name| json!({"name": name})).collect();
+            let pod: Pod = serde_json::from_value(json!({"spec": {"containers": containers}})).unwrap();
+            assert_eq!(container(&pod, asked).ok().as_deref(), want, "{names:?} {asked:?}");
+        };
+        check(&["a"], None, Some("a"));
+        check(&["a"], Some(""), Some("a"));
+        check(&["a"], Some("b"), None);
+        check(&["a", "b"], Some("b"), Some("b"));
+        check(&["a", "b"], Some(""), None);
     }
 }
