@@ -364,14 +364,27 @@ pub fn read(kind: Kind, value: Value) -> Result<Object, Status> {
     if schema::depth(&value) > schema::DEPTH_MAX {
         return Err(cannot_be_handled(kind, &"exceeded max depth"));
     }
-    // A copy is worth it only where a word may not exist.
+    // A copy is worth it only where a word may not exist, or an item be null.
     let copy = matches!(kind, Kind::Pod | Kind::ReplicaSet).then(|| value.clone());
-    Object::from_value(kind, value).map_err(|error| unreadable(kind, copy, &error))
+    Object::from_value(kind, value).or_else(|error| reread(kind, copy, &error))
+}
+
+/// A value that could not be read as it came: as Go reads it, to which an item of a list that is `null` is the least of its
+/// type. Fails if that was not the reason.
+pub fn reread(kind: Kind, value: Option<Value>, error: &DecodeError) -> Result<Object, Status> {
+    if let (Some(value), Some((schema, message))) = (&value, schema_of(kind, None)) {
+        let mut without_null = value.clone();
+        strict::prune(schema, message, &mut without_null);
+        if let Ok(object) = Object::from_value(kind, without_null) {
+            return Ok(object);
+        }
+    }
+    Err(unreadable(kind, value, error))
 }
 
 /// The refusal of a value that is no object of its kind: it has a field of another type, or a word that does not exist,
 /// which Kubernetes tells as it tells of all other values that cannot be.
-pub fn unreadable(kind: Kind, value: Option<Value>, error: &DecodeError) -> Status {
+fn unreadable(kind: Kind, value: Option<Value>, error: &DecodeError) -> Status {
     if let DecodeError::Other(api_version, name) = error {
         let message = format!(
             "{name} in version {api_version:?} cannot be handled as a {}: no kind {name:?} is registered for version {api_version:?} at this path",
@@ -487,6 +500,17 @@ mod tests {
         assert_eq!(updated(&stored, other.clone(), Part::Status, None).unwrap_err().reason, Some(Reason::Conflict));
         let moved = pod(json!({"spec": {"nodeName": "n"}}));
         assert_eq!(updated(&stored, moved.clone(), Part::Main, None).unwrap_err().reason, Some(Reason::Invalid));
+    }
+
+    #[test]
+    fn an_item_that_is_null_is_the_least_of_its_type() {
+        let container = json!({"name": "c", "image": "x", "args": ["a", null]});
+        let read_one =
+            |containers: Value| read(Kind::Pod, json!({"metadata": {"name": "a"}, "spec": {"containers": containers}}));
+        let object = read_one(json!([container])).unwrap();
+        assert_eq!(object.to_value().pointer("/spec/containers/0/args"), Some(&json!(["a", ""])));
+        assert_eq!(read_one(json!([null])).unwrap().get::<Pod>().unwrap().spec.containers.len(), 1);
+        assert_eq!(read_one(json!([null, 1])).unwrap_err().http_code(), 400);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use miniku_core::api::namespace;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::served::{Form, Served};
 use miniku_core::api::status::{FieldError, Reason, Status};
-use miniku_core::apiserver::admission::{cannot_be_handled, read, unreadable};
+use miniku_core::apiserver::admission::{cannot_be_handled, read, reread};
 use miniku_core::apiserver::fields;
 use miniku_core::patch::Patch;
 use miniku_core::program::{Answer, DeleteOptions, Part, Request, Verb};
@@ -254,7 +254,7 @@ fn body(asked: Asked, shown: &Shown, validation: FieldValidation) -> Result<(Obj
     }
     let mut object = match &served.form {
         Form::Kept | Form::Version(_) if is_json => Object::decode(kind, asked.body)
-            .map_err(|error| unreadable(kind, serde_json::from_slice(asked.body).ok(), &error))?,
+            .or_else(|error| reread(kind, serde_json::from_slice(asked.body).ok(), &error))?,
         _ => {
             let mut value = value(asked)?;
             if let (false, Some((schema, message))) = (is_json, schema) {
