@@ -399,7 +399,10 @@ fn unreadable(kind: Kind, value: Option<Value>, error: &DecodeError) -> Status {
         return cannot_be_handled(kind, &what);
     }
     let name = value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("").to_owned();
-    let errors = validation::unreadable(kind, value);
+    let errors = match error {
+        DecodeError::Field(path, _) if path.starts_with("status.") => validation::unreadable_status(kind, &value),
+        _ => validation::unreadable(kind, value),
+    };
     if errors.is_empty() { cannot_be_handled(kind, error) } else { Status::invalid(kind, &name, &errors) }
 }
 
@@ -511,6 +514,20 @@ mod tests {
         assert_eq!(object.to_value().pointer("/spec/containers/0/args"), Some(&json!(["a", ""])));
         assert_eq!(read_one(json!([null])).unwrap().get::<Pod>().unwrap().spec.containers.len(), 1);
         assert_eq!(read_one(json!([null, 1])).unwrap_err().http_code(), 400);
+    }
+
+    #[test]
+    fn a_word_that_does_not_exist_is_told_where_it_stands() {
+        let check = |value: Value, want: &str| {
+            let status = read(Kind::Pod, value).unwrap_err();
+            assert_eq!(status.http_code(), 422);
+            let begins = format!("Pod \"a\" is invalid: {want}: Unsupported value: \"Done\": supported values: ");
+            assert!(status.message.starts_with(&begins), "{}", status.message);
+        };
+        let metadata = json!({"name": "a"});
+        check(json!({"metadata": metadata, "status": {"phase": "Done"}}), "status.phase");
+        let spec = json!({"restartPolicy": "Done", "containers": [{"name": "c", "image": "x"}]});
+        check(json!({"metadata": metadata, "spec": spec, "status": {"phase": "Failed"}}), "spec.restartPolicy");
     }
 
     #[test]

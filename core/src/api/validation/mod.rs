@@ -47,7 +47,7 @@ pub use workloads::{CONTROLLER_REVISION, DAEMON_SET, DEPLOYMENT, REPLICA_SET, RE
 
 use crate::api::kinds::Kind;
 use crate::api::object::Object;
-use crate::api::status::FieldError;
+use crate::api::status::{FieldError, FieldErrorKind};
 use crate::schema::{Schema, complete};
 use at::Rule;
 use serde_json::Value;
@@ -142,6 +142,16 @@ pub fn unreadable(kind: Kind, mut value: Value) -> Vec<FieldError> {
     let Some(message) = kind.message() else { return Vec::new() };
     complete::complete(schema, message, &mut value);
     content(kind, &value, None)
+}
+
+/// The same where the word is in the status. Whoever writes that says nothing of the rest.
+pub fn unreadable_status(kind: Kind, value: &Value) -> Vec<FieldError> {
+    let (schema, mut errors) = (Schema::kubernetes(), Vec::new());
+    if let Some(field) = kind.message().and_then(|message| schema.message(message).field("status")) {
+        complete::rules(schema, &field.kind, &value["status"], &mut "status".to_owned(), &mut errors);
+    }
+    errors.retain(|one| matches!(one.kind, FieldErrorKind::NotSupported(..)));
+    errors
 }
 
 /// What an author writes: all but metadata and, where it is a part of its own, status.
