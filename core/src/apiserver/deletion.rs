@@ -173,8 +173,17 @@ pub fn delete(now: Now, stored: &Object, options: &DeleteOptions) -> Result<Outc
     })
 }
 
+/// Kinds whose dependents stay if nothing is said of them: not by a deletion, nor by a finalizer.
+///
+/// Source: Kubernetes, `DefaultGarbageCollectionPolicy` of `pkg/registry/batch/job` and
+/// `pkg/registry/core/replicationcontroller`; `shouldOrphanDependents` of `k8s.io/apiserver`.
+const KEPT_APART: &[Kind] = &[Kind::Job, Kind::ReplicationController];
+
 fn finalizers(stored: &Object, propagation: Option<Propagation>) -> Vec<Text> {
     let mut finalizers = stored.meta().finalizers.clone();
+    let is_said = finalizers.iter().any(|one| one == FOREGROUND || one == ORPHAN);
+    let kept = !is_said && KEPT_APART.contains(&stored.kind());
+    let propagation = propagation.or(kept.then_some(Propagation::Orphan));
     let wanted = match propagation {
         Some(Propagation::Foreground) if planted!(ForegroundIgnored) => None,
         Some(Propagation::Foreground) => Some(FOREGROUND),
@@ -244,6 +253,26 @@ mod tests {
         check(pod(deleting.clone(), "n", "Running"), None, Some((0, 0)));
         check(pod(deleting, "n", "Running"), Some(0), None);
         check(pod(json!({"finalizers": ["x/y"]}), "n", "Running"), Some(0), Some((100, 0)));
+    }
+
+    #[test]
+    fn dependents_of_some_kinds_stay_if_nothing_is_said_of_them() {
+        let check = |kind: Kind, finalizers: &[&str], propagation: Option<Propagation>, want: &[&str]| {
+            let value = json!({"metadata": {"name": "a", "finalizers": finalizers}});
+            let object = Object::from_value(kind, value).unwrap();
+            let options = DeleteOptions { propagation, ..Default::default() };
+            let left = match delete(at_100(), &object, &options).unwrap() {
+                Outcome::Store(object) => object.meta().finalizers.clone(),
+                Outcome::Remove | Outcome::Keep => Vec::new(),
+            };
+            let want: Vec<Text> = want.iter().map(|one| Text::from(*one)).collect();
+            assert_eq!(left, want, "{kind:?} {finalizers:?} {propagation:?}");
+        };
+        check(Kind::Job, &[], None, &[ORPHAN]);
+        check(Kind::ReplicationController, &["x/y"], None, &["x/y", ORPHAN]);
+        check(Kind::ReplicaSet, &[], None, &[]);
+        check(Kind::Job, &[], Some(Propagation::Background), &[]);
+        check(Kind::Job, &[FOREGROUND], None, &[FOREGROUND]);
     }
 
     #[test]

@@ -160,7 +160,10 @@ impl Ask {
                 Verb::List(Query { namespace: Some(namespace.as_str().into()), ..Query::all(Kind::Pod) })
             }
             Ask::Delete(Delete { kind, name, namespace, grace_seconds, propagation }) => {
-                let (grace_seconds, propagation) = (*grace_seconds, *propagation);
+                // As kubectl, which leaves no dependents to what the server takes for granted: of these it keeps them.
+                let takes_along = matches!(kind, Kind::Job | Kind::ReplicationController);
+                let propagation = propagation.or(takes_along.then_some(Propagation::Background));
+                let grace_seconds = *grace_seconds;
                 let options = DeleteOptions { grace_seconds, propagation, ..Default::default() };
                 Verb::Delete { key: key(*kind, namespace, name), options }
             }

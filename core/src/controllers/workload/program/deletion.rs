@@ -1,12 +1,13 @@
 //! Objects that are deleted for an owner, and those of which it is not known whether they are.
 
 use super::{Asked, WorkloadController, fail, filed_under, said};
+use crate::api::kinds::Kind;
 use crate::api::object::{Key, Object};
 use crate::api::pod::Pod;
 use crate::api::status::Reason;
 use crate::api::text::Text;
 use crate::controllers::workload::{Victim, Workload};
-use crate::program::{Answer, DeleteOptions, Effects, Level, Verb};
+use crate::program::{Answer, DeleteOptions, Effects, Level, Propagation, Verb};
 use crate::time::Now;
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::take;
@@ -92,7 +93,9 @@ impl WorkloadController {
 
     fn ask_to_delete(&mut self, now: Now, key: &Key, victim: Victim, out: &mut Effects) {
         self.deletions.expect(key, victim.uid.clone());
-        let options = DeleteOptions { uid: Some(victim.uid.clone()), ..Default::default() };
+        // A job that is over takes its pods along, which the API server does not take for granted.
+        let propagation = (victim.key.kind == Kind::Job).then_some(Propagation::Background);
+        let options = DeleteOptions { uid: Some(victim.uid.clone()), propagation, ..Default::default() };
         let verb = Verb::Delete { key: victim.key.clone(), options };
         self.calls.call(now, Asked::Delete { owner: key.clone(), victim }, verb, out);
     }
