@@ -191,7 +191,8 @@ fn finalizers(stored: &Object, propagation: Option<Propagation>) -> Vec<Text> {
         Some(Propagation::Orphan) => Some(ORPHAN),
         Some(Propagation::Background) | None => None,
     };
-    if propagation.is_some() && !stored.meta().is_deleting() {
+    // What is asked for last counts, as long as the object waits.
+    if propagation.is_some() {
         finalizers.retain(|finalizer| finalizer != FOREGROUND && finalizer != ORPHAN);
         finalizers.extend(wanted.map(Text::from));
     }
@@ -273,6 +274,25 @@ mod tests {
         check(Kind::ReplicaSet, &[], None, &[]);
         check(Kind::Job, &[], Some(Propagation::Background), &[]);
         check(Kind::Job, &[FOREGROUND], None, &[FOREGROUND]);
+    }
+
+    #[test]
+    fn a_later_deletion_decides_anew_about_dependents() {
+        let check = |before: &str, then: Option<Propagation>, want: Option<&str>| {
+            let meta = json!({"name": "a", "finalizers": [before], "deletionTimestamp": "1970-01-01T00:01:00Z",
+                "deletionGracePeriodSeconds": 0});
+            let object = Object::from_value(Kind::ReplicaSet, json!({"metadata": meta})).unwrap();
+            let options = DeleteOptions { propagation: then, ..Default::default() };
+            let left = match delete(at_100(), &object, &options).unwrap() {
+                Outcome::Store(object) => object.meta().finalizers.clone(),
+                Outcome::Remove | Outcome::Keep => Vec::new(),
+            };
+            assert_eq!(left, Vec::from_iter(want.map(Text::from)), "{before} {then:?}");
+        };
+        check(FOREGROUND, Some(Propagation::Orphan), Some(ORPHAN));
+        check(ORPHAN, Some(Propagation::Foreground), Some(FOREGROUND));
+        check(ORPHAN, Some(Propagation::Background), None);
+        check(ORPHAN, None, Some(ORPHAN));
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! S-final: An object with finalizers stays until somebody takes them away; a pod that a node may still run stays until its end at once is asked for, and one that none can run any more is given no time; who is to wait for what becomes of its dependents does not go at once, and what a deletion has decided about them no later one decides otherwise; and the collector takes foregroundDeletion away only if, as far as it was told, no child blocks.
+//! S-final: An object with finalizers stays until somebody takes them away; a pod that a node may still run stays until its end at once is asked for, and one that none can run any more is given no time; who is to wait for what becomes of its dependents does not go at once, and what a deletion has decided about them stands until somebody asks for something else; and the collector takes foregroundDeletion away only if, as far as it was told, no child blocks.
 //!
 //! Catches: a deletion that does not look at finalizers; one that is over with the last of them, though the pod still
 //! ends; a pod that has ended and waits for a node that is gone; a foreground deletion that does not wait, or is taken for
-//! one that need not; one that takes away what an earlier one waits for.
+//! one that need not; a later one that says nothing of dependents, and takes away what the earlier one waits for.
 
 use super::{Broken, Checker, number};
 use crate::told::Told;
@@ -28,7 +28,7 @@ pub struct Final {
     /// By their [`number`]: the same of whatever has that name.
     at_once_by_name: BTreeSet<u64>,
     /// By their [`number`] and uid, which is empty if none was meant: objects of which somebody asked to take away what a
-    /// deletion has decided about dependents.
+    /// deletion has decided about dependents, or decided anew.
     undecided: BTreeSet<(u64, Text)>,
     /// By the [`number`] of what is to go: deletions of all but pods that may be carried out just now, or later.
     open: BTreeMap<(u64, RequestId), Asked>,
@@ -66,7 +66,7 @@ fn held(object: &Object) -> bool {
     !object.meta().finalizers.is_empty() || namespace.is_some_and(|namespace| !namespace.spec.finalizers.is_empty())
 }
 
-/// What becomes of the dependents of what is deleted is decided once, and stands in one of these.
+/// What becomes of the dependents of what is deleted stands in one of these.
 const DECISIONS: [&str; 2] = [FOREGROUND, ORPHAN];
 
 fn has(object: &Object, finalizer: &str) -> bool {
@@ -79,12 +79,39 @@ impl Final {
         let Some(old) = change.old.as_ref().filter(|old| old.meta().is_deleting()) else { return Ok(()) };
         let gone = |decision: &&&str| has(old, decision) && !change.new.as_ref().is_some_and(|new| has(new, decision));
         let Some(decision) = DECISIONS.iter().find(gone) else { return Ok(()) };
-        let number = number(&change.key);
-        if [Text::default(), old.meta().uid.clone()].into_iter().any(|uid| self.undecided.contains(&(number, uid))) {
+        if self.is_undecided(old) {
             return Ok(());
         }
         let what = format!("{} lost {decision} while it was being deleted, and nobody asked for that", change.key);
         Err(Broken::by(what).with([old]))
+    }
+
+    fn is_undecided(&self, object: &Object) -> bool {
+        let number = number(&object.key());
+        [Text::default(), object.meta().uid.clone()].into_iter().any(|uid| self.undecided.contains(&(number, uid)))
+    }
+
+    /// Whether it waits for somebody, other than by what is not decided any more.
+    fn is_held(&self, object: &Object) -> bool {
+        let without_decisions =
+            || object.with_meta(|meta| meta.finalizers.retain(|one| !DECISIONS.contains(&one.as_str())));
+        if self.is_undecided(object) { held(&without_decisions()) } else { held(object) }
+    }
+
+    /// Somebody asks for the end of something.
+    fn asked_to_delete(&mut self, id: RequestId, key: &Key, options: &DeleteOptions) {
+        if options.propagation.is_some() {
+            self.undecided.insert((number(key), options.uid.clone().unwrap_or_default()));
+        }
+        if key.kind != Kind::Pod {
+            return self.asks_for_end(id, key, options);
+        }
+        if options.grace_seconds.is_some_and(|seconds| seconds <= 0) {
+            match &options.uid {
+                Some(uid) => self.at_once.insert(uid.clone()),
+                None => self.at_once_by_name.insert(number(key)),
+            };
+        }
     }
 
     /// Somebody asks for the end of something other than a pod.
@@ -171,15 +198,7 @@ impl Checker for Final {
                         return Final::releases(truth, truth.told(who), key, patch, left);
                     }
                 }
-                Verb::Delete { key, options }
-                    if key.kind == Kind::Pod && options.grace_seconds.is_some_and(|seconds| seconds <= 0) =>
-                {
-                    match &options.uid {
-                        Some(uid) => self.at_once.insert(uid.clone()),
-                        None => self.at_once_by_name.insert(number(key)),
-                    };
-                }
-                Verb::Delete { key, options } if key.kind != Kind::Pod => self.asks_for_end(*id, key, options),
+                Verb::Delete { key, options } => self.asked_to_delete(*id, key, options),
                 _ => {}
             },
             Fact::Answered { id, answer } => self.answered(*id, answer),
@@ -200,7 +219,7 @@ impl Checker for Final {
                     let what = format!("{} is gone, and nobody asked for its end at once", change.key);
                     return Err(Broken::by(what).with([old]));
                 }
-                if held(old) && !self.released.contains(&number(&change.key)) {
+                if self.is_held(old) && !self.released.contains(&number(&change.key)) {
                     return Err(Broken::by(format!("{} is gone, and nobody let it go", change.key)).with([old]));
                 }
             }
@@ -271,9 +290,10 @@ mod tests {
     }
 
     #[test]
-    fn fires_on_a_second_deletion_that_decides_otherwise() {
+    fn fires_on_a_second_deletion_that_decides_otherwise_and_says_nothing() {
         // Of a status nobody takes what it says of finalizers, and of another object's nothing.
-        let cases = [("", false), ("status", false), ("other", false), ("merge", true), ("update", true)];
+        let cases =
+            [("", false), ("status", false), ("other", false), ("merge", true), ("update", true), ("delete", true)];
         for (by, right) in cases {
             let mut story = Story::<Final>::new();
             let deleted = with(pod("a", "", "Pending"), "deletionTimestamp", json!("2026-01-01T00:00:00Z"));
@@ -286,6 +306,11 @@ mod tests {
                 "other" => merge("another"),
                 "merge" => merge("a-uid"),
                 "update" => Verb::Update { object: other.clone(), part: Part::Main },
+                "delete" => {
+                    let propagation = Some(Propagation::Foreground);
+                    let options = DeleteOptions { propagation, ..DeleteOptions::default() };
+                    Verb::Delete { key: decided.key(), options }
+                }
                 _ => Verb::Delete { key: decided.key(), options: DeleteOptions::default() },
             };
             story.sends(&who(Role::Other, "client"), verb).unwrap();
@@ -295,6 +320,21 @@ mod tests {
         let mut story = Story::<Final>::new();
         let object = story.put(with(pod("a", "", "Pending"), "finalizers", json!([ORPHAN]))).unwrap().new.unwrap();
         story.write(&object.with_meta(|meta| meta.finalizers = vec![FOREGROUND.into()]), false).unwrap();
+    }
+
+    #[test]
+    fn what_was_to_wait_goes_if_somebody_wants_that_no_more() {
+        let gone = |finalizers: Value, then: Option<Propagation>| {
+            let mut story = Story::<Final>::new();
+            let deleted = with(pod("a", "", "Pending"), "deletionTimestamp", json!("2026-01-01T00:00:00Z"));
+            let object = story.put(with(deleted, "finalizers", finalizers)).unwrap().new.unwrap();
+            let options = DeleteOptions { propagation: then, ..DeleteOptions::default() };
+            story.sends(&who(Role::Operator, "kubectl"), Verb::Delete { key: object.key(), options }).unwrap();
+            story.write(&object, true).is_ok()
+        };
+        assert!(gone(json!([FOREGROUND]), Some(Propagation::Background)));
+        assert!(!gone(json!([FOREGROUND]), None));
+        assert!(!gone(json!([FOREGROUND, "x/y"]), Some(Propagation::Background)));
     }
 
     #[test]

@@ -101,7 +101,8 @@ impl Owner {
         }
         let broken =
             |what: &str, name: &str| Err(Broken::by(format!("{key} is collected, {what} {name}")).with([object]));
-        if let Some(owner) = meta.owner_references.iter().find(|owner| holds(truth, key, owner)) {
+        let holds = |owner: &&OwnerReference| holds(truth, key, owner) && !self.changes_its_mind(truth, key, owner);
+        if let Some(owner) = meta.owner_references.iter().find(holds) {
             return broken("though it is held by", &owner.name);
         }
         let let_go = |owner: &&OwnerReference| {
@@ -111,6 +112,13 @@ impl Owner {
             Some(owner) => broken("though it was let go by", &owner.name),
             None => Ok(()),
         }
+    }
+
+    /// Whether an owner that is going was also asked to take its children along, and perhaps to let them go after that: of
+    /// which the collector may not have been told yet.
+    fn changes_its_mind(&self, truth: &Truth, child: &Key, owner: &OwnerReference) -> bool {
+        let stored = place(child, owner).and_then(|key| truth.object(&key));
+        self.takes_along.contains(&owner.uid) && stored.is_some_and(|one| one.meta().is_deleting())
     }
 
     /// Whether the children of an owner that is going were counted before this one came, since the owner was written last.
@@ -280,7 +288,12 @@ impl Owner {
                 }
                 Ok(())
             }
-            (Role::Garbage, Verb::Delete { key, options }) => self.collects(truth, key, options),
+            (Role::Garbage, Verb::Delete { key, options }) => {
+                if options.propagation == Some(Propagation::Foreground) {
+                    self.takes_along.extend(truth.object(key).map(|owner| owner.meta().uid.clone()));
+                }
+                self.collects(truth, key, options)
+            }
             (_, Verb::Delete { key, options }) => {
                 self.note_deletion(truth, id, key, options.propagation);
                 Ok(())
@@ -395,6 +408,26 @@ mod tests {
         story.write(&owner, true).unwrap();
         ask(&mut story, Role::Garbage, "b", None).unwrap();
         assert!(story.put(owned("b", "c")).unwrap_err().what.contains("was controlled by a"));
+    }
+
+    #[test]
+    fn who_was_to_be_taken_along_first_may_be_collected_while_its_owner_goes() {
+        let collects = |asked: &[Propagation], goes: bool| {
+            let mut story = Story::<Owner>::new();
+            let owner = story.put(pod("a", "", "Pending")).unwrap().new.unwrap();
+            story.put(owned("b", "a")).unwrap();
+            for propagation in asked {
+                ask(&mut story, Role::Operator, "a", Some(*propagation)).unwrap();
+            }
+            if goes {
+                let at = Some(Time::of(Wall::from_secs(9)));
+                story.write(&owner.with_meta(|meta| meta.deletion_timestamp = at), false).unwrap();
+            }
+            ask(&mut story, Role::Garbage, "b", None).is_ok()
+        };
+        assert!(collects(&[Propagation::Foreground, Propagation::Orphan], true));
+        assert!(!collects(&[Propagation::Foreground, Propagation::Orphan], false));
+        assert!(!collects(&[Propagation::Orphan], true));
     }
 
     #[test]
