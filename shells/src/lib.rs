@@ -16,3 +16,4 @@ pub mod recording;
 pub mod remote;
 mod stored;
 pub mod streams;
+mod yaml;

@@ -20,7 +20,7 @@ pub fn at_once(
 ) -> Option<Reply> {
     match list(api, resource, params, shown) {
         Ok(text) if reply::is_packed(text.len(), asked.headers.takes_gzip()) => return Some(reply),
-        Ok(text) => reply::send(reply, 200, reply::JSON, &[], &text),
+        Ok(text) => reply::objects(reply, 200, shown, &[], &text),
         Err(status) => reply::status(reply, &status),
     }
     None
@@ -29,7 +29,7 @@ pub fn at_once(
 /// Answers with the objects that match.
 pub fn serve(api: &Api, to: impl Respond, resource: &Resource, params: &Params, shown: &Shown) {
     match list(api, resource, params, shown) {
-        Ok(text) => reply::send(to, 200, reply::JSON, &[], &text),
+        Ok(text) => reply::objects(to, 200, shown, &[], &text),
         Err(status) => reply::status(to, &status),
     }
 }

@@ -1,7 +1,8 @@
 //! Answers as bytes.
 
-use crate::api::shown::Shown;
+use crate::api::shown::{Shown, Written};
 use crate::http::Respond;
+use crate::yaml;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use miniku_core::api::kinds::Effect;
@@ -11,6 +12,7 @@ use miniku_core::api::structs::RestOf;
 use miniku_core::program::Answer;
 use miniku_core::schema::{Schema, Type};
 use serde::Serialize;
+use serde_json::Value;
 use std::io::Write;
 
 /// The Kubernetes version whose API this is. Clients compare it with their own.
@@ -18,6 +20,8 @@ pub const VERSION: &str = "v1.32.0";
 
 /// The media type of all objects.
 pub const JSON: &str = "application/json";
+/// That of objects in YAML.
+const YAML: &str = "application/yaml";
 
 /// Sends a `Status`.
 pub fn status(to: impl Respond, status: &Status) {
@@ -31,9 +35,9 @@ pub fn answer(to: impl Respond, shown: &Shown, answer: Answer, warnings: &[Strin
     match answer {
         Answer::Object { object, created } => {
             let code = if created { 201 } else { 200 };
-            send(to, code, JSON, warnings, &shown.one(&object));
+            objects(to, code, shown, warnings, &shown.one(&object));
         }
-        Answer::List { revision, items } => send(to, 200, JSON, warnings, &shown.list(revision, &[], &items)),
+        Answer::List { revision, items } => objects(to, 200, shown, warnings, &shown.list(revision, &[], &items)),
         Answer::Removed(removed) => status(to, &removed),
         Answer::Refused(refused) => status(to, &refused),
         Answer::Lost(why) => status(to, &Status::failure(Reason::Timeout, why)),
@@ -41,6 +45,23 @@ pub fn answer(to: impl Respond, shown: &Shown, answer: Answer, warnings: &[Strin
             status(to, &Status::failure(Reason::InternalError, "a watch began where none was asked for"))
         }
     }
+}
+
+/// Sends the JSON text of objects, written as the client wants it, with a warning a line.
+pub fn objects(to: impl Respond, code: u16, shown: &Shown, warnings: &[String], json: &[u8]) {
+    match shown.written {
+        Written::Json => send(to, code, JSON, warnings, json),
+        Written::Yaml => match as_yaml(json) {
+            Ok(text) => send(to, code, YAML, warnings, text.as_bytes()),
+            Err(why) => status(to, &Status::failure(Reason::InternalError, why)),
+        },
+    }
+}
+
+/// Fails for what is nested too deep to be read again.
+fn as_yaml(json: &[u8]) -> Result<String, String> {
+    let value: Value = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+    yaml::text(&value)
 }
 
 /// Sends what has a JSON form.
@@ -136,6 +157,14 @@ const WARNINGS_MAX: usize = 50;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn yaml_says_what_the_json_says() {
+        let json = br#"{"kind":"Some","b":"yes","a":"0644","items":[{"port":1}]}"#;
+        let want = "a: \"0644\"\nb: \"yes\"\nitems:\n- port: 1\nkind: Some\n";
+        assert_eq!(as_yaml(json).as_deref(), Ok(want));
+        assert!(as_yaml(&[b'['; 200]).is_err());
+    }
 
     #[test]
     fn warnings_are_quoted_and_bounded() {

@@ -2,7 +2,7 @@
 
 use crate::api::params::{self, FieldValidation, Params};
 use crate::api::route::Resource;
-use crate::api::shown::{Shape, Shown};
+use crate::api::shown::{Shape, Shown, Written, form};
 use crate::api::{Api, lists, logs, reply, scale, streams, tokens, watch};
 use crate::host::FromServer;
 use crate::http::Respond;
@@ -58,15 +58,18 @@ pub fn serve(api: &Api, exchange: Exchange, resource: Resource, user: &Arc<User>
 /// What the query says, and how the answer is to look.
 fn both(api: &Api, asked: Asked, resource: &Resource) -> Result<(Params, Shown), Status> {
     let params = Params::of(asked)?;
-    let shape = match asked.method {
-        "GET" | "HEAD" => Shape::of(asked.headers.accept, &params.include)?,
-        _ => Shape::of(asked.headers.accept, &params.include).unwrap_or(Shape::Whole),
+    // Events are told apart by their lines, which YAML has more of.
+    let ways: &[Written] = if params.watch { &[Written::Json] } else { &[Written::Json, Written::Yaml] };
+    let form = form(asked.headers.accept, &params.include, ways);
+    let (shape, written) = match asked.method {
+        "GET" | "HEAD" => form?,
+        _ => form.unwrap_or((Shape::Whole, Written::Json)),
     };
     let definition = match resource.kind() {
         Kind::Custom(_) => api.host.look(|server| server.definitions().of(resource.kind()).cloned()),
         _ => None,
     };
-    Ok((params, Shown { served: resource.served.clone(), definition, shape }))
+    Ok((params, Shown { served: resource.served.clone(), definition, shape, written }))
 }
 
 /// Whether it is enough to say that it is done: who binds or evicts a pod is not told what the pod is now.
@@ -102,10 +105,10 @@ pub fn at_once(api: &Api, asked: Asked, reply: Reply, resource: &Resource, user:
     // `bindings`: a part without an object, which can only be posted.
     let is_part = resource.name.is_none() && resource.part.is_some();
     // YAML can be a lot of work.
-    let slow = media_type(asked).ends_with("yaml");
+    let slow = media_type(asked).ends_with("yaml") || shown.written == Written::Yaml;
     if is_many && matches!(asked.method, "GET" | "HEAD") && !params.watch && !is_part {
         let few = api.host.look(|server| server.store().count(resource.kind())) <= LIST_AT_ONCE_MAX;
-        if !few {
+        if !few || slow {
             return Some(reply);
         }
         return lists::at_once(api, asked, reply, resource, &params, &shown);
@@ -143,7 +146,8 @@ pub fn unassigned(api: &Api, exchange: Exchange) {
     let params = Params { field_selector: "spec.nodeName=,status.phase=Pending".into(), ..Params::default() };
     match params.query(Kind::Pod, None) {
         Ok(query) if exchange.method() == "GET" => {
-            let shown = Shown { served: Served::kept(Kind::Pod), definition: None, shape: Shape::Whole };
+            let (served, written) = (Served::kept(Kind::Pod), Written::Json);
+            let shown = Shown { served, definition: None, shape: Shape::Whole, written };
             reply::answer(exchange, &shown, api.host.ask(Verb::List(query)), &[]);
         }
         Ok(_) => reply::status(exchange, &Status::no_such_method()),
@@ -314,7 +318,7 @@ fn is_protobuf(asked: Asked) -> bool {
 
 /// A body as JSON text, whatever it came as.
 fn plain(asked: Asked<'_>) -> Result<std::borrow::Cow<'_, [u8]>, Status> {
-    match is_protobuf(asked) {
+    match is_protobuf(asked) || media_type(asked).ends_with("yaml") && !asked.body.is_empty() {
         true => Ok(value(asked)?.to_string().into_bytes().into()),
         false => Ok(asked.body.into()),
     }

@@ -23,10 +23,13 @@ pub fn serve(api: &Api, exchange: Exchange, resource: &Resource, params: &Params
         None => Err(Status::no_such_path()),
     };
     match done {
-        Ok(scale) => match shown.shape {
-            Shape::Row(_) => reply::value(exchange, 200, reply::JSON, &scale.table(now())),
-            Shape::Whole | Shape::Metadata => reply::value(exchange, 200, reply::JSON, &scale),
-        },
+        Ok(scale) => {
+            let text = match shown.shape {
+                Shape::Row(_) => serde_json::to_vec(&scale.table(now())),
+                Shape::Whole | Shape::Metadata => serde_json::to_vec(&scale),
+            };
+            reply::objects(exchange, 200, shown, &[], &text.expect("a Scale has string keys and whole numbers"));
+        }
         Err(status) => reply::status(exchange, &status),
     }
 }

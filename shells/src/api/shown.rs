@@ -22,6 +22,17 @@ pub struct Shown {
     pub definition: Option<Arc<Definition>>,
     /// In which form.
     pub shape: Shape,
+    /// How that is written.
+    pub written: Written,
+}
+
+/// How a form is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// As JSON.
+    Json,
+    /// As YAML, which is made of the JSON.
+    Yaml,
 }
 
 /// The form of an object.
@@ -47,43 +58,53 @@ pub enum Include {
 }
 
 impl Shape {
-    /// The first form that `accept` names and that is served; whole if it names none. `include` is the parameter
-    /// `includeObject`.
+    /// The first form that `accept` names and that is served as JSON: see [`form`].
     pub fn of(accept: &str, include: &str) -> Result<Shape, Status> {
-        if accept.trim().is_empty() {
-            return Ok(Shape::Whole);
-        }
-        for element in accept.split(',') {
-            let mut parts = element.split(';').map(str::trim);
-            let media = parts.next().unwrap_or("");
-            let mut form = "";
-            let mut meta = true;
-            for part in parts {
-                match part.split_once('=') {
-                    Some(("as", value)) => form = value,
-                    Some(("g", group)) => meta &= group == "meta.k8s.io",
-                    Some(("v", version)) => meta &= matches!(version, "v1" | "v1beta1"),
-                    _ => {}
-                }
-            }
-            match (media, form) {
-                ("application/json", "Table") if meta => {
-                    return Ok(Shape::Row(match include {
-                        "None" => Include::None,
-                        "Object" => Include::Object,
-                        _ => Include::Metadata,
-                    }));
-                }
-                ("application/json", "PartialObjectMetadata" | "PartialObjectMetadataList") if meta => {
-                    return Ok(Shape::Metadata);
-                }
-                ("application/json" | "application/*" | "*/*", "") => return Ok(Shape::Whole),
+        form(accept, include, &[Written::Json]).map(|(shape, _)| shape)
+    }
+}
+
+/// The first form that `accept` names and that is served, written in one of these ways; whole and as JSON if it names none.
+/// `include` is the parameter `includeObject`.
+pub fn form(accept: &str, include: &str, ways: &[Written]) -> Result<(Shape, Written), Status> {
+    if accept.trim().is_empty() {
+        return Ok((Shape::Whole, Written::Json));
+    }
+    for element in accept.split(',') {
+        let mut parts = element.split(';').map(str::trim);
+        let (written, any) = match parts.next().unwrap_or("") {
+            "application/json" => (Written::Json, false),
+            "application/yaml" if ways.contains(&Written::Yaml) => (Written::Yaml, false),
+            "application/*" | "*/*" => (Written::Json, true),
+            _ => continue,
+        };
+        let mut form = "";
+        let mut meta = true;
+        for part in parts {
+            match part.split_once('=') {
+                Some(("as", value)) => form = value,
+                Some(("g", group)) => meta &= group == "meta.k8s.io",
+                Some(("v", version)) => meta &= matches!(version, "v1" | "v1beta1"),
                 _ => {}
             }
         }
-        let message = "only the following media types are accepted: application/json, application/json;as=Table;v=v1;g=meta.k8s.io";
-        Err(Status::failure(Reason::NotAcceptable, message))
+        let shape = match form {
+            "" => Shape::Whole,
+            "Table" if meta && !any => Shape::Row(match include {
+                "None" => Include::None,
+                "Object" => Include::Object,
+                _ => Include::Metadata,
+            }),
+            "PartialObjectMetadata" | "PartialObjectMetadataList" if meta && !any => Shape::Metadata,
+            _ => continue,
+        };
+        return Ok((shape, written));
     }
+    let yaml = if ways.contains(&Written::Yaml) { "application/yaml, " } else { "" };
+    let message = format!(
+        "only the following media types are accepted: application/json, {yaml}application/json;as=Table;v=v1;g=meta.k8s.io"
+    );
+    Err(Status::failure(Reason::NotAcceptable, message))
 }
 
 impl Shown {
@@ -265,7 +286,7 @@ mod tests {
     use miniku_core::api::kinds::Kind;
 
     fn shown(shape: Shape) -> Shown {
-        Shown { served: Served::kept(Kind::Pod), definition: None, shape }
+        Shown { served: Served::kept(Kind::Pod), definition: None, shape, written: Written::Json }
     }
 
     fn pod(name: &str) -> Object {
@@ -286,6 +307,24 @@ mod tests {
         check("application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io", Ok(Shape::Metadata));
         check("application/json;as=Table;v=v7;g=meta.k8s.io,application/json", Ok(Shape::Whole));
         check("application/xml", Err(406));
+    }
+
+    #[test]
+    fn a_form_may_be_written_as_yaml() {
+        let check = |accept: &str, ways: &[Written], want: Option<(Shape, Written)>| {
+            assert_eq!(form(accept, "", ways).ok(), want, "{accept}");
+        };
+        let (json, both) = (&[Written::Json], &[Written::Json, Written::Yaml]);
+        check("application/yaml", both, Some((Shape::Whole, Written::Yaml)));
+        check("application/yaml, application/json", both, Some((Shape::Whole, Written::Yaml)));
+        check(
+            "application/yaml;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
+            both,
+            Some((Shape::Metadata, Written::Yaml)),
+        );
+        check("*/*", both, Some((Shape::Whole, Written::Json)));
+        check("application/yaml", json, None);
+        check("application/yaml, */*", json, Some((Shape::Whole, Written::Json)));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Kubernetes' YAML is YAML 1.1: `yes` is true, `0644` is octal. Duplicate keys are errors.
 
 use crate::cli::error::CliError;
+use crate::yaml;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -31,13 +32,7 @@ fn is_json(source: &str) -> bool {
 
 /// Writes a value as kubectl does: keys sorted, lists not indented, long lines left alone.
 pub fn write(value: &impl Serialize) -> Result<String, CliError> {
-    let options = serde_saphyr::ser_options! { compact_list_indent: true, folded_wrap_chars: usize::MAX };
-    let text = serde_saphyr::to_string_with_options(value, options);
-    let mut text = text.map_err(|error| CliError::Plain(format!("error: cannot be written as YAML: {error}")))?;
-    if !text.ends_with('\n') {
-        text.push('\n');
-    }
-    Ok(text)
+    yaml::text(value).map_err(|error| CliError::Plain(format!("error: cannot be written as YAML: {error}")))
 }
 
 #[cfg(test)]
