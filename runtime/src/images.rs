@@ -204,6 +204,18 @@ impl Images {
         done
     }
 
+    /// Removes all images, those of other builds and the unfinished ones too. What others have put beside them stays.
+    pub fn remove(&self) -> Result<(), Failure> {
+        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| is_image(&entry.file_name().to_string_lossy())) {
+            let path = entry.path();
+            fs::remove_dir_all(&path).map_err(failed_io(format!("remove {}", path.display())))?;
+        }
+        // Only if it is empty.
+        let _ = fs::remove_dir(&self.dir);
+        Ok(())
+    }
+
     /// Removes what processes that ended in the middle of unpacking have left.
     fn sweep(&self) {
         let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
@@ -211,6 +223,12 @@ impl Images {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
+}
+
+/// Whether a directory of this name is an image's tree, of whatever build: a SHA-256, or unfinished.
+fn is_image(name: &str) -> bool {
+    let is_digest = name.len() == DIGEST.len() && name.bytes().all(|letter| letter.is_ascii_hexdigit());
+    is_digest || name.starts_with(UNFINISHED)
 }
 
 /// Writes the files of a tar file of our own making below a directory that nobody else knows yet.
@@ -335,6 +353,21 @@ mod tests {
     fn a_refusal_names_the_image_and_what_there_is() {
         let message = named("nginx:1.27").unwrap_err().message;
         assert!(message.contains("\"nginx:1.27\"") && message.contains("busybox"), "{message}");
+    }
+
+    #[test]
+    fn what_others_put_beside_images_stays() {
+        let dir = std::env::temp_dir().join(format!("miniku-images-of-others-{}", std::process::id()));
+        for made in [DIGEST, &"0".repeat(64), ".new-1", "2026/holiday"] {
+            fs::create_dir_all(dir.join(made)).unwrap();
+        }
+        Images::at(dir.clone()).remove().unwrap();
+        let left: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["2026"]);
+        fs::remove_dir_all(dir.join("2026")).unwrap();
+        Images::at(dir.clone()).remove().unwrap();
+        assert!(!dir.exists());
+        Images::at(dir).remove().unwrap();
     }
 
     #[test]

@@ -269,8 +269,11 @@ fn canonical(dir: &Path) -> Result<PathBuf, Failure> {
     dir.canonicalize().map_err(failed_io(format!("resolve {}", dir.display())))
 }
 
+/// What is locked of a node, in its directory.
+const LOCK: &str = "lock";
+
 fn lock_node(dir: &Path) -> Result<File, Failure> {
-    let path = dir.join("lock");
+    let path = dir.join(LOCK);
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(failed_io(format!("open {}", path.display())))?;
     let operation = format!("lock {}: another process runs this node", path.display());
@@ -973,9 +976,13 @@ pub fn down(dir: &Path) -> Result<(), Failure> {
     let nodes = dir.join("nodes");
     for entry in fs::read_dir(&nodes).into_iter().flatten().flatten() {
         let node = entry.file_name().to_string_lossy().into_owned();
+        let (pods_dir, lock) = (entry.path().join("pods"), entry.path().join(LOCK));
+        // Others have directories of this name as well.
+        if !(pods_dir.is_dir() || lock.is_file()) {
+            continue;
+        }
         let _lock = lock_node(&entry.path())?;
         let cgroups = Cgroups::of_node(&dir, &node)?;
-        let pods_dir = entry.path().join("pods");
         for pod in fs::read_dir(&pods_dir).into_iter().flatten().flatten() {
             let uid = pod.file_name().to_string_lossy().into_owned();
             // By its init first, in case its cgroup is not there any more.
@@ -991,11 +998,13 @@ pub fn down(dir: &Path) -> Result<(), Failure> {
             }
         }
         cgroups.remove_all()?;
-        remove_directory(&entry.path())?;
+        remove_directory(&pods_dir)?;
+        fs::remove_file(&lock).map_err(failed_io(format!("remove {}", lock.display())))?;
+        // Here and below: only if it is empty.
+        let _ = fs::remove_dir(entry.path());
     }
-    remove_directory(&nodes)?;
-    remove_directory(&dir.join("images"))?;
-    // Only if it is empty.
+    let _ = fs::remove_dir(&nodes);
+    Images::at(dir.join("images")).remove()?;
     let _ = fs::remove_dir(&dir);
     Ok(())
 }

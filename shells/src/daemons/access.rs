@@ -8,6 +8,9 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+/// The file of the secret that is made, and what it is called until it is whole: beside the stored objects.
+pub const FILES: [&str; 2] = ["service-account.key", "service-account.new"];
+
 /// The bytes of a new secret: as many as the hash has. Source: RFC 7518, section 3.2.
 const SECRET_BYTES: usize = 32;
 
@@ -23,7 +26,7 @@ pub fn access(args: &AccessArgs, state: &StateArgs) -> Result<Access, DaemonErro
     };
     let file = match (&args.service_account_key_file, state.store) {
         (Some(file), _) => Some(file.clone()),
-        (None, Store::Redb) => Some(parts::store_directory(state).join("service-account.key")),
+        (None, Store::Redb) => Some(parts::store_directory(state).join(FILES[0])),
         (None, Store::Memory) => None,
     };
     let secret = match &file {

@@ -1,11 +1,12 @@
 //! `miniku down`: nothing of miniku is left on this machine.
 
 use crate::cli::daemons::DownArgs;
-use crate::daemons::DaemonError;
-use crate::engine::EngineError;
-use crate::engine::lock::lock_directory;
+use crate::daemons::{DaemonError, access};
+use crate::engine::lock::{LOCK, lock_directory};
+use crate::engine::{EngineError, redb};
 use std::fs;
 use std::io::ErrorKind;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Stops what runs on the data directory, ends its pods, and removes all that was ever made for it.
@@ -36,17 +37,25 @@ pub fn down(args: &DownArgs) -> Result<(), DaemonError> {
     drop(held);
     // Only if it is empty: others' files stay.
     let _ = fs::remove_dir(&args.data_dir);
-    println!("removed {}", args.data_dir.display());
+    let left = if args.data_dir.exists() { "what miniku had made in " } else { "" };
+    println!("removed {left}{}", args.data_dir.display());
     Ok(())
 }
 
-fn remove(store: &std::path::Path) -> Result<(), DaemonError> {
-    match fs::remove_dir_all(store) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(DaemonError(format!("remove {}: {error}", store.display())))
+/// Removes a store, the lock last: whoever was interrupted may be asked again.
+fn remove(store: &Path) -> Result<(), DaemonError> {
+    for name in redb::FILES.iter().chain(&access::FILES).chain([&LOCK]) {
+        let path = store.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(DaemonError(format!("remove {}: {error}", path.display())));
+            }
+            _ => {}
         }
-        _ => Ok(()),
     }
+    // Only if it is empty.
+    let _ = fs::remove_dir(store);
+    Ok(())
 }
 
 /// Asks a process to stop that was just seen holding the lock.

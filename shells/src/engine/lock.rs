@@ -10,6 +10,9 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::EngineError;
 
+/// The file that is locked, in its directory.
+pub const LOCK: &str = "lock";
+
 /// Holds the directory. The kernel releases it with the process, however that ends: flock(2).
 #[derive(Debug)]
 pub struct DirectoryLock {
@@ -20,7 +23,7 @@ pub struct DirectoryLock {
 pub fn lock_directory(directory: &Path) -> Result<DirectoryLock, EngineError> {
     let failed = |what, source: std::io::Error| EngineError::Io { what, path: directory.to_path_buf(), source };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|e| failed("create", e))?;
-    let path = directory.join("lock");
+    let path = directory.join(LOCK);
     let mut file = File::options()
         .read(true)
         .write(true)

@@ -25,6 +25,10 @@ const REVISION: &str = "revision";
 const FORMAT_VERSION: u64 = 1;
 
 const FILE: &str = "objects.redb";
+/// What it is called until it is whole.
+const NEW: &str = "objects.redb.new";
+/// All that a store leaves in its directory, but for the lock.
+pub const FILES: [&str; 2] = [FILE, NEW];
 /// The first bytes of every redb file. Source: redb, docs/design.md, "Database header".
 const MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
 /// redb's smallest page, and so its smallest file.
@@ -157,7 +161,7 @@ impl Engine for Redb {
 
 /// Makes an empty store under another name first, so that a crash leaves no half of one behind.
 fn create(directory: &Path, path: &Path) -> Result<(), EngineError> {
-    let new = directory.join("objects.redb.new");
+    let new = directory.join(NEW);
     let io = |what| {
         let path = new.clone();
         move |source| EngineError::Io { what, path, source }

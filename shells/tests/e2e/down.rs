@@ -29,7 +29,7 @@ fn down_removes_all_that_was_made() {
             }
             let down = miniku(&["down", "--data-dir", dir.path()]);
             assert!(down.status.success(), "{down:?}");
-            assert!(stdout(&down).contains(&format!("removed {}", dir.path())), "{down:?}");
+            assert!(stdout(&down).contains(&format!("removed what miniku had made in {}", dir.path())), "{down:?}");
             assert!(!pids.iter().any(|pid| alive(*pid)));
             assert_eq!(dir.traces(), [""; 0]);
             assert!(!cgroups.iter().any(|cgroup| cgroup.exists()), "{cgroups:#?}");
@@ -42,5 +42,35 @@ fn down_removes_all_that_was_made() {
         // Nobody else's was touched.
         assert!(alive(kept));
         assert_eq!(bystander.ready().running("app=kept", 1).len(), 1);
+    });
+}
+
+#[test]
+fn down_leaves_what_others_call_the_same() {
+    isolated(|| {
+        let dir = Dir::new();
+        let others = ["images/2026/beach.jpg", "nodes/graph/edges", "nodes/list", "store/goods.db"];
+        for file in others {
+            let path = dir.0.join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "precious").unwrap();
+        }
+        // Where nothing of miniku ever was, and where it was beside them.
+        for was in [false, true] {
+            if was {
+                let up = dir.up(&[]);
+                up.ready().post(SETS, &set("a", 1)).ok();
+                up.ready().running("app=a", 1);
+            }
+            let down = miniku(&["down", "--data-dir", dir.path()]);
+            assert!(down.status.success(), "{down:?}");
+            assert_eq!(dir.traces(), [""; 0]);
+            for file in others {
+                assert_eq!(fs::read_to_string(dir.0.join(file)).unwrap(), "precious", "{file}");
+            }
+            let left = |of: &str| fs::read_dir(dir.0.join(of)).unwrap().count();
+            assert_eq!([left("images"), left("nodes"), left("store"), left("")], [1, 2, 1, 3]);
+        }
+        fs::remove_dir_all(&dir.0).unwrap();
     });
 }
