@@ -104,6 +104,9 @@ pub struct DownArgs {
     /// The data directory that `up` was given
     #[arg(long, alias = "root-dir", default_value = DATA_DIR, value_name = "DIR")]
     pub data_dir: PathBuf,
+    /// The file or directory of the stored objects, if `up` was given one
+    #[arg(long, value_name = "PATH")]
+    pub db: Option<PathBuf>,
     /// How long a running miniku is given to stop
     #[arg(long, default_value = "30s", value_parser = durations::parse, value_name = "DURATION")]
     pub timeout: Duration,
@@ -484,6 +487,8 @@ mod tests {
             (args.name.as_str(), args.server.target().unwrap().server.to_string().as_str()),
             ("d", "http://127.0.0.1:8081")
         );
+        let Daemon::Down(args) = parse("m down --root-dir d --db miniku.db").unwrap() else { panic!() };
+        assert_eq!((args.data_dir, args.db), ("d".into(), Some("miniku.db".into())));
         let Daemon::Up(args) = parse("m up --strategy RoundRobin").unwrap() else { panic!() };
         assert_eq!(args.strategy, Strategy::RoundRobin);
     }

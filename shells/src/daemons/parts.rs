@@ -8,7 +8,7 @@ use crate::clock::{self, Clock};
 use crate::daemons::{DaemonError, access};
 use crate::driver::{Api, Daemon, Hands, Letterbox};
 use crate::engine::Engine;
-use crate::engine::lock::{DirectoryLock, lock_directory};
+use crate::engine::lock::{DirectoryLock, UP, lock_in};
 use crate::engine::memory::Memory;
 use crate::engine::redb::Redb;
 use crate::host::ApiHost;
@@ -40,10 +40,9 @@ pub fn engine(state: &StateArgs) -> Result<Box<dyn Engine>, DaemonError> {
     }
 }
 
-/// Takes the data directory where no store does: pods are kept there too, and `miniku down` asks who uses it.
+/// Takes the data directory, wherever the store is: pods are kept there too, and `miniku down` asks who uses it.
 pub fn hold(state: &StateArgs, runtime: Runtime) -> Result<Option<DirectoryLock>, DaemonError> {
-    let kept = state.store == Store::Memory && runtime == Runtime::Namespaces;
-    let lock = kept.then(|| lock_directory(&store_directory(state))).transpose();
+    let lock = (runtime == Runtime::Namespaces).then(|| lock_in(&state.data_dir, UP)).transpose();
     lock.map_err(|error| DaemonError(error.to_string()))
 }
 

@@ -10,8 +10,10 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::EngineError;
 
-/// The file that is locked, in its directory.
+/// The file that is locked in the directory of a store.
 pub const LOCK: &str = "lock";
+/// The one that `up` locks in its data directory, in which the store may be or not.
+pub const UP: &str = "up.lock";
 
 /// Holds the directory. The kernel releases it with the process, however that ends: flock(2).
 #[derive(Debug)]
@@ -19,11 +21,16 @@ pub struct DirectoryLock {
     _held: Flock<File>,
 }
 
-/// Takes the directory, creating it if need be (mode 0700: objects include secrets).
+/// Takes the directory of a store, creating it if need be (mode 0700: objects include secrets).
 pub fn lock_directory(directory: &Path) -> Result<DirectoryLock, EngineError> {
+    lock_in(directory, LOCK)
+}
+
+/// The same by the file of this name.
+pub fn lock_in(directory: &Path, name: &str) -> Result<DirectoryLock, EngineError> {
     let failed = |what, source: std::io::Error| EngineError::Io { what, path: directory.to_path_buf(), source };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|e| failed("create", e))?;
-    let path = directory.join(LOCK);
+    let path = directory.join(name);
     let mut file = File::options()
         .read(true)
         .write(true)

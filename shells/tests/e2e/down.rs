@@ -74,3 +74,20 @@ fn down_leaves_what_others_call_the_same() {
         fs::remove_dir_all(&dir.0).unwrap();
     });
 }
+
+#[test]
+fn down_finds_who_stores_elsewhere() {
+    isolated(|| {
+        let (dir, elsewhere) = (Dir::new(), Dir::new());
+        for more in [&["--db", elsewhere.path()][..], &["--db", dir.path()], &["--store", "memory"]] {
+            let up = dir.up(more);
+            up.ready().post(SETS, &set("a", 1)).ok();
+            up.ready().running("app=a", 1);
+            let store = if more[0] == "--db" { more[1] } else { elsewhere.path() };
+            let down = miniku(&["down", "--data-dir", dir.path(), "--db", store]);
+            assert!(down.status.success() && stdout(&down).contains("stopping miniku"), "{more:?}: {down:?}");
+            assert_eq!(dir.traces(), [""; 0], "{more:?}");
+            assert!(!dir.0.exists() && !elsewhere.0.exists(), "{more:?}");
+        }
+    });
+}
