@@ -166,18 +166,15 @@ pub fn updated(stored: &Object, new: &Object) -> Object {
     let object = stored.with(|pod: &mut Pod| {
         let Some(new) = new.get::<Pod>() else { return };
         pod.metadata.labels.clone_from(&new.metadata.labels);
-        let spec = Arc::make_mut(&mut pod.spec);
-        for (container, new) in Arc::make_mut(&mut spec.containers).iter_mut().zip(&*new.spec.containers) {
-            container.image.clone_from(&new.image);
-            container.command.clone_from(&new.command);
-            container.env.clone_from(&new.env);
-        }
+        put_spec(Arc::make_mut(&mut pod.spec), &new.spec);
     });
     let object = object.with(|set: &mut ReplicaSet| {
         let Some(new) = new.get::<ReplicaSet>() else { return };
         set.spec.replicas = new.spec.replicas;
-        set.spec.selector = new.spec.selector.clone();
-        set.spec.template = new.spec.template.clone();
+        set.spec.selector.match_labels.clone_from(&new.spec.selector.match_labels);
+        let (template, new) = (&mut set.spec.template, &new.spec.template);
+        template.metadata.labels.clone_from(&new.metadata.labels);
+        put_spec(Arc::make_mut(&mut template.spec), &new.spec);
     });
     object.with(|node: &mut Node| {
         if let Some(new) = new.get::<Node>() {
@@ -185,6 +182,27 @@ pub fn updated(stored: &Object, new: &Object) -> Object {
             node.status.conditions.extend(new.status.conditions.iter().cloned());
         }
     })
+}
+
+/// Puts the one container that this dialect knows into a pod's. What comes back as it was shown stays as it is stored, where
+/// that is more: arguments beside a command, variables whose values come from elsewhere, and their order.
+fn put_spec(spec: &mut PodSpec, new: &PodSpec) {
+    for (container, new) in Arc::make_mut(&mut spec.containers).iter_mut().zip(&*new.containers) {
+        container.image.clone_from(&new.image);
+        if !container.command.iter().chain(&container.args).eq(&new.command) {
+            container.command.clone_from(&new.command);
+            container.args.clear();
+        }
+        container.env.retain(|one| new.env.iter().any(|wished| wished.name == one.name));
+        for wished in &new.env {
+            // Of several of one name the last counts, and is shown.
+            match container.env.iter_mut().rfind(|one| one.name == wished.name) {
+                Some(one) if one.value == wished.value => {}
+                Some(one) => *one = wished.clone(),
+                None => container.env.push(wished.clone()),
+            }
+        }
+    }
 }
 
 /// POST and PUT of this dialect: an object is stored whether it is new or not, as a story of ordinary requests.
@@ -380,6 +398,7 @@ mod tests {
     use super::*;
     use crate::api::status::Status;
     use crate::api::validation::validate;
+    use serde_json::json;
 
     const POSTED: &str = r#"{"name":"test","desiredCount":4,"selector":{"app":"test"},"template":{"image":"alpine","command":["/bin/sh","-c","while true; do sleep 1; done"]}}"#;
     const ANSWERED: &str = r#"{"name":"test","desiredCount":4,"currentCount":0,"selector":{"app":"test"},"template":{"name":"","image":"alpine","command":["/bin/sh","-c","while true; do sleep 1; done"]}}"#;
@@ -436,6 +455,56 @@ mod tests {
         let mut stored = set(2);
         (Kind::ReplicaSet.row().set_defaults)(&mut stored);
         assert_eq!(put.next(is(stored.clone())), Next::Done(is(stored)));
+    }
+
+    #[test]
+    fn a_put_leaves_alone_what_it_cannot_say() {
+        let stored = json!({
+            "apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "a", "namespace": "default"},
+            "spec": {
+                "replicas": 3,
+                "selector": {"matchLabels": {"app": "a"}, "matchExpressions": [{"key": "app", "operator": "Exists"}]},
+                "template": {
+                    "metadata": {"labels": {"app": "a", "tier": "web"}, "annotations": {"x": "y"}},
+                    "spec": {
+                        "containers": [
+                            {"name": "web", "image": "x", "command": ["serve"], "args": ["-v"],
+                                "env": [{"name": "B", "value": "1"},
+                                    {"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+                                "resources": {"limits": {"cpu": "1"}}},
+                            {"name": "beside", "image": "y"}
+                        ],
+                        "volumes": [{"name": "v", "emptyDir": {}}]
+                    }
+                }
+            }
+        });
+        let object = |value: Value| Object::from_value(Kind::ReplicaSet, value).unwrap();
+        // It is read, changed in one place, and put again.
+        let check = |place: &str, wish: Value, want: &dyn Fn(&mut Value)| {
+            let stored = object(stored.clone());
+            let mut flat = serde_json::to_value(flat_replica_set(stored.get().unwrap())).unwrap();
+            *flat.pointer_mut(place).unwrap() = wish;
+            let (new, unknown) = read(Kind::ReplicaSet, None, flat.to_string().as_bytes()).unwrap();
+            assert_eq!(unknown, [""; 0]);
+            let mut wanted = stored.to_value();
+            want(&mut wanted);
+            assert_eq!(updated(&stored, &new), object(wanted), "{place}");
+        };
+        let web = "/spec/template/spec/containers/0";
+        let at =
+            |value: &mut Value, place: &str, new: Value| *value.pointer_mut(&format!("{web}{place}")).unwrap() = new;
+        check("/currentCount", json!(7), &|_: &mut Value| {});
+        check("/desiredCount", json!(5), &|set: &mut Value| set["spec"]["replicas"] = json!(5));
+        check("/template/image", json!("z"), &|set: &mut Value| at(set, "/image", json!("z")));
+        check("/template/env/B", json!("2"), &|set: &mut Value| at(set, "/env/0/value", json!("2")));
+        check("/template/env", json!({"B": "1", "C": "3"}), &|set: &mut Value| {
+            at(set, "/env/1", json!({"name": "C", "value": "3"}))
+        });
+        check("/template/command", json!(["other"]), &|set: &mut Value| {
+            at(set, "/command", json!(["other"]));
+            at(set, "/args", json!([]));
+        });
     }
 
     #[test]
