@@ -257,6 +257,12 @@ impl Put {
                 self.conflicts += 1;
                 self.read()
             }
+            // Somebody removed it in between.
+            (Asked::Get | Asked::Update, _) if reason == Some(Reason::NotFound) && self.conflicts < CONFLICTS_MAX => {
+                self.conflicts += 1;
+                self.asked = Asked::Create;
+                Next::Ask(Verb::Create { object: self.object.clone() })
+            }
             (_, answer) => Next::Done(answer),
         }
     }
@@ -455,6 +461,25 @@ mod tests {
         let mut stored = set(2);
         (Kind::ReplicaSet.row().set_defaults)(&mut stored);
         assert_eq!(put.next(is(stored.clone())), Next::Done(is(stored)));
+    }
+
+    #[test]
+    fn a_put_of_what_is_removed_meanwhile_creates_it() {
+        let object = || read(Kind::Node, Some("n"), b"{}").unwrap().0;
+        let (create, gone) =
+            (Verb::Create { object: object() }, || Answer::Refused(Status::not_found(Kind::Node, "n")));
+        let there = || Answer::Refused(Status::already_exists(Kind::Node, "n"));
+        let (mut put, _) = Put::begin(object());
+        put.next(there());
+        assert_eq!(put.next(gone()), Next::Ask(create.clone()));
+        put.next(there());
+        put.next(Answer::Object { object: object(), created: false });
+        assert_eq!(put.next(gone()), Next::Ask(create));
+        let created = Answer::Object { object: object(), created: true };
+        assert_eq!(put.next(created.clone()), Next::Done(created));
+        // What cannot be created for the want of something else is not asked for again.
+        let (mut put, _) = Put::begin(object());
+        assert_eq!(put.next(gone()), Next::Done(gone()));
     }
 
     #[test]
