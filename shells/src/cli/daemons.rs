@@ -8,6 +8,7 @@ use crate::cli::target::ServerArgs;
 use crate::client::connection::ServerUrl;
 use crate::daemons;
 use clap::{Arg, Args, Subcommand, ValueEnum};
+use miniku_core::api::names::{NOT_A_SUBDOMAIN, is_dns_subdomain};
 use miniku_core::api::quantity::Quantity;
 use miniku_core::apiserver::services;
 use miniku_core::durations;
@@ -138,6 +139,15 @@ fn profile(text: &str) -> Result<(String, Strategy), String> {
     Ok((name.into(), strategy.parse()?))
 }
 
+/// A name that a node can have. None at all would be the node of all pods that have no node yet.
+fn node_name(text: &str) -> Result<String, String> {
+    match (is_dns_subdomain(text), text.len() <= 63) {
+        (false, _) => Err(NOT_A_SUBDOMAIN.to_owned()),
+        (true, false) => Err("must be no more than 63 bytes, as the label kubernetes.io/hostname".to_owned()),
+        (true, true) => Ok(text.to_owned()),
+    }
+}
+
 /// The scheduler alone.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct SchedulerArgs {
@@ -197,7 +207,7 @@ pub struct ControllerArgs {
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct KubeletArgs {
     /// The node's name
-    #[arg(long, alias = "node-name", value_name = "NODE")]
+    #[arg(long, alias = "node-name", value_parser = node_name, value_name = "NODE")]
     pub name: String,
     /// Whom it asks.
     #[command(flatten)]
@@ -517,6 +527,10 @@ mod tests {
             assert!(error.contains(want), "{error}");
         };
         check("m kubelet", "--name <NODE>");
+        check("m kubelet --name=", "for '--name <NODE>'");
+        check("m kubelet --name My_Node", "a lowercase RFC 1123 subdomain");
+        check(&format!("m kubelet --name {}", "n".repeat(64)), "no more than 63 bytes");
+        assert!(parse(&format!("m kubelet --name {}", "n".repeat(63))).is_ok());
         check("m up --eviction-timeout 30", "the unit is missing");
         check("m up --strategy best", "is no strategy");
         check("m up --nodes many", "invalid digit");
