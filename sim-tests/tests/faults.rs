@@ -338,3 +338,19 @@ fn names_are_checked() {
     check("when: {output: {actor: nobody, nth: 1}}, fault: {compact: {}}", "no program \"nobody\"");
     check("fault: {link: {actor: scheduler, weather: {cloged: true}, lasts: 1s}}", "cloged");
 }
+
+#[test]
+fn fields_of_manifests_are_checked() {
+    let text = |line: &str| format!("name: x\ncluster: {{nodes: 1}}\ntimeline:\n- {{at: 1s, {line}}}\n");
+    let check = |line: &str, want: &str| {
+        let error = Scenario::read(&text(line)).unwrap_err().to_string();
+        assert_eq!(error, format!("timeline[0]: unknown field {want} at line 4"), "{line}");
+    };
+    check("create: {kind: ReplicaSet, metadata: {name: a}, spec: {replcas: 2}}", "\"spec.replcas\"");
+    check(
+        "create: {kind: Pod, metadata: {name: a}, spec: {containers: [{name: c, image: busybox, comand: [a]}]}}",
+        "\"spec.containers[0].comand\"",
+    );
+    check("patch: {kind: Node, name: node-1, merge: {spec: {unschedulabel: true}}}", "\"spec.unschedulabel\"");
+    Scenario::read(&text("patch: {kind: Node, name: node-1, merge: {spec: {unschedulable: null}}}")).unwrap();
+}

@@ -7,7 +7,9 @@ use miniku_core::api::object::Object;
 use miniku_core::api::selector::parse_label_selector;
 use miniku_core::api::text::Text;
 use miniku_core::durations;
+use miniku_core::schema::{Schema, strict};
 use miniku_core::time::Duration;
+use serde_json::Value;
 use std::collections::BTreeSet;
 
 impl Scenario {
@@ -62,6 +64,18 @@ fn too_late(at: Duration) -> String {
     format!("{} is later than anybody waits: a year", durations::text(at))
 }
 
+/// Whether a manifest, or a part of one, has no fields but those of its kind: an API server drops others without a word. What
+/// custom kinds have is not known here.
+fn known_fields(kind: Kind, mut manifest: Value) -> Result<(), String> {
+    let Some(message) = kind.message() else { return Ok(()) };
+    let mut unknown = Vec::new();
+    strict::unknown(Schema::kubernetes(), message, &mut manifest, &mut |path| {
+        unknown.push(format!("unknown field {path:?}"));
+        strict::Then::Keep
+    });
+    if unknown.is_empty() { Ok(()) } else { Err(unknown.join(", ")) }
+}
+
 /// A kind, a namespace and a name.
 type Identity = (Kind, Text, Text);
 
@@ -105,18 +119,22 @@ impl Known {
         match &entry.act {
             Act::Ask(Ask::Create(object)) => {
                 self.made.insert(identity(object));
-                Ok(())
+                known_fields(object.kind(), object.to_value())
             }
             Act::Ask(Ask::Scale(scale)) => {
                 self.is_there(entry.at, Kind::ReplicaSet, &scale.namespace, &scale.replica_set)
             }
             Act::Ask(Ask::Replace(object)) => {
+                known_fields(object.kind(), object.to_value())?;
                 let key = object.key();
                 self.is_there(entry.at, key.kind, &key.namespace, &key.name)
             }
             // Pods have names that nobody knows before.
             Act::Ask(Ask::Relabel(_) | Ask::Evict(_)) => Ok(()),
-            Act::Ask(Ask::Patch(patch)) => self.is_there(entry.at, patch.kind, &patch.namespace, &patch.name),
+            Act::Ask(Ask::Patch(patch)) => {
+                known_fields(patch.kind, patch.merge.clone())?;
+                self.is_there(entry.at, patch.kind, &patch.namespace, &patch.name)
+            }
             Act::Ask(Ask::Delete(one)) => self.is_there(entry.at, one.kind, &one.namespace, &one.name),
             Act::Ask(Ask::Cordon(node) | Ask::Uncordon(node) | Ask::Drain(node) | Ask::Vacate(node)) => {
                 is_one_of("node", node, &self.nodes)
