@@ -340,6 +340,22 @@ fn names_are_checked() {
 }
 
 #[test]
+fn times_are_checked() {
+    let check = |lines: &str, want: &str| {
+        let error = Scenario::read(&format!("name: x\ncluster: {{nodes: 1}}\n{lines}\n")).unwrap_err().to_string();
+        assert!(error.contains(want), "{lines}: {error}");
+    };
+    let fault = |fault: &str, want: &str| check(&format!("timeline:\n- {{at: 1s, fault: {{{fault}}}}}"), want);
+    fault("diskFull: {lasts: 9000h}", "32400001s is later than anybody waits");
+    fault("message: {actor: scheduler, nth: 1, mishap: {requestLate: 9000h}}", "is later than anybody waits");
+    fault("crashLoop: {actor: scheduler, times: 4294967295, up: 1s, down: 1s}", "is later than anybody waits");
+    fault("crashLoop: {actor: scheduler, times: 4294967295, up: 5000000h, down: 1s}", "is later than anybody waits");
+    fault("crashingContainers: {pod: web, every: 0s, lasts: 1s}", "all the time");
+    check("end: {settles: 9000h}", "end: 32400000s is later than anybody waits");
+    check("expect:\n- {from: 1s, within: 9000h, that: z, nodes: {ready: true}}", "is later than anybody waits");
+}
+
+#[test]
 fn fields_of_manifests_are_checked() {
     let text = |line: &str| format!("name: x\ncluster: {{nodes: 1}}\ntimeline:\n- {{at: 1s, {line}}}\n");
     let check = |line: &str, want: &str| {

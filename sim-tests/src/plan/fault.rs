@@ -356,7 +356,7 @@ impl Fault {
             | Fault::Crash { down, .. }
             | Fault::Stop { down, .. }
             | Fault::CrashAfterOutput { down, .. } => *down,
-            Fault::CrashLoop { times, up, down, .. } => (*up + *down) * *times,
+            Fault::CrashLoop { times, up, down, .. } => up.saturating_add(*down).saturating_mul(*times),
             Fault::NodeCrash { down, .. } => down.unwrap_or_default(),
             Fault::Link { lasts, .. }
             | Fault::DiskFull { lasts }

@@ -29,10 +29,11 @@ impl Scenario {
     }
 
     fn check_end(&self) -> Result<(), String> {
-        let Ending::RunsUntil(until) = self.end else { return Ok(()) };
-        if until > LATEST {
-            return Err(too_late(until));
+        let (Ending::RunsUntil(end) | Ending::Settles(end)) = self.end;
+        if end > LATEST {
+            return Err(too_late(end));
         }
+        let Ending::RunsUntil(until) = self.end else { return Ok(()) };
         match self.timeline.iter().map(|entry| entry.at).find(|at| *at > until) {
             Some(late) => {
                 let (late, until) = (durations::text(late), durations::text(until));
@@ -110,8 +111,12 @@ impl Known {
 
     /// In the order of time.
     fn check_entry(&mut self, entry: &Entry) -> Result<(), String> {
-        if entry.at > LATEST {
-            return Err(too_late(entry.at));
+        let over = match &entry.act {
+            Act::Strike(fault) => entry.at.saturating_add(fault.lasts()),
+            Act::Ask(_) => entry.at,
+        };
+        if over > LATEST {
+            return Err(too_late(over));
         }
         if let Some(actor) = entry.when.as_ref().and_then(When::actor) {
             is_one_of("program", actor, &self.actors)?;
@@ -177,6 +182,11 @@ impl Known {
         {
             return Err(format!("an API server does not refuse with {code}, but with 429, 500 or 503"));
         }
+        if let Fault::CrashingContainers { every, .. } = fault
+            && every.is_zero()
+        {
+            return Err("every: nobody is struck all the time".into());
+        }
         match fault.node() {
             Some(node) => is_one_of("node", node, &self.nodes),
             None => Ok(()),
@@ -199,6 +209,10 @@ impl Known {
         }
         if expect.within.is_zero() {
             return Err("within: nothing happens in no time".into());
+        }
+        let until = expect.from.saturating_add(expect.within);
+        if until > LATEST {
+            return Err(too_late(until));
         }
         if let Some(name) = expect.pods.as_ref().and_then(|pods| pods.of.as_ref())
             && !self.made.iter().any(|(kind, _, set)| MAKERS.contains(kind) && set == name)

@@ -232,7 +232,7 @@ impl World {
             Fault::ProcessesEnd { pod, code } => self.end_processes(pod, *code, End::Exit),
             Fault::OutOfMemory { pod } => self.end_processes(pod, 137, End::OutOfMemory),
             Fault::CrashingContainers { every, lasts, .. } => {
-                let times = lasts.as_nanos() / every.as_nanos().max(1);
+                let times = lasts.as_nanos() / every.max(&TICK).as_nanos();
                 self.repeat(id, u32::try_from(times).unwrap_or(u32::MAX).max(1));
             }
         }
