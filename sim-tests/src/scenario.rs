@@ -46,6 +46,7 @@ use crate::world::World;
 use miniku_core::api::job::Job;
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::meta::ObjectMeta;
+use miniku_core::api::names::{NOT_A_SUBDOMAIN, is_dns_subdomain};
 use miniku_core::api::node::Node;
 use miniku_core::api::object::{Key, Object};
 use miniku_core::api::pod::{Pod, PodPhase};
@@ -254,6 +255,15 @@ impl Nodes {
             return Err(format!("{all} nodes are more than {NODES_MAX}"));
         }
         for group in &self.0 {
+            if let Some(name) = group.names().iter().find(|name| !is_dns_subdomain(name)) {
+                return Err(format!("{name:?} is no name of a node: {NOT_A_SUBDOMAIN}"));
+            }
+            // A pod's image has one, said or not.
+            let is_tag = |tag: &str| !tag.is_empty() && !tag.contains('/');
+            let tagged = |image: &str| image.rsplit_once(':').is_some_and(|(_, tag)| is_tag(tag));
+            if let Some(image) = group.images.keys().find(|image| !tagged(image)) {
+                return Err(format!("{}: images: {image:?} has no tag", group.name));
+            }
             let images = group.images.values().map(|size| ("images", size));
             for (what, amount) in [("cpu", &group.cpu), ("memory", &group.memory)].into_iter().chain(images) {
                 let amount = amount.to_string();
@@ -408,19 +418,24 @@ pub struct NodesAre {
 }
 
 impl PodsAre {
+    /// Whether nothing is said of those that are meant.
+    fn says_nothing(&self) -> bool {
+        PodsAre { of: None, name: None, ..self.clone() } == PodsAre::default()
+    }
+
     fn so(&self, truth: &Truth) -> bool {
-        let chosen = |pod: &&Pod| match (&self.of, &self.name) {
-            (Some(maker), _) => {
-                let by = pod.metadata.controller();
-                let made = by.and_then(|by| {
-                    let kind = Kind::named(&by.api_version, &by.kind)?;
-                    truth.object(&Key::new(kind, &pod.metadata.namespace, &by.name))
-                });
-                let above = made.and_then(|made| made.meta().controller());
-                by.into_iter().chain(above).any(|by| by.name == *maker) && pod.is_active()
-            }
-            (None, Some(name)) => pod.metadata.name == *name,
-            (None, None) => true,
+        let made_by = |pod: &Pod, maker: &str| {
+            let by = pod.metadata.controller();
+            let made = by.and_then(|by| {
+                let kind = Kind::named(&by.api_version, &by.kind)?;
+                truth.object(&Key::new(kind, &pod.metadata.namespace, &by.name))
+            });
+            let above = made.and_then(|made| made.meta().controller());
+            by.into_iter().chain(above).any(|by| by.name == maker) && pod.is_active()
+        };
+        let chosen = |&pod: &&Pod| {
+            self.of.as_deref().is_none_or(|maker| made_by(pod, maker))
+                && self.name.as_ref().is_none_or(|name| pod.metadata.name == *name)
         };
         let pods: Vec<&Pod> = truth.all::<Pod>().filter(chosen).collect();
         let waits = |pod: &&Pod| {
@@ -439,12 +454,18 @@ impl PodsAre {
 }
 
 impl JobsAre {
+    /// Whether nothing is said of those that are meant.
+    fn says_nothing(&self) -> bool {
+        JobsAre { of: None, name: None, ..self.clone() } == JobsAre::default()
+    }
+
     fn so(&self, truth: &Truth) -> bool {
         let all = truth.disk.objects().of_kind(Kind::Job);
-        let chosen = |meta: &ObjectMeta| match (&self.of, &self.name) {
-            (Some(cron), _) => meta.controller().is_some_and(|by| by.kind == "CronJob" && by.name == *cron),
-            (None, Some(name)) => meta.name == *name,
-            (None, None) => true,
+        let made_by =
+            |meta: &ObjectMeta, cron: &str| meta.controller().is_some_and(|by| by.kind == "CronJob" && by.name == cron);
+        let chosen = |meta: &ObjectMeta| {
+            self.of.as_deref().is_none_or(|cron| made_by(meta, cron))
+                && self.name.as_ref().is_none_or(|name| meta.name == *name)
         };
         let jobs: Vec<Job> = all.filter(|object| chosen(object.meta())).filter_map(Object::read).collect();
         let succeeded = || jobs.iter().map(|job| i64::from(job.status.succeeded.unwrap_or(0))).sum::<i64>();

@@ -340,6 +340,40 @@ fn names_are_checked() {
 }
 
 #[test]
+fn what_is_expected_and_never_could_be_is_told() {
+    let check = |expect: &str, want: &str| {
+        let set = "{kind: ReplicaSet, metadata: {name: web}}";
+        let text = format!(
+            "name: x\ncluster: {{nodes: 1}}\ntimeline:\n- {{at: 1s, create: {set}}}\n\
+             expect:\n- {{from: 1s, within: 5s, that: z, {expect}}}\n"
+        );
+        let error = Scenario::read(&text).unwrap_err().to_string();
+        assert!(error.contains(want) && error.ends_with(" at line 6"), "{expect}: {error}");
+    };
+    check("pods: {of: web, running: 1, notOn: nod-1}", "pods.notOn: there is no node \"nod-1\"");
+    check("pods: {of: web, on: nod-1}", "pods.on: there is no node \"nod-1\"");
+    check("pods: {of: web}", "pods: says nothing of them");
+    check("jobs: {}", "jobs: says nothing of them");
+    // All that is said counts, also of who is meant.
+    let both = scenario("expect:\n- {from: 1s, within: 20s, that: z, pods: {of: web, name: nobody, count: 4}}");
+    assert!(both.run(1).is_err());
+}
+
+#[test]
+fn nodes_are_checked() {
+    let check = |group: &str, want: &str| {
+        let error = Scenario::read(&format!("name: x\ncluster: {{nodes: [{group}]}}\n")).unwrap_err().to_string();
+        assert!(error.starts_with("cluster.nodes: ") && error.contains(want), "{group}: {error}");
+    };
+    check("{name: A b}", "\"A b\" is no name of a node");
+    check("{name: ''}", "\"\" is no name of a node");
+    check("{name: a_, count: 2}", "\"a_-1\" is no name of a node");
+    check("{name: a, images: {busybox: 5Mi}}", "a: images: \"busybox\" has no tag");
+    check("{name: a, images: {'host:5000/busybox': 5Mi}}", "has no tag");
+    Scenario::read("name: x\ncluster: {nodes: [{name: a, images: {'host:5000/busybox:1': 5Mi}}]}\n").unwrap();
+}
+
+#[test]
 fn times_are_checked() {
     let check = |lines: &str, want: &str| {
         let error = Scenario::read(&format!("name: x\ncluster: {{nodes: 1}}\n{lines}\n")).unwrap_err().to_string();

@@ -1,6 +1,6 @@
 //! What is wrong with a scenario, and where: names of nodes, programs and objects that are not there, times out of order.
 
-use super::{Ending, Expect, LATEST, MAKERS, STANDBYS_MAX, Scenario, Spec, key_of};
+use super::{Ending, Expect, JobsAre, LATEST, MAKERS, PodsAre, STANDBYS_MAX, Scenario, Spec, key_of};
 use crate::plan::{Act, Ask, Entry, Fault, GROUPS, When};
 use miniku_core::api::kinds::Kind;
 use miniku_core::api::object::Object;
@@ -199,6 +199,14 @@ impl Known {
         if is_empty && expect.absent.is_empty() && expect.present.is_empty() {
             return Err("says nothing: pods, nodes, jobs, absent or present is missing".into());
         }
+        if expect.pods.as_ref().is_some_and(PodsAre::says_nothing) {
+            return Err(
+                "pods: says nothing of them: count, running, on, notOn, phase, waiting or restarts is missing".into()
+            );
+        }
+        if expect.jobs.as_ref().is_some_and(JobsAre::says_nothing) {
+            return Err("jobs: says nothing of them: count, active, complete or succeeded is missing".into());
+        }
         for (what, paths) in [("absent", &expect.absent), ("present", &expect.present)] {
             if let Some(path) = paths.iter().find(|path| key_of(path).is_none()) {
                 return Err(format!("{what}: {path:?} is no KIND/NAMESPACE/NAME, nor KIND/NAME of a kind without"));
@@ -206,6 +214,11 @@ impl Known {
         }
         if let Some(name) = expect.nodes.as_ref().and_then(|nodes| nodes.name.as_ref()) {
             is_one_of("node", name, &self.nodes)?;
+        }
+        let places = expect.pods.iter().flat_map(|pods| [("on", &pods.on), ("notOn", &pods.not_on)]);
+        for (what, node) in places {
+            let Some(node) = node else { continue };
+            is_one_of("node", node, &self.nodes).map_err(|why| format!("pods.{what}: {why}"))?;
         }
         if expect.within.is_zero() {
             return Err("within: nothing happens in no time".into());
