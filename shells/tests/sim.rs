@@ -163,6 +163,20 @@ expect:
 }
 
 #[test]
+fn drawn_faults_strike_what_is_there() {
+    let dir = Dir::new("drawn");
+    let small = dir.file("small.yaml", "name: small\ncluster: {nodes: 1}\n");
+    for seed in ["1", "2", "3", "5", "7"] {
+        let said = sim(&["run", "--scenario", &small, "--faults", "swarm", "--seed", seed]);
+        assert_ne!(said.code, 2, "seed {seed}: {}{}", said.out, said.err);
+    }
+    let said = sim(&["run", "--nodes", "1", "--pods", "1", "--for", "5s", "--faults", "swarm"]);
+    assert_ne!(said.code, 2, "{}{}", said.out, said.err);
+    let said = sim(&["run", "--scenario", &small, "--faults", "mild"]);
+    assert!(said.code == 2 && said.err.contains("--faults mild"), "{}{}", said.out, said.err);
+}
+
+#[test]
 fn what_is_wrong_is_said_with_its_place() {
     let dir = Dir::new("wrong");
     let check = |words: &[&str], want: &[&str]| {

@@ -28,6 +28,17 @@ impl Scenario {
         self.check_end().map_err(|what| ("end".to_owned(), what))
     }
 
+    /// Adds those entries that can be part of it. The others come too late, or speak of nodes and programs that are not there.
+    pub fn add_fitting(&mut self, entries: impl IntoIterator<Item = Entry>) {
+        let until = match self.end {
+            Ending::RunsUntil(until) => until,
+            Ending::Settles(_) => LATEST,
+        };
+        let mut known = Known::of(&self.cluster);
+        let fits = |entry: &Entry| entry.at <= until && known.check_entry(entry).is_ok();
+        self.timeline.extend(entries.into_iter().filter(fits));
+    }
+
     fn check_end(&self) -> Result<(), String> {
         let (Ending::RunsUntil(end) | Ending::Settles(end)) = self.end;
         if end > LATEST {

@@ -123,26 +123,38 @@ pub fn choose(named: &ScenarioArgs, load: &LoadArgs) -> Result<Chosen, SimError>
             Chosen { scenario: options.scenario(), seed, flags: format!("--seed {seed}") }
         }
     };
-    if named.scenario.is_some() && (load.nodes.is_some() || load.pods.is_some()) {
-        return Err(SimError("--nodes and --pods make a cluster; a scenario has its own".into()));
+    let given = named.scenario.is_some() || load.snapshot.is_some();
+    if given && (load.nodes.is_some() || load.pods.is_some()) {
+        return Err(SimError("--nodes and --pods make a cluster; a scenario or a snapshot has its own".into()));
+    }
+    if given && load.faults.as_deref() == Some("mild") {
+        return Err(SimError("--faults mild goes with a cluster that --nodes and --pods make".into()));
     }
     if let Some(duration) = load.duration {
         chosen.scenario.end = miniku_sim::scenario::Ending::RunsUntil(duration);
     }
-    let faults = match load.faults.as_deref() {
-        None | Some("mild") => None,
-        Some("none") => Some(Vec::new()),
-        Some("swarm") => Some(swarm::drawn(chosen.seed).timeline),
-        Some(file) => Some(self::named(file, chosen.seed)?.timeline),
-    };
-    if let Some(faults) = faults {
-        let is_fault = |entry: &Entry| matches!(entry.act, Act::Strike(_));
-        chosen.scenario.timeline.retain(|entry| !is_fault(entry));
-        chosen.scenario.timeline.extend(faults.into_iter().filter(is_fault));
-    }
+    strike(&mut chosen, load.faults.as_deref())?;
     chosen.flags = format!("{flags}{}", chosen.flags);
     chosen.scenario.checked().map_err(|error| SimError(error.to_string()))?;
     Ok(chosen)
+}
+
+/// Puts the faults that are asked for in place of those that a scenario has.
+fn strike(chosen: &mut Chosen, faults: Option<&str>) -> Result<(), SimError> {
+    let is_fault = |entry: &Entry| matches!(entry.act, Act::Strike(_));
+    let (seed, scenario) = (chosen.seed, &mut chosen.scenario);
+    let of_file = match faults {
+        None | Some("mild") => return Ok(()),
+        Some("none" | "swarm") => Vec::new(),
+        Some(file) => named(file, seed)?.timeline,
+    };
+    scenario.timeline.retain(|entry| !is_fault(entry));
+    scenario.timeline.extend(of_file.into_iter().filter(is_fault));
+    if faults == Some("swarm") {
+        // They were drawn with a cluster of their own.
+        scenario.add_fitting(swarm::drawn(seed).timeline.into_iter().filter(is_fault));
+    }
+    Ok(())
 }
 
 fn snapshot(path: &Path) -> Result<Snapshot, SimError> {
