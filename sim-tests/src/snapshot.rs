@@ -8,6 +8,7 @@ use miniku_core::api::kinds::Kind;
 use miniku_core::api::meta::ObjectMeta;
 use miniku_core::api::node::Node;
 use miniku_core::api::object::Object;
+use miniku_core::api::pod::Pod;
 use miniku_core::api::quantity::Quantity;
 use miniku_core::api::text::Text;
 use serde_json::Value;
@@ -91,6 +92,7 @@ impl Snapshot {
             return Err(NoSnapshot("there is no Node in it: kubectl get nodes,pods,replicasets -A -o json".into()));
         }
         snapshot.make_namespaces();
+        snapshot.leave_out_lost();
         snapshot.let_go();
         snapshot.without_effect();
         Ok(snapshot)
@@ -105,6 +107,19 @@ impl Snapshot {
         }
         let made = names.into_iter().map(|name| Object::empty(Kind::Namespace).with_meta(|meta| meta.name = name));
         self.objects.extend(made);
+    }
+
+    /// A pod whose node is not there runs nowhere: a machine that is gone, or one that was not asked for.
+    fn leave_out_lost(&mut self) {
+        let nodes: BTreeSet<Text> =
+            self.objects.iter().filter_map(Object::get::<Node>).map(|node| node.metadata.name.clone()).collect();
+        let before = self.objects.len();
+        let lost = |pod: &Pod| pod.node().is_some_and(|node| !nodes.contains(node));
+        self.objects.retain(|object| !object.get::<Pod>().is_some_and(lost));
+        let many = before - self.objects.len();
+        if many > 0 {
+            self.notes.push(format!("{many} of kind Pod left out: they are on nodes that are not here"));
+        }
     }
 
     /// Owners of kinds that do not act cannot be found, and what they own would be collected: it is kept instead.
@@ -213,6 +228,20 @@ mod tests {
         for part in ["1 of kind Rollout", "1 of kind Ingress", "owned by a Rollout", "Pod spec.containers"] {
             assert!(notes.contains(part), "{part} is missing in\n{notes}");
         }
+    }
+
+    #[test]
+    fn pods_of_nodes_that_are_gone_are_left_out() {
+        let mut list = real();
+        list["items"].as_array_mut().unwrap().retain(|item| item["metadata"]["name"] != "a");
+        let snapshot = Snapshot::read(&list.to_string()).unwrap();
+        let pods: Vec<&str> =
+            snapshot.objects.iter().filter_map(Object::get::<Pod>).map(|pod| pod.metadata.name.as_str()).collect();
+        assert_eq!(pods, ["web-3"]);
+        assert!(snapshot.notes.iter().any(|note| note.starts_with("2 of kind Pod left out")), "{:?}", snapshot.notes);
+        let mut scenario = Scenario::named("real");
+        snapshot.into_scenario(&mut scenario);
+        scenario.run(1).unwrap();
     }
 
     #[test]
