@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// A directory that goes when the test ends.
 struct Dir(PathBuf);
@@ -174,6 +174,22 @@ fn drawn_faults_strike_what_is_there() {
     assert_ne!(said.code, 2, "{}{}", said.out, said.err);
     let said = sim(&["run", "--scenario", &small, "--faults", "mild"]);
     assert!(said.code == 2 && said.err.contains("--faults mild"), "{}{}", said.out, said.err);
+}
+
+#[test]
+fn who_reads_no_further_ends_nothing() {
+    let run = |words: &[&str], out: Stdio| {
+        let output = Command::new(env!("CARGO_BIN_EXE_miniku")).arg("sim").args(words).stdout(out).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for words in [&["list"][..], &["run", "--nodes", "1", "--pods", "1", "--for", "5s"], &["explore", "--seeds", "1"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(run(words, writer.into()), (Some(0), String::new()), "{words:?}");
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let (code, said) = run(words, full.into());
+        assert!(code == Some(2) && said.starts_with("error: printing: "), "{words:?}: {code:?} {said}");
+    }
 }
 
 #[test]

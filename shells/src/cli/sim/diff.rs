@@ -1,9 +1,9 @@
 //! `sim diff`: the first step where two traces part.
 
-use crate::cli::sim::{SimError, Verdict, read};
+use crate::cli::sim::{SimError, Verdict, print, read};
 use clap::Args;
 use miniku_sim::compare::{self, Parting};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Which traces.
 #[derive(Args, Debug)]
@@ -21,19 +21,19 @@ pub fn run(args: &DiffArgs) -> Result<Verdict, SimError> {
     let a = compare::Log::read(&a).map_err(|error| wrong(&args.a, error))?;
     let b = compare::Log::read(&b).map_err(|error| wrong(&args.b, error))?;
     let Some(parting) = compare::part(&a, &b) else {
-        println!("the same: {} events", a.events.len());
+        print(&format!("the same: {} events\n", a.events.len()))?;
         return Ok(Verdict::Held);
     };
     let Parting { line, meaningful } = parting;
-    let show =
-        |name: &PathBuf, text: Option<&str>| println!("  {}: {}", name.display(), text.unwrap_or("nothing more"));
-    println!("the first line that differs is {line}:");
-    show(&args.a, a.line(line));
-    show(&args.b, b.line(line));
+    let show = |one: Option<&str>, other: Option<&str>| {
+        let line =
+            |name: &Path, text: Option<&str>| format!("  {}: {}\n", name.display(), text.unwrap_or("nothing more"));
+        line(&args.a, one) + &line(&args.b, other)
+    };
+    print(&format!("the first line that differs is {line}:\n{}", show(a.line(line), b.line(line))))?;
     if let Some((actor, nth, one, other)) = meaningful {
-        println!("what {actor} did for the {nth}. time was the first to have other reasons or results:");
-        show(&args.a, one.as_deref());
-        show(&args.b, other.as_deref());
+        let what = format!("what {actor} did for the {nth}. time was the first to have other reasons or results:");
+        print(&format!("{what}\n{}", show(one.as_deref(), other.as_deref())))?;
     }
     Ok(Verdict::Broken)
 }

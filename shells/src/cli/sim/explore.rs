@@ -2,7 +2,7 @@
 
 use crate::cli::sim::choice::named;
 use crate::cli::sim::progress::{Progress, grouped, rate};
-use crate::cli::sim::{SimError, Verdict, write};
+use crate::cli::sim::{SimError, Verdict, print, write};
 use clap::Args;
 use miniku_core::time::Instant;
 use miniku_sim::explore::{Coverage, Outcome, explore};
@@ -92,7 +92,8 @@ pub fn run(args: &ExploreArgs) -> Result<Verdict, SimError> {
     for (seed, outcome) in found.failures.iter().take(args.failures) {
         let Some(failure) = &outcome.failure else { continue };
         let flags = format!("--scenario {} --seed {seed}", args.scenario);
-        println!("seed {seed}: {failure}again:  miniku sim run {flags}\nshrink: miniku sim shrink {flags}\n");
+        let again = format!("again:  miniku sim run {flags}\nshrink: miniku sim shrink {flags}\n\n");
+        print(&format!("seed {seed}: {failure}{again}"))?;
         if let Some(directory) = &args.save {
             std::fs::create_dir_all(directory).map_err(|error| super::cannot_write(directory, &error))?;
             let mut scenario = named(&args.scenario, *seed)?;
@@ -100,17 +101,17 @@ pub fn run(args: &ExploreArgs) -> Result<Verdict, SimError> {
             write(&directory.join(format!("{}-{seed}.yaml", scenario.name)), &scenario.text())?;
         }
     }
-    println!(
-        "{} runs in {seconds:.1} s ({:.0} a second on {jobs} threads): {} events ({} a second), {} simulated hours, {} failed",
+    print(&format!(
+        "{} runs in {seconds:.1} s ({:.0} a second on {jobs} threads): {} events ({} a second), {} simulated hours, {} failed\n",
         grouped(found.runs),
         found.runs as f64 / seconds.max(1e-9),
         grouped(found.events),
         rate(found.events, seconds),
         grouped(found.simulated / 3_600),
         found.failures.len(),
-    );
+    ))?;
     if args.coverage {
-        print!("{}", found.coverage);
+        print(&found.coverage.to_string())?;
     }
     Ok(if found.failures.is_empty() { Verdict::Held } else { Verdict::Broken })
 }

@@ -1,8 +1,9 @@
 //! `sim list`: the scenarios that come with miniku.
 
-use crate::cli::sim::{SimError, Verdict};
+use crate::cli::sim::{SimError, Verdict, print};
 use clap::Args;
 use miniku_sim::library;
+use miniku_sim::scenario::Scenario;
 
 /// Which.
 #[derive(Args, Debug)]
@@ -17,13 +18,12 @@ pub fn run(args: &ListArgs) -> Result<Verdict, SimError> {
     match &args.name {
         Some(name) => {
             let text = library::text(name).ok_or_else(|| SimError(format!("there is no scenario {name:?}")))?;
-            print!("{text}");
+            print(text)?;
         }
         None => {
             let width = library::LIBRARY.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-            for scenario in library::all() {
-                println!("{:width$}  {}", scenario.name, scenario.about);
-            }
+            let line = |scenario: Scenario| format!("{:width$}  {}\n", scenario.name, scenario.about);
+            print(&library::all().map(line).collect::<String>())?;
         }
     }
     Ok(Verdict::Held)

@@ -19,7 +19,7 @@ use crate::panics;
 use clap::{Args, Subcommand};
 use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -107,6 +107,15 @@ pub fn main(args: SimArgs) -> ExitCode {
             eprintln!("{error}");
             ExitCode::from(2)
         }
+    }
+}
+
+/// Prints. Whoever reads no further has seen enough: that is no error.
+fn print(text: &str) -> Result<(), SimError> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(SimError(format!("printing: {error}"))),
+        _ => Ok(()),
     }
 }
 

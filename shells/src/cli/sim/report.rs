@@ -2,7 +2,7 @@
 
 use crate::cli::sim::choice::{LoadArgs, ScenarioArgs, choose};
 use crate::cli::sim::replay::{footer, header};
-use crate::cli::sim::{SimError, Verdict, read, write};
+use crate::cli::sim::{SimError, Verdict, print, read, write};
 use clap::Args;
 use miniku_sim::report;
 use miniku_sim::trace::Mode;
@@ -44,6 +44,6 @@ pub fn run(args: &ReportArgs) -> Result<Verdict, SimError> {
         SimError(format!("{from}{error}"))
     })?;
     write(&args.out, &page)?;
-    println!("{}", args.out.display());
+    print(&format!("{}\n", args.out.display()))?;
     Ok(verdict)
 }

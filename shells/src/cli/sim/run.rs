@@ -3,10 +3,11 @@
 use crate::cli::sim::choice::{Chosen, LoadArgs, ScenarioArgs, choose};
 use crate::cli::sim::progress::{Progress, grouped, rate, virtual_time};
 use crate::cli::sim::replay::TraceFile;
-use crate::cli::sim::{SimError, Verdict};
+use crate::cli::sim::{SimError, Verdict, print};
 use clap::Args;
 use miniku_core::time::{Duration, Instant};
 use miniku_sim::run::Summary;
+use miniku_sim::scenario::Scenario;
 use miniku_sim::story;
 use miniku_sim::trace::Mode;
 use miniku_sim::world::World;
@@ -34,18 +35,18 @@ pub fn run(args: &RunArgs) -> Result<Verdict, SimError> {
     let mut progress = Progress::new();
     let (world, seconds) = tell(&chosen, args.trace.as_ref(), None)?;
     progress.end();
-    println!("{}: {}", chosen.scenario.name, chosen.scenario.about);
-    print!("{}", summary(&world, chosen.seed, seconds));
+    let Scenario { name, about, .. } = &chosen.scenario;
+    print(&format!("{name}: {about}\n{}", summary(&world, chosen.seed, seconds)))?;
     if world.violation().is_none() {
-        println!("all statements held");
+        print("all statements held\n")?;
         return Ok(Verdict::Held);
     }
     if let Err(failure) = story::tell(|| chosen.scenario.story(chosen.seed)) {
-        print!("\n{failure}");
+        print(&format!("\n{failure}"))?;
     }
-    println!("again:  miniku sim run {}", chosen.flags);
+    print(&format!("again:  miniku sim run {}\n", chosen.flags))?;
     if args.scenario.scenario.is_some() {
-        println!("shrink: miniku sim shrink {}", chosen.flags);
+        print(&format!("shrink: miniku sim shrink {}\n", chosen.flags))?;
     }
     Ok(Verdict::Broken)
 }

@@ -2,7 +2,7 @@
 
 use crate::cli::sim::choice::ScenarioArgs;
 use crate::cli::sim::progress::Progress;
-use crate::cli::sim::{SimError, Verdict, write};
+use crate::cli::sim::{SimError, Verdict, print, write};
 use clap::Args;
 use miniku_sim::shrink::{self, Shrunk};
 use std::path::PathBuf;
@@ -31,7 +31,8 @@ pub fn run(args: &ShrinkArgs) -> Result<Verdict, SimError> {
     });
     progress.end();
     let Some(Shrunk { mut scenario, violation, runs }) = shrunk else {
-        println!("{}, seed {}: all statements held, so there is nothing to shrink", chosen.scenario.name, chosen.seed);
+        let name = &chosen.scenario.name;
+        print(&format!("{name}, seed {}: all statements held, so there is nothing to shrink\n", chosen.seed))?;
         return Ok(Verdict::Held);
     };
     scenario.name = format!("{}-{}", chosen.scenario.name, violation.name.to_lowercase());
@@ -51,7 +52,7 @@ pub fn run(args: &ShrinkArgs) -> Result<Verdict, SimError> {
             write(path, &text)?;
             eprintln!("again: miniku sim run --scenario {}", path.display());
         }
-        None => print!("{text}"),
+        None => print(&text)?,
     }
     Ok(Verdict::Broken)
 }
