@@ -13,7 +13,7 @@ use crate::api::quantity::Quantity;
 use crate::api::resources::of_pod;
 use crate::api::text::Text;
 
-/// Thousandths of a processor, and bytes of memory.
+/// What a pod requests, or a node has for all of its pods.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Amount {
     /// Thousandths of a processor.
@@ -34,7 +34,7 @@ impl Amount {
 /// What a node has for its pods.
 #[derive(Clone, Copy, Debug)]
 pub struct Offer {
-    /// For all of them together.
+    /// What they may request together.
     pub amount: Amount,
     /// How many they may be.
     pub pods: u64,
