@@ -182,7 +182,14 @@ fn who_reads_no_further_ends_nothing() {
         let output = Command::new(env!("CARGO_BIN_EXE_miniku")).arg("sim").args(words).stdout(out).output().unwrap();
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
-    for words in [&["list"][..], &["run", "--nodes", "1", "--pods", "1", "--for", "5s"], &["explore", "--seeds", "1"]] {
+    let dir = Dir::new("unread");
+    let pod = "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: [{name: c, image: busybox}]}}";
+    let pod = dir.file("pod.yaml", pod);
+    let load = ["--nodes", "1", "--pods", "1", "--for", "5s"];
+    let of_load = |words: &[&'static str]| [words, &load].concat();
+    let why = [&["why", "--what-if", &pod][..], &load].concat();
+    let all = [vec!["list"], of_load(&["run"]), of_load(&["replay"]), why, vec!["explore", "--seeds", "1"]];
+    for words in &all {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         assert_eq!(run(words, writer.into()), (Some(0), String::new()), "{words:?}");

@@ -110,10 +110,15 @@ pub fn main(args: SimArgs) -> ExitCode {
     }
 }
 
-/// Prints. Whoever reads no further has seen enough: that is no error.
+/// Prints.
 fn print(text: &str) -> Result<(), SimError> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    printed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// How printing went. Whoever reads no further has seen enough: that is no error.
+fn printed(done: io::Result<()>) -> Result<(), SimError> {
+    match done {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(SimError(format!("printing: {error}"))),
         _ => Ok(()),
     }

@@ -1,7 +1,7 @@
 //! `sim replay`: the same run again, with every event.
 
 use crate::cli::sim::choice::{Chosen, LoadArgs, ScenarioArgs, choose};
-use crate::cli::sim::{SimError, Verdict, cannot_write, run};
+use crate::cli::sim::{SimError, Verdict, cannot_write, printed, run};
 use clap::Args;
 use miniku_core::durations;
 use miniku_core::time::{Duration, Instant};
@@ -57,14 +57,11 @@ pub fn run(args: &ReplayArgs) -> Result<Verdict, SimError> {
     );
     let world = story.tell_in(world);
     let lines = world.trace().entries().filter_map(Entry::line);
-    let printed = out.write_all(begin.as_bytes()).and_then(|()| {
+    printed(out.write_all(begin.as_bytes()).and_then(|()| {
         lines.into_iter().try_for_each(|line| writeln!(out, "{line}"))?;
         out.flush()
-    });
-    match printed {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(SimError(format!("printing: {error}"))),
-        _ => Ok(verdict(&world)),
-    }
+    }))?;
+    Ok(verdict(&world))
 }
 
 fn verdict(world: &World) -> Verdict {

@@ -2,7 +2,7 @@
 
 use crate::api::decisions::Told;
 use crate::cli::sim::choice::{LoadArgs, ScenarioArgs, choose};
-use crate::cli::sim::{SimError, Verdict, read};
+use crate::cli::sim::{SimError, Verdict, printed, read};
 use crate::cli::why::{Output, Would, print, tell_would};
 use crate::cli::yaml;
 use clap::Args;
@@ -17,7 +17,7 @@ use miniku_core::scheduler::what_if::{LOOKED_AT, WhatIf};
 use miniku_core::time::{Duration, Instant, Now, Wall};
 use miniku_sim::world::World;
 use serde_json::Value;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Of what, and of which run.
@@ -57,13 +57,14 @@ pub fn run(args: &WhyArgs) -> Result<Verdict, SimError> {
         world.halt_at(Instant::default() + until);
     }
     let world = story.tell_in(world);
-    let mut out = BufWriter::new(io::stdout());
-    let told = match (&args.what_if, key) {
-        (Some(file), _) => would(args, file, &world, &mut out),
-        (None, Some(key)) => decided(args, &key, &world, &mut out),
-        (None, None) => Ok(()),
-    };
-    told.and_then(|()| out.flush().map_err(|error| SimError(error.to_string())))?;
+    let mut told = Vec::new();
+    match (&args.what_if, key) {
+        (Some(file), _) => would(args, file, &world, &mut told)?,
+        (None, Some(key)) => decided(args, &key, &world, &mut told)?,
+        (None, None) => {}
+    }
+    let mut out = io::stdout().lock();
+    printed(out.write_all(&told).and_then(|()| out.flush()))?;
     Ok(if world.violation().is_some() { Verdict::Broken } else { Verdict::Held })
 }
 
