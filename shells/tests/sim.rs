@@ -172,6 +172,8 @@ fn drawn_faults_strike_what_is_there() {
     }
     let said = sim(&["run", "--nodes", "1", "--pods", "1", "--for", "5s", "--faults", "swarm"]);
     assert_ne!(said.code, 2, "{}{}", said.out, said.err);
+    let said = sim(&["replay", "--for", "5s", "--faults", "none"]);
+    assert!(said.code == 0 && said.out.starts_with("# 12 pods on 6 nodes.\n"), "{}{}", said.out, said.err);
     let said = sim(&["run", "--scenario", &small, "--faults", "mild"]);
     assert!(said.code == 2 && said.err.contains("--faults mild"), "{}{}", said.out, said.err);
 }

@@ -23,7 +23,7 @@ pub struct ScenarioArgs {
 }
 
 /// Which cluster, if no scenario says it.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct LoadArgs {
     /// So many nodes
     #[arg(long, value_name = "N")]

@@ -34,9 +34,11 @@ pub struct ReplayArgs {
 
 /// Runs it again.
 pub fn run(args: &ReplayArgs) -> Result<Verdict, SimError> {
-    let named = args.scenario.scenario.is_some();
-    let sized = args.load.nodes.is_some() || args.load.pods.is_some() || args.load.snapshot.is_some();
-    let chosen = if named || sized { choose(&args.scenario, &args.load)? } else { args.scenario.chosen()? };
+    // A seed alone is one that was explored.
+    let chosen = match args.load == LoadArgs::default() {
+        true => args.scenario.chosen()?,
+        false => choose(&args.scenario, &args.load)?,
+    };
     if args.trace.is_some() {
         let (world, _) = run::tell(&chosen, args.trace.as_ref(), args.until)?;
         return Ok(verdict(&world));
