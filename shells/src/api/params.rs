@@ -259,11 +259,11 @@ fn grace(value: &str) -> Result<i64, Status> {
     value.parse().map_err(|_| wrong())
 }
 
-/// How long a deletion may take, in seconds. Less than nothing is the least that there is but for an end at once, which
-/// somebody must mean.
+/// How long a deletion may take that is asked for with so many seconds. Less than nothing is the least that there is but
+/// for an end at once, which somebody must mean.
 ///
 /// Source: Kubernetes, `k8s.io/apiserver/pkg/registry/rest`, `BeforeDelete`.
-fn at_least(seconds: i64) -> i64 {
+fn meant_grace(seconds: i64) -> i64 {
     if seconds < 0 { 1 } else { seconds }
 }
 
@@ -301,13 +301,14 @@ struct Preconditions {
 pub fn delete_options(body: &[u8], params: &Params) -> Result<(DeleteOptions, bool), Status> {
     let mut options = params.delete.clone();
     let mut dry = params.dry_run;
-    let body: Body = match body.iter().all(u8::is_ascii_whitespace) {
-        true => Body::default(),
+    let body: Option<Body> = match body.iter().all(u8::is_ascii_whitespace) {
+        true => None,
         false => serde_json::from_slice(body)
             .map_err(|error| Status::failure(Reason::BadRequest, format!("the body is no DeleteOptions: {error}")))?,
     };
+    let body = body.unwrap_or_default();
     let refused = |error| Status::invalid_options("DeleteOptions", &[error]);
-    options.grace_seconds = body.grace_period_seconds.or(options.grace_seconds).map(at_least);
+    options.grace_seconds = body.grace_period_seconds.or(options.grace_seconds).map(meant_grace);
     if let Some(policy) = body.propagation_policy {
         options.propagation = Some(propagation(&policy).map_err(refused)?);
     }
@@ -402,6 +403,8 @@ mod tests {
         let nothing = br#"{"gracePeriodSeconds":null,"preconditions":null,"dryRun":null,"propagationPolicy":null}"#;
         let (options, dry) = delete_options(nothing, &params).unwrap();
         assert_eq!((options.grace_seconds, options.propagation, dry), (Some(3), Some(Propagation::Orphan), false));
+        // As an eviction says `deleteOptions`, or a client of no options at all.
+        assert_eq!(delete_options(b"null", &params).unwrap().0.grace_seconds, Some(3));
     }
 
     #[test]
