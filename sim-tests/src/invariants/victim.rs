@@ -240,17 +240,28 @@ mod tests {
     use miniku_core::program::DeleteOptions;
     use serde_json::{Value, json};
 
+    /// A replica set that wants so many pods.
+    fn set(replicas: usize) -> Value {
+        let mut set = crate::plan::replica_set("web", replicas, "");
+        set["metadata"]["uid"] = "web-uid".into();
+        set
+    }
+
+    /// A pod of it.
+    fn of_set(name: &str, node: &str, phase: &str) -> Value {
+        let mut pod = pod(name, node, phase);
+        pod["metadata"]["ownerReferences"] = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "web-uid", "controller": true}]);
+        pod
+    }
+
     fn story() -> (Story<Victim>, crate::truth::Who) {
         let (mut story, controller) = (Story::<Victim>::new(), who(Role::Workloads, "workloads"));
         let owned = |name: &str, ready: &str| {
-            let mut pod = pod(name, "n", "Running");
-            pod["metadata"]["ownerReferences"] = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "web-uid", "controller": true}]);
+            let mut pod = of_set(name, "n", "Running");
             pod["status"]["conditions"] = json!([{"type": "Ready", "status": ready}]);
             pod
         };
-        let mut set: Value = crate::plan::replica_set("web", 2, "");
-        set["metadata"]["uid"] = "web-uid".into();
-        for manifest in [set, owned("a", "True"), owned("b", "False"), owned("c", "True")] {
+        for manifest in [set(2), owned("a", "True"), owned("b", "False"), owned("c", "True")] {
             story.shows(&controller, manifest).unwrap();
         }
         (story, controller)
@@ -273,17 +284,14 @@ mod tests {
             let (mut story, controller) = (Story::<Victim>::new(), who(Role::Workloads, "workloads"));
             story.pass(1_000).unwrap();
             let made = |name: &str, (node, phase, ready_for): (&str, &str, i64)| {
-                let mut pod = pod(name, node, phase);
-                pod["metadata"]["ownerReferences"] = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "web-uid", "controller": true}]);
+                let mut pod = of_set(name, node, phase);
                 let since = Time::of(Wall::from_secs(story.truth.wall("workloads").secs() - ready_for)).to_string();
                 let ready = if phase == "Running" { "True" } else { "False" };
                 pod["status"]["conditions"] = json!([{"type": "Ready", "status": ready, "lastTransitionTime": since}]);
                 pod
             };
-            let mut set: Value = crate::plan::replica_set("web", 2, "");
-            set["metadata"]["uid"] = "web-uid".into();
             let third = (third, "Running", 100);
-            let manifests = [set, made("a", first), made("b", second), made("c", third)];
+            let manifests = [set(2), made("a", first), made("b", second), made("c", third)];
             for manifest in manifests {
                 story.shows(&controller, manifest).unwrap();
             }
@@ -306,19 +314,40 @@ mod tests {
             [([1, 3], "n", true), ([3, 1], "n", false), ([2, 2], "n", false), ([1, 3], "m", false)]
         {
             let (mut story, controller) = (Story::<Victim>::new(), who(Role::Workloads, "workloads"));
-            let of_set = |name: &str, node: &str, restarts: i32| {
-                let mut pod = pod(name, node, "Running");
-                pod["metadata"]["ownerReferences"] = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "web-uid", "controller": true}]);
+            let restarted = |name: &str, node: &str, restarts: i32| {
+                let mut pod = of_set(name, node, "Running");
                 pod["status"]["containerStatuses"] = json!([{"name": "c", "restartCount": restarts}]);
                 pod
             };
-            let mut set: Value = crate::plan::replica_set("web", 1, "");
-            set["metadata"]["uid"] = "web-uid".into();
-            for manifest in [set, of_set("a", "n", restarts[0]), of_set("b", node, restarts[1])] {
+            for manifest in [set(1), restarted("a", "n", restarts[0]), restarted("b", node, restarts[1])] {
                 story.shows(&controller, manifest).unwrap();
             }
             let what = delete(&mut story, &controller, "a").err().map_or(String::new(), |broken| broken.what);
             assert_eq!(what.contains("b was restarted more often and stays"), fires, "{restarts:?} {node}: {what}");
+        }
+    }
+
+    #[test]
+    fn fires_on_a_pod_of_a_higher_cost() {
+        for (costs, fires) in [
+            (["2", "1"], true),
+            (["", "-1"], true),
+            (["1", "2"], false),
+            (["much", "0"], false),
+            (["0", "much"], false),
+        ] {
+            let (mut story, controller) = (Story::<Victim>::new(), who(Role::Workloads, "workloads"));
+            let costing = |name: &str, cost: &str| {
+                let mut pod = of_set(name, "n", "Running");
+                pod["metadata"]["annotations"] = json!({"controller.kubernetes.io/pod-deletion-cost": cost});
+                pod
+            };
+            for manifest in [set(1), costing("a", costs[0]), costing("b", costs[1])] {
+                story.shows(&controller, manifest).unwrap();
+            }
+            let what = delete(&mut story, &controller, "a").err().map_or(String::new(), |broken| broken.what);
+            let says = if fires { "a is deleted, b costs less and stays" } else { "" };
+            assert_eq!(what, says, "{costs:?}");
         }
     }
 
