@@ -11,6 +11,7 @@
 //!     etc/{hosts,hostname,resolv.conf}  shm/      seen by all containers
 //!     <container>/<attempt>/{upper,work}          one start's layer of files
 //!     <container>/<attempt>.log  <attempt>.log.1  its output
+//!                                                 (in `etc.`, with a dot, of a container called etc, and so on)
 //! ```
 //!
 //! The lock answers "does anything of this pod live?" without any process number: the kernel lets go of

@@ -1,9 +1,9 @@
 //! S-owner: A pod's controller is never replaced by another, and is of its namespace. It takes a pod only when it has just asked whether it is going itself, and not once it was told that it is; none that it was told has finished or is going, none that it does not select, and none whose name a stateful set has not to give. Whom it takes or lets go keeps its other owners. Whom a workload makes or takes names it as its controller, whose end waits for it. A set that is made for a deployment selects the pods of no other set of it. A replica set's controller deletes no pod of a former set of that name. The collector deletes nothing that an owner holds or has let go, and takes no living owner away, unless somebody else asked that owner to let go.
 //!
 //! An owner holds what names it while it exists and does not wait for its children to go; kinds that nobody knows are
-//! taken to exist. Who was made for an owner that was gone already was never let go; nor was, perhaps, who came when the
-//! collector had asked already which children there are: what it asked for may have been on its way. A pod of a missing
-//! node is no matter of owners.
+//! taken to exist. One that is going and was also asked to take its children along may hold them or not. Who was made for
+//! an owner that was gone already was never let go; nor was, perhaps, who came when the collector had asked already which
+//! children there are: what it asked for may have been on its way. A pod of a missing node is no matter of owners.
 //! Catches: an owner that is absent from a cache taken for gone; adoption by force, or of whoever comes along; an
 //! orphan that is collected.
 
