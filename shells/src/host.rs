@@ -50,6 +50,7 @@ pub struct ApiHost {
     /// Locked after the server, where both are.
     routes: Mutex<Routes>,
     committer: Committer<CommitId>,
+    /// Locked after the server, too.
     alarm: Arc<Alarm>,
     /// What the server and the programs around it decided.
     journal: Mutex<Journal>,
@@ -263,8 +264,9 @@ impl ApiHost {
             // Nothing is due to one who has gone.
             server.step(self.clock, Input::Gone { from });
         }
-        drop(server);
+        // Before another step can want another time, which would be overwritten.
         self.alarm.set(wake_at);
+        drop(server);
         for (commit, write) in commits {
             self.commit(commit, write);
         }
@@ -344,7 +346,6 @@ impl Alarm {
     }
 }
 
-/// Reads all objects that an engine keeps.
 /// How many objects of each kind there are. For metrics.
 pub fn object_counts(server: &ApiServer) -> Vec<(Kind, usize)> {
     Kind::BUILT_IN.iter().map(|kind| (*kind, server.store().count(*kind))).collect()
