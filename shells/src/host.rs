@@ -221,8 +221,9 @@ impl ApiHost {
     fn step(self: &Arc<Self>, inputs: impl IntoIterator<Item = Input>) {
         let (mut commits, mut answers, mut left) = (Vec::new(), Vec::new(), Vec::new());
         let mut server = self.server.write().unwrap_or_else(PoisonError::into_inner);
-        let mut wake_at = None;
-        for input in inputs {
+        let (mut wake_at, mut inputs) = (None, inputs.into_iter());
+        // Nothing is due to one who has left, but to others something may have become due meanwhile.
+        while let Some(input) = inputs.next().or_else(|| left.pop().map(|from| Input::Gone { from })) {
             let out = server.step(self.clock, input);
             wake_at = out.wake_at;
             let mut routes = self.routes();
@@ -259,10 +260,6 @@ impl ApiHost {
                     }
                 }
             }
-        }
-        for from in left {
-            // Nothing is due to one who has gone.
-            server.step(self.clock, Input::Gone { from });
         }
         // Before another step can want another time, which would be overwritten.
         self.alarm.set(wake_at);
@@ -349,4 +346,43 @@ impl Alarm {
 /// How many objects of each kind there are. For metrics.
 pub fn object_counts(server: &ApiServer) -> Vec<(Kind, usize)> {
     Kind::BUILT_IN.iter().map(|kind| (*kind, server.store().count(*kind))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::memory::Memory;
+    use miniku_core::api::object::Object;
+    use miniku_core::program::{Query, Verb, WatchFrom};
+    use serde_json::json;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn what_becomes_due_while_a_watcher_leaves_is_done() {
+        let (clock, every) = (Clock::start(), Duration::from_millis(20));
+        let options = Options { bookmark_every: every, ..Options::with_seed(1) };
+        let host = ApiHost::start(clock, options, Box::new(Memory::default()), None).unwrap();
+        let watch = |bookmarks| Verb::Watch { query: Query::all(Kind::Node), from: WatchFrom::Start, bookmarks };
+        let heard = Arc::new(AtomicUsize::new(0));
+        let count = heard.clone();
+        let stays = move |said| {
+            let is_bookmark = matches!(said, FromServer::Event(WatchEvent::Bookmark(_)));
+            count.fetch_add(usize::from(is_bookmark), Ordering::Relaxed);
+            true
+        };
+        host.submit(watch(true).into(), Box::new(stays));
+        let due = clock.now().mono + every;
+        let leaves = move |said| {
+            let stays = !matches!(said, FromServer::Event(_));
+            while !stays && clock.now().mono <= due {
+                std::hint::spin_loop();
+            }
+            stays
+        };
+        host.submit(watch(false).into(), Box::new(leaves));
+        let node = Object::from_value(Kind::Node, json!({"metadata": {"name": "n"}})).unwrap();
+        let answer = host.ask(Verb::Create { object: node });
+        assert!(matches!(answer, Answer::Object { .. }), "{answer:?}");
+        assert!(heard.load(Ordering::Relaxed) > 0, "the bookmark was due before the answer");
+    }
 }
